@@ -1,0 +1,84 @@
+"""Rules between the fields of a `GRPOConfig`: combinations that cannot work, and those that mislead.
+
+Each rule is one line of a table: (does it apply?, what to say). The text names the fields, their values and the remedy.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from workbench.config import GRPOConfig
+
+CLIPPED_LOSSES = ("grpo", "bnpo", "dr_grpo", "dapo", "luspo")
+"""The loss types whose term is the clipped surrogate."""
+
+
+def errors_of(c: GRPOConfig) -> list[str]:
+    """What makes this config impossible, a sentence each."""
+    high = c.epsilon if c.epsilon_high is None else c.epsilon_high
+    rules = [
+        (c.loss_type == "cispo" and c.epsilon_high is None,
+         "loss_type='cispo' needs epsilon_high: there it is the absolute cap of the ratio, and without it every ratio "
+         "above 0.2 would be cut. Set epsilon_high=5.0 (the preset 'cispo')."),
+        (c.delta is not None and c.loss_type in CLIPPED_LOSSES and c.delta <= 1 + high,
+         f"delta={c.delta!r} must be above 1 + epsilon_high = {1 + high:g}: below it, delta cuts what clipping would have "
+         f"kept. Set delta above {1 + high:g}, or None."),
+        (c.delta is not None and c.loss_type not in CLIPPED_LOSSES,
+         f"delta={c.delta!r} has no effect with loss_type={c.loss_type!r}, which has no unclipped branch. Set delta=None."),
+        (c.prompts_per_step % c.updates_per_rollout != 0,
+         f"updates_per_rollout={c.updates_per_rollout} does not divide prompts_per_step={c.prompts_per_step}: a batch is split "
+         "by whole groups. Change one of the two."),
+        (c.top_entropy_quantile < 1 and c.loss_type == "vespo",
+         "top_entropy_quantile < 1 is not defined for loss_type='vespo' here. Set it to 1.0."),
+        (c.importance_sampling_level == "sequence" and c.loss_type in ("cispo", "vespo", "sapo"),
+         f"importance_sampling_level='sequence' with loss_type={c.loss_type!r}: its weight is defined per token (vespo makes its own "
+         "sequence weight). Set importance_sampling_level='token'."),
+        (c.importance_sampling_clip_min is not None and c.importance_sampling_clip_max is not None
+         and c.importance_sampling_clip_min >= c.importance_sampling_clip_max,
+         f"importance_sampling_clip_min={c.importance_sampling_clip_min} must be below importance_sampling_clip_max="
+         f"{c.importance_sampling_clip_max}."),
+        (c.scale_rewards != "none" and c.advantage_baseline == "none" and c.multi_objective_aggregation == "normalize_then_sum",
+         "advantage_baseline='none' with normalize_then_sum: nothing is normalised. Set multi_objective_aggregation="
+         "'sum_then_normalize'."),
+        (c.warmup_steps >= c.max_steps and c.warmup_steps > 0,
+         f"warmup_steps={c.warmup_steps} must be below max_steps={c.max_steps}: the run would end in its warm-up."),
+        (not _good_weights(c.reward_weights),
+         f"reward_weights={c.reward_weights!r}: must be finite numbers, not all of them 0."),
+    ]
+    return [text for applies, text in rules if applies]
+
+
+def warnings_of(c: GRPOConfig) -> list[str]:
+    """What probably is not meant, a sentence each."""
+    rules = [
+        (c.on_policy and c.loss_type in CLIPPED_LOSSES and c.delta is not None,
+         f"delta={c.delta!r} does nothing with one update per rollout: the ratio is exactly 1. Set updates_per_rollout=2."),
+        (c.importance_sampling_level == "sequence" and c.epsilon > 0.05,
+         f"importance_sampling_level='sequence' with epsilon={c.epsilon}: a sequence ratio is a mean over tokens and stays near 1, so "
+         "this clips nothing. GSPO uses epsilon=3e-4, epsilon_high=4e-4 (the preset 'gspo')."),
+        (c.loss_type == "luspo" and c.importance_sampling_level == "token",
+         "loss_type='luspo' is meant for importance_sampling_level='sequence'."),
+        (c.loss_type == "cispo" and c.epsilon_high is not None and c.epsilon_high < 1,
+         f"loss_type='cispo' with epsilon_high={c.epsilon_high}: it is the absolute cap of the ratio, so even a ratio of 1 is cut. "
+         "Set epsilon_high=5.0."),
+        (c.scale_rewards == "group" and c.num_generations == 2,
+         "num_generations=2 with scale_rewards='group': every advantage is about +-0.7, however close the rewards are. "
+         "Use 4 or more, or scale_rewards='none'."),
+        (c.advantage_baseline == "none",
+         "advantage_baseline='none': with rewards of one sign every completion is pushed the same way."),
+        (c.top_p < 1 or c.top_k > 0,
+         f"top_p={c.top_p}, top_k={c.top_k}: samples come from a truncated distribution while the loss uses the full one, "
+         "so ratios are biased. Use top_p=1, top_k=0 for training."),
+    ]
+    return [text for applies, text in rules if applies]
+
+
+def _good_weights(weights: tuple[float, ...] | None) -> bool:
+    if weights is None:
+        return True
+    if not isinstance(weights, tuple):
+        return False
+    numbers = all(isinstance(w, (int, float)) and not isinstance(w, bool) and math.isfinite(w) for w in weights)
+    return numbers and any(w != 0 for w in weights)
