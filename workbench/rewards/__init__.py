@@ -1,0 +1,35 @@
+"""Rewards: functions in TRL's signature, answer checking, scoring a batch with several of them, and the control."""
+
+from __future__ import annotations
+
+from workbench.rewards.answers import GoldError, answers_equal, check_gold
+from workbench.rewards.controls import ShuffledRewards, shuffled
+from workbench.rewards.functions import (
+    answer_reward,
+    completion_text,
+    format_reward,
+    lenient_answer_reward,
+    lenient_correct,
+    strict_correct,
+)
+from workbench.rewards.resolve import REWARDS, resolve_reward
+from workbench.rewards.score import RewardError, RewardSet, RewardTable
+
+__all__ = [
+    "REWARDS",
+    "GoldError",
+    "RewardError",
+    "RewardSet",
+    "RewardTable",
+    "ShuffledRewards",
+    "answer_reward",
+    "answers_equal",
+    "check_gold",
+    "completion_text",
+    "format_reward",
+    "lenient_answer_reward",
+    "lenient_correct",
+    "resolve_reward",
+    "shuffled",
+    "strict_correct",
+]

@@ -1,0 +1,36 @@
+"""Controls: reward sets that must not teach anything. A run that improves under one has a leak somewhere else."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from workbench.rewards.score import RewardSet, RewardTable
+
+_SHUFFLE_STREAM = 3
+
+
+class ShuffledRewards:
+    """A reward set whose rewards are dealt to the wrong completions: same values, same functions, no information.
+
+    The rows are permuted across the whole batch, those of several functions together, by a permutation that depends on
+    `seed` and `step` alone, so that a resumed control run equals the uninterrupted one.
+    """
+
+    def __init__(self, rewards: RewardSet, seed: int = 0) -> None:
+        self.rewards = rewards
+        self.seed = seed
+        self.functions, self.names, self.weights = rewards.functions, rewards.names, rewards.weights
+
+    def score(self, prompts: Any, completions: Any, *, step: int, **rest: Any) -> RewardTable:
+        """As `RewardSet.score`, shuffled. What the functions logged per completion stays with its completion."""
+        table = self.rewards.score(prompts, completions, step=step, **rest)
+        order_B = np.random.default_rng((_SHUFFLE_STREAM, self.seed, step)).permutation(len(table.rewards_BK))
+        return replace(table, rewards_BK=table.rewards_BK[order_B])
+
+
+def shuffled(rewards: RewardSet, seed: int = 0) -> ShuffledRewards:
+    """The control of `rewards` in which nothing can be learned."""
+    return ShuffledRewards(rewards, seed)

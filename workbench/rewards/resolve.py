@@ -1,0 +1,71 @@
+"""From what a user writes on a command line to a reward function. Only code that the user named is imported."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from workbench.rewards.calling import RewardFunction
+from workbench.rewards.functions import answer_reward, format_reward, lenient_answer_reward
+
+REWARDS: dict[str, RewardFunction] = {
+    "format": format_reward,
+    "answer": answer_reward,
+    "lenient_answer": lenient_answer_reward,
+}
+"""The reward functions known by name."""
+
+
+def resolve_reward(spec: RewardFunction | str) -> RewardFunction:
+    """A reward function: itself, one of `REWARDS` by name, "package.module:function" or "folder/file.py:function".
+
+    Raises `ValueError` saying what was not found; an error inside the user's module comes through as it is.
+    """
+    if callable(spec):
+        return spec
+    if not isinstance(spec, str):
+        raise ValueError(f"reward {spec!r:.80} is a {type(spec).__name__}; expected a function or its name.")
+    if spec in REWARDS:
+        return REWARDS[spec]
+    place, colon, name = spec.rpartition(":")
+    if not (place and colon and name):
+        raise ValueError(
+            f"reward {spec!r} is unknown. Choose one of {', '.join(REWARDS)}, or name your own as "
+            "'package.module:function' or 'folder/file.py:function'."
+        )
+    return _function(_module(place, spec), name, spec)
+
+
+def _module(place: str, spec: str) -> ModuleType:
+    if place.endswith(".py"):
+        return _module_of_file(Path(place), spec)
+    try:
+        return importlib.import_module(place)
+    except ModuleNotFoundError as error:
+        if error.name is None or not (place == error.name or place.startswith(f"{error.name}.")):
+            raise  # the module was found, and what it imports was not
+        raise ValueError(
+            f"reward {spec!r}: there is no module {error.name!r}. For a file, write 'folder/file.py:function'."
+        ) from error
+
+
+def _module_of_file(path: Path, spec: str) -> ModuleType:
+    found = importlib.util.spec_from_file_location(path.stem, path) if path.is_file() else None
+    if found is None or found.loader is None:
+        raise ValueError(f"reward {spec!r}: there is no file {str(path)!r}.")
+    module = importlib.util.module_from_spec(found)
+    found.loader.exec_module(module)
+    return module
+
+
+def _function(module: ModuleType, name: str, spec: str) -> RewardFunction:
+    function: Any = getattr(module, name, None)
+    if not callable(function):
+        own = [n for n, v in vars(module).items() if callable(v) and getattr(v, "__module__", "") == module.__name__]
+        what = "has no" if function is None else f"holds a {type(function).__name__}, not a function, in"
+        known = ", ".join(own) or "none"
+        raise ValueError(f"reward {spec!r}: {module.__name__} {what} {name!r}. Its functions are: {known}.")
+    return function

@@ -1,0 +1,148 @@
+"""`RewardSet`: several reward functions with weights, scored together on the completions of one step."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from itertools import chain, count
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+
+from workbench.rewards.calling import Batch, RewardError, RewardFunction, call, call_async, is_async, run_coroutine
+from workbench.rewards.resolve import resolve_reward
+
+__all__ = ["RewardError", "RewardSet", "RewardTable"]
+
+
+@dataclass(frozen=True)
+class RewardTable:
+    """The rewards of one step.
+
+    rewards_BK   float32, a column per function; NaN = that function did not score that completion (it said None)
+    names        the K names
+    extra        columns with B entries that functions logged with `log_extra`, as in TRL
+    metrics      numbers that functions logged with `log_metric`, averaged over the step
+    """
+
+    rewards_BK: np.ndarray
+    names: tuple[str, ...]
+    extra: Mapping[str, list[Any]] = field(default_factory=dict)
+    metrics: Mapping[str, float] = field(default_factory=dict)
+
+    def total_B(self, weights: Sequence[float] | None = None) -> np.ndarray:
+        """The weighted sum of the functions that scored a completion, float32; NaN where none did."""
+        weights_K = np.ones(len(self.names)) if weights is None else np.asarray(weights, dtype=float)
+        unscored_B = np.isnan(self.rewards_BK).all(axis=1)
+        return np.where(unscored_B, np.nan, np.nansum(self.rewards_BK * weights_K, axis=1)).astype(np.float32)
+
+
+class RewardSet:
+    """Reward functions in TRL's signature, `f(prompts, completions, **columns) -> list[float | None]`, with weights.
+
+    `functions` holds functions (sync or async) or specs for `resolve_reward`; `weights` one number for each (None = 1
+    each). `names` are the functions' own, made unique by a number ("reward", "reward_2"). Raises `ValueError`.
+    """
+
+    def __init__(
+        self, functions: Sequence[RewardFunction | str] | RewardFunction | str, weights: Sequence[float] | None = None
+    ) -> None:
+        specs = [functions] if callable(functions) or isinstance(functions, str) else list(functions)
+        if not specs:
+            raise ValueError("no reward function given. Name at least one, for example 'answer'.")
+        self.functions = tuple(resolve_reward(spec) for spec in specs)
+        self.names = _unique_names(self.functions)
+        self.weights = _checked_weights(weights, self.names)
+
+    def score(
+        self,
+        prompts: Sequence[Any],
+        completions: Sequence[Any],
+        *,
+        step: int,
+        completion_ids: Sequence[Sequence[int]] | None = None,
+        columns: Mapping[str, Sequence[Any]] | None = None,
+        trainer_state: Any = None,
+    ) -> RewardTable:
+        """The rewards of B completions.
+
+        `prompts`, `completions`, `completion_ids` and each of the `columns` have B entries, a prompt once for each of
+        its completions; completions are text or, for a conversation, lists of messages. A function gets all of that by
+        name, and `trainer_state` (None = an object with `global_step`), `log_extra` and `log_metric`, as in TRL. Async
+        functions run at the same time. Raises `RewardError` naming function and sample; `ValueError` for unequal
+        lengths.
+        """
+        lists = dict(columns or {}) | ({} if completion_ids is None else {"completion_ids": completion_ids})
+        _check_lengths({"prompts": prompts, "completions": completions, **lists})
+        log = _Log(len(prompts))
+        extras = {"trainer_state": trainer_state or SimpleNamespace(global_step=step), **log.callbacks}
+        rewards_KB = self._run(Batch(prompts, completions, lists, extras))
+        rewards_BK = np.asarray(rewards_KB, dtype=np.float32).reshape(len(self.names), len(prompts)).T.copy()
+        return RewardTable(rewards_BK, self.names, dict(log.extra), log.means())
+
+    def _run(self, batch: Batch) -> list[list[float]]:
+        named = list(zip(self.names, self.functions, strict=True))
+        results = {name: call(name, function, batch) for name, function in named if not is_async(function)}
+        waiting = [(name, function) for name, function in named if is_async(function)]
+        if waiting:
+            results |= run_coroutine(_gather(waiting, batch))
+        return [results[name] for name in self.names]
+
+
+async def _gather(named: list[tuple[str, RewardFunction]], batch: Batch) -> dict[str, list[float]]:
+    outputs = await asyncio.gather(*(call_async(name, function, batch) for name, function in named))
+    return {name: output for (name, _), output in zip(named, outputs, strict=True)}
+
+
+class _Log:
+    """Collects what the functions of one step log."""
+
+    def __init__(self, size: int) -> None:
+        self.size = size
+        self.extra: dict[str, list[Any]] = {}
+        self.values: dict[str, list[float]] = defaultdict(list)
+        self.callbacks = {"log_extra": self.log_extra, "log_metric": self.log_metric}
+
+    def log_extra(self, column: str, values: Sequence[Any]) -> None:
+        if len(values) != self.size:
+            raise ValueError(f"log_extra({column!r}): {len(values)} values, expected {self.size}, one per completion.")
+        self.extra[column] = list(values)
+
+    def log_metric(self, name: str, value: float) -> None:
+        self.values[name].append(float(value))
+
+    def means(self) -> dict[str, float]:
+        return {name: math.fsum(values) / len(values) for name, values in self.values.items()}
+
+
+def _unique_names(functions: Sequence[RewardFunction]) -> tuple[str, ...]:
+    names: list[str] = []
+    for function in functions:
+        while isinstance(function, partial):
+            function = function.func
+        base = getattr(function, "__name__", type(function).__name__)
+        candidates = chain([base], (f"{base}_{i}" for i in count(2)))
+        names.append(next(name for name in candidates if name not in names))
+    return tuple(names)
+
+
+def _checked_weights(weights: Sequence[float] | None, names: Sequence[str]) -> tuple[float, ...]:
+    values = tuple(1.0 for _ in names) if weights is None else tuple(float(w) for w in weights)
+    if len(values) != len(names) or not all(map(math.isfinite, values)) or not any(values):
+        raise ValueError(
+            f"weights={weights!r} for the reward functions {', '.join(names)}: expected {len(names)} finite number(s), "
+            "not all of them 0."
+        )
+    return values
+
+
+def _check_lengths(lists: Mapping[str, Sequence[Any]]) -> None:
+    size = len(lists["prompts"])
+    wrong = {name: len(values) for name, values in lists.items() if len(values) != size}
+    if wrong:
+        raise ValueError(f"{size} prompts, but {wrong}: every list needs one entry for each completion.")

@@ -1,0 +1,112 @@
+"""What a task is: problems with gold answers in two disjoint splits, and the order in which they are drawn."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from workbench.errors import WorkbenchError
+
+
+class TaskError(WorkbenchError, ValueError):
+    """A task or a file of problems that cannot be used: says where, what was wrong and what to do."""
+
+
+RESERVED_COLUMNS = frozenset(
+    {"question", "answer", "kind", "prompt", "prompts", "completion", "completions", "completion_ids"}
+    | {"trainer_state", "log_extra", "log_metric"}
+)
+"""Names that a reward function already gets from elsewhere; no further column may take one."""
+
+_DRAW_STREAM = 1
+"""Keeps these permutations apart from others made from the same seed."""
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One question with its gold answer.
+
+    `answer` is the gold answer as short text ("72"), `kind` a label to group results by, `columns` what else the
+    reward functions get by name, such as the full worked solution of a GSM8K problem. Raises `TaskError` for a column
+    whose name is taken.
+    """
+
+    question: str
+    answer: str
+    kind: str = ""
+    columns: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        taken = sorted(RESERVED_COLUMNS & set(self.columns))
+        if taken:
+            raise TaskError(f"column name(s) {', '.join(map(repr, taken))} are reserved. Rename them.")
+
+
+@dataclass(frozen=True)
+class Task:
+    """Problems to train on and problems held out, disjoint by question. Raises `TaskError` at construction.
+
+    `system_prompt` is sent before each question; None sends the question alone.
+    """
+
+    name: str
+    train: Sequence[Problem]
+    held_out: Sequence[Problem]
+    system_prompt: str | None = None
+
+    def __post_init__(self) -> None:
+        for split, problems in (("train", self.train), ("held_out", self.held_out)):
+            _check_split(self.name, split, problems)
+        shared = {p.question for p in self.train} & {p.question for p in self.held_out}
+        if shared:
+            raise TaskError(
+                f"task {self.name!r}: {len(shared)} question(s) are in both splits, so held-out accuracy would measure "
+                f"memory, for example {min(shared)[:80]!r}. Remove them from one split."
+            )
+
+    def messages(self, problem: Problem) -> list[dict[str, str]]:
+        """The conversation that asks `problem`, as a chat template takes it."""
+        system = [] if self.system_prompt is None else [{"role": "system", "content": self.system_prompt}]
+        return [*system, {"role": "user", "content": problem.question}]
+
+    def draw(self, cursor: int, n: int, seed: int) -> list[int]:
+        """Indices into `train` of draws number `cursor` to `cursor + n - 1`.
+
+        A pure function of its arguments, so a resumed run draws what the uninterrupted one would have drawn. Each
+        epoch is a fresh permutation of the whole split; nothing repeats within an epoch. Raises `ValueError`.
+        """
+        if cursor < 0 or n < 0:
+            raise ValueError(f"draw(cursor={cursor}, n={n}): both must be 0 or more.")
+        size = len(self.train)
+        drawn: list[int] = []
+        while len(drawn) < n:
+            epoch, start = divmod(cursor + len(drawn), size)
+            drawn += epoch_order(size, seed, epoch)[start : start + n - len(drawn)].tolist()
+        return drawn
+
+
+def epoch_order(size: int, seed: int, epoch: int) -> np.ndarray:
+    """The permutation of `range(size)` for one epoch; depends on nothing but the arguments."""
+    return np.random.default_rng((_DRAW_STREAM, seed, epoch)).permutation(size)
+
+
+def columns_of(problems: Sequence[Problem]) -> dict[str, list[Any]]:
+    """What reward functions get by name, a list entry per problem: question, answer, kind and all further columns.
+
+    A problem that lacks a column which others have gets None there. For a batch give each problem once per completion.
+    """
+    names = dict.fromkeys(name for p in problems for name in p.columns)
+    own = {name: [getattr(p, name) for p in problems] for name in ("question", "answer", "kind")}
+    return own | {name: [p.columns.get(name) for p in problems] for name in names}
+
+
+def _check_split(task: str, split: str, problems: Sequence[Problem]) -> None:
+    if len(problems) == 0:
+        raise TaskError(f"task {task!r}: the split {split!r} is empty. Give it at least one problem.")
+    for i, problem in enumerate(problems):
+        for part in ("question", "answer"):
+            if not getattr(problem, part).strip():
+                raise TaskError(f"task {task!r}: problem {i} of {split!r} has an empty {part}: {problem!r:.200}")
