@@ -1,0 +1,83 @@
+"""The policy's forward pass during a rollout: the prompts once, then one token for each row, over a cache in place.
+
+Left padding makes the last column the newest token of every row. Each row's positions count its own tokens, so padding
+changes nothing for learned positions (GPT-2) or rotary ones. Where no prompt is padded no mask is passed at all, which
+lets attention use its fastest kernel; otherwise the mask of the whole rollout is made once, in the form that the
+model's attention works on, and each step takes a slice of it.
+"""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from workbench.rollout.cache import PreallocatedCache
+
+
+class Decoder:
+    """Logits for the next token of every row, starting from N padded prompts.
+
+    Use: `prefill()` gives logits (N, V); `expand_rows` multiplies the rows; `step(ids_R)` gives logits (R, V) after one
+    more token of each row; `keep_rows` drops the others. At most `max_steps` steps. No autograd: call it under no_grad.
+    """
+
+    def __init__(self, model: Any, prompt_ids_NP: Tensor, prompt_mask_NP: Tensor, max_steps: int) -> None:
+        self.model = model
+        self.capacity = prompt_ids_NP.shape[1] + max_steps
+        self.cache = PreallocatedCache(model.config.num_hidden_layers, prompt_ids_NP.shape[1])
+        self.prompt_ids_NP = prompt_ids_NP
+        self.position_ids_RT = (prompt_mask_NP.cumsum(1) - 1).clamp(min=0)
+        self.mask = None if bool(prompt_mask_NP.all()) else prompt_mask_NP.long()
+        takes_logits_to_keep = "logits_to_keep" in inspect.signature(model.forward).parameters
+        self.last_only = {"logits_to_keep": 1} if takes_logits_to_keep else {}
+
+    def prefill(self) -> Tensor:
+        """Run the prompts once; the logits after each, (N, V)."""
+        logits_NV = self._forward(self.prompt_ids_NP, self.mask)
+        self.position_ids_RT = self.position_ids_RT[:, -1:] + 1
+        self.length = self.prompt_ids_NP.shape[1]
+        return logits_NV
+
+    def expand_rows(self, rows_R: Tensor) -> None:
+        """From the N prompts to R rows, row i continuing prompt `rows_R[i]`."""
+        self.cache.expand_rows(rows_R, self.capacity)
+        self.position_ids_RT = self.position_ids_RT[rows_R]
+        if self.mask is not None:
+            new = self.mask.new_ones(len(rows_R), self.capacity - self.mask.shape[1])
+            self.mask = self._decoding_mask(torch.cat([self.mask[rows_R], new], 1))
+
+    def _decoding_mask(self, mask_RC: Tensor) -> Tensor:
+        """The mask as one query attends by it. The 4D forms are what transformers itself hands to models that it can
+        compile, bool for sdpa and additive for eager; every other model gets the 2D mask and makes its own."""
+        attention = self.model.config._attn_implementation
+        if not getattr(self.model, "_can_compile_fullgraph", False) or attention not in ("sdpa", "eager"):
+            return mask_RC
+        mask_R11C = mask_RC[:, None, None, :].bool()
+        if attention == "sdpa":
+            return mask_R11C
+        dtype = self.model.get_input_embeddings().weight.dtype
+        return torch.zeros_like(mask_R11C, dtype=dtype).masked_fill_(~mask_R11C, torch.finfo(dtype).min)
+
+    def step(self, ids_R: Tensor) -> Tensor:
+        """Append one token to every row; the logits after it, (R, V)."""
+        self.length += 1
+        mask = None if self.mask is None else self.mask[..., : self.length]
+        logits_RV = self._forward(ids_R[:, None], mask)
+        self.position_ids_RT = self.position_ids_RT + 1
+        return logits_RV
+
+    def keep_rows(self, rows: Tensor) -> None:
+        """Only the rows at these indices go on."""
+        self.cache.keep_rows(rows)
+        self.position_ids_RT = self.position_ids_RT[rows]
+        if self.mask is not None:
+            self.mask = self.mask[rows]
+
+    def _forward(self, ids_RT: Tensor, mask: Tensor | None) -> Tensor:
+        output = self.model(
+            input_ids=ids_RT, attention_mask=mask, position_ids=self.position_ids_RT, past_key_values=self.cache,
+            use_cache=True, return_dict=True, **self.last_only)
+        return output.logits[:, -1]

@@ -1,0 +1,71 @@
+"""What a rollout is: plain tensors, and the one call that every engine answers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields, replace
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How to sample: `temperature` 0 means greedy, `top_k` 0 and `top_p` 1 mean the whole vocabulary."""
+
+    max_completion_length: int
+    temperature: float = 1.0
+    top_k: int = 0
+    top_p: float = 1.0
+
+
+@dataclass(frozen=True)
+class Rollout:
+    """G completions for each of N prompts; row i of the B = N x G rows belongs to prompt i // G.
+
+    prompt_ids_NP        token ids, left-padded
+    prompt_mask_NP       bool, False on padding
+    completion_ids_BT    token ids, right-padded
+    mask_BT              bool, True on every sampled token, the end token included
+    sampler_logp_BT      float32, log-probability under the sampler: softmax of logits / temperature over the whole
+                         vocabulary, before top-k and top-p; 0 on padding
+    truncated_B          bool, True where no end token came before max_completion_length
+    num_generations      G
+    """
+
+    prompt_ids_NP: Tensor
+    prompt_mask_NP: Tensor
+    completion_ids_BT: Tensor
+    mask_BT: Tensor
+    sampler_logp_BT: Tensor
+    truncated_B: Tensor
+    num_generations: int
+
+    @property
+    def lengths_B(self) -> Tensor:
+        """Sampled tokens of each row."""
+        return self.mask_BT.sum(1)
+
+    def completion_lists(self) -> list[list[int]]:
+        """The sampled token ids of each row, without padding."""
+        return [ids[: int(n)].tolist() for ids, n in zip(self.completion_ids_BT, self.lengths_B, strict=True)]
+
+    def select_prompts(self, indices: list[int]) -> Rollout:
+        """The same rollout with only those prompts (and all their completions)."""
+        prompts = torch.as_tensor(indices)
+        rows = (prompts[:, None] * self.num_generations + torch.arange(self.num_generations)).flatten()
+        picked = {f.name: getattr(self, f.name)[prompts if f.name.endswith("_NP") else rows]
+                  for f in fields(self) if f.name != "num_generations"}
+        return replace(self, **picked)
+
+
+class RolloutEngine(Protocol):
+    """Samples completions from the current weights of one policy."""
+
+    name: str
+
+    def generate(
+        self, prompts: list[list[int]], num_generations: int, sampling: Sampling, generator: torch.Generator
+    ) -> Rollout:
+        """`num_generations` completions for each prompt (token ids). The draws come from `generator` alone."""
+        ...
