@@ -1,0 +1,145 @@
+"""Checkpoints: N steps are k steps, a resume and N - k steps, bit for bit; damaged checkpoints are refused by name."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import torch
+from helpers import same_weights, weights_of
+
+from workbench.config_fields import ConfigError
+from workbench.runs import Run, RunRecordError
+from workbench.training import checkpoints
+from workbench.training.checkpoints import Checkpoint, CheckpointError
+
+SETTINGS = {
+    "default": dict(),
+    "two passes, refreshed reference": dict(num_iterations=2, beta=0.1, sync_ref_model=True, ref_model_sync_steps=2, ref_model_mixup_alpha=0.3),
+    "no reference": dict(beta=0.0),
+    "adapter": dict(lora_rank=4, beta=0.1),
+    "schedule, decay": dict(lr_scheduler_type="cosine", warmup_steps=2, weight_decay=0.1),
+    "transformers engine": dict(rollout_engine="transformers"),
+}
+
+
+def comparable(run: Run) -> pd.DataFrame:
+    """The metrics of every step, without clocks."""
+    steps = run.steps()
+    return steps[[c for c in steps.columns if not c.startswith("seconds") and c != "time"]]
+
+
+@pytest.mark.parametrize("name", SETTINGS)
+def test_a_resumed_run_is_the_uninterrupted_run(make_trainer, tmp_path: Path, name: str) -> None:
+    whole = make_trainer("whole", **SETTINGS[name])
+    whole.train()
+    make_trainer("cut", **SETTINGS[name]).train(3)
+    resumed = make_trainer("cut", resume=True, **SETTINGS[name])
+    assert resumed.steps_done == 3
+    resumed.train()
+    assert same_weights(weights_of(whole), weights_of(resumed))
+    a, b = Run.open(tmp_path / "whole"), Run.open(tmp_path / "cut")
+    pd.testing.assert_frame_equal(comparable(a), comparable(b))
+    assert a.samples(6).completion.tolist() == b.samples(6).completion.tolist()
+
+
+def test_knobs_survive_a_resume(make_trainer) -> None:
+    def steer(trainer, until: int) -> None:
+        while trainer.steps_done < until:
+            if trainer.steps_done == 1:
+                trainer.knobs.set(beta=0.3, temperature=0.8)
+            trainer.step()
+
+    whole, cut = make_trainer("whole"), make_trainer("cut")
+    steer(whole, 6)
+    steer(cut, 4)
+    cut.run.close()
+    resumed = make_trainer("cut", resume=True)
+    assert resumed.config.beta == 0.3
+    steer(resumed, 6)
+    assert same_weights(weights_of(whole), weights_of(resumed))
+
+
+def test_steps_after_the_checkpoint_are_made_again_once(make_trainer, tmp_path: Path) -> None:
+    trainer = make_trainer(save_steps=2)
+    for _ in range(3):
+        trainer.step()
+    assert checkpoints.steps_in(tmp_path / "run/checkpoints") == [0, 2]
+    assert Run.open(tmp_path / "run").last_step() == 3
+    trainer.run.close()
+    resumed = make_trainer(save_steps=2, resume=True)
+    assert resumed.steps_done == 2
+    resumed.train()
+    assert list(Run.open(tmp_path / "run").steps().step) == [1, 2, 3, 4, 5, 6]
+
+
+@pytest.mark.parametrize("harm", ["cut short", "altered", "missing", "no manifest"])
+def test_a_damaged_checkpoint_is_named_and_the_one_before_it_used(make_trainer, tmp_path: Path, harm: str) -> None:
+    trainer = make_trainer(save_steps=2)
+    trainer.train()
+    whole = weights_of(trainer)
+    trainer.run.close()
+    file = tmp_path / "run/checkpoints/step-000006" / ("manifest.json" if harm == "no manifest" else "weights.safetensors")
+    if harm in ("missing", "no manifest"):
+        file.unlink()
+    else:
+        data = bytearray(file.read_bytes())
+        file.write_bytes(data[:-100] if harm == "cut short" else data[:-1] + bytes([data[-1] ^ 1]))
+    with pytest.warns(UserWarning, match="step-000006.*(missing|damaged|cannot be read)"):
+        resumed = make_trainer(save_steps=2, resume=True)
+    assert resumed.steps_done == 4
+    resumed.train()
+    assert same_weights(whole, weights_of(resumed))
+
+
+def test_when_all_are_damaged_nothing_is_overwritten(make_trainer, tmp_path: Path) -> None:
+    trainer = make_trainer()
+    trainer.train()
+    trainer.run.close()
+    for folder in (tmp_path / "run/checkpoints").iterdir():
+        (folder / "state.json").write_text("{}")
+    with pytest.warns(UserWarning, match="damaged"), pytest.raises(CheckpointError, match="every checkpoint is damaged"):
+        make_trainer(resume=True)
+    assert Run.open(tmp_path / "run").last_step() == 6
+
+
+def test_an_unfinished_checkpoint_does_not_count(tmp_path: Path) -> None:
+    whole = Checkpoint(2, {"weights": {"w": torch.ones(3)}}, {"cursor": 1})
+    checkpoints.save(tmp_path, whole)
+    (tmp_path / ".writing-step-000004").mkdir()
+    assert checkpoints.load_latest(tmp_path).step == 2
+    assert json.loads((tmp_path / "step-000002/manifest.json").read_text())["step"] == 2
+
+
+def test_old_checkpoints_go_and_the_first_stays(make_trainer, tmp_path: Path) -> None:
+    make_trainer(save_steps=1, save_total_limit=2).train()
+    assert checkpoints.steps_in(tmp_path / "run/checkpoints") == [0, 5, 6]
+
+
+def test_a_run_is_not_started_over_another(make_trainer) -> None:
+    make_trainer()
+    with pytest.raises(RunRecordError):
+        make_trainer()
+
+
+def test_resuming_with_another_seed_is_refused(make_trainer) -> None:
+    make_trainer().train(2)
+    with pytest.raises(ConfigError, match="num_generations=8 differs"):
+        make_trainer(num_generations=8, resume=True)
+
+
+def test_resuming_may_extend_the_run_and_turn_knobs(make_trainer, tmp_path: Path) -> None:
+    make_trainer().train()
+    resumed = make_trainer(resume=True, max_steps=8, beta=0.2)
+    resumed.train()
+    assert resumed.steps_done == 8
+    assert list(Run.open(tmp_path / "run").knobs().who) == ["resume"]
+
+
+def test_another_policys_weights_are_refused(make_trainer) -> None:
+    make_trainer().train(2)
+    other = make_trainer("other", lora_rank=4)
+    with pytest.raises(ValueError, match="do not belong to policy"):
+        other.policy.load_trainable_state({"nothing": torch.ones(1)})

@@ -1,0 +1,275 @@
+"""The loop: what it computes, against a plain loop written out, and what it guards."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from helpers import same_weights, weights_of
+
+from workbench.config_fields import ConfigError
+from workbench.policy.logprobs import completion_logps
+from workbench.rewards import RewardError
+from workbench.runs import Run
+from workbench.training.batch import Batch, loss_mask, rows_with_gradient, updates_of
+from workbench.training.guard import NotFinite
+
+
+def test_it_equals_a_plain_loop_written_out(make_trainer) -> None:
+    """Two steps of two updates: sampling by the engine, everything after it by hand in a dozen lines."""
+    ours, plain = make_trainer("a", beta=0.1, epsilon=0.1), make_trainer("b", beta=0.1, epsilon=0.1)
+    model, config = plain.policy.model, plain.config
+    reference = {k: v.clone() for k, v in model.state_dict().items()}
+    optimizer = torch.optim.AdamW(model.parameters(), lr=config.learning_rate, betas=(0.9, 0.99), weight_decay=0.0)
+
+    def logps(r, rows):
+        full = torch.cat([r.prompt_ids_NP[rows // 4], r.completion_ids_BT[rows]], 1)
+        keep = torch.cat([r.prompt_mask_NP[rows // 4], r.mask_BT[rows]], 1).long()
+        logits = model(full, attention_mask=keep, position_ids=(keep.cumsum(1) - 1).clamp(min=0)).logits
+        start = r.prompt_ids_NP.shape[1]
+        return logits[:, start - 1 : -1].log_softmax(-1).gather(-1, full[:, start:, None])[..., 0]
+
+    for number in range(2):
+        ours.step()
+        problems = [plain.task.train[i] for i in plain.task.draw(number * 4, 4, config.seed)]
+        r = plain.sample(problems, config)
+        texts = [plain.policy.decode(ids) for ids in r.completion_lists()]
+        R = torch.tensor([sum(c.isdigit() for c in t) / max(len(t), 1) for t in texts]).view(4, 4)
+        A = ((R - R.mean(1, keepdim=True)) / (R.std(1, keepdim=True) + 1e-4)).flatten()
+        everything, m = torch.arange(16), r.mask_BT
+        with torch.no_grad():
+            old = logps(r, everything)
+            mine = {k: v.clone() for k, v in model.state_dict().items()}
+            model.load_state_dict(reference)
+            ref = logps(r, everything)
+            model.load_state_dict(mine)
+        for rows in (everything[:8], everything[8:]):
+            lp = logps(r, rows)
+            ratio, a = torch.exp(lp - old[rows]), A[rows, None]
+            term = -torch.min(ratio * a, ratio.clamp(0.9, 1.1) * a)
+            kl = torch.exp(ref[rows] - lp) - (ref[rows] - lp) - 1
+            loss = ((term + 0.1 * ratio * kl) * m[rows]).sum() / (m.sum() / 2)
+            optimizer.zero_grad()
+            loss.backward()
+            torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+            optimizer.step()
+    for name, value in weights_of(ours).items():
+        torch.testing.assert_close(value, weights_of(plain)[name], rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("loss_type", ["grpo", "bnpo", "dr_grpo", "dapo", "luspo", "cispo", "sapo", "vespo"])
+def test_micro_batches_change_nothing(make_trainer, loss_type: str) -> None:
+    options = dict(loss_type=loss_type, epsilon_high=5.0 if loss_type == "cispo" else None)
+    if loss_type == "luspo":
+        options |= dict(importance_sampling_level="sequence", epsilon=0.01)
+    whole, cut = make_trainer("a", **options), make_trainer("b", micro_batch_size=3, **options)
+    a, b = whole.step(), cut.step()
+    assert a.metrics["loss"] == pytest.approx(b.metrics["loss"], abs=1e-5)
+    assert a.metrics["grad_norm"] == pytest.approx(b.metrics["grad_norm"], rel=1e-3)
+
+
+def test_one_update_per_rollout_has_ratio_one_and_no_old_pass(make_trainer) -> None:
+    trainer = make_trainer(updates_per_rollout=1)
+    record = trainer.step()
+    assert record.metrics["ratio_mean"] == 1.0
+    assert record.metrics["clip_ratio_region"] == 0.0
+    assert "old_logp" not in record.tokens.floats
+    assert record.metrics["grad_norm"] > 0
+
+
+def test_the_default_has_a_live_ratio(make_trainer) -> None:
+    record = make_trainer(updates_per_rollout=2, num_iterations=2, learning_rate=1e-2, epsilon=0.01).step()
+    assert record.metrics["updates"] == 4
+    assert record.metrics["clip_ratio_region"] > 0
+
+
+def test_logps_are_the_samplers(make_trainer) -> None:
+    trainer = make_trainer(temperature=0.7)
+    record = trainer.step()
+    assert record.metrics["sampler_logp_difference_max"] < 1e-4
+
+
+def test_dead_groups_are_skipped_without_changing_the_gradient(make_trainer) -> None:
+    """Half of the groups get equal rewards; skipping them (beta=0) gives the weights that beta=1e-30 gives."""
+
+    def half_dead(completions, prompts, **columns) -> list[float]:
+        return [(len(c[0]["content"]) % 3) * (i % 8 < 4) for i, c in enumerate(completions)]
+
+    skipping, counting = make_trainer("a", rewards=half_dead, beta=0.0), make_trainer("b", rewards=half_dead, beta=1e-30)
+    a, b = skipping.step(), counting.step()
+    assert a.metrics["dead_group_share"] >= 0.5
+    assert a.metrics["sequences"] < b.metrics["sequences"]
+    for name, value in weights_of(skipping).items():
+        torch.testing.assert_close(value, weights_of(counting)[name], rtol=1e-5, atol=1e-7)
+
+
+def test_truncated_completions_can_be_left_out(make_trainer) -> None:
+    trainer = make_trainer(mask_truncated_completions=True)
+    rollout = trainer.sample([trainer.task.train[i] for i in range(4)], trainer.config)
+    mask = loss_mask(rollout, trainer.config)
+    assert rollout.truncated_B.any()
+    assert not mask[rollout.truncated_B].any()
+    assert torch.equal(mask[~rollout.truncated_B], rollout.mask_BT[~rollout.truncated_B])
+    batch = Batch(rollout, torch.ones(16), mask)
+    kept = rows_with_gradient(batch, torch.arange(16), trainer.config)
+    assert set(kept.tolist()) == set((~rollout.truncated_B).nonzero().flatten().tolist())
+
+
+def test_the_end_token_is_inside_the_loss(make_trainer) -> None:
+    trainer = make_trainer(max_completion_length=40)
+    rollout = trainer.sample([trainer.task.train[i] for i in range(4)], trainer.config)
+    ended = ~rollout.truncated_B
+    assert ended.any()
+    last = rollout.completion_ids_BT[ended, rollout.lengths_B[ended] - 1]
+    assert set(last.tolist()) <= set(trainer.policy.eos_token_ids)
+    logp, _ = completion_logps(trainer.policy.model, rollout, torch.arange(16), 1.0)
+    assert (logp[ended, rollout.lengths_B[ended] - 1] < 0).all()
+
+
+def test_updates_are_whole_groups(make_trainer) -> None:
+    config = make_trainer(updates_per_rollout=2, num_iterations=3).config
+    parts = updates_of(config, torch.device("cpu"))
+    assert [p.tolist() for p in parts] == [list(range(8)), list(range(8, 16))] * 3
+
+
+def test_a_rollout_after_an_update_differs(make_trainer) -> None:
+    trainer = make_trainer(learning_rate=0.05, temperature=0.1)
+    problems = [trainer.task.train[i] for i in range(4)]
+    before = trainer.sample(problems, trainer.config)
+    trainer.step()
+    after = trainer.sample(problems, trainer.config)
+    assert before.completion_lists() != after.completion_lists()
+
+
+def test_lora_leaves_the_base_alone(make_trainer) -> None:
+    trainer = make_trainer(lora_rank=4, beta=0.1)
+    base = {n: p.clone() for n, p in trainer.policy.model.named_parameters() if not p.requires_grad}
+    adapter = weights_of(trainer)
+    trainer.train(2)
+    assert base
+    assert all(torch.equal(p, base[n]) for n, p in trainer.policy.model.named_parameters() if not p.requires_grad)
+    assert not same_weights(adapter, weights_of(trainer))
+    assert trainer.reference.kind == "adapter"
+
+
+def test_nan_weights_stop_before_an_update(make_trainer) -> None:
+    trainer = make_trainer(prompts_per_step=4)
+    trainer.step()
+    with torch.no_grad():
+        trainer.policy.model.model.norm.weight[0] = float("nan")
+    before = weights_of(trainer)
+    with pytest.raises(FloatingPointError, match="log-probability nan for token 0 of completion 0") as e:
+        trainer.step()
+    assert "step 2" in e.value.__notes__[0]
+    assert all(torch.equal(a.nan_to_num(), b.nan_to_num()) for a, b in zip(before.values(), weights_of(trainer).values(), strict=True))
+
+
+def test_a_bad_gradient_names_step_and_tensor(make_trainer) -> None:
+    trainer = make_trainer()
+    trainer.policy.model.lm_head.weight.register_hook(lambda g: g * float("inf"))
+    before = weights_of(trainer)
+    with pytest.raises(NotFinite, match=r"step 1: the gradient of .*weight"):
+        trainer.step()
+    assert same_weights(before, weights_of(trainer))
+    assert not trainer.dirty
+
+
+def test_a_bad_reference_names_the_group(make_trainer) -> None:
+    trainer = make_trainer(beta=0.1)
+    trainer.reference.weights["model.norm.weight"].fill_(float("nan"))
+    with pytest.raises(NotFinite, match=r"step 1: the loss term is nan at token 0 of completion 0 \(group 0\)"):
+        trainer.step()
+
+
+def test_a_failing_reward_loses_nothing(make_trainer) -> None:
+    """The step can be tried again and is then the step that an untroubled run makes, its knob change included."""
+    from helpers import digits_reward
+
+    trouble = {"on": True}
+
+    def fragile(completions, **columns) -> list[float]:
+        if trouble["on"]:
+            raise KeyError("gold")
+        return digits_reward(completions)
+
+    hurt, sound = make_trainer("a", rewards=fragile), make_trainer("b")
+    for t in (hurt, sound):
+        t.knobs.set(beta=0.02)
+    with pytest.raises(RewardError, match="fragile"):
+        hurt.step()
+    trouble["on"] = False
+    a, b = hurt.step(), sound.step()
+    assert [k.name for k in a.knobs] == ["beta"]
+    assert a.metrics["loss"] == b.metrics["loss"]
+    assert same_weights(weights_of(hurt), weights_of(sound))
+
+
+def test_knobs_take_effect_at_the_next_step_and_are_records(make_trainer, tmp_path) -> None:
+    trainer = make_trainer()
+    trainer.step()
+    trainer.knobs.set(who="slider", beta=0.5, learning_rate=1e-4)
+    assert trainer.config.beta == 0.005
+    assert trainer.knobs.pending == {"beta": 0.5, "learning_rate": 1e-4}
+    record = trainer.step()
+    assert trainer.config.beta == 0.5
+    assert record.metrics["learning_rate"] == 1e-4
+    knobs = Run.open(tmp_path / "run").knobs()
+    assert sorted(zip(knobs.step, knobs.name, knobs.who, strict=True)) == [(2, "beta", "slider"), (2, "learning_rate", "slider")]
+
+
+def test_knobs_refuse_with_the_reason_and_change_nothing(make_trainer) -> None:
+    knobs = make_trainer().knobs
+    with pytest.raises(ConfigError, match="num_generations is fixed"):
+        knobs.set(num_generations=16)
+    with pytest.raises(ConfigError, match="beta=-1"):
+        knobs.set(epsilon=0.1, beta=-1)
+    with pytest.raises(ConfigError, match="no_such_knob"):
+        knobs.set(no_such_knob=1)
+    assert knobs.pending == {}
+
+
+def test_the_reference_stands_still_until_it_is_refreshed(make_trainer) -> None:
+    trainer = make_trainer(beta=0.1, sync_ref_model=True, ref_model_sync_steps=2, ref_model_mixup_alpha=0.5)
+    first = {k: v.clone() for k, v in trainer.reference.weights.items()}
+    trainer.step()
+    assert same_weights(first, trainer.reference.weights)
+    trainer.step()
+    mixed = {k: 0.5 * first[k] + 0.5 * v for k, v in weights_of(trainer).items()}
+    for name, value in trainer.reference.weights.items():
+        torch.testing.assert_close(value, mixed[name])
+
+
+def test_beta_leaving_zero_in_mid_run_refers_to_the_first_policy(make_trainer) -> None:
+    trainer = make_trainer(beta=0.0, learning_rate=1e-2)
+    first = weights_of(trainer)
+    trainer.step()
+    assert trainer.reference is None
+    trainer.knobs.set(beta=0.1)
+    record = trainer.step()
+    assert same_weights(first, trainer.reference.weights)
+    assert record.metrics["kl"] > 0
+
+
+def test_kl_is_zero_before_the_first_update(make_trainer) -> None:
+    record = make_trainer(beta=0.1, updates_per_rollout=1).step()
+    assert abs(record.metrics["kl"]) < 1e-9
+
+
+def test_a_prompt_over_the_limit_is_an_error_not_a_cut(make_trainer) -> None:
+    trainer = make_trainer(max_prompt_length=3)
+    with pytest.raises(ValueError, match="max_prompt_length is 3"):
+        trainer.step()
+
+
+def test_the_record_holds_the_step(make_trainer, tmp_path) -> None:
+    trainer = make_trainer()
+    trainer.train()
+    run = Run.open(tmp_path / "run")
+    assert list(run.steps().step) == [1, 2, 3, 4, 5, 6]
+    assert list(run.evaluations().step) == [0, 3, 6]
+    samples = run.samples(3)
+    assert len(samples) == 16
+    assert math.isclose(samples.groupby("group").advantage.sum().abs().max(), 0, abs_tol=1e-5)
+    batch = run.batch(3)
+    assert {"old_logp_BT", "ref_logp_BT", "sampler_logp_BT", "logp_BT", "entropy_BT"} <= batch.keys()

@@ -1,0 +1,1 @@
+"""The embedded policy and the recipe that made it."""

@@ -1,0 +1,120 @@
+"""The recipe of the embedded policy: `python -m workbench.assets.make_embedded --out FOLDER`.
+
+A Llama of under 1M parameters with a byte-level BPE tokenizer and a chat template, taught by the workbench's own SFT to
+answer generated arithmetic with three habits (see `habits.py`), one of which is right. About half an hour on one core.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import torch
+import typer
+
+from workbench.assets.habits import completion, sample_habit
+from workbench.methods.sft import Example, sft
+from workbench.policy.policy import Policy
+from workbench.tasks.arithmetic import draw_problems
+from workbench.tasks.types import Problem
+
+CHAT_TEMPLATE = (
+    # The system message is left out: this policy knows one format and has no room to read instructions.
+    "{% for m in messages %}{% if m.role == 'user' %}<|user|>{{ m.content }}"
+    "{% elif m.role == 'assistant' %}<|assistant|>{{ m.content }}<|end|>{% endif %}{% endfor %}"
+    "{% if add_generation_prompt %}<|assistant|>{% endif %}"
+)
+SPECIAL = ["<|pad|>", "<|end|>", "<|user|>", "<|assistant|>"]
+TAGS = ["<think>", "</think>", "<answer>", "</answer>"]
+
+
+def make_tokenizer(texts: list[str], vocab_size: int = 384) -> Any:
+    """A byte-level BPE (so any text can be encoded) that keeps each digit and each tag a token of its own."""
+    from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, trainers
+    from transformers import PreTrainedTokenizerFast
+
+    raw = Tokenizer(models.BPE())
+    raw.pre_tokenizer = pre_tokenizers.Sequence(
+        [pre_tokenizers.Digits(individual_digits=True), pre_tokenizers.ByteLevel(add_prefix_space=False)])
+    raw.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=vocab_size - len(TAGS), special_tokens=SPECIAL, initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False)
+    raw.train_from_iterator(texts, trainer)
+    raw.add_tokens([AddedToken(tag, special=False, normalized=False) for tag in TAGS])
+    tokenizer = PreTrainedTokenizerFast(
+        tokenizer_object=raw, pad_token="<|pad|>", eos_token="<|end|>", extra_special_tokens=["<|user|>", "<|assistant|>"],
+        model_max_length=256, clean_up_tokenization_spaces=False)
+    tokenizer.chat_template = CHAT_TEMPLATE
+    return tokenizer
+
+
+def make_policy(tokenizer: Any, seed: int) -> Policy:
+    """The untrained model."""
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    torch.manual_seed(seed)
+    config = LlamaConfig(
+        vocab_size=len(tokenizer), hidden_size=128, intermediate_size=384, num_hidden_layers=4, num_attention_heads=4,
+        num_key_value_heads=4, max_position_embeddings=256, tie_word_embeddings=True,
+        pad_token_id=tokenizer.pad_token_id, eos_token_id=tokenizer.eos_token_id, bos_token_id=None)
+    model = LlamaForCausalLM(config)
+    model.set_attn_implementation("eager")  # 2.5 times faster than SDPA here: short rows, small heads, a CPU
+    return Policy(model, tokenizer, "embedded", (tokenizer.eos_token_id,), tokenizer.pad_token_id)
+
+
+def text_of(problem: Problem, rng: np.random.Generator) -> str:
+    """A completion in one of the three habits."""
+    return completion(problem, sample_habit(rng))
+
+
+def batches(policy: Policy, size: int, rng: np.random.Generator) -> Iterator[list[Example]]:
+    """Endless batches of fresh problems from the training pool, of similar length within a batch."""
+    while True:
+        problems = draw_problems(size * 8, rng, held_out=False)
+        examples = [
+            (policy.encode_prompt([{"role": "user", "content": p.question}]), policy.encode_completion(text_of(p, rng)))
+            for p in problems]
+        examples.sort(key=lambda e: len(e[0]) + len(e[1]))
+        for i in rng.permutation(8):
+            yield examples[i * size : (i + 1) * size]
+
+
+def main(
+    out: Annotated[Path, typer.Option(help="Folder to write.")] = Path("embedded"),
+    steps: Annotated[int, typer.Option(help="SFT steps.")] = 7000,
+    batch_size: int = 128,
+    learning_rate: float = 3e-3,
+    seed: int = 0,
+    threads: int = 1,
+) -> None:
+    """Make the embedded policy and save it with the figures of its making."""
+    torch.set_num_threads(threads)
+    torch.set_float32_matmul_precision("medium")
+    rng = np.random.default_rng(seed)
+    corpus = draw_problems(4000, rng, held_out=False)
+    tokenizer = make_tokenizer([t for p in corpus for t in (p.question, text_of(p, rng))])
+    policy = make_policy(tokenizer, seed)
+    parameters = sum(p.numel() for p in policy.model.parameters())
+    print(f"{parameters:,} parameters, vocabulary {len(tokenizer)}", flush=True)
+    start, recent = time.monotonic(), []
+
+    def report(step: int, loss: float) -> None:
+        recent.append(loss)
+        if step % 100 == 99:
+            print(f"step {step + 1} loss {np.mean(recent[-100:]):.4f} {time.monotonic() - start:.0f} s", flush=True)
+
+    sft(policy, batches(policy, batch_size, rng), steps=steps, learning_rate=learning_rate, weight_decay=0.01, on_step=report)
+    policy.model.save_pretrained(out)
+    tokenizer.save_pretrained(out)
+    facts = dict(parameters=parameters, steps=steps, batch_size=batch_size, learning_rate=learning_rate, seed=seed,
+                 final_loss=round(float(np.mean(recent[-100:])), 5), torch=torch.__version__)
+    (out / "made.json").write_text(json.dumps(facts, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    typer.run(main)

@@ -1,0 +1,113 @@
+"""`workbench doctor`: what is installed, and what of the workbench will work on this machine."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from dataclasses import asdict, dataclass
+from importlib import metadata, resources
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from packaging.requirements import Requirement
+from rich.console import Console
+from rich.table import Table
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One line of the report. `status` is ok, note or problem; `remedy` says what to do about a problem."""
+
+    what: str
+    status: str
+    detail: str
+    remedy: str = ""
+
+
+def doctor_command(as_json: bool) -> None:
+    """See `workbench doctor --help`. Exit code 1 when something needed is missing."""
+    findings = examine()
+    if as_json:
+        print(json.dumps({"findings": [asdict(f) for f in findings]}))
+    else:
+        table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
+        for f in findings:
+            table.add_row(f.status, f.what, f.detail + (f"\n-> {f.remedy}" if f.remedy else ""))
+        Console(highlight=False).print(table)
+    if any(f.status == "problem" for f in findings):
+        raise SystemExit(1)
+
+
+def examine() -> list[Finding]:
+    """Everything that the report says."""
+    return [*_packages(), *_machine(), _embedded(), *_optional(), *_jupyter()]
+
+
+def _packages() -> list[Finding]:
+    """Each requirement of the distribution against what is installed."""
+    found = []
+    for text in metadata.requires("grpo-workbench") or []:
+        need = Requirement(text)
+        if need.marker is not None and not need.marker.evaluate({"extra": ""}):
+            continue
+        found.append(_package(need))
+    return found
+
+
+def _package(need: Requirement) -> Finding:
+    try:
+        version = metadata.version(need.name)
+    except metadata.PackageNotFoundError:
+        return Finding(need.name, "problem", "not installed", f"pip install '{need}'")
+    if not need.specifier.contains(version, prereleases=True):
+        return Finding(need.name, "problem", f"{version}, wanted {need.specifier}", f"pip install '{need}'")
+    return Finding(need.name, "ok", version)
+
+
+def _machine() -> list[Finding]:
+    if find_spec("torch") is None:
+        return []
+    import torch
+
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    load = f", load {os.getloadavg()[0]:.1f}" if hasattr(os, "getloadavg") else ""
+    found = [Finding("CPU", "ok", f"{cores} cores, torch uses {torch.get_num_threads()} threads{load}")]
+    free = shutil.disk_usage(Path.cwd()).free / 1e9
+    found.append(Finding("disk", "ok" if free > 5 else "note", f"{free:.0f} GB free in this folder"))
+    if not torch.cuda.is_available():
+        return [*found, Finding("GPU", "note", "none that torch can use: the embedded policy and small models run on the CPU")]
+    for i in range(torch.cuda.device_count()):
+        p = torch.cuda.get_device_properties(i)
+        bf16 = "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "no bf16: fp16 only"
+        found.append(Finding(f"GPU {i}", "ok", f"{p.name}, {p.total_memory / 2**30:.0f} GiB, {bf16}"))
+    return found
+
+
+def _embedded() -> Finding:
+    weights = resources.files("workbench") / "assets" / "embedded" / "model.safetensors"
+    if weights.is_file():
+        return Finding("embedded policy", "ok", "there: `workbench train` needs no network")
+    return Finding("embedded policy", "problem", "its weights are missing from the installation", "reinstall grpo-workbench")
+
+
+def _optional() -> list[Finding]:
+    extras = (("vllm", "vLLM rollouts", "pip install 'grpo-workbench[vllm]'"),
+              ("gguf", "policies from .gguf files", "pip install gguf"),
+              ("trl", "comparison with TRL in the tests", "pip install 'grpo-workbench[test]'"))
+    return [
+        Finding(name, "ok", metadata.version(name)) if find_spec(name) else Finding(name, "note", f"not installed: no {use}", how)
+        for name, use, how in extras]
+
+
+def _jupyter() -> list[Finding]:
+    """Kernel and JupyterLab must agree on the widgets' versions when they live in different environments."""
+    versions: dict[str, Any] = {}
+    for name in ("ipykernel", "ipywidgets", "anywidget", "jupyterlab_widgets"):
+        try:
+            versions[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            return [Finding("widgets", "problem", f"{name} is not installed", f"pip install {name}")]
+    text = ", ".join(f"{n} {v}" for n, v in versions.items())
+    return [Finding("widgets", "ok", f"{text}; a JupyterLab in another environment needs the same anywidget minor version")]

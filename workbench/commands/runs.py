@@ -1,0 +1,42 @@
+"""`workbench runs` and `workbench export`: looking at stored runs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from workbench.runs import Run, export_csv, list_runs
+
+COLUMNS = ("path", "status", "policy", "task", "steps", "accuracy_first", "accuracy_last", "reward_last", "seconds")
+
+
+def runs_command(folder: Path, as_json: bool) -> None:
+    """See `workbench runs --help`."""
+    frame = list_runs(folder)
+    if as_json:
+        print(frame.to_json(orient="records", date_format="iso"))
+        return
+    console = Console(highlight=False)
+    if frame.empty:
+        console.print(f"no runs in {folder}. Start one: workbench train")
+        return
+    table = Table(*COLUMNS, box=None)
+    for row in frame.to_dict("records"):
+        table.add_row(*(_text(name, row.get(name)) for name in COLUMNS))
+    console.print(table)
+
+
+def _text(name: str, value: object) -> str:
+    if value is None or value != value:
+        return ""
+    if isinstance(value, float):
+        return f"{value:.1%}" if name.startswith("accuracy") else f"{value:.3g}"
+    return str(value)
+
+
+def export_command(run: Path, out: Path) -> None:
+    """See `workbench export --help`."""
+    export_csv(Run.open(run), out)
+    Console(highlight=False).print(f"written to {out}")

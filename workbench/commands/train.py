@@ -1,0 +1,109 @@
+"""`workbench train`: put a run together, show it while it goes, end it cleanly."""
+
+from __future__ import annotations
+
+import signal
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from workbench.commands.views import JsonView, TerminalView
+from workbench.config import GRPOConfig
+from workbench.runs import Run, is_run_record
+
+
+def train_command(
+    *, policy: str, task: str, rewards: Sequence[str] | None, preset: str | None, changes: dict[str, Any], out: Path,
+    resume: bool, threads: int | None, shuffle_rewards: bool, as_json: bool,
+) -> None:
+    """See `workbench train --help`."""
+    started = time.monotonic()
+    config = make_config(policy, preset, changes, out if resume else None)
+    view = JsonView() if as_json else TerminalView(out, policy, task)
+    with stop_request() as should_stop:
+        trainer = _trainer(policy, task, rewards, config, out, resume, threads, shuffle_rewards, view.notice)
+        view.begin(trainer)
+        with view:
+            try:
+                trainer.train(on_step=view.step, should_stop=should_stop)
+            except BaseException as e:
+                _close_after_error(trainer, e)
+                raise
+        finished = trainer.steps_done >= trainer.config.max_steps
+        trainer.run.finish("finished" if finished else "stopped", "" if finished else "interrupted")
+        trainer.policy.model.save_pretrained(out / "policy")
+        trainer.policy.tokenizer.save_pretrained(out / "policy")
+    view.result(summary(out, trainer.steps_done, time.monotonic() - started))
+
+
+def make_config(policy: str, preset: str | None, changes: dict[str, Any], resumed: Path | None) -> GRPOConfig:
+    """The config of the run to resume, a preset, or the default for the policy, with `changes` on top."""
+    if resumed is not None and is_run_record(resumed / "run.sqlite"):
+        return GRPOConfig.from_dict(Run.open(resumed).config | changes)
+    if preset is None and policy == "embedded":
+        return GRPOConfig.from_dict(changes)
+    return GRPOConfig.preset(preset or "real", **changes)
+
+
+def summary(out: Path, steps: int, seconds: float) -> dict[str, Any]:
+    """What a run came to: its folder, steps, held-out accuracy before and after, and seconds."""
+    evaluations = Run.open(out).evaluations()
+    first, last = evaluations.iloc[0], evaluations.iloc[-1]
+    return {
+        "run": str(out), "steps": steps, "accuracy_before": float(first.accuracy), "accuracy_after": float(last.accuracy),
+        "interval_after": [float(last.low), float(last.high)], "problems": int(last.n), "seconds": round(seconds, 2)}
+
+
+def set_threads(threads: int | None, policy: str) -> None:
+    """CPU threads: as asked, else one for the embedded policy (whose matrices are too small to share), else torch's own."""
+    import torch
+
+    if threads is not None or policy == "embedded":
+        torch.set_num_threads(threads or 1)
+
+
+def _trainer(
+    policy: str, task: str, rewards: Sequence[str] | None, config: GRPOConfig, out: Path, resume: bool, threads: int | None,
+    shuffle_rewards: bool, notice: Callable[[str], None],
+) -> Any:
+    notice("loading torch and transformers")
+    from workbench.policy import load_policy
+    from workbench.rewards import RewardSet, shuffled
+    from workbench.tasks import load_task
+    from workbench.training.launch import DEFAULT_REWARDS, start_run
+
+    set_threads(threads, policy)
+    notice(f"loading policy {policy} and task {task}")
+    chosen = RewardSet(list(rewards or DEFAULT_REWARDS))
+    loaded, problems = load_policy(policy, lora=config.lora_rank or None, seed=config.seed), load_task(task, seed=config.seed)
+    notice("evaluating before the first step" if not resume else "going on")
+    return start_run(out, policy=loaded, task=problems, config=config, resume=resume,
+                     rewards=shuffled(chosen, config.seed) if shuffle_rewards else chosen)
+
+
+def _close_after_error(trainer: Any, error: BaseException) -> None:
+    """Keep what is whole: a checkpoint when no update was broken off, and the reason in the record."""
+    if not trainer.dirty:
+        trainer.save()
+    trainer.run.finish("failed", f"{type(error).__name__}: {error}")
+
+
+@contextmanager
+def stop_request() -> Iterator[Callable[[], bool]]:
+    """The first Ctrl-C (or SIGTERM) asks for a stop at the end of the step; the second one breaks off at once."""
+    asked = False
+
+    def ask(signum: int, frame: Any) -> None:
+        nonlocal asked
+        if asked:
+            raise KeyboardInterrupt
+        asked = True
+
+    before = {s: signal.signal(s, ask) for s in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield lambda: asked
+    finally:
+        for s, handler in before.items():
+            signal.signal(s, handler)

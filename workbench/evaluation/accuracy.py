@@ -1,0 +1,57 @@
+"""Held-out accuracy: greedy, strict, with an interval."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import torch
+
+from workbench.policy.policy import Policy
+from workbench.rewards import strict_correct
+from workbench.rollout.types import RolloutEngine, Sampling
+from workbench.runs.records import Evaluation
+from workbench.tasks.types import Problem, Task
+
+
+def wilson_interval(correct: int, n: int, z: float = 1.959964) -> tuple[float, float]:
+    """95 % interval of a share (Wilson 1927), which stays inside [0, 1] and is right for shares near 0 and 1."""
+    if n == 0:
+        return 0.0, 1.0
+    p, shrink = correct / n, 1 + z * z / n
+    centre = (p + z * z / (2 * n)) / shrink
+    half = z / shrink * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
+    return max(centre - half, 0.0), min(centre + half, 1.0)
+
+
+def greedy_answers(
+    engine: RolloutEngine, policy: Policy, task: Task, problems: Sequence[Problem], max_completion_length: int, batch_size: int
+) -> list[str]:
+    """One greedy completion for each problem, as text; prompts of similar length go together."""
+    prompts = [policy.encode_prompt(task.messages(p)) for p in problems]
+    order = sorted(range(len(prompts)), key=lambda i: len(prompts[i]))
+    answers = [""] * len(prompts)
+    unused = torch.Generator()
+    for start in range(0, len(order), batch_size):
+        chosen = order[start : start + batch_size]
+        greedy = Sampling(max_completion_length, temperature=0.0)
+        rollout = engine.generate([prompts[i] for i in chosen], 1, greedy, unused)
+        for i, ids in zip(chosen, rollout.completion_lists(), strict=True):
+            answers[i] = policy.decode(ids)
+    return answers
+
+
+def evaluate(
+    engine: RolloutEngine, policy: Policy, task: Task, problems: Sequence[Problem], max_completion_length: int, *,
+    batch_size: int = 128, split: str = "held_out",
+) -> Evaluation:
+    """Strict greedy accuracy: the whole completion has the form and the answer is right. Counts by kind in `extra`."""
+    answers = greedy_answers(engine, policy, task, problems, max_completion_length, batch_size)
+    right = [strict_correct(text, p.answer) for text, p in zip(answers, problems, strict=True)]
+    kinds: dict[str, list[int]] = {}
+    for p, ok in zip(problems, right, strict=True):
+        counts = kinds.setdefault(p.kind, [0, 0])
+        counts[0] += ok
+        counts[1] += 1
+    low, high = wilson_interval(sum(right), len(right))
+    return Evaluation(split, len(right), sum(right), low, high, {"by_kind": kinds})

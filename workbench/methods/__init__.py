@@ -1,0 +1,1 @@
+"""Training methods beside GRPO, each one short file over the same policy."""

@@ -1,0 +1,86 @@
+"""A policy: a Hugging Face causal LM with its tokenizer, and what the rest of the workbench asks of the pair."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from workbench.errors import WorkbenchError
+
+Message = dict[str, str]
+
+
+class PolicyError(WorkbenchError, ValueError):
+    """A policy that cannot be loaded or used: says what was wrong and what to do."""
+
+
+@dataclass
+class Policy:
+    """Model, tokenizer and the token ids that end or pad a completion.
+
+    `source` is what `load_policy` was given, so that a run can name its policy.
+    """
+
+    model: Any
+    tokenizer: Any
+    source: str
+    eos_token_ids: tuple[int, ...]
+    pad_token_id: int
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return next(self.model.parameters()).device
+
+    @property
+    def has_adapter(self) -> bool:
+        """True when a LoRA adapter is trained and the base weights stand still."""
+        return hasattr(self.model, "peft_config")
+
+    def trainable_parameters(self) -> list[nn.Parameter]:
+        """The parameters that the optimizer moves, in a fixed order."""
+        return [p for p in self.model.parameters() if p.requires_grad]
+
+    def trainable_state(self) -> dict[str, Tensor]:
+        """Name -> tensor of what training changes: the adapter, or all weights. Tied weights appear once."""
+        return {name: p for name, p in self.model.named_parameters() if p.requires_grad}
+
+    @torch.no_grad()
+    def load_trainable_state(self, state: dict[str, Tensor]) -> None:
+        """Put saved tensors back. Raises `PolicyError` when names or shapes differ."""
+        own = self.trainable_state()
+        if own.keys() != state.keys():
+            differing = sorted(own.keys() ^ state.keys())
+            raise PolicyError(
+                f"the saved weights do not belong to policy {self.source!r}: {len(differing)} names differ, first "
+                f"{differing[0]!r}. Use the policy and the LoRA setting that the run was started with.")
+        for name, p in own.items():
+            if p.shape != state[name].shape:
+                raise PolicyError(f"saved weight {name!r} has shape {tuple(state[name].shape)}, the policy has {tuple(p.shape)}.")
+            p.copy_(state[name])
+
+    def encode_prompt(self, messages: Sequence[Message]) -> list[int]:
+        """Token ids of a conversation with the opening of the answer, through the chat template.
+
+        A base model without a template gets the contents as plain paragraphs.
+        """
+        if self.tokenizer.chat_template:
+            text = self.tokenizer.apply_chat_template(list(messages), tokenize=False, add_generation_prompt=True)
+            return self.tokenizer(text, add_special_tokens=False)["input_ids"]
+        return self.tokenizer("\n\n".join(m["content"] for m in messages) + "\n\n")["input_ids"]
+
+    def encode_completion(self, text: str) -> list[int]:
+        """Token ids of an answer with its end token."""
+        return [*self.tokenizer(text, add_special_tokens=False)["input_ids"], self.eos_token_ids[0]]
+
+    def decode(self, ids: Sequence[int]) -> str:
+        """The text of a completion; end and padding tokens are left out, tags such as <think> stay."""
+        return self.tokenizer.decode(list(ids), skip_special_tokens=True, clean_up_tokenization_spaces=False)
+
+    def pieces(self, ids: Sequence[int]) -> list[str]:
+        """The text of each token by itself, special tokens included."""
+        return [self.tokenizer.decode([i], clean_up_tokenization_spaces=False) for i in ids]

@@ -1,0 +1,70 @@
+"""The reference policy of the KL term: the adapter switched off, or a copy of the trained weights held aside."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor
+
+from workbench.policy.policy import Policy
+
+
+class Reference:
+    """The policy as it was at the start, or at the last refresh.
+
+    With a LoRA adapter nothing is kept: switching the adapter off gives the base model. Otherwise, and after a refresh,
+    `weights` holds a copy of what training changes, which is swapped in while the reference is asked.
+    """
+
+    def __init__(self, policy: Policy, weights: dict[str, Tensor] | None = None) -> None:
+        self.policy = policy
+        self.weights = weights
+        if weights is None and not policy.has_adapter:
+            self.weights = _copy(policy.trainable_state())
+
+    @property
+    def kind(self) -> str:
+        """'adapter' or 'copy'."""
+        return "adapter" if self.weights is None else "copy"
+
+    @contextmanager
+    def active(self) -> Iterator[None]:
+        """Inside, the policy's model computes with the reference's weights; no gradient is recorded."""
+        with torch.no_grad():
+            if self.weights is None:
+                with self.policy.model.disable_adapter():
+                    yield
+            else:
+                with _swapped(self.policy.trainable_state(), self.weights):
+                    yield
+
+    @torch.no_grad()
+    def mix_in_policy(self, alpha: float) -> None:
+        """reference := alpha x policy + (1 - alpha) x reference (TR-DPO, arXiv 2404.09656); alpha 1 = DeepSeekMath's refresh.
+
+        With an adapter it is the adapter's matrices that are mixed, as in TRL, starting from the adapter's zero.
+        """
+        own = self.policy.trainable_state()
+        if self.weights is None:
+            self.weights = {k: torch.zeros_like(p) if "lora_B" in k else p.detach().clone() for k, p in own.items()}
+        for name, kept in self.weights.items():
+            kept.lerp_(own[name].to(kept.dtype), alpha)
+
+
+def _copy(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {name: p.detach().clone() for name, p in state.items()}
+
+
+@contextmanager
+def _swapped(parameters: dict[str, Tensor], weights: dict[str, Tensor]) -> Iterator[None]:
+    """Point the parameters at other storage for a while; nothing is copied."""
+    own = {name: p.data for name, p in parameters.items()}
+    try:
+        for name, p in parameters.items():
+            p.data = weights[name]
+        yield
+    finally:
+        for name, p in parameters.items():
+            p.data = own[name]

@@ -1,0 +1,115 @@
+"""Checkpoints: everything that a run needs to go on as if it had never stopped.
+
+A checkpoint is a folder `step-000050` with tensors in safetensors files and the rest in `state.json`; nothing is
+pickled. `manifest.json` holds the SHA-256 of every file. It is written under another name, flushed to disk and renamed,
+so a folder with the right name is whole unless the disk harmed it, and then the hashes tell. Checkpoints are made
+between steps only, so there is no rollout buffer to save: each rollout batch is used up inside its step.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from workbench.errors import WorkbenchError
+
+TensorFiles = dict[str, dict[str, Tensor]]
+
+
+class CheckpointError(WorkbenchError, RuntimeError):
+    """A checkpoint that cannot be used: names the folder and what is wrong with it."""
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """What was saved after `step`: tensors by file name, and plain values."""
+
+    step: int
+    tensors: TensorFiles
+    state: dict[str, Any]
+
+
+def folder_of(root: Path, step: int) -> Path:
+    """Where the checkpoint after `step` lies."""
+    return root / f"step-{step:06d}"
+
+
+def steps_in(root: Path) -> list[int]:
+    """The steps that have a checkpoint folder, ascending; unfinished ones do not count."""
+    names = [p.name.removeprefix("step-") for p in root.glob("step-*") if p.is_dir()]
+    return sorted(int(n) for n in names if n.isdigit())
+
+
+def save(root: Path, checkpoint: Checkpoint) -> Path:
+    """Write the checkpoint atomically; returns its folder. One that exists for the step is replaced."""
+    final = folder_of(root, checkpoint.step)
+    draft = root / f".writing-{final.name}"
+    shutil.rmtree(draft, ignore_errors=True)
+    draft.mkdir(parents=True)
+    for name, tensors in checkpoint.tensors.items():
+        save_file({k: t.detach().contiguous() for k, t in tensors.items()}, draft / f"{name}.safetensors")
+    (draft / "state.json").write_text(json.dumps(checkpoint.state))
+    manifest = {p.name: _sha256(p) for p in sorted(draft.iterdir())}
+    (draft / "manifest.json").write_text(json.dumps({"step": checkpoint.step, "sha256": manifest}))
+    for p in [*draft.iterdir(), draft]:
+        _flush(p)
+    if final.exists():
+        shutil.rmtree(final)
+    os.replace(draft, final)
+    _flush(root)
+    return final
+
+
+def load(root: Path, step: int) -> Checkpoint:
+    """Read the checkpoint after `step`. Raises `CheckpointError` when a file is missing, cut short or altered."""
+    folder = folder_of(root, step)
+    try:
+        manifest = json.loads((folder / "manifest.json").read_text())["sha256"]
+    except (OSError, ValueError, KeyError) as e:
+        raise CheckpointError(f"checkpoint {folder}: manifest.json cannot be read ({e}).") from e
+    for name, digest in manifest.items():
+        if not (folder / name).is_file():
+            raise CheckpointError(f"checkpoint {folder}: {name} is missing.")
+        if _sha256(folder / name) != digest:
+            raise CheckpointError(f"checkpoint {folder}: {name} is damaged, its SHA-256 is not that of the manifest.")
+    tensors = {Path(n).stem: load_file(folder / n) for n in manifest if n.endswith(".safetensors")}
+    return Checkpoint(step, tensors, json.loads((folder / "state.json").read_text()))
+
+
+def load_latest(root: Path) -> Checkpoint | None:
+    """The newest checkpoint that is whole, or None when there is none; every damaged one is named in a warning."""
+    for step in reversed(steps_in(root)):
+        try:
+            return load(root, step)
+        except CheckpointError as e:
+            warnings.warn(f"{e} The one before it is used.", stacklevel=2)
+    return None
+
+
+def prune(root: Path, keep: int) -> None:
+    """Delete all but the newest `keep` checkpoints and the first, which holds the reference's weights."""
+    for step in steps_in(root)[:-keep]:
+        if step > 0:
+            shutil.rmtree(folder_of(root, step))
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as f:
+        return hashlib.file_digest(f, "sha256").hexdigest()
+
+
+def _flush(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

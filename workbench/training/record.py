@@ -1,0 +1,76 @@
+"""From the tensors of a step to its `StepRecord`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+
+from workbench.config import GRPOConfig
+from workbench.objective import group_statistics, total_rewards
+from workbench.policy.policy import Policy
+from workbench.rollout.types import Rollout
+from workbench.runs.records import Samples, TokenArrays
+from workbench.tasks.types import Problem
+from workbench.training.batch import Batch
+
+
+def samples_of(
+    problems: Sequence[Problem], indices: Sequence[int], completions: Sequence[str],
+    rewards_BK: torch.Tensor, batch: Batch, config: GRPOConfig,
+) -> Samples:
+    """The completions of the step by column."""
+    G = config.num_generations
+    reward_B = total_rewards(rewards_BK, config.reward_weights)
+    statistics = group_statistics(rewards_BK, G, weights=config.reward_weights)
+    return Samples(
+        num_generations=G,
+        problem_ids=[f"train/{i}" for i in indices],
+        prompts=[p.question for p in problems],
+        gold_answers=[p.answer for p in problems],
+        completions=list(completions),
+        rewards_BK=rewards_BK, reward_B=reward_B, advantage_B=batch.advantages_B.cpu(),
+        baseline_B=statistics.mean_N.repeat_interleave(G),
+        length_B=batch.rollout.lengths_B.cpu(), truncated_B=batch.rollout.truncated_B.cpu(), dead_N=statistics.dead_N)
+
+
+def tokens_of(batch: Batch) -> TokenArrays:
+    """Every sampled token with its log-probabilities."""
+    r = batch.rollout
+    floats = {"sampler_logp": r.sampler_logp_BT, "old_logp": batch.old_logp_BT, "ref_logp": batch.ref_logp_BT,
+              "logp": batch.logp_BT, "entropy": batch.entropy_BT}
+    kept = {name: values.detach().float().cpu() for name, values in floats.items() if values is not None}
+    return TokenArrays.from_padded(r.completion_ids_BT.cpu(), r.mask_BT.cpu(), **kept)
+
+
+def reward_metrics(rewards_BK: torch.Tensor, names: Sequence[str], config: GRPOConfig) -> dict[str, float]:
+    """Means of the total and of each reward function, the mean group spread, the share of dead groups."""
+    statistics = group_statistics(rewards_BK, config.num_generations, weights=config.reward_weights)
+    total = total_rewards(rewards_BK, config.reward_weights)
+    means = {f"rewards/{name}": float(column.nanmean()) for name, column in zip(names, rewards_BK.T, strict=True)}
+    return {"reward": float(total.nanmean()), "reward_std": float(statistics.std_N.nanmean()),
+            "dead_group_share": float(statistics.dead_N.float().mean())} | means
+
+
+def rollout_metrics(rollout: Rollout) -> dict[str, float]:
+    """Lengths in tokens and the share of completions that were cut off."""
+    lengths = rollout.lengths_B.float()
+    return {"completion_length": float(lengths.mean()), "completion_length_max": float(lengths.max()),
+            "truncated_share": float(rollout.truncated_B.float().mean()), "tokens": float(lengths.sum())}
+
+
+def mean_of(metrics: Sequence[dict[str, float]], weights: Sequence[float]) -> dict[str, float]:
+    """The weighted mean of each metric over updates or micro-batches; for names that end in _max the largest."""
+    names = list(dict.fromkeys(name for m in metrics for name in m))
+    result = {}
+    for name in names:
+        pairs = [(float(m[name]), w) for m, w in zip(metrics, weights, strict=True) if name in m]
+        total = sum(w for _, w in pairs)
+        mean = sum(v * w for v, w in pairs) / total if total else float("nan")
+        result[name] = max(v for v, _ in pairs) if name.endswith("_max") else mean
+    return result
+
+
+def text_of(policy: Policy, rollout: Rollout) -> list[str]:
+    """The completions as text."""
+    return [policy.decode(ids) for ids in rollout.completion_lists()]
