@@ -48,8 +48,9 @@ class GRPOConfig:
 
     # --- sampling
     temperature: float = setting(
-        1.0, "Softmax temperature of the sampler; log-probabilities are divided by it in the loss too.", above=0, high=10, live=True)
-    top_p: float = setting(1.0, "Nucleus: keep the smallest set of tokens with this probability.", above=0, high=1, live=True)
+        1.0, "Softmax temperature of the sampler; the loss divides the logits by it too.", above=0, high=10, live=True)
+    top_p: float = setting(
+        1.0, "Nucleus: keep the smallest set of tokens with this probability.", above=0, high=1, live=True)
     top_k: int = setting(0, "Keep the k likeliest tokens; 0 = all.", unit="tokens", low=0, live=True)
     max_prompt_length: int | None = setting(
         512, "Longest prompt accepted; a longer one is an error, never cut silently.", unit="tokens", low=1, optional=True)
@@ -58,7 +59,7 @@ class GRPOConfig:
     mask_truncated_completions: bool = setting(
         False, "Leave truncated completions out of the loss.", source="DAPO, arXiv 2503.14476", live=True)
     rollout_engine: str = setting(
-        "native", "Which engine samples the completions.", choices=("native", "transformers", "vllm"))
+        "native", "Which engine samples the completions.", choices=("native", "transformers"))
 
     # --- rewards and advantages
     reward_weights: tuple[float, ...] | None = setting(
@@ -120,7 +121,8 @@ class GRPOConfig:
     vespo_lambda_neg: float = setting(2.0, "VESPO's lambda for A < 0.", low=0, source="VESPO, as in TRL 1.16", live=True)
 
     # --- the reference
-    sync_ref_model: bool = setting(False, "Mix the policy into the reference now and then.", source="TR-DPO, arXiv 2404.09656", live=True)
+    sync_ref_model: bool = setting(
+        False, "Mix the policy into the reference now and then.", source="TR-DPO, arXiv 2404.09656", live=True)
     ref_model_mixup_alpha: float = setting(
         0.6, "reference := alpha x policy + (1 - alpha) x reference; 1 = DeepSeekMath's refresh.", above=0, high=1, live=True)
     ref_model_sync_steps: int = setting(512, "Steps between two such mixes.", unit="steps", low=1, live=True)
@@ -134,7 +136,8 @@ class GRPOConfig:
     learning_rate: float = setting(
         1e-3, "Step size of AdamW. The default suits the embedded policy of 1M parameters; real models want 1e-6 "
         "(full) to 1e-5 (LoRA).", low=0, high=1, live=True, log_scale=True)
-    lr_scheduler_type: str = setting("constant", "Course of the learning rate over max_steps.", choices=("constant", "linear", "cosine"))
+    lr_scheduler_type: str = setting(
+        "constant", "Course of the learning rate over max_steps.", choices=("constant", "linear", "cosine"))
     warmup_steps: int = setting(0, "Steps over which the learning rate rises from 0.", unit="steps", low=0)
     weight_decay: float = setting(0.0, "Decoupled weight decay.", low=0, high=1, live=True)
     adam_beta1: float = setting(0.9, "Decay of the first moment.", low=0, high=0.9999)
@@ -143,7 +146,8 @@ class GRPOConfig:
 
     # --- evaluation and checkpoints
     eval_steps: int = setting(25, "Steps between two held-out evaluations; 0 = only before and after.", unit="steps", low=0)
-    num_eval_problems: int = setting(1000, "Held-out problems of an evaluation, the first ones of the split.", unit="problems", low=1)
+    num_eval_problems: int = setting(
+        1000, "Held-out problems of an evaluation, the first ones of the split.", unit="problems", low=1)
     save_steps: int = setting(25, "Steps between two checkpoints.", unit="steps", low=1)
     save_total_limit: int = setting(3, "Checkpoints kept, the newest ones; the first (step 0) stays.", unit="checkpoints", low=1)
 

@@ -81,7 +81,7 @@ def _number_problem(f: Field, value: Any) -> str | None:
         return f"must be {'a whole number' if integral else 'a number'}"
     if not math.isfinite(value):
         return "must be finite"
-    below = m["low"] is not None and value < m["low"] or m["above"] is not None and value <= m["above"]
+    below = (m["low"] is not None and value < m["low"]) or (m["above"] is not None and value <= m["above"])
     return f"must be {range_text(f)}" if below or (m["high"] is not None and value > m["high"]) else None
 
 

@@ -33,7 +33,7 @@ def errors_of(c: GRPOConfig) -> list[str]:
         (c.top_entropy_quantile < 1 and c.loss_type == "vespo",
          "top_entropy_quantile < 1 is not defined for loss_type='vespo' here. Set it to 1.0."),
         (c.importance_sampling_level == "sequence" and c.loss_type in ("cispo", "vespo", "sapo"),
-         f"importance_sampling_level='sequence' with loss_type={c.loss_type!r}: its weight is defined per token (vespo makes its own "
+         f"importance_sampling_level='sequence' with loss_type={c.loss_type!r}: its weight is per token (vespo makes its own "
          "sequence weight). Set importance_sampling_level='token'."),
         (c.importance_sampling_clip_min is not None and c.importance_sampling_clip_max is not None
          and c.importance_sampling_clip_min >= c.importance_sampling_clip_max,
@@ -56,7 +56,7 @@ def warnings_of(c: GRPOConfig) -> list[str]:
         (c.on_policy and c.loss_type in CLIPPED_LOSSES and c.delta is not None,
          f"delta={c.delta!r} does nothing with one update per rollout: the ratio is exactly 1. Set updates_per_rollout=2."),
         (c.importance_sampling_level == "sequence" and c.epsilon > 0.05,
-         f"importance_sampling_level='sequence' with epsilon={c.epsilon}: a sequence ratio is a mean over tokens and stays near 1, so "
+         f"importance_sampling_level='sequence' with epsilon={c.epsilon}: a sequence ratio is a mean and stays near 1, so "
          "this clips nothing. GSPO uses epsilon=3e-4, epsilon_high=4e-4 (the preset 'gspo')."),
         (c.loss_type == "luspo" and c.importance_sampling_level == "token",
          "loss_type='luspo' is meant for importance_sampling_level='sequence'."),
