@@ -1,0 +1,36 @@
+"""The run record: one SQLite file per run. Writing, reading live or stored, listing, comparing, exporting.
+
+No torch is imported here, so that a stored run opens on any machine with numpy and pandas.
+"""
+
+from workbench.runs.compare import align_metrics, diff_configs
+from workbench.runs.export import export_csv
+from workbench.runs.files import RunNotFoundError, RunRecordError, RunWarning, is_run_record, record_path
+from workbench.runs.listing import list_runs
+from workbench.runs.queries import RunMeta
+from workbench.runs.reader import Run
+from workbench.runs.records import Evaluation, Event, KnobChange, Samples, StepRecord, TokenArrays
+from workbench.runs.writer import RunWriter, StepExistsError, TakenOverError
+
+__all__ = [
+    "Evaluation",
+    "Event",
+    "KnobChange",
+    "Run",
+    "RunMeta",
+    "RunNotFoundError",
+    "RunRecordError",
+    "RunWarning",
+    "RunWriter",
+    "Samples",
+    "StepExistsError",
+    "StepRecord",
+    "TakenOverError",
+    "TokenArrays",
+    "align_metrics",
+    "diff_configs",
+    "export_csv",
+    "is_run_record",
+    "list_runs",
+    "record_path",
+]

@@ -1,0 +1,48 @@
+"""A record as plain files: CSV for the numbers, JSON for everything with text in it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from workbench.runs.reader import Run
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+FILES = ("meta.json", "steps.csv", "evaluations.csv", "knobs.csv", "samples.jsonl", "events.jsonl")
+
+
+def export_csv(run: Run | str | Path, folder: str | Path) -> list[Path]:
+    """Write a run into `folder` (made if need be) and return the files.
+
+    The numbers are CSV. Samples and events are JSON, an object a line, in ASCII, so that no text of a model can harm a
+    reader. Per-token arrays stay in the record. Files of these names are replaced.
+    """
+    run = run if isinstance(run, Run) else Run(run)
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    steps = run.steps()
+    steps.to_csv(folder / "steps.csv", index=False)
+    for name, frame in (("evaluations", run.evaluations()), ("knobs", run.knobs())):
+        for column in frame.columns.intersection(["extra", "old", "new"]):
+            frame[column] = frame[column].map(json.dumps)
+        frame.to_csv(folder / f"{name}.csv", index=False)
+    _write_lines(folder / "samples.jsonl", (row for step in steps["step"] for row in _rows(run.samples(step))))
+    _write_lines(folder / "events.jsonl", _rows(run.events()))
+    (folder / "meta.json").write_text(json.dumps(asdict(run.meta), indent=2) + "\n")
+    return [folder / name for name in FILES]
+
+
+def _rows(frame: pd.DataFrame) -> list[dict[str, Any]]:
+    """Rows as JSON values; NaN becomes null."""
+    cells = frame.astype(object)
+    return cells.where(frame.notna(), None).to_dict("records")
+
+
+def _write_lines(file: Path, rows: Iterable[dict[str, Any]]) -> None:
+    with file.open("w", encoding="ascii") as stream:
+        stream.writelines(json.dumps(row) + "\n" for row in rows)

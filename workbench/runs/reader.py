@@ -1,0 +1,181 @@
+"""`Run`: reading a run record, live or stored, as pandas frames and numpy arrays. Needs no torch and never writes.
+
+Each call opens the file, reads one consistent state and closes it again, so that a `Run` may be used from any thread,
+holds nothing open, and sees each new step of a live run.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import numpy as np
+
+from workbench.runs import queries
+from workbench.runs.arrays import pad, prefix_mask
+from workbench.runs.files import RunRecordError, read, record_path
+from workbench.runs.queries import RunMeta
+from workbench.runs.records import RESERVED
+from workbench.runs.rows import get_meta, last_step
+from workbench.runs.schema import to_cell
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+T = TypeVar("T")
+
+
+class Run:
+    """The record at `path`, a run's folder or its .sqlite file.
+
+    Raises `RunNotFoundError` when there is none, `RunRecordError` when the file is something else, damaged, or of a
+    newer format. Steps count from 1; step 0 is what came before the first.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = record_path(path)
+        self._read(lambda db: None)
+
+    @classmethod
+    def open(cls, path: str | Path) -> Run:
+        """The same as `Run(path)`."""
+        return cls(path)
+
+    def __repr__(self) -> str:
+        meta, last = self._read(lambda db: (queries.meta(db), last_step(db)))
+        return f"Run({meta.name!r}, {meta.status}, {last} steps, policy={meta.policy!r}, task={meta.task!r})"
+
+    @property
+    def meta(self) -> RunMeta:
+        """The facts of the run; the status is that of this moment."""
+        return self._read(queries.meta)
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """The settings that the run began with, as `GRPOConfig.to_dict` gave them."""
+        return self.meta.config
+
+    def config_at(self, step: int) -> dict[str, Any]:
+        """The settings in force at `step`: those of the start with the knob changes up to there."""
+        return self._read(lambda db: queries.config_at(db, step))
+
+    def last_step(self) -> int:
+        """The last step recorded; 0 when there is none."""
+        return self._read(last_step)
+
+    def position(self) -> tuple[int, int]:
+        """(revision, last step): cheap to poll. A new revision says that the record was cut back: read it all again."""
+        return self._read(lambda db: (get_meta(db, "revision"), last_step(db)))
+
+    def is_live(self) -> bool:
+        """True while the process that writes this run is there; on another machine: has written in ten minutes."""
+        return self.meta.status == "running"
+
+    def steps(self, since: int = 0, columns: Sequence[str] | None = None) -> pd.DataFrame:
+        """The steps after `since`, a row each: step, time and each metric (or those of `columns`), NaN where absent."""
+        return self._frame(lambda db: queries.steps(db, since, columns))
+
+    def knobs(self) -> pd.DataFrame:
+        """The knob changes: step (the first with the new value), name, old, new, who, time."""
+        return self._table("knobs", ("step", "name", "old", "new", "who", "time"), ("old", "new"))
+
+    def evaluations(self) -> pd.DataFrame:
+        """The evaluations: step, split, n, correct, accuracy with its interval [low, high], extra, time."""
+        names = ("step", "split", "n", "correct", "accuracy", "low", "high", "extra", "time")
+        return self._table("evaluations", names, ("extra",))
+
+    def events(self) -> pd.DataFrame:
+        """The events: step, time, kind, text, data."""
+        return self._table("events", ("step", "time", "kind", "text", "data"), ("data",))
+
+    def samples(self, step: int) -> pd.DataFrame:
+        """The completions of a step, a row each: step, row, group, problem_id, prompt, gold_answer, completion, reward,
+        advantage, baseline, length, truncated, dead, and `rewards/<name>` per reward function (NaN = not scored).
+
+        Empty when the step's samples were not kept. Raises `RunRecordError` for a step that is not there.
+        """
+        return self._frame(lambda db: self._samples(db, step))
+
+    def problem(self, problem_id: str) -> pd.DataFrame:
+        """All completions that one problem ever got, as `samples` gives them."""
+        return self._frame(lambda db: queries.samples(db, "g.problem_id = ?", to_cell(problem_id, "problem_id")))
+
+    def groups(self, step: int) -> pd.DataFrame:
+        """The groups of a step, a row each: group, problem_id, prompt, gold_answer, n, mean, std, min and max of the
+        reward, dead, truncated (share), length (mean). The std is the one that the run divides by (`advantage_std`)."""
+        samples, config = self.samples(step), self.config_at(step)
+        by = samples.groupby("group", sort=True)
+        ddof = 0 if config.get("advantage_std") == "population" else 1
+        frame = (
+            by[["problem_id", "prompt", "gold_answer", "dead"]]
+            .first()
+            .assign(
+                n=by["reward"].size(),
+                mean=by["reward"].mean(),
+                std=by["reward"].std(ddof=ddof),
+                min=by["reward"].min(),
+                max=by["reward"].max(),
+                truncated=by["truncated"].mean(),
+                length=by["length"].mean(),
+            )
+        )
+        return frame.reset_index()
+
+    def tokens(self, step: int, row: int | None = None) -> pd.DataFrame:
+        """The sampled tokens of a step, or of one completion: row, position, id, piece (its text, None where unknown)
+        and a column per recorded array (`old_logp`, `logp`, …). Empty when not kept. Raises `RunRecordError`."""
+        return self._frame(lambda db: queries.tokens(db, step, row))
+
+    def batch(self, step: int) -> dict[str, Any]:
+        """The kept batch of a step as padded numpy arrays, ready for a what-if without a model.
+
+        ids_BT (int32), mask_BT (bool, every sampled token), `<name>_BT` (float32, 0 on padding) per recorded array,
+        rewards_BK, reward_B, advantages_B, baseline_B (float64, NaN = not scored), truncated_B, lengths_B,
+        num_generations, reward_names, and `config`: the settings in force at that step. Raises `RunRecordError` when
+        the step is not there or its samples or tokens were not kept.
+        """
+        flat, samples, meta, config = self._read(
+            lambda db: (queries.arrays(db, step), self._samples(db, step), queries.meta(db), queries.config_at(db, step))
+        )
+        if not flat or not len(samples["row"]):
+            raise RunRecordError(f"step {step} of {meta.name!r}: its {'samples' if flat else 'tokens'} were not kept.")
+        lengths_B = flat["lengths"]
+        return {
+            "ids_BT": pad(flat["ids"], lengths_B),
+            "mask_BT": prefix_mask(lengths_B),
+            "lengths_B": lengths_B,
+            **{f"{name}_BT": pad(flat[name], lengths_B) for name in flat if name not in RESERVED},
+            "rewards_BK": np.array([samples[f"rewards/{n}"] for n in meta.reward_names]).reshape(-1, len(lengths_B)).T,
+            "reward_B": samples["reward"],
+            "advantages_B": samples["advantage"],
+            "baseline_B": samples["baseline"],
+            "truncated_B": samples["truncated"],
+            "num_generations": int((samples["group"] == 0).sum()),
+            "reward_names": meta.reward_names,
+            "config": config,
+        }
+
+    def vocab(self) -> dict[int, str]:
+        """The text of every token id that occurred, where the writer could tell it."""
+        return self._read(queries.vocab)
+
+    def _read(self, query: Callable[[sqlite3.Connection], T]) -> T:
+        return read(self.path, query)
+
+    def _frame(self, query: Callable[[sqlite3.Connection], queries.Columns]) -> pd.DataFrame:
+        return _frame_of(self._read(query))
+
+    def _table(self, name: str, columns: Sequence[str], json_columns: Sequence[str]) -> pd.DataFrame:
+        return self._frame(lambda db: queries.table(db, name, columns, json_columns))
+
+    def _samples(self, db: sqlite3.Connection, step: int) -> queries.Columns:
+        queries.require_step(db, step)
+        return queries.samples(db, "s.step = ?", step)
+
+
+def _frame_of(columns: queries.Columns) -> pd.DataFrame:
+    import pandas as pd
+
+    return pd.DataFrame({name: pd.Series(values, dtype=values.dtype) for name, values in columns.items()})

@@ -1,0 +1,134 @@
+"""The SQL of a record: what goes into its tables and how they are cut and copied. Transactions are the caller's."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Mapping
+from typing import Any
+
+from workbench.runs.arrays import pack
+from workbench.runs.records import Evaluation, Event, KnobChange, Samples, StepRecord
+from workbench.runs.schema import STEP_TABLES, number_to_json, to_cell, to_json
+
+Packed = dict[str, tuple[str, str, bytes]]
+
+
+def put_meta(db: sqlite3.Connection, **facts: Any) -> None:
+    """Set facts of the run."""
+    for key, value in facts.items():
+        db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (key, to_json(value, key)))
+
+
+def get_meta(db: sqlite3.Connection, key: str) -> Any:
+    """One fact of the run."""
+    return json.loads(db.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()[0])
+
+
+def all_meta(db: sqlite3.Connection) -> dict[str, Any]:
+    """Every fact of the run."""
+    return {key: json.loads(value) for key, value in db.execute("SELECT key, value FROM meta")}
+
+
+def last_step(db: sqlite3.Connection) -> int:
+    """The last step recorded; 0 when there is none."""
+    return db.execute("SELECT coalesce(max(step), 0) FROM steps").fetchone()[0]
+
+
+def packed_arrays(record: StepRecord) -> Packed:
+    """The token arrays of a step as blobs, by name."""
+    if record.tokens is None:
+        return {}
+    flat = {"lengths": record.tokens.lengths, "ids": record.tokens.ids, **record.tokens.floats}
+    return {name: pack(array) for name, array in flat.items()}
+
+
+def put_step(db: sqlite3.Connection, record: StepRecord, arrays: Packed) -> None:
+    """All rows of a step but the vocabulary's."""
+    step = record.step
+    metrics = ", ".join(f"{json.dumps(name)}: {number_to_json(value)}" for name, value in record.metrics.items())
+    db.execute("INSERT INTO steps VALUES (?, ?, ?)", (step, record.time, f"{{{metrics}}}"))
+    for knob in record.knobs:
+        put_knob(db, step, knob)
+    for evaluation in record.evaluations:
+        put_evaluation(db, step, evaluation)
+    for event in record.events:
+        put_event(db, step, event)
+    if record.samples is not None:
+        _put_samples(db, step, record.samples)
+    db.executemany("INSERT INTO arrays VALUES (?, ?, ?, ?, ?)", [(step, name, *packed) for name, packed in arrays.items()])
+
+
+def put_pieces(db: sqlite3.Connection, pieces: Mapping[int, str]) -> None:
+    """The texts of token ids."""
+    db.executemany("INSERT INTO vocab VALUES (?, ?)", [(i, to_cell(p, f"the text of token {i}")) for i, p in pieces.items()])
+
+
+def put_knob(db: sqlite3.Connection, step: int, knob: KnobChange) -> None:
+    """A knob change that took effect at `step`."""
+    old, new = to_json(knob.old, f"old value of {knob.name}"), to_json(knob.new, f"new value of {knob.name}")
+    db.execute("INSERT INTO knobs VALUES (?, ?, ?, ?, ?, ?)", (step, knob.name, old, new, knob.who, knob.time))
+
+
+def put_evaluation(db: sqlite3.Connection, step: int, e: Evaluation) -> None:
+    """An evaluation; the newest of a step and split counts."""
+    extra = to_json(dict(e.extra), "evaluation.extra")
+    values = (step, e.split, e.n, e.correct, e.accuracy, e.low, e.high, extra, e.time)
+    db.execute("INSERT OR REPLACE INTO evaluations VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", values)
+
+
+def put_event(db: sqlite3.Connection, step: int, event: Event) -> None:
+    """An event."""
+    values = (step, event.time, event.kind, to_cell(event.text, "event.text"), to_json(dict(event.data), "event.data"))
+    db.execute("INSERT INTO events VALUES (?, ?, ?, ?, ?)", values)
+
+
+def cut_after(db: sqlite3.Connection, step: int) -> None:
+    """Remove everything that belongs to later steps."""
+    for table in STEP_TABLES:
+        db.execute(f"DELETE FROM {table} WHERE step > ?", (step,))
+
+
+def copy_up_to(source: sqlite3.Connection, target: sqlite3.Connection, step: int) -> None:
+    """Copy everything up to `step`, and the vocabulary, into an empty record."""
+    for table, condition in {**dict.fromkeys(STEP_TABLES, " WHERE step <= ? ORDER BY rowid"), "vocab": ""}.items():
+        found = source.execute(f"SELECT * FROM {table}{condition}", (step,) if condition else ())
+        places = ", ".join("?" * len(found.description))
+        target.executemany(f"INSERT INTO {table} VALUES ({places})", found)
+
+
+def _put_samples(db: sqlite3.Connection, step: int, s: Samples) -> None:
+    groups = [
+        (
+            step,
+            i,
+            to_cell(problem, "a problem id"),
+            to_cell(prompt, "a prompt"),
+            None if gold is None else to_cell(gold, "a gold answer"),
+            int(dead),
+        )
+        for i, (problem, prompt, gold, dead) in enumerate(zip(s.problem_ids, s.prompts, s.gold_answers, s.dead_N, strict=True))
+    ]
+    db.executemany("INSERT INTO groups VALUES (?, ?, ?, ?, ?, ?)", groups)
+    columns = zip(
+        s.completions,
+        s.rewards_BK.tolist(),
+        s.reward_B.tolist(),
+        s.advantage_B.tolist(),
+        s.baseline_B.tolist(),
+        s.length_B.tolist(),
+        s.truncated_B.tolist(),
+        strict=True,
+    )
+    samples = [
+        (
+            step,
+            row,
+            row // s.num_generations,
+            to_cell(text, "a completion"),
+            "[" + ", ".join(map(number_to_json, rewards)) + "]",
+            *rest,
+        )
+        for row, (text, rewards, *rest) in enumerate(columns)
+    ]
+    db.executemany("INSERT INTO samples VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", samples)

@@ -1,0 +1,272 @@
+"""`RunWriter`: writes one run's record, a transaction per step.
+
+`kill -9` at any instant loses at most the step in flight and never leaves half of one; a power cut loses no step whose
+`write_step` has returned. The file comes into being whole: it is prepared beside its place and moved there. It may be
+written from any thread, one call at a time, while any number of readers look on.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+import time
+import uuid
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any
+
+from workbench.runs import rows
+from workbench.runs.environment import sign_in, works_beside
+from workbench.runs.files import RunRecordError, RunWarning, explained, read, record_path
+from workbench.runs.opening import new_record, open_record
+from workbench.runs.records import Evaluation, Event, StepRecord
+from workbench.runs.schema import STATUSES
+
+Pieces = Callable[[Sequence[int]], Sequence[str]]
+"""Turns token ids into the text of each: one text per id."""
+
+
+class StepExistsError(RunRecordError):
+    """That step is already in the record."""
+
+
+class TakenOverError(RunRecordError):
+    """Another writer has resumed the run since."""
+
+
+class RunWriter:
+    """Writes one record. Make it with `create`, `resume` or `branch`; use it as a context manager, or `close` it."""
+
+    def __init__(self, file: Path, pieces: Pieces | None) -> None:
+        """Opens an existing record as it is; `create`, `resume` and `branch` are the ways to call."""
+        self.path = file
+        self._pieces = pieces
+        self._lock = threading.RLock()
+        self._mark = sign_in(self)
+        with explained(file):
+            connection, journal_mode = open_record(file)
+            self._db: sqlite3.Connection | None = connection
+            self._known = {row[0] for row in connection.execute("SELECT id FROM vocab")}
+            self._reward_names = rows.get_meta(connection, "reward_names")
+        start = {
+            "writer": self._mark,
+            "status": "running",
+            "reason": "",
+            "finished": None,
+            "journal_mode": journal_mode,
+        }
+        with self._transaction("the start", taking_over=True) as db:
+            rows.put_meta(db, **start)
+
+    @classmethod
+    def create(
+        cls,
+        path: str | Path,
+        *,
+        config: Mapping[str, Any],
+        name: str = "",
+        policy: str = "",
+        task: str = "",
+        reward_names: Sequence[str] = (),
+        seed: int | None = None,
+        pieces: Pieces | None = None,
+    ) -> RunWriter:
+        """A new record at `path` (a run's folder, made if need be, or a .sqlite file).
+
+        `config` is JSON values; `seed` defaults to the config's; `pieces` gives the text of token ids, so that views
+        need no tokenizer. Raises `RunRecordError` when there is a record already, ValueError for doubled reward names.
+        """
+        if len(set(reward_names)) < len(reward_names):
+            raise ValueError(f"reward_names={list(reward_names)}: two are the same. Give each function its own __name__.")
+        file = record_path(path)
+        facts = {
+            "policy": policy,
+            "task": task,
+            "reward_names": list(reward_names),
+            "config": dict(config),
+            "seed": config.get("seed") if seed is None else seed,
+        }
+        with new_record(file, facts | _identity(name)):
+            pass
+        return cls(file, pieces)
+
+    @classmethod
+    def resume(cls, path: str | Path, step: int, *, pieces: Pieces | None = None, take_over: bool = False) -> RunWriter:
+        """An existing record, cut back in one transaction to what it was when `step` had been recorded.
+
+        Later steps, knobs, evaluations and events go, to be made again; an event says how many. `step` 0 keeps what
+        came before the first step. A writer that still has the record open is shut out: its next call raises
+        `TakenOverError`. Raises `RunRecordError` when the record ends before `step`, or when another process of this
+        machine is writing it, unless `take_over` is set.
+        """
+        file = record_path(path)
+        meta, last = read(file, lambda db: (rows.all_meta(db), rows.last_step(db)))
+        _check_step(file, step, last)
+        if works_beside(meta["writer"]) and not take_over:
+            raise RunRecordError(
+                f"{file} is being written by process {meta['writer']['pid']} on {meta['writer']['host']}. Stop "
+                "that run first; if it is surely gone, pass take_over=True."
+            )
+        writer = cls(file, pieces)
+        with writer._transaction(f"the return to step {step}") as db:
+            rows.cut_after(db, step)
+            rows.put_meta(db, revision=meta["revision"] + 1)
+            rows.put_event(db, step, Event("resume", f"resumed after step {step}; {last - step} later steps removed"))
+        return writer
+
+    @classmethod
+    def branch(
+        cls,
+        parent: str | Path,
+        path: str | Path,
+        step: int,
+        *,
+        name: str = "",
+        pieces: Pieces | None = None,
+    ) -> RunWriter:
+        """A new run at `path` that begins as a copy of `parent` up to `step` and knows where it came from.
+
+        The parent may be running; it is not touched. Raises `RunRecordError` as `create` and `resume` do.
+        """
+        origin = record_path(parent)
+        old, last = read(origin, lambda db: (rows.all_meta(db), rows.last_step(db)))
+        _check_step(origin, step, last)
+        facts = {key: old[key] for key in ("policy", "task", "reward_names", "config", "seed")}
+        file = record_path(path)
+        with new_record(file, facts | _identity(name or f"{old['name']} from step {step}", old, step)) as db:
+            read(origin, lambda source: rows.copy_up_to(source, db, step))
+            rows.put_event(db, step, Event("branch", f"branched from {old['name']} ({old['id']}) after step {step}"))
+        return cls(file, pieces)
+
+    @property
+    def closed(self) -> bool:
+        """True once the record was finished or closed."""
+        return self._db is None
+
+    @property
+    def last_step(self) -> int:
+        """The last step recorded; 0 when there is none."""
+        with self._lock:
+            return rows.last_step(self._connection())
+
+    def write_step(self, record: StepRecord) -> None:
+        """All of a step, or nothing of it. Raises `StepExistsError`, and `RunRecordError` for a gap before the step."""
+        self._check_rewards(record)
+        arrays = rows.packed_arrays(record)  # the slow part, outside the transaction
+        with self._transaction(f"step {record.step}") as db:
+            self._check_next(record.step, rows.last_step(db))
+            learned = self._new_pieces(record)
+            rows.put_step(db, record, arrays)
+            rows.put_pieces(db, learned)
+        self._known.update(learned)
+
+    def write_evaluation(self, step: int, evaluation: Evaluation) -> None:
+        """An evaluation made after `step` (0 = before the first); it replaces an earlier one of that step and split."""
+        with self._transaction(f"the evaluation at step {step}") as db:
+            rows.put_evaluation(db, step, evaluation)
+
+    def write_event(self, event: Event, step: int | None = None) -> None:
+        """Something that happened after `step` (the last one unless said)."""
+        with self._transaction("an event") as db:
+            rows.put_event(db, rows.last_step(db) if step is None else step, event)
+
+    def finish(self, status: str = "finished", reason: str = "") -> None:
+        """Says how the run ended ('finished', 'stopped' or 'failed', with a reason) and closes the record."""
+        if status not in STATUSES[1:]:
+            raise ValueError(f"status={status!r}: must be one of {STATUSES[1:]}.")
+        with self._transaction("the end") as db:
+            rows.put_meta(db, status=status, reason=reason, finished=time.time())
+        self.close()
+
+    def close(self) -> None:
+        """Leaves one complete file behind. A run that was not finished counts as interrupted. Twice does nothing."""
+        with self._lock:
+            if self._db is None:
+                return
+            with self._transaction("the closing", taking_over=True) as db:
+                if self._owns(db):
+                    rows.put_meta(db, writer=None)
+            with explained(self.path), closing(self._db) as connection:
+                self._db = None
+                busy = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
+            if busy:
+                warnings.warn(
+                    f"{self.path}: another program holds the record open, so a part of it stays in the -wal file "
+                    "beside it. Keep both together.",
+                    RunWarning,
+                    stacklevel=2,
+                )
+
+    def __enter__(self) -> RunWriter:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: Any) -> None:
+        if error is not None and self._db is not None and not isinstance(error, TakenOverError):
+            self.finish("failed", f"{type(error).__name__}: {error}")
+        self.close()
+
+    def _connection(self) -> sqlite3.Connection:
+        if self._db is None:
+            raise RunRecordError(f"the record {self.path} is closed. RunWriter.resume(path, step) opens it again.")
+        return self._db
+
+    @contextmanager
+    def _transaction(self, what: str, *, taking_over: bool = False) -> Iterator[sqlite3.Connection]:
+        with self._lock:
+            db = self._connection()
+            try:
+                db.execute("BEGIN IMMEDIATE")
+                if not taking_over and not self._owns(db):
+                    raise TakenOverError(f"{self.path}: {what} was not recorded: another writer has taken the run over.")
+                yield db
+                db.execute("COMMIT")
+            except sqlite3.Error as error:
+                raise RunRecordError(f"{self.path}: {what} was not recorded: {error}. What was there before is whole.") from error
+            finally:
+                if db.in_transaction:
+                    db.execute("ROLLBACK")
+
+    def _owns(self, db: sqlite3.Connection) -> bool:
+        return rows.get_meta(db, "writer") == self._mark
+
+    def _check_next(self, step: int, last: int) -> None:
+        if step <= last:
+            raise StepExistsError(
+                f"{self.path}: step {step} is recorded already (the record ends at step {last}). To make it again: "
+                f"RunWriter.resume(path, {step - 1})."
+            )
+        if step > last + 1:
+            raise RunRecordError(f"{self.path}: step {step} cannot follow step {last}: steps are recorded without a gap.")
+
+    def _check_rewards(self, record: StepRecord) -> None:
+        found = len(self._reward_names) if record.samples is None else record.samples.rewards_BK.shape[1]
+        if found != len(self._reward_names):
+            raise RunRecordError(
+                f"step {record.step}: rewards_BK has {found} columns, but the run has the reward functions "
+                f"{self._reward_names}. Give one column for each."
+            )
+
+    def _new_pieces(self, record: StepRecord) -> dict[int, str]:
+        """The texts of the ids of this step that the record does not know yet."""
+        if self._pieces is None or record.tokens is None:
+            return {}
+        ids = sorted(set(record.tokens.ids.tolist()) - self._known)
+        return dict(zip(ids, self._pieces(ids), strict=True))
+
+
+def _check_step(file: Path, step: int, last: int) -> None:
+    if not 0 <= step <= last:
+        raise RunRecordError(f"{file} holds steps 1 to {last}: it cannot go on from step {step}. Choose a step from 0 to {last}.")
+
+
+def _identity(name: str, parent: Mapping[str, Any] | None = None, branch_step: int | None = None) -> dict[str, Any]:
+    """A fresh id, the name (the id where none is given), and the run that a branch comes from."""
+    run_id = uuid.uuid4().hex[:12]
+    origin = {
+        "parent_id": parent and parent["id"],
+        "parent_name": parent and parent["name"],
+        "branch_step": branch_step,
+    }
+    return {"id": run_id, "name": name or run_id, **origin}
