@@ -54,6 +54,11 @@ class Knobs:
             self._pending.clear()
             return changes
 
+    def forget(self) -> None:
+        """Drop what was asked for and is not in force yet."""
+        with self._lock:
+            self._pending.clear()
+
     def snapshot(self) -> tuple[GRPOConfig, dict[str, tuple[Any, str]]]:
         """The config in force and what is pending, with who asked."""
         with self._lock:

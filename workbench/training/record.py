@@ -30,8 +30,17 @@ def samples_of(
         gold_answers=[p.answer for p in problems],
         completions=list(completions),
         rewards_BK=rewards_BK, reward_B=reward_B, advantage_B=batch.advantages_B.cpu(),
-        baseline_B=statistics.mean_N.repeat_interleave(G),
+        baseline_B=baselines(reward_B, statistics.mean_N, config),
         length_B=batch.rollout.lengths_B.cpu(), truncated_B=batch.rollout.truncated_B.cpu(), dead_N=statistics.dead_N)
+
+
+def baselines(reward_B: torch.Tensor, mean_N: torch.Tensor, config: GRPOConfig) -> torch.Tensor:
+    """(B,) what the config's `advantage_baseline` subtracts from each total reward."""
+    G = config.num_generations
+    group_B = mean_N.repeat_interleave(G)
+    table = {"group": group_B, "leave_one_out": (group_B * G - reward_B) / (G - 1),
+             "batch": reward_B.nanmean().expand_as(reward_B), "none": torch.zeros_like(reward_B)}
+    return table[config.advantage_baseline]
 
 
 def tokens_of(batch: Batch) -> TokenArrays:

@@ -7,6 +7,7 @@ Everything that it calls is a short function elsewhere. The trainer owns the sta
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import torch
@@ -19,7 +20,7 @@ from workbench.policy.logprobs import completion_logps
 from workbench.policy.policy import Policy, PolicyError
 from workbench.policy.reference import Reference
 from workbench.rewards import RewardSet, RewardTable, ShuffledRewards
-from workbench.rollout import make_engine
+from workbench.rollout import RolloutCancelled, make_engine
 from workbench.rollout.types import Rollout, Sampling
 from workbench.runs.records import Evaluation, StepRecord
 from workbench.runs.writer import RunWriter
@@ -45,7 +46,9 @@ class Trainer:
         self.policy, self.task, self.rewards, self.run = policy, task, rewards, run
         self.knobs = Knobs(config)
         self.folder = Path(out) / "checkpoints"
-        self.engine = make_engine(config.rollout_engine, policy.model, policy.eos_token_ids, policy.pad_token_id)
+        self._cancelled = False
+        self.engine = make_engine(
+            config.rollout_engine, policy.model, policy.eos_token_ids, policy.pad_token_id, should_stop=lambda: self._cancelled)
         self.optimizer = torch.optim.AdamW(
             policy.trainable_parameters(), lr=config.learning_rate, betas=(config.adam_beta1, config.adam_beta2), fused=True)
         self.generator = torch.Generator().manual_seed(config.seed)
@@ -122,10 +125,16 @@ class Trainer:
     ) -> None:
         """Step until `max_steps`, or for `steps` more, or until `should_stop()`; ends with a checkpoint."""
         last = self.config.max_steps if steps is None else min(self.steps_done + steps, self.config.max_steps)
-        while self.steps_done < last and not should_stop():
-            on_step(self.step())
+        self._cancelled = False
+        with suppress(RolloutCancelled):
+            while self.steps_done < last and not should_stop():
+                on_step(self.step())
         if self.steps_done not in checkpoints.steps_in(self.folder):
             self.save()
+
+    def cancel(self) -> None:
+        """Break off the rollout in hand (from any thread): `train` then returns, at the last whole step."""
+        self._cancelled = True
 
     # ---------------------------------------------------------------------------------------- the parts of a step
 

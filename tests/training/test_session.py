@@ -1,0 +1,273 @@
+"""The session: background steps, knobs at step boundaries, pause, error, rewind and branch with the same numbers."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from helpers import digits_reward, same_weights, weights_of
+from workbench.config import GRPOConfig
+from workbench.config_fields import ConfigError
+from workbench.policy import load_policy
+from workbench.rewards import RewardSet
+from workbench.runs import Run
+from workbench.tasks.arithmetic import arithmetic_task
+from workbench.training.rewind import RewindError
+from workbench.training.session import Session, SessionError
+
+SMALL = dict(prompts_per_step=4, num_generations=4, max_completion_length=8, max_steps=8, eval_steps=4, save_steps=3,
+             num_eval_problems=8, learning_rate=1e-3, save_total_limit=2)
+
+
+@pytest.fixture
+def make_session(tiny_folder: Path, tmp_path: Path) -> Callable[..., Session]:
+    def make(out: str = "run", *, rewards=digits_reward, resume: bool = False, **changes) -> Session:
+        config = GRPOConfig(**(SMALL | changes))
+        return Session(load_policy(tiny_folder), arithmetic_task(0, 64, 16), RewardSet(rewards), config,
+                       out=tmp_path / out, resume=resume)
+
+    return make
+
+
+def losses(session: Session) -> list[float]:
+    return session.run.steps().loss.tolist()
+
+
+def test_start_returns_at_once_and_wait_waits(make_session) -> None:
+    session = make_session()
+    began = time.monotonic()
+    session.start()
+    assert time.monotonic() - began < 0.5
+    assert session.status == "running"
+    session.wait(60)
+    assert session.status == "finished"
+    assert session.run.last_step() == 8
+    assert session.run.meta.status == "finished"
+
+
+def test_it_computes_what_the_trainer_computes(make_session, make_trainer) -> None:
+    session = make_session().start().wait(60)
+    trainer = make_trainer("plain", **SMALL)
+    trainer.train()
+    assert same_weights(weights_of(session.trainer), weights_of(trainer))
+
+
+def test_a_second_start_does_not_start_a_second_training(make_session) -> None:
+    session = make_session()
+    session.start()
+    session.start()
+    names = [t.name for t in threading.enumerate() if t.name.startswith("workbench ")]
+    assert len(names) <= 1
+    session.wait(60)
+    assert session.run.steps().step.tolist() == list(range(1, 9))
+
+
+def test_another_session_makes_the_first_pause(make_session) -> None:
+    first, second = make_session("a", max_steps=200), make_session("b")
+    first.start()
+    second.start()
+    assert first.status == "paused"
+    second.wait(60)
+    assert second.status == "finished"
+
+
+def test_step_pause_and_resume(make_session) -> None:
+    session = make_session()
+    session.step(2).wait(60)
+    assert (session.status, session.step_number) == ("paused", 2)
+    session.start()
+    session.pause()
+    assert session.status in ("paused", "finished")
+    session.resume().wait(60)
+    assert session.step_number == 8
+    assert session.run.steps().step.tolist() == list(range(1, 9))
+
+
+def test_a_knob_takes_effect_at_the_next_step_and_a_bad_one_changes_nothing(make_session) -> None:
+    session = make_session()
+    session.step().wait(60)
+    session.set(beta=0.3)
+    assert session.pending == {"beta": 0.3}
+    assert session.config.beta == 0.005
+    with pytest.raises(ConfigError, match="epsilon=5"):
+        session.set(epsilon=5, beta=0.1)
+    assert session.pending == {"beta": 0.3}
+    session.step().wait(60)
+    assert session.config.beta == 0.3
+    knobs = session.run.knobs()
+    assert [(r.step, r.name, r.old, r.new, r.who) for r in knobs.itertuples()] == [(2, "beta", 0.005, 0.3, "user")]
+
+
+def test_listeners_hear_of_every_step(make_session) -> None:
+    session, heard = make_session(), []
+    leave = session.subscribe(lambda: heard.append(session.step_number))
+    session.start().wait(60)
+    assert set(range(1, 9)) <= set(heard)
+    leave()
+    count = len(heard)
+    session.extend(1)
+    assert len(heard) == count
+
+
+@pytest.mark.parametrize("target", [0, 2, 3, 5])
+def test_rewind_and_replay_give_the_same_numbers(make_session, target: int) -> None:
+    session = make_session()
+    session.step(4).wait(60)
+    session.set(beta=0.2, temperature=0.9)
+    session.step(4).wait(60)
+    before, weights = losses(session), weights_of(session.trainer)
+    session.rewind(target).wait(60)
+    assert session.step_number == target
+    assert session.run.last_step() == target
+    assert session.config.beta == (0.2 if target > 4 else 0.005)
+    if target < 4:
+        session.step(4 - target).wait(60)
+    if target <= 4:
+        session.set(beta=0.2, temperature=0.9)
+    session.start().wait(60)
+    assert losses(session) == before
+    assert same_weights(weights_of(session.trainer), weights)
+
+
+def test_rewinding_to_a_step_that_is_not_there(make_session) -> None:
+    session = make_session()
+    session.step(2).wait(60)
+    with pytest.raises(RewindError, match="step 5 .* 2 steps"):
+        session.rewind(5)
+    assert session.status == "paused"
+
+
+def test_a_branch_is_a_new_run_that_knows_its_parent(make_session) -> None:
+    session = make_session()
+    session.step(5).wait(60)
+    child = session.branch("child", from_step=4, beta=0.5).wait(60)
+    assert child.run.meta.parent_id == session.run.meta.id
+    assert child.run.meta.branch_step == 4
+    assert losses(child) == losses(session)[:4]
+    child.start().wait(60)
+    knobs = child.run.knobs()
+    assert [(r.step, r.name, r.new, r.who) for r in knobs.itertuples()] == [(5, "beta", 0.5, "branch")]
+    assert losses(child)[4] != losses(session)[4]
+    assert session.run.last_step() == 5
+
+
+def test_the_parent_goes_on_untouched_after_its_branch_trained(make_session) -> None:
+    alone = make_session("alone").start().wait(60)
+    session = make_session("parent")
+    session.step(5).wait(60)
+    session.branch("child", learning_rate=1e-2).wait(60).start().wait(60)
+    session.resume().wait(60)
+    assert losses(session) == losses(alone)
+    assert same_weights(weights_of(session.trainer), weights_of(alone.trainer))
+
+
+def test_a_branch_with_a_bad_knob_makes_nothing(make_session, tmp_path: Path) -> None:
+    session = make_session()
+    session.step(2).wait(60)
+    with pytest.raises(ConfigError):
+        session.branch("child", beta=-1)
+    assert not (tmp_path / "child").exists()
+
+
+def test_an_error_stops_the_session_is_shown_and_can_be_mended(make_session) -> None:
+    trouble = {"at": 3}
+
+    def fragile(completions, **columns) -> list[float]:
+        if trouble["at"] == 0:
+            raise KeyError("no gold here")
+        trouble["at"] -= 1
+        return digits_reward(completions)
+
+    session = make_session(rewards=fragile)
+    session.start()
+    with pytest.raises(SessionError, match=r"step 3: RewardError.*no gold here"):
+        session.wait(60)
+    event = session.run.events().iloc[-1]
+    assert event.kind == "error"
+    assert "KeyError" in event.data["traceback"]
+    trouble["at"] = 100
+    session.resume().wait(60)
+    assert session.run.steps().step.tolist() == list(range(1, 9))
+    assert losses(session) == losses(make_session("sound").start().wait(60))
+
+
+def test_the_error_is_raised_by_the_next_call_too(make_session) -> None:
+    def broken(completions, **columns) -> list[float]:
+        raise ZeroDivisionError("broken reward")
+
+    session = make_session(rewards=broken)
+    session.start()
+    session._idle.wait(60)
+    assert session.status == "failed"
+    with pytest.raises(SessionError, match="broken reward"):
+        session.start()
+
+
+def test_stop_finishes_the_record_and_resume_goes_on(make_session) -> None:
+    session = make_session()
+    session.step(2).wait(60)
+    session.stop()
+    assert (session.status, session.run.meta.status) == ("stopped", "stopped")
+    session.resume().wait(60)
+    assert session.run.meta.status == "finished"
+    assert losses(session) == losses(make_session("alone").start().wait(60))
+
+
+def test_extend_lets_a_finished_run_go_on(make_session) -> None:
+    session = make_session(max_steps=2).start().wait(60)
+    with pytest.raises(SessionError, match="finished"):
+        session.start()
+    session.extend(3)
+    session.start().wait(60)
+    assert session.run.last_step() == 5
+
+
+def test_free_gives_the_model_back_and_keeps_the_record(make_session) -> None:
+    import gc
+    import weakref
+
+    session = make_session()
+    session.step(2).wait(60)
+    model = weakref.ref(session.trainer.policy.model)
+    session.free()
+    gc.collect()
+    assert model() is None
+    assert session.status == "freed"
+    assert len(session.run.steps()) == 2
+    with pytest.raises(SessionError, match="freed"):
+        session.start()
+
+
+def test_the_same_folder_is_never_overwritten(make_session, tmp_path: Path) -> None:
+    first = make_session()
+    first.step().wait(60)
+    second = make_session()
+    assert second.out == tmp_path / "run-2"
+    assert Run.open(tmp_path / "run").last_step() == 1
+
+
+def test_a_new_session_goes_on_with_a_stored_run(make_session) -> None:
+    session = make_session()
+    session.step(4).wait(60)
+    session.free()
+    again = make_session(resume=True)
+    assert again.step_number == 4
+    again.start().wait(60)
+    assert losses(again) == losses(make_session("alone").start().wait(60))
+
+
+def test_an_interrupt_of_wait_pauses(make_session, monkeypatch: pytest.MonkeyPatch) -> None:
+    session = make_session(max_steps=500)
+    session.start()
+
+    def interrupted(done, timeout):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("workbench.training.session.pumped_wait", interrupted)
+    session.wait()
+    assert session.status == "paused"
+    assert session.step_number in range(0, 500)

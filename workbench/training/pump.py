@@ -1,0 +1,51 @@
+"""Waiting in a notebook cell without starving the widgets.
+
+ipykernel 7 answers widget messages in a thread of its own; older kernels (Colab runs 6.17) answer them only when the main
+thread lets them, which jupyter_ui_poll does. Outside IPython there is nothing to do.
+"""
+
+from __future__ import annotations
+
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+PUBLISHERS: list[Callable[[], None]] = []
+"""Called now and then while a cell waits, on the main thread: in Colab only the main thread's drawing reaches the page."""
+
+
+def old_kernel() -> bool:
+    """True inside a kernel whose main thread must poll for widget messages."""
+    if "ipykernel" not in sys.modules or "IPython" not in sys.modules:
+        return False
+    import ipykernel
+    from IPython import get_ipython
+
+    return hasattr(get_ipython(), "kernel") and ipykernel.version_info[0] < 7
+
+
+@contextmanager
+def ui_events() -> Iterator[Callable[[], None]]:
+    """Gives a function that lets pending widget messages in."""
+    if old_kernel():
+        from jupyter_ui_poll import ui_events as poll_events
+
+        with poll_events() as poll:
+            yield lambda: poll(10)
+    else:
+        yield lambda: None
+
+
+def pumped_wait(done: threading.Event, timeout: float | None) -> bool:
+    """Wait for `done` while widgets stay alive; False when `timeout` seconds passed."""
+    deadline = None if timeout is None else time.monotonic() + timeout
+    with ui_events() as poll:
+        while not done.wait(0.05):
+            poll()
+            for publish in list(PUBLISHERS):
+                publish()
+            if deadline is not None and time.monotonic() > deadline:
+                return False
+    return True
