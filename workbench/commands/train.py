@@ -11,6 +11,7 @@ from typing import Any
 
 from workbench.commands.views import JsonView, TerminalView
 from workbench.config import GRPOConfig
+from workbench.config_fields import ConfigError
 from workbench.runs import Run, is_run_record
 
 
@@ -20,6 +21,8 @@ def train_command(
 ) -> None:
     """See `workbench train --help`."""
     started = time.monotonic()
+    if not resume and is_run_record(out / "run.sqlite"):
+        raise ConfigError(f"--out {out}: this folder holds a run already. Add --resume to go on with it, or name another folder.")
     config = make_config(policy, preset, changes, out if resume else None)
     view = JsonView() if as_json else TerminalView(out, policy, task)
     with stop_request() as should_stop:
@@ -33,8 +36,9 @@ def train_command(
                 raise
         finished = trainer.steps_done >= trainer.config.max_steps
         trainer.run.finish("finished" if finished else "stopped", "" if finished else "interrupted")
-        trainer.policy.model.save_pretrained(out / "policy")
-        trainer.policy.tokenizer.save_pretrained(out / "policy")
+        from workbench.policy import save_policy
+
+        save_policy(trainer.policy, out / "policy")
     view.result(summary(out, trainer.steps_done, time.monotonic() - started))
 
 

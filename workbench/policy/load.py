@@ -6,6 +6,7 @@ asked only for the last one.
 
 from __future__ import annotations
 
+import copy
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +47,18 @@ def load_policy(
     return Policy(model, tokenizer, str(name), eos, pad)
 
 
+def save_policy(policy: Policy, folder: str | Path) -> None:
+    """Write the policy where `load_policy(folder)` finds it: safetensors and tokenizer files.
+
+    With a LoRA adapter the merged model is written; the policy in memory and its base weights stay as they are.
+    """
+    model = policy.model
+    if policy.has_adapter:
+        model = copy.deepcopy(model).merge_and_unload()
+    model.save_pretrained(folder)
+    policy.tokenizer.save_pretrained(folder)
+
+
 def _locate(name: str | Path) -> tuple[str, dict[str, Any]]:
     """Where transformers finds the policy, and with which options."""
     if str(name) == "embedded":
@@ -68,9 +81,12 @@ def _locate(name: str | Path) -> tuple[str, dict[str, Any]]:
 
 def _read(where: str, options: dict[str, Any], dtype: torch.dtype, name: str) -> tuple[Any, Any]:
     from transformers import AutoModelForCausalLM, AutoTokenizer
+    from transformers.utils import logging
 
     if "gguf_file" in options:
         _need_gguf(name)
+    if "local_files_only" in options:
+        logging.disable_progress_bar()  # nothing is downloaded: no bar
     try:
         tokenizer = AutoTokenizer.from_pretrained(where, **options)
         return AutoModelForCausalLM.from_pretrained(where, dtype=dtype, **options), tokenizer
@@ -78,6 +94,8 @@ def _read(where: str, options: dict[str, Any], dtype: torch.dtype, name: str) ->
         raise PolicyError(
             f"policy {name!r} could not be loaded: {e}\nGive 'embedded', a folder that save_pretrained wrote, a .gguf file, or "
             "the id of a causal language model on the Hub (which needs the network, and a login for gated models).") from e
+    finally:
+        logging.enable_progress_bar()
 
 
 def _need_gguf(name: str) -> None:

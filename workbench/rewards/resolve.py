@@ -8,6 +8,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from workbench.errors import WorkbenchError
 from workbench.rewards.calling import RewardFunction
 from workbench.rewards.functions import answer_reward, format_reward, lenient_answer_reward
 
@@ -19,20 +20,24 @@ REWARDS: dict[str, RewardFunction] = {
 """The reward functions known by name."""
 
 
+class RewardSpecError(WorkbenchError, ValueError):
+    """A reward function that cannot be found or a set of them that cannot be used."""
+
+
 def resolve_reward(spec: RewardFunction | str) -> RewardFunction:
     """A reward function: itself, one of `REWARDS` by name, "package.module:function" or "folder/file.py:function".
 
-    Raises `ValueError` saying what was not found; an error inside the user's module comes through as it is.
+    Raises `RewardSpecError` saying what was not found; an error inside the user's module comes through as it is.
     """
     if callable(spec):
         return spec
     if not isinstance(spec, str):
-        raise ValueError(f"reward {spec!r:.80} is a {type(spec).__name__}; expected a function or its name.")
+        raise RewardSpecError(f"reward {spec!r:.80} is a {type(spec).__name__}; expected a function or its name.")
     if spec in REWARDS:
         return REWARDS[spec]
     place, colon, name = spec.rpartition(":")
     if not (place and colon and name):
-        raise ValueError(
+        raise RewardSpecError(
             f"reward {spec!r} is unknown. Choose one of {', '.join(REWARDS)}, or name your own as "
             "'package.module:function' or 'folder/file.py:function'."
         )
@@ -47,7 +52,7 @@ def _module(place: str, spec: str) -> ModuleType:
     except ModuleNotFoundError as error:
         if error.name is None or not (place == error.name or place.startswith(f"{error.name}.")):
             raise  # the module was found, and what it imports was not
-        raise ValueError(
+        raise RewardSpecError(
             f"reward {spec!r}: there is no module {error.name!r}. For a file, write 'folder/file.py:function'."
         ) from error
 
@@ -55,7 +60,7 @@ def _module(place: str, spec: str) -> ModuleType:
 def _module_of_file(path: Path, spec: str) -> ModuleType:
     found = importlib.util.spec_from_file_location(path.stem, path) if path.is_file() else None
     if found is None or found.loader is None:
-        raise ValueError(f"reward {spec!r}: there is no file {str(path)!r}.")
+        raise RewardSpecError(f"reward {spec!r}: there is no file {str(path)!r}.")
     module = importlib.util.module_from_spec(found)
     found.loader.exec_module(module)
     return module
@@ -67,5 +72,5 @@ def _function(module: ModuleType, name: str, spec: str) -> RewardFunction:
         own = [n for n, v in vars(module).items() if callable(v) and getattr(v, "__module__", "") == module.__name__]
         what = "has no" if function is None else f"holds a {type(function).__name__}, not a function, in"
         known = ", ".join(own) or "none"
-        raise ValueError(f"reward {spec!r}: {module.__name__} {what} {name!r}. Its functions are: {known}.")
+        raise RewardSpecError(f"reward {spec!r}: {module.__name__} {what} {name!r}. Its functions are: {known}.")
     return function

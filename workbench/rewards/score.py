@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from workbench.rewards.calling import Batch, RewardError, RewardFunction, call, call_async, is_async, run_coroutine
-from workbench.rewards.resolve import resolve_reward
+from workbench.rewards.resolve import RewardSpecError, resolve_reward
 
 __all__ = ["RewardError", "RewardSet", "RewardTable"]
 
@@ -54,7 +54,7 @@ class RewardSet:
     ) -> None:
         specs = [functions] if callable(functions) or isinstance(functions, str) else list(functions)
         if not specs:
-            raise ValueError("no reward function given. Name at least one, for example 'answer'.")
+            raise RewardSpecError("no reward function given. Name at least one, for example 'answer'.")
         self.functions = tuple(resolve_reward(spec) for spec in specs)
         self.names = _unique_names(self.functions)
         self.weights = _checked_weights(weights, self.names)
@@ -134,7 +134,7 @@ def _unique_names(functions: Sequence[RewardFunction]) -> tuple[str, ...]:
 def _checked_weights(weights: Sequence[float] | None, names: Sequence[str]) -> tuple[float, ...]:
     values = tuple(1.0 for _ in names) if weights is None else tuple(float(w) for w in weights)
     if len(values) != len(names) or not all(map(math.isfinite, values)) or not any(values):
-        raise ValueError(
+        raise RewardSpecError(
             f"weights={weights!r} for the reward functions {', '.join(names)}: expected {len(names)} finite number(s), "
             "not all of them 0."
         )

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from workbench.runs import queries
-from workbench.runs.files import RunRecordError, is_run_record, read
+from workbench.runs.files import RunNotFoundError, RunRecordError, is_run_record, read
 from workbench.runs.rows import last_step
 from workbench.runs.schema import RUN_FILE, number
 
@@ -46,13 +46,13 @@ def list_runs(folder: str | Path, *, reward_metric: str = "reward") -> pd.DataFr
     started     UTC; `seconds` run from there to the end or the last step, interruptions included
     problem     why a record could not be read (its status is then 'unreadable'), else ''
 
-    Raises FileNotFoundError when `folder` is not there.
+    Raises `RunNotFoundError` when `folder` is not there.
     """
     import pandas as pd
 
     folder = Path(folder)
     if not folder.is_dir():
-        raise FileNotFoundError(f"{folder} is not a folder. Give the folder that holds the runs.")
+        raise RunNotFoundError(f"{folder} is not a folder. Give the folder that holds the runs.")
     rows = [row for file in sorted(folder.rglob("*.sqlite")) if (row := _row(file, reward_metric)) is not None]
     frame = pd.DataFrame(rows, columns=list(COLUMNS))
     frame["started"] = pd.to_datetime(frame["started"].astype(float), unit="s", utc=True)

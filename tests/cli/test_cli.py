@@ -1,0 +1,106 @@
+"""The command line as a person uses it: real processes."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from workbench.runs import Run
+
+QUICK = ["--set", "prompts_per_step=4", "--set", "num_generations=4", "--set", "max_completion_length=8", "--set", "num_eval_problems=20",
+         "--set", "save_steps=2", "--set", "learning_rate=1e-4"]
+
+
+def workbench(*arguments: object, cwd: Path, code: int = 0) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "workbench.cli", *map(str, arguments)]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=cwd, timeout=200, check=False)
+    assert done.returncode == code, done.stdout + done.stderr
+    return done
+
+
+def test_train_resume_runs_eval_export(tmp_path: Path, tiny_folder: Path) -> None:
+    first = workbench("train", "--policy", tiny_folder, "--steps", 3, "--out", "r", "--json", *QUICK, cwd=tmp_path)
+    last = json.loads(first.stdout.strip().splitlines()[-1])
+    assert {"run", "steps", "accuracy_before", "accuracy_after", "seconds"} <= last.keys()
+    assert last["steps"] == 3
+    assert all(json.loads(line) for line in first.stdout.splitlines())
+
+    again = workbench("train", "--policy", tiny_folder, "--steps", 5, "--out", "r", "--resume", cwd=tmp_path)
+    assert "5 steps" in again.stdout
+    assert Run.open(tmp_path / "r").steps().step.tolist() == [1, 2, 3, 4, 5]
+
+    (row,) = json.loads(workbench("runs", ".", "--json", cwd=tmp_path).stdout)
+    assert (row["status"], row["steps"]) == ("finished", 5)
+    result = json.loads(workbench("eval", "--policy", "r/policy", "--n", 10, "--json", cwd=tmp_path).stdout)
+    assert result["n"] == 10
+    workbench("export", "r", "csv", cwd=tmp_path)
+    assert (tmp_path / "csv").is_dir()
+
+
+def test_resume_starts_from_the_start_where_there_is_nothing(tmp_path: Path, tiny_folder: Path) -> None:
+    done = workbench("train", "--policy", tiny_folder, "--steps", 1, "--out", "r", "--resume", "--json", *QUICK, cwd=tmp_path)
+    assert json.loads(done.stdout.strip().splitlines()[-1])["steps"] == 1
+
+
+@pytest.mark.parametrize(("arguments", "says"), [
+    (["train", "--set", "beta"], "NAME=VALUE"),
+    (["train", "--set", "betta=1"], "Did you mean 'beta'"),
+    (["train", "--set", "num_generations=1"], "num_generations=1"),
+    (["train", "--preset", "nothing"], "deepseekmath"),
+    (["train", "--policy", "./nowhere"], "no such folder"),
+    (["train", "--task", "nowhere.jsonl"], "nowhere.jsonl"),
+    (["train", "--reward", "no_such_reward"], "no_such_reward"),
+    (["train", "--resume"], "--out"),
+    (["runs", "nowhere"], "nowhere"),
+    (["export", "nowhere", "csv"], "nowhere"),
+    (["lab", "nowhere"], "nowhere"),
+])
+def test_mistakes_are_one_clear_message(tmp_path: Path, arguments: list[str], says: str) -> None:
+    done = workbench(*arguments, cwd=tmp_path, code=2)
+    assert says in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not (tmp_path / "runs").exists()
+
+
+def test_a_run_is_not_overwritten(tmp_path: Path, tiny_folder: Path) -> None:
+    command = ["train", "--policy", tiny_folder, "--steps", 1, "--out", "r", *QUICK]
+    workbench(*command, cwd=tmp_path)
+    assert "--resume" in workbench(*command, cwd=tmp_path, code=2).stderr
+
+
+def test_ctrl_c_ends_after_the_step_with_a_checkpoint(tmp_path: Path, tiny_folder: Path) -> None:
+    command = [sys.executable, "-m", "workbench.cli", "train", "--policy", str(tiny_folder), "--steps", "5000", "--out", "r", "--json", *QUICK]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=tmp_path)
+    assert process.stdout is not None
+    while '"step": 2' not in process.stdout.readline():
+        assert process.poll() is None
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=100)
+    assert process.returncode == 0, err
+    steps = json.loads(out.strip().splitlines()[-1])["steps"]
+    assert 2 <= steps < 5000
+    assert (tmp_path / f"r/checkpoints/step-{steps:06d}").is_dir()
+    assert Run.open(tmp_path / "r").meta.status == "stopped"
+
+
+def test_doctor_says_what_works(tmp_path: Path) -> None:
+    findings = json.loads(workbench("doctor", "--json", cwd=tmp_path).stdout)["findings"]
+    by_name = {f["what"]: f for f in findings}
+    assert by_name["torch"]["status"] == "ok"
+    assert by_name["embedded policy"]["status"] == "ok"
+    assert "CPU" in by_name
+
+
+def test_help_is_quick(tmp_path: Path) -> None:
+    began = time.monotonic()
+    assert "train" in workbench("--help", cwd=tmp_path).stdout
+    code = "import sys, workbench.cli; print(sorted({'torch', 'transformers', 'pandas'} & set(sys.modules)))"
+    assert subprocess.check_output([sys.executable, "-c", code], text=True, env=os.environ).strip() == "[]"
+    assert time.monotonic() - began < 30
