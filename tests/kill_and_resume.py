@@ -21,9 +21,9 @@ import warnings
 from pathlib import Path
 
 import torch
+from helpers import digits_reward
 from safetensors.torch import load_file
 
-from helpers import digits_reward
 from workbench.config import GRPOConfig
 from workbench.policy import load_policy
 from workbench.rewards import RewardSet

@@ -41,7 +41,7 @@ class GRPOConfig:
     num_iterations: int = setting(
         1, "Passes over one rollout batch (mu).", unit="passes", source=PAPER + " algorithm 1", low=1)
     micro_batch_size: int | None = setting(
-        None, "Completions in one forward and backward; None = a whole update's share. Changes memory, not the result.",
+        None, "Completions in one forward and backward; None = a whole update's share. Changes memory, not the result (but with top_entropy_quantile < 1 each piece has its own threshold, as in TRL).",
         unit="completions", low=1, optional=True)
     max_steps: int = setting(120, "Steps of the run.", unit="steps", low=1)
     seed: int = setting(0, "Seed of the sampling, the order of the prompts and the task.", low=0)
@@ -112,7 +112,7 @@ class GRPOConfig:
     importance_sampling_clip_max: float | None = setting(
         3.0, "Largest trainer/sampler ratio of that correction.", above=0, optional=True, live=True)
     importance_sampling_clip_min: float | None = setting(
-        None, "Smallest trainer/sampler ratio of that correction; only for the mask modes.", low=0, optional=True, live=True)
+        None, "Smallest trainer/sampler ratio of that correction.", low=0, optional=True, live=True)
     sapo_temperature_pos: float = setting(1.0, "SAPO's tau for A > 0.", above=0, source="SAPO, arXiv 2511.20347", live=True)
     sapo_temperature_neg: float = setting(1.05, "SAPO's tau for A <= 0.", above=0, source="SAPO, arXiv 2511.20347", live=True)
     vespo_k_pos: float = setting(2.0, "VESPO's k for A >= 0.", low=0, source="VESPO, as in TRL 1.16", live=True)

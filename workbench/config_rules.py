@@ -30,8 +30,9 @@ def errors_of(c: GRPOConfig) -> list[str]:
         (c.prompts_per_step % c.updates_per_rollout != 0,
          f"updates_per_rollout={c.updates_per_rollout} does not divide prompts_per_step={c.prompts_per_step}: a batch is split "
          "by whole groups. Change one of the two."),
-        (c.top_entropy_quantile < 1 and c.loss_type == "vespo",
-         "top_entropy_quantile < 1 is not defined for loss_type='vespo' here. Set it to 1.0."),
+        (c.loss_type == "vespo" and (c.importance_sampling_mode or "").startswith("sequence"),
+         f"importance_sampling_mode={c.importance_sampling_mode!r} with loss_type='vespo', which makes a sequence weight itself. Set "
+         "importance_sampling_mode='token_truncate' or None."),
         (c.importance_sampling_level == "sequence" and c.loss_type in ("cispo", "vespo", "sapo"),
          f"importance_sampling_level='sequence' with loss_type={c.loss_type!r}: its weight is per token (vespo makes its own "
          "sequence weight). Set importance_sampling_level='token'."),
@@ -68,6 +69,9 @@ def warnings_of(c: GRPOConfig) -> list[str]:
          "Use 4 or more, or scale_rewards='none'."),
         (c.advantage_baseline == "none",
          "advantage_baseline='none': with rewards of one sign every completion is pushed the same way."),
+        (c.scale_rewards == "group" and c.advantage_baseline in ("batch", "none"),
+         f"scale_rewards='group' with advantage_baseline={c.advantage_baseline!r}: a group of nearly equal rewards is divided by a "
+         "tiny std without being centred. Set scale_rewards='batch' or 'none'."),
         (c.top_p < 1 or c.top_k > 0,
          f"top_p={c.top_p}, top_k={c.top_k}: samples come from a truncated distribution while the loss uses the full one, "
          "so ratios are biased. Use top_p=1, top_k=0 for training."),

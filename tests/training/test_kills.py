@@ -3,7 +3,6 @@
 from pathlib import Path
 
 import pytest
-
 from kill_and_resume import campaign
 
 

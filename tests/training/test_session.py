@@ -8,8 +8,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-
 from helpers import digits_reward, same_weights, weights_of
+
 from workbench.config import GRPOConfig
 from workbench.config_fields import ConfigError
 from workbench.policy import load_policy

@@ -1,7 +1,7 @@
 """The three habits that the embedded policy is taught, so that GRPO has something to select.
 
 For each arithmetic problem there is a right working and a wrong one that people really make: the dropped carry, the
-smaller digit taken from the larger one, brackets or precedence ignored, stopping after the first of two steps.
+smaller digit taken from the larger one, precedence ignored, stopping after the first of two steps.
 A completion is one of: right and tagged, right but without tags (scores nothing), wrong and tagged.
 """
 
@@ -71,7 +71,7 @@ WRONG: dict[str, Callable[..., Working]] = {
     "word_add": lambda a, b: add(a, b, carry_kept=False),
     "subtract": lambda a, b: subtract(a, b, borrow=False),
     "word_subtract": lambda a, b: subtract(a, b, borrow=False),
-    "brackets": product_then_plus,
+    "brackets": lambda a, b, c: (f"{a}+{b}={a + b}", a + b),
     "precedence": sum_then_times,
     "word_two_steps": lambda a, b, c: add(a, b),
 }

@@ -86,7 +86,7 @@ def batches(policy: Policy, size: int, rng: np.random.Generator) -> Iterator[lis
 
 def main(
     out: Annotated[Path, typer.Option(help="Folder to write.")] = Path("embedded"),
-    steps: Annotated[int, typer.Option(help="SFT steps.")] = 7000,
+    steps: Annotated[int, typer.Option(help="SFT steps.")] = 5000,
     batch_size: int = 128,
     learning_rate: float = 3e-3,
     seed: int = 0,

@@ -10,10 +10,8 @@ from torch import Tensor
 
 from workbench.config import GRPOConfig
 from workbench.objective import BatchTotals
+from workbench.objective.reductions import WHOLE_BATCH_TOKENS
 from workbench.rollout.types import Rollout
-
-WHOLE_BATCH_LOSSES = ("dapo", "cispo", "vespo")
-"""Loss types normalised by the tokens of the whole rollout batch."""
 
 
 @dataclass
@@ -65,11 +63,11 @@ def totals_of(batch: Batch, rows: Tensor, config: GRPOConfig) -> BatchTotals:
     dapo, cispo and vespo divide by the tokens of the whole rollout batch (TRL's num_items_in_batch), scaled to one
     update's share so that an update's gradient does not shrink with the number of updates.
     """
-    if config.loss_type in WHOLE_BATCH_LOSSES:
+    if config.loss_type in WHOLE_BATCH_TOKENS:
         tokens = float(batch.loss_mask_BT.sum()) / config.updates_per_rollout
     else:
         tokens = float(batch.loss_mask_BT[rows].sum())
-    return BatchTotals(sequences=len(rows), tokens=max(tokens, 1.0))
+    return BatchTotals(sequences=len(rows), tokens=torch.tensor(max(tokens, 1.0)))
 
 
 def rows_with_gradient(batch: Batch, rows: Tensor, config: GRPOConfig) -> Tensor:

@@ -23,7 +23,7 @@ def old_kernel() -> bool:
     import ipykernel
     from IPython import get_ipython
 
-    return hasattr(get_ipython(), "kernel") and ipykernel.version_info[0] < 7
+    return hasattr(get_ipython(), "kernel") and int(str(ipykernel.__version__).split(".")[0]) < 7
 
 
 @contextmanager
@@ -44,7 +44,7 @@ def pumped_wait(done: threading.Event, timeout: float | None) -> bool:
     with ui_events() as poll:
         while not done.wait(0.05):
             poll()
-            for publish in list(PUBLISHERS):
+            for publish in PUBLISHERS:
                 publish()
             if deadline is not None and time.monotonic() > deadline:
                 return False

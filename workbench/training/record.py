@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 
 from workbench.config import GRPOConfig
-from workbench.objective import group_statistics, total_rewards
+from workbench.objective import group_statistics, merge_metrics, total_rewards
 from workbench.policy.policy import Policy
 from workbench.rollout.types import Rollout
 from workbench.runs.records import Samples, TokenArrays
@@ -68,16 +68,15 @@ def rollout_metrics(rollout: Rollout) -> dict[str, float]:
             "truncated_share": float(rollout.truncated_B.float().mean()), "tokens": float(lengths.sum())}
 
 
-def mean_of(metrics: Sequence[dict[str, float]], weights: Sequence[float]) -> dict[str, float]:
-    """The weighted mean of each metric over updates or micro-batches; for names that end in _max the largest."""
-    names = list(dict.fromkeys(name for m in metrics for name in m))
-    result = {}
-    for name in names:
-        pairs = [(float(m[name]), w) for m, w in zip(metrics, weights, strict=True) if name in m]
-        total = sum(w for _, w in pairs)
-        mean = sum(v * w for v, w in pairs) / total if total else float("nan")
-        result[name] = max(v for v, _ in pairs) if name.endswith("_max") else mean
-    return result
+def update_metrics(updates: Sequence[dict[str, float]]) -> dict[str, float]:
+    """The metrics of a step's updates in one: weighed by tokens, extremes kept; loss and gradient norm are plain means.
+
+    An update whose rows were all skipped (every group dead, no KL) has a loss and a norm only.
+    """
+    own = [name for name in ("loss", "grad_norm") if name in updates[0]]
+    measured = [{k: v for k, v in u.items() if k not in own} for u in updates if "tokens" in u]
+    means = {name: sum(u[name] for u in updates) / len(updates) for name in own}
+    return (merge_metrics(measured) if measured else {}) | means | {"updates": float(len(updates))}
 
 
 def text_of(policy: Policy, rollout: Rollout) -> list[str]:

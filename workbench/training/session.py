@@ -23,12 +23,12 @@ from workbench.rewards import RewardSet, ShuffledRewards
 from workbench.runs import Run, RunWriter, is_run_record
 from workbench.runs.records import Event
 from workbench.tasks.types import Task
+from workbench.training import checkpoints
 from workbench.training.launch import DEFAULT_REWARDS, start_run
 from workbench.training.pump import pumped_wait
 from workbench.training.rewind import RewindError, branch_record, replay, rewind
 from workbench.training.state import load_checkpoint
 from workbench.training.trainer import Trainer
-from workbench.training import checkpoints
 
 STATUSES = ("ready", "running", "paused", "stopped", "finished", "failed", "freed")
 _running: weakref.WeakSet[Session] = weakref.WeakSet()

@@ -105,9 +105,9 @@ class Trainer:
 
         self.refresh_reference(config, number)
         self.steps_done, self.cursor = number, self.cursor + config.prompts_per_step
-        metrics = record.mean_of(updates, [1.0] * len(updates)) | record.rollout_metrics(rollout)
+        metrics = record.update_metrics(updates) | record.rollout_metrics(rollout)
         metrics |= record.reward_metrics(rewards_BK, table.names, config) | phases.metrics()
-        metrics |= {"learning_rate": learning_rate_at(number, config), "updates": float(len(updates))}
+        metrics |= {"learning_rate": learning_rate_at(number, config)}
         due = (config.eval_steps and number % config.eval_steps == 0) or number == config.max_steps
         step = StepRecord(
             step=number, metrics=metrics, knobs=changes, tokens=record.tokens_of(batch),

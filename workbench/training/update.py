@@ -6,19 +6,18 @@ import torch
 from torch import Tensor
 
 from workbench.config import GRPOConfig
-from workbench.objective import policy_loss
+from workbench.objective import merge_metrics, policy_loss
 from workbench.policy.logprobs import completion_logps
 from workbench.policy.policy import Policy
 from workbench.training.batch import Batch, micro_batches, rows_with_gradient, totals_of
 from workbench.training.guard import check_finite, check_gradients
-from workbench.training.record import mean_of
 
 
 def accumulate_gradient(policy: Policy, batch: Batch, rows: Tensor, config: GRPOConfig, step: int) -> dict[str, float]:
     """Add up the gradient over the micro-batches of `rows`; returns the loss and its metrics. Raises `NotFinite`."""
     for p in policy.trainable_parameters():  # AdamW moves by its momentum even where every row was skipped
         p.grad = torch.zeros_like(p)
-    totals, parts, weights, loss = totals_of(batch, rows, config), [], [], 0.0
+    totals, parts, loss = totals_of(batch, rows, config), [], 0.0
     for part in micro_batches(rows_with_gradient(batch, rows, config), config):
         mask = batch.loss_mask_BT[part]
         logp, entropy = completion_logps(policy.model, batch.rollout, part, config.temperature)
@@ -32,10 +31,9 @@ def accumulate_gradient(policy: Policy, batch: Batch, rows: Tensor, config: GRPO
         check_finite(step, "the loss term", out.per_token.term, mask, part, config.num_generations)
         out.loss.backward()
         loss += out.loss.item()
-        parts.append({name: float(value) for name, value in out.metrics.items()})
-        weights.append(float(mask.sum()))
+        parts.append(out.metrics)
     check_gradients(step, policy)
-    return mean_of(parts, weights) | {"loss": loss}
+    return (merge_metrics(parts) if parts else {}) | {"loss": loss}
 
 
 def apply_gradient(policy: Policy, optimizer: torch.optim.Optimizer, config: GRPOConfig) -> dict[str, float]:

@@ -1,0 +1,36 @@
+"""The promise of the front page: the default run learns, and learns from the rewards."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
+
+
+def train(tmp_path: Path, *arguments: str) -> dict:
+    command = [sys.executable, "-m", "workbench.cli", "train", "--json", "--out", "r", *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, check=False)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout.strip().splitlines()[-1])
+
+
+def test_the_default_run_goes_from_a_third_to_nine_tenths(tmp_path: Path) -> None:
+    result = train(tmp_path, "--seed", "11")
+    assert result["problems"] >= 1000
+    assert 0.25 <= result["accuracy_before"] <= 0.45
+    assert result["accuracy_after"] >= 0.90
+
+
+def test_rewards_dealt_out_at_random_teach_nothing(tmp_path: Path) -> None:
+    result = train(tmp_path, "--seed", "11", "--shuffle-rewards", "--steps", "40")
+    assert result["accuracy_after"] <= result["accuracy_before"] + 0.05
+
+
+def test_lora_learns_too(tmp_path: Path) -> None:
+    result = train(tmp_path, "--seed", "11", "--set", "lora_rank=8", "--set", "learning_rate=3e-3")
+    assert result["accuracy_after"] >= result["accuracy_before"] + 0.2

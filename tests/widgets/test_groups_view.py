@@ -1,0 +1,358 @@
+"""The group view as a person uses it; hostile texts stay inert; 1,024 completions stay quick."""
+
+from __future__ import annotations
+
+import json
+import re
+import threading
+import time
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from inert_html import HOSTILE, assert_inert, read_html, text_of
+from made_runs import growing_run, make_run
+
+from workbench.runs import RunWriter
+from workbench.widgets.groups import GROUPS_AT_ONCE, GroupsView
+from workbench.widgets.groups_html import marked
+from workbench.widgets.source import RunSource
+
+
+@pytest.fixture
+def source(tmp_path) -> RunSource:
+    return RunSource(make_run(tmp_path / "a", steps=3, truncation=0.25))
+
+
+def view_of(source: RunSource, step: int | None = None) -> GroupsView:
+    view = GroupsView()
+    view.show([source], step)
+    assert view.message.value == ""
+    return view
+
+
+def shown(view: GroupsView) -> list[str]:
+    """The HTML of the cards that are visible."""
+    return [card.html.value for card in view.cards if card.widget.layout.display is None]
+
+
+def rows_of(html: str) -> list[int]:
+    """The row numbers in a card's table."""
+    return [int(n) for n in re.findall(r'<tr><td class="wb-number">(\d+)</td>', html)]
+
+
+def test_a_card_has_all_of_a_group(source: RunSource) -> None:
+    view, samples = view_of(source, 2), source.run.samples(2)
+    assert [rows_of(card) for card in shown(view)] == [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9, 10, 11], [12, 13, 14, 15]]
+    for card, (_, group) in zip(shown(view), samples.groupby("group"), strict=True):
+        text = text_of(card)
+        assert group["prompt"].iloc[0] in text
+        assert f"gold answer: {group['gold_answer'].iloc[0]}" in text
+        for sample in group.itertuples():
+            assert sample.completion in text
+            assert f"{sample.advantage:+.3f}" in text or sample.advantage == 0
+        assert ("dead" in text) == bool(group["dead"].iloc[0])
+        assert text.count("truncated") == group["truncated"].sum()
+        assert text.count("right") == (group["rewards/answer_reward"] > 0).sum()
+        assert text.count("wrong") == (group["rewards/answer_reward"] <= 0).sum()
+    head = text_of(shown(view)[0])
+    assert all(title in head for title in ("format_reward", "answer_reward", "baseline", "advantage", "tokens"))
+
+
+def test_the_bar_shows_sign_and_size(source: RunSource) -> None:
+    view, samples = view_of(source, 3), source.run.samples(3)
+    largest = samples["advantage"].abs().max()
+    bars = [(tag[1]["class"], tag[1]["style"]) for card in shown(view) for tag in read_html(card).tags
+            if tag[1].get("class") in ("wb-up", "wb-down")]
+    wanted = [("wb-up" if a > 0 else "wb-down", f"width:{abs(a) / largest * 50:.0f}%") for a in samples["advantage"] if a != 0]
+    assert bars == wanted != []
+
+
+def test_a_dead_group_is_explained(tmp_path) -> None:
+    view = view_of(RunSource(make_run(tmp_path / "a", steps=1, rewards=lambda step: np.ones((16, 2)))))
+    assert all("every advantage is 0, so the group teaches nothing" in text_of(card) for card in shown(view))
+
+
+def test_not_scored_and_no_gold_answer_are_words(tmp_path) -> None:
+    rewards = np.ones((16, 2))
+    rewards[0] = [0, np.nan]
+    source = RunSource(make_run(tmp_path / "a", steps=1, rewards=lambda step: rewards,
+                                samples=lambda step, s: replace(s, gold_answers=[None] * 4)))
+    text = text_of(shown(view_of(source))[0])
+    assert "not scored" in text
+    assert "gold answer: none" in text
+    assert "nan" not in text
+
+
+def test_another_baseline_is_said(tmp_path) -> None:
+    view = view_of(RunSource(make_run(tmp_path / "a", steps=1, config={"advantage_baseline": "leave_one_out"})))
+    assert "leave_one_out" in text_of(view.summary.value)
+
+
+# ------------------------------------------------------------------------------------------------ picking a completion
+
+def test_look_at_tokens_calls_back_with_the_row_each_time(source: RunSource) -> None:
+    picked: list[int] = []
+    view = GroupsView(on_pick=picked.append)
+    view.show([source], 2)
+    buttons = view.cards[2].buttons
+    assert [label for label, _ in buttons.options] == ["8", "9", "10", "11"]
+    assert len(buttons.tooltips) == 4
+    buttons.value = 9
+    assert buttons.value is None
+    buttons.value = 9
+    assert picked == [9, 9]
+    assert view.step == 2
+
+
+def test_drawing_picks_nothing(source: RunSource) -> None:
+    picked: list[int] = []
+    view = GroupsView(on_pick=picked.append)
+    for step in (1, 2, 3):
+        view.show([source], step)
+    view.sort.value, view.keep.value = "mean reward", "with a right completion"
+    assert picked == []
+
+
+def test_drawing_picks_nothing_where_new_options_select_the_first(source: RunSource) -> None:
+    """As ipywidgets 7.7, Colab's, does."""
+    picked: list[int] = []
+    view = GroupsView(on_pick=picked.append)
+    for card in view.cards:
+        card.buttons.observe(lambda change, buttons=card.buttons: setattr(buttons, "index", 0), "_options_labels")
+    view.show([source], 1)
+    view.keep.value = "with a right completion"
+    view.matching_only.value = True
+    assert picked == []
+    assert view.cards[0].buttons.index is None
+
+
+def test_what_the_front_end_sends_is_what_picks(source: RunSource) -> None:
+    """A click arrives as an update of the index."""
+    picked: list[int] = []
+    view = GroupsView(on_pick=picked.append)
+    view.show([source], None)
+    view.cards[1].buttons.set_state({"index": 3})
+    assert picked == [7]
+    assert view.cards[1].buttons.index is None
+
+
+def test_an_error_of_the_listener_is_shown(source: RunSource) -> None:
+    def listener(row: int) -> None:
+        raise ValueError(f"row {row}: " + "".join(HOSTILE))
+
+    view = GroupsView(on_pick=listener)
+    view.show([source], None)
+    view.cards[0].buttons.value = 1
+    assert "ValueError: row 1: <script>" in text_of(view.message.value)
+    assert_inert(view.message.value)
+
+
+def test_the_listener_may_be_waited_for_by_another_drawing(source: RunSource) -> None:
+    """The dashboard holds its own lock while it draws this view, and takes it in the callback: no deadlock."""
+    outer, entered = threading.Lock(), threading.Event()
+
+    def listener(row: int) -> None:
+        entered.set()
+        with outer:
+            pass
+
+    view = GroupsView(on_pick=listener)
+    view.show([source], 1)
+    with outer:
+        click = threading.Thread(target=lambda: setattr(view.cards[0].buttons, "value", 2), daemon=True)
+        click.start()
+        assert entered.wait(10)
+        view.show([source], 2)
+    click.join(10)
+    assert not click.is_alive()
+
+
+# --------------------------------------------------------------------------------------- sorting, filters, search, pages
+
+def test_matching_completions_only(source: RunSource) -> None:
+    view = view_of(source, 3)
+    view.keep.value = "with a truncated completion"
+    assert all(len(rows_of(card)) == 4 for card in shown(view))
+    view.matching_only.value = True
+    truncated = np.flatnonzero(source.run.samples(3)["truncated"]).tolist()
+    assert sorted(row for card in shown(view) for row in rows_of(card)) == truncated != []
+    assert "other completions of this group do not match" in text_of(shown(view)[0])
+    assert [value for _, value in view.cards[0].buttons.options] == rows_of(shown(view)[0])
+
+
+def test_sort_and_search_change_what_is_shown(source: RunSource) -> None:
+    view, groups = view_of(source, 2), source.run.groups(2)
+    view.sort.value = "mean reward"
+    assert rows_of(shown(view)[0])[0] // 4 == groups["mean"].argmax()
+    view.smallest_first.value = True
+    assert rows_of(shown(view)[0])[0] // 4 == groups["mean"].argmin()
+    view.search.value = groups["problem_id"][2]
+    assert [rows_of(card)[0] // 4 for card in shown(view)] == [2]
+    view.search.value = "no such text"
+    assert shown(view) == []
+    assert "0 groups" in text_of(view.summary.value)
+    assert "Change the search" in text_of(view.summary.value)
+
+
+def test_pages(tmp_path) -> None:
+    view = view_of(RunSource(make_run(tmp_path / "a", steps=1, prompts=20, group=4)))
+    assert len(shown(view)) == GROUPS_AT_ONCE
+    assert view.previous.disabled
+    assert "shown are 1 to 8" in text_of(view.summary.value)
+    view.next.click()
+    view.next.click()
+    assert [rows_of(card)[0] // 4 for card in shown(view)] == [16, 17, 18, 19]
+    assert view.next.disabled
+    view.sort.value = "length"
+    assert len(shown(view)) == GROUPS_AT_ONCE, "another order begins at its first page"
+
+
+@pytest.mark.parametrize(("prompts", "group", "cards"), [(16, 8, 8), (8, 16, 4), (16, 64, 1), (4, 100, 1)])
+def test_large_groups_come_in_smaller_pages(tmp_path, prompts: int, group: int, cards: int) -> None:
+    view = view_of(RunSource(make_run(tmp_path / "a", steps=1, prompts=prompts, group=group)))
+    assert len(shown(view)) == cards
+    assert len(rows_of(shown(view)[0])) == group
+
+
+def test_long_texts_come_in_smaller_pages(tmp_path) -> None:
+    view = view_of(RunSource(make_run(tmp_path / "a", steps=1, prompts=8, group=8, texts=lambda step: ["word " * 2000] * 64)))
+    assert len(shown(view)) == 8
+    assert "characters left out" in text_of(shown(view)[0])
+    view.length.value = 4000
+    assert len(shown(view)) == 2
+
+
+# --------------------------------------------------------------------------------------------------- where it stands
+
+def test_nothing_to_show_is_said() -> None:
+    view = GroupsView()
+    assert "No run" in text_of(view.summary.value)
+    view.show([], None)
+    view.search.value = "x"
+    view.next.click()
+    view.steps.newer.click()
+    assert view.message.value == ""
+    assert shown(view) == []
+
+
+def test_no_step_yet_then_the_first(tmp_path) -> None:
+    live = growing_run(tmp_path / "a")
+    source = RunSource(live.run)
+    view = view_of(source)
+    assert "No step yet" in text_of(view.summary.value)
+    live.add()
+    source.refresh()
+    view.show([source], None)
+    assert len(shown(view)) == 4
+    live.end()
+
+
+def test_samples_that_were_not_kept_are_said(tmp_path) -> None:
+    view = view_of(RunSource(make_run(tmp_path / "a", steps=2, samples=False)))
+    assert "were not kept" in text_of(view.summary.value)
+    assert shown(view) == []
+
+
+def test_it_follows_the_dashboard_until_a_step_is_chosen(source: RunSource) -> None:
+    view = view_of(source)
+    assert "Step 3" in text_of(view.summary.value)
+    view.show([source], 1)
+    assert "Step 1" in text_of(view.summary.value)
+    view.steps.newer.click()
+    view.show([source], 1)
+    assert "Step 2" in text_of(view.summary.value)
+    assert not view.steps.follow.value
+    view.steps.follow.value = True
+    assert "Step 1" in text_of(view.summary.value)
+
+
+def test_a_step_that_was_cut_away_is_left(tmp_path) -> None:
+    live = growing_run(tmp_path / "a")
+    live.add(5)
+    source = RunSource(live.run)
+    view = view_of(source, 5)
+    view.steps.box.value = 4
+    live.writer.close()
+    with RunWriter.resume(tmp_path / "a", 2):
+        source.refresh()
+        view.show([source], None)
+    assert "Step 2" in text_of(view.summary.value)
+    assert view.message.value == ""
+    with RunWriter.resume(tmp_path / "a", 0):
+        source.refresh()
+        view.show([source], None)
+    assert "No step yet" in text_of(view.summary.value)
+
+
+def test_errors_are_shown_in_place_and_heal(source: RunSource, monkeypatch) -> None:
+    view = view_of(source)
+    with monkeypatch.context() as patch:
+        patch.setattr("workbench.widgets.groups.group_html", lambda *a: 1 / 0)
+        view.sort.value = "length"
+    assert "ZeroDivisionError" in text_of(view.message.value)
+    view.sort.value = "mean reward"
+    assert view.message.value == ""
+
+
+# -------------------------------------------------------------------------------------------------- hostile and large
+
+def hostile_source(tmp_path) -> RunSource:
+    return RunSource(make_run(
+        tmp_path / "h", steps=1, prompts=4, group=3, texts=lambda step: HOSTILE, reward_names=HOSTILE[:2],
+        samples=lambda step, s: replace(s, prompts=HOSTILE[2:6], gold_answers=HOSTILE[6:10], problem_ids=HOSTILE[8:12])))
+
+
+@pytest.mark.parametrize("query", ["", "x", "<", "script>", "\u202e", "%s", "\x00", "&", "lt", "\\", "(", "span"])
+@pytest.mark.parametrize("length", [300, 4000])
+def test_hostile_texts_are_inert(tmp_path, query: str, length: int) -> None:
+    view = view_of(hostile_source(tmp_path))
+    view.length.value = length
+    view.search.value = query
+    view.by.value = HOSTILE[0]
+    assert view.message.value == ""
+    for card in shown(view):
+        assert_inert(card)
+    assert_inert(view.summary.value)
+
+
+def test_hostile_texts_stay_legible(tmp_path) -> None:
+    text = "".join(text_of(card) for card in shown(view_of(hostile_source(tmp_path))))
+    assert "<script>alert(1)</script>" in text
+    assert "U+202E" in text
+    assert "U+0000" in text
+    assert "U+D800" in text
+    assert "99,700 characters left out" in text
+
+
+@pytest.mark.parametrize("place", [0, 500, 49_990, 99_990])
+def test_what_was_found_is_in_sight_in_a_long_text(place: int) -> None:
+    text = "a" * place + "NEEDLE" + "b" * (100_000 - place - 6)
+    html = marked(text, "needle", 300)
+    assert "<mark>NEEDLE</mark>" in html
+    assert_inert(html)
+    assert len(text_of(html)) < 400
+
+
+def test_every_place_is_marked_and_nothing_else_changes() -> None:
+    text = "one <ONE> onerous\nbone"
+    html = marked(text, "one", 300)
+    assert text_of(html) == text
+    assert html.count("<mark>") == 4
+
+
+def test_1024_completions_are_drawn_quickly(tmp_path) -> None:
+    texts = ["The sum of 12 and 30 is 42, so <answer>42</answer>.\n" * 20] * 1024
+    source = RunSource(make_run(tmp_path / "a", steps=2, prompts=128, group=8, texts=lambda step: texts))
+    view = GroupsView()
+
+    def seconds(act) -> float:
+        start = time.process_time()
+        act()
+        json.dumps([card.html.value for card in view.cards])
+        return time.process_time() - start
+
+    assert min(seconds(lambda step=step: view.show([source], step)) for step in (1, 2, 1, 2)) < 0.05
+    assert min(seconds(lambda name=name: setattr(view.sort, "value", name)) for name in ("length", "mean reward", "truncated")) < 0.05
+    assert min(seconds(lambda text=text: setattr(view.search, "value", text)) for text in ("sum", "answer", "42")) < 0.05
+    assert min(seconds(view.next.click) for _ in range(3)) < 0.05

@@ -1,0 +1,21 @@
+"""From a run to its findings."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from workbench.doctor.facts import Facts, Source
+from workbench.doctor.finding import SEVERITIES, Finding
+from workbench.doctor.rules import RULES
+from workbench.runs import Run
+
+
+def diagnose(source: Run | str | Path | Source, step: int | None = None) -> list[Finding]:
+    """What is noteworthy of the run as it stood after `step` (None = its newest), the worst first.
+
+    `source` is a run, its path, or a view's source with the tables read already. Raises ValueError for a step that is not
+    in the record, `RunRecordError` for a record that cannot be read. Texts may quote the run: make them inert before showing.
+    """
+    facts = Facts.of(source, step)
+    found = [finding for rule in RULES if (finding := rule(facts)) is not None]
+    return sorted(found, key=lambda finding: SEVERITIES.index(finding.severity))

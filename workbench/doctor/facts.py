@@ -1,0 +1,208 @@
+"""What the rules look at: a run as it stood after one step, as columns and windows. Needs no torch and no widget."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+
+from workbench.doctor.finding import percent
+from workbench.doctor.statistics import Change, change
+from workbench.doctor.thresholds import RECENT_SAMPLES, WINDOW
+from workbench.runs import Run, RunMeta
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+TABLES = ("metrics", "knobs", "evaluations", "events")
+
+
+class Source(Protocol):
+    """A run whose tables were read already, as a dashboard keeps them."""
+
+    run: Run
+    metrics: pd.DataFrame
+    knobs: pd.DataFrame
+    evaluations: pd.DataFrame
+    events: pd.DataFrame
+
+
+@dataclass(frozen=True)
+class StepSamples:
+    """The numbers of one step's samples, without the texts. N groups of G completions, K reward functions."""
+
+    step: int
+    rewards_NGK: np.ndarray
+    reward_NG: np.ndarray
+    truncated_NG: np.ndarray
+    dead_N: np.ndarray
+
+
+@dataclass(frozen=True)
+class Evaluated:
+    """A held-out evaluation with its 95 % interval."""
+
+    step: int
+    n: int
+    accuracy: float
+    low: float
+    high: float
+
+    def __str__(self) -> str:
+        return f"{percent(self.accuracy)} ({percent(self.low)} to {percent(self.high)}, n={self.n}) at step {self.step}"
+
+
+@dataclass(frozen=True)
+class Facts:
+    """A run as it stood after `step`: every table ends there."""
+
+    run: Run
+    meta: RunMeta
+    step: int
+    newest: bool
+    metrics: pd.DataFrame
+    knobs: pd.DataFrame
+    evaluations: pd.DataFrame
+    events: pd.DataFrame
+
+    @classmethod
+    def of(cls, source: Run | str | Path | Source, step: int | None = None) -> Facts:
+        """Read `source` as of `step` (None = its newest). Raises ValueError for a step that is not there."""
+        if isinstance(source, (str, Path)):
+            source = Run.open(source)
+        run = source if isinstance(source, Run) else source.run
+        tables = _read(run) if isinstance(source, Run) else {name: getattr(source, name) for name in TABLES}
+        last = int(tables["metrics"]["step"].iloc[-1]) if len(tables["metrics"]) else 0
+        step = last if step is None else step
+        if not 0 <= step <= last:
+            raise ValueError(f"step {step!r} is not in the record of {run.meta.name!r}, which ends at step {last}.")
+        cut = {name: frame[frame["step"] <= step] for name, frame in tables.items()}
+        return cls(run=run, meta=run.meta, step=step, newest=step == last, **cut)
+
+    # ------------------------------------------------------------------------------------------------------ settings
+
+    @cached_property
+    def config(self) -> dict[str, Any]:
+        """The settings in force at the step."""
+        return self.meta.config | dict(zip(self.knobs["name"], self.knobs["new"], strict=True))
+
+    @property
+    def updates(self) -> int | None:
+        """Optimizer updates made from one rollout batch; None where the run has no such notion."""
+        parts, passes = self.config.get("updates_per_rollout"), self.config.get("num_iterations")
+        return None if parts is None or passes is None else int(parts * passes)
+
+    @cached_property
+    def weights(self) -> dict[str, float]:
+        """The weight of each reward function."""
+        names = self.meta.reward_names
+        return dict(zip(names, self.config.get("reward_weights") or [1.0] * len(names), strict=True))
+
+    # ------------------------------------------------------------------------------------------------------ curves
+
+    @cached_property
+    def steps(self) -> np.ndarray:
+        """The numbers of the steps."""
+        return self.metrics["step"].to_numpy()
+
+    def column(self, name: str) -> np.ndarray:
+        """A metric at every step, NaN where it is absent."""
+        return self.metrics[name].to_numpy(float) if name in self.metrics else np.full(len(self.metrics), np.nan)
+
+    def values(self, name: str, rows: slice = slice(None)) -> np.ndarray:
+        """The finite values of a metric in some rows, all of them unless said."""
+        part = self.column(name)[rows]
+        return part[np.isfinite(part)]
+
+    def recent(self, name: str, size: int = WINDOW) -> np.ndarray:
+        """Its finite values in the last steps; none when it is not measured any more."""
+        return self.values(name, slice(-size, None))
+
+    def median(self, name: str, size: int = WINDOW) -> float:
+        """Its median over the last steps; NaN when there is none."""
+        values = self.recent(name, size)
+        return float(np.median(values)) if len(values) else float("nan")
+
+    def recent_span(self, size: int = WINDOW) -> np.ndarray:
+        """The last steps."""
+        return self.steps[-size:]
+
+    def drift(self, name: str, size: int = WINDOW) -> Change | None:
+        """The first steps against the last; None for a run of less than two windows."""
+        values = self.values(name)
+        return change(values[:size], values[-size:]) if len(values) >= 2 * size else None
+
+    def progress(self, name: str) -> Change | None:
+        """How a metric moved over the whole run: its first third against its last, or, where that does not tell, its
+        first window against its last. None for a run of less than two windows."""
+        values = self.values(name)
+        third = max(len(values) // 3, WINDOW)
+        quick = self.drift(name)
+        if quick is None:
+            return None
+        slow = change(values[:third], values[-third:])
+        return slow if slow is not None and (slow.up or slow.down) else quick
+
+    @cached_property
+    def spread(self) -> float:
+        """The usual std of the reward inside a group that is not dead; NaN where there was none."""
+        spread, dead = self.column("reward_std"), self.column("dead_group_share")
+        alive = np.isfinite(spread) & (dead < 1)
+        return float(np.median(spread[alive] / (1 - dead[alive]))) if alive.any() else float("nan")
+
+    # ------------------------------------------------------------------------------------------------------ evaluations
+
+    @cached_property
+    def held_out(self) -> list[Evaluated]:
+        """The evaluations of the split that was evaluated first, those with an interval, in order."""
+        rows = list(self.evaluations.itertuples())
+        rows = [row for row in rows if row.split == rows[0].split and row.n > 0 and row.high >= row.low]
+        return [Evaluated(int(row.step), int(row.n), row.accuracy, row.low, row.high) for row in rows]
+
+    # ------------------------------------------------------------------------------------------------------ samples
+
+    @cached_property
+    def recent_samples(self) -> list[StepSamples]:
+        """The samples of the last few steps; empty when they were not kept."""
+        return self._samples_of([int(s) for s in self.steps[-RECENT_SAMPLES:]])
+
+    @cached_property
+    def reward_range(self) -> tuple[float, float] | None:
+        """The lowest and the highest reward seen in the last few steps and in steps 1, 2, 4, 8 …"""
+        landmarks = [2**i for i in range(self.step.bit_length()) if 2**i < self.step]
+        seen = [s.reward_NG for s in [*self._samples_of(landmarks), *self.recent_samples]]
+        values = np.concatenate([s.ravel() for s in seen]) if seen else np.zeros(0)
+        values = values[~np.isnan(values)]
+        return (float(values.min()), float(values.max())) if len(values) else None
+
+    def _samples_of(self, steps: Sequence[int]) -> list[StepSamples]:
+        revision, last = self.run.position()  # a rewind may have taken steps away since the tables were read
+        found = [_samples(str(self.run.path), self.meta.id, revision, step) for step in steps if step <= last]
+        return [s for s in found if s is not None]
+
+
+def _read(run: Run) -> dict[str, pd.DataFrame]:
+    return {"metrics": run.steps(), "knobs": run.knobs(), "evaluations": run.evaluations(), "events": run.events()}
+
+
+@lru_cache(maxsize=512)
+def _samples(path: str, run_id: str, revision: int, step: int) -> StepSamples | None:
+    """The numbers of a step's samples. A recorded step never changes within a revision, so that it is read once."""
+    run = Run.open(path)
+    frame = run.samples(step)
+    if not len(frame):
+        return None
+    groups = int(frame["group"].max()) + 1
+    by_function = frame[[f"rewards/{name}" for name in run.meta.reward_names]].to_numpy(float)
+    return StepSamples(
+        step=step,
+        rewards_NGK=by_function.reshape(groups, -1, by_function.shape[1]),
+        reward_NG=frame["reward"].to_numpy(float).reshape(groups, -1),
+        truncated_NG=frame["truncated"].to_numpy(bool).reshape(groups, -1),
+        dead_N=frame["dead"].to_numpy(bool).reshape(groups, -1)[:, 0],
+    )

@@ -1,0 +1,38 @@
+"""The findings as plain text, for a terminal or a log."""
+
+from __future__ import annotations
+
+import textwrap
+import unicodedata
+from pathlib import Path
+
+from workbench.doctor.diagnosis import diagnose
+from workbench.doctor.finding import Finding, quoted
+from workbench.runs import Run
+
+WIDTH = 100
+UNSEEN = ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp")
+"""Unicode categories that a terminal obeys or hides instead of showing them."""
+
+
+def report(run: Run | str | Path, step: int | None = None) -> str:
+    """What `diagnose` finds, as text that is safe to print: whatever a terminal would obey is shown as its code point."""
+    run = run if isinstance(run, Run) else Run.open(run)
+    findings = diagnose(run, step)
+    last = run.last_step() if step is None else step
+    head = f"{quoted(run.meta.name)}: {run.meta.status}, as of step {last}; {len(findings)} finding{'s' * (len(findings) != 1)}"
+    return "\n\n".join([_wrapped("", inert(head)), *map(_paragraph, findings)]) + "\n"
+
+
+def inert(text: str) -> str:
+    """`text` on one line, with control, bidirectional and zero-width characters as U+XXXX."""
+    return "".join(f"U+{ord(c):04X}" if unicodedata.category(c) in UNSEEN else c for c in text)
+
+
+def _paragraph(finding: Finding) -> str:
+    parts = [(f"{finding.severity.upper()}: ", finding.what), ("  evidence: ", finding.evidence), ("  try: ", finding.try_)]
+    return "\n".join(_wrapped(label, inert(text)) for label, text in parts if text)
+
+
+def _wrapped(label: str, text: str) -> str:
+    return textwrap.fill(text, WIDTH, initial_indent=label, subsequent_indent="    ", break_on_hyphens=False)

@@ -1,0 +1,52 @@
+"""The table of the doctor's rules. A rule is a function: `Facts` in, a `Finding` out, or None where all is as it should be."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from workbench.doctor.facts import Facts
+from workbench.doctor.finding import Finding
+from workbench.doctor.rules import completions, groups, objective, optimizer, reward_parts, rewards, run
+
+Rule = Callable[[Facts], Finding | None]
+
+RULES: tuple[Rule, ...] = (
+    run.ended,
+    run.recorded_errors,
+    run.no_steps,
+    optimizer.not_finite,
+    run.accuracy_fell,
+    run.accuracy_improved,
+    run.knob_changed,
+    rewards.all_equal,
+    reward_parts.not_scored,
+    rewards.hacked,
+    rewards.dropped,
+    rewards.falling,
+    rewards.rising,
+    rewards.rising_without_accuracy,
+    rewards.flat,
+    rewards.saturated,
+    reward_parts.component_dominates,
+    reward_parts.component_flat,
+    reward_parts.component_rare,
+    groups.dead_groups,
+    completions.nothing_ends,
+    completions.truncated,
+    completions.length_drift,
+    completions.entropy_collapse,
+    completions.entropy_explosion,
+    objective.no_gradient,
+    objective.loss_near_zero,
+    objective.epsilon_idle,
+    objective.clipped_too_often,
+    objective.kl_high,
+    objective.sampler_mismatch,
+    optimizer.learning_rate_zero,
+    optimizer.learning_rate_moved,
+    optimizer.gradient_spikes,
+    optimizer.gradient_clipped,
+    run.step_time,
+    run.evaluation_says_little,
+)
+"""In this order within a severity: what happened to the run, the goal, the rewards, the completions, the machinery."""

@@ -1,0 +1,31 @@
+"""The mathematics of GRPO: pure functions on tensors, no model, no trainer, no input or output.
+
+`group_advantages` turns rewards into advantages, `policy_loss` turns advantages and log-probabilities into a loss.
+Every name of the config's objective section means here what it means in TRL 1.16; each module lists where it
+deviates.
+"""
+
+from workbench.objective.advantages import GroupStatistics, group_advantages, group_statistics, total_rewards
+from workbench.objective.diagnostics import merge_metrics
+from workbench.objective.kl import KL_ESTIMATORS, kl_per_token
+from workbench.objective.loss import PerToken, PolicyLoss, policy_loss
+from workbench.objective.masks import entropy_threshold
+from workbench.objective.reductions import REDUCTIONS, BatchTotals
+from workbench.objective.terms import TERMS
+
+__all__ = [
+    "KL_ESTIMATORS",
+    "REDUCTIONS",
+    "TERMS",
+    "BatchTotals",
+    "GroupStatistics",
+    "PerToken",
+    "PolicyLoss",
+    "entropy_threshold",
+    "group_advantages",
+    "group_statistics",
+    "kl_per_token",
+    "merge_metrics",
+    "policy_loss",
+    "total_rewards",
+]

@@ -1,0 +1,96 @@
+"""The figures of a loss: what the dashboard plots, computed from the same tensors that made the loss.
+
+Shares and means are over the completion tokens, for sequence-level ratios too (as the GSPO paper counts clipped
+tokens; TRL counts sequences there).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from workbench.objective.inputs import LossInputs
+from workbench.objective.masks import sampler_ratio
+
+if TYPE_CHECKING:
+    from workbench.objective.loss import PerToken
+
+
+def token_average(values_BT: Tensor, valid_BT: Tensor) -> Tensor:
+    """Mean over the completion tokens, 0-d; 0 where there are none."""
+    values_BT = values_BT.to(torch.promote_types(values_BT.dtype, torch.float32))
+    return torch.where(valid_BT, values_BT, 0.0).sum() / valid_BT.sum().clamp(min=1)
+
+
+def loss_metrics(x: LossInputs, tokens: PerToken) -> dict[str, Tensor]:
+    """Name -> 0-d tensor without gradient. What was not given is not measured and has no entry.
+
+    tokens, sequences     how many completion tokens and completions
+    ratio_mean, _min, _max   the importance ratio, before any clipping
+    clip_ratio_low, _high, _region   share of tokens clipped below, above, either way; before `delta`
+    policy_weight         mean of what masks and sampler correction multiply onto the policy term; 1 = nothing
+    kl                    mean of the KL per token in nats, as beta multiplies it
+    entropy               mean entropy of the policy in nats
+    sampler_logp_difference, _max   mean and largest |log pi_old - log sampler|
+    sampler_ratio_mean, _max        pi_old / sampler per token, raw: before it is truncated or masked
+    """
+
+    def mean(values_BT: Tensor) -> Tensor:
+        return token_average(values_BT.to(x.mask_BT.dtype) if values_BT.dtype == torch.bool else values_BT, x.valid_BT)
+
+    metrics = {
+        "tokens": x.valid_BT.sum(),
+        "sequences": torch.tensor(len(x.valid_BT), device=x.valid_BT.device),
+        "ratio_mean": mean(tokens.ratio),
+        "ratio_min": _largest(-tokens.ratio, x.valid_BT).neg(),
+        "ratio_max": _largest(tokens.ratio, x.valid_BT),
+        "clip_ratio_low": mean(tokens.clipped_low),
+        "clip_ratio_high": mean(tokens.clipped_high),
+        "clip_ratio_region": mean(tokens.clipped_low | tokens.clipped_high),
+        "policy_weight": mean(tokens.weight),
+    }
+    if tokens.kl is not None:
+        metrics["kl"] = mean(tokens.kl)
+    if x.entropy_BT is not None:
+        metrics["entropy"] = mean(x.entropy_BT)
+    if x.sampler_logp_BT is not None:
+        difference_BT, ratio_BT = (x.old_logp_BT - x.sampler_logp_BT).abs(), sampler_ratio(x, "token")
+        metrics |= {
+            "sampler_logp_difference": mean(difference_BT),
+            "sampler_logp_difference_max": _largest(difference_BT, x.valid_BT),
+            "sampler_ratio_mean": mean(ratio_BT),
+            "sampler_ratio_max": _largest(ratio_BT, x.valid_BT),
+        }
+    return metrics
+
+
+def merge_metrics(parts: Sequence[Mapping[str, Tensor | float]]) -> dict[str, float]:
+    """The metrics of a batch from those of its micro-batches: counts added, extremes kept, means weighed by tokens.
+
+    All parts must have the same entries. Parts without tokens count only where all are such. Raises ValueError for
+    none at all.
+    """
+    if not parts:
+        raise ValueError("merge_metrics got no metrics: pass those of at least one micro-batch.")
+    rows = [{name: float(value) for name, value in part.items()} for part in parts]
+    full = [row for row in rows if row["tokens"] > 0] or rows
+    return {name: _merged(name, rows if name in ("tokens", "sequences") else full) for name in rows[0]}
+
+
+def _merged(name: str, rows: list[dict[str, float]]) -> float:
+    values = [row[name] for row in rows]
+    if name in ("tokens", "sequences"):
+        return sum(values)
+    if name.endswith(("_max", "_min")):
+        return max(values) if name.endswith("_max") else min(values)
+    weights = [row["tokens"] for row in rows]
+    return sum(v * w for v, w in zip(values, weights, strict=True)) / max(sum(weights), 1)
+
+
+def _largest(values_BT: Tensor, valid_BT: Tensor) -> Tensor:
+    """The largest value on completion tokens, 0-d; 0 where there are none."""
+    largest = torch.where(valid_BT, values_BT, -torch.inf).amax()
+    return torch.where(valid_BT.any(), largest, 0.0)

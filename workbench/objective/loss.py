@@ -1,0 +1,166 @@
+"""The GRPO loss of one micro-batch, from log-probabilities to a scalar, in the order that TRL 1.16 computes it.
+
+    policy term  x off-policy mask  x entropy mask  x sampler correction  + beta KL  ->  reduction
+
+(vespo takes the sampler correction into its sequence weight instead.) What goes wrong is loud: where a number that
+decides a term is not finite, the term is NaN and the loss with it. Clipping alone would keep the value of an infinite
+ratio finite while its gradient holds 0 x inf, and a comparison with NaN would quietly mask the token.
+
+Deviations from TRL: cispo without epsilon_high is refused (TRL cuts every ratio at 0.2); clip shares count tokens at
+sequence level too.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from workbench.objective.diagnostics import loss_metrics
+from workbench.objective.inputs import LossInputs, clean_inputs
+from workbench.objective.kl import kl_per_token
+from workbench.objective.masks import entropy_mask, off_policy_mask, sampler_correction
+from workbench.objective.ratios import clipped_tokens, importance_ratio
+from workbench.objective.reductions import REDUCTIONS, BatchTotals, resolve_totals
+from workbench.objective.terms import TERMS
+
+if TYPE_CHECKING:
+    from workbench.config import GRPOConfig
+
+
+@dataclass(frozen=True)
+class PerToken:
+    """What each token contributed, (B, T), detached, 0 (False) on padding.
+
+    ratio          importance ratio, the sequence's at sequence level, before clipping and delta
+    clipped_low    bool, clipped below (A < 0)
+    clipped_high   bool, clipped above (A > 0)
+    kl             KL estimate in nats as beta multiplies it (with the ratio where use_bias_correction_kl), None
+                   without a reference
+    weight         product of off-policy mask, entropy mask and sampler correction on the policy term
+    term           weight x policy term + beta x KL: what the reduction adds up
+    mask           bool, the completion tokens
+    """
+
+    ratio: Tensor
+    clipped_low: Tensor
+    clipped_high: Tensor
+    kl: Tensor | None
+    weight: Tensor
+    term: Tensor
+    mask: Tensor
+
+
+@dataclass(frozen=True)
+class PolicyLoss:
+    """`loss`: scalar with gradient. `per_token`: see `PerToken`. `metrics`: 0-d tensors by name, which
+    `diagnostics.loss_metrics` lists."""
+
+    loss: Tensor
+    per_token: PerToken
+    metrics: dict[str, Tensor]
+
+
+def policy_loss(
+    logp: Tensor,
+    advantages: Tensor,
+    mask: Tensor,
+    config: GRPOConfig,
+    *,
+    old_logp: Tensor | None = None,
+    ref_logp: Tensor | None = None,
+    entropy: Tensor | None = None,
+    sampler_logp: Tensor | None = None,
+    num_items: int | Tensor | BatchTotals | None = None,
+) -> PolicyLoss:
+    """The loss of B completions of up to T tokens.
+
+    logp           (B, T) log-probability of each sampled token under the policy at the sampling temperature, with
+                   gradient
+    advantages     (B,), or (B, T) for one per token
+    mask           (B, T) bool or 0/1, the end token inside, padding outside. What stands on padding never matters,
+                   NaN included. A row without tokens adds nothing and still counts as a sequence.
+    config         anything with GRPOConfig's field names
+    old_logp       (B, T) under the policy at the beginning of the update phase; None = `logp` itself, so the ratio
+                   is 1
+    ref_logp       (B, T) under the reference; needed where beta > 0; with beta = 0 the KL is measured only
+    entropy        (B, T) of the policy in nats; needed where top_entropy_quantile < 1, else measured only
+    sampler_logp   (B, T) under the sampler; needed by importance_sampling_mode, else measured only
+    num_items      None: these rows are the whole batch. `BatchTotals`: of the whole batch; then the losses of its
+                   micro-batches add up to the batch's, for every loss type. A number: masked tokens of the whole
+                   batch, as TRL passes it, used by dapo, cispo and vespo; the other types then divide by this
+                   micro-batch's own sizes, as in TRL.
+
+    All arithmetic is in the inputs' own dtype, never below it; half precision is widened to float32. Raises
+    ValueError for shapes and names that do not fit, and for missing inputs.
+    """
+    if config.loss_type not in TERMS:
+        raise ValueError(f"loss_type={config.loss_type!r} is unknown. Choose one of {', '.join(TERMS)}.")
+    x = clean_inputs(logp, advantages, mask, old_logp, ref_logp, sampler_logp, entropy)
+    totals = resolve_totals(num_items, x.mask_BT, config.loss_type)
+    ratio_BT = importance_ratio(x, config.importance_sampling_level)
+    weight_BT = _policy_weight(x, config, totals)
+    kl_BT = _kl(x, ratio_BT, config)
+    term_BT = weight_BT * TERMS[config.loss_type](x, ratio_BT, config)
+    if config.beta > 0 and kl_BT is not None:
+        term_BT = term_BT + config.beta * kl_BT
+    term_BT = term_BT.masked_fill(_not_finite(x, ratio_BT, config), torch.nan)
+    term_BT = torch.where(x.valid_BT, term_BT, 0.0)
+    loss = REDUCTIONS[config.loss_type](term_BT, x.mask_BT, totals, config)
+    per_token = _per_token(x, config, ratio_BT, kl_BT, weight_BT, term_BT)
+    return PolicyLoss(loss=loss, per_token=per_token, metrics=loss_metrics(x, per_token))
+
+
+def _policy_weight(x: LossInputs, config: GRPOConfig, totals: BatchTotals) -> Tensor:
+    """What multiplies the policy term of each token, (B, T)."""
+    weight_BT = x.mask_BT
+    if config.off_policy_mask_threshold is not None:
+        weight_BT = weight_BT * off_policy_mask(x, config.off_policy_mask_threshold)
+    if config.top_entropy_quantile < 1:
+        weight_BT = weight_BT * entropy_mask(x, config.top_entropy_quantile, totals.entropy_threshold)
+    if config.loss_type == "vespo":
+        return weight_BT
+    return weight_BT * sampler_correction(x, config)
+
+
+def _not_finite(x: LossInputs, ratio_BT: Tensor, config: GRPOConfig) -> Tensor:
+    """Where a number that decides the term is NaN or infinite, bool (B, T); sampler and entropy decide where used."""
+    wrong_BT = ~ratio_BT.isfinite()
+    uses_sampler = config.importance_sampling_mode is not None or config.off_policy_mask_threshold is not None
+    if uses_sampler and x.sampler_logp_BT is not None:
+        wrong_BT = wrong_BT | ~x.sampler_logp_BT.isfinite()
+    if config.top_entropy_quantile < 1 and x.entropy_BT is not None:
+        wrong_BT = wrong_BT | ~x.entropy_BT.isfinite()
+    return wrong_BT
+
+
+def _kl(x: LossInputs, ratio_BT: Tensor, config: GRPOConfig) -> Tensor | None:
+    """KL estimate per token with gradient, None without a reference."""
+    if x.ref_logp_BT is None:
+        if config.beta > 0:
+            raise ValueError(
+                f"beta={config.beta} needs `ref_logp`, the reference's log-probabilities. Pass them, or set beta=0."
+            )
+        return None
+    correction = ratio_BT if config.use_bias_correction_kl else None
+    return kl_per_token(x.logp_BT, x.ref_logp_BT, config.kl_estimator, correction)
+
+
+def _per_token(
+    x: LossInputs, config: GRPOConfig, ratio_BT: Tensor, kl_BT: Tensor | None, weight_BT: Tensor, term_BT: Tensor
+) -> PerToken:
+    def shown(values_BT: Tensor) -> Tensor:
+        return torch.where(x.valid_BT, values_BT.detach(), 0.0)
+
+    clipped_low, clipped_high = clipped_tokens(ratio_BT.detach(), x, config)
+    return PerToken(
+        ratio=shown(ratio_BT),
+        clipped_low=clipped_low,
+        clipped_high=clipped_high,
+        kl=None if kl_BT is None else shown(kl_BT),
+        weight=shown(weight_BT),
+        term=term_BT.detach(),
+        mask=x.valid_BT,
+    )

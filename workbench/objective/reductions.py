@@ -1,0 +1,89 @@
+"""How the terms of all tokens become one number: the second table, independent of the first.
+
+Every function is a sum over this micro-batch over a normaliser of the whole batch, so that the losses of the
+micro-batches add up to the loss of the batch whenever the whole batch's totals are given.
+Sources: sequence mean, DeepSeekMath (arXiv 2402.03300) eq. 3; constant length, Dr. GRPO (arXiv 2503.20783); token
+mean, DAPO (arXiv 2503.14476); length-unbiased sequence sum, LUSPO (arXiv 2602.05261).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from torch import Tensor
+
+if TYPE_CHECKING:
+    from workbench.config import GRPOConfig
+
+
+@dataclass(frozen=True)
+class BatchTotals:
+    """What the whole batch of one optimizer update holds.
+
+    sequences          completions, those without any token in the mask included
+    tokens             completion tokens in the mask
+    entropy_threshold  one threshold for all micro-batches where top_entropy_quantile < 1 (see `entropy_threshold`);
+                       None = each micro-batch takes its own, as TRL does, and the result depends on the split
+    """
+
+    sequences: int | Tensor
+    tokens: int | float | Tensor
+    entropy_threshold: float | Tensor | None = None
+
+    @classmethod
+    def of(cls, mask_BT: Tensor) -> BatchTotals:
+        """The totals of these rows."""
+        return cls(sequences=len(mask_BT), tokens=(mask_BT != 0).sum())
+
+    @property
+    def token_count(self) -> int | float | Tensor:
+        """`tokens`, at least 1: a batch without tokens has loss 0."""
+        return self.tokens.clamp(min=1) if isinstance(self.tokens, Tensor) else max(self.tokens, 1)
+
+
+def sequence_mean(term_BT: Tensor, mask_BT: Tensor, totals: BatchTotals, config: GRPOConfig) -> Tensor:
+    """Mean over sequences of the mean over the sequence's tokens. Long completions weigh less per token."""
+    return (term_BT.sum(1) / mask_BT.sum(1).clamp(min=1)).sum() / totals.sequences
+
+
+def token_mean(term_BT: Tensor, mask_BT: Tensor, totals: BatchTotals, config: GRPOConfig) -> Tensor:
+    """Mean over the tokens of the batch. Every token weighs the same."""
+    return term_BT.sum() / totals.token_count
+
+
+def constant_length(term_BT: Tensor, mask_BT: Tensor, totals: BatchTotals, config: GRPOConfig) -> Tensor:
+    """Sum over the tokens over (sequences x max_completion_length). No length is preferred."""
+    return term_BT.sum() / (totals.sequences * config.max_completion_length)
+
+
+def sequence_sum(term_BT: Tensor, mask_BT: Tensor, totals: BatchTotals, config: GRPOConfig) -> Tensor:
+    """Mean over sequences of the sum over the sequence's tokens."""
+    return term_BT.sum() / totals.sequences
+
+
+REDUCTIONS: dict[str, Callable[[Tensor, Tensor, BatchTotals, GRPOConfig], Tensor]] = {
+    "grpo": sequence_mean,
+    "bnpo": token_mean,
+    "dr_grpo": constant_length,
+    "dapo": token_mean,
+    "luspo": sequence_sum,
+    "cispo": token_mean,
+    "sapo": sequence_mean,
+    "vespo": token_mean,
+}
+"""loss_type -> how its terms are reduced."""
+
+WHOLE_BATCH_TOKENS = ("dapo", "cispo", "vespo")
+"""The loss types that TRL divides by the whole generation batch's tokens; the others see the micro-batch only."""
+
+
+def resolve_totals(num_items: int | Tensor | BatchTotals | None, mask_BT: Tensor, loss_type: str) -> BatchTotals:
+    """The totals to divide by. None: this micro-batch's own. A number: TRL's meaning, see `WHOLE_BATCH_TOKENS`."""
+    if isinstance(num_items, BatchTotals):
+        return num_items
+    own = BatchTotals.of(mask_BT)
+    if num_items is None or loss_type not in WHOLE_BATCH_TOKENS:
+        return own
+    return BatchTotals(sequences=own.sequences, tokens=num_items)

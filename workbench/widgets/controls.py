@@ -1,0 +1,135 @@
+"""Controls: start, pause, step, stop, rewind, branch, and a row for every live knob of a session."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import ipywidgets as w
+
+from workbench.config import GRPOConfig
+from workbench.widgets.knob_row import KnobRow
+from workbench.widgets.style import framed
+
+if TYPE_CHECKING:
+    from workbench.training.session import Session
+
+FIRST = ("beta", "epsilon", "epsilon_high", "learning_rate", "temperature", "loss_type", "scale_rewards")
+"""The knobs that stand open; the others are folded away."""
+LEFT_OUT = ("reward_weights",)
+EPSILONS = ("epsilon", "epsilon_high", "delta")
+
+
+class Controls:
+    """The control strip of one session. `widget` is what is shown; `refresh` follows the session.
+
+    Calls that may take a while (pause waits for the step in hand) only ask, and return; an error is said in the strip.
+    """
+
+    def __init__(self, session: Session, on_branch: Callable[[Session], None] = lambda child: None) -> None:
+        self.session, self._on_branch = session, on_branch
+        self.message = w.HTML()
+        self.status = w.HTML()
+        self.progress = w.IntProgress(min=0, max=session.config.max_steps, layout=w.Layout(width="260px"))
+        self.rows = {name: KnobRow(name, getattr(session.config, name), self._ask)
+                     for name in GRPOConfig.live_fields() if name not in LEFT_OUT}
+        self.buttons = self._make_buttons()
+        self.rewind_to = w.BoundedIntText(value=0, min=0, max=0, description="to step", layout=w.Layout(width="150px"),
+                                          style={"description_width": "50px"})
+        self.branch_name = w.Text(value="branch", description="named", layout=w.Layout(width="190px"),
+                                  style={"description_width": "50px"})
+        more = w.Accordion([w.VBox([r.widget for n, r in self.rows.items() if n not in FIRST])], selected_index=None)
+        more.set_title(0, "more knobs")
+        b = self.buttons
+        wrap = w.Layout(flex_flow="row wrap", align_items="center")
+        self.widget = w.VBox([
+            w.HBox([b["start"], b["pause"], b["step"], b["stop"], self.progress, self.status], layout=wrap),
+            w.HBox([b["rewind"], self.rewind_to, b["branch"], self.branch_name], layout=wrap),
+            self.message, *(self.rows[n].widget for n in FIRST), more])
+        self.refresh()
+
+    def _make_buttons(self) -> dict[str, w.Button]:
+        made = {}
+        for name, text, tip in (
+            ("start", "Start", "Train until max_steps; also goes on after a pause"), ("pause", "Pause", "Rest after the step in hand"),
+            ("step", "Step", "Make one step and rest"), ("stop", "Stop", "End after the step in hand, with a checkpoint"),
+            ("rewind", "Rewind", "Go back; the steps after it leave the record"),
+            ("branch", "Branch", "A new run from the step beside Rewind, with the pending knobs")):
+            made[name] = w.Button(description=text, tooltip=tip, layout=w.Layout(width="84px"))
+            made[name].on_click(partial(self._clicked, getattr(self, f"_{name}")))
+        return made
+
+    def _clicked(self, act: Callable[[], Any], button: w.Button) -> None:
+        self._guarded(act)
+
+    def _guarded(self, act: Callable[[], Any]) -> None:
+        """Whatever goes wrong in a callback is said here: elsewhere nobody would see it."""
+        try:
+            act()
+        except Exception as e:
+            self.say(f"{type(e).__name__}: {e}", error=True)
+        else:
+            self.say("")
+        self.refresh()
+
+    def say(self, text: str, error: bool = False) -> None:
+        """A line under the buttons."""
+        box = f'<div class="{"wb-error" if error else "wb-note"}" role="{"alert" if error else "status"}">{html.escape(text)}</div>'
+        self.message.value = framed(box) if text else ""
+
+    def _ask(self, name: str, value: Any) -> None:
+        self._guarded(lambda: self.session.set(**{name: value}))
+
+    def _start(self) -> None:
+        self.session.start()
+
+    def _pause(self) -> None:
+        self.session.ask_to_rest("paused")
+
+    def _stop(self) -> None:
+        self.session.ask_to_rest("stopped")
+
+    def _step(self) -> None:
+        self.session.step()
+
+    def _rewind(self) -> None:
+        self.session.rewind(int(self.rewind_to.value))
+
+    def _branch(self) -> None:
+        at = int(self.rewind_to.value)
+        knobs = self.session.pending
+        child = self.session.branch(self.branch_name.value.strip() or "branch", from_step=at, **knobs)
+        self._on_branch(child)
+
+    def follow(self, session: Session) -> None:
+        """Control another session (a branch) from now on."""
+        self.session = session
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Show the session's state; cheap, and safe from any thread."""
+        s = self.session
+        running, freed = s.status == "running", s.status == "freed"
+        for name, button in self.buttons.items():
+            button.disabled = freed or (name == "start" and running) or (name in ("pause", "stop") and not running)
+        self.rewind_to.max = s.step_number
+        self.progress.value = s.step_number
+        doing = s.activity if running and s.activity else s.status
+        if not freed:
+            self.progress.max = s.config.max_steps
+            self._refresh_rows(s.config, s.pending)
+        self._show_status(f"{doing}, step {s.step_number} of {self.progress.max}")
+        if s.error is not None:
+            self.say(f"training stopped: {type(s.error).__name__}: {s.error}", error=True)
+
+    def _show_status(self, text: str) -> None:
+        value = framed(f'<span role="status">{html.escape(text)}</span>')
+        if self.status.value != value:
+            self.status.value = value
+
+    def _refresh_rows(self, config: GRPOConfig, pending: dict[str, Any]) -> None:
+        idle = "on-policy: one update per rollout, the ratio is exactly 1 and this does nothing" if config.on_policy else ""
+        for name, row in self.rows.items():
+            row.show(getattr(config, name), pending.get(name), name in pending, idle if name in EPSILONS else "")

@@ -1,0 +1,123 @@
+"""The HTML of the group view: a prompt with its completions, what each got and what that means. Everything is escaped."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+import numpy as np
+
+from workbench.widgets.figures import figure
+from workbench.widgets.group_table import GroupTable
+from workbench.widgets.style import NEGATIVE, POSITIVE
+from workbench.widgets.text import safe_text
+
+GROUPS_CSS = f"""
+.wb .wb-group {{ border-top: 2px solid var(--wb-line); padding: 8px 0 4px; }}
+.wb .wb-bar {{ display: inline-block; position: relative; width: 82px; height: 12px; vertical-align: middle; margin-left: 8px;
+  border-left: 1px solid var(--wb-line); border-right: 1px solid var(--wb-line); }}
+.wb .wb-bar::before {{ content: ""; position: absolute; left: 50%; top: -2px; bottom: -2px; border-left: 1px solid var(--wb-dim); }}
+.wb .wb-up, .wb .wb-down {{ position: absolute; top: 0; height: 12px; }}
+.wb .wb-up {{ left: 50%; background: {POSITIVE}; }}
+.wb .wb-down {{ right: 50%; background: {NEGATIVE}; }}
+.wb td.wb-completion {{ min-width: 260px; width: 60%; }}
+.wb .wb-flag {{ white-space: nowrap; border: 1px solid var(--wb-line); border-radius: 3px; padding: 0 4px; font-size: 12px; display: inline-block; }}
+.wb mark {{ background: #F0E442; color: #000; }}
+"""
+
+
+@dataclass(frozen=True)
+class Look:
+    """How groups are drawn.
+
+    query    what is searched for, marked in the texts
+    limit    characters of a completion that are shown
+    largest  the largest |advantage| of the step, a full bar
+    by       the reward function, or the total, that says right or wrong
+    """
+
+    query: str
+    limit: int
+    largest: float
+    by: str
+
+
+def group_html(table: GroupTable, n: int, rows_G: np.ndarray, look: Look) -> str:
+    """Group `n`: heading and a table of the completions for which `rows_G` (bool) is True."""
+    names = list(table.rewards)
+    titles = ["row", "completion", *(safe_text(name, 40) for name in names), "reward", "baseline", "advantage", "tokens", "remarks"]
+    head = "".join(f"<th>{title}</th>" for title in titles)
+    body = "".join(_row(table, n, g, look) for g in np.flatnonzero(rows_G).tolist())
+    hidden = int((~rows_G).sum())
+    more = f'<div class="wb-dim">{hidden} other completions of this group do not match.</div>' if hidden else ""
+    return (
+        f'<div class="wb"><div class="wb-group">{_heading(table, n, look)}<table aria-label="group {n}: {table.G} completions">'
+        f"<tr>{head}</tr>{body}</table>{more}</div></div>")
+
+
+def _heading(table: GroupTable, n: int, look: Look) -> str:
+    gold = table.gold_N[n]
+    gold_text = "none" if gold is None else marked(str(gold), look.query, 200)
+    return (
+        f'<div><b>Group {n}</b> <span class="wb-dim">{safe_text(table.problem_N[n], 80)}</span> {_state(table, n)}</div>'
+        f'<div class="wb-text">{marked(table.prompt_N[n], look.query, 600)}</div>'
+        f'<div>gold answer: <span class="wb-text">{gold_text}</span> · mean reward {figure(table.mean_N[n])}, '
+        f'std {figure(table.std_N[n], missing="none")}</div>')
+
+
+def _state(table: GroupTable, n: int) -> str:
+    if not table.dead_N[n]:
+        return ""
+    silent = " every advantage is 0, so the group teaches nothing." if not table.advantage_NG[n].any() else ""
+    return f'<span class="wb-flag">dead</span> All rewards of this group are equal{":" if silent else "."}{silent}'
+
+
+def _row(table: GroupTable, n: int, g: int, look: Look) -> str:
+    numbers = "".join(f'<td class="wb-number">{figure(values_NG[n, g])}</td>' for values_NG in table.rewards.values())
+    return (
+        f'<tr><td class="wb-number">{n * table.G + g}</td>'
+        f'<td class="wb-text wb-completion">{marked(table.completion_NG[n, g], look.query, look.limit)}</td>{numbers}'
+        f'<td class="wb-number">{figure(table.reward_NG[n, g])}</td>'
+        f'<td class="wb-number">{figure(table.baseline_NG[n, g], missing="none")}</td>'
+        f'<td class="wb-number">{_advantage(table.advantage_NG[n, g], look.largest)}</td>'
+        f'<td class="wb-number">{table.length_NG[n, g]}</td><td>{_remarks(table, n, g, look)}</td></tr>')
+
+
+def _advantage(value: float, largest: float) -> str:
+    """The signed number and a bar to the right (blue) or to the left (orange)."""
+    share = min(abs(value) / largest, 1) if largest > 0 and np.isfinite(value) else 0.0
+    side = "wb-up" if value > 0 else "wb-down"
+    bar = f'<span class="{side}" style="width:{share * 50:.0f}%"></span>' if share else ""
+    return f'{figure(value, "+.3f", "none")}<span class="wb-bar" aria-hidden="true">{bar}</span>'
+
+
+def _remarks(table: GroupTable, n: int, g: int, look: Look) -> str:
+    right_NG, wrong_NG = table.right(look.by)
+    words = ["right"] if right_NG[n, g] else ["wrong"] if wrong_NG[n, g] else []
+    if table.truncated_NG[n, g]:
+        left_out = table.config.get("mask_truncated_completions")
+        words.append("truncated, left out of the loss" if left_out else "truncated: no end token")
+    if not table.completion_NG[n, g]:
+        words.append("empty")
+    return " ".join(f'<span class="wb-flag">{word}</span>' for word in words)
+
+
+def marked(text: str, query: str, limit: int) -> str:
+    """`text` made safe, each place of `query` marked; a long one is cut so that the first place stays in sight."""
+    place = re.search(re.escape(query), text, re.IGNORECASE) if query else None
+    if place is None:
+        return safe_text(text, limit)
+    if len(text) <= limit:
+        return _with_marks(text, query, limit)
+    start = max(0, min(place.start() - limit // 2, len(text) - limit))
+    end = min(len(text), start + limit)
+    return _left_out(start) + _with_marks(text[start:end], query, limit) + _left_out(len(text) - end)
+
+
+def _with_marks(text: str, query: str, limit: int) -> str:
+    parts = re.split(f"({re.escape(query)})", text, flags=re.IGNORECASE)
+    return "".join(f"<mark>{safe_text(part, limit)}</mark>" if i % 2 else safe_text(part, limit) for i, part in enumerate(parts))
+
+
+def _left_out(characters: int) -> str:
+    return f'<span class="wb-cut">… {characters:,} characters left out …</span>' if characters else ""

@@ -1,0 +1,135 @@
+"""A recorded step, ready to be computed again without a model: its log-probabilities, masks, rewards and settings.
+
+Rows that the trainer skipped (no gradient) have no log-probabilities in the record; they stay, because the normalisers
+count them, and are marked. Suffixes: B completions, T tokens, K reward functions.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from workbench.config import GRPOConfig
+from workbench.config_fields import ConfigError, ConfigWarning
+from workbench.errors import WorkbenchError
+from workbench.objective import group_advantages
+from workbench.rollout.types import Rollout
+from workbench.training.batch import Batch, loss_mask
+
+ADVANTAGE_FIELDS = ("scale_rewards", "advantage_baseline", "advantage_std", "multi_objective_aggregation", "reward_weights")
+SAME_ADVANTAGE = 1e-5
+"""Advantages that differ by less are the same: rounding, where the trainer made them in float32."""
+
+
+class WhatIfError(WorkbenchError):
+    """The kept batch does not hold what the question needs."""
+
+
+@dataclass(frozen=True)
+class KeptBatch:
+    """A recorded step, ready to be computed again.
+
+    config        in force at that step
+    batch         log-probabilities, mask and recorded advantages; log-probabilities that are not known are 0
+    rewards_BK    NaN = not scored
+    counted_BT    bool, the tokens that the loss counted and whose log-probability is known
+    skipped_B     bool, completions that the trainer did not put through the model (no gradient), so that nothing of
+                  them is known
+    left_out_B    bool, truncated completions that mask_truncated_completions kept out of the loss
+    """
+
+    config: GRPOConfig
+    batch: Batch
+    rewards_BK: Tensor
+    counted_BT: Tensor
+    skipped_B: Tensor
+    left_out_B: Tensor
+
+    @classmethod
+    def of(cls, stored: Mapping[str, Any]) -> KeptBatch:
+        """From what `Run.batch(step)` gives. Raises `WhatIfError` where the log-probabilities were not kept."""
+        if "logp_BT" not in stored:
+            raise WhatIfError("the log-probabilities of this step ('logp') were not kept, so nothing can be computed again.")
+        config = _config_of(stored)
+        rollout = _rollout_of(stored)
+        advantages = stored.get("advantage_BT", stored["advantages_B"])
+        batch = Batch(rollout, torch.as_tensor(advantages), loss_mask(rollout, config), _kept(stored, "old_logp"),
+                      _kept(stored, "ref_logp"))
+        batch.logp_BT, batch.entropy_BT = torch.as_tensor(stored["logp_BT"]), _kept(stored, "entropy")
+        known_BT = batch.logp_BT.isfinite() if batch.old_logp_BT is None else (batch.logp_BT - batch.old_logp_BT).isfinite()
+        skipped_B = (batch.loss_mask_BT & ~known_BT).any(1)
+        batch.logp_BT = torch.where(known_BT, batch.logp_BT, 0.0)
+        return cls(config, batch, torch.as_tensor(stored["rewards_BK"]), batch.loss_mask_BT & ~skipped_B[:, None], skipped_B,
+                   rollout.mask_BT.any(1) & ~batch.loss_mask_BT.any(1))
+
+    @property
+    def row_to_show(self) -> int:
+        """The counted completion whose log-probabilities have moved farthest since the sampling: where a clip can be seen."""
+        old_BT, logp_BT = self.batch.old_logp_BT, self.batch.logp_BT
+        moved_BT = torch.zeros_like(logp_BT) if old_BT is None else (logp_BT - old_BT).abs()
+        return int(torch.where(self.counted_BT, moved_BT, -1.0).amax(1).argmax())
+
+    def changed(self, changes: Mapping[str, Any]) -> tuple[GRPOConfig, list[str]]:
+        """The config with `changes`, and what it warns of. Raises `ConfigError`."""
+        return _quietly(lambda: self.config.replace(**changes))
+
+    def advantages(self, config: GRPOConfig) -> Tensor:
+        """The advantages (B,), or (B, T), under `config`: the recorded ones where nothing that makes them is changed.
+
+        Raises `WhatIfError` where something is and the recorded ones were not made from the rewards of the group alone.
+        """
+        recorded = self.batch.advantages_B
+        changes = [n for n in ADVANTAGE_FIELDS if getattr(config, n) != getattr(self.config, n)]
+        if not changes:
+            return recorded
+        same = recorded.dim() == 1 and torch.allclose(
+            self._from_rewards(self.config), recorded.double(), rtol=0, atol=SAME_ADVANTAGE, equal_nan=True)
+        if not same:
+            raise WhatIfError(
+                f"{', '.join(changes)} cannot be asked about here: the advantages of this step were not made from each "
+                "completion's rewards by GRPO's rule, so another scaling or baseline of them is not known.")
+        return self._from_rewards(config)
+
+    def _from_rewards(self, config: GRPOConfig) -> Tensor:
+        return group_advantages(
+            self.rewards_BK, config.num_generations, scale_rewards=config.scale_rewards, weights=config.reward_weights,
+            baseline=config.advantage_baseline, aggregation=config.multi_objective_aggregation, std=config.advantage_std)
+
+
+def _config_of(stored: Mapping[str, Any]) -> GRPOConfig:
+    """The config in force; its batch sizes are those of the batch itself."""
+    G = int(stored["num_generations"])
+    sizes = {"num_generations": G, "prompts_per_step": len(stored["mask_BT"]) // G}
+    try:
+        return _quietly(lambda: GRPOConfig.from_dict(dict(stored["config"]) | sizes))[0]
+    except ConfigError as error:
+        raise WhatIfError(f"the recorded settings of this step cannot be used: {error}") from error
+
+
+def _rollout_of(stored: Mapping[str, Any]) -> Rollout:
+    """The rollout without its prompts, which the record keeps as text."""
+    mask_BT, N = torch.as_tensor(stored["mask_BT"]), len(stored["mask_BT"]) // int(stored["num_generations"])
+    sampler_BT = stored.get("sampler_logp_BT", np.full(mask_BT.shape, np.nan, np.float32))
+    return Rollout(
+        prompt_ids_NP=torch.zeros(N, 0, dtype=torch.long), prompt_mask_NP=torch.zeros(N, 0, dtype=torch.bool),
+        completion_ids_BT=torch.as_tensor(stored["ids_BT"]), mask_BT=mask_BT, sampler_logp_BT=torch.as_tensor(sampler_BT),
+        truncated_B=torch.as_tensor(stored["truncated_B"]), num_generations=int(stored["num_generations"]))
+
+
+def _kept(stored: Mapping[str, Any], name: str) -> Any:
+    values = stored.get(f"{name}_BT")
+    return None if values is None else torch.as_tensor(values)
+
+
+def _quietly(make: Callable[[], GRPOConfig]) -> tuple[GRPOConfig, list[str]]:
+    """A config, and its warnings as texts instead of on the error stream, where a widget's reader would not see them."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", ConfigWarning)
+        config = make()
+    return config, [str(w.message) for w in caught if issubclass(w.category, ConfigWarning)]

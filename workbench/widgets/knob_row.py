@@ -1,0 +1,130 @@
+"""One live field of the config as a row of controls: slider, number box or menu, the value in force, the pending one."""
+
+from __future__ import annotations
+
+import html
+import math
+from collections.abc import Callable
+from dataclasses import Field, fields
+from typing import Any
+
+import ipywidgets as w
+
+from workbench.config import GRPOConfig
+from workbench.config_fields import range_text
+
+FIELDS: dict[str, Field] = {f.name: f for f in fields(GRPOConfig)}
+SLIDER_RANGES: dict[str, tuple[float, float]] = {
+    "beta": (1e-4, 1.0), "learning_rate": (1e-7, 1e-1), "epsilon": (0.01, 0.9), "epsilon_high": (0.01, 6.0), "delta": (1.05, 10.0),
+    "temperature": (0.1, 2.0), "top_p": (0.05, 1.0), "top_entropy_quantile": (0.05, 1.0), "max_grad_norm": (0.0, 5.0),
+    "weight_decay": (0.0, 0.3), "off_policy_mask_threshold": (0.01, 2.0), "importance_sampling_clip_max": (1.0, 10.0),
+    "importance_sampling_clip_min": (0.0, 1.0), "ref_model_mixup_alpha": (0.01, 1.0), "sapo_temperature_pos": (0.1, 5.0),
+    "sapo_temperature_neg": (0.1, 5.0), "vespo_k_pos": (0.0, 5.0), "vespo_k_neg": (0.0, 5.0), "vespo_lambda_pos": (0.0, 5.0),
+    "vespo_lambda_neg": (0.0, 5.0)}
+"""Where a slider goes from and to; the number box takes every value that the field takes."""
+NARROW, WIDE = w.Layout(width="110px"), w.Layout(width="260px")
+
+
+class KnobRow:
+    """The row of one field. `ask(name, value)` is called when a person moves it; `show` is told what is in force.
+
+    Slider and number box move together. A field that may be None has a check box for it.
+    """
+
+    def __init__(self, name: str, value: Any, ask: Callable[[str, Any], None]) -> None:
+        self.name, self._ask, self._telling = name, ask, False
+        self._field = FIELDS[name]
+        self.state = w.HTML(layout=w.Layout(min_width="170px"))
+        self.label = w.HTML(
+            f'<span style="font-size:14px" title="{html.escape(self._field.metadata["meaning"])}"><b>{name}</b></span>',
+            layout=w.Layout(width="200px"))
+        self.inputs = self._make_inputs(value)
+        for control in self.inputs:
+            control.observe(self._moved, "value")
+        self.widget = w.HBox([self.label, *self.inputs, self.state], layout=w.Layout(flex_flow="row wrap", align_items="center"))
+        self.show(value, None)
+
+    def _make_inputs(self, value: Any) -> list[w.Widget]:
+        f, tip = self._field, f"{self.name}: {self._field.metadata['meaning']} Range: {range_text(self._field)}"
+        self.slider: w.Widget | None = None
+        self.off: w.Widget | None = None
+        if f.metadata["choices"]:
+            options = [("none", None)] * bool(f.metadata["optional"]) + [(str(c), c) for c in f.metadata["choices"]]
+            self.box: w.Widget = w.Dropdown(options=options, value=value, layout=w.Layout(width="200px"), tooltip=tip)
+            return [self.box]
+        if str(f.type).startswith("bool"):
+            self.box = w.Checkbox(value=value, indent=False, description="on", layout=NARROW, tooltip=tip)
+            return [self.box]
+        if str(f.type).startswith("int"):
+            self.box = w.BoundedIntText(value=value, min=int(f.metadata["low"] or 0), max=10**9, layout=NARROW, tooltip=tip)
+            return [self.box]
+        self.box = w.FloatText(value=_or_low(value, self.name), step=None, layout=NARROW, tooltip=tip)
+        self.slider = self._make_slider(value, tip)
+        if f.metadata["optional"]:
+            self.off = w.Checkbox(value=value is None, description="none", indent=False, layout=w.Layout(width="70px"))
+        return [c for c in (self.slider, self.box, self.off) if c is not None]
+
+    def _make_slider(self, value: Any, tip: str) -> w.Widget:
+        low, high = SLIDER_RANGES[self.name]
+        if self._field.metadata["log_scale"]:
+            start = min(max(value or low, low), high)
+            return w.FloatLogSlider(value=start, base=10, min=math.log10(low), max=math.log10(high), step=0.05, readout=False,
+                                    description=self.name, style={"description_width": "0px"}, layout=WIDE, tooltip=tip)
+        return w.FloatSlider(value=min(max(_or_low(value, self.name), low), high), min=low, max=high, step=_step(low, high), readout=False,
+                             description=self.name, style={"description_width": "0px"}, layout=WIDE, tooltip=tip)
+
+    def _moved(self, change: dict[str, Any]) -> None:
+        if self._telling:
+            return
+        value = None if self.off is not None and self.off.value else change["owner"].value
+        if change["owner"] is self.off:
+            value = None if self.off.value else self.box.value
+        elif self.off is not None and self.off.value:  # moving the slider turns the field on
+            value = change["owner"].value
+        if isinstance(value, float):
+            value = float(f"{value:.6g}")
+        self._put(value)
+        self._ask(self.name, value)
+
+    def _put(self, value: Any) -> None:
+        """Make all inputs of the row show `value` without asking for it."""
+        self._telling = True
+        try:
+            if self.off is not None:
+                self.off.value = value is None
+            if value is None and not self._field.metadata["choices"]:
+                return
+            self.box.value = value
+            if self.slider is not None:
+                low, high = SLIDER_RANGES[self.name]
+                self.slider.value = min(max(value, low), high)
+        finally:
+            self._telling = False
+
+    def show(self, in_force: Any, pending: Any, is_pending: bool = False, idle_because: str = "") -> None:
+        """Say what is in force and, until the step boundary, what is pending. Inputs follow unless a change is pending."""
+        if not is_pending and self._reading() != in_force:
+            self._put(in_force)
+        text = f"{_text(in_force)} in force"
+        if is_pending:
+            text += f" &rarr; <b>{_text(pending)}</b> at the next step"
+        if idle_because:
+            text += f"<br><i>{html.escape(idle_because)}</i>"
+        text = f'<span style="font-size:13px">{text}</span>'
+        if self.state.value != text:
+            self.state.value = text
+
+    def _reading(self) -> Any:
+        return None if self.off is not None and self.off.value else self.box.value
+
+
+def _text(value: Any) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else html.escape(str(value)).lower() if value is None else html.escape(str(value))
+
+
+def _or_low(value: Any, name: str) -> float:
+    return SLIDER_RANGES[name][0] if value is None else value
+
+
+def _step(low: float, high: float) -> float:
+    return 0.01 if high - low <= 2 else 0.05

@@ -1,0 +1,39 @@
+"""Text from a model or a data set, made inert and legible for HTML.
+
+Everything is escaped; control, bidirectional and zero-width characters, which could hide or reorder what stands around
+them, are shown as small marked code points; very long texts are cut in the middle with the number of characters left out.
+"""
+
+from __future__ import annotations
+
+import html
+import re
+import unicodedata
+
+VISIBLE_LIMIT = 4000
+"""Characters of one text that are shown before it is cut."""
+
+
+def safe_text(text: str, limit: int = VISIBLE_LIMIT) -> str:
+    """`text` as HTML that shows every character and does nothing. Line breaks stay (use white-space: pre-wrap)."""
+    if len(text) > limit:
+        half = limit // 2
+        left_out = len(text) - 2 * half
+        note = f'<span class="wb-cut">… {left_out:,} characters left out …</span>'
+        return _escaped(text[:half]) + note + _escaped(text[-half:])
+    return _escaped(text)
+
+
+def _escaped(text: str) -> str:
+    return _UNUSUAL.sub(_shown, html.escape(text, quote=True))
+
+
+_UNUSUAL = re.compile("[^\n\t -~\u00a1-\u00ac\u00ae-\u02ff]")
+"""Everything but plain and Latin letters is looked at one by one."""
+
+
+def _shown(match: re.Match[str]) -> str:
+    c = match.group()
+    if unicodedata.category(c) in ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"):
+        return f'<span class="wb-code" title="{html.escape(unicodedata.name(c, "no name"))}">U+{ord(c):04X}</span>'
+    return c
