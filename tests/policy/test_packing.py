@@ -1,0 +1,91 @@
+"""Packed rows give every token the log-probability and the gradient that a row of its own gives it."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from transformers import (
+    GPT2Config,
+    GPT2LMHeadModel,
+    LlamaConfig,
+    LlamaForCausalLM,
+    Qwen2Config,
+    Qwen2ForCausalLM,
+    Qwen3Config,
+    Qwen3ForCausalLM,
+)
+
+from workbench.policy import packing
+from workbench.policy.logprobs import completion_logps
+from workbench.rollout.types import Rollout
+
+SIZE = dict(vocab_size=50, hidden_size=32, intermediate_size=48, num_hidden_layers=2, num_attention_heads=4, num_key_value_heads=2,
+            max_position_embeddings=128)
+MODELS = {
+    "llama": lambda: LlamaForCausalLM(LlamaConfig(**SIZE)),
+    "qwen2": lambda: Qwen2ForCausalLM(Qwen2Config(**SIZE)),
+    "qwen3": lambda: Qwen3ForCausalLM(Qwen3Config(**SIZE, head_dim=8)),
+    "gpt2": lambda: GPT2LMHeadModel(GPT2Config(vocab_size=50, n_embd=32, n_layer=2, n_head=4, n_positions=128)),
+}
+
+
+def ragged_rollout(seed: int = 0, G: int = 4) -> Rollout:
+    g = torch.Generator().manual_seed(seed)
+    prompt_lengths, lengths = torch.tensor([3, 7, 5]), torch.randint(1, 10, (3 * G,), generator=g)
+    width = int(prompt_lengths.max())
+    prompt_mask = torch.arange(width) >= (width - prompt_lengths)[:, None]
+    mask = torch.arange(int(lengths.max())) < lengths[:, None]
+    ids = torch.randint(1, 50, mask.shape, generator=g)
+    return Rollout(torch.randint(1, 50, prompt_mask.shape, generator=g), prompt_mask, torch.where(mask, ids, 0), mask,
+                   torch.zeros(mask.shape), torch.zeros(len(mask), dtype=torch.bool), G)
+
+
+def both(model, rollout, rows, monkeypatch):
+    results = []
+    for limit in (packing.LONGEST_ROW, 0):
+        monkeypatch.setattr(packing, "LONGEST_ROW", limit)
+        model.zero_grad()
+        assert packing.can_pack(model, rollout, rows) == (limit > 0)
+        logp, entropy = completion_logps(model, rollout, rows, 0.8)
+        weights = torch.linspace(-1, 1, logp.numel(), dtype=logp.dtype).view_as(logp)
+        (logp * weights).sum().backward()
+        results.append((logp.detach(), entropy.detach(), [p.grad.clone() for p in model.parameters()]))
+    return results
+
+
+@pytest.mark.parametrize("attention", ["sdpa", "eager"])
+@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("rows", [list(range(12)), [0, 1, 2, 3], [9, 2, 10, 4, 5], [11, 8, 9]], ids=str)
+def test_packed_equals_row_by_row(name: str, attention: str, rows: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
+    torch.manual_seed(0)
+    model = MODELS[name]().eval()
+    model.set_attn_implementation(attention)
+    rollout = ragged_rollout()
+    (a, ea, ga), (b, eb, gb) = both(model, rollout, torch.tensor(rows), monkeypatch)
+    torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(ea, eb, rtol=1e-4, atol=1e-5)
+    for x, y in zip(ga, gb, strict=True):
+        torch.testing.assert_close(x, y, rtol=1e-3, atol=1e-5)
+
+
+def test_completions_do_not_see_each_other() -> None:
+    model, rollout = MODELS["llama"]().eval(), ragged_rollout()
+    rows = torch.arange(12)
+    before = completion_logps(model, rollout, rows, 1.0)[0]
+    changed = rollout.completion_ids_BT.clone()
+    changed[1] = changed[1].flip(0)
+    other = Rollout(**(vars(rollout) | {"completion_ids_BT": changed}))
+    after = completion_logps(model, other, rows, 1.0)[0]
+    assert torch.equal(before[[0, *range(2, 12)]], after[[0, *range(2, 12)]])
+
+
+def test_one_completion_a_prompt_gains_nothing_and_is_not_packed() -> None:
+    assert not packing.can_pack(MODELS["llama"](), ragged_rollout(G=1), torch.arange(3))
+
+
+def test_packing_computes_fewer_tokens() -> None:
+    rollout = ragged_rollout()
+    packed = packing.pack(rollout, torch.arange(12))
+    own_rows = 12 * (rollout.prompt_mask_NP.shape[1] + rollout.mask_BT.shape[1])
+    assert packed.ids_NL.numel() < own_rows
+    assert len(packed.row_K) == int(rollout.lengths_B.sum())

@@ -1,0 +1,112 @@
+"""Shared-prompt packing: the completions of one prompt in one row, [prompt, c1, c2, ...], so that it is computed once.
+
+A block mask lets each completion see the prompt and itself only, and its positions go on after the prompt, so every token
+gets the log-probability that a row of its own would give it. For G completions of length C this computes P + G x C tokens
+in place of G x (P + C), and no padding between completions.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from workbench.rollout.cache import plain_model, unsupported_reason
+from workbench.rollout.types import Rollout
+
+LONGEST_ROW = 2048
+"""Tokens of a packed row up to which packing is used: its mask and its attention cost grow with the square."""
+
+
+@dataclass(frozen=True)
+class Packed:
+    """N packed rows of L tokens, and where the K completion tokens of R completions stand in them.
+
+    ids_NL, positions_NL   right-padded
+    visible_N1LL           bool, True where the query (first L) may see the key (second L)
+    row_K, token_K         completion and token that each of the K entries belongs to
+    packed_K, column_K     the row and column whose logits predict it
+    """
+
+    ids_NL: Tensor
+    positions_NL: Tensor
+    visible_N1LL: Tensor
+    row_K: Tensor
+    token_K: Tensor
+    packed_K: Tensor
+    column_K: Tensor
+
+    @property
+    def first_column(self) -> int:
+        """Columns before this one predict no completion token."""
+        return int(self.column_K.min())
+
+
+def can_pack(model: Any, rollout: Rollout, rows: Tensor) -> bool:
+    """True when the model takes a mask of its own making and the packed rows stay short enough to gain by it."""
+    plain = plain_model(model)
+    takes_masks = getattr(plain, "_can_compile_fullgraph", False) and plain.config._attn_implementation in ("sdpa", "eager")
+    if not takes_masks or len(rows) == 0 or unsupported_reason(model) is not None:
+        return False
+    prompts, counts = (rows // rollout.num_generations).unique(return_counts=True)
+    length = rollout.prompt_mask_NP[prompts].sum(1).max() + counts.max() * rollout.lengths_B[rows].max()
+    return bool(counts.max() > 1 and length <= LONGEST_ROW)
+
+
+def pack(rollout: Rollout, rows: Tensor) -> Packed:
+    """Lay the completions in `rows` out behind their prompts."""
+    prompts_N, packed_R = (rows // rollout.num_generations).unique(return_inverse=True)
+    prompt_length_N, length_R = rollout.prompt_mask_NP[prompts_N].sum(1), rollout.lengths_B[rows]
+    rank_R, start_R = _places(packed_R, length_R, prompt_length_N)
+    width = int((start_R + length_R).max())
+
+    ids = rollout.completion_ids_BT.new_zeros(len(prompts_N), width)
+    segment = torch.full_like(ids, -1)  # -1 padding, 0 prompt, k the k-th completion
+    n, p = rollout.prompt_mask_NP[prompts_N].nonzero(as_tuple=True)
+    column = p - (rollout.prompt_mask_NP.shape[1] - prompt_length_N)[n]
+    ids[n, column], segment[n, column] = rollout.prompt_ids_NP[prompts_N][n, p], 0
+
+    row_K, token_K = rollout.mask_BT[rows].nonzero(as_tuple=True)
+    packed_K, at_K = packed_R[row_K], start_R[row_K] + token_K
+    ids[packed_K, at_K] = rollout.completion_ids_BT[rows[row_K], token_K]
+    segment[packed_K, at_K] = rank_R[row_K] + 1
+    positions = torch.arange(width, device=ids.device).expand_as(ids).clone()
+    positions[packed_K, at_K] = prompt_length_N[packed_K] + token_K
+    predicting_K = torch.where(token_K == 0, prompt_length_N[packed_K], at_K) - 1
+    return Packed(ids, positions, _visible(segment), row_K, token_K, packed_K, predicting_K)
+
+
+def _places(packed_R: Tensor, length_R: Tensor, prompt_length_N: Tensor) -> tuple[Tensor, Tensor]:
+    """For each completion: its number among those of its prompt, and the column where it starts."""
+    order = packed_R.argsort(stable=True)
+    before = torch.zeros_like(length_R)
+    before[order] = length_R[order].cumsum(0) - length_R[order]  # tokens of all completions ahead of it
+    first = torch.full_like(prompt_length_N, int(length_R.sum())).scatter_reduce(0, packed_R, before, "amin")
+    number = torch.empty_like(packed_R)
+    number[order] = torch.arange(len(packed_R), device=packed_R.device)
+    lowest = torch.full_like(prompt_length_N, len(packed_R)).scatter_reduce(0, packed_R, number, "amin")
+    return number - lowest[packed_R], prompt_length_N[packed_R] + before - first[packed_R]
+
+
+def _visible(segment_NL: Tensor) -> Tensor:
+    """The block mask: prompt and own completion, never ahead. Padding sees itself, so that no row of it is empty."""
+    width = segment_NL.shape[1]
+    query, key = segment_NL[:, :, None], segment_NL[:, None, :]
+    causal = torch.ones(width, width, dtype=torch.bool, device=segment_NL.device).tril()
+    itself = torch.eye(width, dtype=torch.bool, device=segment_NL.device)
+    return (((key == 0) | (key == query)) & (query >= 0) & (key >= 0) & causal | itself)[:, None]
+
+
+def packed_logits(model: Any, packed: Packed) -> Tensor:
+    """(K,V) logits that predict each completion token, with gradient; only the columns that predict pass the head."""
+    first = packed.first_column
+    visible = packed.visible_N1LL
+    if plain_model(model).config._attn_implementation == "eager":
+        dtype = plain_model(model).dtype
+        visible = torch.zeros_like(visible, dtype=dtype).masked_fill_(~visible, torch.finfo(dtype).min)
+    logits_NCV = model(
+        input_ids=packed.ids_NL, attention_mask=visible, position_ids=packed.positions_NL,
+        logits_to_keep=packed.ids_NL.shape[1] - first, use_cache=False).logits
+    return logits_NCV[packed.packed_K, packed.column_K - first]
