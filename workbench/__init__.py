@@ -12,6 +12,8 @@ _HOMES = {
     "GRPOConfig": "workbench.config",
     "ConfigError": "workbench.config_fields",
     "Trainer": "workbench.training.trainer",
+    "Session": "workbench.training.session",
+    "Dashboard": "workbench.widgets.dashboard",
     "load_policy": "workbench.policy.load",
     "load_task": "workbench.tasks",
     "Run": "workbench.runs",

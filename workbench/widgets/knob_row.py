@@ -22,6 +22,8 @@ SLIDER_RANGES: dict[str, tuple[float, float]] = {
     "sapo_temperature_neg": (0.1, 5.0), "vespo_k_pos": (0.0, 5.0), "vespo_k_neg": (0.0, 5.0), "vespo_lambda_pos": (0.0, 5.0),
     "vespo_lambda_neg": (0.0, 5.0)}
 """Where a slider goes from and to; the number box takes every value that the field takes."""
+LOG_STEP = 0.05
+"""A step of a logarithmic slider, in powers of ten."""
 NARROW, WIDE = w.Layout(width="110px"), w.Layout(width="260px")
 
 
@@ -68,13 +70,13 @@ class KnobRow:
         low, high = SLIDER_RANGES[self.name]
         if self._field.metadata["log_scale"]:
             start = min(max(value or low, low), high)
-            return w.FloatLogSlider(value=start, base=10, min=math.log10(low), max=math.log10(high), step=0.05, readout=False,
+            return w.FloatLogSlider(value=start, base=10, min=math.log10(low), max=math.log10(high), step=LOG_STEP, readout=False,
                                     description=self.name, style={"description_width": "0px"}, layout=WIDE, tooltip=tip)
         return w.FloatSlider(value=min(max(_or_low(value, self.name), low), high), min=low, max=high, step=_step(low, high), readout=False,
                              description=self.name, style={"description_width": "0px"}, layout=WIDE, tooltip=tip)
 
     def _moved(self, change: dict[str, Any]) -> None:
-        if self._telling:
+        if self._telling or (change["owner"] is self.slider and self._is_snap(change["new"])):
             return
         value = None if self.off is not None and self.off.value else change["owner"].value
         if change["owner"] is self.off:
@@ -85,6 +87,17 @@ class KnobRow:
             value = float(f"{value:.6g}")
         self._put(value)
         self._ask(self.name, value)
+
+    def _is_snap(self, shown: float) -> bool:
+        """True when the browser only rounded the slider to its grid: nobody moved it."""
+        value = self._reading()
+        if value is None or self.slider is None:
+            return False
+        low, high = SLIDER_RANGES[self.name]
+        value = min(max(value, low), high)
+        if self._field.metadata["log_scale"]:
+            return abs(math.log10(shown) - math.log10(value)) <= LOG_STEP / 2
+        return abs(shown - value) <= _step(low, high) / 2
 
     def _put(self, value: Any) -> None:
         """Make all inputs of the row show `value` without asking for it."""
