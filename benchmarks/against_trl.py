@@ -22,7 +22,7 @@ from datetime import date
 from pathlib import Path
 
 WARM_UP = 2
-PROMPTS, GROUP, LENGTH, UPDATES, BETA, RATE = 16, 8, 48, 2, 0.005, 1e-3
+PROMPTS, GROUP, LENGTH, UPDATES, BETA, RATE = 16, 8, 48, 4, 0.005, 2e-4
 
 
 def peak_rss_mb() -> float:

@@ -42,7 +42,7 @@ def train(
     out: Annotated[Optional[Path], typer.Option(help="Folder of the run; default runs/DATE-TIME.")] = None,  # noqa: UP045
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the last good checkpoint of --out.")] = False,
     set_: Annotated[Optional[list[str]], typer.Option("--set", help="NAME=VALUE for any field of GRPOConfig; repeat.")] = None,  # noqa: UP045
-    threads: Annotated[Optional[int], typer.Option(help="CPU threads; default 1 for the embedded policy.")] = None,  # noqa: UP045
+    threads: Annotated[Optional[int], typer.Option(help="CPU threads; default 1 for the embedded policy.", min=1)] = None,  # noqa: UP045
     shuffle_rewards: Annotated[bool, typer.Option("--shuffle-rewards", help="Control run: rewards dealt out at random.")] = False,
     as_json: JsonOption = False,
 ) -> None:
@@ -62,9 +62,9 @@ def eval_(
     policy: PolicyOption = "embedded",
     task: TaskOption = "arithmetic",
     n: Annotated[int, typer.Option(help="Held-out problems.", min=1)] = 1000,
-    seed: Annotated[int, typer.Option(help="Seed of the task.")] = 0,
+    seed: Annotated[int, typer.Option(help="Seed of the task.", min=0)] = 0,
     max_completion_length: Annotated[int, typer.Option(help="Longest answer in tokens.", min=1)] = 48,
-    threads: Annotated[Optional[int], typer.Option(help="CPU threads; default 1 for the embedded policy.")] = None,  # noqa: UP045
+    threads: Annotated[Optional[int], typer.Option(help="CPU threads; default 1 for the embedded policy.", min=1)] = None,  # noqa: UP045
     as_json: JsonOption = False,
 ) -> None:
     """Greedy strict accuracy on held-out problems, with its 95 % interval. A run's trained policy is RUN/policy."""
@@ -83,21 +83,28 @@ def runs(folder: Annotated[Path, typer.Argument(help="Folder to look in.")] = Pa
 
 @app.command()
 def export(
-    run: Annotated[Path, typer.Argument(help="A run's folder or its .sqlite file.")],
-    out: Annotated[Path, typer.Argument(help="Folder for the CSV files.")],
+    kind: Annotated[str, typer.Argument(help="html: one interactive file that opens offline; csv: a folder of tables.")],
+    run: Annotated[list[Path], typer.Argument(help="A run's folder or its .sqlite file; several to compare in one html.")],
+    out: Annotated[Optional[Path], typer.Option(help="File or folder to write; default RUN.html or RUN-csv.")] = None,  # noqa: UP045
 ) -> None:
-    """Write a run's record as CSV files."""
+    """Write a run's record as one HTML file or as CSV tables."""
     from workbench.commands.runs import export_command
 
-    export_command(run, out)
+    export_command(kind, run, out)
 
 
 @app.command()
-def doctor(as_json: JsonOption = False) -> None:
-    """What is installed on this machine, and what of the workbench will work here."""
-    from workbench.commands.doctor import doctor_command
+def doctor(
+    run: Annotated[Optional[Path], typer.Argument(help="A run to examine; without one, this machine is.")] = None,  # noqa: UP045
+    as_json: JsonOption = False,
+) -> None:
+    """What of the workbench will work on this machine; or, for a RUN, what is going on in it, in words."""
+    from workbench.commands.doctor import doctor_command, run_command
 
-    doctor_command(as_json)
+    if run is not None:
+        run_command(run)
+    else:
+        doctor_command(as_json)
 
 
 @app.command()

@@ -36,7 +36,7 @@ class GRPOConfig:
     num_generations: int = setting(
         8, "Group size G: completions sampled for each prompt.", unit="completions", source=PAPER + " eq. 3", low=2)
     updates_per_rollout: int = setting(
-        2, "Optimizer updates made from one rollout batch, which is split by prompts into that many parts. With 1 (and "
+        4, "Optimizer updates made from one rollout batch, which is split by prompts into that many parts. With 1 (and "
         "num_iterations=1) the ratio is exactly 1 and epsilon does nothing.", unit="updates", low=1)
     num_iterations: int = setting(
         1, "Passes over one rollout batch (mu).", unit="passes", source=PAPER + " algorithm 1", low=1)
@@ -44,7 +44,7 @@ class GRPOConfig:
         None, "Completions in one forward and backward; None = a whole update's share. Changes memory, not the result (but with top_entropy_quantile < 1 each piece has its own threshold, as in TRL).",
         unit="completions", low=1, optional=True)
     max_steps: int = setting(60, "Steps of the run.", unit="steps", low=1)
-    seed: int = setting(0, "Seed of the sampling, the order of the prompts and the task.", low=0)
+    seed: int = setting(0, "Seed of the sampling, the order of the prompts and the task.", low=0, high=2**32 - 1)
 
     # --- sampling
     temperature: float = setting(
@@ -228,6 +228,8 @@ def plain_value(text: str) -> Any:
         return None
     try:
         value = yaml.safe_load(text)
+        if isinstance(value, list):
+            return [float(v) if isinstance(v, str) else v for v in value]
         return float(value) if isinstance(value, str) else value
     except (ValueError, yaml.YAMLError):
         return text

@@ -40,8 +40,15 @@ def test_train_resume_runs_eval_export(tmp_path: Path, tiny_folder: Path) -> Non
     assert (row["status"], row["steps"]) == ("finished", 5)
     result = json.loads(workbench("eval", "--policy", "r/policy", "--n", 10, "--json", cwd=tmp_path).stdout)
     assert result["n"] == 10
-    workbench("export", "r", "csv", cwd=tmp_path)
-    assert (tmp_path / "csv").is_dir()
+    workbench("export", "csv", "r", cwd=tmp_path)
+    assert (tmp_path / "r-csv").is_dir()
+    workbench("export", "html", "r", cwd=tmp_path)
+    page = (tmp_path / "r.html").read_text()
+    assert "https://" not in page.replace(page[page.index("<script>") : page.index("</script>")], "")
+    assert "Settings" in page
+    report = subprocess.run([sys.executable, "-m", "workbench.cli", "doctor", "r"], capture_output=True, text=True, cwd=tmp_path, check=False)
+    assert report.returncode in (0, 1)
+    assert "step" in report.stdout
 
 
 def test_resume_starts_from_the_start_where_there_is_nothing(tmp_path: Path, tiny_folder: Path) -> None:
@@ -59,10 +66,19 @@ def test_resume_starts_from_the_start_where_there_is_nothing(tmp_path: Path, tin
     (["train", "--reward", "no_such_reward"], "no_such_reward"),
     (["train", "--resume"], "--out"),
     (["runs", "nowhere"], "nowhere"),
-    (["export", "nowhere", "csv"], "nowhere"),
+    (["export", "csv", "nowhere"], "nowhere"),
+    (["export", "pdf", "nowhere"], "html or csv"),
+    (["doctor", "nowhere"], "nowhere"),
     (["lab", "nowhere"], "nowhere"),
+    (["train", "--out", "notes.txt"], "is a file"),
+    (["train", "--threads", "-1"], "--threads"),
+    (["train", "--seed", 10**20], "seed="),
+    (["train", "--set", "max_completion_length=300"], "256 positions"),
+    (["eval", "--max-completion-length", 250], "are too long"),
+    (["eval", "--seed", -1], "--seed"),
 ])
 def test_mistakes_are_one_clear_message(tmp_path: Path, arguments: list[str], says: str) -> None:
+    (tmp_path / "notes.txt").touch()
     done = workbench(*arguments, cwd=tmp_path, code=2)
     assert says in done.stderr
     assert "Traceback" not in done.stderr

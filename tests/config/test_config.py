@@ -26,7 +26,7 @@ HARMFUL = [
     (dict(delta=1.1), "delta=1.1"),
     (dict(delta=1.25, epsilon_high=0.28), "1.28"),
     (dict(delta=2.0, loss_type="sapo"), "delta"),
-    (dict(prompts_per_step=5), "updates_per_rollout=2"),
+    (dict(prompts_per_step=5), "updates_per_rollout=4"),
     (dict(importance_sampling_level="sequence", loss_type="vespo", epsilon=1e-3), "token"),
     (dict(importance_sampling_clip_min=3.0), "importance_sampling_clip_max"),
     (dict(reward_weights=(0.0, 0.0)), "reward_weights"),

@@ -16,10 +16,12 @@ from workbench.policy import load_policy
 from workbench.rewards import RewardSet
 from workbench.runs import Run
 from workbench.tasks.arithmetic import arithmetic_task
+from workbench.training import checkpoints
 from workbench.training.rewind import RewindError
 from workbench.training.session import Session, SessionError
+from workbench.training.update import apply_gradient
 
-SMALL = dict(prompts_per_step=4, num_generations=4, max_completion_length=8, max_steps=8, eval_steps=4, save_steps=3,
+SMALL = dict(prompts_per_step=4, num_generations=4, updates_per_rollout=2, max_completion_length=8, max_steps=8, eval_steps=4, save_steps=3,
              num_eval_problems=8, learning_rate=1e-3, save_total_limit=2)
 
 
@@ -271,3 +273,134 @@ def test_an_interrupt_of_wait_pauses(make_session, monkeypatch: pytest.MonkeyPat
     session.wait()
     assert session.status == "paused"
     assert session.step_number in range(0, 500)
+
+
+def test_branching_again_leaves_a_running_branch_alone(make_session) -> None:
+    """Parent and branches share one model: taking it for a second branch must not change weights under the first."""
+    alone, parent = make_session("a"), make_session("b")
+    for session in (alone, parent):
+        session.step(3).wait(60)
+    plain = alone.branch("plain", learning_rate=5e-3).wait(60).start().wait(60)
+    first = parent.branch("first", learning_rate=5e-3).wait(60).start()
+    second = parent.branch("second", beta=0.5).wait(60)
+    assert first.status in ("paused", "finished")
+    first.start().wait(60)
+    assert losses(first) == losses(plain)
+    assert losses(second) == losses(parent)
+
+
+def test_a_new_session_on_a_model_in_use_makes_its_user_pause(make_session) -> None:
+    first = make_session("a", max_steps=500).start()
+    second = Session(first.trainer.policy, first.trainer.task, first.trainer.rewards, first.config, out=first.out.with_name("b"))
+    assert first.status == "paused"
+    assert second.step_number == 0
+
+
+def test_a_branch_with_a_fixed_field_makes_nothing(make_session, tmp_path: Path) -> None:
+    session = make_session()
+    session.step(1).wait(60)
+    with pytest.raises(ConfigError, match="num_generations is fixed"):
+        session.branch("child", num_generations=8)
+    assert not (tmp_path / "child").exists()
+
+
+def test_the_knobs_of_a_branch_survive_the_process(make_session) -> None:
+    session = make_session()
+    session.step(2).wait(60)
+    session.branch("child", beta=0.5).wait(60).free()
+    again = make_session("child", resume=True)
+    assert again.pending == {"beta": 0.5}
+
+
+def test_an_extension_survives_that_another_session_took_the_model(make_session) -> None:
+    parent = make_session(max_steps=3).start().wait(60)
+    child = parent.branch("child", from_step=2).wait(60)
+    parent.extend(2)
+    child.start().wait(60)
+    parent.start().wait(60)
+    assert (parent.step_number, parent.config.max_steps, child.step_number) == (5, 5, 3)
+
+
+def test_a_listener_that_fails_does_not_hang_or_stop_the_training(make_session) -> None:
+    session = make_session()
+
+    def broken() -> None:
+        raise ZeroDivisionError("view is gone")
+
+    session.subscribe(broken)
+    with pytest.warns(UserWarning, match="listener .*ZeroDivisionError: view is gone"):
+        session.start().wait(60)
+    assert session.status == "finished"
+
+
+def test_a_listener_may_pause_the_session(make_session) -> None:
+    session = make_session(max_steps=50)
+    session.subscribe(lambda: session.pause() if session.step_number == 2 else None)
+    session.start().wait(60)
+    assert (session.status, session.step_number) == ("paused", 2)
+
+
+def test_stop_now_breaks_off_a_rollout_and_nothing_after_it(make_session, monkeypatch: pytest.MonkeyPatch) -> None:
+    session, inside = make_session(), threading.Event()
+    session.step(2).wait(60)
+    plain = session.trainer.engine.generate
+
+    def slow(*args, **options):
+        inside.set()
+        while not session.trainer._cancelled:
+            time.sleep(0.01)
+        return plain(*args, **options)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(session.trainer.engine, "generate", slow)
+        session.start()
+        assert inside.wait(60)
+        session.stop(now=True)
+    assert (session.status, session.step_number, session.run.meta.status) == ("stopped", 2, "stopped")
+    session.stop(now=True)
+    session.rewind(1).wait(60)
+    session.start().wait(60)
+    assert losses(session) == losses(make_session("alone").start().wait(60))
+
+
+def test_a_rewind_that_fails_leaves_no_checkpoint_of_the_old_future(make_session, tmp_path: Path) -> None:
+    trouble = {"on": False}
+
+    def fragile(completions, **columns) -> list[float]:
+        if trouble["on"]:
+            raise KeyError("gone")
+        return digits_reward(completions)
+
+    session = make_session(rewards=fragile).start().wait(60)
+    before = losses(session)
+    trouble["on"] = True
+    session.rewind(7)
+    with pytest.raises(SessionError, match="gone"):
+        session.wait(60)
+    assert max(checkpoints.steps_in(tmp_path / "run/checkpoints")) == session.run.last_step() == 6
+    trouble["on"] = False
+    session.free()
+    again = make_session(rewards=fragile, resume=True).start().wait(60)
+    assert losses(again) == before
+
+
+def test_a_knob_of_a_step_broken_off_after_an_update_is_asked_for_again(make_session, monkeypatch: pytest.MonkeyPatch) -> None:
+    session, calls = make_session(save_steps=100), []
+    session.step(2).wait(60)
+    session.step(1).wait(60)
+    session.set(beta=0.4)
+
+    def bad(*args):
+        calls.append(1)
+        if len(calls) == 2:
+            raise FloatingPointError("bad update")
+        return apply_gradient(*args)
+
+    with monkeypatch.context() as patch:
+        patch.setattr("workbench.training.trainer.apply_gradient", bad)
+        session.start()
+        with pytest.raises(SessionError, match="bad update"):
+            session.wait(60)
+    assert (session.step_number, session.config.beta, session.pending) == (3, 0.005, {"beta": 0.4})
+    session.step(1).wait(60)
+    assert session.config.beta == 0.4

@@ -87,6 +87,7 @@ def batches(policy: Policy, size: int, rng: np.random.Generator) -> Iterator[lis
 def main(
     out: Annotated[Path, typer.Option(help="Folder to write.")] = Path("embedded"),
     steps: Annotated[int, typer.Option(help="SFT steps.")] = 5000,
+    polish: Annotated[int, typer.Option(help="Steps of the second round, at a third of the learning rate.")] = 1500,
     batch_size: int = 128,
     learning_rate: float = 3e-3,
     seed: int = 0,
@@ -109,9 +110,11 @@ def main(
             print(f"step {step + 1} loss {np.mean(recent[-100:]):.4f} {time.monotonic() - start:.0f} s", flush=True)
 
     sft(policy, batches(policy, batch_size, rng), steps=steps, learning_rate=learning_rate, weight_decay=0.01, on_step=report)
+    second = batches(policy, batch_size, np.random.default_rng(seed + 1))  # a second, gentler round: arithmetic gets surer
+    sft(policy, second, steps=polish, learning_rate=learning_rate / 3, weight_decay=0.01, on_step=report)
     policy.model.save_pretrained(out)
     tokenizer.save_pretrained(out)
-    facts = dict(parameters=parameters, steps=steps, batch_size=batch_size, learning_rate=learning_rate, seed=seed,
+    facts = dict(parameters=parameters, steps=steps, polish=polish, batch_size=batch_size, learning_rate=learning_rate, seed=seed,
                  final_loss=round(float(np.mean(recent[-100:])), 5), torch=torch.__version__)
     (out / "made.json").write_text(json.dumps(facts, indent=2) + "\n")
 

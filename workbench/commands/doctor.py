@@ -40,6 +40,17 @@ def doctor_command(as_json: bool) -> None:
         raise SystemExit(1)
 
 
+def run_command(run: Path) -> None:
+    """See `workbench doctor --help`. Exit code 1 when the run has a problem."""
+    from workbench.doctor import diagnose, report
+    from workbench.runs import Run
+
+    opened = Run.open(run)
+    print(report(opened))
+    if any(f.severity == "problem" for f in diagnose(opened)):
+        raise SystemExit(1)
+
+
 def examine() -> list[Finding]:
     """Everything that the report says."""
     return [*_packages(), *_machine(), _embedded(), *_optional(), *_jupyter()]

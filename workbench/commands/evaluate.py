@@ -14,12 +14,14 @@ def eval_command(
 ) -> None:
     """See `workbench eval --help`."""
     from workbench.evaluation import evaluate
+    from workbench.evaluation.prompts import check_prompts
     from workbench.policy import load_policy
     from workbench.rollout import make_engine
     from workbench.tasks import load_task
 
     set_threads(threads, policy)
     loaded, problems = load_policy(policy), load_task(task, seed=seed)
+    check_prompts(loaded, problems, problems.held_out[:n], max_completion_length)
     engine = make_engine("native", loaded.model, loaded.eos_token_ids, loaded.pad_token_id)
     result = evaluate(engine, loaded, problems, problems.held_out[:n], max_completion_length)
     if as_json:

@@ -7,7 +7,13 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
+from workbench.errors import WorkbenchError
 from workbench.runs import Run, export_csv, list_runs
+
+
+class ExportError(WorkbenchError, ValueError):
+    """An export that was asked for wrongly."""
+
 
 COLUMNS = ("path", "status", "policy", "task", "steps", "accuracy_first", "accuracy_last", "reward_last", "seconds")
 
@@ -36,7 +42,18 @@ def _text(name: str, value: object) -> str:
     return str(value)
 
 
-def export_command(run: Path, out: Path) -> None:
+def export_command(kind: str, runs: list[Path], out: Path | None) -> None:
     """See `workbench export --help`."""
-    export_csv(Run.open(run), out)
-    Console(highlight=False).print(f"written to {out}")
+    if kind not in ("html", "csv"):
+        raise ExportError(f"{kind!r} is no export format. Choose html or csv.")
+    first = Path(str(runs[0]).removesuffix(".sqlite").rstrip("/"))
+    if kind == "html":
+        from workbench.widgets.export_html import export_html
+
+        written = export_html([*runs], out or first.with_name(first.name + ".html"))
+    else:
+        if len(runs) > 1:
+            raise ExportError(f"csv takes one run at a time, {len(runs)} were named.")
+        written = out or first.with_name(first.name + "-csv")
+        export_csv(Run.open(runs[0]), written)
+    Console(highlight=False).print(f"written to {written}")

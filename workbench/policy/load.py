@@ -42,6 +42,7 @@ def load_policy(
         with torch.random.fork_rng():
             torch.manual_seed(seed)
             model = _with_adapter(model, lora)
+        _no_dropout(model)
     eos = _eos_token_ids(model, tokenizer, str(name))
     pad = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else eos[0]
     return Policy(model, tokenizer, str(name), eos, pad)
@@ -89,13 +90,21 @@ def _read(where: str, options: dict[str, Any], dtype: torch.dtype, name: str) ->
         logging.disable_progress_bar()  # nothing is downloaded: no bar
     try:
         tokenizer = AutoTokenizer.from_pretrained(where, **options)
-        return AutoModelForCausalLM.from_pretrained(where, dtype=dtype, **options), tokenizer
+        model = AutoModelForCausalLM.from_pretrained(where, dtype=dtype, **options)
+        return (_plain(model) if "gguf_file" in options else model), tokenizer
     except (OSError, ValueError) as e:
         raise PolicyError(
             f"policy {name!r} could not be loaded: {e}\nGive 'embedded', a folder that save_pretrained wrote, a .gguf file, or "
             "the id of a causal language model on the Hub (which needs the network, and a login for gated models).") from e
     finally:
         logging.enable_progress_bar()
+
+
+def _plain(model: Any) -> Any:
+    """A model read from a .gguf file holds plain weights; without its marks of quantisation it can be saved again."""
+    del model.config.quantization_config
+    model.hf_quantizer, model.quantization_method, model.is_quantized = None, None, False
+    return model
 
 
 def _need_gguf(name: str) -> None:

@@ -1,0 +1,104 @@
+"""One self-contained HTML file of runs: curves, groups and the doctor's words, which opens offline and needs no kernel.
+
+plotly.js is written into the file; a few lines of script let a reader choose a step. All text is escaped as in the views.
+"""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from workbench.doctor import report
+from workbench.runs import Run
+from workbench.widgets.group_table import GroupTable, right_by
+from workbench.widgets.groups_html import GROUPS_CSS, Look, group_html
+from workbench.widgets.overview import headline
+from workbench.widgets.panels import figures
+from workbench.widgets.source import RunSource
+from workbench.widgets.style import CSS
+from workbench.widgets.text import safe_text
+
+STEPS_SHOWN = 12
+"""Steps whose groups are written into the file, spread evenly over the run."""
+GROUPS_SHOWN = 8
+PAGE_CSS = """
+body { margin: 0 auto; max-width: 1240px; padding: 16px 24px; font-family: system-ui, sans-serif; background: #fff; color: #212121; }
+.wb { --wb-fg: #212121; --wb-dim: #5f5f5f; --wb-line: #bdbdbd; --wb-soft: #f4f4f4; }
+.panels { display: grid; grid-template-columns: repeat(auto-fit, minmax(420px, 1fr)); gap: 8px; }
+pre { white-space: pre-wrap; font-size: 13px; }
+"""
+SCRIPT = """
+const chooser = document.getElementById("step");
+const show = () => document.querySelectorAll(".step").forEach((e) => { e.hidden = e.dataset.step !== chooser.value; });
+if (chooser) { chooser.addEventListener("input", show); show(); }
+"""
+
+
+def export_html(runs: Run | str | Path | list[Run | str | Path], out: str | Path) -> Path:
+    """Write the page of one run, or of several to compare (the first one with its groups), to `out`; returns it."""
+    sources = [RunSource(r) for r in (runs if isinstance(runs, list) else [runs])]
+    page = [_head(sources), f'<div class="wb">{headline(sources)}</div>', '<div class="panels">', *_panels(sources), "</div>",
+            _groups(sources[0]), *(_doctor(s) for s in sources), _settings(sources[0]), f"<script>{SCRIPT}</script></body></html>"]
+    out = Path(out)
+    out.write_text("\n".join(page).encode("utf-8", "replace").decode(), encoding="utf-8")
+    return out
+
+
+def _head(sources: Sequence[RunSource]) -> str:
+    from plotly.offline import get_plotlyjs
+
+    title = safe_text(", ".join(s.label for s in sources), 200)
+    return (f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{html.escape(", ".join(s.label for s in sources))}</title>'
+            f"<style>{CSS}{GROUPS_CSS}{PAGE_CSS}</style><script>{get_plotlyjs()}</script></head><body><h1>{title}</h1>")
+
+
+def _panels(sources: Sequence[RunSource]) -> list[str]:
+    import plotly.graph_objects as go
+    import plotly.io as pio
+
+    config = {"displaylogo": False, "responsive": True, "modeBarButtonsToRemove": ["sendChartToCloud"]}
+    return [pio.to_html(go.Figure(f), include_plotlyjs=False, full_html=False, config=config) for f in figures(sources)]
+
+
+def _groups(source: RunSource) -> str:
+    steps = _spread(source.metrics["step"].tolist()) if len(source.metrics) else []
+    pages = [(step, body) for step in steps if (body := _step_groups(source, step))]
+    if not pages:
+        return '<div class="wb"><h2>Groups</h2><p class="wb-note">No completions were kept.</p></div>'
+    options = "".join(f"<option>{step}</option>" for step, _ in pages)
+    bodies = "".join(f'<div class="step" data-step="{step}" hidden>{body}</div>' for step, body in pages)
+    return f'<div class="wb"><h2>Groups</h2><label>step <select id="step">{options}</select></label>{bodies}</div>'
+
+
+def _spread(steps: list[int]) -> list[int]:
+    places = np.unique(np.linspace(0, len(steps) - 1, min(STEPS_SHOWN, len(steps))).round().astype(int))
+    return [int(steps[i]) for i in places]
+
+
+def _step_groups(source: RunSource, step: int) -> str:
+    samples = source.run.samples(step)
+    if not len(samples):
+        return ""
+    table = GroupTable.of(samples, source.run.config_at(step))
+    look = Look("", 600, float(np.nanmax(np.abs(samples["advantage"]))) or 1.0, right_by(source.reward_names))
+    everything = np.ones(table.G, dtype=bool)
+    return "".join(group_html(table, n, everything, look) for n in range(min(len(table), GROUPS_SHOWN)))
+
+
+def _doctor(source: RunSource) -> str:
+    return f'<div class="wb"><h2>Doctor: {safe_text(source.label, 100)}</h2><pre>{html.escape(report(source.run))}</pre></div>'
+
+
+def _settings(source: RunSource) -> str:
+    def rows(values: dict[str, Any]) -> str:
+        return "".join(f"<tr><td>{html.escape(k)}</td><td>{safe_text(str(v), 300)}</td></tr>" for k, v in values.items())
+
+    knobs = "".join(
+        f"<tr><td>{k.step}</td><td>{html.escape(k.name)}</td><td>{safe_text(str(k.old))}</td><td>{safe_text(str(k.new))}</td><td>{safe_text(k.who)}</td></tr>"
+        for k in source.knobs.itertuples())
+    moved = f"<h2>Knob changes</h2><table><tr><th>step</th><th>name</th><th>old</th><th>new</th><th>who</th></tr>{knobs}</table>" if knobs else ""
+    return f'<div class="wb">{moved}<h2>Settings</h2><table>{rows(source.run.config)}</table></div>'
