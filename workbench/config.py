@@ -43,7 +43,7 @@ class GRPOConfig:
     micro_batch_size: int | None = setting(
         None, "Completions in one forward and backward; None = a whole update's share. Changes memory, not the result (but with top_entropy_quantile < 1 each piece has its own threshold, as in TRL).",
         unit="completions", low=1, optional=True)
-    max_steps: int = setting(60, "Steps of the run.", unit="steps", low=1)
+    max_steps: int = setting(50, "Steps of the run.", unit="steps", low=1)
     seed: int = setting(0, "Seed of the sampling, the order of the prompts and the task.", low=0, high=2**32 - 1)
 
     # --- sampling
@@ -145,10 +145,10 @@ class GRPOConfig:
     max_grad_norm: float = setting(1.0, "The gradient's norm is clipped here; 0 = never.", low=0, live=True)
 
     # --- evaluation and checkpoints
-    eval_steps: int = setting(20, "Steps between two held-out evaluations; 0 = only before and after.", unit="steps", low=0)
+    eval_steps: int = setting(25, "Steps between two held-out evaluations; 0 = only before and after.", unit="steps", low=0)
     num_eval_problems: int = setting(
         1000, "Held-out problems of an evaluation, the first ones of the split.", unit="problems", low=1)
-    save_steps: int = setting(20, "Steps between two checkpoints.", unit="steps", low=1)
+    save_steps: int = setting(25, "Steps between two checkpoints.", unit="steps", low=1)
     save_total_limit: int = setting(3, "Checkpoints kept, the newest ones; the first (step 0) stays.", unit="checkpoints", low=1)
 
     def __post_init__(self) -> None:
@@ -216,7 +216,10 @@ class GRPOConfig:
     def load(cls, path: str | Path) -> GRPOConfig:
         """Read a YAML or JSON file that `save` wrote, or that holds any part of the fields. Raises `ConfigError`."""
         text = Path(path).read_text()
-        values = (json.loads(text) if Path(path).suffix == ".json" else yaml.safe_load(text)) or {}
+        try:
+            values = (json.loads(text) if Path(path).suffix == ".json" else yaml.safe_load(text)) or {}
+        except (ValueError, yaml.YAMLError) as e:
+            raise ConfigError(f"{path} cannot be read: {e}") from e
         if not isinstance(values, dict):
             raise ConfigError(f"{path}: expected names and values, found {type(values).__name__}.")
         return cls.from_dict({name: plain_value(v) if isinstance(v, str) else v for name, v in values.items()})

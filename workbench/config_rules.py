@@ -40,9 +40,6 @@ def errors_of(c: GRPOConfig) -> list[str]:
          and c.importance_sampling_clip_min >= c.importance_sampling_clip_max,
          f"importance_sampling_clip_min={c.importance_sampling_clip_min} must be below importance_sampling_clip_max="
          f"{c.importance_sampling_clip_max}."),
-        (c.scale_rewards != "none" and c.advantage_baseline == "none" and c.multi_objective_aggregation == "normalize_then_sum",
-         "advantage_baseline='none' with normalize_then_sum: nothing is normalised. Set multi_objective_aggregation="
-         "'sum_then_normalize'."),
         (c.warmup_steps >= c.max_steps and c.warmup_steps > 0,
          f"warmup_steps={c.warmup_steps} must be below max_steps={c.max_steps}: the run would end in its warm-up."),
         (not _good_weights(c.reward_weights),

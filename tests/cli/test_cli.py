@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from workbench.commands.views import sparkline
 from workbench.runs import Run
 
 QUICK = ["--set", "prompts_per_step=4", "--set", "num_generations=4", "--set", "max_completion_length=8", "--set", "num_eval_problems=20",
@@ -120,3 +121,9 @@ def test_help_is_quick(tmp_path: Path) -> None:
     code = "import sys, workbench.cli; print(sorted({'torch', 'transformers', 'pandas'} & set(sys.modules)))"
     assert subprocess.check_output([sys.executable, "-c", code], text=True, env=os.environ).strip() == "[]"
     assert time.monotonic() - began < 30
+
+
+def test_a_figure_that_is_not_finite_leaves_a_gap_in_the_bars() -> None:
+    nan, inf = float("nan"), float("inf")
+    assert sparkline([nan, 1.0, inf, 2.0]) == " ▁ █"
+    assert sparkline([nan]) == " "

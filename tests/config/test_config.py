@@ -9,7 +9,7 @@ import trl
 from hypothesis import given
 from hypothesis import strategies as st
 
-from workbench.config import GRPOConfig
+from workbench.config import GRPOConfig, plain_value
 from workbench.config_fields import ConfigError, ConfigWarning
 from workbench.presets import PRESETS
 
@@ -31,7 +31,7 @@ HARMFUL = [
     (dict(importance_sampling_clip_min=3.0), "importance_sampling_clip_max"),
     (dict(reward_weights=(0.0, 0.0)), "reward_weights"),
     (dict(reward_weights=(1.0, float("nan"))), "reward_weights"),
-    (dict(warmup_steps=60), "max_steps"),
+    (dict(warmup_steps=50), "max_steps"),
 ]
 DOUBTFUL = [
     (dict(importance_sampling_level="sequence"), "gspo"),
@@ -157,3 +157,18 @@ def test_any_value_either_makes_a_config_or_a_config_error(values: dict) -> None
             assert str(e)
         else:
             assert GRPOConfig.from_dict(config.to_dict()) == config
+
+
+def test_a_list_may_hold_numbers_that_yaml_takes_for_text() -> None:
+    assert plain_value("[1, 1e-1]") == [1, 0.1]
+
+
+@pytest.mark.parametrize("name", ["c.json", "c.yaml"])
+def test_a_file_that_cannot_be_parsed_is_a_config_error(tmp_path, name: str) -> None:
+    (tmp_path / name).write_text("{bad: [")
+    with pytest.raises(ConfigError, match=f"{name} cannot be read"):
+        GRPOConfig.load(tmp_path / name)
+
+
+def test_the_preset_for_real_models_makes_the_two_updates_that_it_says() -> None:
+    assert GRPOConfig.preset("real").updates_per_rollout == 2

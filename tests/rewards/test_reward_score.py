@@ -307,5 +307,5 @@ def test_the_control_carries_no_information():
     dealt = np.array([control(0, step)[:, 0] for step in range(400)])
     # every place gets the mean reward of the batch, 31.5, up to the error of 400 draws (18.5 / 20 = 0.92)
     assert np.abs(dealt.mean(0) - 31.5).max() < 4.5 * 0.92
-    assert shuffled(RewardSet(same, [2.0])).names == ("same",)
+    assert shuffled(RewardSet(same, [2.0])).names == ("shuffled_same",)
     assert shuffled(RewardSet(same, [2.0])).weights == (2.0,)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -12,7 +14,7 @@ from helpers import same_weights, weights_of
 
 from workbench.config_fields import ConfigError
 from workbench.runs import Run, RunRecordError
-from workbench.training import checkpoints
+from workbench.training import checkpoints, start_run
 from workbench.training.checkpoints import Checkpoint, CheckpointError
 
 SETTINGS = {
@@ -143,3 +145,95 @@ def test_another_policys_weights_are_refused(make_trainer) -> None:
     other = make_trainer("other", lora_rank=4)
     with pytest.raises(ValueError, match="do not belong to policy"):
         other.policy.load_trainable_state({"nothing": torch.ones(1)})
+
+
+@pytest.mark.parametrize("moment", ["before the new one stands", "before the old one is gone"])
+def test_a_kill_while_a_checkpoint_is_replaced_leaves_a_whole_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moment: str) -> None:
+    checkpoints.save(tmp_path, Checkpoint(2, {"weights": {"w": torch.zeros(3)}}, {"cursor": 1}))
+    renames, rename = [], os.replace
+
+    def killed_rename(*paths) -> None:
+        renames.append(paths)
+        if len(renames) == 2 and moment == "before the new one stands":
+            raise SystemExit
+        rename(*paths)
+
+    def killed_delete(path, *args, **options) -> None:
+        if Path(path).exists():
+            (Path(path) / "manifest.json").unlink()
+            raise SystemExit
+
+    with monkeypatch.context() as patch:
+        patch.setattr("workbench.training.checkpoints.os.replace", killed_rename)
+        patch.setattr("workbench.training.checkpoints.shutil.rmtree", killed_delete)
+        with pytest.raises(SystemExit):
+            checkpoints.save(tmp_path, Checkpoint(2, {"weights": {"w": torch.ones(3)}}, {"cursor": 1}))
+    loaded = checkpoints.load_latest(tmp_path)
+    assert loaded is not None
+    assert loaded.tensors["weights"]["w"].unique().tolist() in ([0.0], [1.0])
+    assert [p.name for p in tmp_path.iterdir() if p.name.startswith(".replaced")] == []
+
+
+def test_a_kill_while_an_old_checkpoint_is_deleted_leaves_no_half_of_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for step in (0, 1, 2):
+        checkpoints.save(tmp_path, Checkpoint(step, {"weights": {"w": torch.zeros(3)}}, {}))
+    with monkeypatch.context() as patch:
+        patch.setattr("workbench.training.checkpoints.shutil.rmtree", lambda path, *args, **options: (
+            (Path(path) / "manifest.json").unlink(missing_ok=True)))
+        checkpoints.prune(tmp_path, 1)
+    assert checkpoints.steps_in(tmp_path) == [0, 2]
+
+
+def test_a_damaged_checkpoint_does_not_count_as_the_newest_to_keep(make_trainer, tmp_path: Path) -> None:
+    make_trainer(save_steps=1, save_total_limit=1).train()
+    folder = tmp_path / "run/checkpoints"
+    checkpoints.save(folder, Checkpoint(5, *vars_of(checkpoints.load(folder, 6))))
+    (folder / "step-000006/state.json").write_text("{}")
+    with pytest.warns(UserWarning, match="damaged"):
+        resumed = make_trainer(save_steps=1, save_total_limit=1, resume=True)
+    assert resumed.steps_done == 5
+    assert checkpoints.steps_in(folder) == [0, 5]
+
+
+def vars_of(checkpoint: Checkpoint) -> tuple[dict, dict]:
+    return checkpoint.tensors, checkpoint.state
+
+
+def test_a_knob_that_moved_after_the_checkpoint_is_not_lost(make_trainer, tmp_path: Path) -> None:
+    trainer = make_trainer(save_steps=100)
+    trainer.step()
+    trainer.knobs.set(beta=0.3)
+    trainer.step()
+    trainer.run.close()
+    resumed = make_trainer(save_steps=100, resume=True)
+    assert (resumed.steps_done, resumed.knobs.pending) == (0, {"beta": 0.3})
+    resumed.step()
+    assert resumed.config.beta == 0.3
+    assert Run.open(tmp_path / "run").knobs().new.tolist() == [0.3]
+
+
+def test_another_task_or_other_rewards_are_refused_and_another_policy_is_warned_of(make_trainer, tmp_path: Path) -> None:
+    first = make_trainer()
+    first.run.close()
+    options = dict(policy=first.policy, task=first.task, rewards=first.rewards, config=first.config, resume=True)
+    with pytest.raises(ConfigError, match="task: arithmetic. It cannot be resumed with: other"):
+        start_run(tmp_path / "run", **(options | {"task": replace(first.task, name="other")}))
+    with pytest.raises(ConfigError, match="rewards: digits_reward. It cannot be resumed with: format"):
+        start_run(tmp_path / "run", **(options | {"rewards": ["format"]}))
+    with pytest.warns(UserWarning, match="goes on with 'elsewhere'"):
+        start_run(tmp_path / "run", **(options | {"policy": replace(first.policy, source="elsewhere")}))
+
+
+def test_checkpoints_without_their_record_are_not_mixed_into_a_new_run(make_trainer, tmp_path: Path) -> None:
+    make_trainer().run.close()
+    (tmp_path / "run/run.sqlite").unlink()
+    with pytest.raises(CheckpointError, match="record is gone"):
+        make_trainer()
+    assert not (tmp_path / "run/run.sqlite").exists()
+
+
+def test_a_file_is_no_folder_for_a_run(make_trainer, tmp_path: Path) -> None:
+    (tmp_path / "run").write_text("my notes")
+    with pytest.raises(ConfigError, match="is a file"):
+        make_trainer()
+    assert (tmp_path / "run").read_text() == "my notes"

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
 from helpers import same_weights, weights_of
 
 from workbench.config_fields import ConfigError
+from workbench.policy import PolicyError, load_policy
 from workbench.policy.logprobs import completion_logps
 from workbench.rewards import RewardError
 from workbench.runs import Run
+from workbench.tasks.types import Problem
+from workbench.training import start_run
 from workbench.training.batch import Batch, loss_mask, rows_with_gradient, updates_of
 from workbench.training.guard import NotFinite
+from workbench.training.update import apply_gradient
 
 
 def test_it_equals_a_plain_loop_written_out(make_trainer) -> None:
@@ -257,9 +262,8 @@ def test_kl_is_zero_before_the_first_update(make_trainer) -> None:
 
 
 def test_a_prompt_over_the_limit_is_an_error_not_a_cut(make_trainer) -> None:
-    trainer = make_trainer(max_prompt_length=3)
     with pytest.raises(ValueError, match="max_prompt_length is 3"):
-        trainer.step()
+        make_trainer(max_prompt_length=3)
 
 
 def test_the_record_holds_the_step(make_trainer, tmp_path) -> None:
@@ -273,3 +277,75 @@ def test_the_record_holds_the_step(make_trainer, tmp_path) -> None:
     assert math.isclose(samples.groupby("group").advantage.sum().abs().max(), 0, abs_tol=1e-5)
     batch = run.batch(3)
     assert {"old_logp_BT", "ref_logp_BT", "sampler_logp_BT", "logp_BT", "entropy_BT"} <= batch.keys()
+
+
+def test_a_step_broken_off_after_an_update_is_not_built_upon(make_trainer, monkeypatch: pytest.MonkeyPatch) -> None:
+    trainer, calls = make_trainer(), []
+
+    def interrupted(*args):
+        calls.append(1)
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        return apply_gradient(*args)
+
+    monkeypatch.setattr("workbench.training.trainer.apply_gradient", interrupted)
+    with pytest.raises(KeyboardInterrupt) as e:
+        trainer.step()
+    assert e.value.__notes__ == ["This was in step 1."]
+    with pytest.raises(RuntimeError, match="step 1 was broken off after an update"):
+        trainer.step()
+
+
+def test_a_checkpoint_that_cannot_be_written_does_not_undo_its_step(make_trainer, monkeypatch: pytest.MonkeyPatch, tmp_path) -> None:
+    """The disk was full after step 2: the run that goes on is the run that had no trouble."""
+    hurt, sound = make_trainer("a", save_steps=2), make_trainer("b", save_steps=2)
+    for t in (hurt, sound):
+        t.step()
+        t.knobs.set(beta=0.2)
+    with monkeypatch.context() as patch:
+        patch.setattr("workbench.training.checkpoints.save", lambda *args: (_ for _ in ()).throw(OSError("disk full")))
+        with pytest.raises(OSError, match="disk full"):
+            hurt.step()
+    sound.step()
+    assert hurt.steps_done == 2
+    assert hurt.knobs.pending == {}
+    assert hurt.step().metrics["loss"] == sound.step().metrics["loss"]
+    assert same_weights(weights_of(hurt), weights_of(sound))
+    assert Run.open(tmp_path / "a").knobs().name.tolist() == ["beta"]
+
+
+def test_a_cancel_during_the_last_evaluation_of_a_step_lets_the_step_end(make_trainer, monkeypatch: pytest.MonkeyPatch, tmp_path) -> None:
+    trainer = make_trainer(eval_steps=1)
+    monkeypatch.setattr(trainer, "evaluate", lambda own=trainer.evaluate: (trainer.cancel(), own())[1])
+    trainer.train(3)
+    assert trainer.steps_done == 1
+    assert not trainer.dirty
+    assert Run.open(tmp_path / "run").last_step() == 1
+    assert (tmp_path / "run/checkpoints/step-000001").is_dir()
+
+
+def test_weights_for_other_reward_functions_are_refused_when_they_are_set(make_trainer) -> None:
+    knobs = make_trainer().knobs
+    with pytest.raises(ConfigError, match="2 entries for the reward functions digits_reward"):
+        knobs.set(reward_weights=[1.0, 2.0])
+    assert knobs.pending == {}
+    knobs.set(reward_weights=[2.0])
+    assert knobs.pending == {"reward_weights": (2.0,)}
+
+
+def test_a_lora_rank_without_an_adapter_is_refused(make_trainer, tiny_folder, tmp_path) -> None:
+    trainer = make_trainer()
+    with pytest.raises(ConfigError, match="lora_rank=4, but the policy has no adapter"):
+        start_run(tmp_path / "other", policy=load_policy(tiny_folder), task=trainer.task, rewards=trainer.rewards,
+                  config=trainer.config.replace(lora_rank=4))
+    assert not (tmp_path / "other").exists()
+
+
+@pytest.mark.parametrize("split", ["train", "held_out"])
+def test_a_prompt_without_room_is_found_before_the_run_starts(make_trainer, tmp_path, split: str) -> None:
+    trainer = make_trainer()
+    huge = Problem("What is " + "1 + " * 200 + "1?", "201")
+    task = replace(trainer.task, **{split: [*getattr(trainer.task, split)[:4], huge]})
+    with pytest.raises(PolicyError, match=r"1 of 5 prompts are too long: 'What is 1 \+ .*128 positions less max_completion_length=8 leave 120"):
+        start_run(tmp_path / "other", policy=trainer.policy, task=task, rewards=trainer.rewards, config=trainer.config)
+    assert not (tmp_path / "other").exists()

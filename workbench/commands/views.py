@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import warnings
 from collections import deque
 from pathlib import Path
@@ -22,11 +23,11 @@ SHOWN = (
 
 
 def sparkline(values: list[float], width: int = 40) -> str:
-    """The last `width` values as bars between their smallest and largest."""
+    """The last `width` values as bars between their smallest and largest; a gap where one is not finite."""
     shown = values[-width:]
-    low, high = min(shown), max(shown)
-    span = high - low or 1.0
-    return "".join(BARS[int((v - low) / span * (len(BARS) - 1))] for v in shown)
+    finite = [v for v in shown if math.isfinite(v)] or [0.0]
+    low, span = min(finite), max(finite) - min(finite) or 1.0
+    return "".join(BARS[int((v - low) / span * (len(BARS) - 1))] if math.isfinite(v) else " " for v in shown)
 
 
 class JsonView:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -12,6 +13,8 @@ from torch import Tensor, nn
 from workbench.errors import WorkbenchError
 
 Message = dict[str, str]
+MARK = "\ue000"
+"""A character of Unicode's private use area: stands in for a content while the template is rendered."""
 
 
 class PolicyError(WorkbenchError, ValueError):
@@ -66,12 +69,26 @@ class Policy:
     def encode_prompt(self, messages: Sequence[Message]) -> list[int]:
         """Token ids of a conversation with the opening of the answer, through the chat template.
 
-        A base model without a template gets the contents as plain paragraphs.
+        A base model without a template gets the contents as plain paragraphs. Where a content spells a control token
+        such as <|end|>, it is encoded as the letters that it is: only the template ends turns and opens them.
         """
-        if self.tokenizer.chat_template:
-            text = self.tokenizer.apply_chat_template(list(messages), tokenize=False, add_generation_prompt=True)
-            return self.tokenizer(text, add_special_tokens=False)["input_ids"]
-        return self.tokenizer("\n\n".join(m["content"] for m in messages) + "\n\n")["input_ids"]
+        if not self.tokenizer.chat_template:
+            return self.tokenizer("\n\n".join(m["content"] for m in messages) + "\n\n", split_special_tokens=True)["input_ids"]
+        if not any(self._spells_control_token(m["content"]) for m in messages):
+            return self._encode(self._render(messages))
+        marks = {f"{MARK}{i}{MARK}": m["content"] for i, m in enumerate(messages)}
+        text = self._render([m | {"content": mark} for m, mark in zip(messages, marks, strict=True)])
+        parts = re.split(f"({'|'.join(marks)})", text)
+        return [i for part in parts if part for i in self._encode(marks.get(part, part), split_special_tokens=part in marks)]
+
+    def _render(self, messages: Sequence[Message]) -> str:
+        return self.tokenizer.apply_chat_template(list(messages), tokenize=False, add_generation_prompt=True)
+
+    def _encode(self, text: str, **options: Any) -> list[int]:
+        return self.tokenizer(text, add_special_tokens=False, **options)["input_ids"]
+
+    def _spells_control_token(self, text: str) -> bool:
+        return any(token in text for token in self.tokenizer.all_special_tokens)
 
     def encode_completion(self, text: str) -> list[int]:
         """Token ids of an answer with its end token."""

@@ -15,13 +15,17 @@ class Reference:
     """The policy as it was at the start, or at the last refresh.
 
     With a LoRA adapter nothing is kept: switching the adapter off gives the base model. Otherwise, and after a refresh,
-    `weights` holds a copy of what training changes, which is swapped in while the reference is asked.
+    `weights` holds a copy of what training changes, which is swapped in while the reference is asked; those of a
+    checkpoint come on the CPU and are put where the policy is.
     """
 
     def __init__(self, policy: Policy, weights: dict[str, Tensor] | None = None) -> None:
         self.policy = policy
         self.weights = weights
-        if weights is None and not policy.has_adapter:
+        if weights is not None:
+            own = policy.trainable_state()
+            self.weights = {name: w.to(own[name].device, own[name].dtype) for name, w in weights.items()}
+        elif not policy.has_adapter:
             self.weights = _copy(policy.trainable_state())
 
     @property

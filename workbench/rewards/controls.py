@@ -22,13 +22,15 @@ class ShuffledRewards:
     def __init__(self, rewards: RewardSet, seed: int = 0) -> None:
         self.rewards = rewards
         self.seed = seed
-        self.functions, self.names, self.weights = rewards.functions, rewards.names, rewards.weights
+        self.functions, self.weights = rewards.functions, rewards.weights
+        self.names = tuple(f"shuffled_{name}" for name in rewards.names)
+        """Names of their own, so that a record shows the control and a resume without it is refused."""
 
     def score(self, prompts: Any, completions: Any, *, step: int, **rest: Any) -> RewardTable:
         """As `RewardSet.score`, shuffled. What the functions logged per completion stays with its completion."""
         table = self.rewards.score(prompts, completions, step=step, **rest)
         order_B = np.random.default_rng((_SHUFFLE_STREAM, self.seed, step)).permutation(len(table.rewards_BK))
-        return replace(table, rewards_BK=table.rewards_BK[order_B])
+        return replace(table, rewards_BK=table.rewards_BK[order_B], names=self.names)
 
 
 def shuffled(rewards: RewardSet, seed: int = 0) -> ShuffledRewards:

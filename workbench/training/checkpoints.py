@@ -2,7 +2,8 @@
 
 A checkpoint is a folder `step-000050` with tensors in safetensors files and the rest in `state.json`; nothing is
 pickled. `manifest.json` holds the SHA-256 of every file. It is written under another name, flushed to disk and renamed,
-so a folder with the right name is whole unless the disk harmed it, and then the hashes tell. Checkpoints are made
+so a folder with the right name is whole unless the disk harmed it, and then the hashes tell. One that is replaced or
+deleted is renamed first too, so a kill never leaves half of it under its name. Checkpoints are made
 between steps only, so there is no rollout buffer to save: each rollout batch is used up inside its step.
 """
 
@@ -23,6 +24,7 @@ from torch import Tensor
 from workbench.errors import WorkbenchError
 
 TensorFiles = dict[str, dict[str, Tensor]]
+REPLACED = ".replaced-"
 
 
 class CheckpointError(WorkbenchError, RuntimeError):
@@ -53,6 +55,7 @@ def save(root: Path, checkpoint: Checkpoint) -> Path:
     """Write the checkpoint atomically; returns its folder. One that exists for the step is replaced."""
     final = folder_of(root, checkpoint.step)
     draft = root / f".writing-{final.name}"
+    mend(root)
     shutil.rmtree(draft, ignore_errors=True)
     draft.mkdir(parents=True)
     for name, tensors in checkpoint.tensors.items():
@@ -62,11 +65,23 @@ def save(root: Path, checkpoint: Checkpoint) -> Path:
     (draft / "manifest.json").write_text(json.dumps({"step": checkpoint.step, "sha256": manifest}))
     for p in [*draft.iterdir(), draft]:
         _flush(p)
+    before = root / f"{REPLACED}{final.name}"
     if final.exists():
-        shutil.rmtree(final)
+        os.replace(final, before)
     os.replace(draft, final)
     _flush(root)
+    shutil.rmtree(before, ignore_errors=True)
     return final
+
+
+def mend(root: Path) -> None:
+    """After a kill in the middle of `save`: a checkpoint that was moved aside, and not replaced, comes back."""
+    for before in root.glob(f"{REPLACED}step-*"):
+        final = root / before.name.removeprefix(REPLACED)
+        if final.exists():
+            shutil.rmtree(before)
+        else:
+            os.replace(before, final)
 
 
 def load(root: Path, step: int) -> Checkpoint:
@@ -87,6 +102,7 @@ def load(root: Path, step: int) -> Checkpoint:
 
 def load_latest(root: Path) -> Checkpoint | None:
     """The newest checkpoint that is whole, or None when there is none; every damaged one is named in a warning."""
+    mend(root)
     for step in reversed(steps_in(root)):
         try:
             return load(root, step)
@@ -99,7 +115,21 @@ def prune(root: Path, keep: int) -> None:
     """Delete all but the newest `keep` checkpoints and the first, which holds the reference's weights."""
     for step in steps_in(root)[:-keep]:
         if step > 0:
-            shutil.rmtree(folder_of(root, step))
+            _delete(folder_of(root, step))
+
+
+def drop_after(root: Path, step: int) -> None:
+    """Delete the checkpoints of later steps: they are damaged, or of a future that will not come again."""
+    for later in steps_in(root):
+        if later > step:
+            _delete(folder_of(root, later))
+
+
+def _delete(folder: Path) -> None:
+    doomed = folder.with_name(f".deleting-{folder.name}")
+    shutil.rmtree(doomed, ignore_errors=True)
+    os.replace(folder, doomed)
+    shutil.rmtree(doomed)
 
 
 def _sha256(path: Path) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Sequence
 from typing import Any
 
 from workbench.config import GRPOConfig
@@ -11,10 +12,14 @@ from workbench.runs.records import KnobChange
 
 
 class Knobs:
-    """Holds the config in force and the changes asked for. Any thread may call `set`; the trainer calls `take`."""
+    """Holds the config in force and the changes asked for. Any thread may call `set`; the trainer calls `take`.
 
-    def __init__(self, config: GRPOConfig) -> None:
+    `reward_names` are those of the run's reward functions, which `reward_weights` must fit.
+    """
+
+    def __init__(self, config: GRPOConfig, reward_names: Sequence[str] | None = None) -> None:
         self._lock = threading.Lock()
+        self._reward_names = reward_names
         self._config = config
         self._pending: dict[str, tuple[Any, str]] = {}
 
@@ -37,11 +42,13 @@ class Knobs:
                 if name not in live:
                     GRPOConfig.describe(name)
                     raise ConfigError(
-                        f"{name} is fixed for the run: batches, seeds and schedules are laid out from it. Start a new run or a "
-                        f"branch with {name}={values[name]!r}. Live are: {', '.join(live)}.")
+                        f"{name} is fixed for the run: batches, seeds and schedules are laid out from it. Start a new run with "
+                        f"{name}={values[name]!r}. Live are: {', '.join(live)}.")
             wanted = {n: v for n, (v, _) in self._pending.items()} | values
-            self._config.replace(**wanted)
-            self._pending |= {name: (value, who) for name, value in values.items()}
+            config = self._config.replace(**wanted)
+            if self._reward_names is not None:
+                check_weights(config, self._reward_names)
+            self._pending |= {name: (getattr(config, name), who) for name in values}
 
     def take(self) -> list[KnobChange]:
         """Put the pending values in force; returns those that differ from before."""
@@ -59,6 +66,12 @@ class Knobs:
         with self._lock:
             self._pending.clear()
 
+    def ask_again(self, config: GRPOConfig, who: str) -> None:
+        """Ask for the live values of `config` where those in force differ: a return to a checkpoint loses no setting."""
+        with self._lock:
+            asked = {n: (getattr(config, n), who) for n in GRPOConfig.live_fields() if getattr(config, n) != getattr(self._config, n)}
+            self._pending = asked | self._pending
+
     def snapshot(self) -> tuple[GRPOConfig, dict[str, tuple[Any, str]]]:
         """The config in force and what is pending, with who asked."""
         with self._lock:
@@ -69,3 +82,11 @@ class Knobs:
         with self._lock:
             self._config, pending = snapshot
             self._pending = pending | self._pending
+
+
+def check_weights(config: GRPOConfig, reward_names: Sequence[str]) -> None:
+    """Raises `ConfigError` unless there are as many weights as reward functions."""
+    if config.reward_weights is not None and len(config.reward_weights) != len(reward_names):
+        raise ConfigError(
+            f"reward_weights={config.reward_weights!r} has {len(config.reward_weights)} entries for the reward functions "
+            f"{', '.join(reward_names)}. Give one weight for each.")

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
 from workbench.config import GRPOConfig
 from workbench.config_fields import ConfigError
+from workbench.evaluation.prompts import check_prompts
 from workbench.policy.policy import Policy
 from workbench.rewards import RewardSet, ShuffledRewards, check_gold
 from workbench.runs import Run, RunWriter, is_run_record
 from workbench.tasks.types import Task
 from workbench.training import checkpoints
+from workbench.training.knobs import check_weights
 from workbench.training.state import load_checkpoint
 from workbench.training.trainer import Trainer
 
@@ -34,29 +37,47 @@ def start_run(
     """A trainer whose record and checkpoints live in the folder `out`, at its first step or, with `resume`, at its last.
 
     Resuming takes the newest whole checkpoint, cuts the record back to it and goes on; without a checkpoint it starts
-    from the beginning. Live fields of `config` that differ from the run's own become knob changes. Raises `GoldError`
-    for a gold answer that nothing could equal, `RunRecordError` when `out` holds a run and `resume` is False,
-    `ConfigError` when a fixed field differs.
+    from the beginning. Knobs that moved after the checkpoint are asked for again, at the first step. Live fields of `config` that differ from the run's own become knob changes. Raises `GoldError`
+    for a gold answer that nothing could equal, `PolicyError` for a prompt that is too long, `RunRecordError` when `out`
+    holds a run and `resume` is False, `ConfigError` when a fixed field, the task or the rewards differ.
     """
     out = Path(out)
     chosen = rewards if isinstance(rewards, (RewardSet, ShuffledRewards)) else RewardSet(list(rewards))
-    check_weights(config, chosen)
-    for problem in (*task.train, *task.held_out):
-        check_gold(problem.answer)
+    _check_start(out, policy, task, chosen, config)
     if resume and is_run_record(out / "run.sqlite"):
         return _resumed(out, policy, task, chosen, config)
+    if checkpoints.steps_in(out / "checkpoints") and not is_run_record(out / "run.sqlite"):
+        raise checkpoints.CheckpointError(
+            f"{out / 'checkpoints'} holds checkpoints of a run whose record is gone. Delete that folder or name another one.")
     writer = RunWriter.create(
         out, config=config.to_dict(), name=name or out.name, policy=policy.source, task=task.name,
         reward_names=chosen.names, pieces=policy.pieces)
     return _from_the_start(Trainer(policy, task, chosen, config, run=writer, out=out))
 
 
-def check_weights(config: GRPOConfig, rewards: Rewards) -> None:
-    """Raises `ConfigError` unless there are as many weights as reward functions."""
-    if config.reward_weights is not None and len(config.reward_weights) != len(rewards.names):
+def _check_start(out: Path, policy: Policy, task: Task, rewards: Rewards, config: GRPOConfig) -> None:
+    """All that can be known before the first step to end in an error."""
+    if out.exists() and not out.is_dir():
+        raise ConfigError(f"out={str(out)!r} is a file. Name the folder of the run.")
+    if config.lora_rank > 0 and not policy.has_adapter:
         raise ConfigError(
-            f"reward_weights={config.reward_weights!r} has {len(config.reward_weights)} entries for the reward functions "
-            f"{', '.join(rewards.names)}. Give one weight for each.")
+            f"lora_rank={config.lora_rank}, but the policy has no adapter, so all weights would be trained. Load it with "
+            f"load_policy({policy.source!r}, lora={config.lora_rank}), or set lora_rank=0.")
+    check_weights(config, rewards.names)
+    for problem in (*task.train, *task.held_out):
+        check_gold(problem.answer)
+    check_prompts(policy, task, task.train, config.max_completion_length, config.max_prompt_length)
+    check_prompts(policy, task, task.held_out[: config.num_eval_problems], config.max_completion_length)
+
+
+def _check_same(run: Run, policy: Policy, task: Task, rewards: Rewards) -> None:
+    """Raises `ConfigError` when the run was made with another task or other rewards; another policy is warned of."""
+    for what, own, given in (
+        ("task", run.meta.task, task.name), ("rewards", ", ".join(run.meta.reward_names), ", ".join(rewards.names))):
+        if own != given:
+            raise ConfigError(f"the run's {what}: {own}. It cannot be resumed with: {given}. Give its own, or start a new run in another folder.")
+    if run.meta.policy != policy.source:
+        warnings.warn(f"the run was started with policy {run.meta.policy!r}, it goes on with {policy.source!r}.", stacklevel=4)
 
 
 def _from_the_start(trainer: Trainer) -> Trainer:
@@ -66,7 +87,9 @@ def _from_the_start(trainer: Trainer) -> Trainer:
 
 
 def _resumed(out: Path, policy: Policy, task: Task, rewards: Rewards, config: GRPOConfig) -> Trainer:
-    changes = _changes(GRPOConfig.from_dict(Run.open(out).config), config)
+    run = Run.open(out)
+    _check_same(run, policy, task, rewards)
+    changes = _changes(GRPOConfig.from_dict(run.config), config)
     checkpoint = checkpoints.load_latest(out / "checkpoints")
     if checkpoint is None:
         if checkpoints.steps_in(out / "checkpoints"):
@@ -74,11 +97,14 @@ def _resumed(out: Path, policy: Policy, task: Task, rewards: Rewards, config: GR
                 f"{out / 'checkpoints'}: every checkpoint is damaged. Start a new run in another folder.")
         writer = RunWriter.resume(out, 0, pieces=policy.pieces)
         return _from_the_start(Trainer(policy, task, rewards, config, run=writer, out=out))
+    moved = {row.name: row.new for row in run.knobs().itertuples() if row.step > checkpoint.step}
     writer = RunWriter.resume(out, checkpoint.step, pieces=policy.pieces)
     trainer = Trainer(policy, task, rewards, config, run=writer, out=out)
     load_checkpoint(trainer, checkpoint)
+    checkpoints.drop_after(trainer.folder, checkpoint.step)
     extended = {n: v for n, v in changes.items() if n in EXTENDABLE}
     trainer.knobs.restore((trainer.config.replace(**extended), trainer.knobs.snapshot()[1]))
+    trainer.knobs.ask_again(trainer.config.replace(**moved), "user")  # moved in the steps that have to be made again
     trainer.knobs.set("resume", **{n: v for n, v in changes.items() if n not in EXTENDABLE})
     return trainer
 

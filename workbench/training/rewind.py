@@ -39,13 +39,11 @@ def rewind(trainer: Trainer, out: Path, step: int, on_step: Callable[[Any], None
     run = Run.open(out)
     checkpoint = _checkpoint_before(out, step, run.last_step())
     moves = knob_moves(run)
+    checkpoints.drop_after(trainer.folder, checkpoint.step)  # before the record is cut: no checkpoint may be ahead of it
     trainer.run.close()
     trainer.run = RunWriter.resume(out, checkpoint.step, pieces=trainer.policy.pieces)
     load_checkpoint(trainer, checkpoint)
     replay(trainer, moves, step, on_step)
-    for later in checkpoints.steps_in(trainer.folder):
-        if later > step:  # they belong to a future that will not come again
-            shutil.rmtree(checkpoints.folder_of(trainer.folder, later))
     trainer.save()
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import gc
 import threading
 import traceback
+import warnings
 import weakref
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -24,6 +25,7 @@ from workbench.runs import Run, RunWriter, is_run_record
 from workbench.runs.records import Event
 from workbench.tasks.types import Task
 from workbench.training import checkpoints
+from workbench.training.knobs import Knobs
 from workbench.training.launch import DEFAULT_REWARDS, start_run
 from workbench.training.pump import pumped_wait
 from workbench.training.rewind import RewindError, branch_record, replay, rewind
@@ -32,6 +34,8 @@ from workbench.training.trainer import Trainer
 
 STATUSES = ("ready", "running", "paused", "stopped", "finished", "failed", "freed")
 _running: weakref.WeakSet[Session] = weakref.WeakSet()
+_launching = threading.RLock()
+"""Held from the moment the other sessions are told to rest until the new one is known to run."""
 _held_by: weakref.WeakKeyDictionary[Any, object] = weakref.WeakKeyDictionary()
 """Model -> mark of the session whose weights it holds: a branch trains the same model as its parent."""
 
@@ -61,10 +65,14 @@ class Session:
         config = config or GRPOConfig()
         folder = Path(out) if out is not None else Path("runs") / datetime.now().strftime("%Y%m%d-%H%M%S")
         folder = folder if resume else free_folder(folder)
-        trainer = start_run(
-            folder, policy=_policy(policy, config), task=_task(task, config), rewards=rewards, config=config, resume=resume,
-            name=name)
-        self._adopt(trainer, folder)
+        loaded = _policy(policy, config)
+        with _launching:
+            for other in list(_running):
+                if other.trainer is not None and other.trainer.policy.model is loaded.model:
+                    other.pause()
+            trainer = start_run(
+                folder, policy=loaded, task=_task(task, config), rewards=rewards, config=config, resume=resume, name=name)
+            self._adopt(trainer, folder)
 
     def _adopt(self, trainer: Trainer, folder: Path) -> None:
         self.trainer: Trainer | None = trainer
@@ -77,6 +85,7 @@ class Session:
         self._lock = threading.RLock()
         self._stop, self._idle = threading.Event(), threading.Event()
         self._idle.set()
+        self._worker: threading.Thread | None = None
         self._listeners: list[Callable[[], None]] = []
         self._hold_model()
 
@@ -106,7 +115,10 @@ class Session:
         return self.trainer.knobs.pending if self.trainer is not None else {}
 
     def subscribe(self, listener: Callable[[], None]) -> Callable[[], None]:
-        """Call `listener()` whenever something changed (from any thread; be quick). Returns the way to unsubscribe."""
+        """Call `listener()` whenever something changed (from any thread; be quick). Returns the way to unsubscribe.
+
+        A listener that raises is named in a warning and not called again; the training goes on.
+        """
         self._listeners.append(listener)
 
         def unsubscribe() -> None:
@@ -128,6 +140,8 @@ class Session:
         Another session that is running pauses first: there is one machine. Raises `SessionError` once with the error
         that ended the last try; the next call tries again.
         """
+        if self.status == "running":
+            return self
         with self._lock:
             if self.status == "running":
                 return self
@@ -151,12 +165,13 @@ class Session:
         return self.start(n)
 
     def pause(self) -> None:
-        """Rest after the step in hand; returns when it rests. `resume()` goes on."""
+        """Rest after the step in hand; returns when it rests (at once when a listener calls). `resume()` goes on."""
         self._rest("paused")
 
     def stop(self, now: bool = False) -> None:
         """End after the step in hand, with a checkpoint; `now` breaks off a rollout that is being sampled."""
-        if now and self.trainer is not None:
+        self.ask_to_rest("stopped")
+        if now and self.trainer is not None and self.status == "running":
             self.trainer.cancel()
         self._rest("stopped")
 
@@ -166,12 +181,19 @@ class Session:
         self._stop.set()
 
     def extend(self, steps: int) -> None:
-        """Let the run go `steps` further than it was planned."""
-        self._resting("extend")
-        trainer = self._trainer()
-        config, pending = trainer.knobs.snapshot()
-        trainer.knobs.restore((config.replace(max_steps=config.max_steps + steps), pending))
-        self._set_status("paused")
+        """Let the run go `steps` further than it was planned; its checkpoint says so too."""
+        if steps < 1:
+            raise SessionError(f"extend(steps={steps}): steps must be at least 1.")
+        with self._lock, _launching:
+            self._resting("extend")
+            trainer = self._trainer()
+            config, pending = trainer.knobs.snapshot()
+            longer = config.replace(max_steps=config.max_steps + steps)
+            self._others_rest()
+            self._hold_model()
+            trainer.knobs.restore((longer, pending))
+            trainer.save()
+            self._set_status("paused")
 
     def wait(self, timeout: float | None = None) -> Session:
         """Block until the session rests, keep the widgets of this kernel alive meanwhile, and raise what went wrong.
@@ -210,12 +232,13 @@ class Session:
         It trains the same model in memory: this session rests, its state is in its checkpoint, and comes back when it is
         resumed. Raises `RewindError`, `ConfigError` (then nothing is made).
         """
-        with self._lock:
+        with self._lock, _launching:
             self._resting("branch")
             step = self.step_number if from_step is None else from_step
             self._check_step(step)
             parent = self._trainer()
-            parent.config.replace(**knobs)
+            Knobs(parent.config, parent.rewards.names).set(**knobs)  # raises for what cannot be
+            self._others_rest()
             self._hold_model()
             parent.save()
             folder = free_folder(self.out.parent / name)
@@ -226,16 +249,16 @@ class Session:
 
             def catch_up() -> None:
                 replay(child, moves, step, lambda record: session._tell())
-                child.save()
                 child.knobs.set(who="branch", **knobs)
+                child.save()
 
             session._launch(catch_up, f"branching from step {step}")
         return session
 
     def free(self) -> None:
         """Give the memory back (the GPU's too) without a kernel restart; the record stays readable."""
-        self._rest("stopped")
         with self._lock:
+            self._rest("stopped")
             if self.trainer is None:
                 return
             self.trainer.run.close()
@@ -251,16 +274,22 @@ class Session:
 
     def _launch(self, work: Callable[[], None], activity: str = "training") -> None:
         """Run `work` in a thread of its own; other sessions rest first."""
+        with _launching:
+            self._others_rest()
+            self._stop.clear()
+            self._idle.clear()
+            self._trainer().allow()
+            self._wanted = "paused"
+            self.error, self.activity = None, activity
+            _running.add(self)
+            self._worker = threading.Thread(target=self._guarded, args=(work,), name=f"workbench {self.out.name}", daemon=True)
+            self._set_status("running")
+            self._worker.start()
+
+    def _others_rest(self) -> None:
         for other in list(_running):
             if other is not self:
                 other.pause()
-        self._stop.clear()
-        self._idle.clear()
-        self._wanted = "paused"
-        self.error, self.activity = None, activity
-        _running.add(self)
-        self._set_status("running")
-        threading.Thread(target=self._guarded, args=(work,), name=f"workbench {self.out.name}", daemon=True).start()
 
     def _guarded(self, work: Callable[[], None]) -> None:
         status = "failed"
@@ -278,8 +307,9 @@ class Session:
         finally:
             self.activity = ""
             _running.discard(self)
-            self._set_status(status)
+            self._status = status
             self._idle.set()
+            self._tell()
 
     def _train(self, steps: int | None) -> None:
         trainer = self._trainer()
@@ -305,22 +335,26 @@ class Session:
 
     def _rest(self, status: str) -> None:
         self.ask_to_rest(status)
+        if threading.current_thread() is self._worker:
+            return  # a listener asks, inside the step: it rests when the step is made
         while not self._idle.wait(0.05):  # never join: an interrupted join marks a living thread dead before Python 3.13
             pass
-        if self.status in ("paused", "ready"):
+        if self.status in ("paused", "ready") and self.status != status:
             self._set_status(status)
             if status == "stopped" and not self._trainer().run.closed:
                 self._trainer().run.finish("stopped", "stopped by the user")
 
     def _hold_model(self) -> None:
-        """Make the model hold this session's weights; another session on the same model may have left its own."""
+        """Make the model hold this session's weights of its last whole step; another session may have left its own."""
         trainer = self._trainer()
-        if _held_by.setdefault(trainer.policy.model, self._mark) is not self._mark:
+        if trainer.dirty or _held_by.setdefault(trainer.policy.model, self._mark) is not self._mark:
             self._load_latest()
             _held_by[trainer.policy.model] = self._mark
 
     def _load_latest(self) -> None:
+        """Back to the newest checkpoint; a knob that was set since then, or for the step broken off, is not lost."""
         trainer = self._trainer()
+        whole, step, knobs = not trainer.dirty, trainer.steps_done, trainer.knobs.snapshot()
         checkpoint = checkpoints.load_latest(trainer.folder)
         if checkpoint is None:
             raise SessionError(f"{trainer.folder} holds no usable checkpoint, so the run cannot go on.")
@@ -328,6 +362,11 @@ class Session:
             trainer.run.close()
             trainer.run = RunWriter.resume(self.out, checkpoint.step, pieces=trainer.policy.pieces)
         load_checkpoint(trainer, checkpoint)
+        if whole and trainer.steps_done == step:
+            trainer.knobs.restore(knobs)
+        else:
+            trainer.knobs.ask_again(knobs[0], "user")
+        checkpoints.drop_after(trainer.folder, checkpoint.step)
 
     # --------------------------------------------------------------------------------------------------- small things
 
@@ -359,7 +398,12 @@ class Session:
 
     def _tell(self) -> None:
         for listener in list(self._listeners):
-            listener()
+            try:
+                listener()
+            except Exception as e:
+                with suppress(ValueError):
+                    self._listeners.remove(listener)
+                warnings.warn(f"a listener of {self!r} failed and is not called any more: {type(e).__name__}: {e}", stacklevel=2)
 
 
 def free_folder(folder: Path) -> Path:

@@ -44,11 +44,12 @@ class Trainer:
         self, policy: Policy, task: Task, rewards: RewardSet | ShuffledRewards, config: GRPOConfig, *, run: RunWriter, out: Path
     ) -> None:
         self.policy, self.task, self.rewards, self.run = policy, task, rewards, run
-        self.knobs = Knobs(config)
+        self.knobs = Knobs(config, rewards.names)
         self.folder = Path(out) / "checkpoints"
         self._cancelled = False
         self.engine = make_engine(
-            config.rollout_engine, policy.model, policy.eos_token_ids, policy.pad_token_id, should_stop=lambda: self._cancelled)
+            config.rollout_engine, policy.model, policy.eos_token_ids, policy.pad_token_id,
+            should_stop=lambda: self._cancelled and not self.dirty)  # the evaluation that ends a step is part of the step
         self.optimizer = torch.optim.AdamW(
             policy.trainable_parameters(), lr=config.learning_rate, betas=(config.adam_beta1, config.adam_beta2), fused=True)
         self.generator = torch.Generator().manual_seed(config.seed)
@@ -65,10 +66,12 @@ class Trainer:
     # ------------------------------------------------------------------------------------------------- the loop
 
     def step(self) -> StepRecord:
-        """Make one step and record it. Raises what a reward function or the NaN guard raised."""
+        """Make one step, record it, and save a checkpoint when one is due. Raises what a reward function or the NaN guard raised."""
+        if self.dirty:
+            raise RuntimeError(f"step {self.steps_done + 1} was broken off after an update. Load a checkpoint: start_run(..., resume=True).")
         start, knobs = self.generator.get_state(), self.knobs.snapshot()
         try:
-            return self._step()
+            step = self._step()
         except BaseException as e:
             e.add_note(f"This was in step {self.steps_done + 1}.")
             self.optimizer.zero_grad(set_to_none=True)
@@ -76,6 +79,9 @@ class Trainer:
                 self.generator.set_state(start)
                 self.knobs.restore(knobs)
             raise
+        if step.step % self.config.save_steps == 0 or step.step == self.config.max_steps:
+            self.save()
+        return step
 
     def _step(self) -> StepRecord:
         changes, config, number, phases = self.knobs.take(), self.config, self.steps_done + 1, Phases()
@@ -104,7 +110,6 @@ class Trainer:
                 updates.append(gradient | apply_gradient(self.policy, self.optimizer, config))
 
         self.refresh_reference(config, number)
-        self.steps_done, self.cursor = number, self.cursor + config.prompts_per_step
         metrics = record.update_metrics(updates) | record.rollout_metrics(rollout)
         metrics |= record.reward_metrics(rewards_BK, table.names, config) | phases.metrics()
         metrics |= {"learning_rate": learning_rate_at(number, config)}
@@ -114,9 +119,7 @@ class Trainer:
             samples=record.samples_of(problems, indices, completions, rewards_BK, batch, config),
             evaluations=[self.evaluate()] if due else [])
         self.run.write_step(step)
-        self.dirty = False
-        if number % config.save_steps == 0 or number == config.max_steps:
-            self.save()
+        self.steps_done, self.cursor, self.dirty = number, self.cursor + config.prompts_per_step, False
         return step
 
     def train(
@@ -125,16 +128,22 @@ class Trainer:
     ) -> None:
         """Step until `max_steps`, or for `steps` more, or until `should_stop()`; ends with a checkpoint."""
         last = self.config.max_steps if steps is None else min(self.steps_done + steps, self.config.max_steps)
-        self._cancelled = False
-        with suppress(RolloutCancelled):
-            while self.steps_done < last and not should_stop():
-                on_step(self.step())
+        try:
+            with suppress(RolloutCancelled):
+                while self.steps_done < last and not should_stop():
+                    on_step(self.step())
+        finally:
+            self.allow()
         if self.steps_done not in checkpoints.steps_in(self.folder):
             self.save()
 
     def cancel(self) -> None:
         """Break off the rollout in hand (from any thread): `train` then returns, at the last whole step."""
         self._cancelled = True
+
+    def allow(self) -> None:
+        """Take back a `cancel` that met no rollout."""
+        self._cancelled = False
 
     # ---------------------------------------------------------------------------------------- the parts of a step
 
