@@ -43,7 +43,7 @@ class GRPOConfig:
     micro_batch_size: int | None = setting(
         None, "Completions in one forward and backward; None = a whole update's share. Changes memory, not the result (but with top_entropy_quantile < 1 each piece has its own threshold, as in TRL).",
         unit="completions", low=1, optional=True)
-    max_steps: int = setting(50, "Steps of the run.", unit="steps", low=1)
+    max_steps: int = setting(60, "Steps of the run.", unit="steps", low=1)
     seed: int = setting(0, "Seed of the sampling, the order of the prompts and the task.", low=0, high=2**32 - 1)
 
     # --- sampling
@@ -137,7 +137,7 @@ class GRPOConfig:
         2e-4, "Step size of AdamW. The default suits the embedded policy of 1M parameters; real models want 1e-6 "
         "(full) to 1e-5 (LoRA).", low=0, high=1, live=True, log_scale=True)
     lr_scheduler_type: str = setting(
-        "constant", "Course of the learning rate over max_steps.", choices=("constant", "linear", "cosine"))
+        "cosine", "Course of the learning rate over max_steps.", choices=("constant", "linear", "cosine"))
     warmup_steps: int = setting(0, "Steps over which the learning rate rises from 0.", unit="steps", low=0)
     weight_decay: float = setting(0.0, "Decoupled weight decay.", low=0, high=1, live=True)
     adam_beta1: float = setting(0.9, "Decay of the first moment.", low=0, high=0.9999)
@@ -145,10 +145,10 @@ class GRPOConfig:
     max_grad_norm: float = setting(1.0, "The gradient's norm is clipped here; 0 = never.", low=0, live=True)
 
     # --- evaluation and checkpoints
-    eval_steps: int = setting(25, "Steps between two held-out evaluations; 0 = only before and after.", unit="steps", low=0)
+    eval_steps: int = setting(20, "Steps between two held-out evaluations; 0 = only before and after.", unit="steps", low=0)
     num_eval_problems: int = setting(
         1000, "Held-out problems of an evaluation, the first ones of the split.", unit="problems", low=1)
-    save_steps: int = setting(25, "Steps between two checkpoints.", unit="steps", low=1)
+    save_steps: int = setting(20, "Steps between two checkpoints.", unit="steps", low=1)
     save_total_limit: int = setting(3, "Checkpoints kept, the newest ones; the first (step 0) stays.", unit="checkpoints", low=1)
 
     def __post_init__(self) -> None:

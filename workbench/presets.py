@@ -16,7 +16,7 @@ class Preset:
 
 _REAL: dict[str, Any] = dict(
     learning_rate=1e-6, max_completion_length=256, adam_beta2=0.999, prompts_per_step=8, max_steps=500,
-    updates_per_rollout=2, num_eval_problems=100, eval_steps=50)
+    updates_per_rollout=2, num_eval_problems=100, lr_scheduler_type="constant", eval_steps=50)
 
 PRESETS: dict[str, Preset] = {
     "real": Preset(

@@ -31,7 +31,7 @@ HARMFUL = [
     (dict(importance_sampling_clip_min=3.0), "importance_sampling_clip_max"),
     (dict(reward_weights=(0.0, 0.0)), "reward_weights"),
     (dict(reward_weights=(1.0, float("nan"))), "reward_weights"),
-    (dict(warmup_steps=50), "max_steps"),
+    (dict(warmup_steps=60), "max_steps"),
 ]
 DOUBTFUL = [
     (dict(importance_sampling_level="sequence"), "gspo"),

@@ -252,3 +252,13 @@ def test_reading_and_writing_need_no_torch(tmp_path):
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.stdout == "[]\n", done.stderr
+
+
+def test_a_numpy_step_is_a_step(tmp_path) -> None:
+    import numpy as np
+    from made_runs import make_run
+
+    run = make_run(tmp_path / "run", steps=4, knobs={3: {"beta": 0.5}})
+    assert run.config_at(np.int64(3)) == run.config_at(3) != run.config_at(2)
+    assert len(run.samples(np.int64(2))) == len(run.samples(2)) > 0
+    assert len(run.tokens(np.int64(2))) == len(run.tokens(2)) > 0

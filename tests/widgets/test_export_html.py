@@ -7,6 +7,7 @@ from pathlib import Path
 
 from inert_html import HOSTILE
 from made_runs import make_run
+
 from workbench.widgets.export_html import export_html
 
 

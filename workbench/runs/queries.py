@@ -88,7 +88,7 @@ def meta(db: sqlite3.Connection) -> RunMeta:
 
 def require_step(db: sqlite3.Connection, step: int) -> None:
     """Raises `RunRecordError` unless the step is there."""
-    if db.execute("SELECT 1 FROM steps WHERE step = ?", (step,)).fetchone() is None:
+    if db.execute("SELECT 1 FROM steps WHERE step = ?", (int(step),)).fetchone() is None:
         first, last = db.execute("SELECT min(step), max(step) FROM steps").fetchone()
         holds = "no step yet" if first is None else f"steps {first} to {last}"
         raise RunRecordError(f"step {step!r} is not in the record, which holds {holds}.")
@@ -96,7 +96,7 @@ def require_step(db: sqlite3.Connection, step: int) -> None:
 
 def config_at(db: sqlite3.Connection, step: int) -> dict[str, Any]:
     """The config in force at `step`: the run's, with the knob changes up to there."""
-    changes = db.execute("SELECT name, new FROM knobs WHERE step <= ? ORDER BY rowid", (step,))
+    changes = db.execute("SELECT name, new FROM knobs WHERE step <= ? ORDER BY rowid", (int(step),))
     config = all_meta(db)["config"]
     return config | {name: json.loads(new) for name, new in changes}
 
@@ -134,7 +134,7 @@ def samples(db: sqlite3.Connection, condition: str, value: Any) -> Columns:
 def arrays(db: sqlite3.Connection, step: int) -> dict[str, np.ndarray]:
     """The flat token arrays of a step by name: lengths, ids and the float ones; empty when they were not kept."""
     require_step(db, step)
-    found = db.execute("SELECT name, dtype, codec, data FROM arrays WHERE step = ? ORDER BY rowid", (step,))
+    found = db.execute("SELECT name, dtype, codec, data FROM arrays WHERE step = ? ORDER BY rowid", (int(step),))
     return {name: unpack(dtype, codec, blob) for name, dtype, codec, blob in found}
 
 

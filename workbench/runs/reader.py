@@ -172,7 +172,7 @@ class Run:
 
     def _samples(self, db: sqlite3.Connection, step: int) -> queries.Columns:
         queries.require_step(db, step)
-        return queries.samples(db, "s.step = ?", step)
+        return queries.samples(db, "s.step = ?", int(step))
 
 
 def _frame_of(columns: queries.Columns) -> pd.DataFrame:

@@ -10,14 +10,16 @@ from typing import TYPE_CHECKING, Any
 import ipywidgets as w
 
 from workbench.config import GRPOConfig
-from workbench.widgets.knob_row import KnobRow
+from workbench.widgets.guarded import put
+from workbench.widgets.knob_row import KnobRow, knob_grid
 from workbench.widgets.style import framed
+from workbench.widgets.text import safe_text
 
 if TYPE_CHECKING:
     from workbench.training.session import Session
 
-FIRST = ("beta", "epsilon", "epsilon_high", "learning_rate", "temperature", "loss_type", "scale_rewards")
-"""The knobs that stand open; the others are folded away."""
+FIRST = ("beta", "learning_rate", "epsilon", "epsilon_high", "temperature", "delta", "loss_type", "scale_rewards")
+"""The knobs that stand open, two in a row on a wide page; the others are folded away."""
 LEFT_OUT = ("reward_weights",)
 EPSILONS = ("epsilon", "epsilon_high", "delta")
 
@@ -32,22 +34,24 @@ class Controls:
         self.session, self._on_branch = session, on_branch
         self.message = w.HTML()
         self.status = w.HTML()
-        self.progress = w.IntProgress(min=0, max=session.config.max_steps, layout=w.Layout(width="260px"))
-        self.rows = {name: KnobRow(name, getattr(session.config, name), self._ask)
+        self.hint = w.HTML()
+        self._last_offered = 0
+        self.progress = w.IntProgress(min=0, max=session.config.max_steps, layout=w.Layout(width="150px"))
+        self.rows = {name: KnobRow(name, getattr(session.config, name), self._ask, "118px" if name in FIRST else "245px")
                      for name in GRPOConfig.live_fields() if name not in LEFT_OUT}
         self.buttons = self._make_buttons()
-        self.rewind_to = w.BoundedIntText(value=0, min=0, max=0, description="to step", layout=w.Layout(width="150px"),
+        self.at_step = w.BoundedIntText(value=0, min=0, max=0, description="at step", layout=w.Layout(width="128px"),
                                           style={"description_width": "50px"})
-        self.branch_name = w.Text(value="branch", description="named", layout=w.Layout(width="190px"),
+        self.branch_name = w.Text(value="branch", description="named", layout=w.Layout(width="172px"),
                                   style={"description_width": "50px"})
-        more = w.Accordion([w.VBox([r.widget for n, r in self.rows.items() if n not in FIRST])], selected_index=None)
+        more = w.Accordion([knob_grid((r for n, r in self.rows.items() if n not in FIRST), width=600)], selected_index=None)
         more.set_title(0, "more knobs")
         b = self.buttons
-        wrap = w.Layout(flex_flow="row wrap", align_items="center")
+        train = w.HBox([b["start"], b["pause"], b["step"], b["stop"], self.progress, self.status], layout=w.Layout(align_items="center"))
+        back = w.HBox([self.at_step, b["rewind"], b["branch"], self.branch_name], layout=w.Layout(align_items="center"))
         self.widget = w.VBox([
-            w.HBox([b["start"], b["pause"], b["step"], b["stop"], self.progress, self.status], layout=wrap),
-            w.HBox([b["rewind"], self.rewind_to, b["branch"], self.branch_name], layout=wrap),
-            self.message, *(self.rows[n].widget for n in FIRST), more])
+            w.HBox([train, back], layout=w.Layout(flex_flow="row wrap", justify_content="space-between")),
+            self.message, knob_grid(self.rows[n] for n in FIRST), self.hint, more])
         self.refresh()
 
     def _make_buttons(self) -> dict[str, w.Button]:
@@ -55,9 +59,9 @@ class Controls:
         for name, text, tip in (
             ("start", "Start", "Train until max_steps; also goes on after a pause"), ("pause", "Pause", "Rest after the step in hand"),
             ("step", "Step", "Make one step and rest"), ("stop", "Stop", "End after the step in hand, with a checkpoint"),
-            ("rewind", "Rewind", "Go back; the steps after it leave the record"),
-            ("branch", "Branch", "A new run from the step beside Rewind, with the pending knobs")):
-            made[name] = w.Button(description=text, tooltip=tip, layout=w.Layout(width="84px"))
+            ("rewind", "Rewind", "Go back to the step written here; the steps after it leave the record"),
+            ("branch", "Branch", "A new run from the step written here, with the pending knobs")):
+            made[name] = w.Button(description=text, tooltip=tip, layout=w.Layout(width="74px"))
             made[name].on_click(partial(self._clicked, getattr(self, f"_{name}")))
         return made
 
@@ -76,14 +80,19 @@ class Controls:
 
     def say(self, text: str, error: bool = False) -> None:
         """A line under the buttons."""
-        box = f'<div class="{"wb-error" if error else "wb-note"}" role="{"alert" if error else "status"}">{html.escape(text)}</div>'
-        self.message.value = framed(box) if text else ""
+        box = f'<div class="{"wb-error" if error else "wb-note"}" role="{"alert" if error else "status"}">{safe_text(text, 2000)}</div>'
+        put(self.message, "value", framed(box) if text else "")
 
     def _ask(self, name: str, value: Any) -> None:
         self._guarded(lambda: self.session.set(**{name: value}))
 
     def _start(self) -> None:
+        self._forgive()
         self.session.start()
+
+    def _forgive(self) -> None:
+        """The error that ended the training has been read in the strip: the next click tries again."""
+        self.session.error = None
 
     def _pause(self) -> None:
         self.session.ask_to_rest("paused")
@@ -92,13 +101,14 @@ class Controls:
         self.session.ask_to_rest("stopped")
 
     def _step(self) -> None:
+        self._forgive()
         self.session.step()
 
     def _rewind(self) -> None:
-        self.session.rewind(int(self.rewind_to.value))
+        self.session.rewind(int(self.at_step.value))
 
     def _branch(self) -> None:
-        at = int(self.rewind_to.value)
+        at = int(self.at_step.value)
         knobs = self.session.pending
         child = self.session.branch(self.branch_name.value.strip() or "branch", from_step=at, **knobs)
         self._on_branch(child)
@@ -113,8 +123,8 @@ class Controls:
         s = self.session
         running, freed = s.status == "running", s.status == "freed"
         for name, button in self.buttons.items():
-            button.disabled = freed or (name == "start" and running) or (name in ("pause", "stop") and not running)
-        self.rewind_to.max = s.step_number
+            button.disabled = freed or (name in ("start", "step") and running) or (name in ("pause", "stop") and not running)
+        self._offer_steps(s.step_number, running)
         self.progress.value = s.step_number
         doing = s.activity if running and s.activity else s.status
         if not freed:
@@ -124,12 +134,20 @@ class Controls:
         if s.error is not None:
             self.say(f"training stopped: {type(s.error).__name__}: {s.error}", error=True)
 
+    def _offer_steps(self, last: int, running: bool) -> None:
+        """The steps to go back to. The box follows the run until a person writes into it; a rewind that makes steps again
+        does not take away what was written."""
+        followed = self.at_step.value == self._last_offered
+        self.at_step.max = max(self.at_step.max, last) if running else last
+        if followed:
+            self.at_step.value = last
+        self._last_offered = last
+
     def _show_status(self, text: str) -> None:
-        value = framed(f'<span role="status">{html.escape(text)}</span>')
-        if self.status.value != value:
-            self.status.value = value
+        put(self.status, "value", framed(f'<span role="status">{html.escape(text)}</span>'))
 
     def _refresh_rows(self, config: GRPOConfig, pending: dict[str, Any]) -> None:
-        idle = "on-policy: one update per rollout, the ratio is exactly 1 and this does nothing" if config.on_policy else ""
+        idle = "on-policy: with one update per rollout the ratio is exactly 1, and clipping cannot fire" if config.on_policy else ""
+        put(self.hint, "value", framed(f'<span class="wb-dim" style="font-size:13px">{idle}.</span>') if idle else "")
         for name, row in self.rows.items():
             row.show(getattr(config, name), pending.get(name), name in pending, idle if name in EPSILONS else "")

@@ -6,7 +6,6 @@ something new; what is drawn always comes from the record, so a replay shows wha
 
 from __future__ import annotations
 
-import html
 import threading
 import traceback
 from typing import TYPE_CHECKING, Any
@@ -18,8 +17,10 @@ from workbench.widgets.groups import GroupsView
 from workbench.widgets.kernel import answer_in_the_subshell
 from workbench.widgets.overview import Overview
 from workbench.widgets.publisher import Publisher
+from workbench.widgets.replay import Replay
 from workbench.widgets.source import RunSource, View
 from workbench.widgets.style import framed
+from workbench.widgets.text import safe_text
 from workbench.widgets.tokens import TokensView
 from workbench.widgets.what_if import WhatIfView
 
@@ -28,14 +29,13 @@ if TYPE_CHECKING:
 
 Target = Any
 """A `Session`, a `Run`, the path of a record, or a list of them (the first one is in focus)."""
-SPEEDS = {"1 step a second": 1000, "4 steps a second": 250, "10 steps a second": 100}
 
 
 class Dashboard(w.VBox):
     """Overview, groups, tokens, what-if and doctor of one or several runs; with a session, the controls too.
 
     `target` is a `Session` (live), a `Run`, a path, or a list of those to compare. Everything shown belongs to the step
-    chosen under the tabs; "newest" follows a live run. Needs no torch for a stored run.
+    chosen above the tabs; "newest" follows a live run. Needs no torch for a stored run.
     """
 
     def __init__(self, target: Target, *, scale: float = 1.0) -> None:
@@ -53,7 +53,7 @@ class Dashboard(w.VBox):
         self.chooser = self._make_chooser()
         self.controls = self._make_controls()
         zoom = w.HTML(f"<style>.wb-scaled {{ zoom: {float(scale):.2f}; }}</style>")
-        parts = [zoom, self.error, self.tabs, self.chooser]
+        parts = [zoom, self.error, self.chooser, self.tabs]
         super().__init__([self.controls.widget, *parts] if self.controls else parts)
         self.layout.width = "100%"
         self.add_class("wb-scaled")
@@ -85,8 +85,8 @@ class Dashboard(w.VBox):
 
     def _say(self, text: str, detail: str) -> None:
         self.error.value = framed(
-            f'<div class="wb-error" role="alert">This page could not be drawn: {html.escape(text)}'
-            f"<details><summary>where</summary><pre>{html.escape(detail)}</pre></details></div>")
+            f'<div class="wb-error" role="alert">This page could not be drawn: {safe_text(text, 2000)}'
+            f"<details><summary>where</summary><pre class='wb-text'>{safe_text(detail, 20_000)}</pre></details></div>")
 
     @property
     def view(self) -> View:
@@ -104,14 +104,10 @@ class Dashboard(w.VBox):
         self.newest = w.Checkbox(value=True, description="newest", indent=False, layout=w.Layout(width="90px"))
         self.step = w.IntSlider(value=0, min=0, max=0, description="step", continuous_update=True, layout=w.Layout(width="420px"),
                                 style={"description_width": "40px"})
-        self.play = w.Play(value=0, min=0, max=0, interval=SPEEDS["4 steps a second"], description="replay")
-        self.speed = w.Dropdown(options=SPEEDS, value=self.play.interval, description="replay at", layout=w.Layout(width="230px"),
-                                style={"description_width": "60px"})
-        w.jslink((self.play, "value"), (self.step, "value"))
-        self.speed.observe(lambda change: setattr(self.play, "interval", change["new"]), "value")
+        self.replay = Replay(self.step)
         self.step.observe(self._step_moved, "value")
         self.newest.observe(lambda change: self.redraw(force=True), "value")
-        return w.HBox([self.newest, self.step, self.play, self.speed], layout=w.Layout(flex_flow="row wrap", align_items="center"))
+        return w.HBox([self.newest, self.step, self.replay.widget], layout=w.Layout(flex_flow="row wrap", align_items="center"))
 
     def _step_moved(self, change: dict[str, Any]) -> None:
         if not self._following:
@@ -123,8 +119,9 @@ class Dashboard(w.VBox):
     def _follow(self, last: int) -> None:
         self._following = True
         try:
-            self.step.max = self.play.max = last
-            self.step.min = self.play.min = min(1, last)
+            limits = {"max": last, "min": min(1, last)}
+            for name in limits if last >= self.step.min else reversed(limits):  # at no time may min be above max
+                setattr(self.step, name, limits[name])
             if self.newest.value:
                 self.step.value = last
         finally:
@@ -164,7 +161,9 @@ class Dashboard(w.VBox):
     def close(self) -> None:
         """Stop drawing; the session goes on."""
         self.publisher.close()
+        self.replay.stop()
         super().close()
+
 
 def _is_session(target: Any) -> bool:
     return hasattr(target, "subscribe") and hasattr(target, "run")

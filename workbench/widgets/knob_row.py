@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import html
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import Field, fields
 from typing import Any
 
@@ -22,28 +22,38 @@ SLIDER_RANGES: dict[str, tuple[float, float]] = {
     "sapo_temperature_neg": (0.1, 5.0), "vespo_k_pos": (0.0, 5.0), "vespo_k_neg": (0.0, 5.0), "vespo_lambda_pos": (0.0, 5.0),
     "vespo_lambda_neg": (0.0, 5.0)}
 """Where a slider goes from and to; the number box takes every value that the field takes."""
+BEGIN = {"epsilon_high": 0.28, "delta": 4.0}
+"""What an optional field has when it leaves None: DAPO's value, and INTELLECT-2's; for others their default."""
 LOG_STEP = 0.05
 """A step of a logarithmic slider, in powers of ten."""
-NARROW, WIDE = w.Layout(width="110px"), w.Layout(width="260px")
+HIDDEN = {"description_width": "0px"}
+"""The name of an input: read out by a screen reader, and seen already in the label of the row."""
+
+
+def knob_grid(rows: Iterable[KnobRow], width: int = 500) -> w.Widget:
+    """The rows, two beside each other where the page has `width` pixels for each, else one below the other."""
+    return w.GridBox([row.widget for row in rows],
+                     layout=w.Layout(grid_template_columns=f"repeat(auto-fit, minmax(min(100%, {width}px), 1fr))", grid_gap="0 16px"))
 
 
 class KnobRow:
     """The row of one field. `ask(name, value)` is called when a person moves it; `show` is told what is in force.
 
-    Slider and number box move together. A field that may be None has a check box for it.
+    Slider and number box move together. A field that may be None has a check box for it. `label_width` lines rows up.
     """
 
-    def __init__(self, name: str, value: Any, ask: Callable[[str, Any], None]) -> None:
+    def __init__(self, name: str, value: Any, ask: Callable[[str, Any], None], label_width: str = "216px") -> None:
         self.name, self._ask, self._telling = name, ask, False
+        self._slid_to = _within(value, name)
         self._field = FIELDS[name]
-        self.state = w.HTML(layout=w.Layout(min_width="170px"))
+        self.state = w.HTML(layout=w.Layout(flex="1 1 100px"))
         self.label = w.HTML(
             f'<span style="font-size:14px" title="{html.escape(self._field.metadata["meaning"])}"><b>{name}</b></span>',
-            layout=w.Layout(width="200px"))
+            layout=w.Layout(flex=f"0 0 {label_width}"))
         self.inputs = self._make_inputs(value)
         for control in self.inputs:
             control.observe(self._moved, "value")
-        self.widget = w.HBox([self.label, *self.inputs, self.state], layout=w.Layout(flex_flow="row wrap", align_items="center"))
+        self.widget = w.HBox([self.label, *self.inputs, self.state], layout=w.Layout(align_items="center"))
         self.show(value, None)
 
     def _make_inputs(self, value: Any) -> list[w.Widget]:
@@ -52,28 +62,31 @@ class KnobRow:
         self.off: w.Widget | None = None
         if f.metadata["choices"]:
             options = [("none", None)] * bool(f.metadata["optional"]) + [(str(c), c) for c in f.metadata["choices"]]
-            self.box: w.Widget = w.Dropdown(options=options, value=value, layout=w.Layout(width="200px"), tooltip=tip)
+            self.box: w.Widget = w.Dropdown(options=options, value=value, description=self.name, style=HIDDEN, tooltip=tip,
+                                            layout=w.Layout(flex="0 1 254px", min_width="120px"))
             return [self.box]
         if str(f.type).startswith("bool"):
-            self.box = w.Checkbox(value=value, indent=False, description="on", layout=NARROW, tooltip=tip)
+            self.box = w.Checkbox(value=value, indent=False, description="on", layout=w.Layout(flex="0 0 92px"), tooltip=tip)
             return [self.box]
         if str(f.type).startswith("int"):
-            self.box = w.BoundedIntText(value=value, min=int(f.metadata["low"] or 0), max=10**9, layout=NARROW, tooltip=tip)
+            self.box = w.BoundedIntText(value=value, min=int(f.metadata["low"] or 0), max=10**9, **self._looks("0 0 100px", tip))
             return [self.box]
-        self.box = w.FloatText(value=_or_low(value, self.name), step=None, layout=NARROW, tooltip=tip)
+        self.box = w.FloatText(value=_or_begin(value, self.name), step=None, **self._looks("0 0 100px", tip))
         self.slider = self._make_slider(value, tip)
         if f.metadata["optional"]:
-            self.off = w.Checkbox(value=value is None, description="none", indent=False, layout=w.Layout(width="70px"))
+            self.off = w.Checkbox(value=value is None, description="none", indent=False, layout=w.Layout(flex="0 0 62px", min_width="0"))
         return [c for c in (self.slider, self.box, self.off) if c is not None]
 
     def _make_slider(self, value: Any, tip: str) -> w.Widget:
         low, high = SLIDER_RANGES[self.name]
+        looks = self._looks("0 1 150px", tip) | {"readout": False}
         if self._field.metadata["log_scale"]:
-            start = min(max(value or low, low), high)
-            return w.FloatLogSlider(value=start, base=10, min=math.log10(low), max=math.log10(high), step=LOG_STEP, readout=False,
-                                    description=self.name, style={"description_width": "0px"}, layout=WIDE, tooltip=tip)
-        return w.FloatSlider(value=min(max(_or_low(value, self.name), low), high), min=low, max=high, step=_step(low, high), readout=False,
-                             description=self.name, style={"description_width": "0px"}, layout=WIDE, tooltip=tip)
+            return w.FloatLogSlider(value=self._slid_to, base=10, min=math.log10(low), max=math.log10(high), step=LOG_STEP, **looks)
+        return w.FloatSlider(value=self._slid_to, min=low, max=high, step=_step(low, high), **looks)
+
+    def _looks(self, flex: str, tip: str) -> dict[str, Any]:
+        return {"description": self.name, "style": HIDDEN, "tooltip": tip,
+                "layout": w.Layout(flex=flex, min_width="92px")}
 
     def _moved(self, change: dict[str, Any]) -> None:
         if self._telling or (change["owner"] is self.slider and self._is_snap(change["new"])):
@@ -90,14 +103,9 @@ class KnobRow:
 
     def _is_snap(self, shown: float) -> bool:
         """True when the browser only rounded the slider to its grid: nobody moved it."""
-        value = self._reading()
-        if value is None or self.slider is None:
-            return False
-        low, high = SLIDER_RANGES[self.name]
-        value = min(max(value, low), high)
         if self._field.metadata["log_scale"]:
-            return abs(math.log10(shown) - math.log10(value)) <= LOG_STEP / 2
-        return abs(shown - value) <= _step(low, high) / 2
+            return abs(math.log10(shown) - math.log10(self._slid_to)) <= LOG_STEP / 2
+        return abs(shown - self._slid_to) <= _step(*SLIDER_RANGES[self.name]) / 2
 
     def _put(self, value: Any) -> None:
         """Make all inputs of the row show `value` without asking for it."""
@@ -109,8 +117,7 @@ class KnobRow:
                 return
             self.box.value = value
             if self.slider is not None:
-                low, high = SLIDER_RANGES[self.name]
-                self.slider.value = min(max(value, low), high)
+                self._slid_to = self.slider.value = _within(value, self.name)
         finally:
             self._telling = False
 
@@ -118,12 +125,10 @@ class KnobRow:
         """Say what is in force and, until the step boundary, what is pending. Inputs follow unless a change is pending."""
         if not is_pending and self._reading() != in_force:
             self._put(in_force)
-        text = f"{_text(in_force)} in force"
-        if is_pending:
-            text += f" &rarr; <b>{_text(pending)}</b> at the next step"
+        text = f"{_text(in_force)} &rarr; <b>{_text(pending)}</b> next step" if is_pending else f"{_text(in_force)} in force"
         if idle_because:
-            text += f"<br><i>{html.escape(idle_because)}</i>"
-        text = f'<span style="font-size:13px">{text}</span>'
+            text += f'<i title="{html.escape(idle_because)}">, does nothing</i>'
+        text = f'<span style="font-size:13px" role="status">{text}</span>'
         if self.state.value != text:
             self.state.value = text
 
@@ -135,8 +140,19 @@ def _text(value: Any) -> str:
     return f"{value:.4g}" if isinstance(value, float) else html.escape(str(value)).lower() if value is None else html.escape(str(value))
 
 
-def _or_low(value: Any, name: str) -> float:
-    return SLIDER_RANGES[name][0] if value is None else value
+def _within(value: Any, name: str) -> float:
+    """Where the slider stands for a value: at its end for one beyond it; of no matter for a field without a slider."""
+    if name not in SLIDER_RANGES:
+        return 0.0
+    low, high = SLIDER_RANGES[name]
+    return min(max(_or_begin(value, name), low), high)
+
+
+def _or_begin(value: Any, name: str) -> float:
+    if value is not None:
+        return value
+    default: Any = BEGIN.get(name, FIELDS[name].default)
+    return SLIDER_RANGES[name][0] if default is None else default
 
 
 def _step(low: float, high: float) -> float:

@@ -34,7 +34,7 @@ from workbench.widgets.plot_pieces import (
 )
 from workbench.widgets.source import RunSource
 
-SHARE = {"tickformat": ".0%", "rangemode": "tozero"}
+SHARE = {"tickformat": ".3~%", "rangemode": "tozero"}
 TO_ZERO = {"rangemode": "tozero"}
 LOG = {"type": "log", "nticks": 4, "tickformat": "~g"}
 ON_POLICY = "on-policy: ratio is exactly 1, clipping cannot happen<br>(one update per rollout, so epsilon does nothing)"

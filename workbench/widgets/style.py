@@ -27,6 +27,14 @@ CSS = """
 .wb .wb-cut { font-style: italic; color: var(--wb-dim); }
 .wb .wb-error { border-left: 4px solid #D55E00; padding: 4px 8px; background: var(--wb-soft); }
 .wb .wb-note { border-left: 4px solid #0072B2; padding: 4px 8px; background: var(--wb-soft); }
+.wb-scaled .noUi-handle { border: 2px solid #0072B2; }
+.wb-scaled .lm-TabBar-tab, .wb-scaled .p-TabBar-tab, .wb-scaled .jupyter-widget-Collapse-header,
+.wb-scaled .p-Collapse-header { color: var(--jp-content-font-color1, inherit) !important; }
+.wb-scaled .widget-label-basic { display: flex; align-items: center; }
+.wb-scaled .widget-checkbox .widget-label-basic input[type=checkbox] { margin: 0 8px 0 0; }
+[data-jp-theme-light="false"] .wb-scaled .widget-dropdown > select { background-size: 5px 5px; background-repeat: no-repeat;
+  background-position: right 11px center, right 6px center;
+  background-image: linear-gradient(45deg, transparent 50%, #ddd 50%), linear-gradient(135deg, #ddd 50%, transparent 50%); }
 @media (prefers-reduced-motion: reduce) { .wb * { transition: none !important; animation: none !important; } }
 """
 

@@ -1,0 +1,84 @@
+"""A real JupyterLab in headless Chromium for the tests of the dashboard: one server, a page per notebook."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import shutil
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+from browser.notebook_page import QUICK, DashboardPage
+
+NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
+CHROMIUM = "/usr/bin/chromium"
+
+
+def _cannot(why: str) -> None:
+    (pytest.fail if os.environ.get("WORKBENCH_REQUIRE_ALL") else pytest.skip)(why)
+
+
+@pytest.fixture(scope="session")
+def probe(shared: Path) -> ModuleType:
+    """The driver of the browser, which lies with the test material beside the checkout."""
+    driver = shared / "tools" / "browser_probe.py"
+    if not driver.is_file():
+        _cannot("needs ../shared/tools/browser_probe.py, the driver of the browser")
+    if not Path(os.environ.get("PROBE_CHROMIUM", CHROMIUM)).is_file():
+        _cannot(f"needs Chromium at {CHROMIUM} (apt-get install chromium)")
+    found = importlib.util.spec_from_file_location("browser_probe", driver)
+    assert found is not None
+    assert found.loader is not None
+    module = sys.modules["browser_probe"] = importlib.util.module_from_spec(found)
+    found.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="session")
+def lab(probe: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    """A server over a copy of the notebooks, and a browser that reaches nothing but that server."""
+    root = tmp_path_factory.mktemp("notebooks")
+    for notebook in NOTEBOOKS.glob("*.ipynb"):
+        shutil.copy(notebook, root)
+    probe.write_notebook(root / "quick.ipynb", [cell.strip() for cell in QUICK])
+    env = {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
+    with probe.Lab(root, theme="light", width=1280, height=900, env=env) as lab:
+        yield lab
+
+
+def _page(lab: Any, notebook: str, record: str) -> Iterator[DashboardPage]:
+    page = DashboardPage(lab, notebook, lab.server.root / record)
+    yield page
+    page.close()
+
+
+@pytest.fixture(scope="module")
+def start_page(lab: Any) -> Iterator[DashboardPage]:
+    """00_start.ipynb, run up to its last cell, which gives the memory back: a pause ends the waiting in the cell before."""
+    for page in _page(lab, "00_start.ipynb", "runs/start"):
+        last = json.loads((NOTEBOOKS / "00_start.ipynb").read_text())["cells"][-1]["source"]
+        assert "free()" in "".join(last)
+        page.nb.select(page.nb.page.evaluate("() => window.jupyterapp.shell.currentWidget.content.widgets.length - 1"))
+        page.nb._run("notebook:run-all-above", False, 0)
+        yield page
+
+
+@pytest.fixture(scope="module")
+def quick_page(lab: Any) -> Iterator[DashboardPage]:
+    """The quick notebook with its run going on."""
+    for page in _page(lab, "quick.ipynb", "runs/quick"):
+        page.nb.run_all(wait_idle=False)
+        yield page
+
+
+@pytest.fixture(scope="session")
+def screenshots() -> Path:
+    """Where pictures of each view are kept: WORKBENCH_SCREENSHOTS, or screenshots/ in the repository (ignored by git)."""
+    folder = Path(os.environ.get("WORKBENCH_SCREENSHOTS") or NOTEBOOKS.parent / "screenshots")
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder

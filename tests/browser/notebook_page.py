@@ -1,0 +1,126 @@
+"""A notebook with a dashboard, as a person at the browser has it: buttons, tabs, sliders, plots, and the run's record."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from workbench.runs import Run, is_run_record
+
+THEMES = {"light": "JupyterLab Light", "dark": "JupyterLab Dark"}
+TABS = ("Overview", "Groups", "Tokens", "What if", "Doctor")
+
+QUICK = (
+    """
+import threading, torch
+from workbench import Dashboard, GRPOConfig, Session
+
+torch.set_num_threads(1)
+faults = []  # while it holds something, the reward function raises
+
+def tags_reward(completions, **columns):
+    if faults:
+        raise ValueError(faults[0])
+    return [float("<answer>" in str(c)) for c in completions]
+
+config = GRPOConfig(prompts_per_step=4, num_generations=4, max_completion_length=12, max_steps=2000, save_steps=20,
+                    eval_steps=0, num_eval_problems=20)
+""",
+    'session = Session("embedded", "arithmetic", [tags_reward, "answer"], config, out="runs/quick")',
+    "dashboard = Dashboard(session)\ndashboard",
+    "session.start()",
+)
+"""Cells of a notebook whose steps take about a tenth of a second. It does not wait for the session."""
+SETUP, SESSION, DISPLAY, START = range(4)
+
+
+class DashboardPage:
+    """`nb` is the driver's page, `out` the run's folder; what the kernel did is read from the record, as others would."""
+
+    def __init__(self, lab: Any, notebook: str, out: Path) -> None:
+        self.lab, self.out, self.notebook = lab, out, notebook
+        self.nb = lab.open(notebook)
+        self.nb.page.wait_for_timeout(2000)  # a fresh page asks the kernel for its widgets; one made in that moment may be lost
+
+    @property
+    def run(self) -> Run:
+        return Run.open(self.out)
+
+    @property
+    def steps(self) -> int:
+        """Steps recorded so far."""
+        return self.run.last_step() if is_run_record(self.out / "run.sqlite") else 0
+
+    @property
+    def dashboard(self) -> Any:
+        """The dashboard's place in the page: the newest one."""
+        return self.nb.page.locator(".jp-OutputArea-output .wb-scaled").last
+
+    def text(self) -> str:
+        """What a person reads in the dashboard."""
+        return self.dashboard.inner_text()
+
+    def wait(self, condition: Callable[[], Any], what: str, timeout: float = 30) -> Any:
+        return self.nb.wait(condition, timeout, what=what)
+
+    def wait_steps(self, at_least: int, timeout: float = 60) -> int:
+        """Wait until the record holds so many steps; how many it holds."""
+        return self.wait(lambda: self.steps >= at_least and self.steps, f"{at_least} steps", timeout)
+
+    def click(self, name: str) -> None:
+        self.dashboard.get_by_role("button", name=name, exact=True).first.click()
+
+    def tab(self, name: str) -> Any:
+        """Open a tab; its panel."""
+        self.dashboard.get_by_role("tab", name=name, exact=True).click()
+        return self.panel
+
+    @property
+    def panel(self) -> Any:
+        """The panel of the open tab."""
+        return self.dashboard.locator(".widget-tab-contents > .jupyter-widgets:visible").first
+
+    @property
+    def open_tab(self) -> str:
+        return self.dashboard.get_by_role("tab", selected=True).inner_text().strip()
+
+    def box(self, name: str, within: Any = None) -> Any:
+        """The number box (or text box) with this accessible name."""
+        return (within or self.dashboard).locator("input[type=number], input[type=text]").and_(
+            self.nb.page.get_by_label(name, exact=True)).first
+
+    def points(self) -> int:
+        """How many points the first line of the first plot has."""
+        plots = self.nb.plots()
+        return max(plots[0]["points"]) if plots else 0
+
+    def rests(self, seconds: float = 1.5) -> int:
+        """The number of steps, when none is added for so long. Raises AssertionError when one is."""
+        before = self.steps
+        self.nb.page.wait_for_timeout(1000 * seconds)
+        assert self.steps == before
+        return before
+
+    def healthy(self) -> None:
+        """No traceback, no widget without its model, no error in the page, nothing asked for outside."""
+        assert self.nb.cell_errors() == []
+        assert self.nb.broken_widgets() == []
+        assert self.nb.errors() == []
+        assert self.lab.blocked == []
+        assert "could not be drawn" not in self.text()
+
+    def theme(self, name: str) -> None:
+        self.nb.command("apputils:change-theme", {"theme": THEMES[name]})
+        self.wait(lambda: self.nb.page.locator(f"body[data-jp-theme-light={'true' if name == 'light' else 'false'}]").count(), f"{name} theme")
+
+    def scroll_to_top(self) -> None:
+        """Put the dashboard at the top of the window; JupyterLab leaves cells out that are out of sight."""
+        self.wait(lambda: self.dashboard.count(), "the dashboard", 60)
+        self.dashboard.evaluate("e => e.scrollIntoView({block: 'start'})")
+
+    def close(self) -> None:
+        """Close the page and end its kernel."""
+        kernel = self.nb.kernel_id()
+        self.nb.close()
+        self.lab.server.api(f"/api/kernels/{kernel}", "DELETE")

@@ -1,0 +1,168 @@
+"""The dashboard in a real browser: a run is watched, steered, paused, rewound and branched with mouse and keyboard."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import pytest
+from browser.notebook_page import DISPLAY, START, TABS, DashboardPage
+
+from workbench.runs import Run
+from workbench.widgets.kept_batch import KeptBatch
+from workbench.widgets.what_if_math import outcome
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
+
+
+def test_a_run_is_watched_and_steered(start_page: DashboardPage) -> None:
+    page = start_page
+    page.scroll_to_top()
+    page.wait(lambda: page.points() > 3, "points while it trains", 90)
+    assert page.steps < 40, "the run was over before the first points were seen"
+
+    old, before = page.run.config_at(page.steps)["beta"], page.steps
+    page.nb.slider("beta").drag(0.9)
+    shown = page.wait(lambda: (v := float(page.box("beta").input_value())) > 10 * old and v, "the number box follows the slider")
+    page.wait(lambda: math.isclose(page.run.knobs().new.iloc[-1], shown, rel_tol=1e-4), "the change in the record")
+    changes = page.run.knobs()
+    assert set(changes.name) == {"beta"}, "nobody moved another knob"
+    assert set(changes.who) == {"user"}
+    first, last, new = int(changes.step.iloc[0]), int(changes.step.iloc[-1]), changes.new.iloc[-1]
+    assert before < first <= last <= page.steps
+    after = page.wait_steps(last + 2)
+
+    page.click("Pause")
+    page.wait(lambda: "paused, step" in page.text(), "paused")
+    rested = page.rests()
+    assert after <= rested < 40
+    assert page.run.config_at(first - 1)["beta"] == old
+    assert {page.run.config_at(s)["beta"] for s in range(last, rested + 1)} == {new}
+    losses = page.run.steps().set_index("step").loss
+    for step in range(last, rested + 1):
+        kept = KeptBatch.of(page.run.batch(step))
+        without = outcome(kept, kept.changed({"beta": old})[0]).loss
+        assert math.isclose(losses[step], outcome(kept, kept.config).loss, rel_tol=1e-3), "the loss is that of the new beta"
+        assert abs(losses[step] - without) > 1e-4, "and not that of the old one"
+
+    page.click("Step")
+    page.wait(lambda: page.steps == rested + 1 and "paused, step" in page.text(), "one step")
+    assert page.rests() == rested + 1
+    page.click("Start")
+    page.wait_steps(rested + 3)
+    page.healthy()
+
+
+def test_every_tab_is_legible_in_both_themes(start_page: DashboardPage, screenshots: Path) -> None:
+    page = start_page
+    page.scroll_to_top()
+    if "paused, step" in page.text():
+        page.click("Start")
+    page.wait_steps(12, 90)
+    faults = []
+    for theme in ("light", "dark"):
+        page.theme(theme)
+        for height in (720, 900):
+            page.nb.page.set_viewport_size({"width": 1280, "height": height})
+            for tab in TABS:
+                page.tab(tab)
+                page.nb.page.wait_for_timeout(700)
+                page.scroll_to_top()
+                page.nb.page.wait_for_timeout(300)
+                page.nb.screenshot(screenshots / f"{tab.lower().replace(' ', '-')}-{theme}-{height}.png")
+                here = ".jp-OutputArea-output .wb-scaled"
+                if height == 900:
+                    found = page.nb.small_text(here) + page.nb.low_contrast(here)
+                    faults += [(theme, tab, *f) for f in found if not (len(f[0]) == 1 and f[1] >= 3)]  # a sign, not text: 3:1 is enough
+                wide = page.dashboard.evaluate("e => e.scrollWidth - e.clientWidth")
+                faults += [(theme, tab, "wider than the page by", wide)] if wide > 1 else []
+    page.theme("light")
+    assert not faults, "\n".join(map(str, sorted(set(faults))))
+    page.healthy()
+
+
+def test_everything_has_a_name(start_page: DashboardPage) -> None:
+    start_page.scroll_to_top()
+    controls = start_page.dashboard.locator("input:visible, select:visible, button:visible")
+    assert controls.count() > 20
+    nameless = controls.evaluate_all(
+        "es => es.filter(e => !(e.labels && [...e.labels].some(l => l.textContent.trim()) || e.getAttribute('aria-label')"
+        " || e.innerText && e.tagName === 'BUTTON' || e.title)).map(e => e.outerHTML.slice(0, 120))")
+    assert nameless == []
+
+
+def test_reload_and_second_start_in_mid_run(quick_page: DashboardPage) -> None:
+    page = quick_page
+    page.scroll_to_top()
+    page.wait(lambda: page.points() > 2, "points", 90)
+    page.nb.save()
+    page.nb.page.reload()
+    page.scroll_to_top()
+    page.wait(lambda: page.points() > 2, "the plots come back after a reload", 60)
+    before = page.points()
+    page.wait(lambda: page.points() > before, "and go on growing")
+    assert "training, step" in page.text()
+
+    page.nb.run_cell(DISPLAY)
+    page.nb.run_cell(START)
+    page.scroll_to_top()
+    page.wait(lambda: page.points() > before, "the new view has the points too")
+    trainers = "sum(t.name.startswith('workbench quick') for t in threading.enumerate())"
+    assert page.nb.kernel_eval(trainers) == 1
+    page.healthy()
+
+
+def test_what_if_tokens_rewind_branch_and_a_broken_reward(quick_page: DashboardPage) -> None:
+    page = quick_page
+    page.wait_steps(8)
+    page.click("Pause")
+    page.wait(lambda: "paused, step" in page.text(), "paused")
+    last = page.rests()
+
+    what_if = page.tab("What if")
+    page.wait(lambda: "Nothing is changed" in page.panel.inner_text(), "the step as it happened")
+    box = page.box("beta", what_if)
+    box.fill("0.5")
+    box.press("Enter")
+    page.wait(lambda: "With beta=0.5" in page.panel.inner_text(), "the answer to a what-if", 5)
+    assert page.run.knobs().empty, "asking changes nothing in the run"
+
+    groups = page.tab("Groups")
+    groups.get_by_role("button", name="3", exact=True).first.click()
+    page.wait(lambda: page.open_tab == "Tokens", "the tokens of the picked completion")
+    page.wait(lambda: "row 3" in page.panel.inner_text(), "row 3")
+    tokens = page.panel.locator(".wb-box .t")
+    assert tokens.count() == len(page.run.tokens(last, 3))
+    assert "advantage" in (tokens.first.get_attribute("aria-label") or "")
+    rgba = tokens.first.evaluate("e => getComputedStyle(e).backgroundColor")
+    zero = page.run.samples(last).advantage[3] == 0
+    assert zero or rgba != "rgba(0, 0, 0, 0)", "a token with an advantage is coloured"
+
+    page.box("at step").fill(str(last - 3))
+    page.click("Rewind")
+    page.wait(lambda: page.steps == last - 3 and "paused, step" in page.text(), "rewound")
+    page.box("named").fill("other")
+    page.box("named").press("Tab")
+    page.click("Branch")
+    branch = page.out.with_name("other")
+    page.wait(lambda: Run.open(branch).last_step() == last - 3, "the branch is caught up")
+    assert (Run.open(branch).meta.parent_name, Run.open(branch).meta.branch_step) == (page.run.meta.name, last - 3)
+    page.wait(lambda: page.nb.kernel_eval("[dashboard.session.out.name, dashboard.session.status]") == ["other", "paused"], "the branch rests")
+    page.click("Step")
+    page.wait(lambda: Run.open(branch).last_step() == last - 2, "a step of the branch")
+    assert page.rests() == last - 3, "the parent stays where it was"
+
+    page.out = branch
+    page.nb.kernel_eval(r"faults.append('scores are <b>out</b> of order \ud800')")  # a lone surrogate cannot travel as it is
+    page.click("Start")
+    page.wait(lambda: "scores are <b>out</b> of order U+D800" in page.text(), "the error in the dashboard, as plain text")
+    assert page.rests() == last - 2
+    page.nb.kernel_eval("faults.clear()")
+    page.click("Start")
+    page.wait_steps(last)
+    assert "out of order" not in page.text()
+    page.click("Stop")
+    page.wait(lambda: "stopped, step" in page.text(), "stopped")
+    page.tab("Overview")
+    page.wait(lambda: {"quick", "other"} <= set(page.panel.inner_text().replace(":", " ").split()), "both runs named")
+    page.healthy()

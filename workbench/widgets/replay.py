@@ -1,0 +1,46 @@
+"""Playing a run back: a button that moves the step slider on by itself, at a speed to choose.
+
+Not `ipywidgets.Play`: its buttons are pictures without a name for a screen reader, from a font that some pages lack.
+"""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+import ipywidgets as w
+
+SPEEDS = {"1 step a second": 1.0, "4 steps a second": 0.25, "10 steps a second": 0.1}
+"""Seconds between two steps."""
+
+
+class Replay:
+    """The button and the menu of speeds (`widget`). Moves `step` from where it stands, or from the start when at the end."""
+
+    def __init__(self, step: w.IntSlider) -> None:
+        self._step = step
+        self._stop = threading.Event()
+        self.button = w.ToggleButton(value=False, description="Replay", tooltip="Play the steps one after the other",
+                                     layout=w.Layout(width="84px"))
+        self.speed = w.Dropdown(options=SPEEDS, value=SPEEDS["4 steps a second"], description="at", layout=w.Layout(width="190px"),
+                                style={"description_width": "24px"})
+        self.button.observe(self._toggled, "value")
+        self.widget = w.HBox([self.button, self.speed])
+
+    def _toggled(self, change: dict[str, Any]) -> None:
+        self._stop.set()
+        if change["new"]:
+            self._stop = threading.Event()
+            threading.Thread(target=self._run, args=(self._stop,), name="workbench replay", daemon=True).start()
+
+    def _run(self, stop: threading.Event) -> None:
+        if self._step.value >= self._step.max:
+            self._step.value = self._step.min
+        while self._step.value < self._step.max and not stop.wait(self.speed.value):
+            self._step.value += 1
+        if not stop.is_set():
+            self.button.value = False
+
+    def stop(self) -> None:
+        """Stand still."""
+        self._stop.set()
