@@ -19,6 +19,7 @@ import sys
 import tempfile
 import time
 from datetime import date
+from itertools import pairwise
 from pathlib import Path
 
 WARM_UP = 2
@@ -87,7 +88,7 @@ def run_trl(policy_name: str, steps: int) -> dict:
         marks.append(time.perf_counter())
         trainer.train()
     rewards = [entry["reward"] for entry in trainer.state.log_history if "reward" in entry]
-    return {"seconds": [b - a for a, b in zip(marks, marks[1:], strict=False)], "reward": rewards}
+    return {"seconds": [b - a for a, b in pairwise(marks)], "reward": rewards}
 
 
 def child(contender: str, policy: str, steps: int, threads: int) -> None:

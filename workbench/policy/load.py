@@ -7,6 +7,8 @@ asked only for the last one.
 from __future__ import annotations
 
 import copy
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -56,8 +58,21 @@ def save_policy(policy: Policy, folder: str | Path) -> None:
     model = policy.model
     if policy.has_adapter:
         model = copy.deepcopy(model).merge_and_unload()
-    model.save_pretrained(folder)
+    with _no_progress_bars():
+        model.save_pretrained(folder)
     policy.tokenizer.save_pretrained(folder)
+
+
+@contextmanager
+def _no_progress_bars() -> Iterator[None]:
+    """Inside, transformers draws no bars: nothing is downloaded."""
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.enable_progress_bar()
 
 
 def _locate(name: str | Path) -> tuple[str, dict[str, Any]]:
@@ -82,22 +97,18 @@ def _locate(name: str | Path) -> tuple[str, dict[str, Any]]:
 
 def _read(where: str, options: dict[str, Any], dtype: torch.dtype, name: str) -> tuple[Any, Any]:
     from transformers import AutoModelForCausalLM, AutoTokenizer
-    from transformers.utils import logging
 
     if "gguf_file" in options:
         _need_gguf(name)
-    if "local_files_only" in options:
-        logging.disable_progress_bar()  # nothing is downloaded: no bar
     try:
-        tokenizer = AutoTokenizer.from_pretrained(where, **options)
-        model = AutoModelForCausalLM.from_pretrained(where, dtype=dtype, **options)
+        with _no_progress_bars() if "local_files_only" in options else nullcontext():
+            tokenizer = AutoTokenizer.from_pretrained(where, **options)
+            model = AutoModelForCausalLM.from_pretrained(where, dtype=dtype, **options)
         return (_plain(model) if "gguf_file" in options else model), tokenizer
     except (OSError, ValueError) as e:
         raise PolicyError(
             f"policy {name!r} could not be loaded: {e}\nGive 'embedded', a folder that save_pretrained wrote, a .gguf file, or "
             "the id of a causal language model on the Hub (which needs the network, and a login for gated models).") from e
-    finally:
-        logging.enable_progress_bar()
 
 
 def _plain(model: Any) -> Any:

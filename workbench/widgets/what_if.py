@@ -52,8 +52,8 @@ class WhatIfView(Guarded):
         self.row = w.Dropdown(options=[("none yet", None)], description="completion", style={"description_width": "90px"},
                               layout={"width": "420px"})
         self.answer(self.row, self._draw_tokens)
-        controls = w.VBox([self.controls.widget], layout={"flex": "0 1 auto"})
-        picture = w.VBox([self.result, self.plot, self.row, self.tokens], layout={"flex": "1 1 460px", "min_width": "340px"})
+        controls = w.VBox([self.controls.widget], layout={"flex": "1 1 580px", "max_width": "640px"})
+        picture = w.VBox([self.result, self.plot, self.row, self.tokens], layout={"flex": "1 1 400px", "min_width": "340px"})
         self.body = w.HBox([controls, picture], layout={"flex_flow": "row wrap"})
         self.widget = w.VBox([self.head, self.message, self.body])
         self._leave("No run yet.")

@@ -26,7 +26,7 @@ class WhatIfControls:
         self._in_force: dict[str, Any] = {name: FIELDS[name].default for name in ASKED}
         self._changes: dict[str, Any] = {}
         self.rows = {name: KnobRow(name, BEGIN.get(name, self._in_force[name]), self._ask) for name in ASKED}
-        self.reset_button = widgets.Button(description="Reset to what happened", layout={"width": "auto"}, disabled=True)
+        self.reset_button = widgets.Button(description="Reset to what happened", layout={"width": "220px"}, disabled=True)
         self.reset_button.on_click(lambda _: self.reset())
         self._mark()
         self.widget = widgets.VBox([*(row.widget for row in self.rows.values()), self.reset_button, widgets.HTML(_meanings())])
