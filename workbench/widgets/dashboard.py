@@ -15,6 +15,7 @@ import ipywidgets as w
 from workbench.widgets.doctor_view import DoctorView
 from workbench.widgets.groups import GroupsView
 from workbench.widgets.kernel import answer_in_the_subshell
+from workbench.widgets.liveplot import with_picture
 from workbench.widgets.overview import Overview
 from workbench.widgets.publisher import Publisher
 from workbench.widgets.replay import Replay
@@ -157,6 +158,25 @@ class Dashboard(w.VBox):
                 self.controls.follow(session)
             self.publisher.follow(session)
         self.redraw(force=True)
+
+    def picture(self) -> Any:
+        """The curves as a still picture (an `IPython.display.SVG`), which stays when the notebook is saved."""
+        from IPython.display import SVG
+
+        return SVG(self._svg())
+
+    def _svg(self) -> str:
+        overview = next(v for v in self.views if isinstance(v, Overview))
+        overview.show(self.sources, self.shown_step)
+        return overview.picture()
+
+    def _repr_mimebundle_(self, **kwargs: Any) -> Any:
+        """The widget, and beside it a picture and words for where no widget runs (a saved notebook, a web page of it)."""
+        data = super()._repr_mimebundle_(**kwargs)
+        if data is None or not self.sources[0].last_step:
+            return data
+        names = ", ".join(source.label for source in self.sources)
+        return with_picture(data, self._svg(), f"Dashboard of {names}, step {self.sources[0].last_step}")
 
     def close(self) -> None:
         """Stop drawing; the session goes on."""
