@@ -25,7 +25,7 @@ def test_a_run_is_watched_and_steered(start_page: DashboardPage) -> None:
     page.nb.slider("beta").drag(0.9)
     page.wait(lambda: float(page.box("beta").input_value()) > 10 * old, "the number box follows the slider")
     # The box passes through what the drag passes through: compare what it shows now with the record's newest.
-    shown = page.wait(
+    page.wait(
         lambda: (v := float(page.box("beta").input_value())) and math.isclose(page.run.knobs().new.iloc[-1], v, rel_tol=1e-4) and v,
         "the change in the record")
     changes = page.run.knobs()
