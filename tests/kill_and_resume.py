@@ -43,7 +43,6 @@ def life(policy_folder: Path, out: Path, seed: int) -> None:
     trainer = start_run(out, policy=load_policy(policy_folder), task=arithmetic_task(seed, 64, 16),
                         rewards=RewardSet(digits_reward), config=config, resume=True)
     trainer.train()
-    trainer.run.finish("finished", "")
 
 
 def start(*args: object) -> multiprocessing.process.BaseProcess:

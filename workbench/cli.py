@@ -35,7 +35,7 @@ def _top(version: Annotated[bool, typer.Option("--version", help="Print the vers
 def train(
     policy: PolicyOption = "embedded",
     task: TaskOption = "arithmetic",
-    reward: Annotated[Optional[list[str]], typer.Option(help="'format', 'answer', or module:function; repeat.")] = None,  # noqa: UP045
+    reward: Annotated[Optional[list[str]], typer.Option(help="'format', 'answer', or file.py:function; repeat.")] = None,  # noqa: UP045
     preset: Annotated[Optional[str], typer.Option(help="Start from a published setting, e.g. deepseekmath.")] = None,  # noqa: UP045
     steps: Annotated[Optional[int], typer.Option(help="Steps of the run (max_steps).")] = None,  # noqa: UP045
     seed: Annotated[Optional[int], typer.Option(help="Seed of task, sampling and order.")] = None,  # noqa: UP045

@@ -14,7 +14,7 @@ from workbench.rewards import RewardSet
 from workbench.tasks.arithmetic import arithmetic_task
 from workbench.training import Trainer, start_run
 
-SMALL = dict(prompts_per_step=4, num_generations=4, updates_per_rollout=2, max_completion_length=8, max_steps=6, eval_steps=3, save_steps=2,
+SMALL = dict(prompts_per_step=4, num_generations=4, updates_per_rollout=2, lr_scheduler_type="constant", max_completion_length=8, max_steps=6, eval_steps=3, save_steps=2,
              num_eval_problems=8, learning_rate=1e-3)
 
 

@@ -21,7 +21,7 @@ from workbench.training.rewind import RewindError
 from workbench.training.session import Session, SessionError
 from workbench.training.update import apply_gradient
 
-SMALL = dict(prompts_per_step=4, num_generations=4, updates_per_rollout=2, max_completion_length=8, max_steps=8, eval_steps=4, save_steps=3,
+SMALL = dict(prompts_per_step=4, num_generations=4, updates_per_rollout=2, lr_scheduler_type="constant", max_completion_length=8, max_steps=8, eval_steps=4, save_steps=3,
              num_eval_problems=8, learning_rate=1e-3, save_total_limit=2)
 
 

@@ -13,6 +13,7 @@ from typing import Any
 
 from packaging.requirements import Requirement
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 
@@ -34,7 +35,7 @@ def doctor_command(as_json: bool) -> None:
     else:
         table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
         for f in findings:
-            table.add_row(f.status, f.what, f.detail + (f"\n-> {f.remedy}" if f.remedy else ""))
+            table.add_row(f.status, f.what, escape(f.detail + (f"\n-> {f.remedy}" if f.remedy else "")))
         Console(highlight=False).print(table)
     if any(f.status == "problem" for f in findings):
         raise SystemExit(1)

@@ -15,20 +15,27 @@ class ExportError(WorkbenchError, ValueError):
     """An export that was asked for wrongly."""
 
 
-COLUMNS = ("path", "status", "policy", "task", "steps", "accuracy_first", "accuracy_last", "reward_last", "seconds")
+COLUMNS = {"path": "run", "status": "status", "steps": "steps", "accuracy_first": "before", "accuracy_last": "after", "reward_last": "reward"}
+"""Columns shown, and their headings: before and after are held-out accuracies."""
 
 
 def runs_command(folder: Path, as_json: bool) -> None:
     """See `workbench runs --help`."""
-    frame = list_runs(folder)
+    if folder == Path("runs") and not folder.exists():
+        frame = None
+    else:
+        frame = list_runs(folder)
+        frame["path"] = [str(Path(p).parent if Path(p).name == "run.sqlite" else p) for p in frame["path"]]
     if as_json:
-        print(frame.to_json(orient="records", date_format="iso"))
+        print("[]" if frame is None else frame.to_json(orient="records", date_format="iso"))
         return
     console = Console(highlight=False)
-    if frame.empty:
+    if frame is None or frame.empty:
         console.print(f"no runs in {folder}. Start one: workbench train")
         return
-    table = Table(*COLUMNS, box=None)
+    table = Table(box=None)
+    for heading in COLUMNS.values():
+        table.add_column(heading, no_wrap=True, overflow="fold")
     for row in frame.to_dict("records"):
         table.add_row(*(_text(name, row.get(name)) for name in COLUMNS))
     console.print(table)

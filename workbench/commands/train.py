@@ -35,11 +35,12 @@ def train_command(
                 _close_after_error(trainer, e)
                 raise
         finished = trainer.steps_done >= trainer.config.max_steps
-        trainer.run.finish("finished" if finished else "stopped", "" if finished else "interrupted")
+        if not finished:
+            trainer.run.finish("stopped", "interrupted")
         from workbench.policy import save_policy
 
         save_policy(trainer.policy, out / "policy")
-    view.result(summary(out, trainer.steps_done, time.monotonic() - started))
+    view.result(summary(out, trainer.steps_done, time.monotonic() - started), trainer.config.max_steps)
 
 
 def make_config(policy: str, preset: str | None, changes: dict[str, Any], resumed: Path | None) -> GRPOConfig:
@@ -56,7 +57,7 @@ def summary(out: Path, steps: int, seconds: float) -> dict[str, Any]:
     evaluations = Run.open(out).evaluations()
     first, last = evaluations.iloc[0], evaluations.iloc[-1]
     return {
-        "run": str(out), "steps": steps, "accuracy_before": float(first.accuracy), "accuracy_after": float(last.accuracy),
+        "run": str(out), "steps": steps, "accuracy_step": int(last.step), "accuracy_before": float(first.accuracy), "accuracy_after": float(last.accuracy),
         "interval_after": [float(last.low), float(last.high)], "problems": int(last.n), "seconds": round(seconds, 2)}
 
 

@@ -52,7 +52,7 @@ class JsonView:
             line["accuracy"] = record.evaluations[-1].accuracy
         print(json.dumps(line), flush=True)
 
-    def result(self, values: dict[str, Any]) -> None:
+    def result(self, values: dict[str, Any], planned: int) -> None:
         """The last line."""
         print(json.dumps(values), flush=True)
 
@@ -123,9 +123,13 @@ class TerminalView:
         hint = Text("Ctrl-C stops after this step and keeps a checkpoint", style="dim")
         return Group(Text(self.title), self.progress, table, hint)
 
-    def result(self, values: dict[str, Any]) -> None:
+    def result(self, values: dict[str, Any], planned: int) -> None:
         """What the run came to, and what can be done with it now."""
         low, high = values["interval_after"]
+        if values["steps"] < planned:
+            self.console.print(f"stopped after step {values['steps']} of {planned}, with a checkpoint; accuracy was last measured at step "
+                               f"{values['accuracy_step']}. Go on: workbench train --resume --out {values['run']}", markup=False)
+            return
         self.console.print(
             f"held-out accuracy {values['accuracy_before']:.1%} -> {values['accuracy_after']:.1%} "
             f"(95 % interval {low:.1%} to {high:.1%}, {values['problems']} problems, greedy, strict) "

@@ -314,8 +314,6 @@ class Session:
     def _train(self, steps: int | None) -> None:
         trainer = self._trainer()
         trainer.train(steps, on_step=lambda record: self._tell(), should_stop=self._stop.is_set)
-        if trainer.steps_done >= trainer.config.max_steps:
-            trainer.run.finish("finished", "")
 
     def _keep_what_is_whole(self, error: BaseException) -> None:
         """A checkpoint when no update was broken off, else the last one is loaded; the reason goes into the record."""

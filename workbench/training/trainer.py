@@ -126,7 +126,10 @@ class Trainer:
         self, steps: int | None = None, *, on_step: Callable[[StepRecord], None] = lambda step: None,
         should_stop: Callable[[], bool] = lambda: False,
     ) -> None:
-        """Step until `max_steps`, or for `steps` more, or until `should_stop()`; ends with a checkpoint."""
+        """Step until `max_steps`, or for `steps` more, or until `should_stop()`; ends with a checkpoint.
+
+        A run that has come to `max_steps` is finished and its record closed.
+        """
         last = self.config.max_steps if steps is None else min(self.steps_done + steps, self.config.max_steps)
         try:
             with suppress(RolloutCancelled):
@@ -136,6 +139,8 @@ class Trainer:
             self.allow()
         if self.steps_done not in checkpoints.steps_in(self.folder):
             self.save()
+        if self.steps_done >= self.config.max_steps and not self.run.closed:
+            self.run.finish("finished")
 
     def cancel(self) -> None:
         """Break off the rollout in hand (from any thread): `train` then returns, at the last whole step."""

@@ -180,7 +180,8 @@ class Dashboard(w.VBox):
 
     def close(self) -> None:
         """Stop drawing; the session goes on."""
-        self.publisher.close()
+        if hasattr(self, "publisher"):  # a dashboard whose making failed has none
+            self.publisher.close()
         self.replay.stop()
         super().close()
 
