@@ -4,6 +4,7 @@ import asyncio
 import json
 import re
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
 import numpy as np
@@ -129,7 +130,8 @@ def test_async_functions_run_at_the_same_time_in_a_thread_with_or_without_a_loop
 
     expected = [[1.0, 2.0]] * 4
     assert score([one, two]).rewards_BK.tolist() == expected
-    assert asyncio.run(inside_a_notebook()).rewards_BK.tolist() == expected
+    with ThreadPoolExecutor(1) as pool:  # this thread may have a loop already: a browser test leaves one running
+        assert pool.submit(asyncio.run, inside_a_notebook()).result().rewards_BK.tolist() == expected
     results = []
     thread = threading.Thread(target=lambda: results.append(score([one, two]).rewards_BK.tolist()))
     thread.start()
