@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from datetime import datetime
 from pathlib import Path
@@ -136,11 +135,6 @@ def main() -> None:
     except WorkbenchError as e:
         typer.echo("\n".join([f"error: {e}", *getattr(e, "__notes__", [])]), err=True)
         sys.exit(2)
-
-
-def print_json(values: dict[str, Any]) -> None:
-    """One JSON object on one line of standard output."""
-    print(json.dumps(values), flush=True)
 
 
 if __name__ == "__main__":

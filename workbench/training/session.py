@@ -32,7 +32,6 @@ from workbench.training.rewind import RewindError, branch_record, replay, rewind
 from workbench.training.state import load_checkpoint
 from workbench.training.trainer import Trainer
 
-STATUSES = ("ready", "running", "paused", "stopped", "finished", "failed", "freed")
 _running: weakref.WeakSet[Session] = weakref.WeakSet()
 _launching = threading.RLock()
 """Held from the moment the other sessions are told to rest until the new one is known to run."""
