@@ -203,7 +203,7 @@ def test_the_error_is_raised_by_the_next_call_too(make_session) -> None:
 
     session = make_session(rewards=broken)
     session.start()
-    session._idle.wait(60)
+    session._worker.idle.wait(60)
     assert session.status == "failed"
     with pytest.raises(SessionError, match="broken reward"):
         session.start()
@@ -404,3 +404,20 @@ def test_a_knob_of_a_step_broken_off_after_an_update_is_asked_for_again(make_ses
     assert (session.step_number, session.config.beta, session.pending) == (3, 0.005, {"beta": 0.4})
     session.step(1).wait(60)
     assert session.config.beta == 0.4
+
+
+def test_stopping_a_rewind_at_once_rests_at_a_whole_step(make_session) -> None:
+    asked = {"stop": False}
+
+    def stopping(completions, **columns) -> list[float]:
+        if asked.pop("stop", False):
+            session.stop(now=True)
+        return digits_reward(completions)
+
+    session = make_session(rewards=stopping)
+    session.start().wait(60)
+    before = losses(session)
+    asked["stop"] = True
+    session.rewind(5).wait(60)  # from the checkpoint of step 0: those of 6 and 8 are kept
+    assert (session.status, session.step_number, session.run.last_step()) == ("stopped", 1, 1)
+    assert losses(session.start().wait(60)) == before

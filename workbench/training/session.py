@@ -9,38 +9,26 @@ from __future__ import annotations
 import gc
 import threading
 import traceback
-import warnings
-import weakref
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from workbench.config import GRPOConfig
-from workbench.errors import WorkbenchError
 from workbench.policy.policy import Policy
 from workbench.rewards import RewardSet, ShuffledRewards
-from workbench.runs import Run, RunWriter, is_run_record
+from workbench.rollout import RolloutCancelled
+from workbench.runs import Run, is_run_record
 from workbench.runs.records import Event
 from workbench.tasks.types import Task
-from workbench.training import checkpoints
+from workbench.training.hand_over import SessionError, hold_model, load_latest, open_record
 from workbench.training.knobs import Knobs
 from workbench.training.launch import DEFAULT_REWARDS, start_run
+from workbench.training.listeners import Listeners
 from workbench.training.pump import pumped_wait
 from workbench.training.rewind import RewindError, branch_record, replay, rewind
-from workbench.training.state import load_checkpoint
 from workbench.training.trainer import Trainer
-
-_running: weakref.WeakSet[Session] = weakref.WeakSet()
-_launching = threading.RLock()
-"""Held from the moment the other sessions are told to rest until the new one is known to run."""
-_held_by: weakref.WeakKeyDictionary[Any, object] = weakref.WeakKeyDictionary()
-"""Model -> mark of the session whose weights it holds: a branch trains the same model as its parent."""
-
-
-class SessionError(WorkbenchError, RuntimeError):
-    """A call that the session's state does not allow, or the training's own error handed on."""
+from workbench.training.worker import Worker, launching, others_rest
 
 
 class Session:
@@ -65,10 +53,8 @@ class Session:
         folder = Path(out) if out is not None else Path("runs") / datetime.now().strftime("%Y%m%d-%H%M%S")
         folder = folder if resume else free_folder(folder)
         loaded = _policy(policy, config)
-        with _launching:
-            for other in list(_running):
-                if other.trainer is not None and other.trainer.policy.model is loaded.model:
-                    other.pause()
+        with launching:
+            others_rest(model=loaded.model)
             trainer = start_run(
                 folder, policy=loaded, task=_task(task, config), rewards=rewards, config=config, resume=resume, name=name)
             self._adopt(trainer, folder)
@@ -81,12 +67,9 @@ class Session:
         self.error: BaseException | None = None
         self.activity, self._wanted = "", "paused"
         self._status = "finished" if trainer.steps_done >= trainer.config.max_steps else "ready"
-        self._lock = threading.RLock()
-        self._stop, self._idle = threading.Event(), threading.Event()
-        self._idle.set()
-        self._worker: threading.Thread | None = None
-        self._listeners: list[Callable[[], None]] = []
-        self._hold_model()
+        self._lock, self._listeners = threading.RLock(), Listeners(self)
+        self._worker = Worker(f"workbench {folder.name}", self.pause, trainer.policy.model)
+        hold_model(trainer, self._mark)
 
     def __repr__(self) -> str:
         return f"Session({str(self.out)!r}, {self.status}, step {self.step_number})"
@@ -118,13 +101,7 @@ class Session:
 
         A listener that raises is named in a warning and not called again; the training goes on.
         """
-        self._listeners.append(listener)
-
-        def unsubscribe() -> None:
-            with suppress(ValueError):
-                self._listeners.remove(listener)
-
-        return unsubscribe
+        return self._listeners.add(listener)
 
     # ------------------------------------------------------------------------------------------------- steering
 
@@ -177,19 +154,19 @@ class Session:
     def ask_to_rest(self, status: str = "paused") -> None:
         """The same as `pause()` or `stop()`, without waiting: what a button calls."""
         self._wanted = status
-        self._stop.set()
+        self._worker.stop.set()
 
     def extend(self, steps: int) -> None:
         """Let the run go `steps` further than it was planned; its checkpoint says so too."""
         if steps < 1:
             raise SessionError(f"extend(steps={steps}): steps must be at least 1.")
-        with self._lock, _launching:
+        with self._lock, launching:
             self._resting("extend")
             trainer = self._trainer()
             config, pending = trainer.knobs.snapshot()
             longer = config.replace(max_steps=config.max_steps + steps)
-            self._others_rest()
-            self._hold_model()
+            others_rest(but=self._worker)
+            hold_model(trainer, self._mark)
             trainer.knobs.restore((longer, pending))
             trainer.save()
             self._set_status("paused")
@@ -201,7 +178,7 @@ class Session:
         training's error, TimeoutError after `timeout` seconds.
         """
         try:
-            rested = pumped_wait(self._idle, timeout)
+            rested = pumped_wait(self._worker.idle, timeout)
         except KeyboardInterrupt:
             self.pause()
             rested = True
@@ -231,14 +208,14 @@ class Session:
         It trains the same model in memory: this session rests, its state is in its checkpoint, and comes back when it is
         resumed. Raises `RewindError`, `ConfigError` (then nothing is made).
         """
-        with self._lock, _launching:
+        with self._lock, launching:
             self._resting("branch")
             step = self.step_number if from_step is None else from_step
             self._check_step(step)
             parent = self._trainer()
             Knobs(parent.config, parent.rewards.names).set(**knobs)  # raises for what cannot be
-            self._others_rest()
-            self._hold_model()
+            others_rest(but=self._worker)
+            hold_model(parent, self._mark)
             parent.save()
             folder = free_folder(self.out.parent / name)
             writer, moves = branch_record(self.out, folder, step, name, parent.policy.pieces)
@@ -247,8 +224,10 @@ class Session:
             session._adopt(child, folder)
 
             def catch_up() -> None:
-                replay(child, moves, step, lambda record: session._tell())
-                child.knobs.set(who="branch", **knobs)
+                try:
+                    replay(child, moves, step, lambda record: session._tell())
+                finally:
+                    child.knobs.set(who="branch", **knobs)
                 child.save()
 
             session._launch(catch_up, f"branching from step {step}")
@@ -261,7 +240,7 @@ class Session:
             if self.trainer is None:
                 return
             self.trainer.run.close()
-            self.trainer = None
+            self.trainer = self._worker.model = None
             self._set_status("freed")
         gc.collect()
         import torch
@@ -273,46 +252,43 @@ class Session:
 
     def _launch(self, work: Callable[[], None], activity: str = "training") -> None:
         """Run `work` in a thread of its own; other sessions rest first."""
-        with _launching:
-            self._others_rest()
-            self._stop.clear()
-            self._idle.clear()
+        with launching:
+            others_rest(but=self._worker)
             self._trainer().allow()
-            self._wanted = "paused"
-            self.error, self.activity = None, activity
-            _running.add(self)
-            self._worker = threading.Thread(target=self._guarded, args=(work,), name=f"workbench {self.out.name}", daemon=True)
-            self._set_status("running")
-            self._worker.start()
-
-    def _others_rest(self) -> None:
-        for other in list(_running):
-            if other is not self:
-                other.pause()
+            self._wanted, self._status, self.error, self.activity = "paused", "running", None, activity
+            self._worker.launch(lambda: self._guarded(work))
+        self._tell()
 
     def _guarded(self, work: Callable[[], None]) -> None:
         status = "failed"
         try:
-            self._hold_model()
-            self._open_record()
-            work()
-            trainer = self._trainer()
-            status = "finished" if trainer.steps_done >= trainer.config.max_steps else self._wanted
-            if status == "stopped":
-                trainer.run.finish("stopped", "stopped by the user")
+            status = self._done(work)
         except BaseException as e:
             self.error = e
             self._keep_what_is_whole(e)
         finally:
-            self.activity = ""
-            _running.discard(self)
-            self._status = status
-            self._idle.set()
+            self.activity, self._status = "", status
+            self._worker.done()
             self._tell()
+
+    def _done(self, work: Callable[[], None]) -> str:
+        """Do the work; the status that the session then has."""
+        trainer = self._trainer()
+        hold_model(trainer, self._mark)
+        open_record(trainer)
+        try:
+            work()
+        except RolloutCancelled:  # while steps were made again: the session rests at the last whole one
+            trainer.save()
+        if trainer.steps_done >= trainer.config.max_steps:
+            return "finished"
+        if self._wanted == "stopped":
+            trainer.run.finish("stopped", "stopped by the user")
+        return self._wanted
 
     def _train(self, steps: int | None) -> None:
         trainer = self._trainer()
-        trainer.train(steps, on_step=lambda record: self._tell(), should_stop=self._stop.is_set)
+        trainer.train(steps, on_step=lambda record: self._tell(), should_stop=self._worker.stop.is_set)
 
     def _keep_what_is_whole(self, error: BaseException) -> None:
         """A checkpoint when no update was broken off, else the last one is loaded; the reason goes into the record."""
@@ -320,50 +296,17 @@ class Session:
         text = "".join(traceback.format_exception(error))
         trainer.run.write_event(Event("error", f"{type(error).__name__}: {error}", {"traceback": text}))
         if trainer.dirty:
-            self._load_latest()
+            load_latest(trainer)
         else:
             trainer.save()
 
-    def _open_record(self) -> None:
-        """A stopped or finished run has closed its record; going on opens it again."""
-        trainer = self._trainer()
-        if trainer.run.closed:
-            trainer.run = RunWriter.resume(self.out, trainer.steps_done, pieces=trainer.policy.pieces)
-
     def _rest(self, status: str) -> None:
         self.ask_to_rest(status)
-        if threading.current_thread() is self._worker:
-            return  # a listener asks, inside the step: it rests when the step is made
-        while not self._idle.wait(0.05):  # never join: an interrupted join marks a living thread dead before Python 3.13
-            pass
+        self._worker.wait()
         if self.status in ("paused", "ready") and self.status != status:
             self._set_status(status)
             if status == "stopped" and not self._trainer().run.closed:
                 self._trainer().run.finish("stopped", "stopped by the user")
-
-    def _hold_model(self) -> None:
-        """Make the model hold this session's weights of its last whole step; another session may have left its own."""
-        trainer = self._trainer()
-        if trainer.dirty or _held_by.setdefault(trainer.policy.model, self._mark) is not self._mark:
-            self._load_latest()
-            _held_by[trainer.policy.model] = self._mark
-
-    def _load_latest(self) -> None:
-        """Back to the newest checkpoint; a knob that was set since then, or for the step broken off, is not lost."""
-        trainer = self._trainer()
-        whole, step, knobs = not trainer.dirty, trainer.steps_done, trainer.knobs.snapshot()
-        checkpoint = checkpoints.load_latest(trainer.folder)
-        if checkpoint is None:
-            raise SessionError(f"{trainer.folder} holds no usable checkpoint, so the run cannot go on.")
-        if checkpoint.step < self.run.last_step():
-            trainer.run.close()
-            trainer.run = RunWriter.resume(self.out, checkpoint.step, pieces=trainer.policy.pieces)
-        load_checkpoint(trainer, checkpoint)
-        if whole and trainer.steps_done == step:
-            trainer.knobs.restore(knobs)
-        else:
-            trainer.knobs.ask_again(knobs[0], "user")
-        checkpoints.drop_after(trainer.folder, checkpoint.step)
 
     # --------------------------------------------------------------------------------------------------- small things
 
@@ -394,13 +337,7 @@ class Session:
         self._tell()
 
     def _tell(self) -> None:
-        for listener in list(self._listeners):
-            try:
-                listener()
-            except Exception as e:
-                with suppress(ValueError):
-                    self._listeners.remove(listener)
-                warnings.warn(f"a listener of {self!r} failed and is not called any more: {type(e).__name__}: {e}", stacklevel=2)
+        self._listeners.tell()
 
 
 def free_folder(folder: Path) -> Path:
