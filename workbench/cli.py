@@ -10,7 +10,7 @@ from typing import Annotated, Any, Optional
 import typer
 
 from workbench import __version__
-from workbench.config import plain_value
+from workbench.config import value_of
 from workbench.config_fields import ConfigError
 from workbench.errors import WorkbenchError
 
@@ -124,7 +124,7 @@ def parse_settings(pairs: list[str]) -> dict[str, Any]:
         name, found, text = pair.partition("=")
         if not found:
             raise ConfigError(f"--set {pair!r}: expected NAME=VALUE, for example --set beta=0.01.")
-        values[name.strip()] = plain_value(text)
+        values[name.strip()] = value_of(name.strip(), text)
     return values
 
 

@@ -2,7 +2,7 @@
 
 Names and meanings are TRL's (1.16) where TRL has the field. Fields that the workbench adds: `prompts_per_step`,
 `updates_per_rollout`, `micro_batch_size`, `advantage_baseline`, `advantage_std`, `kl_estimator`, `num_eval_problems`,
-`rollout_engine`, `lora_rank`. TRL's `vllm_importance_sampling_*` are called `importance_sampling_*` here, because the correction is
+`rollout_engine`, and those of "what is trained". TRL's `vllm_importance_sampling_*` are called `importance_sampling_*` here, because the correction is
 the same for every sampler. The defaults are the vetted setting of the embedded policy on arithmetic;
 `GRPOConfig.preset("real")` is the starting point for a real model.
 """
@@ -59,7 +59,14 @@ class GRPOConfig:
     mask_truncated_completions: bool = setting(
         False, "Leave truncated completions out of the loss.", source="DAPO, arXiv 2503.14476", live=True)
     rollout_engine: str = setting(
-        "native", "Which engine samples the completions.", choices=("native", "transformers"))
+        "native", "Which engine samples the completions.", choices=("native", "transformers", "vllm"))
+    vllm_mode: str = setting(
+        "colocate", "vLLM in this process, beside the trainer, or a server that `vllm serve` started.", choices=("colocate", "server"))
+    vllm_server_base_url: str | None = setting(None, "Address of that server, for example http://localhost:8000.", optional=True)
+    vllm_gpu_memory_utilization: float = setting(
+        0.3, "Part of the GPU's memory that a colocated vLLM may take.", above=0, high=0.95)
+    vllm_enable_sleep_mode: bool = setting(
+        False, "A colocated vLLM gives its memory back while the policy is updated (CUDA only).")
 
     # --- rewards and advantages
     reward_weights: tuple[float, ...] | None = setting(
@@ -129,10 +136,26 @@ class GRPOConfig:
 
     # --- what is trained
     lora_rank: int = setting(
-        0, "Rank of a LoRA adapter on all linear layers, alpha twice the rank; 0 = all weights are trained.", low=0,
-        source="LoRA, arXiv 2106.09685")
+        0, "Rank of a LoRA adapter; 0 = all weights are trained.", low=0, source="LoRA, arXiv 2106.09685")
+    lora_alpha: float | None = setting(
+        None, "The adapter's product is scaled by lora_alpha / lora_rank; None = twice the rank.", above=0, optional=True)
+    lora_target_modules: str = setting(
+        "all-linear", "Layers that get an adapter: all linear ones, or names such as q_proj,v_proj.")
+    use_rslora: bool = setting(False, "Scale by lora_alpha / sqrt(lora_rank).", source="rsLoRA, arXiv 2312.03732")
+    use_dora: bool = setting(False, "Train each column's length apart from its direction.", source="DoRA, arXiv 2402.09353")
+    quantization: str = setting(
+        "none", "How the frozen weights under an adapter are kept: as they are, in 4 bits (NF4, double quantisation) or in 8.",
+        choices=("none", "nf4", "int8"), source="QLoRA, arXiv 2305.14314; LLM.int8(), arXiv 2208.07339")
+    dtype: str = setting(
+        "auto", "Number format of the weights. auto: float32 on a CPU and for full fine-tuning, else bfloat16, or float16 on a GPU "
+        "without it.", choices=("auto", "float32", "bfloat16", "float16"))
+    gradient_checkpointing: bool = setting(
+        False, "Compute activations a second time instead of keeping them: less memory, about a third more training time.")
+    optim: str = setting(
+        "adamw", "AdamW, or AdamW with its moments in 8 bits.", choices=("adamw", "adamw_8bit"),
+        source="8-bit optimizers, arXiv 2110.02861")
 
-    # --- the optimizer (AdamW)
+    # --- the optimizer
     learning_rate: float = setting(
         2e-4, "Step size of AdamW. The default suits the embedded policy of 1M parameters; real models want 1e-6 "
         "(full) to 1e-5 (LoRA).", low=0, high=1, live=True, log_scale=True)
@@ -222,7 +245,13 @@ class GRPOConfig:
             raise ConfigError(f"{path} cannot be read: {e}") from e
         if not isinstance(values, dict):
             raise ConfigError(f"{path}: expected names and values, found {type(values).__name__}.")
-        return cls.from_dict({name: plain_value(v) if isinstance(v, str) else v for name, v in values.items()})
+        return cls.from_dict({name: value_of(name, v) if isinstance(v, str) else v for name, v in values.items()})
+
+
+def value_of(name: str, text: str) -> Any:
+    """The value of field `name` that a person wrote as `text`; a choice such as 'none' stays the word that it is."""
+    choices = next((f.metadata["choices"] for f in fields(GRPOConfig) if f.name == name), None) or ()
+    return text.strip() if text.strip() in choices else plain_value(text)
 
 
 def plain_value(text: str) -> Any:

@@ -42,6 +42,13 @@ def errors_of(c: GRPOConfig) -> list[str]:
          f"{c.importance_sampling_clip_max}."),
         (c.warmup_steps >= c.max_steps and c.warmup_steps > 0,
          f"warmup_steps={c.warmup_steps} must be below max_steps={c.max_steps}: the run would end in its warm-up."),
+        (c.quantization != "none" and c.lora_rank == 0,
+         f"quantization={c.quantization!r} with lora_rank=0: quantised weights stand still, so there would be nothing to train. Set "
+         "lora_rank=16 (--lora), or quantization='none'."),
+        (c.lora_rank == 0 and (c.lora_alpha is not None or c.use_rslora or c.use_dora or c.lora_target_modules != "all-linear"),
+         "lora_alpha, lora_target_modules, use_rslora and use_dora belong to an adapter, and lora_rank=0 makes none. Set lora_rank=16."),
+        (c.rollout_engine == "vllm" and c.vllm_mode == "server" and not c.vllm_server_base_url,
+         "vllm_mode='server' needs vllm_server_base_url, the address of a running `vllm serve`, for example http://localhost:8000."),
         (not _good_weights(c.reward_weights),
          f"reward_weights={c.reward_weights!r}: must be finite numbers, not all of them 0."),
     ]

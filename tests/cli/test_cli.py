@@ -127,3 +127,9 @@ def test_a_figure_that_is_not_finite_leaves_a_gap_in_the_bars() -> None:
     nan, inf = float("nan"), float("inf")
     assert sparkline([nan, 1.0, inf, 2.0]) == " ▁ █"
     assert sparkline([nan]) == " "
+
+
+def test_a_setting_whose_choice_is_the_word_none() -> None:
+    from workbench.cli import parse_settings
+
+    assert parse_settings(["scale_rewards=none", "delta=none", "beta=1e-3"]) == {"scale_rewards": "none", "delta": None, "beta": 1e-3}

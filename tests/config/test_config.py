@@ -135,7 +135,7 @@ def test_an_unknown_preset_lists_the_known() -> None:
 
 @pytest.mark.parametrize("suffix", [".json", ".yaml"])
 def test_it_is_the_same_after_a_round_trip(tmp_path: Path, suffix: str) -> None:
-    config = GRPOConfig(beta=0.013, reward_weights=(0.5, 1.0), delta=2.5, learning_rate=3e-7)
+    config = GRPOConfig(beta=0.013, reward_weights=(0.5, 1.0), delta=2.5, learning_rate=3e-7, scale_rewards="none")
     config.save(tmp_path / f"c{suffix}")
     assert GRPOConfig.load(tmp_path / f"c{suffix}") == config
 
@@ -172,3 +172,19 @@ def test_a_file_that_cannot_be_parsed_is_a_config_error(tmp_path, name: str) -> 
 
 def test_the_preset_for_real_models_makes_the_two_updates_that_it_says() -> None:
     assert GRPOConfig.preset("real").updates_per_rollout == 2
+
+
+@pytest.mark.parametrize(("changes", "remedy"), [
+    (dict(quantization="nf4"), "Set lora_rank=16"),
+    (dict(use_dora=True), "lora_rank=0 makes none"),
+    (dict(lora_alpha=8.0), "lora_rank=0 makes none"),
+    (dict(rollout_engine="vllm", vllm_mode="server"), "vllm_server_base_url"),
+])
+def test_model_settings_that_cannot_be_together(changes: dict, remedy: str) -> None:
+    with pytest.raises(ConfigError, match=remedy):
+        GRPOConfig(**changes)
+
+
+def test_model_settings_that_belong_together() -> None:
+    config = GRPOConfig(lora_rank=8, lora_alpha=16.0, use_rslora=True, quantization="nf4", lora_target_modules="q_proj,v_proj")
+    assert GRPOConfig.from_dict(config.to_dict()) == config
