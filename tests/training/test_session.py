@@ -421,3 +421,46 @@ def test_stopping_a_rewind_at_once_rests_at_a_whole_step(make_session) -> None:
     session.rewind(5).wait(60)  # from the checkpoint of step 0: those of 6 and 8 are kept
     assert (session.status, session.step_number, session.run.last_step()) == ("stopped", 1, 1)
     assert losses(session.start().wait(60)) == before
+
+
+@pytest.mark.parametrize("name", ["", "..", "../x", "a/b", "/tmp/x", "a\\b", "x" * 300, "a\0b", "\u202ebad"])
+def test_a_branch_stays_beside_its_parent(make_session, tmp_path: Path, name: str) -> None:
+    session = make_session()
+    session.step(1).wait(60)
+    before = sorted(tmp_path.rglob("*"))
+    with pytest.raises(RewindError, match="folder beside"):
+        session.branch(name)
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_branches_of_one_name_are_told_apart(make_session) -> None:
+    session = make_session()
+    session.step(1).wait(60)
+    names = [session.branch("way").wait(60).run.meta.name for _ in range(2)]
+    assert names == ["way", "way-2"]
+
+
+def test_a_knob_set_while_going_back_is_for_the_next_new_step(make_session) -> None:
+    session = make_session().start().wait(60)
+    heard: list[str] = []
+
+    def ask() -> None:
+        if session.activity.startswith("going back") and session.step_number == 1 and not heard:
+            heard.append("asked")
+            session.set(beta=0.3)
+
+    session.subscribe(ask)
+    session.rewind(3).wait(60)
+    assert heard == ["asked"]
+    assert session.pending == {"beta": 0.3}
+    session.step(1).wait(60)
+    assert [(r.step, r.name, r.new) for r in session.run.knobs().itertuples()] == [(4, "beta", 0.3)]
+
+
+def test_stopping_a_rewind_rests_at_the_step_in_hand(make_session) -> None:
+    session = make_session().start().wait(60)
+    before = losses(session)
+    session.subscribe(lambda: session.ask_to_rest("stopped") if session.activity.startswith("going back") and session.step_number == 2 else None)
+    session.rewind(5).wait(60)
+    assert (session.status, session.step_number) == ("stopped", 2)
+    assert losses(session.start().wait(60)) == before

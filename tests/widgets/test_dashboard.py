@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -70,7 +71,7 @@ def test_what_cannot_be_drawn_is_said_and_drawing_goes_on(tmp_path: Path, monkey
 
 def test_a_saved_notebook_keeps_a_picture(tmp_path: Path) -> None:
     dashboard = Dashboard(make_run(tmp_path / "run", steps=9, name="nine"))
-    data = dashboard._repr_mimebundle_()
+    data, _ = dashboard._repr_mimebundle_()
     assert data["image/svg+xml"].lstrip().startswith("<svg")
     assert "nine" in data["text/plain"]
     assert "application/vnd.jupyter.widget-view+json" in data
@@ -82,4 +83,93 @@ def test_an_empty_run_is_no_error(tmp_path: Path) -> None:
     for i in range(len(dashboard.views)):
         dashboard.tabs.selected_index = i
     assert dashboard.error.value == ""
-    assert "image/svg+xml" not in dashboard._repr_mimebundle_()
+    assert "image/svg+xml" not in dashboard._repr_mimebundle_()[0]
+
+
+@pytest.mark.parametrize("target", [3, None, {"a": 1}, [[]], [None]])
+def test_what_is_no_run_is_refused_in_words(target: object) -> None:
+    with pytest.raises(TypeError, match="Give a Session, a Run, the path"):
+        Dashboard(target)
+
+
+def test_no_run_at_all_and_a_scale_out_of_bounds_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="no run in the list"):
+        Dashboard([])
+    with pytest.raises(ValueError, match="scale=nan"):
+        Dashboard(make_run(tmp_path / "run", steps=0), scale=float("nan"))
+
+
+def test_each_dashboard_keeps_its_own_scale(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "run", steps=1)
+    large, plain = Dashboard(run, scale=1.4), Dashboard(run)
+    (zoom,) = [c.value for c in large.children if "zoom" in getattr(c, "value", "")]
+    own = set(large._dom_classes) - set(plain._dom_classes)
+    assert own
+    assert f".{own.pop()} {{ zoom: 1.40; }}" in zoom
+
+
+@pytest.mark.parametrize("fault", ["gone", "cut", "garbage"])
+def test_a_record_that_is_spoilt_beneath_a_dashboard_is_named(tmp_path: Path, fault: str) -> None:
+    run = make_run(tmp_path / "run", steps=3)
+    dashboard, whole = Dashboard(run), Path(run.path).read_bytes()
+    if fault == "gone":
+        Path(run.path).unlink()
+    else:
+        Path(run.path).write_bytes(whole[:5000] if fault == "cut" else b"hello" * 1000)
+    for i in reversed(range(len(dashboard.views))):
+        dashboard.tabs.selected_index = i
+        assert "run.sqlite" in dashboard.error.value
+    dashboard.show_step(2)
+    assert "text/plain" in dashboard_bundle(dashboard)
+    Path(run.path).write_bytes(whole)
+    dashboard.redraw()
+    assert dashboard.error.value == ""
+    assert dashboard.shown_step == 2
+
+
+def dashboard_bundle(dashboard: Dashboard) -> dict[str, str]:
+    """What a cell shows."""
+    data = dashboard._repr_mimebundle_()
+    return data[0] if isinstance(data, tuple) else data
+
+
+def test_what_could_not_be_drawn_is_drawn_when_it_can(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    growing = growing_run(tmp_path / "run")
+    dashboard, drawn = Dashboard(growing.run), []
+    growing.add(1)
+    with monkeypatch.context() as patched:
+        patched.setattr(dashboard.view, "show", lambda sources, step: 1 / 0)
+        dashboard.redraw()
+        assert "ZeroDivisionError" in dashboard.error.value
+    monkeypatch.setattr(dashboard.view, "show", lambda sources, step: drawn.append(step))
+    dashboard.redraw()  # nothing new in the record
+    assert drawn == [None]
+    assert dashboard.error.value == ""
+
+
+def test_moving_the_step_draws_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    dashboard, drawn = Dashboard(make_run(tmp_path / "run", steps=5)), []
+    monkeypatch.setattr(dashboard.view, "show", lambda sources, step: drawn.append(step))
+    dashboard.step.value = 3
+    dashboard.show_step(2)
+    dashboard.newest.value = True
+    assert drawn == [3, 2, None]
+    assert dashboard.step.value == 5
+
+
+def test_a_move_of_the_step_counts_while_the_dashboard_itself_moves_it(tmp_path: Path) -> None:
+    growing = growing_run(tmp_path / "run")
+    growing.add(5)
+    dashboard = Dashboard(growing.run)
+    with dashboard._quietly():
+        person = threading.Thread(target=setattr, args=(dashboard.step, "value", 2))
+        person.start()
+        person.join(10)
+    assert (dashboard.newest.value, dashboard.shown_step) == (False, 2)
+
+
+def test_the_words_beside_the_picture_are_inert(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "run", steps=2, name="\x1b[31m\u202ered" + "y" * 300)
+    text = dashboard_bundle(Dashboard(run))["text/plain"]
+    assert text.isprintable()
+    assert len(text) < 200

@@ -14,6 +14,8 @@ from inert_html import HOSTILE, assert_inert, read_html, text_of
 from made_runs import growing_run, make_run
 
 from workbench.runs import RunWriter
+from workbench.widgets.figures import figure
+from workbench.widgets.group_table import FILTERS, SORTS
 from workbench.widgets.groups import GROUPS_AT_ONCE, GroupsView
 from workbench.widgets.groups_html import marked
 from workbench.widgets.source import RunSource
@@ -25,7 +27,9 @@ def source(tmp_path) -> RunSource:
 
 
 def view_of(source: RunSource, step: int | None = None) -> GroupsView:
+    """In the order of the record, so that a test can name a group by its place."""
     view = GroupsView()
+    view.sort.value = "original order"
     view.show([source], step)
     assert view.message.value == ""
     return view
@@ -50,7 +54,8 @@ def test_a_card_has_all_of_a_group(source: RunSource) -> None:
         assert f"gold answer: {group['gold_answer'].iloc[0]}" in text
         for sample in group.itertuples():
             assert sample.completion in text
-            assert f"{sample.advantage:+.3f}" in text or sample.advantage == 0
+            assert figure(sample.advantage, "+.4g") in text
+            assert f'title="{sample.advantage!r}"' in card
         assert ("dead" in text) == bool(group["dead"].iloc[0])
         assert text.count("truncated") == group["truncated"].sum()
         assert text.count("right") == (group["rewards/answer_reward"] > 0).sum()
@@ -94,9 +99,12 @@ def test_another_baseline_is_said(tmp_path) -> None:
 def test_look_at_tokens_calls_back_with_the_row_each_time(source: RunSource) -> None:
     picked: list[int] = []
     view = GroupsView(on_pick=picked.append)
+    view.sort.value = "original order"
     view.show([source], 2)
     buttons = view.cards[2].buttons
-    assert [label for label, _ in buttons.options] == ["8", "9", "10", "11"]
+    assert [label.strip() for label, _ in buttons.options] == ["8", "9", "10", "11"]
+    for card in view.cards:  # else ipywidgets 7 keeps the buttons of the group before
+        assert all(label != str(place) for place, (label, _) in enumerate(card.buttons.options))
     assert len(buttons.tooltips) == 4
     buttons.value = 9
     assert buttons.value is None
@@ -108,6 +116,7 @@ def test_look_at_tokens_calls_back_with_the_row_each_time(source: RunSource) -> 
 def test_drawing_picks_nothing(source: RunSource) -> None:
     picked: list[int] = []
     view = GroupsView(on_pick=picked.append)
+    view.sort.value = "original order"
     for step in (1, 2, 3):
         view.show([source], step)
     view.sort.value, view.keep.value = "mean reward", "with a right completion"
@@ -118,6 +127,7 @@ def test_drawing_picks_nothing_where_new_options_select_the_first(source: RunSou
     """As ipywidgets 7.7, Colab's, does."""
     picked: list[int] = []
     view = GroupsView(on_pick=picked.append)
+    view.sort.value = "original order"
     for card in view.cards:
         card.buttons.observe(lambda change, buttons=card.buttons: setattr(buttons, "index", 0), "_options_labels")
     view.show([source], 1)
@@ -131,6 +141,7 @@ def test_what_the_front_end_sends_is_what_picks(source: RunSource) -> None:
     """A click arrives as an update of the index."""
     picked: list[int] = []
     view = GroupsView(on_pick=picked.append)
+    view.sort.value = "original order"
     view.show([source], None)
     view.cards[1].buttons.set_state({"index": 3})
     assert picked == [7]
@@ -142,6 +153,7 @@ def test_an_error_of_the_listener_is_shown(source: RunSource) -> None:
         raise ValueError(f"row {row}: " + "".join(HOSTILE))
 
     view = GroupsView(on_pick=listener)
+    view.sort.value = "original order"
     view.show([source], None)
     view.cards[0].buttons.value = 1
     assert "ValueError: row 1: <script>" in text_of(view.message.value)
@@ -158,6 +170,7 @@ def test_the_listener_may_be_waited_for_by_another_drawing(source: RunSource) ->
             pass
 
     view = GroupsView(on_pick=listener)
+    view.sort.value = "original order"
     view.show([source], 1)
     with outer:
         click = threading.Thread(target=lambda: setattr(view.cards[0].buttons, "value", 2), daemon=True)
@@ -169,6 +182,42 @@ def test_the_listener_may_be_waited_for_by_another_drawing(source: RunSource) ->
 
 
 # --------------------------------------------------------------------------------------- sorting, filters, search, pages
+
+def test_it_opens_with_the_group_that_teaches_most(source: RunSource) -> None:
+    view = GroupsView()
+    view.show([source], 3)
+    groups = source.run.groups(3)
+    order = [rows_of(card)[0] // 4 for card in shown(view)]
+    assert order[0] == groups["std"].argmax()
+    assert not groups["dead"][order[0]]
+    spread = groups["std"][order].tolist()
+    assert spread == sorted(spread, reverse=True)
+
+
+@pytest.mark.parametrize("sort", SORTS)
+@pytest.mark.parametrize("keep", FILTERS)
+def test_every_order_and_filter_holds_with_rewards_that_are_not_scored(tmp_path, sort: str, keep: str) -> None:
+    rewards = np.random.default_rng(0).random((16, 4)).round(1)
+    rewards[rewards < 0.3] = np.nan
+    rewards[4:8] = np.nan
+    source = RunSource(make_run(tmp_path / "a", steps=1, reward_names=("a", "b", "c", "answer"), rewards=lambda step: rewards))
+    view = view_of(source)
+    view.sort.value, view.keep.value = sort, keep
+    for by in view.by.options:
+        view.by.value = by
+        assert view.message.value == ""
+        for card in shown(view):
+            assert_inert(card)
+            assert not re.search(r"\bnan\b", card)
+
+
+@pytest.mark.parametrize("group", [1, 256])
+def test_a_group_of_one_and_a_group_of_many(tmp_path, group: int) -> None:
+    rewards = np.random.default_rng(0).random((2 * group, 2))
+    view = view_of(RunSource(make_run(tmp_path / "a", steps=1, prompts=2, group=group, rewards=lambda step: rewards)))
+    assert len(rows_of(shown(view)[0])) == group
+    assert len(view.cards[0].buttons.options) == group
+
 
 def test_matching_completions_only(source: RunSource) -> None:
     view = view_of(source, 3)

@@ -345,3 +345,18 @@ def test_no_torch_is_imported(plain: RunSource) -> None:
             "v.picture(); print('torch' in sys.modules)")
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"
+
+
+def test_a_run_keeps_its_look_while_another_has_no_step_yet(tmp_path: Path) -> None:
+    empty = RunSource(growing_run(tmp_path / "empty", name="empty").run)
+    full = RunSource(make_run(tmp_path / "full", steps=6, name="full", knobs={3: {"beta": 0.1}}))
+    reward = figures([empty, full])[0]
+    (line,) = [t for t in reward["data"] if t["name"] == "full"]
+    assert line["line"]["color"] == look(1).colour, "as the swatch in the headline says"
+    assert {shape["line"]["color"] for shape in reward["layout"]["shapes"]} == {look(1).colour}
+
+
+def test_small_numbers_are_written_without_a_prefix(tmp_path: Path) -> None:
+    kl = figures([RunSource(make_run(tmp_path / "a", steps=6, metrics={"kl": lambda step: 1e-4 * step}))])[2]
+    axis = go.Figure(kl).layout.yaxis
+    assert (axis.exponentformat, axis.minexponent) == ("power", 5), "0.0008 and not 800µ"

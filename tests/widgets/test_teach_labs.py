@@ -32,7 +32,7 @@ def cells(lab) -> list[list[str]]:
 @pytest.mark.parametrize("lab_class", LABS)
 def test_a_lab_shows_itself_with_words_for_a_saved_notebook(lab_class) -> None:
     lab = lab_class()
-    bundle = lab._repr_mimebundle_()
+    bundle, _ = lab._repr_mimebundle_()
     assert bundle["application/vnd.jupyter.widget-view+json"]["model_id"] == lab.widget.model_id
     assert bundle["text/plain"] == f"{lab.heading}. {lab.summary}"
     assert len(lab.summary) > 40
@@ -272,7 +272,7 @@ sys.modules["torch"] = None
 from workbench.widgets.teach import AdvantageLab, ClipLab, KLLab, LengthLab
 for lab in (AdvantageLab(), ClipLab(), KLLab(), LengthLab()):
     assert "needs torch" in lab.problem, (lab.problem, lab.message.value)
-    assert "needs torch" in lab._repr_mimebundle_()["text/plain"]
+    assert "needs torch" in lab._repr_mimebundle_()[0]["text/plain"]
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stderr

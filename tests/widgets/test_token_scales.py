@@ -38,7 +38,7 @@ def test_sequential_and_surprise() -> None:
     assert entropy.class_of(6) == "s6"
     logp = scale_of(QUANTITIES["logp"], [np.array([0.0, -4.0])])
     assert logp.levels(np.array([0.0, -4.0])).tolist() == [0, 6]
-    assert logp.ticks()[-1][1] == "-4"
+    assert logp.ticks()[-1][1] == "−4"
 
 
 def test_k1_can_be_negative_and_then_the_scale_has_two_sides() -> None:

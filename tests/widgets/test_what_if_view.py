@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -65,6 +66,30 @@ def test_a_step_without_tokens_says_so(tmp_path) -> None:
     assert "Nothing to ask about at step 2" in plain(view.head.value)
     assert "tokens were not kept" in plain(view.head.value)
     assert not visible(view)
+
+
+def test_ratios_that_are_not_known_are_not_taken_for_one(tmp_path) -> None:
+    view, _ = shown(make_run(tmp_path / "run", steps=1, logps=lambda step, floats: {"old_logp": None}))
+    assert "'old_logp') were not kept, and the batch served 2 updates: the ratios are not known" in plain(view.head.value)
+    assert not visible(view)
+
+
+@pytest.mark.filterwarnings("error::RuntimeWarning")
+def test_rewards_of_which_none_is_scored(tmp_path) -> None:
+    view, _ = shown(make_run(tmp_path / "run", steps=1, samples=lambda step, s: replace(
+        s, advantage_B=np.full(16, np.nan), rewards_BK=np.full((16, 2), np.nan), reward_B=np.full(16, np.nan))))
+    assert view.message.value == ""
+    assert "mean |advantage| not a number not a number" in plain(view.result.value)
+    assert "none known" in view.plot.summary
+
+
+@pytest.mark.parametrize("config", [{"num_iterations": 3}, {"importance_sampling_level": "sequence", "epsilon": 3e-3}], ids=str)
+def test_several_passes_and_ratios_of_sequences(tmp_path, config) -> None:
+    view, _ = shown(make_run(tmp_path / "run", steps=1, config=config))
+    view.controls.rows["epsilon"].box.value = 0.03
+    assert view.message.value == ""
+    assert view.comparison.changed_tokens > 0
+    assert ("last of 3 passes" in plain(view.result.value)) == ("num_iterations" in config)
 
 
 def test_nothing_changed_is_what_happened(tmp_path) -> None:
@@ -130,14 +155,14 @@ def test_the_plot_holds_both_advantages(tmp_path) -> None:
 def test_an_impossible_combination_is_refused_and_the_picture_stays(tmp_path) -> None:
     view, _ = shown(make_run(tmp_path / "run", steps=2))
     view.controls.rows["epsilon"].box.value = 0.05
-    before = view.result.value, view.tokens.value, view.comparison
+    before = view.result.value, view.tokens.html, view.comparison
     view.controls.rows["loss_type"].box.value = "cispo"
     message = plain(view.message.value)
     asked = view.comparison.happened.config.replace(epsilon=0.05, loss_type="cispo", epsilon_high=5.0)
     object.__setattr__(asked, "epsilon_high", None)
     assert errors_of(asked)[0] in message
     assert "role='alert'" in view.message.value
-    assert (view.result.value, view.tokens.value, view.comparison) == before
+    assert (view.result.value, view.tokens.html, view.comparison) == before
     view.controls.rows["epsilon_high"].box.value = 5.0
     view.controls.rows["epsilon_high"].off.value = False
     assert view.message.value == ""
@@ -213,7 +238,7 @@ def test_skipped_completions_are_counted_in_words(tmp_path) -> None:
     view.controls.rows["advantage_baseline"].box.value = "batch"
     assert "4 of them would have an advantage here, and what they would add is not known" in plain(view.result.value)
     view.row.value = 0
-    assert "Nothing is known of this completion's gradient" in plain(view.tokens.value)
+    assert "Nothing is known of this completion's gradient" in plain(view.tokens.html)
 
 
 def test_the_tokens_show_the_difference_of_the_gradients(tmp_path) -> None:
@@ -221,27 +246,28 @@ def test_the_tokens_show_the_difference_of_the_gradients(tmp_path) -> None:
     view.controls.rows["epsilon"].box.value = 0.02
     c, row = view.comparison, view.row.value
     length = int(c.kept.batch.rollout.lengths_B[row])
-    labels = re.findall(r'aria-label="([^"]*)"', view.tokens.value)
     difference = c.happened.gradient_BT[row, :length].astype(float) - c.what_if.gradient_BT[row, :length].astype(float)
-    assert len(labels) == length
+    (got,) = view.tokens.readings
+    assert got["difference of push"] == difference.tolist()
     assert np.abs(difference).max() > 0
-    for t, label in enumerate(labels):
-        assert f"position {t} " in label
-        assert f"difference {difference[t]:+.4g} " in label
-    assert view.tokens.value.count('tabindex="0"') == length
-    assert "not clipped when it happened, clipped" in view.tokens.value
+    assert got["push when it happened"] == (-c.happened.gradient_BT[row, :length].astype(float)).tolist()
+    assert got["clipped in the what-if"] == c.what_if.clipped_BT[row, :length].tolist()
+    assert any(got["clipped in the what-if"])
+    assert got["clipped when it happened"] == c.happened.clipped_BT[row, :length].tolist()
+    assert view.tokens.html.count('role="option"') == length
+    assert view.tokens.html.count('tabindex="0"') == 1
     view.row.value = (row + 1) % 16
-    assert len(re.findall("position 0 ", view.tokens.value)) == 1
+    assert view.tokens.readings[0] != got
 
 
 def test_hostile_tokens_stay_inert(tmp_path) -> None:
     view, _ = shown(make_run(tmp_path / "run", steps=1))
     ids = view._stored["ids_BT"][0, : view._stored["lengths_B"][0]].tolist()
-    out = tokens(view.comparison, 0, ids, dict.fromkeys(ids, "<script>alert('\"1\"')</script>\x1b[31m‮"))
+    out, _ = tokens(view.comparison, 0, ids, dict.fromkeys(ids, "<script>alert('\"1\"')</script>\x1b[31m‮"))
     assert "<script>" not in out
     assert "\x1b" not in out
     assert "‮" not in out
-    assert out.count('aria-label="') == len(ids)
+    assert out.count('role="option"') == len(ids)
 
 
 def test_a_loss_that_disagrees_with_the_record_is_named(tmp_path) -> None:

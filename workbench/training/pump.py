@@ -12,8 +12,8 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-PUBLISHERS: list[Callable[[], None]] = []
-"""Called now and then while a cell waits, on the main thread: in Colab only the main thread's drawing reaches the page."""
+PUBLISHERS: list[Callable[[bool], None]] = []
+"""Called now and then while a cell waits, with True when it ends: in Colab only what is drawn before that reaches the page."""
 
 
 def old_kernel() -> bool:
@@ -44,8 +44,13 @@ def pumped_wait(done: threading.Event, timeout: float | None) -> bool:
     with ui_events() as poll:
         while not done.wait(0.05):
             poll()
-            for publish in PUBLISHERS:
-                publish()
+            _publish(False)
             if deadline is not None and time.monotonic() > deadline:
-                return False
-    return True
+                break
+    _publish(True)
+    return done.is_set()
+
+
+def _publish(at_once: bool) -> None:
+    for publish in PUBLISHERS.copy():  # drawing may close a dashboard
+        publish(at_once)

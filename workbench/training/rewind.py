@@ -34,7 +34,10 @@ def knob_moves(run: Run) -> KnobMoves:
     return moves
 
 
-def rewind(trainer: Trainer, out: Path, step: int, on_step: Callable[[Any], None] = lambda record: None) -> None:
+def rewind(
+    trainer: Trainer, out: Path, step: int, on_step: Callable[[Any], None] = lambda record: None,
+    should_stop: Callable[[], bool] = lambda: False,
+) -> None:
     """Put `trainer` and its record back to what they were after `step`. Raises `RewindError`."""
     run = Run.open(out)
     checkpoint = _checkpoint_before(out, step, run.last_step())
@@ -43,7 +46,7 @@ def rewind(trainer: Trainer, out: Path, step: int, on_step: Callable[[Any], None
     trainer.run.close()
     trainer.run = RunWriter.resume(out, checkpoint.step, pieces=trainer.policy.pieces)
     load_checkpoint(trainer, checkpoint)
-    replay(trainer, moves, step, on_step)
+    replay(trainer, moves, step, on_step, should_stop)
     trainer.save()
 
 
@@ -63,9 +66,12 @@ def branch_record(parent: Path, out: Path, step: int, name: str, pieces: Callabl
     return writer, knob_moves(run)
 
 
-def replay(trainer: Trainer, moves: KnobMoves, until: int, on_step: Callable[[Any], None] = lambda record: None) -> None:
-    """Step to `until` with the knobs moving as they once did."""
-    while trainer.steps_done < until:
+def replay(
+    trainer: Trainer, moves: KnobMoves, until: int, on_step: Callable[[Any], None] = lambda record: None,
+    should_stop: Callable[[], bool] = lambda: False,
+) -> None:
+    """Step to `until` with the knobs moving as they once did; `should_stop` is asked before each step."""
+    while trainer.steps_done < until and not should_stop():
         trainer.knobs.forget()
         for name, value, who in moves.get(trainer.steps_done + 1, []):
             trainer.knobs.set(who=who, **{name: value})

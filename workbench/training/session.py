@@ -30,6 +30,8 @@ from workbench.training.rewind import RewindError, branch_record, replay, rewind
 from workbench.training.trainer import Trainer
 from workbench.training.worker import Worker, launching, others_rest
 
+TRAINING = "training"
+
 
 class Session:
     """A run in the background. `start()` returns at once; `wait()` blocks until it rests and raises what went wrong.
@@ -66,6 +68,7 @@ class Session:
         self._mark = object()
         self.error: BaseException | None = None
         self.activity, self._wanted = "", "paused"
+        self._asked_meanwhile: dict[str, Any] = {}
         self._status = "finished" if trainer.steps_done >= trainer.config.max_steps else "ready"
         self._lock, self._listeners = threading.RLock(), Listeners(self)
         self._worker = Worker(f"workbench {folder.name}", self.pause, trainer.policy.model)
@@ -107,7 +110,12 @@ class Session:
 
     def set(self, **knobs: Any) -> None:
         """New values for live fields from the next step on. Raises `ConfigError` and changes nothing for a bad one."""
-        self._trainer().knobs.set(who="user", **knobs)
+        trainer = self._trainer()
+        if self.activity in ("", TRAINING):
+            trainer.knobs.set(who="user", **knobs)
+        else:  # steps are made again with the knobs that they had; these are for the first new one
+            Knobs(trainer.config, trainer.rewards.names).set(**knobs)
+            self._asked_meanwhile |= knobs
         self._tell()
 
     def start(self, steps: int | None = None) -> Session:
@@ -193,13 +201,14 @@ class Session:
     def rewind(self, step: int) -> Session:
         """Go back to what was after `step`: weights, optimizer, random numbers, knobs and record. Returns at once.
 
-        Steps between the nearest checkpoint and `step` are made again, exactly. Raises `RewindError` for a step that is
-        not there. The steps after it leave the record: `branch` first to keep them.
+        Steps between the nearest checkpoint and `step` are made again, exactly; `stop()` meanwhile rests at the one in
+        hand. Raises `RewindError` for a step that is not there. The steps after it leave the record: `branch` first to
+        keep them.
         """
         with self._lock:
             self._resting("rewind")
             self._check_step(step)
-            self._launch(lambda: rewind(self._trainer(), self.out, step, lambda record: self._tell()), f"going back to step {step}")
+            self._launch(lambda: rewind(self._trainer(), self.out, step, lambda record: self._tell(), self._stops), f"going back to step {step}")
         return self
 
     def branch(self, name: str, from_step: int | None = None, **knobs: Any) -> Session:
@@ -210,6 +219,7 @@ class Session:
         """
         with self._lock, launching:
             self._resting("branch")
+            check_name(name)
             step = self.step_number if from_step is None else from_step
             self._check_step(step)
             parent = self._trainer()
@@ -218,14 +228,14 @@ class Session:
             hold_model(parent, self._mark)
             parent.save()
             folder = free_folder(self.out.parent / name)
-            writer, moves = branch_record(self.out, folder, step, name, parent.policy.pieces)
+            writer, moves = branch_record(self.out, folder, step, folder.name, parent.policy.pieces)
             child = Trainer(parent.policy, parent.task, parent.rewards, parent.config, run=writer, out=folder)
             session = Session.__new__(Session)
             session._adopt(child, folder)
 
             def catch_up() -> None:
                 try:
-                    replay(child, moves, step, lambda record: session._tell())
+                    replay(child, moves, step, lambda record: session._tell(), session._stops)
                 finally:
                     child.knobs.set(who="branch", **knobs)
                 child.save()
@@ -250,7 +260,7 @@ class Session:
 
     # -------------------------------------------------------------------------------------------------- the worker
 
-    def _launch(self, work: Callable[[], None], activity: str = "training") -> None:
+    def _launch(self, work: Callable[[], None], activity: str = TRAINING) -> None:
         """Run `work` in a thread of its own; other sessions rest first."""
         with launching:
             others_rest(but=self._worker)
@@ -280,11 +290,17 @@ class Session:
             work()
         except RolloutCancelled:  # while steps were made again: the session rests at the last whole one
             trainer.save()
+        asked, self._asked_meanwhile = self._asked_meanwhile, {}
+        trainer.knobs.set(who="user", **asked)
         if trainer.steps_done >= trainer.config.max_steps:
             return "finished"
         if self._wanted == "stopped":
             trainer.run.finish("stopped", "stopped by the user")
         return self._wanted
+
+    def _stops(self) -> bool:
+        """Whether steps that are made again should end early: on a stop, not on the pause that another session asks for."""
+        return self._worker.stop.is_set() and self._wanted == "stopped"
 
     def _train(self, steps: int | None) -> None:
         trainer = self._trainer()
@@ -338,6 +354,12 @@ class Session:
 
     def _tell(self) -> None:
         self._listeners.tell()
+
+
+def check_name(name: str) -> None:
+    """A branch's name becomes a folder beside its parent's. Raises `RewindError` for one that cannot, or leads elsewhere."""
+    if name in ("", ".", "..") or not name.isprintable() or set(name) & set("/\\") or len(name.encode()) > 200:
+        raise RewindError(f"branch({name!r}): the name becomes a folder beside the run's own. Use 1 to 200 printable characters, no / or \\.")
 
 
 def free_folder(folder: Path) -> Path:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import threading
 from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -22,6 +23,7 @@ FIRST = ("beta", "learning_rate", "epsilon", "epsilon_high", "temperature", "del
 """The knobs that stand open, two in a row on a wide page; the others are folded away."""
 LEFT_OUT = ("reward_weights",)
 EPSILONS = ("epsilon", "epsilon_high", "delta")
+INTERRUPTS = "The notebook's ■ reaches the training only while a cell waits for it (<code>wait()</code>), and pauses it. Pause and Stop here always work."
 
 
 class Controls:
@@ -35,13 +37,17 @@ class Controls:
         self.message = w.HTML()
         self.status = w.HTML()
         self.hint = w.HTML()
+        self.about = w.HTML(framed(_dim(INTERRUPTS)))
         self._last_offered = 0
+        self._leading_to = ""
+        self._failure_said = False
+        self._refreshing = threading.RLock()
         self.progress = w.IntProgress(min=0, max=session.config.max_steps, layout=w.Layout(width="150px"))
         self.rows = {name: KnobRow(name, getattr(session.config, name), self._ask, "118px" if name in FIRST else "245px")
                      for name in GRPOConfig.live_fields() if name not in LEFT_OUT}
         self.buttons = self._make_buttons()
         self.at_step = w.BoundedIntText(value=0, min=0, max=0, description="at step", layout=w.Layout(width="128px"),
-                                          style={"description_width": "50px"})
+                                          style={"description_width": "50px"}, continuous_update=True)  # else a step made takes away the digits
         self.branch_name = w.Text(value="branch", description="named", layout=w.Layout(width="172px"),
                                   style={"description_width": "50px"})
         more = w.Accordion([knob_grid((r for n, r in self.rows.items() if n not in FIRST), width=600)], selected_index=None)
@@ -51,7 +57,7 @@ class Controls:
         back = w.HBox([self.at_step, b["rewind"], b["branch"], self.branch_name], layout=w.Layout(align_items="center"))
         self.widget = w.VBox([
             w.HBox([train, back], layout=w.Layout(flex_flow="row wrap", justify_content="space-between")),
-            self.message, knob_grid(self.rows[n] for n in FIRST), self.hint, more])
+            self.about, self.message, knob_grid(self.rows[n] for n in FIRST), self.hint, more])
         self.refresh()
 
     def _make_buttons(self) -> dict[str, w.Button]:
@@ -84,7 +90,14 @@ class Controls:
         put(self.message, "value", framed(box) if text else "")
 
     def _ask(self, name: str, value: Any) -> None:
-        self._guarded(lambda: self.session.set(**{name: value}))
+        self._guarded(lambda: self._set(name, value))
+
+    def _set(self, name: str, value: Any) -> None:
+        try:
+            self.session.set(**{name: value})
+        except Exception:
+            self.rows[name].take_back()
+            raise
 
     def _start(self) -> None:
         self._forgive()
@@ -95,9 +108,11 @@ class Controls:
         self.session.error = None
 
     def _pause(self) -> None:
+        self._leading_to = "pausing"
         self.session.ask_to_rest("paused")
 
     def _stop(self) -> None:
+        self._leading_to = "stopping"
         self.session.ask_to_rest("stopped")
 
     def _step(self) -> None:
@@ -120,19 +135,32 @@ class Controls:
 
     def refresh(self) -> None:
         """Show the session's state; cheap, and safe from any thread."""
-        s = self.session
-        running, freed = s.status == "running", s.status == "freed"
+        with self._refreshing:
+            self._refresh(self.session)
+
+    def _refresh(self, s: Session) -> None:
+        running, trainer = s.status == "running", s.trainer  # looked at once: another thread may free the session
         for name, button in self.buttons.items():
-            button.disabled = freed or (name in ("start", "step") and running) or (name in ("pause", "stop") and not running)
+            button.disabled = trainer is None or (name in ("start", "step") and running) or (name in ("pause", "stop") and not running)
         self._offer_steps(s.step_number, running)
         self.progress.value = s.step_number
-        doing = s.activity if running and s.activity else s.status
-        if not freed:
-            self.progress.max = s.config.max_steps
-            self._refresh_rows(s.config, s.pending)
+        if not running:
+            self._leading_to = ""
+        doing = self._leading_to or s.activity or s.status
+        if trainer is not None:
+            self.progress.max = trainer.config.max_steps
+            self._refresh_rows(trainer.config, trainer.knobs.pending)
         self._show_status(f"{doing}, step {s.step_number} of {self.progress.max}")
-        if s.error is not None:
-            self.say(f"training stopped: {type(s.error).__name__}: {s.error}", error=True)
+        self._show_failure(s.error, running)
+
+    def _show_failure(self, error: BaseException | None, running: bool) -> None:
+        """What ended the training stays to be read until it trains again, whoever was told of it elsewhere."""
+        if error is not None:
+            self.say(f"training stopped: {type(error).__name__}: {error}", error=True)
+            self._failure_said = True
+        elif running and self._failure_said:
+            self.say("")
+            self._failure_said = False
 
     def _offer_steps(self, last: int, running: bool) -> None:
         """The steps to go back to. The box follows the run until a person writes into it; a rewind that makes steps again
@@ -148,6 +176,10 @@ class Controls:
 
     def _refresh_rows(self, config: GRPOConfig, pending: dict[str, Any]) -> None:
         idle = "on-policy: with one update per rollout the ratio is exactly 1, and clipping cannot fire" if config.on_policy else ""
-        put(self.hint, "value", framed(f'<span class="wb-dim" style="font-size:13px">{idle}.</span>') if idle else "")
+        put(self.hint, "value", framed(_dim(idle + ".")) if idle else "")
         for name, row in self.rows.items():
             row.show(getattr(config, name), pending.get(name), name in pending, idle if name in EPSILONS else "")
+
+
+def _dim(words: str) -> str:
+    return f'<span class="wb-dim" style="font-size:13px">{words}</span>'

@@ -102,9 +102,11 @@ def _groups(of_N: Any, table: GroupTable) -> Array:
     return np.repeat(of_N[:, None], table.G, axis=1)
 
 
+SPREAD = "reward spread"
+"""The order that a view opens with: what teaches most comes first, dead groups last."""
 SORTS: dict[str, Callable[[GroupTable], Array]] = {
     "original order": lambda t: -np.arange(len(t)),
-    "reward spread": lambda t: t.std_N,
+    SPREAD: lambda t: t.std_N,
     "mean reward": lambda t: t.mean_N,
     "length": lambda t: t.length_NG.mean(1),
     "truncated": lambda t: t.truncated_NG.mean(1),

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import ipywidgets as w
 import numpy as np
 
-from workbench.runs import RunRecordError
-from workbench.widgets.group_table import FILTERS, SORTS, TOTAL, GroupTable, chosen, right_by
+from workbench.widgets.group_table import FILTERS, SORTS, SPREAD, TOTAL, GroupTable, chosen, right_by
 from workbench.widgets.groups_html import GROUPS_CSS, Look, group_html
-from workbench.widgets.guarded import Guarded, put, show_if
+from workbench.widgets.guarded import put, show_if
 from workbench.widgets.source import RunSource
-from workbench.widgets.step_chooser import StepChooser
+from workbench.widgets.step_view import NO_RUN, StepView
 from workbench.widgets.style import framed
 from workbench.widgets.text import safe_text
 
@@ -22,7 +21,7 @@ LENGTHS = (300, 1200, 4000)
 """Characters of a completion that can be shown."""
 
 
-class GroupsView(Guarded):
+class GroupsView(StepView):
     """The tab "Groups". `on_pick(row)` is called when a person wants to see a completion's tokens; `step` says of which step."""
 
     title = "Groups"
@@ -30,21 +29,17 @@ class GroupsView(Guarded):
     def __init__(self, on_pick: Callable[[int], None] = lambda row: None) -> None:
         super().__init__()
         self.on_pick = on_pick
-        self._source: RunSource | None = None
         self._table: GroupTable | None = None
-        self._drawn: object = None
         self._page = 0
-        self.steps = StepChooser(self, self._read)
         self._make_controls()
         self.summary = w.HTML()
         self.cards = [_Card(self._look_at_tokens) for _ in range(GROUPS_AT_ONCE)]
         wrap = w.Layout(flex_flow="row wrap", align_items="center")
         self.widget = w.VBox([
-            w.HTML(framed(f"<style>{GROUPS_CSS}</style>")), self.steps.widget,
-            w.HBox([self.search, self.keep, self.by, self.matching_only], layout=wrap),
-            w.HBox([self.sort, self.smallest_first, self.length], layout=wrap),
-            self.message, self.summary, w.HBox([self.previous, self.next], layout=wrap), *(card.widget for card in self.cards)])
-        self._empty("No run is shown yet.")
+            w.HTML(framed(f"<style>{GROUPS_CSS}</style>")), w.HBox([self.steps.widget, self.search, self.matching_only], layout=wrap),
+            w.HBox([self.keep, self.by, self.sort, self.smallest_first], layout=wrap),
+            self.message, self.summary, w.HBox([self.previous, self.next, self.length], layout=wrap), *(card.widget for card in self.cards)])
+        self.draw_empty(NO_RUN)
 
     def _make_controls(self) -> None:
         style = {"description_width": "60px"}
@@ -54,7 +49,7 @@ class GroupsView(Guarded):
         self.by = w.Dropdown(options=[TOTAL], description="right by", layout=w.Layout(width="260px"), style=style)
         self.matching_only = w.Checkbox(value=False, description="matching completions only", indent=False,
                                         layout=w.Layout(width="210px"))
-        self.sort = w.Dropdown(options=list(SORTS), description="sort by", layout=w.Layout(width="240px"), style=style)
+        self.sort = w.Dropdown(options=list(SORTS), value=SPREAD, description="sort by", layout=w.Layout(width="240px"), style=style)
         self.smallest_first = w.Checkbox(value=False, description="smallest first", indent=False, layout=w.Layout(width="130px"))
         self.length = w.Dropdown(options=[(f"{n:,} characters", n) for n in LENGTHS], value=LENGTHS[0], description="texts up to",
                                  layout=w.Layout(width="250px"), style={"description_width": "80px"})
@@ -65,50 +60,23 @@ class GroupsView(Guarded):
         self.previous.on_click(lambda _: self.guarded(self._move, -1))
         self.next.on_click(lambda _: self.guarded(self._move, 1))
 
-    # ------------------------------------------------------------------------------------------- what others call
-
-    def show(self, sources: Sequence[RunSource], step: int | None) -> None:
-        """Draw the first run at `step` (None = its newest), or at the step that was chosen here."""
-        self.guarded(self._show, sources, step)
-
-    @property
-    def step(self) -> int | None:
-        """The step shown; None before the first."""
-        return self.steps.step
-
-    # ------------------------------------------------------------------------------------------------ what it does
-
-    def _show(self, sources: Sequence[RunSource], step: int | None) -> None:
-        self._source = sources[0] if sources else None
-        last = self._source.last_step if self._source else 0
-        self.steps.offer(step or last or None, last)
-        if self._drawn is None or self._key() != self._drawn:
-            self._read()
-
-    def _key(self) -> object:
-        """What tells one reading from another: the run, how often it was cut back, the step."""
-        if self._source is None or self.step is None:
-            return None
-        return self._source.run.path, self._source.run.position()[0], self.step
-
-    def _read(self) -> None:
-        """Read the step and draw it; say in words why there is nothing to draw."""
-        self._drawn, self._table, key = None, None, self._key()
-        if self._source is None or self.step is None:
-            self._empty("No run is shown yet." if self._source is None else "No step yet. The first one appears here when it is done.")
-            return
-        try:
-            samples = self._source.run.samples(self.step)
-        except RunRecordError as missing:
-            self._empty(str(missing))
-            return
+    def draw_step(self, source: RunSource, step: int) -> None:
+        """Read the groups of a step and draw the first page of them."""
+        self._table = None
+        samples = source.run.samples(step)
         if not len(samples):
-            self._empty(f"The completions of step {self.step} were not kept.")
-        else:
-            self._table = GroupTable.of(samples, self._source.run.config_at(self.step))
-            self._offer_rewards(list(self._table.rewards))
-            self._from_first()
-        self._drawn = key
+            self.draw_empty(f"The completions of step {step} were not kept.")
+            return
+        self._table = GroupTable.of(samples, source.run.config_at(step))
+        self._offer_rewards(list(self._table.rewards))
+        self._from_first()
+
+    def draw_empty(self, why: str) -> None:
+        """Show no group, and why."""
+        self._table = None
+        put(self.summary, "value", f'<div class="wb"><div class="wb-note" role="status">{safe_text(why)}</div></div>')
+        for part in (self.previous, self.next, self.length, *(card.widget for card in self.cards)):
+            show_if(part, False)
 
     def _offer_rewards(self, names: list[str]) -> None:
         if (*names, TOTAL) != self.by.options:
@@ -162,12 +130,7 @@ class GroupsView(Guarded):
         put(self.next, "disabled", first + size >= found)
         for button in (self.previous, self.next):
             show_if(button, found > size)
-
-    def _empty(self, text: str) -> None:
-        put(self.summary, "value", f'<div class="wb"><div class="wb-note" role="status">{safe_text(text)}</div></div>')
-        for part in (self.previous, self.next, *(card.widget for card in self.cards)):
-            show_if(part, False)
-        self.settled()
+        show_if(self.length, True)
 
     def _look_at_tokens(self, row: int) -> None:
         with self._lock:
@@ -197,7 +160,8 @@ class _Card:
             return
         put(self.html, "value", group_html(table, n, rows_G, look))
         rows = (np.flatnonzero(rows_G) + n * table.G).tolist()
-        options = tuple((str(row), row) for row in rows)
+        # The space: ipywidgets 7 takes a button labelled with its own place (0, 1 …) for one that is there already.
+        options = tuple((f"{row} ", row) for row in rows)
         if options != self.buttons.options:
             with self.buttons.hold_sync():
                 self.buttons.options = options

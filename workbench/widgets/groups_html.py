@@ -7,21 +7,22 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from workbench.widgets.figures import figure
+from workbench.widgets.figures import exact, figure
 from workbench.widgets.group_table import GroupTable
 from workbench.widgets.style import NEGATIVE, POSITIVE
 from workbench.widgets.text import safe_text
 
 GROUPS_CSS = f"""
-.wb .wb-group {{ border-top: 2px solid var(--wb-line); padding: 8px 0 4px; }}
+.wb th.wb-number {{ text-align: right; white-space: normal; }}
+.wb .wb-group {{ border-top: 2px solid var(--wb-line); padding: 8px 0 4px; overflow-x: auto; }}
 .wb .wb-bar {{ display: inline-block; position: relative; width: 82px; height: 12px; vertical-align: middle; margin-left: 8px;
   border-left: 1px solid var(--wb-line); border-right: 1px solid var(--wb-line); }}
 .wb .wb-bar::before {{ content: ""; position: absolute; left: 50%; top: -2px; bottom: -2px; border-left: 1px solid var(--wb-dim); }}
 .wb .wb-up, .wb .wb-down {{ position: absolute; top: 0; height: 12px; }}
 .wb .wb-up {{ left: 50%; background: {POSITIVE}; }}
 .wb .wb-down {{ right: 50%; background: {NEGATIVE}; }}
-.wb td.wb-completion {{ min-width: 260px; width: 60%; }}
-.wb .wb-flag {{ white-space: nowrap; border: 1px solid var(--wb-line); border-radius: 3px; padding: 0 4px; font-size: 12px; display: inline-block; }}
+.wb td.wb-completion {{ min-width: 240px; width: 60%; }}
+.wb .wb-flag {{ border: 1px solid var(--wb-line); border-radius: 3px; padding: 0 4px; font-size: 12px; display: inline-block; }}
 .wb mark {{ background: #F0E442; color: #000; }}
 """
 
@@ -45,8 +46,9 @@ class Look:
 def group_html(table: GroupTable, n: int, rows_G: np.ndarray, look: Look) -> str:
     """Group `n`: heading and a table of the completions for which `rows_G` (bool) is True."""
     names = list(table.rewards)
-    titles = ["row", "completion", *(safe_text(name, 40) for name in names), "reward", "baseline", "advantage", "tokens", "remarks"]
-    head = "".join(f"<th>{title}</th>" for title in titles)
+    numbers = [*(safe_text(name, 40).replace("_", "_<wbr>") for name in names), "reward", "baseline", "advantage", "tokens"]
+    columns = "".join(f'<th class="wb-number">{title}</th>' for title in numbers)
+    head = f'<th class="wb-number">row</th><th>completion</th>{columns}<th>remarks</th>'
     body = "".join(_row(table, n, g, look) for g in np.flatnonzero(rows_G).tolist())
     hidden = int((~rows_G).sum())
     more = f'<div class="wb-dim">{hidden} other completions of this group do not match.</div>' if hidden else ""
@@ -73,14 +75,18 @@ def _state(table: GroupTable, n: int) -> str:
 
 
 def _row(table: GroupTable, n: int, g: int, look: Look) -> str:
-    numbers = "".join(f'<td class="wb-number">{figure(values_NG[n, g])}</td>' for values_NG in table.rewards.values())
+    rewards = "".join(_number(values_NG[n, g]) for values_NG in (*table.rewards.values(), table.reward_NG))
+    advantage = float(table.advantage_NG[n, g])
     return (
         f'<tr><td class="wb-number">{n * table.G + g}</td>'
-        f'<td class="wb-text wb-completion">{marked(table.completion_NG[n, g], look.query, look.limit)}</td>{numbers}'
-        f'<td class="wb-number">{figure(table.reward_NG[n, g])}</td>'
-        f'<td class="wb-number">{figure(table.baseline_NG[n, g], missing="none")}</td>'
-        f'<td class="wb-number">{_advantage(table.advantage_NG[n, g], look.largest)}</td>'
+        f'<td class="wb-text wb-completion">{marked(table.completion_NG[n, g], look.query, look.limit)}</td>{rewards}'
+        f'{_number(table.baseline_NG[n, g], "none")}<td class="wb-number" title="{exact(advantage)}">{_advantage(advantage, look.largest)}</td>'
         f'<td class="wb-number">{table.length_NG[n, g]}</td><td>{_remarks(table, n, g, look)}</td></tr>')
+
+
+def _number(value: float, missing: str = "not scored") -> str:
+    """A cell with four digits, and the exact number in its title."""
+    return f'<td class="wb-number" title="{exact(value)}">{figure(value, missing=missing)}</td>'
 
 
 def _advantage(value: float, largest: float) -> str:
@@ -88,7 +94,7 @@ def _advantage(value: float, largest: float) -> str:
     share = min(abs(value) / largest, 1) if largest > 0 and np.isfinite(value) else 0.0
     side = "wb-up" if value > 0 else "wb-down"
     bar = f'<span class="{side}" style="width:{share * 50:.0f}%"></span>' if share else ""
-    return f'{figure(value, "+.3f", "none")}<span class="wb-bar" aria-hidden="true">{bar}</span>'
+    return f'{figure(value, "+.4g", "none")}<span class="wb-bar" aria-hidden="true">{bar}</span>'
 
 
 def _remarks(table: GroupTable, n: int, g: int, look: Look) -> str:
@@ -96,7 +102,7 @@ def _remarks(table: GroupTable, n: int, g: int, look: Look) -> str:
     words = ["right"] if right_NG[n, g] else ["wrong"] if wrong_NG[n, g] else []
     if table.truncated_NG[n, g]:
         left_out = table.config.get("mask_truncated_completions")
-        words.append("truncated, left out of the loss" if left_out else "truncated: no end token")
+        words.append("truncated, left out of the loss" if left_out else "truncated")
     if not table.completion_NG[n, g]:
         words.append("empty")
     return " ".join(f'<span class="wb-flag">{word}</span>' for word in words)

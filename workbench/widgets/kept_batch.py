@@ -53,10 +53,16 @@ class KeptBatch:
 
     @classmethod
     def of(cls, stored: Mapping[str, Any]) -> KeptBatch:
-        """From what `Run.batch(step)` gives. Raises `WhatIfError` where the log-probabilities were not kept."""
+        """From what `Run.batch(step)` gives. Raises `WhatIfError` where there is nothing to compute, or its numbers were not kept."""
         if "logp_BT" not in stored:
             raise WhatIfError("the log-probabilities of this step ('logp') were not kept, so nothing can be computed again.")
+        if not stored["mask_BT"].any():
+            raise WhatIfError("none of the completions of this step has a token.")
         config = _config_of(stored)
+        if "old_logp_BT" not in stored and config.updates_per_rollout * config.num_iterations > 1:
+            raise WhatIfError(
+                f"the log-probabilities before the first update ('old_logp') were not kept, and the batch served "
+                f"{config.updates_per_rollout * config.num_iterations} updates: the ratios are not known.")
         rollout = _rollout_of(stored)
         advantages = stored.get("advantage_BT", stored["advantages_B"])
         batch = Batch(rollout, torch.as_tensor(advantages), loss_mask(rollout, config), _kept(stored, "old_logp"),

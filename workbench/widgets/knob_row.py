@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import math
+import threading
 from collections.abc import Callable, Iterable
 from dataclasses import Field, fields
 from typing import Any
@@ -12,6 +13,7 @@ import ipywidgets as w
 
 from workbench.config import GRPOConfig
 from workbench.config_fields import range_text
+from workbench.widgets.hosts import TOOLTIP
 
 FIELDS: dict[str, Field] = {f.name: f for f in fields(GRPOConfig)}
 SLIDER_RANGES: dict[str, tuple[float, float]] = {
@@ -26,6 +28,10 @@ BEGIN = {"epsilon_high": 0.28, "delta": 4.0}
 """What an optional field has when it leaves None: DAPO's value, and INTELLECT-2's; for others their default."""
 LOG_STEP = 0.05
 """A step of a logarithmic slider, in powers of ten."""
+NOTHING = ""
+"""None in a menu, for which None itself means that no line of it is chosen: it would stand there empty."""
+LINE = 14
+"""Pixels from line to line where a row says two things; ipywidgets' rows are twice as high inside."""
 HIDDEN = {"description_width": "0px"}
 """The name of an input: read out by a screen reader, and seen already in the label of the row."""
 
@@ -43,7 +49,8 @@ class KnobRow:
     """
 
     def __init__(self, name: str, value: Any, ask: Callable[[str, Any], None], label_width: str = "216px") -> None:
-        self.name, self._ask, self._telling = name, ask, False
+        self.name, self._ask, self._told = name, ask, value
+        self._telling = threading.local()  # of this thread: a move that a person makes meanwhile, in another, counts
         self._slid_to = _within(value, name)
         self._field = FIELDS[name]
         self.state = w.HTML(layout=w.Layout(flex="1 1 100px"))
@@ -61,12 +68,12 @@ class KnobRow:
         self.slider: w.Widget | None = None
         self.off: w.Widget | None = None
         if f.metadata["choices"]:
-            options = [("none", None)] * bool(f.metadata["optional"]) + [(str(c), c) for c in f.metadata["choices"]]
-            self.box: w.Widget = w.Dropdown(options=options, value=value, description=self.name, style=HIDDEN, tooltip=tip,
+            options = [("none", NOTHING)] * bool(f.metadata["optional"]) + [(str(c), c) for c in f.metadata["choices"]]
+            self.box: w.Widget = w.Dropdown(options=options, value=NOTHING if value is None else value, description=self.name, style=HIDDEN, **{TOOLTIP: tip},
                                             layout=w.Layout(flex="0 1 254px", min_width="120px"))
             return [self.box]
         if str(f.type).startswith("bool"):
-            self.box = w.Checkbox(value=value, indent=False, description="on", layout=w.Layout(flex="0 0 92px"), tooltip=tip)
+            self.box = w.Checkbox(value=value, indent=False, description="on", layout=w.Layout(flex="0 0 92px"), **{TOOLTIP: tip})
             return [self.box]
         if str(f.type).startswith("int"):
             self.box = w.BoundedIntText(value=value, min=int(f.metadata["low"] or 0), max=10**9, **self._looks("0 0 100px", tip))
@@ -85,11 +92,11 @@ class KnobRow:
         return w.FloatSlider(value=self._slid_to, min=low, max=high, step=_step(low, high), **looks)
 
     def _looks(self, flex: str, tip: str) -> dict[str, Any]:
-        return {"description": self.name, "style": HIDDEN, "tooltip": tip,
+        return {"description": self.name, "style": HIDDEN, TOOLTIP: tip,
                 "layout": w.Layout(flex=flex, min_width="92px")}
 
     def _moved(self, change: dict[str, Any]) -> None:
-        if self._telling or (change["owner"] is self.slider and self._is_snap(change["new"])):
+        if getattr(self._telling, "now", False) or (change["owner"] is self.slider and self._is_snap(change["new"])):
             return
         value = None if self.off is not None and self.off.value else change["owner"].value
         if change["owner"] is self.off:
@@ -97,9 +104,12 @@ class KnobRow:
         elif self.off is not None and self.off.value:  # moving the slider turns the field on
             value = change["owner"].value
         if isinstance(value, float):
-            value = float(f"{value:.6g}")
+            value = float(f"{value:.{4 if change['owner'] is self.slider else 6}g}")  # what a hand can set, and what the box has room for
+        if self._is_menu and value == NOTHING:
+            value = None
         self._put(value)
         self._ask(self.name, value)
+        self._told = self._reading()
 
     def _is_snap(self, shown: float) -> bool:
         """True when the browser only rounded the slider to its grid: nobody moved it."""
@@ -109,35 +119,54 @@ class KnobRow:
 
     def _put(self, value: Any) -> None:
         """Make all inputs of the row show `value` without asking for it."""
-        self._telling = True
+        self._telling.now = True
         try:
             if self.off is not None:
                 self.off.value = value is None
-            if value is None and not self._field.metadata["choices"]:
+            if value is None and not self._is_menu:
                 return
-            self.box.value = value
-            if self.slider is not None:
+            self.box.value = NOTHING if value is None else value
+            if self.slider is not None and math.isfinite(value):  # a page cannot be sent a NaN
                 self._slid_to = self.slider.value = _within(value, self.name)
         finally:
-            self._telling = False
+            self._telling.now = False
 
     def show(self, in_force: Any, pending: Any, is_pending: bool = False, idle_because: str = "") -> None:
-        """Say what is in force and, until the step boundary, what is pending. Inputs follow unless a change is pending."""
-        if not is_pending and self._reading() != in_force:
-            self._put(in_force)
-        text = f"{_text(in_force)} &rarr; <b>{_text(pending)}</b> next step" if is_pending else f"{_text(in_force)} in force"
-        if idle_because:
-            text += f'<i title="{html.escape(idle_because)}">, does nothing</i>'
-        text = f'<span style="font-size:13px" role="status">{text}</span>'
+        """Say what is in force and, until the step boundary, what is pending. Inputs follow what changed since the last
+        time, and are left alone else: a person may be moving one."""
+        wanted = pending if is_pending else in_force
+        if wanted != self._told:
+            self._told = wanted
+            self._follow()
+        text = f"{_text(in_force)} &rarr; <b>{_text(pending)}</b>" if wanted != in_force else f"{_text(in_force)} in force"
+        when = "next step" if wanted != in_force else ""
+        below = f'<i title="{html.escape(idle_because)}">does nothing</i>' if idle_because else when
+        look = f"line-height:{LINE}px;" if below else ""  # two lines are as high as one: a row that is pending moves nothing
+        text = (f'<div role="status" style="font-size:13px;white-space:nowrap;{look}">{text}{"<br>" if below else ""}{below}</div>')
         if self.state.value != text:
             self.state.value = text
 
+    def take_back(self) -> None:
+        """What was asked for is refused: the inputs show again what holds, or what was asked for before."""
+        self._follow()
+
+    def _follow(self) -> None:
+        if self._reading() != self._told:
+            self._put(self._told)
+
     def _reading(self) -> Any:
-        return None if self.off is not None and self.off.value else self.box.value
+        nothing = self.box.value == NOTHING if self._is_menu else self.off is not None and self.off.value
+        return None if nothing else self.box.value
+
+    @property
+    def _is_menu(self) -> bool:
+        return bool(self._field.metadata["choices"])
 
 
 def _text(value: Any) -> str:
-    return f"{value:.4g}" if isinstance(value, float) else html.escape(str(value)).lower() if value is None else html.escape(str(value))
+    if isinstance(value, bool):
+        return "on" if value else "off"
+    return f"{value:.4g}" if isinstance(value, float) else "none" if value is None else html.escape(str(value))
 
 
 def _within(value: Any, name: str) -> float:

@@ -1,7 +1,7 @@
 // Draws the figures of a LivePlot. One plotly.js per page, shared by all views, handed over by the kernel, never by a CDN.
 const shared = (globalThis.__workbench_plotly__ ??= { asked: -Infinity });
 shared.ready ??= new Promise((resolve, reject) => Object.assign(shared, { resolve, reject }));
-const ASK_AGAIN = 1500, PATIENCE = 10000, FRAME_BUDGET = 12; // milliseconds
+const ASK_AGAIN = 1500, PATIENCE = 10000, FRAME_BUDGET = 12, LOOK_AGAIN = [100, 400, 1500, 4000]; // milliseconds
 const CONFIG = { displaylogo: false, responsive: false, scrollZoom: false,
   modeBarButtons: [["toImage", "zoom2d", "pan2d", "resetScale2d"]] };
 
@@ -165,6 +165,7 @@ function render({ model, el }) {
     const size = { width: panel.div.clientWidth, height: panel.div.clientHeight }, scale = scaled();
     const data = filled(figure.data, columns);
     const put = () => {
+      panel.theme = themeOf(root);
       const layout = themed(enlarged(figure.layout, scale), root, size);
       if (layout.meta?.strip && panel.top) layout.margin = { ...layout.margin, t: panel.top };
       return plotly.react(panel.plot, data, layout, { ...CONFIG, ...figure.config });
@@ -195,7 +196,17 @@ function render({ model, el }) {
   document.addEventListener("visibilitychange", schedule);
   const resized = new ResizeObserver(refresh);
   resized.observe(root);
-  const rethemed = new MutationObserver(() => { if (theme !== (theme = themeOf(root))) refresh(); });
+  // A page says that its theme changes before the new style sheet is there: look again until it has come.
+  let looks = [];
+  const checkTheme = () => {
+    const now = themeOf(root);
+    if (theme !== (theme = now) || panels.some((p) => p.drawn && p.theme !== now)) refresh();
+  };
+  const rethemed = new MutationObserver(() => {
+    looks.forEach(clearTimeout);
+    checkTheme();
+    looks = LOOK_AGAIN.map((wait) => setTimeout(checkTheme, wait));
+  });
   const watched = { attributes: true, attributeFilter: ["class", "style", "data-theme", "theme", "data-jp-theme-light", "data-jp-theme-name"] };
   rethemed.observe(document.body, watched);
   rethemed.observe(document.documentElement, watched);
@@ -205,6 +216,7 @@ function render({ model, el }) {
 
   return () => {
     dead = true;
+    looks.forEach(clearTimeout);
     stopAsking();
     for (const observer of [inSight, resized, rethemed]) observer.disconnect();
     document.removeEventListener("visibilitychange", schedule);

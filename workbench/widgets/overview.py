@@ -82,11 +82,10 @@ def _run_line(source: RunSource, place: int | None, step: int | None) -> str:
 
 def _progress(source: RunSource, step: int | None) -> str:
     """'finished at step 120 of 120'; 'failed at step 7 of 120: the reason'."""
-    meta, last = source.run.meta, source.last_step
-    planned = meta.config.get("max_steps")
-    of = f" of {planned}" if isinstance(planned, int) and planned >= last else ""
+    last = source.last_step
+    of = f" of {source.planned}" if source.planned is not None and source.planned >= last else ""
     where = f"{source.status}, step {last}{of}" if source.status == "running" else f"{source.status} at step {last}{of}"
-    reason = ": " + safe_text(meta.reason, 300) if meta.reason else ""
+    reason = ": " + safe_text(source.reason, 160) if source.reason else ""
     looked_at = f" (shown: step {step})" if step is not None and step != last else ""
     return safe_text(where) + reason + looked_at
 

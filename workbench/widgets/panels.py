@@ -99,10 +99,10 @@ def figures(sources: Sequence[RunSource], step: int | None = None) -> list[Figur
         return []
     last = max(run.source.last_step for run in runs)
     x_range = (-0.01 * last, max(last * 1.01, last + 0.2))
-    strip = knob_strip([r.source for r in runs], last)
+    strip = knob_strip(sources, last)  # all of them: a run keeps its look whether or not another one has a step yet
     if step is not None:
         strip = replace(strip, shapes=[*strip.shapes, marker(step, dash="solid", width=1)])
-    sheet = Sheet(runs, len(runs) == 1, x_range, strip)
+    sheet = Sheet(runs, len(sources) == 1, x_range, strip)
     return [panel(sheet) for panel in PANELS]
 
 

@@ -172,7 +172,8 @@ def figure(
     """A panel over the steps: a title with what the y axis means, a legend where there are names to tell apart, the strip
     above the data, and a note in words (in the middle when there is nothing else)."""
     strip = strip or Strip([], [])
-    small: dict[str, Any] = {"tickfont": {"size": SMALL}, "zeroline": False}
+    small: dict[str, Any] = {"tickfont": {"size": SMALL}, "zeroline": False,
+                             "exponentformat": "power", "minexponent": 5}  # 0.0008, where plotly would write 800µ
     legend_rows = _legend_rows([t["name"] for t in traces if t.get("showlegend", True)], LEGEND_WIDTH - (32 if y2 else 0))
     trend = max((t.get("meta", {}).get("mean_of", 1) for t in traces), default=1)
     steps = f"step (thick: mean of {trend} steps, thin: extremes)" if trend > 1 else "step"

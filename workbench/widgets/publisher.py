@@ -2,13 +2,17 @@
 
 The trainer's thread only sets an event; it never waits for a widget. While a cell waits for the session (as in Colab,
 where drawing from another thread does not reach the page) the main thread draws instead.
+
+A cell that makes a dashboard may run again, and nobody tells the kernel that the first one has left the page. So only the
+newest publisher of a session draws; the ones before come to rest until a person asks for them again.
 """
 
 from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+import weakref
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -16,50 +20,90 @@ if TYPE_CHECKING:
 
 INTERVAL = 0.2
 """Seconds between two drawings."""
+SHARE = 0.2
+"""The largest share of the time that is spent drawing: pages that are slow to draw are drawn less often."""
+_open: weakref.WeakSet[Publisher] = weakref.WeakSet()
 
 
 class Publisher:
-    """Calls `draw` after a session changed. Without a session it does nothing: a stored run does not change."""
+    """Calls `draw` after one of the sessions changed, the first of which is in focus. Without a session it does nothing: a
+    stored run does not change.
 
-    def __init__(self, draw: Callable[[], None], session: Session | None) -> None:
-        self._draw = draw
-        self._changed, self._closed = threading.Event(), False
-        self._leave: Callable[[], None] = lambda: None
-        self._drawn = 0.0
-        if session is not None:
-            self.follow(session)
-            threading.Thread(target=self._loop, name="workbench publisher", daemon=True).start()
+    `rested` is called when a newer publisher of the session in focus takes over; `resume` goes on.
+    """
 
-    def follow(self, session: Session) -> None:
-        """Listen to this session from now on."""
+    def __init__(self, draw: Callable[[], None], sessions: Sequence[Session] = (), rested: Callable[[], None] = lambda: None) -> None:
+        self._draw, self._rested = draw, rested
+        self._changed, self._lock = threading.Event(), threading.RLock()
+        self._sessions: list[Session] = []
+        self._leave: list[Callable[[], None]] = []
+        self._ended: threading.Event | None = None
+        self._next = 0.0
+        if sessions:
+            self.follow(*sessions)
+
+    @property
+    def resting(self) -> bool:
+        """True when nothing is drawn by itself."""
+        return self._ended is None
+
+    def follow(self, *sessions: Session) -> None:
+        """Put the first of `sessions` in focus and listen to all, too; another publisher with that focus comes to rest."""
+        for other in list(_open):
+            if other is not self and other._sessions[:1] == [sessions[0]]:
+                other.rest()
+        with self._lock:
+            self._stop()
+            self._sessions = list(dict.fromkeys([*sessions, *self._sessions]))
+            self.resume()
+
+    def resume(self) -> None:
+        """Listen and draw, from now on."""
         from workbench.training.pump import PUBLISHERS
 
-        self._leave()
-        stop_listening = session.subscribe(self._changed.set)
-        PUBLISHERS.append(self.publish)
+        with self._lock:
+            if not self.resting or not self._sessions:
+                return
+            self._leave = [session.subscribe(self._changed.set) for session in self._sessions]
+            PUBLISHERS.append(self.publish)
+            self._leave.append(lambda: PUBLISHERS.remove(self.publish))
+            _open.add(self)
+            self._ended = threading.Event()
+            self._changed.set()
+            threading.Thread(target=self._loop, args=(self._ended,), name="workbench publisher", daemon=True).start()
 
-        def leave() -> None:
-            stop_listening()
-            PUBLISHERS.remove(self.publish)
-
-        self._leave = leave
-        self._changed.set()
-
-    def publish(self) -> None:
-        """Draw if something changed and the last drawing is long enough ago."""
-        if self._changed.is_set() and time.monotonic() - self._drawn >= INTERVAL:
+    def publish(self, at_once: bool = False) -> None:
+        """Draw if something changed and the last drawing is long enough ago, or `at_once`."""
+        if at_once or (self._changed.is_set() and time.monotonic() >= self._next):
             self._changed.clear()
+            began = time.monotonic()
             self._draw()
-            self._drawn = time.monotonic()
+            ended = time.monotonic()
+            self._next = ended + max(INTERVAL, (ended - began) * (1 / SHARE - 1))
 
-    def _loop(self) -> None:
-        while not self._closed:
+    def _loop(self, ended: threading.Event) -> None:
+        while not ended.is_set():
             self._changed.wait()
-            time.sleep(max(0.0, INTERVAL - (time.monotonic() - self._drawn)))
-            self.publish()
+            if not ended.wait(max(0.0, self._next - time.monotonic())):
+                self.publish()
+
+    def rest(self) -> None:
+        """Draw no more until `resume`, and say so."""
+        if not self.resting:
+            self.close()
+            self._rested()
 
     def close(self) -> None:
-        """Stop listening and end the thread."""
-        self._leave()
-        self._closed = True
-        self._changed.set()
+        """Stop listening and end the thread. Twice does nothing."""
+        with self._lock:
+            self._stop()
+
+    def _stop(self) -> None:
+        _open.discard(self)
+        for leave in self._leave:
+            leave()
+        self._leave = []
+        if self._ended is not None:
+            self._ended.set()
+            self._ended = None
+            self._changed.set()  # wakes the thread, which ends

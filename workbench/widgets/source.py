@@ -13,34 +13,52 @@ if TYPE_CHECKING:
     import ipywidgets
     import pandas as pd
 
+    from workbench.training.session import Session
+
 
 class RunSource:
     """One run, live or stored. `refresh` reads what is new since the last call; the frames stay in between.
 
     metrics      a row per step (as `Run.steps`)
     knobs, evaluations, events   as `Run` gives them
-    status       running, finished, stopped, failed, or how else the record ended
+    status       running, finished, stopped, failed, or how else the record ended; of a live session the session's own
+                 word: for the record a run is "running" as long as its writer lives, at rest or not
+    reason       why it stopped or failed
+    planned      the steps that it is to make, None where the record does not say
     """
 
-    def __init__(self, run: Run | str | Path) -> None:
+    def __init__(self, run: Run | str | Path, session: Session | None = None) -> None:
         self.run = run if isinstance(run, Run) else Run.open(run)
+        self._session = session
         meta = self.run.meta
-        self.label, self.reward_names, self.status = meta.name, list(meta.reward_names), meta.status
+        self.label, self.reward_names = meta.name, list(meta.reward_names)
         self._position: tuple[int, int] | None = None
         self._written: tuple[object, ...] | None = None
         self.refresh()
 
     def refresh(self) -> bool:
         """Read what is new; True when something changed."""
-        position, status = self.run.position(), self.run.meta.status
+        position, state = self.run.position(), self._state()
         evaluations, events = self.run.evaluations(), self.run.events()
-        written = (position, status, len(evaluations), len(events))
+        written = (position, state, len(evaluations), len(events))
         if written == self._written:
             return False
         self.metrics = self._metrics(position)
         self.knobs, self.evaluations, self.events = self.run.knobs(), evaluations, events
-        self._position, self.status, self._written = position, status, written
+        self.status, self.reason, self.planned = state
+        self._position, self._written = position, written
         return True
+
+    def _state(self) -> tuple[str, str, int | None]:
+        """Status, reason and planned steps."""
+        meta, session = self.run.meta, self._session
+        trainer = session.trainer if session is not None else None
+        if session is None or trainer is None:  # stored, or freed
+            planned = meta.config.get("max_steps")
+            return meta.status, meta.reason, planned if isinstance(planned, int) else None
+        error = session.error
+        reason = meta.reason if error is None else f"{type(error).__name__}: {error}"
+        return session.status, reason, trainer.config.max_steps
 
     def _metrics(self, position: tuple[int, int]) -> pd.DataFrame:
         import pandas as pd

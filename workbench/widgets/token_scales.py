@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from workbench.widgets.figures import figure
 from workbench.widgets.style import BLUE, GREEN, ORANGE
 from workbench.widgets.token_row import Quantity
 
@@ -58,9 +59,8 @@ class Scale:
         if level == 0:
             return "1" if self.quantity.scale == "ratio" else "0"
         distance = self.limit * level / LEVELS
-        if self.quantity.scale == "ratio":
-            return f"{np.exp(distance):.4g}"
-        return f"{-distance:.3g}" if self.quantity.scale == "surprise" else f"{distance:+.3g}" if self.signed else f"{distance:.3g}"
+        value = np.exp(distance) if self.quantity.scale == "ratio" else -distance if self.quantity.scale == "surprise" else distance
+        return figure(float(value), "+.3g" if self.signed and self.quantity.scale == "diverging" else ".3g")
 
 
 def coordinates(quantity: Quantity, values_T: Array) -> Array:

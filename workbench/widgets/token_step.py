@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from workbench.widgets.figures import figure
 from workbench.widgets.source import RunSource
-from workbench.widgets.token_html import Piece, piece_of
+from workbench.widgets.token_pieces import Piece, piece_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -28,9 +30,25 @@ class TokenStep:
     def label(self, row: int) -> str:
         """A line for the menu: which completion, what it got."""
         group = row // self.batch["num_generations"]
-        reward, advantage = figure(self.batch["reward_B"][row]), figure(self.batch["advantages_B"][row], "+.3f")
+        reward, advantage = figure(self.batch["reward_B"][row]), figure(self.batch["advantages_B"][row], "+.4g", "none")
         cut = " · truncated" if self.batch["truncated_B"][row] else ""
         return f"row {row} · group {group} · reward {reward} · advantage {advantage}{cut}"
+
+    @cached_property
+    def telling_row(self) -> int:
+        """The completion with most to see: the largest |advantage| of a group that is not dead, where there is one."""
+        written_B, live_B = self.batch["lengths_B"] > 0, ~self.samples["dead"].to_numpy(bool)
+        size_B = np.nan_to_num(abs(self.batch["advantages_B"]))
+        kept_B = next((kept_B for kept_B in (written_B & live_B, written_B) if kept_B.any()), np.ones(len(self), bool))
+        return int(np.where(kept_B, size_B, -1.0).argmax())
+
+    def opposite(self, row: int) -> int | None:
+        """The completion of the same group whose advantage is farthest from this one's: of the best one the worst, and of
+        the worst the best. None where all have the same."""
+        G = self.batch["num_generations"]
+        first = row // G * G
+        distance_G = np.nan_to_num(abs(self.batch["advantages_B"][first : first + G] - self.batch["advantages_B"][row]))
+        return first + int(distance_G.argmax()) if distance_G.any() else None
 
 
 class Pieces:
@@ -61,13 +79,9 @@ class TokenSteps:
         self._step: TokenStep | None = None
         self._pieces: tuple[Any, Pieces] | None = None
 
-    def key(self, source: RunSource, step: int) -> tuple[Any, ...]:
-        """What tells one reading from another: the run, how often it was cut back, the step."""
-        return source.run.path, source.run.position()[0], step
-
     def read(self, source: RunSource, step: int) -> TokenStep:
         """The step; raises `RunRecordError` where its samples or tokens were not kept."""
-        key = self.key(source, step)
+        key = (source.run.path, source.run.position()[0], step)
         if self._step is None or key != self._key:
             self._key, self._step = None, None
             self._step = TokenStep(step, source.run.batch(step), source.run.samples(step))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,7 @@ from workbench.widgets.guarded import Guarded, put, show_if
 from workbench.widgets.liveplot import LivePlot
 from workbench.widgets.source import RunSource
 from workbench.widgets.style import BLUE, ORANGE, framed
+from workbench.widgets.token_box import TokenBox
 from workbench.widgets.what_if_controls import WhatIfControls
 from workbench.widgets.what_if_tokens import tokens
 
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
     from workbench.widgets.what_if_math import Comparison, Outcome
 
 NEEDS_TORCH = "What-if needs torch, which is not installed here (pip install torch). The other views of a stored run work without it."
+LOADING = "Loading torch, which does the arithmetic: once, for a few seconds."
 NO_STEP = "No step yet: there is something to ask about after the first one."
 
 
@@ -47,12 +50,12 @@ class WhatIfView(Guarded):
         self._recorded_loss: float | None = None
         self.comparison: Comparison | None = None
         self.controls = WhatIfControls(self._changed)
-        self.head, self.result, self.tokens = w.HTML(), w.HTML(), w.HTML()
+        self.head, self.result, self.tokens = w.HTML(), w.HTML(), TokenBox()
         self.plot = LivePlot(columns=1, height=260)
         self.row = w.Dropdown(options=[("none yet", None)], description="completion", style={"description_width": "90px"},
                               layout={"width": "420px"})
         self.answer(self.row, self._draw_tokens)
-        controls = w.VBox([self.controls.widget], layout={"flex": "1 1 580px", "max_width": "640px"})
+        controls = w.VBox([self.controls.widget], layout={"flex": "1 1 620px", "max_width": "660px"})
         picture = w.VBox([self.result, self.plot, self.row, self.tokens], layout={"flex": "1 1 400px", "min_width": "340px"})
         self.body = w.HBox([controls, picture], layout={"flex_flow": "row wrap"})
         self.widget = w.VBox([self.head, self.message, self.body])
@@ -77,6 +80,8 @@ class WhatIfView(Guarded):
     def _load(self, source: RunSource, step: int, key: tuple[Any, ...]) -> None:
         """Read a step and draw it. What stands in the way is said in the place of the picture."""
         self._shown = None
+        if "torch" not in sys.modules:
+            self._leave(LOADING)
         try:
             from workbench.widgets import kept_batch
             from workbench.widgets import what_if_math as what_if
@@ -93,8 +98,8 @@ class WhatIfView(Guarded):
         self._recorded_loss, self._pieces, self._shown = _loss_of(source, step), source.run.vocab(), key
         self.comparison = what_if.Comparison(self._kept, self._happened, self._happened)
         put(self.head, "value", framed(
-            f"<b>Step {step} of {html.escape(source.label)}</b>: {words.size_of(self._kept)}. Only this step is computed again; the "
-            "policy and the record stay as they are."))
+            f"<b>Step {step} of {html.escape(source.label)}</b>: {words.size_of(self._kept)}. "
+            "Policy and record stay as they are."))
         self.controls.follow(self._kept.config.to_dict())
         self._offer_rows()
         return self._compare()
@@ -140,7 +145,7 @@ class WhatIfView(Guarded):
         if self.comparison is not None and self.row.value is not None:
             row = int(self.row.value)
             ids = self._stored["ids_BT"][row, : self._stored["lengths_B"][row]].tolist()
-            put(self.tokens, "value", framed(tokens(self.comparison, row, ids, self._pieces)))
+            self.tokens.show(*tokens(self.comparison, row, ids, self._pieces))
 
     def _offer_rows(self) -> None:
         """The completions to choose from; the row chosen before stays chosen where the step has one like it."""

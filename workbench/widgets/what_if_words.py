@@ -125,13 +125,19 @@ def table(c: Comparison) -> str:
     rows = [("loss", number(old.loss), number(new.loss)), *(_metric_row(name, old, new) for name in METRICS),
             ("gradient norm (log-probs)", number(old.gradient_norm), number(new.gradient_norm)),
             ("tokens with a gradient", percent(c.moving_share(old)), percent(c.moving_share(new))),
-            ("mean |advantage|", *(number(float(np.nanmean(np.abs(o.advantages_B)))) for o in (old, new))),
+            ("mean |advantage|", *(number(_mean_size(o.advantages_B)) for o in (old, new))),
             ("cosine of the gradients", "", "none" if c.cosine is None else f"{c.cosine:.4f}"),
             ("tokens that change clip state", "", f"{c.changed_tokens:,} of {c.tokens:,}")]
     cells = "".join(f"<tr><th scope='row'>{name}</th><td class='wb-number'>{a}</td><td class='wb-number'>{b}</td></tr>"
                     for name, a, b in rows)
-    return ("<table><thead><tr><th scope='col'>of this step</th><th scope='col'>happened</th><th scope='col'>what if</th></tr>"
+    return ("<table><thead><tr><th scope='col'>of this step</th><th scope='col' style='text-align:right'>happened</th>"
+            "<th scope='col' style='text-align:right'>what if</th></tr>"
             f"</thead><tbody>{cells}</tbody></table>")
+
+
+def _mean_size(values_B: np.ndarray) -> float:
+    known_B = values_B[~np.isnan(values_B)]
+    return float(abs(known_B).mean()) if len(known_B) else math.nan
 
 
 METRICS: dict[str, Callable[[float], str]] = {
@@ -151,6 +157,11 @@ def size_of(kept: KeptBatch) -> str:
 
 def advantages_summary(c: Comparison) -> str:
     """What the plot of the advantages shows, for those who do not see it."""
-    old, new = (f"{np.nanmin(o.advantages_B):+.3g} to {np.nanmax(o.advantages_B):+.3g}" for o in (c.happened, c.what_if))
+    old, new = (_range(o.advantages_B) for o in (c.happened, c.what_if))
     return (f"Advantages of {len(c.happened.advantages_B)} completions by group: from {old} when it happened, from {new} in the "
             f"what-if; {c.changed_advantages} differ.")
+
+
+def _range(values_B: np.ndarray) -> str:
+    known_B = values_B[~np.isnan(values_B)]
+    return f"{figure(float(known_B.min()), '+.3g')} to {figure(float(known_B.max()), '+.3g')}" if len(known_B) else "none known"

@@ -10,6 +10,7 @@ import ipywidgets as w
 
 from workbench.errors import WorkbenchError
 from workbench.widgets.guarded import Guarded, put
+from workbench.widgets.hosts import mimebundle
 from workbench.widgets.kernel import answer_in_the_subshell
 from workbench.widgets.style import NEGATIVE, POSITIVE, framed
 
@@ -72,14 +73,12 @@ class Lab(Guarded):
         self.problem = problem
         put(self.message, "value", framed(f"<div class='wb-error' role='alert'>{html.escape(problem)}</div>") if problem else "")
 
-    def _repr_mimebundle_(self, **_: Any) -> dict[str, Any]:
+    def _repr_mimebundle_(self, **_: Any) -> tuple[dict[str, Any], dict[str, Any]]:
         """The widget, and its words and picture for where no widget runs."""
         answer_in_the_subshell(self.widget)
-        shown: dict[str, Any] = {
-            "application/vnd.jupyter.widget-view+json": {"version_major": 2, "version_minor": 0, "model_id": self.widget.model_id},
-            "text/plain": f"{self.heading}. {self.summary or self.problem}"}
+        data, metadata = mimebundle(self.widget)
         svg = self.picture()
-        return shown | ({"image/svg+xml": svg} if svg else {})
+        return data | {"text/plain": f"{self.heading}. {self.summary or self.problem}"} | ({"image/svg+xml": svg} if svg else {}), metadata
 
 
 def fixed(value: float, digits: int = 4, sign: str = "") -> str:
