@@ -189,7 +189,7 @@ class Session:
             rested = pumped_wait(self._worker.idle, timeout)
         except KeyboardInterrupt:
             self.pause()
-            rested = True
+            rested = pumped_wait(self._worker.idle, None)  # returns at once, with the last picture drawn
         if not rested:
             raise TimeoutError(f"the session still runs after {timeout} s, at step {self.step_number}. It goes on; pause() rests it.")
         self._tell()

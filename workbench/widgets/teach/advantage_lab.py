@@ -80,7 +80,7 @@ class AdvantageLab(Lab):
         largest = max(1e-9, *(abs(a) for column in f.advantages.values() for a in column))
         rows = [[f"{i + 1}", f"{r:g}", *(signed_bar(column[i], largest) for column in f.advantages.values())]
                 for i, r in enumerate(rewards)]
-        return self._words(f), table(["completion", "reward", *(name.replace(", ", "<br>") for name in WAYS)], rows, "advantages")
+        return self._words(f), table(["completion", "reward", *(name.replace(", ", "<br>").replace("=", "<br>= ") for name in WAYS)], rows, "advantages")
 
     def _words(self, f: AdvantageFigures) -> str:
         text = f"Mean {f.mean:.4f}, std {f.sample_std:.4f} (sample, divides by G−1) or {f.population_std:.4f} (population, divides by G). "

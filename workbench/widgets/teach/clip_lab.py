@@ -125,8 +125,8 @@ def _figure(name: str, ratios: np.ndarray, curve: ClipCurve, here: float, flat: 
         {"type": "scatter", "mode": "lines", "name": "no gradient", "x": x, "y": still, "line": {"color": colour, "width": 5, "dash": "dot"}},
         {"type": "scatter", "mode": "markers", "name": "this ratio", "x": x[at : at + 1].copy(), "y": y[at : at + 1].copy(),
          "marker": {"color": colour, "size": 12, "symbol": "diamond"}, "line": {"color": colour, "width": 0}}]
-    layout = {"title": {"text": name}, "xaxis": {"title": {"text": "ratio r"}}, "yaxis": {"title": {"text": "objective"}},
-              "showlegend": True, "legend": {"orientation": "h", "y": -0.3}, "margin": {"l": 60, "r": 12, "t": 36, "b": 48},
+    layout = {"title": {"text": name, "x": 0, "xref": "paper", "xanchor": "left"}, "xaxis": {"title": {"text": "ratio r", "standoff": 6}}, "yaxis": {"title": {"text": "objective"}},
+              "showlegend": True, "legend": {"orientation": "h", "x": 1, "xanchor": "right", "y": 1, "yanchor": "bottom"}, "margin": {"l": 60, "r": 12, "t": 36, "b": 44},
               "meta": {"title": name, "summary": f"Objective over the ratio for {name}: no gradient {flat}; at ratio {here:g} the "
                                                  f"objective is {y[at]:+.3f}."}}
     return {"data": data, "layout": layout}

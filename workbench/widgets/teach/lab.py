@@ -14,6 +14,8 @@ from workbench.widgets.hosts import mimebundle
 from workbench.widgets.kernel import answer_in_the_subshell
 from workbench.widgets.style import NEGATIVE, POSITIVE, framed
 
+WIDE = w.Layout(width="100%", min_width="0", overflow="auto")
+"""As wide as the page lets it be: a wide table scrolls by itself instead of pushing the text out of sight."""
 NEEDS_TORCH = "This widget computes with workbench.objective, which needs torch. Install it: pip install torch"
 
 
@@ -31,7 +33,7 @@ class Lab(Guarded):
     def __init__(self) -> None:
         super().__init__()
         self.summary, self.problem = "", ""
-        self.output = w.HTML()
+        self.output = w.HTML(layout=WIDE)
         head = w.HTML(framed(f"<h3 style='margin:0'>{html.escape(self.heading)}</h3><p class='wb-dim'>{html.escape(self.lead)}</p>"))
         self.widget = w.VBox([head, *self.controls(), self.message, *self.pictures(), self.output])
         self.update()
@@ -106,7 +108,7 @@ def share_bar(value: float, largest: float, text: str) -> str:
 
 def table(heads: Sequence[str], rows: Sequence[Sequence[str]], caption: str = "") -> str:
     """A table of HTML cells; the first one of each row is its head."""
-    top = "".join(f"<th scope='col'>{h}</th>" for h in heads)
+    top = "".join(f"<th scope='col'{' style=text-align:right' if i else ''}>{h}</th>" for i, h in enumerate(heads))
     body = "".join(
         f"<tr><th scope='row'>{row[0]}</th>" + "".join(f"<td class='wb-number'>{cell}</td>" for cell in row[1:]) + "</tr>" for row in rows)
     title = f"<caption style='text-align:left;font-size:13px'>{caption}</caption>" if caption else ""
