@@ -41,18 +41,22 @@ def probe(shared: Path) -> ModuleType:
 
 @pytest.fixture(scope="session")
 def lab(probe: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-    """A server over a copy of the notebooks, and a browser that reaches nothing but that server."""
-    root = tmp_path_factory.mktemp("notebooks")
+    """A server over a copy of the notebooks and of the pictures they show, and a browser that reaches nothing but that server."""
+    root = tmp_path_factory.mktemp("checkout")
+    (root / "notebooks").mkdir()
+    (root / "docs").mkdir()
     for notebook in NOTEBOOKS.glob("*.ipynb"):
-        shutil.copy(notebook, root)
-    probe.write_notebook(root / "quick.ipynb", [cell.strip() for cell in QUICK])
+        shutil.copy(notebook, root / "notebooks")
+    for picture in (NOTEBOOKS.parent / "docs").glob("*.svg"):
+        shutil.copy(picture, root / "docs")
+    probe.write_notebook(root / "notebooks" / "quick.ipynb", [cell.strip() for cell in QUICK])
     env = {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
     with probe.Lab(root, theme="light", width=1280, height=900, env=env) as lab:
         yield lab
 
 
 def _page(lab: Any, notebook: str, record: str) -> Iterator[DashboardPage]:
-    page = DashboardPage(lab, notebook, lab.server.root / record)
+    page = DashboardPage(lab, f"notebooks/{notebook}", lab.server.root / "notebooks" / record)
     yield page
     page.close()
 

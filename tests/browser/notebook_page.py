@@ -34,6 +34,40 @@ config = GRPOConfig(prompts_per_step=4, num_generations=4, max_completion_length
 """Cells of a notebook whose steps take about a tenth of a second. It does not wait for the session."""
 SETUP, SESSION, DISPLAY, START = range(4)
 
+WIDGETS_READY = """async () => {
+  const panel = window.jupyterapp.shell.currentWidget;
+  const renderer = panel.content.rendermime.createRenderer("application/vnd.jupyter.widget-view+json");
+  const manager = await Promise.race([renderer._manager.promise, null]);
+  renderer.dispose();
+  return Boolean(manager?.restoredStatus && manager.kernel === panel.sessionContext.session.kernel);
+}"""
+"""True once the page's widget manager is there for this kernel and its first question to the kernel (which widgets are
+there already?) is answered. The manager registers the widgets' comm target when it is made, before that question."""
+WATCH_COMMS = """() => {
+  const seen = window.wbComms = {opened: {}, closed: {}, numbers: []};
+  const attach = () => {
+    const kernel = window.jupyterapp?.shell?.currentWidget?.sessionContext?.session?.kernel;
+    if (!kernel) return void setTimeout(attach, 10);
+    kernel.anyMessage.connect((_, {msg, direction}) => {
+      if (direction !== "recv") return;
+      seen.numbers.push(Number(msg.header.msg_id.split("_").pop()));
+      if (msg.header.msg_type === "comm_open") seen.opened[msg.content.comm_id] = seen.numbers.length;
+      if (msg.header.msg_type === "comm_close") seen.closed[msg.content.comm_id] = seen.numbers.length;
+    });
+  };
+  attach();
+}"""
+"""Keeps in `wbComms` what the kernel tells the page of widgets, and the serial numbers of its messages."""
+SHOWN_MODELS = """() => {
+  const seen = window.wbComms, numbers = [...new Set(seen.numbers)].sort((a, b) => a - b);
+  const gap = Math.max(0, ...numbers.slice(1).map((n, i) => n - numbers[i] - 1));
+  const outputs = window.jupyterapp.shell.currentWidget.content.widgets.flatMap(c => c.model.outputs?.toJSON() ?? []);
+  const ids = outputs.map(o => o.data?.["application/vnd.jupyter.widget-view+json"]?.model_id).filter(Boolean);
+  const at = (what, id) => what[id] === undefined ? "never" : "at message " + what[id];
+  const lines = ids.map(id => `model ${id}: opened ${at(seen.opened, id)}, closed ${at(seen.closed, id)}`);
+  return [...lines, `messages received: ${numbers.length}, longest gap in their numbers: ${gap}`].join("; ");
+}"""
+
 
 class DashboardPage:
     """`nb` is the driver's page, `out` the run's folder; what the kernel did is read from the record, as others would."""
@@ -41,7 +75,9 @@ class DashboardPage:
     def __init__(self, lab: Any, notebook: str, out: Path) -> None:
         self.lab, self.out, self.notebook = lab, out, notebook
         self.nb = lab.open(notebook)
-        self.nb.page.wait_for_timeout(2000)  # a fresh page asks the kernel for its widgets; one made in that moment may be lost
+        self.nb.page.add_init_script(f"({WATCH_COMMS})()")  # for reloads
+        self.nb.page.evaluate(WATCH_COMMS)
+        self.wait(lambda: self.nb.page.evaluate(WIDGETS_READY), "the page's widget manager", 60)
 
     @property
     def run(self) -> Run:
@@ -104,9 +140,9 @@ class DashboardPage:
 
     def healthy(self) -> None:
         """No traceback, no widget without its model, no error in the page, nothing asked for outside."""
-        assert self.nb.cell_errors() == []
-        assert self.nb.broken_widgets() == []
-        assert self.nb.errors() == []
+        assert self.nb.cell_errors() == [], self.nb.cell_errors()
+        assert self.nb.broken_widgets() == [], self.nb.page.evaluate(SHOWN_MODELS)
+        assert self.nb.errors() == [], (self.nb.errors(), self.nb.page.evaluate(SHOWN_MODELS))
         assert self.lab.blocked == []
         assert "could not be drawn" not in self.text()
 
