@@ -38,3 +38,8 @@ def test_batches_change_no_answer_and_the_kinds_add_up(tiny_folder: Path) -> Non
     other = evaluate(engine, policy, task, task.held_out, 8, batch_size=32)
     assert (one.correct, one.extra) == (other.correct, other.extra)
     assert sum(count for _, count in one.extra["by_kind"].values()) == one.n == 32
+
+
+def test_the_interval_ends_exactly_at_none_and_all() -> None:
+    assert wilson_interval(0, 300)[0] == 0.0
+    assert wilson_interval(300, 300)[1] == 1.0

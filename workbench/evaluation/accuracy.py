@@ -21,7 +21,7 @@ def wilson_interval(correct: int, n: int, z: float = 1.959964) -> tuple[float, f
     p, shrink = correct / n, 1 + z * z / n
     centre = (p + z * z / (2 * n)) / shrink
     half = z / shrink * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
-    return max(centre - half, 0.0), min(centre + half, 1.0)
+    return (max(centre - half, 0.0) if correct else 0.0), (min(centre + half, 1.0) if correct < n else 1.0)  # no 1e-17 at the ends
 
 
 def greedy_answers(
