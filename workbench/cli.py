@@ -1,4 +1,4 @@
-"""The command line: `workbench train | eval | runs | export | doctor | lab`. Each command is a thin call into the package."""
+"""The command line: `workbench train | eval | plan | runs | export | doctor | lab`. Each command is a thin call into the package."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ app = typer.Typer(
     name="workbench", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None,
     help="The GRPO workbench: see Group Relative Policy Optimization happen.")
 
+DEFAULT_RANK = 16
 PolicyOption = Annotated[str, typer.Option(help="'embedded', a folder, a .gguf file, or a Hugging Face model id.")]
 TaskOption = Annotated[str, typer.Option(help="'arithmetic', or a .jsonl file of problems such as GSM8K's.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON lines; the last one is the result.")]
@@ -36,6 +37,10 @@ def train(
     task: TaskOption = "arithmetic",
     reward: Annotated[Optional[list[str]], typer.Option(help="'format', 'answer', or file.py:function; repeat.")] = None,  # noqa: UP045
     preset: Annotated[Optional[str], typer.Option(help="Start from a published setting, e.g. deepseekmath.")] = None,  # noqa: UP045
+    lora: Annotated[Optional[int], typer.Option(help="Train a LoRA adapter of this rank; bare --lora means 16.", min=1)] = None,  # noqa: UP045
+    quantization: Annotated[Optional[str], typer.Option(help="Frozen weights in 'nf4' (4 bits) or 'int8'; needs --lora.")] = None,  # noqa: UP045
+    rollout: Annotated[Optional[str], typer.Option(help="What samples: 'native', 'transformers' or 'vllm'.")] = None,  # noqa: UP045
+    dtype: Annotated[Optional[str], typer.Option(help="Format of the weights: auto, float32, bfloat16 or float16.")] = None,  # noqa: UP045
     steps: Annotated[Optional[int], typer.Option(help="Steps of the run (max_steps).")] = None,  # noqa: UP045
     seed: Annotated[Optional[int], typer.Option(help="Seed of task, sampling and order.")] = None,  # noqa: UP045
     out: Annotated[Optional[Path], typer.Option(help="Folder of the run; default runs/DATE-TIME.")] = None,  # noqa: UP045
@@ -48,7 +53,8 @@ def train(
     """Train a policy by GRPO. Without options: the embedded policy learns arithmetic, in about a minute."""
     from workbench.commands.train import train_command
 
-    changes = parse_settings(set_ or []) | {k: v for k, v in (("max_steps", steps), ("seed", seed)) if v is not None}
+    flags = dict(lora_rank=lora, quantization=quantization, rollout_engine=rollout, dtype=dtype, max_steps=steps, seed=seed)
+    changes = parse_settings(set_ or []) | {k: v for k, v in flags.items() if v is not None}
     folder = out or Path("runs") / datetime.now().strftime("%Y%m%d-%H%M%S")
     if resume and out is None:
         raise ConfigError("--resume needs --out: name the folder of the run to go on with.")
@@ -70,6 +76,36 @@ def eval_(
     from workbench.commands.evaluate import eval_command
 
     eval_command(policy, task, n=n, seed=seed, max_completion_length=max_completion_length, threads=threads, as_json=as_json)
+
+
+@app.command()
+def plan(
+    policy: PolicyOption = "embedded",
+    preset: Annotated[Optional[str], typer.Option(help="Start from a published setting, e.g. deepseekmath.")] = None,  # noqa: UP045
+    lora: Annotated[Optional[int], typer.Option(help="Train a LoRA adapter of this rank; bare --lora means 16.", min=1)] = None,  # noqa: UP045
+    quantization: Annotated[Optional[str], typer.Option(help="Frozen weights in 'nf4' (4 bits) or 'int8'; needs --lora.")] = None,  # noqa: UP045
+    prompts_per_step: Annotated[Optional[int], typer.Option(help="Prompts in one step.")] = None,  # noqa: UP045
+    num_generations: Annotated[Optional[int], typer.Option(help="Completions for each prompt (G).")] = None,  # noqa: UP045
+    max_prompt_length: Annotated[Optional[int], typer.Option(help="Longest prompt in tokens.")] = None,  # noqa: UP045
+    max_completion_length: Annotated[Optional[int], typer.Option(help="Longest completion in tokens.")] = None,  # noqa: UP045
+    micro_batch_size: Annotated[Optional[int], typer.Option(help="Completions in one forward and backward.")] = None,  # noqa: UP045
+    dtype: Annotated[Optional[str], typer.Option(help="Format of the weights: auto, float32, bfloat16 or float16.")] = None,  # noqa: UP045
+    gradient_checkpointing: Annotated[Optional[bool], typer.Option(help="Compute activations a second time.")] = None,  # noqa: UP045
+    optim: Annotated[Optional[str], typer.Option(help="'adamw' or 'adamw_8bit'.")] = None,  # noqa: UP045
+    rollout: Annotated[Optional[str], typer.Option(help="What samples: 'native', 'transformers' or 'vllm'.")] = None,  # noqa: UP045
+    set_: Annotated[Optional[list[str]], typer.Option("--set", help="NAME=VALUE for any field of GRPOConfig; repeat.")] = None,  # noqa: UP045
+    gpu: Annotated[Optional[str], typer.Option(help="T4, L4, A100-40, A100-80, H100, H200, a size such as 24GB, or cpu; default: this machine.")] = None,  # noqa: UP045
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Whether a run will fit into memory, what takes it, how long a step will take, and what to change. Reads a config, no weights."""
+    from workbench.commands.plan import plan_command
+
+    flags = dict(
+        lora_rank=lora, quantization=quantization, prompts_per_step=prompts_per_step, num_generations=num_generations,
+        max_prompt_length=max_prompt_length, max_completion_length=max_completion_length, micro_batch_size=micro_batch_size, dtype=dtype,
+        gradient_checkpointing=gradient_checkpointing, optim=optim, rollout_engine=rollout)
+    changes = parse_settings(set_ or []) | {k: v for k, v in flags.items() if v is not None}
+    plan_command(policy=policy, preset=preset, changes=changes, gpu=gpu, as_json=as_json)
 
 
 @app.command()
@@ -128,10 +164,16 @@ def parse_settings(pairs: list[str]) -> dict[str, Any]:
     return values
 
 
+def with_rank(arguments: list[str]) -> list[str]:
+    """The arguments with the default rank behind a bare --lora: an option whose value may be left out."""
+    bare = [a == "--lora" and following[:1] in ("", "-") for a, following in zip(arguments, [*arguments[1:], ""], strict=True)]
+    return [f"--lora={DEFAULT_RANK}" if is_bare else a for a, is_bare in zip(arguments, bare, strict=True)]
+
+
 def main() -> None:
     """Entry point. Mistakes of the user are one clear message and exit code 2, not a traceback."""
     try:
-        app()
+        app(args=with_rank(sys.argv[1:]))
     except WorkbenchError as e:
         typer.echo("\n".join([f"error: {e}", *getattr(e, "__notes__", [])]), err=True)
         sys.exit(2)

@@ -74,6 +74,14 @@ def test_resume_starts_from_the_start_where_there_is_nothing(tmp_path: Path, tin
     (["train", "--out", "notes.txt"], "is a file"),
     (["train", "--threads", "-1"], "--threads"),
     (["train", "--seed", 10**20], "seed="),
+    (["train", "--quantization", "nf4"], "--lora"),
+    (["train", "--lora", "--quantization", "q4"], "'none', 'nf4', 'int8'"),
+    (["train", "--lora", "big"], "--lora"),
+    (["train", "--lora", "--set", "lora_target_modules=query"], "It has: "),
+    (["train", "--rollout", "fast"], "'native', 'transformers', 'vllm'"),
+    (["train", "--dtype", "float16"], "dtype='auto'"),
+    (["train", "--policy", "nope"], "HF_HUB_OFFLINE"),
+    (["train", "--set", "num_generations=100000000"], "Lower num_generations"),
     (["train", "--set", "max_completion_length=300"], "256 positions"),
     (["eval", "--max-completion-length", 250], "are too long"),
     (["eval", "--seed", -1], "--seed"),
@@ -133,3 +141,31 @@ def test_a_setting_whose_choice_is_the_word_none() -> None:
     from workbench.cli import parse_settings
 
     assert parse_settings(["scale_rewards=none", "delta=none", "beta=1e-3"]) == {"scale_rewards": "none", "delta": None, "beta": 1e-3}
+
+
+@pytest.mark.parametrize(("arguments", "expected"), [
+    (["train", "--lora"], ["train", "--lora=16"]), (["--lora", "--json"], ["--lora=16", "--json"]),
+    (["--lora", "8"], ["--lora", "8"]), (["--lora=4", "--json"], ["--lora=4", "--json"]), (["eval"], ["eval"])])
+def test_a_bare_lora_means_rank_16(arguments: list[str], expected: list[str]) -> None:
+    from workbench.cli import with_rank
+
+    assert with_rank(arguments) == expected
+
+
+def test_an_adapter_gets_ten_times_the_learning_rate_unless_one_is_named() -> None:
+    from workbench.commands.train import make_config
+
+    assert make_config("embedded", None, {"lora_rank": 4}, None).learning_rate == pytest.approx(2e-3)
+    assert make_config("a/model", None, {"lora_rank": 4}, None).learning_rate == pytest.approx(1e-5)
+    assert make_config("embedded", None, {"lora_rank": 4, "learning_rate": 1e-4}, None).learning_rate == 1e-4
+    assert make_config("embedded", None, {}, None).learning_rate == 2e-4
+
+
+def test_the_flags_reach_the_run(tmp_path: Path, tiny_folder: Path) -> None:
+    workbench("train", "--policy", tiny_folder, "--lora", "--quantization", "int8", "--rollout", "transformers", "--dtype", "float32", "--steps", 1,
+              "--out", "r", "--json", *QUICK, cwd=tmp_path)
+    config = Run.open(tmp_path / "r").config
+    assert [config[n] for n in ("lora_rank", "quantization", "rollout_engine", "dtype")] == [16, "int8", "transformers", "float32"]
+    assert (tmp_path / "r/policy/model.safetensors").is_file()
+    again = workbench("train", "--policy", tiny_folder, "--resume", "--out", "r", "--steps", 2, "--json", cwd=tmp_path)
+    assert json.loads(again.stdout.strip().splitlines()[-1])["steps"] == 2

@@ -117,8 +117,6 @@ def test_make_engine_says_why_it_falls_back(name: str) -> None:
 
 def test_make_engine_refuses_what_there_is_not() -> None:
     model = build("llama")
-    with pytest.raises(ValueError, match="vLLM rollouts are not part of this version"):
-        make_engine("vllm", model, EOS, PAD)
     with pytest.raises(ValueError, match="'fast' is unknown"):
         make_engine("fast", model, EOS, PAD)
     with pytest.raises(ValueError, match="encoder-decoder"):

@@ -266,11 +266,17 @@ def test_an_interrupt_of_wait_pauses(make_session, monkeypatch: pytest.MonkeyPat
     session = make_session(max_steps=500)
     session.start()
 
+    waits: list[bool] = []
+
     def interrupted(done, timeout):
-        raise KeyboardInterrupt
+        waits.append(done.is_set())
+        if len(waits) == 1:
+            raise KeyboardInterrupt
+        return True
 
     monkeypatch.setattr("workbench.training.session.pumped_wait", interrupted)
     session.wait()
+    assert waits == [False, True]  # the second one only lets the last picture be drawn
     assert session.status == "paused"
     assert session.step_number in range(0, 500)
 

@@ -105,12 +105,24 @@ def _embedded() -> Finding:
 
 
 def _optional() -> list[Finding]:
-    extras = (("vllm", "vLLM rollouts", "pip install 'grpo-workbench[vllm]'"),
-              ("gguf", "policies from .gguf files", "pip install gguf"),
+    extras = (("gguf", "policies from .gguf files", "pip install gguf"),
               ("trl", "comparison with TRL in the tests", "pip install 'grpo-workbench[test]'"))
-    return [
+    return [_vllm()] + [
         Finding(name, "ok", metadata.version(name)) if find_spec(name) else Finding(name, "note", f"not installed: no {use}", how)
         for name, use, how in extras]
+
+
+def _vllm() -> Finding:
+    """vLLM, whose distribution for machines without a GPU has another name."""
+    from workbench.rollout.vllm_checks import INSTALL
+
+    name = next(iter(metadata.packages_distributions().get("vllm", [])), None)
+    if name is None:
+        return Finding("vllm", "note", "not installed: no vLLM rollouts in this process (a `vllm serve` elsewhere can be used)", INSTALL)
+    version, kind = metadata.version(name), "runs on the CPU" if name.endswith("cpu") else "needs a GPU"
+    if not version.startswith("0.32."):
+        return Finding("vllm", "note", f"{version}, tried with 0.32 only; {kind}", INSTALL)
+    return Finding("vllm", "ok", f"{version}, {kind}")
 
 
 def _jupyter() -> list[Finding]:

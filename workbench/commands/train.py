@@ -14,6 +14,9 @@ from workbench.config import GRPOConfig
 from workbench.config_fields import ConfigError
 from workbench.runs import Run, is_run_record
 
+LORA_LEARNING_RATE = 10
+"""An adapter wants about ten times the learning rate of full fine-tuning (Schulman et al. 2025, LoRA Without Regret)."""
+
 
 def train_command(
     *, policy: str, task: str, rewards: Sequence[str] | None, preset: str | None, changes: dict[str, Any], out: Path,
@@ -44,12 +47,19 @@ def train_command(
 
 
 def make_config(policy: str, preset: str | None, changes: dict[str, Any], resumed: Path | None) -> GRPOConfig:
-    """The config of the run to resume, a preset, or the default for the policy, with `changes` on top."""
+    """The config of the run to resume, a preset, or the default for the policy, with `changes` on top.
+
+    An adapter gets ten times the learning rate that the preset has for all weights, unless `changes` name one.
+    """
     if resumed is not None and is_run_record(resumed / "run.sqlite"):
         return GRPOConfig.from_dict(Run.open(resumed).config | changes)
     if preset is None and policy == "embedded":
-        return GRPOConfig.from_dict(changes)
-    return GRPOConfig.preset(preset or "real", **changes)
+        config = GRPOConfig.from_dict(changes)
+    else:
+        config = GRPOConfig.preset(preset or "real", **changes)
+    if config.lora_rank > 0 and "learning_rate" not in changes:
+        return config.replace(learning_rate=config.learning_rate * LORA_LEARNING_RATE)
+    return config
 
 
 def summary(out: Path, steps: int, seconds: float) -> dict[str, Any]:
@@ -74,7 +84,7 @@ def _trainer(
     shuffle_rewards: bool, notice: Callable[[str], None],
 ) -> Any:
     notice("loading torch and transformers")
-    from workbench.policy import load_policy
+    from workbench.policy import load_for
     from workbench.rewards import RewardSet, shuffled
     from workbench.tasks import load_task
     from workbench.training.launch import DEFAULT_REWARDS, start_run
@@ -82,7 +92,7 @@ def _trainer(
     set_threads(threads, policy)
     notice(f"loading policy {policy} and task {task}")
     chosen = RewardSet(list(rewards or DEFAULT_REWARDS))
-    loaded, problems = load_policy(policy, lora=config.lora_rank or None, seed=config.seed), load_task(task, seed=config.seed)
+    loaded, problems = load_for(config, policy), load_task(task, seed=config.seed)
     notice("evaluating before the first step" if not resume else "going on")
     return start_run(out, policy=loaded, task=problems, config=config, resume=resume,
                      rewards=shuffled(chosen, config.seed) if shuffle_rewards else chosen)

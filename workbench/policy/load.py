@@ -1,135 +1,161 @@
 """`load_policy`: from a name to a `Policy`.
 
-A name is "embedded", a local folder that `save_pretrained` wrote, a .gguf file, or a Hugging Face model id. The Hub is
-asked only for the last one.
+The order matters to whoever waits: first what the name and the config alone can tell (seconds), then the weights.
 """
 
 from __future__ import annotations
 
-import copy
-from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from workbench.policy import checks
+from workbench.policy.adapter import LoraLike, check_targets, lora_config, with_adapter, with_saved_adapter
+from workbench.policy.dtype import DtypeLike, compute_in_bfloat16, wants_autocast, weight_dtype
+from workbench.policy.locate import EMBEDDED, Place, locate
 from workbench.policy.policy import Policy, PolicyError
+from workbench.policy.quantization import check_quantization, loading_config, quantize, steady
+from workbench.policy.save import no_progress_bars, save_policy
+from workbench.policy.tokens import end_token_ids, padding_id
 
-EMBEDDED = Path(__file__).parent.parent / "assets" / "embedded"
-LoraLike = Any
-"""A `peft.LoraConfig`, or a rank, or True for rank 16 on all linear layers."""
+__all__ = ["EMBEDDED", "load_policy", "save_policy"]
 
 
 def load_policy(
     name: str | Path = "embedded",
     *,
     lora: LoraLike = None,
-    dtype: torch.dtype = torch.float32,
+    quantization: str | None = None,
+    dtype: DtypeLike = None,
     device: str | torch.device | None = None,
+    gradient_checkpointing: bool = False,
     seed: int = 0,
     trust_remote_code: bool = False,
 ) -> Policy:
     """The policy called `name`, ready to sample and train; dropout is off, as in TRL's and the papers' loops.
 
-    `lora` adds a fresh adapter, initialised from `seed` (the base then never changes). `device` None means CUDA where
-    there is one. Raises `PolicyError` when the name leads nowhere or the architecture is no causal LM.
+    name           "embedded", a folder that save_pretrained wrote (or one with an adapter alone), a .gguf file, or an id of
+                   the Hub, which alone needs the network
+    lora           a fresh adapter, initialised from `seed`: True (rank 16), a rank, or a `peft.LoraConfig`; the base then
+                   never changes
+    quantization   "nf4" or "int8": the frozen base in 4 or 8 bits (needs `lora`)
+    dtype          of the weights; None or "auto" chooses by device, see `workbench.policy.dtype`
+    device         None means CUDA where there is one
+    gradient_checkpointing   compute activations twice instead of keeping them
+
+    Raises `PolicyError` for what cannot work, before any weights are read where that can be known.
     """
-    where, options = _locate(name)
-    options |= {"trust_remote_code": trust_remote_code}
-    model, tokenizer = _read(where, options, dtype, str(name))
-    model.to(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    place, device = locate(name), torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    adapter = lora_config(lora)
+    if place.adapter is not None and adapter is not None and lora is not True:
+        raise PolicyError(f"policy {place.name!r} is a saved adapter, which keeps its own rank and targets. Load it without lora={lora!r}.")
+    frozen = adapter is not None or place.adapter is not None
+    kind = check_quantization(quantization, trains_all=not frozen)
+    chosen = weight_dtype(dtype, device, frozen)
+    config = _config(place, trust_remote_code)
+    _check_before_reading(place, config, adapter, kind, chosen, device, trust_remote_code)
+
+    model, tokenizer = _read(place, config, chosen, kind, device, trust_remote_code)
     _no_dropout(model)
-    if lora is not None and lora is not False:
-        with torch.random.fork_rng():
-            torch.manual_seed(seed)
-            model = _with_adapter(model, lora)
-        _no_dropout(model)
-    eos = _eos_token_ids(model, tokenizer, str(name))
-    pad = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else eos[0]
-    return Policy(model, tokenizer, str(name), eos, pad)
+    if place.adapter is not None:
+        model = with_saved_adapter(model, place.adapter, _source(place))
+    elif adapter is not None:
+        model = with_adapter(model, adapter, seed, _source(place))
+    _no_dropout(model)
+    if wants_autocast(dtype, device, frozen):
+        compute_in_bfloat16(model)
+    if gradient_checkpointing:
+        _checkpoint_activations(model)
+    eos = end_token_ids(model, tokenizer, place.name)
+    return Policy(model, tokenizer, place.name, eos, padding_id(model, tokenizer, eos), gradient_checkpointing)
 
 
-def save_policy(policy: Policy, folder: str | Path) -> None:
-    """Write the policy where `load_policy(folder)` finds it: safetensors and tokenizer files.
-
-    With a LoRA adapter the merged model is written; the policy in memory and its base weights stay as they are.
-    """
-    model = policy.model
-    if policy.has_adapter:
-        model = copy.deepcopy(model).merge_and_unload()
-    with _no_progress_bars():
-        model.save_pretrained(folder)
-    policy.tokenizer.save_pretrained(folder)
+def _source(place: Place) -> str:
+    """How a saved adapter names its base: in a way that still leads there from another folder."""
+    if place.where == str(EMBEDDED):
+        return "embedded"
+    gguf = place.options.get("gguf_file")
+    return place.where if place.folder is None else str(Path(place.where, gguf or "").resolve())
 
 
-@contextmanager
-def _no_progress_bars() -> Iterator[None]:
-    """Inside, transformers draws no bars: nothing is downloaded."""
-    from transformers.utils import logging
+def _options(place: Place, trust_remote_code: bool) -> dict[str, Any]:
+    return place.options | {"trust_remote_code": trust_remote_code}
 
-    logging.disable_progress_bar()
+
+def _config(place: Place, trust_remote_code: bool) -> Any:
+    from transformers import AutoConfig
+
     try:
-        yield
-    finally:
-        logging.enable_progress_bar()
+        return AutoConfig.from_pretrained(place.where, **_options(place, trust_remote_code))
+    except (OSError, ValueError, KeyError, RuntimeError) as e:
+        raise PolicyError(f"policy {place.name!r} could not be loaded, its config cannot be read: {e}") from e
 
 
-def _locate(name: str | Path) -> tuple[str, dict[str, Any]]:
-    """Where transformers finds the policy, and with which options."""
-    if str(name) == "embedded":
-        return str(EMBEDDED), {"local_files_only": True}
-    path = Path(name).expanduser()
-    if path.suffix == ".gguf":
-        if not path.is_file():
-            raise PolicyError(f"policy {str(name)!r}: there is no such file. Give the path of an existing .gguf file.")
-        return str(path.parent), {"gguf_file": path.name, "local_files_only": True}
-    if path.is_dir():
-        if not (path / "config.json").is_file():
-            raise PolicyError(
-                f"policy {str(name)!r}: the folder holds no config.json. Give the folder that save_pretrained wrote; a run "
-                "keeps it as RUN/policy.")
-        return str(path), {"local_files_only": True}
-    if path.is_absolute() or str(name).startswith(".") or str(name).count("/") > 1:
-        raise PolicyError(f"policy {str(name)!r}: there is no such folder. Check the path.")
-    return str(name), {}
+def _check_before_reading(
+    place: Place, config: Any, adapter: Any, kind: str, dtype: torch.dtype, device: torch.device, trust_remote_code: bool
+) -> None:
+    """All that the config and the files' headers can tell."""
+    checks.check_architecture(config, place.name, trust_remote_code)
+    already = getattr(config, "quantization_config", None)
+    if already is not None and not place.is_gguf and adapter is None and place.adapter is None:
+        raise PolicyError(f"policy {place.name!r} is quantised, and quantised weights stand still. Add lora=16 (--lora).")
+    if already is not None and not place.is_gguf and kind != "none":
+        raise PolicyError(f"policy {place.name!r} is quantised already. Leave out quantization={kind!r}.")
+    checks.check_files(place)
+    if trust_remote_code or (already is not None and not place.is_gguf):
+        return  # the layers of foreign code are known only when it runs
+    bare = checks.skeleton(config)
+    if adapter is not None:
+        check_targets(bare, adapter)
+    checks.check_memory(bare, place, dtype, kind, device)
 
 
-def _read(where: str, options: dict[str, Any], dtype: torch.dtype, name: str) -> tuple[Any, Any]:
+def _read(
+    place: Place, config: Any, dtype: torch.dtype, kind: str, device: torch.device, trust_remote_code: bool
+) -> tuple[Any, Any]:
+    """Model on `device`, quantised when asked for, and tokenizer. Raises `PolicyError`."""
+    from safetensors import SafetensorError
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    if "gguf_file" in options:
-        _need_gguf(name)
+    options = _options(place, trust_remote_code)
+    loaded: Any
+    how: dict[str, Any] = {"config": config, "dtype": dtype, "output_loading_info": True}
+    if kind != "none" and not place.is_gguf:
+        how |= {"quantization_config": loading_config(kind, dtype)}
+    if device.type == "cuda" or "quantization_config" in how:
+        how |= {"device_map": {"": device}}
     try:
-        with _no_progress_bars() if "local_files_only" in options else nullcontext():
-            tokenizer = AutoTokenizer.from_pretrained(where, **options)
-            model = AutoModelForCausalLM.from_pretrained(where, dtype=dtype, **options)
-        return (_plain(model) if "gguf_file" in options else model), tokenizer
-    except (OSError, ValueError) as e:
-        raise PolicyError(
-            f"policy {name!r} could not be loaded: {e}\nGive 'embedded', a folder that save_pretrained wrote, a .gguf file, or "
-            "the id of a causal language model on the Hub (which needs the network, and a login for gated models).") from e
+        with no_progress_bars() if place.options else nullcontext():
+            tokenizer = AutoTokenizer.from_pretrained(place.where, **options)
+            loaded = AutoModelForCausalLM.from_pretrained(place.where, **how, **options)
+    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as e:
+        raise PolicyError(f"policy {place.name!r} could not be loaded: {e}") from e
+    model, info = loaded
+    checks.check_nothing_missing(info, place.name)
+    if place.is_gguf:
+        _forget_gguf(model)
+        if kind != "none":
+            quantize(model, kind, dtype)
+    if not getattr(model, "is_quantized", False):
+        model.to(device)
+    else:
+        steady(model)
+    return model, tokenizer
 
 
-def _plain(model: Any) -> Any:
+def _forget_gguf(model: Any) -> None:
     """A model read from a .gguf file holds plain weights; without its marks of quantisation it can be saved again."""
     del model.config.quantization_config
     model.hf_quantizer, model.quantization_method, model.is_quantized = None, None, False
-    return model
-
-
-def _need_gguf(name: str) -> None:
-    from importlib.util import find_spec
-
-    if find_spec("gguf") is None:
-        raise PolicyError(f"policy {name!r}: reading a .gguf file needs the package gguf. Run: pip install gguf")
 
 
 def _no_dropout(model: Any) -> None:
     for module in model.modules():
         if isinstance(module, torch.nn.Dropout):
             module.p = 0.0
-    for key in ("attention_dropout", "attn_pdrop", "resid_pdrop", "embd_pdrop"):
+    for key in ("attention_dropout", "attn_pdrop", "resid_pdrop", "embd_pdrop", "layerdrop"):
         if getattr(model.config, key, None):
             setattr(model.config, key, 0.0)
     for module in model.modules():
@@ -137,25 +163,9 @@ def _no_dropout(model: Any) -> None:
             module.attention_dropout = 0.0
 
 
-def _with_adapter(model: Any, lora: LoraLike) -> Any:
-    from peft import LoraConfig, get_peft_model
-
-    if not isinstance(lora, LoraConfig):
-        rank = 16 if lora is True else int(lora)
-        lora = LoraConfig(r=rank, lora_alpha=2 * rank, target_modules="all-linear", task_type="CAUSAL_LM")
-    try:
-        return get_peft_model(model, lora)
-    except ValueError as e:
-        linear = sorted({n.split(".")[-1] for n, m in model.named_modules() if isinstance(m, torch.nn.Linear)})
-        raise PolicyError(f"the LoRA adapter does not fit: {e} Linear layers of this model: {', '.join(linear)}.") from e
-
-
-def _eos_token_ids(model: Any, tokenizer: Any, name: str) -> tuple[int, ...]:
-    """Every id that ends a completion: the generation config's, the model's and the tokenizer's."""
-    found: list[int] = []
-    for eos in (getattr(model.generation_config, "eos_token_id", None), model.config.eos_token_id, tokenizer.eos_token_id):
-        found += eos if isinstance(eos, list) else [] if eos is None else [eos]
-    if not found:
-        raise PolicyError(
-            f"policy {name!r} has no end token, so every completion would be truncated. Set tokenizer.eos_token and save it.")
-    return tuple(dict.fromkeys(found))
+def _checkpoint_activations(model: Any) -> None:
+    """transformers checkpoints in training mode alone; with no dropout that mode computes what evaluation does."""
+    renamed = hasattr(model, "activation_checkpointing_enable")  # transformers 5.2x on
+    enable = model.activation_checkpointing_enable if renamed else model.gradient_checkpointing_enable
+    enable({"use_reentrant": False})
+    model.train()

@@ -33,6 +33,7 @@ class Policy:
     source: str
     eos_token_ids: tuple[int, ...]
     pad_token_id: int
+    gradient_checkpointing: bool = False
 
     @property
     def device(self) -> torch.device:
@@ -43,6 +44,17 @@ class Policy:
     def has_adapter(self) -> bool:
         """True when a LoRA adapter is trained and the base weights stand still."""
         return hasattr(self.model, "peft_config")
+
+    @property
+    def quantization(self) -> str:
+        """How the base is kept: 'none', 'nf4' or 'int8'."""
+        base = self.model.get_base_model() if self.has_adapter else self.model
+        return "nf4" if getattr(base, "is_loaded_in_4bit", False) else "int8" if getattr(base, "is_loaded_in_8bit", False) else "none"
+
+    @property
+    def weight_dtype(self) -> torch.dtype:
+        """The number format of the base's unquantised weights, in which its arithmetic is done."""
+        return self.model.get_input_embeddings().weight.dtype
 
     def trainable_parameters(self) -> list[nn.Parameter]:
         """The parameters that the optimizer moves, in a fixed order."""
@@ -69,9 +81,12 @@ class Policy:
     def encode_prompt(self, messages: Sequence[Message]) -> list[int]:
         """Token ids of a conversation with the opening of the answer, through the chat template.
 
-        A base model without a template gets the contents as plain paragraphs. Where a content spells a control token
-        such as <|end|>, it is encoded as the letters that it is: only the template ends turns and opens them.
+        A base model without a template gets the contents as plain paragraphs. Where the template refuses a system message
+        (Gemma's), its text opens the first user turn, with an empty line after it; a template that leaves it out (the
+        embedded policy's) has its way. Where a content spells a control token such as <|end|>, it is encoded as the letters
+        that it is: only the template ends turns and opens them.
         """
+        messages = self._as_the_template_takes_them(messages)
         if not self.tokenizer.chat_template:
             return self.tokenizer("\n\n".join(m["content"] for m in messages) + "\n\n", split_special_tokens=True)["input_ids"]
         if not any(self._spells_control_token(m["content"]) for m in messages):
@@ -80,6 +95,28 @@ class Policy:
         text = self._render([m | {"content": mark} for m, mark in zip(messages, marks, strict=True)])
         parts = re.split(f"({'|'.join(marks)})", text)
         return [i for part in parts if part for i in self._encode(marks.get(part, part), split_special_tokens=part in marks)]
+
+    def _as_the_template_takes_them(self, messages: Sequence[Message]) -> list[Message]:
+        """The messages, with the system's text in the first user turn where the template has no place for it."""
+        head, rest = list(messages[:1]), list(messages[1:])
+        if not head or head[0]["role"] != "system" or not self.tokenizer.chat_template or self.takes_system:
+            return head + rest
+        if not rest or rest[0]["role"] != "user":
+            raise PolicyError(
+                f"the chat template of policy {self.source!r} takes no system message, and no user turn follows that could open "
+                "with its text. Put the text into a user message.")
+        return [rest[0] | {"content": f"{head[0]['content']}\n\n{rest[0]['content']}"}, *rest[1:]]
+
+    @property
+    def takes_system(self) -> bool:
+        """Whether the chat template renders a conversation with a system message, or refuses it."""
+        from jinja2 import TemplateError
+
+        try:
+            self._render([{"role": "system", "content": "?"}, {"role": "user", "content": "?"}])
+        except TemplateError:
+            return False
+        return True
 
     def _render(self, messages: Sequence[Message]) -> str:
         return self.tokenizer.apply_chat_template(list(messages), tokenize=False, add_generation_prompt=True)

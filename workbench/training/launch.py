@@ -9,8 +9,11 @@ from pathlib import Path
 from workbench.config import GRPOConfig
 from workbench.config_fields import ConfigError
 from workbench.evaluation.prompts import check_prompts
+from workbench.policy.for_config import check_policy
+from workbench.policy.memory import check_batch_fits
 from workbench.policy.policy import Policy
 from workbench.rewards import RewardSet, ShuffledRewards, check_gold
+from workbench.rollout import check_engine
 from workbench.runs import Run, RunWriter, is_run_record
 from workbench.tasks.types import Task
 from workbench.training import checkpoints
@@ -59,15 +62,14 @@ def _check_start(out: Path, policy: Policy, task: Task, rewards: Rewards, config
     """All that can be known before the first step to end in an error."""
     if out.exists() and not out.is_dir():
         raise ConfigError(f"out={str(out)!r} is a file. Name the folder of the run.")
-    if config.lora_rank > 0 and not policy.has_adapter:
-        raise ConfigError(
-            f"lora_rank={config.lora_rank}, but the policy has no adapter, so all weights would be trained. Load it with "
-            f"load_policy({policy.source!r}, lora={config.lora_rank}), or set lora_rank=0.")
+    check_engine(config)
+    check_policy(policy, config)
     check_weights(config, rewards.names)
     for problem in (*task.train, *task.held_out):
         check_gold(problem.answer)
     check_prompts(policy, task, task.train, config.max_completion_length, config.max_prompt_length)
     check_prompts(policy, task, task.held_out[: config.num_eval_problems], config.max_completion_length)
+    check_batch_fits(policy, config)
 
 
 def _check_same(run: Run, policy: Policy, task: Task, rewards: Rewards) -> None:

@@ -17,7 +17,7 @@ from typing import Any
 from workbench.config import GRPOConfig
 from workbench.policy.policy import Policy
 from workbench.rewards import RewardSet, ShuffledRewards
-from workbench.rollout import RolloutCancelled
+from workbench.rollout import RolloutCancelled, free
 from workbench.runs import Run, is_run_record
 from workbench.runs.records import Event
 from workbench.tasks.types import Task
@@ -250,6 +250,7 @@ class Session:
             if self.trainer is None:
                 return
             self.trainer.run.close()
+            free(self.trainer.engine)
             self.trainer = self._worker.model = None
             self._set_status("freed")
         gc.collect()
@@ -372,9 +373,9 @@ def free_folder(folder: Path) -> Path:
 
 
 def _policy(policy: Policy | str, config: GRPOConfig) -> Policy:
-    from workbench.policy import load_policy
+    from workbench.policy import load_for
 
-    return policy if isinstance(policy, Policy) else load_policy(policy, lora=config.lora_rank or None, seed=config.seed)
+    return policy if isinstance(policy, Policy) else load_for(config, policy)
 
 
 def _task(task: Task | str, config: GRPOConfig) -> Task:

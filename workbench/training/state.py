@@ -12,6 +12,7 @@ from torch import Tensor
 from workbench.config import GRPOConfig
 from workbench.policy.reference import Reference
 from workbench.training.checkpoints import Checkpoint
+from workbench.training.optim import load_optimizer, optimizer_tensors
 
 if TYPE_CHECKING:
     from workbench.training.trainer import Trainer
@@ -46,21 +47,6 @@ def load_checkpoint(trainer: Trainer, checkpoint: Checkpoint) -> None:
         trainer.reference = Reference(trainer.policy, checkpoint.tensors["reference"])
     elif trainer.config.beta > 0:  # step 0, or an adapter that is switched off
         trainer.reference = Reference(trainer.policy)
-
-
-def optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
-    """The optimizer's state as flat names, `INDEX.KEY` -> tensor."""
-    state = optimizer.state_dict()["state"]
-    return {f"{i}.{key}": torch.as_tensor(value) for i, entry in state.items() for key, value in entry.items()}
-
-
-def load_optimizer(optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor]) -> None:
-    """Put the state back; an optimizer that had made no step has none."""
-    state: dict[int, dict[str, Tensor]] = {}
-    for name, value in tensors.items():
-        index, key = name.split(".", 1)
-        state.setdefault(int(index), {})[key] = value
-    optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
 
 
 def random_tensors(generator: torch.Generator) -> dict[str, Tensor]:

@@ -20,7 +20,7 @@ from workbench.policy.logprobs import completion_logps
 from workbench.policy.policy import Policy, PolicyError
 from workbench.policy.reference import Reference
 from workbench.rewards import RewardSet, RewardTable, ShuffledRewards
-from workbench.rollout import RolloutCancelled, make_engine
+from workbench.rollout import RolloutCancelled, make_engine, rest
 from workbench.rollout.types import Rollout, Sampling
 from workbench.runs.records import Evaluation, StepRecord
 from workbench.runs.writer import RunWriter
@@ -28,6 +28,7 @@ from workbench.tasks.types import Problem, Task, columns_of
 from workbench.training import checkpoints, record, state
 from workbench.training.batch import Batch, loss_mask, updates_of
 from workbench.training.knobs import Knobs
+from workbench.training.optim import make_optimizer
 from workbench.training.phases import Phases
 from workbench.training.schedule import learning_rate_at
 from workbench.training.update import accumulate_gradient, apply_gradient
@@ -48,10 +49,9 @@ class Trainer:
         self.folder = Path(out) / "checkpoints"
         self._cancelled = False
         self.engine = make_engine(
-            config.rollout_engine, policy.model, policy.eos_token_ids, policy.pad_token_id,
+            config.rollout_engine, policy.model, policy.eos_token_ids, policy.pad_token_id, config=config,
             should_stop=lambda: self._cancelled and not self.dirty)  # the evaluation that ends a step is part of the step
-        self.optimizer = torch.optim.AdamW(
-            policy.trainable_parameters(), lr=config.learning_rate, betas=(config.adam_beta1, config.adam_beta2), fused=True)
+        self.optimizer = make_optimizer(policy.trainable_parameters(), config)
         self.generator = torch.Generator().manual_seed(config.seed)
         self.steps_done, self.cursor, self.dirty = 0, 0, False
         self.reference: Reference | None = None
@@ -91,6 +91,7 @@ class Trainer:
         with phases("rollout"):
             rollout = self.sample(problems, config)
             completions = record.text_of(self.policy, rollout)
+            rest(self.engine)
         with phases("reward"):
             table = self.score(problems, completions, rollout, config, number)
             rewards_BK = torch.as_tensor(table.rewards_BK)

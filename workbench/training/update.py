@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 
 from workbench.config import GRPOConfig
-from workbench.objective import merge_metrics, policy_loss
+from workbench.objective import BatchTotals, merge_metrics, policy_loss
 from workbench.policy.logprobs import completion_logps
 from workbench.policy.policy import Policy
 from workbench.training.batch import Batch, micro_batches, rows_with_gradient, totals_of
@@ -18,6 +20,7 @@ def accumulate_gradient(policy: Policy, batch: Batch, rows: Tensor, config: GRPO
     for p in policy.trainable_parameters():  # AdamW moves by its momentum even where every row was skipped
         p.grad = torch.zeros_like(p)
     totals, parts, loss = totals_of(batch, rows, config), [], 0.0
+    scale = loss_scale(policy, totals)
     for part in micro_batches(rows_with_gradient(batch, rows, config), config):
         mask = batch.loss_mask_BT[part]
         logp, entropy = completion_logps(policy.model, batch.rollout, part, config.temperature)
@@ -29,11 +32,27 @@ def accumulate_gradient(policy: Policy, batch: Batch, rows: Tensor, config: GRPO
             ref_logp=None if batch.ref_logp_BT is None else batch.ref_logp_BT[part],
             entropy=entropy.detach(), sampler_logp=batch.rollout.sampler_logp_BT[part], num_items=totals)
         check_finite(step, "the loss term", out.per_token.term, mask, part, config.num_generations)
-        out.loss.backward()
+        (out.loss * scale if scale != 1 else out.loss).backward()
         loss += out.loss.item()
         parts.append(out.metrics)
+    if scale != 1:
+        for p in policy.trainable_parameters():
+            p.grad.div_(scale)  # type: ignore[union-attr]
     check_gradients(step, policy)
     return (merge_metrics(parts) if parts else {}) | {"loss": loss}
+
+
+def loss_scale(policy: Policy, totals: BatchTotals) -> float:
+    """What the loss is multiplied with during the backward pass, and the gradient divided by after it: 1, but for float16.
+
+    The loss is a mean over the tokens, so a token's part of the gradient is about 1/tokens, which float16 (smallest
+    normal number 6e-5) rounds away on its way through the frozen layers. The power of two next to the number of tokens
+    makes it about 1, exactly undone afterwards in the float32 gradient of the adapter. It depends on the batch alone: no
+    scaler has a state that a checkpoint would have to keep.
+    """
+    if policy.weight_dtype != torch.float16:
+        return 1.0
+    return 2.0 ** round(math.log2(max(float(totals.tokens), 1.0)))
 
 
 def apply_gradient(policy: Policy, optimizer: torch.optim.Optimizer, config: GRPOConfig) -> dict[str, float]:

@@ -9,6 +9,7 @@ _HOMES = {
     "ClipLab": "workbench.widgets.teach",
     "KLLab": "workbench.widgets.teach",
     "LengthLab": "workbench.widgets.teach",
+    "PlanView": "workbench.widgets.plan_view",
 }
 __all__ = list(_HOMES)
 

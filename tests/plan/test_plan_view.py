@@ -1,0 +1,44 @@
+"""The widget: it shows the plan that the function makes, and says in words what cannot be."""
+
+from __future__ import annotations
+
+import pytest
+
+from workbench.config import GRPOConfig
+from workbench.plan import device_named, plan, shape_of
+from workbench.widgets import PlanView
+
+CONFIG = GRPOConfig(prompts_per_step=2, num_generations=4, updates_per_rollout=2, max_prompt_length=32, max_completion_length=16, lora_rank=8)
+
+
+@pytest.fixture(scope="module")
+def view() -> PlanView:
+    return PlanView("embedded", config=CONFIG, device="T4")
+
+
+def test_it_shows_the_plan_of_its_controls(view: PlanView) -> None:
+    assert view.problem == ""
+    assert view.plan.peak == plan(CONFIG, shape_of("embedded"), device_named("T4")).peak
+    assert view.summary.startswith("Fits: embedded needs")
+    assert "keys and values" in view.output.value
+    before = view.plan.peak
+    view.rank.value = 0
+    assert view.plan.config.lora_rank == 0
+    assert view.plan.peak != before
+    view.numbers["max_completion_length"].box.value = 64
+    assert view.plan.config.max_completion_length == 64
+
+
+def test_what_cannot_be_is_said_and_the_last_picture_stays(view: PlanView) -> None:
+    shown = view.output.value
+    view.rank.value, view.quantization.value = 0, "nf4"
+    assert "nothing to train" in view.problem
+    view.quantization.value = "none"
+    assert view.problem == ""
+    view.policy.value = "/no/such/<b>folder</b>"
+    assert "no such" in view.problem
+    assert "<b>folder" not in view.message.value
+    assert view.output.value == shown
+    view.policy.value = "embedded"
+    data, _ = view._repr_mimebundle_()
+    assert data["text/plain"].startswith("Memory plan. Fits: embedded")

@@ -1,0 +1,30 @@
+"""What a run would take, beforehand: memory by part and phase, seconds, and what to change where it does not fit.
+
+    plan(GRPOConfig(lora_rank=16), shape_of("Qwen2.5-0.5B"), device_named("T4"))
+
+From the model's config alone: the policy is built on the meta device and its own forward and backward are run there, so nothing
+is downloaded but the config and no architecture needs a formula.
+"""
+
+from importlib import import_module
+from typing import Any
+
+_HOMES = {
+    "Plan": "workbench.plan.planner",
+    "plan": "workbench.plan.planner",
+    "Shape": "workbench.plan.shapes",
+    "shape_of": "workbench.plan.shapes",
+    "PUBLISHED": "workbench.plan.shapes",
+    "Device": "workbench.plan.devices",
+    "GPUS": "workbench.plan.devices",
+    "device_named": "workbench.plan.devices",
+    "this_device": "workbench.plan.devices",
+    "PlanError": "workbench.plan.devices",
+}
+__all__ = list(_HOMES)
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'workbench.plan' has no attribute {name!r}")
+    return getattr(import_module(_HOMES[name]), name)

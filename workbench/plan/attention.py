@@ -1,0 +1,54 @@
+"""Attention on the meta device as the fused kernels do it, so that no T x T matrix of weights is counted that none makes.
+
+torch chooses a kernel by device, and for the meta device that is the plain formula. Registered with transformers under a name
+of its own, this one allocates what torch's fused kernels do: the repeated heads, the mask in the weights' format (every layer
+makes its own and keeps it for the backward), the output and its log-sum-exp.
+"""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import torch
+from torch import Tensor
+
+NAME = "workbench_plan"
+
+
+def use_fused_attention(model: Any) -> None:
+    """Let the layers of `model` compute attention so, where it would have gone through torch's own call (sdpa).
+
+    The outermost model keeps its config, which is asked whether its completions can be packed.
+    """
+    from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
+
+    plain = model.get_base_model() if hasattr(model, "get_base_model") else model
+    if plain.config._attn_implementation != "sdpa":
+        return
+    ALL_ATTENTION_FUNCTIONS.register(NAME, fused)
+    inner = copy.deepcopy(plain.config)
+    inner._attn_implementation_internal = NAME
+    for module in plain.modules():
+        if module is not plain and type(getattr(module, "config", None)) is type(plain.config):
+            module.config = inner
+
+
+def fused(
+    module: Any, query: Tensor, key: Tensor, value: Tensor, attention_mask: Tensor | None, dropout: float = 0.0,
+    scaling: float | None = None, is_causal: bool | None = None, **_: Any,
+) -> tuple[Tensor, None]:
+    """transformers' attention interface: (batch, heads, tokens, size) in, (batch, tokens, heads, size) out."""
+    groups = query.shape[1] // key.shape[1]
+    if groups > 1:
+        key, value = _repeated(key, groups), _repeated(value, groups)
+    if attention_mask is not None and attention_mask.dtype == torch.bool:
+        attention_mask = torch.zeros_like(attention_mask, dtype=query.dtype).masked_fill_(~attention_mask, float("-inf"))
+    out = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu(
+        query, key, value, 0.0, attention_mask is None and query.shape[2] > 1, attn_mask=attention_mask, scale=scaling)[0]
+    return out.transpose(1, 2).contiguous(), None
+
+
+def _repeated(heads: Tensor, groups: int) -> Tensor:
+    batch, count, tokens, size = heads.shape
+    return heads[:, :, None].expand(batch, count, groups, tokens, size).reshape(batch, count * groups, tokens, size)

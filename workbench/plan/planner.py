@@ -1,0 +1,167 @@
+"""`plan`: what a run would take on a device, from the model's config alone."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from workbench.config import GRPOConfig
+from workbench.errors import WorkbenchError
+from workbench.plan import memory, speed
+from workbench.plan.advice import Change, advise
+from workbench.plan.devices import Device, PlanError
+from workbench.plan.memory import Phase
+from workbench.plan.report import size
+from workbench.plan.shapes import Shape, layers_are_alike, with_layers
+from workbench.plan.skeleton import Skeleton, skeleton
+
+DEFAULT_PROMPT = 512
+"""Tokens of a prompt where the config sets no limit."""
+TIGHT = 0.1
+"""Share of the memory that should stay free; a plan that leaves less is called tight."""
+
+
+FEW = 3
+"""Layers of the larger of the two models from which one with many like layers is reckoned."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a run would take.
+
+    parameters, trained_parameters   counts; quantised weights count as weights
+    phases      bytes by part in rollout, logprobs and update
+    seconds     estimate for a step, None where the device's rates are unknown
+    advice      changes that would lower the peak, where it does not fit or is tight
+    notes       what the figures leave out
+    """
+
+    shape: Shape
+    config: GRPOConfig
+    device: Device
+    parameters: int
+    trained_parameters: int
+    dtype: str
+    phases: list[Phase]
+    seconds: speed.Seconds | None
+    advice: list[Change] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def peak_phase(self) -> Phase:
+        """The phase that needs the most; its bytes are what the run needs."""
+        return max(self.phases, key=lambda p: p.bytes)
+
+    @property
+    def peak(self) -> float:
+        """Bytes that the run needs."""
+        return self.peak_phase.bytes
+
+    @property
+    def margin(self) -> float | None:
+        """Bytes left over on the device, negative where it does not fit; None where its memory is unknown."""
+        return None if self.device.memory is None else self.device.memory - self.peak
+
+    @property
+    def fits(self) -> bool | None:
+        """Whether it fits; None where the device's memory is unknown."""
+        return None if self.margin is None else self.margin >= 0
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values: bytes, seconds, counts."""
+        from workbench.plan.report import as_dict
+
+        return as_dict(self)
+
+    def __str__(self) -> str:
+        from workbench.plan.report import as_text
+
+        return as_text(self)
+
+
+def plan(config: GRPOConfig, shape: Shape, device: Device, *, advice: bool | None = None) -> Plan:
+    """What a run of `config` with a model of `shape` would take on `device`. No weights are made or read.
+
+    Every prompt is taken as `max_prompt_length` long (512 where that is None, less where the model has too few positions), every
+    completion as `max_completion_length`: the most that a step can need. `advice`: True, False, or None for where it does not fit or leaves little. Raises `PlanError` for
+    a model whose positions are too few, or whose code cannot be run without weights.
+    """
+    prompt_tokens = longest_prompt(shape, config)
+    bare = _skeleton(shape, config, device)
+    made = Plan(
+        shape=shape, config=config, device=device, parameters=_parameters(bare), trained_parameters=sum(p.numel() for p in bare.trained),
+        dtype=str(bare.dtype).removeprefix("torch."), phases=_followed(shape, config, device, bare),
+        seconds=speed.seconds_of(bare, config, prompt_tokens, device), notes=_notes(config, device, bare, prompt_tokens))
+    wanted = advice if advice is not None else device.memory is not None and (made.margin or 0) < TIGHT * device.memory
+    if wanted and device.memory is not None:
+        made.advice.extend(advise(config, device.memory, lambda c: peak_of(shape, c, device), made.peak, device.kind))
+    return made
+
+
+def peak_of(shape: Shape, config: GRPOConfig, device: Device) -> float:
+    """Bytes that a run needs, nothing else."""
+    return max(p.bytes for p in _followed(shape, config, device))
+
+
+def _followed(shape: Shape, config: GRPOConfig, device: Device, whole: Skeleton | None = None) -> list[Phase]:
+    """The phases. Where all layers are alike every part grows by the same bytes with each of them, so two small models tell it."""
+    prompt_tokens, layers = longest_prompt(shape, config), shape.config.get_text_config(decoder=True).num_hidden_layers
+    if layers <= FEW or not layers_are_alike(shape.config):
+        return _phases(whole or _skeleton(shape, config, device), shape, config, prompt_tokens, device)
+    few, more = (_phases(_skeleton(with_layers(shape, n), config, device), shape, config, prompt_tokens, device) for n in (FEW - 1, FEW))
+    return [Phase(a.name, {k: a.parts[k] + (layers - FEW + 1) * (b.parts[k] - a.parts[k]) for k in a.parts}) for a, b in zip(few, more, strict=True)]
+
+
+def _skeleton(shape: Shape, config: GRPOConfig, device: Device) -> Skeleton:
+    from workbench.policy.checks import check_architecture
+
+    check_architecture(shape.config, shape.name, trust_remote_code=False)
+    return skeleton(shape, config, device)
+
+
+def _phases(bare: Skeleton, shape: Shape, config: GRPOConfig, prompt_tokens: int, device: Device) -> list[Phase]:
+    try:
+        return memory.phases_of(bare, config, prompt_tokens, device)
+    except WorkbenchError:
+        raise
+    except Exception as e:  # the code of an architecture may ask for a number that is not there, in any way it likes
+        raise PlanError(
+            f"policy {shape.name!r}: the forward of {type(bare.model).__name__} cannot be followed without weights ({str(e)[:160]}). Its "
+            f"weights would take {size(bare.weights + bare.constants + bare.adapter)}; for the rest, try a step with micro_batch_size=1.") from e
+
+
+def longest_prompt(shape: Shape, config: GRPOConfig) -> int:
+    """Tokens of the longest prompt that the config and the model's positions allow. Raises `PlanError` where there are none."""
+    positions = getattr(shape.config.get_text_config(decoder=True), "max_position_embeddings", None)
+    wanted = config.max_prompt_length or DEFAULT_PROMPT
+    if positions is None:
+        return wanted
+    if positions <= config.max_completion_length:
+        raise PlanError(
+            f"max_completion_length={config.max_completion_length} leaves no room for a prompt in the {positions} positions of policy "
+            f"{shape.name!r}. Lower it.")
+    return min(wanted, positions - config.max_completion_length)
+
+
+def _parameters(bare: Skeleton) -> int:
+    """Parameters of the base and the adapter; a quantised weight counts once for each weight that it stands for."""
+    from workbench.plan.skeleton import QuantizedLinear
+
+    quantised = [m for m in bare.model.modules() if isinstance(m, QuantizedLinear)]
+    stored = sum(p.numel() for p in bare.model.parameters())
+    return stored + sum(m.out_features * m.in_features - m.weight.numel() for m in quantised)
+
+
+def _notes(config: GRPOConfig, device: Device, bare: Skeleton, prompt_tokens: int) -> list[str]:
+    from workbench.rollout.cache import unsupported_reason
+
+    reason = unsupported_reason(bare.model) if config.rollout_engine == "native" else None
+    table = [
+        (device.kind == "cuda", "No figure for a GPU has been compared with a measurement: its context and the allocator's share are estimates."),
+        (reason is not None, f"The native engine cannot serve this model ({reason}); rollouts would use the transformers engine, which needs more."),
+        (True, f"Prompts of {prompt_tokens} and completions of {config.max_completion_length} tokens are taken throughout."),
+        (config.rollout_engine == "vllm", "vLLM: its own figures, by its settings; not compared with a measurement."),
+        (bare.autocast, "The weights are float32, computed with in bfloat16; each forward makes a bfloat16 copy of them."),
+        (config.use_dora, "DoRA's extra products are counted as torch makes them on unquantised weights."),
+    ]
+    return [text for applies, text in table if applies]

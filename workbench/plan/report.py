@@ -1,0 +1,98 @@
+"""A plan in words, and as plain values for a program."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from workbench.plan.memory import PARTS
+
+if TYPE_CHECKING:
+    from workbench.plan.planner import Plan
+
+SHOWN = (
+    "lora_rank", "quantization", "dtype", "gradient_checkpointing", "optim", "rollout_engine", "prompts_per_step", "num_generations",
+    "updates_per_rollout", "micro_batch_size", "max_prompt_length", "max_completion_length", "beta")
+"""The settings that decide over memory and time."""
+
+
+def size(count: float) -> str:
+    """Bytes with three figures: GB = 10^9, MB = 10^6."""
+    return f"{count / 1e9:.2f} GB" if abs(count) >= 1e9 else f"{count / 1e6:.0f} MB"
+
+
+def duration(seconds: float) -> str:
+    """Seconds with two figures, or minutes."""
+    return f"{seconds / 60:.0f} min" if seconds >= 600 else f"{seconds:.0f} s" if seconds >= 10 else f"{seconds:.2g} s"
+
+
+def as_dict(plan: Plan) -> dict[str, Any]:
+    """One JSON object."""
+    seconds = plan.seconds
+    return {
+        "policy": plan.shape.name, "config_from": plan.shape.source, "parameters": plan.parameters, "trained_parameters": plan.trained_parameters,
+        "dtype": plan.dtype, "settings": {name: getattr(plan.config, name) for name in SHOWN},
+        "device": {"name": plan.device.name, "kind": plan.device.kind, "memory_bytes": plan.device.memory, "rates_from": plan.device.source,
+                   "rates_measured": plan.device.measured},
+        "phases": [{"name": p.name, "bytes": round(p.bytes), "parts": {k: round(v) for k, v in p.parts.items()}} for p in plan.phases],
+        "peak_phase": plan.peak_phase.name, "peak_bytes": round(plan.peak), "fits": plan.fits,
+        "margin_bytes": None if plan.margin is None else round(plan.margin),
+        "seconds": None if seconds is None else {
+            "limit": seconds.limit, "low": seconds.low, "high": seconds.high, "step": dict(zip(("limit", "low", "high"), seconds.step, strict=True)),
+            "source": seconds.source, "is_estimate": True},
+        "advice": [{"settings": c.settings, "peak_bytes": round(c.peak), "fits": c.fits, "together": c.together, "cost": c.cost} for c in plan.advice],
+        "notes": plan.notes}
+
+
+def verdict(plan: Plan) -> str:
+    """Whether it fits, in a sentence."""
+    need = f"needs {size(plan.peak)} at its peak, in the phase '{plan.peak_phase.name}'"
+    if plan.device.memory is None or plan.margin is None:
+        return f"{plan.shape.name} {need}; how much memory {plan.device.name} has is not known."
+    has = f"{plan.device.name} has {size(plan.device.memory)}{' free' if plan.device.measured else ''}"
+    if plan.margin < 0:
+        return f"Does not fit: {plan.shape.name} {need}; {has}, {size(-plan.margin)} too little."
+    tight = " That is tight." if plan.margin < 0.1 * plan.device.memory else ""
+    return f"Fits: {plan.shape.name} {need}; {has}, {size(plan.margin)} ({plan.margin / plan.device.memory:.0%}) stay free.{tight}"
+
+
+def seconds_words(plan: Plan) -> str:
+    """The estimate of a step, in a sentence or two."""
+    if plan.seconds is None:
+        return f"Seconds per step: no estimate ({plan.device.source})."
+    limit, low, high = plan.seconds.step
+    parts = ", ".join(f"{name} {duration(plan.seconds.low[name])} to {duration(plan.seconds.high[name])}" for name in plan.seconds.limit)
+    return (f"Seconds per step, an estimate: {duration(low)} to {duration(high)} ({parts}; without the reward functions), at full lengths. The device's "
+            f"limit is {duration(limit)}. From: {plan.seconds.source}.")
+
+
+def advice_words(plan: Plan) -> list[str]:
+    """A line for each change."""
+    lines = []
+    for c in plan.advice:
+        lead = "together: " if c.together else ""
+        lines.append(f"{lead}{c.words}: {size(c.peak)}{', fits' if c.fits else ''} ({c.cost})")
+    return lines
+
+
+def rows(plan: Plan) -> list[tuple[str, list[str]]]:
+    """The parts that are not zero everywhere, with their size in each phase, and the sum."""
+    shown = [name for name in PARTS if any(p.parts[name] for p in plan.phases)]
+    table = [(PARTS[name], [size(p.parts[name]) if p.parts[name] else "" for p in plan.phases]) for name in shown]
+    return [*table, ("together", [size(p.bytes) for p in plan.phases])]
+
+
+def headline(plan: Plan) -> str:
+    """What is planned."""
+    return (f"{plan.shape.name}: {plan.parameters / 1e6:,.1f}M parameters ({plan.trained_parameters / 1e6:,.1f}M trained), {plan.dtype}, from "
+            f"{plan.shape.source}")
+
+
+def as_text(plan: Plan) -> str:
+    """The plan for a terminal."""
+    width = max(len(label) for label, _ in rows(plan)) + 2
+    lines = [headline(plan), "", " " * width + "".join(f"{p.name:>12}" for p in plan.phases)]
+    lines += [f"{label:<{width}}" + "".join(f"{cell:>12}" for cell in cells) for label, cells in rows(plan)]
+    lines += ["", verdict(plan), seconds_words(plan)]
+    if plan.advice:
+        lines += ["", "What to change, strongest first (each alone, with the peak that it gives):", *(f"  {t}" for t in advice_words(plan))]
+    return "\n".join([*lines, *(f"note: {n}" for n in plan.notes)])

@@ -1,0 +1,188 @@
+"""The policy as training would hold it, on the meta device: right formats, adapter, quantised layers, and no memory.
+
+Parameter counts and bytes are read off it, and `trace` runs its forward and backward. Any architecture that transformers can
+build will do.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+import warnings
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from workbench.config import GRPOConfig
+from workbench.plan.allocations import on_meta, storage_bytes
+from workbench.plan.attention import use_fused_attention
+from workbench.plan.devices import Device
+from workbench.plan.shapes import Shape
+from workbench.policy.adapter import with_adapter
+from workbench.policy.for_config import lora_of
+
+BLOCK, NESTED_BLOCK = 64, 256
+"""Weights that share one scale in NF4, and scales that share one scale in its double quantisation (bitsandbytes)."""
+
+
+@dataclass(frozen=True)
+class Skeleton:
+    """model: on the meta device, an adapter around it where one is trained. dtype: of its unquantised weights.
+
+    body, head    multiplying parameters (2 operations a token each): of the layers, and of the output head
+    weights, constants, adapter   bytes: the base's weights, the scales of quantised ones, the adapter's
+    trained       parameters that the optimizer moves
+    file_itemsize   bytes of a weight in the model's file, as its config says; 2 where it does not
+    """
+
+    model: Any
+    dtype: torch.dtype
+    body: int
+    head: int
+    weights: int
+    constants: int
+    adapter: int
+    trained: list[Tensor]
+    autocast: bool
+    file_itemsize: int = 2
+
+    @property
+    def known(self) -> list[Tensor]:
+        """What stands in memory all the time."""
+        return [*self.model.parameters(), *self.model.buffers()]
+
+    @property
+    def weights_in_floating_point(self) -> int:
+        """Bytes of the base's weights if none were quantised, as another engine would hold them."""
+        quantised = [m for m in self.model.modules() if isinstance(m, QuantizedLinear)]
+        return self.weights + sum(m.out_features * m.in_features * self.dtype.itemsize - m.weight.numel() for m in quantised)
+
+    @property
+    def plain_config(self) -> Any:
+        """The text model's config."""
+        return self.model.config.get_text_config(decoder=True)
+
+
+def dtype_for(config: GRPOConfig, device: Device) -> torch.dtype:
+    """The weights' format; the rule of `workbench.policy.dtype`, for a device that need not be here."""
+    if config.dtype != "auto":
+        return getattr(torch, config.dtype)
+    if device.kind != "cuda" or config.lora_rank == 0:
+        return torch.float32
+    return torch.bfloat16 if device.has_bfloat16 else torch.float16
+
+
+def computes_in_bfloat16(config: GRPOConfig, device: Device) -> bool:
+    """True where float32 weights are trained under autocast; as `wants_autocast`."""
+    return config.dtype == "auto" and config.lora_rank == 0 and device.kind == "cuda" and device.has_bfloat16
+
+
+def skeleton(shape: Shape, config: GRPOConfig, device: Device) -> Skeleton:
+    """The policy of `shape` as `config` would train it on `device`. Raises what transformers raises for a config it cannot build."""
+    from transformers import AutoModelForCausalLM
+
+    dtype = dtype_for(config, device)
+    with torch.device("meta"), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        model: Any = AutoModelForCausalLM.from_config(copy.deepcopy(shape.config), dtype=dtype)
+        model.requires_grad_(config.lora_rank == 0)
+        head = model.get_output_embeddings()
+        linear = [m for m in model.modules() if is_linear(m) and m is not head]
+        body, width = sum(m.weight.numel() for m in linear), head.weight.numel()
+        if config.lora_rank > 0:
+            model = with_adapter(model, lora_of(config), 0, shape.name)
+    if config.quantization != "none":
+        _quantize(model, {id(m) for m in linear}, config.quantization)
+    model.eval()
+    use_fused_attention(model)
+    if config.gradient_checkpointing:
+        _checkpoint(model)
+    base = [t for n, t in _tensors(model) if not n.endswith("scales") and ".lora_" not in n]
+    return Skeleton(
+        model=model, dtype=dtype, body=body, head=width, weights=storage_bytes(base),
+        constants=storage_bytes(t for n, t in _tensors(model) if n.endswith("scales")),
+        adapter=storage_bytes(t for n, t in _tensors(model) if ".lora_" in n),
+        trained=[p for p in model.parameters() if p.requires_grad], autocast=computes_in_bfloat16(config, device),
+        file_itemsize=getattr(getattr(shape.config, "dtype", None), "itemsize", 2))
+
+
+def is_linear(module: nn.Module) -> bool:
+    """A layer that multiplies by a weight matrix, and that may be quantised."""
+    from transformers.pytorch_utils import Conv1D
+
+    return type(module) is nn.Linear or isinstance(module, Conv1D)
+
+
+def _tensors(model: Any) -> list[tuple[str, Tensor]]:
+    return [*model.named_parameters(), *model.named_buffers()]
+
+
+def _checkpoint(model: Any) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        model.gradient_checkpointing_enable({"use_reentrant": False})
+    model.train()
+
+
+# ------------------------------------------------------------------------------------------------------ quantised layers
+
+
+def scale_bytes(kind: str, outputs: int, inputs: int) -> int:
+    """Bytes that a quantised weight needs beside its codes.
+
+    nf4: a byte for each block of 64 weights, a float32 for each 256 of those, an offset and the two tables of 16 and 256
+    numbers that bitsandbytes keeps with every weight. int8: a float32 for each row.
+    """
+    if kind == "int8":
+        return 4 * outputs
+    blocks = math.ceil(outputs * inputs / BLOCK)
+    return blocks + 4 * math.ceil(blocks / NESTED_BLOCK) + 4 + 4 * (16 + 256)
+
+
+def code_bytes(kind: str, outputs: int, inputs: int) -> int:
+    """Bytes of the codes of a quantised weight."""
+    return outputs * inputs if kind == "int8" else (outputs * inputs + 1) // 2
+
+
+class QuantizedLinear(nn.Module):
+    """What a bitsandbytes layer takes: codes, scales, and for the moment of a product the weight in floating point."""
+
+    def __init__(self, layer: nn.Module, kind: str) -> None:
+        super().__init__()
+        weight: Tensor = layer.weight  # type: ignore[assignment]
+        from transformers.pytorch_utils import Conv1D
+
+        inputs, outputs = weight.shape if isinstance(layer, Conv1D) else weight.shape[::-1]
+        self.in_features, self.out_features, self.kind, self.dtype = inputs, outputs, kind, weight.dtype
+        self.weight = nn.Parameter(on_meta(code_bytes(kind, outputs, inputs), dtype=torch.uint8), requires_grad=False)
+        self.register_buffer("scales", on_meta(scale_bytes(kind, outputs, inputs), dtype=torch.uint8))
+        self.bias = layer.bias
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = _Product.apply(x.to(self.dtype), self.out_features, self.kind == "int8")
+        return y if self.bias is None else y + self.bias
+
+
+class _Product(torch.autograd.Function):
+    """x W^T with W made for the moment, in the forward and again in the backward; int8 keeps x, as bitsandbytes does."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, outputs: int, keeps_x: bool) -> Tensor:
+        weight = on_meta(outputs, x.shape[-1], dtype=x.dtype)
+        ctx.outputs, ctx.inputs = outputs, x.shape[-1]
+        if keeps_x:
+            ctx.save_for_backward(x)
+        return nn.functional.linear(x, weight)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> Any:
+        weight = on_meta(ctx.outputs, ctx.inputs, dtype=gradients[0].dtype)
+        return gradients[0] @ weight, None, None
+
+
+def _quantize(model: Any, chosen: set[int], kind: str) -> None:
+    for name, module in list(model.named_modules()):
+        if id(module) in chosen:
+            model.set_submodule(name, QuantizedLinear(module, kind))

@@ -1,0 +1,122 @@
+"""What one forward, or one forward and backward, of a policy would allocate: the package's own code, run on the meta device.
+
+The log-probabilities are those of `workbench.policy.logprobs`, on a made-up rollout in which every prompt and every completion
+is as long as the config allows. So packing, the head and whatever else that code does is counted as it is done.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from workbench.config import GRPOConfig
+from workbench.plan.allocations import Allocations, Peak, on_meta, storage_bytes
+from workbench.plan.autocast import weights_cast_to_bfloat16
+from workbench.plan.skeleton import Skeleton
+from workbench.policy.logprobs import completion_logps
+from workbench.policy.packing import can_pack
+from workbench.rollout.cache import plain_model
+from workbench.rollout.request import evaluation_mode
+from workbench.rollout.types import Rollout
+
+
+def longest_rollout(config: GRPOConfig, prompt_tokens: int) -> Rollout:
+    """A rollout of the config's size in which everything has its greatest length; token ids are all 0. On the CPU, small."""
+    N, G, T = config.prompts_per_step, config.num_generations, config.max_completion_length
+    ids_BT, mask_BT = torch.zeros(N * G, T, dtype=torch.long), torch.ones(N * G, T, dtype=torch.bool)
+    return Rollout(
+        prompt_ids_NP=torch.zeros(N, prompt_tokens, dtype=torch.long), prompt_mask_NP=torch.ones(N, prompt_tokens, dtype=torch.bool),
+        completion_ids_BT=ids_BT, mask_BT=mask_BT, sampler_logp_BT=torch.zeros(N * G, T),
+        truncated_B=torch.zeros(N * G, dtype=torch.bool), num_generations=G)
+
+
+def micro_batch(config: GRPOConfig) -> Tensor:
+    """The rows of one forward and backward."""
+    share = config.completions_per_step // config.updates_per_rollout
+    return torch.arange(min(config.micro_batch_size or share, share))
+
+
+def computed_tokens(skeleton: Skeleton, config: GRPOConfig, prompt_tokens: int) -> int:
+    """Tokens that one pass over all completions runs through the layers, prompts counted as often as they are computed."""
+    rollout, rows = longest_rollout(config, prompt_tokens), micro_batch(config)
+    B, T, G = config.completions_per_step, config.max_completion_length, config.num_generations
+    if not can_pack(skeleton.model, rollout, rows):
+        return B * (prompt_tokens + T)
+    share = config.completions_per_step // config.updates_per_rollout
+    parts = [part for update in torch.arange(B).split(share) for part in update.split(len(rows))]
+    return B * T + prompt_tokens * sum(len((part // G).unique()) for part in parts)
+
+
+def update_peak(skeleton: Skeleton, config: GRPOConfig, prompt_tokens: int) -> Peak:
+    """Forward and backward of one micro-batch, gradients of the weights apart."""
+    for p in skeleton.trained:
+        p.grad = torch.zeros_like(p)
+    try:
+        with _Counting(skeleton, [p.grad for p in skeleton.trained]) as counted:
+            logp, entropy = completion_logps(skeleton.model, longest_rollout(config, prompt_tokens), micro_batch(config), config.temperature)
+            del entropy
+            logp.sum().backward()
+        return counted.peak
+    finally:
+        for p in skeleton.trained:
+            p.grad = None
+
+
+def logprobs_peak(skeleton: Skeleton, config: GRPOConfig, prompt_tokens: int) -> Peak:
+    """The forward of one micro-batch without gradient, as for old and reference log-probabilities."""
+    with torch.no_grad(), _Counting(skeleton) as counted:
+        completion_logps(skeleton.model, longest_rollout(config, prompt_tokens), micro_batch(config), config.temperature)
+    return counted.peak
+
+
+def prefill_peak(skeleton: Skeleton, rows: int, prompt_tokens: int) -> Peak:
+    """The forward of the prompts that opens a rollout, without its cache."""
+    ids = on_meta(rows, prompt_tokens, dtype=torch.long)
+    plain = plain_model(skeleton.model)
+    with torch.no_grad(), evaluation_mode(skeleton.model), _Counting(skeleton) as counted:
+        plain(input_ids=ids, attention_mask=torch.ones_like(ids), position_ids=ids, logits_to_keep=1, use_cache=False)
+    return counted.peak
+
+
+class _Counting(Allocations):
+    """`Allocations` around a skeleton: its inputs come to the meta device, its weights are known."""
+
+    def __init__(self, skeleton: Skeleton, more: Any = ()) -> None:
+        super().__init__([*skeleton.known, *more], skeleton.plain_config.vocab_size)
+        self._plain, self._autocast = plain_model(skeleton.model), skeleton.autocast
+
+    def __enter__(self) -> _Counting:
+        self._hooks = [self._plain.register_forward_pre_hook(_to_meta, with_kwargs=True)]
+        if self._autocast:
+            self._hooks += weights_cast_to_bfloat16(self._plain, self._plain.config._attn_implementation == "eager")
+        super().__enter__()
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        super().__exit__(*error)
+        for hook in self._hooks:
+            hook.remove()
+
+
+def _to_meta(module: Any, args: Any, kwargs: dict[str, Any]) -> Any:
+    """Inputs on the meta device. A mask by tokens becomes the one by pairs of tokens that transformers makes of it, since making
+    it looks at its values."""
+    moved = {k: v.to("meta") if isinstance(v, Tensor) else v for k, v in kwargs.items()}
+    mask = moved.get("attention_mask")
+    if mask is not None and mask.dim() == 2 and not getattr(module, "_is_stateful", False) and module.config.model_type != "bloom":
+        rows, width = mask.shape
+        additive = module.config._attn_implementation == "eager"
+        moved["attention_mask"] = on_meta(rows, 1, width, width, dtype=module.dtype if additive else torch.bool)
+    return args, moved
+
+
+def cache_bytes(skeleton: Skeleton, tokens: int) -> int:
+    """Bytes that the model keeps of one row of that many tokens, so as to go on from it."""
+    ids = on_meta(1, tokens, dtype=torch.long)
+    with torch.no_grad(), evaluation_mode(skeleton.model), _Counting(skeleton):
+        cache = plain_model(skeleton.model)(
+            input_ids=ids, attention_mask=torch.ones_like(ids), position_ids=ids, logits_to_keep=1, use_cache=True).past_key_values
+    tensors = [value for layer in cache.layers for value in vars(layer).values() if isinstance(value, Tensor)]
+    return storage_bytes(t for t in tensors if t.device.type == "meta")

@@ -1,0 +1,120 @@
+"""Frozen weights in 4 or 8 bits by bitsandbytes, on a GPU and on a CPU.
+
+NF4 with double quantisation: QLoRA, arXiv 2305.14314. 8 bits: LLM.int8(), arXiv 2208.07339.
+
+bitsandbytes 0.50 does two things on a CPU that a policy must not do. In evaluation mode it packs the 4-bit weights anew,
+in place, with scales rounded to bfloat16, so the base would drift and the sampler differ from the trainer; and it
+multiplies 8-bit weights in integers while sampling, with outliers chosen by what else is in the batch, but in floats
+while training. `steady` switches both off: one forward, the same in both modes, and a base that no call changes. On a
+GPU 8-bit arithmetic is the library's own: a row's logits depend a little on its batch, which the sampler's gauge shows.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from workbench.policy.policy import PolicyError
+
+KINDS = ("none", "nf4", "int8")
+
+
+def quiet_bitsandbytes() -> None:
+    """On a CPU it warns, when peft imports it, that a faster kernel is not installed: one that `steady` switches off."""
+    logging.getLogger("bitsandbytes.backends.cpu.ops").setLevel(logging.ERROR)
+
+
+quiet_bitsandbytes()
+
+
+def check_quantization(quantization: str | None, trains_all: bool) -> str:
+    """The kind asked for. Raises `PolicyError` for an unknown one, one without an adapter, and a missing bitsandbytes."""
+    kind = quantization or "none"
+    if kind not in KINDS:
+        raise PolicyError(f"quantization={quantization!r} is unknown. Use one of {', '.join(KINDS)}.")
+    if kind == "none":
+        return kind
+    if trains_all:
+        raise PolicyError(
+            f"quantization={kind!r} without an adapter: quantised weights stand still, so there would be nothing to train. Add "
+            "lora=16 (--lora), or use quantization='none'.")
+    need_bitsandbytes(f"quantization={kind!r}")
+    return kind
+
+
+def need_bitsandbytes(what: str) -> None:
+    """Raises `PolicyError` when bitsandbytes is missing."""
+    from importlib.util import find_spec
+
+    if find_spec("bitsandbytes") is None:
+        raise PolicyError(f"{what} needs the package bitsandbytes. Run: pip install bitsandbytes")
+
+def loading_config(kind: str, compute: torch.dtype) -> Any:
+    """The `quantization_config` with which transformers quantises while it reads."""
+    from transformers import BitsAndBytesConfig
+
+    if kind == "int8":
+        return BitsAndBytesConfig(load_in_8bit=True)
+    return BitsAndBytesConfig(
+        load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_use_double_quant=True, bnb_4bit_compute_dtype=compute)
+
+
+def quantize(model: Any, kind: str, compute: torch.dtype) -> None:
+    """Quantise the linear layers of a model in memory (one read from a .gguf file, which transformers cannot quantise
+    while reading), the same ones and to the same numbers as `loading_config` would. The head stays as it is."""
+    from transformers.pytorch_utils import Conv1D
+
+    head = model.get_output_embeddings()
+    for name, module in list(model.named_modules()):
+        if module is not head and (type(module) is nn.Linear or isinstance(module, Conv1D)):
+            model.set_submodule(name, _quantized_layer(module, isinstance(module, Conv1D), kind, compute))
+    model.is_loaded_in_4bit, model.is_loaded_in_8bit, model.is_quantized = kind == "nf4", kind == "int8", True
+
+
+def _quantized_layer(layer: Any, transposed: bool, kind: str, compute: torch.dtype) -> nn.Module:
+    import bitsandbytes as bnb
+
+    weight = layer.weight.data.T.contiguous() if transposed else layer.weight.data
+    outputs, inputs = weight.shape
+    made: Any
+    stored: Any
+    if kind == "nf4":
+        made = bnb.nn.Linear4bit(inputs, outputs, layer.bias is not None, compute, compress_statistics=True, quant_type="nf4", device="meta")
+        stored = bnb.nn.Params4bit(weight, requires_grad=False, compress_statistics=True, quant_type="nf4", module=made)
+    else:
+        made = bnb.nn.Linear8bitLt(inputs, outputs, layer.bias is not None, has_fp16_weights=False, threshold=6.0, device="meta")
+        stored = bnb.nn.Int8Params(weight.cpu(), requires_grad=False, has_fp16_weights=False)
+    made.weight = stored.to(weight.device)  # this quantises
+    made.bias = layer.bias
+    return made.requires_grad_(False)
+
+
+def steady(model: Any) -> None:
+    """Make the quantised layers compute alike in training and in evaluation, and leave their weights alone (CPU)."""
+    import bitsandbytes as bnb
+
+    for module in model.modules():
+        if isinstance(module, bnb.nn.Linear4bit):
+            module.support_avx512bf16_for_cpu = False
+        elif isinstance(module, bnb.nn.Linear8bitLt) and module.weight.device.type == "cpu":
+            module.register_forward_pre_hook(_as_in_training)
+
+
+def _as_in_training(module: nn.Module, inputs: tuple[Any, ...]) -> None:
+    module.training = True
+
+
+def float_weight(module: Any, parameter: Any, dtype: torch.dtype) -> Tensor:
+    """A copy of a parameter of `module` as plain numbers of `dtype` on the CPU, dequantised where it is quantised."""
+    kind = type(parameter).__name__
+    if kind == "Params4bit":
+        from bitsandbytes.functional import dequantize_4bit
+
+        return dequantize_4bit(parameter.data, parameter.quant_state).to("cpu", dtype)
+    if kind == "Int8Params":
+        scale = parameter.SCB if parameter.SCB is not None else module.state.SCB
+        return (parameter.data.float() * (scale.float() / 127)[:, None]).to("cpu", dtype)
+    return parameter.detach().to("cpu", dtype if parameter.is_floating_point() else parameter.dtype, copy=True)

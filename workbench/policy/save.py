@@ -1,0 +1,96 @@
+"""Writing a policy to disk: whole and in floating point, or its adapter alone."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from workbench.policy.adapter import keeps_weights_transposed
+from workbench.policy.policy import Policy, PolicyError
+from workbench.policy.quantization import float_weight
+
+
+def save_policy(policy: Policy, folder: str | Path, *, adapter_only: bool = False) -> None:
+    """Write the policy where `load_policy(folder)` finds it: safetensors and tokenizer files.
+
+    With a LoRA adapter the merged model is written, in floating point also where the base is quantised (merging into 4 bits
+    would round the adapter away); the policy in memory and its base weights stay as they are. `adapter_only` writes the
+    adapter with the name of its base in its place: small, and the base is needed again. Raises `PolicyError` where there
+    is no adapter to write.
+    """
+    if adapter_only and not policy.has_adapter:
+        raise PolicyError(f"adapter_only=True, but policy {policy.source!r} has no adapter. Save it whole.")
+    with no_progress_bars():
+        if adapter_only:
+            policy.model.save_pretrained(folder, save_embedding_layers=False)  # 'auto' would ask the Hub about the base
+        elif policy.has_adapter:
+            merged(policy).save_pretrained(folder)
+        else:
+            policy.model.save_pretrained(folder)
+    policy.tokenizer.save_pretrained(folder)
+
+
+def merged(policy: Policy) -> Any:
+    """A plain model on the CPU whose weights are base plus adapter, each dequantised first. It takes memory of its own."""
+    from peft import PeftModel, get_peft_model_state_dict, set_peft_model_state_dict
+
+    plain = float_base(policy.model.get_base_model())
+    (name,) = policy.model.active_adapters if hasattr(policy.model, "active_adapters") else ("default",)
+    config = copy.deepcopy(policy.model.peft_config[name])
+    config.fan_in_fan_out = keeps_weights_transposed(plain)
+    wrapped = PeftModel(plain, config, adapter_name=name)
+    set_peft_model_state_dict(wrapped, get_peft_model_state_dict(policy.model, adapter_name=name, save_embedding_layers=False), adapter_name=name)
+    return wrapped.merge_and_unload()
+
+
+def float_base(base: Any) -> Any:
+    """A copy of the model without its adapter layers and without quantisation, on the CPU."""
+    dtype = base.get_input_embeddings().weight.dtype
+    config = copy.deepcopy(base.config)
+    if hasattr(config, "quantization_config"):
+        del config.quantization_config
+    plain = _bare(type(base), config)
+    weights, wanted = _plain_weights(base, dtype), plain.state_dict().keys()
+    plain.load_state_dict({name: w for name, w in weights.items() if name in wanted}, strict=True, assign=True)
+    plain.tie_weights()
+    plain.generation_config = base.generation_config
+    return plain.to(dtype)
+
+
+def _bare(kind: Any, config: Any) -> Any:
+    """A model whose weights wait to be assigned."""
+    with torch.device("meta"):
+        return kind(config)
+
+
+def _plain_weights(base: Any, dtype: torch.dtype) -> dict[str, torch.Tensor]:
+    """Weights and buffers (the unsaved ones too) by the names that they have without peft, tied ones under each of their names."""
+    from transformers.pytorch_utils import Conv1D
+
+    state = {}
+    modules = dict(base.named_modules())
+    for name, tensor in [*base.named_parameters(remove_duplicate=False), *base.named_buffers(remove_duplicate=False)]:
+        if "lora_" in name or ".modules_to_save." in name:
+            continue
+        module = modules[name.rpartition(".")[0]]
+        weight = float_weight(module, tensor, dtype)
+        clean = name.replace(".base_layer.", ".").replace(".original_module.", ".")
+        state[clean] = weight.T.contiguous() if issubclass(getattr(module, "source_cls", object), Conv1D) and name.endswith("weight") else weight
+    return state
+
+
+@contextmanager
+def no_progress_bars() -> Iterator[None]:
+    """Inside, transformers draws no bars: nothing is downloaded."""
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.enable_progress_bar()
