@@ -169,3 +169,16 @@ def test_the_flags_reach_the_run(tmp_path: Path, tiny_folder: Path) -> None:
     assert (tmp_path / "r/policy/model.safetensors").is_file()
     again = workbench("train", "--policy", tiny_folder, "--resume", "--out", "r", "--steps", 2, "--json", cwd=tmp_path)
     assert json.loads(again.stdout.strip().splitlines()[-1])["steps"] == 2
+
+
+def test_lab_begins_at_the_root_of_the_repository_on_the_first_notebook() -> None:
+    from workbench.commands.lab import _opening
+
+    notebooks = Path(__file__).parents[2] / "notebooks"
+    assert _opening(notebooks) == [f"--notebook-dir={notebooks.parent}", "--LabApp.default_url=/lab/tree/notebooks/00_start.ipynb"]
+
+
+def test_lab_of_any_other_folder_begins_there(tmp_path: Path) -> None:
+    from workbench.commands.lab import _opening
+
+    assert _opening(tmp_path) == [f"--notebook-dir={tmp_path}", "--LabApp.default_url=/lab/tree/."]

@@ -35,6 +35,11 @@ def test_the_frame(path: Path) -> None:
     assert "Next: [" in last.source
 
 
+@pytest.mark.parametrize("path", sorted((text.ROOT / "notebooks").glob("*.*")), ids=lambda p: p.name)
+def test_no_placeholder_is_in_print(path: Path) -> None:
+    assert re.findall(r"@+\w*@+", path.read_text()) == []
+
+
 @ALL
 def test_links_and_badges(path: Path) -> None:
     assert text.broken_links(text.prose(text.read(path)), path.parent) == []
@@ -59,7 +64,7 @@ def test_names_in_prose_exist(path: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.timeout(300)
 def test_exercises(path: Path, tmp_path: Path) -> None:
-    """As it stands every check says what is missing; with the folded solutions every check says solved. No noise."""
+    """As it stands every check says what is missing; with the folded solutions, after Run All, each says solved. No noise."""
     book = text.read(path)
     solved = with_solutions(book)
     NotebookClient(solved, timeout=240, resources={"metadata": {"path": str(tmp_path)}}).execute()
@@ -68,15 +73,14 @@ def test_exercises(path: Path, tmp_path: Path) -> None:
 
 
 def with_solutions(book: nbformat.NotebookNode) -> nbformat.NotebookNode:
-    """The notebook with, after each check, an assert that it failed with words, the solution, and the check again."""
-    cells = list(book.cells)
-    for exercise in reversed(text.exercises(book)):
+    """The notebook, then, as a learner does after "Run All": each check has failed with words, the solution, the check again."""
+    cells, new = list(book.cells), nbformat.v4.new_code_cell
+    cells.append(new("from workbench.course import results as _results\n_unsolved = dict(_results)"))
+    for exercise in text.exercises(book):
         name = re.search(r'check\("([^"]+)"', cells[exercise.check].source)[1]
-        new = nbformat.v4.new_code_cell
-        cells[exercise.check + 1 : exercise.check + 1] = [
-            new(f"from workbench.course import results as _results\nassert len(_results[{name!r}]) > 20, 'unsolved, but not a word'"),
-            new(exercise.solution), new(cells[exercise.check].source),
-            new(f"assert _results[{name!r}] == '', _results[{name!r}]")]
+        cells += [new(f"assert len(_unsolved[{name!r}]) > 20, 'unsolved, but not a word'"),
+                  new(exercise.solution), new(cells[exercise.check].source),
+                  new(f"assert _results[{name!r}] == '', _results[{name!r}]")]
     return nbformat.v4.new_notebook(cells=cells, metadata=book.metadata)
 
 

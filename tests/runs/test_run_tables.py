@@ -124,3 +124,13 @@ def test_ten_thousand_steps_are_read_at_once(tmp_path):
     seconds = perf_counter() - start
     assert steps["reward"].tolist()[:10_000] == list(range(1, 10_001))
     assert seconds < 3, f"{seconds:.2f} s to read 10,000 steps: about 0.2 s was measured on an idle core"
+
+
+def test_one_evaluation_is_the_one_before_training(tmp_path):
+    writer = new_run(tmp_path / "begun")
+    writer.write_evaluation(0, Evaluation("held_out", 10, 3, 0.1, 0.6))
+    writer.write_step(example_step(1))
+    writer.close()
+    row = list_runs(tmp_path).iloc[0]
+    assert row["accuracy_first"] == 0.3
+    assert math.isnan(row["accuracy_last"])

@@ -267,7 +267,7 @@ def test_the_header_is_that_of_the_chosen_step(plain: RunSource) -> None:
     assert "accuracy <b>30.0%</b>" in view.header.value, "the accuracy known at step 3 is that of step 0"
 
 
-def test_a_live_run_is_running(tmp_path: Path) -> None:
+def test_a_run_that_is_not_ended_is_open(tmp_path: Path) -> None:
     growing = growing_run(tmp_path / "live", steps=5)
     shown, view = RunSource(growing.run), Overview()
     view.show([shown], None)
@@ -276,7 +276,7 @@ def test_a_live_run_is_running(tmp_path: Path) -> None:
     growing.add(2)
     shown.refresh()
     view.show([shown], None)
-    assert "running, step 2 of 5" in view.header.value
+    assert "open (training elsewhere, or at rest), step 2 of 5" in view.header.value
     assert view.plots.layout.display is None
     assert "No step yet" not in view.header.value
     growing.end()

@@ -21,8 +21,16 @@ def lab_command(folder: Path | None, browser: bool) -> None:
     place = folder or _notebooks()
     if not place.is_dir():
         raise LabError(f"there is no folder {str(place)!r}. Name the folder of notebooks: workbench lab FOLDER")
-    command = [sys.executable, "-m", "jupyterlab", f"--notebook-dir={place}"]
+    command = [sys.executable, "-m", "jupyterlab", *_opening(place.resolve())]
     raise SystemExit(subprocess.call(command if browser else [*command, "--no-browser"]))
+
+
+def _opening(place: Path) -> list[str]:
+    """Where JupyterLab begins. In the repository that is its root, or the notebooks' links into docs/ and the code lead nowhere."""
+    first = next(iter(sorted(place.glob("*.ipynb"))), None)
+    root = place.parent if (place.parent / "pyproject.toml").is_file() else place
+    path = (first or place).relative_to(root).as_posix()
+    return [f"--notebook-dir={root}", f"--LabApp.default_url=/lab/tree/{path}"]
 
 
 def _notebooks() -> Path:

@@ -81,7 +81,7 @@ def _facts(db: sqlite3.Connection, reward_metric: str) -> dict[str, Any]:
         "reward_first": rewards[0],
         "reward_last": rewards[1],
         "accuracy_first": accuracies[0],
-        "accuracy_last": accuracies[-1],
+        "accuracy_last": accuracies[-1] if len(accuracies) > 1 else math.nan,  # one evaluation is the one before training
         "started": meta.started,
         "seconds": (meta.finished or meta.last_write) - meta.started,
         "policy": meta.policy,

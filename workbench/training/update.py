@@ -25,7 +25,8 @@ def accumulate_gradient(policy: Policy, batch: Batch, rows: Tensor, config: GRPO
         mask = batch.loss_mask_BT[part]
         logp, entropy = completion_logps(policy.model, batch.rollout, part, config.temperature)
         check_finite(step, "the log-probability", logp, mask, part, config.num_generations)
-        batch.logp_BT[part], batch.entropy_BT[part] = logp.detach(), entropy.detach()
+        for kept_BT, new_RT in ((batch.logp_BT, logp), (batch.entropy_BT, entropy)):
+            kept_BT[part] = new_RT.detach().to(kept_BT.dtype)  # the record is float32, whatever the policy is
         out = policy_loss(
             logp, batch.advantages_B[part].to(logp.dtype), mask, config,
             old_logp=None if batch.old_logp_BT is None else batch.old_logp_BT[part],

@@ -84,7 +84,8 @@ def _progress(source: RunSource, step: int | None) -> str:
     """'finished at step 120 of 120'; 'failed at step 7 of 120: the reason'."""
     last = source.last_step
     of = f" of {source.planned}" if source.planned is not None and source.planned >= last else ""
-    where = f"{source.status}, step {last}{of}" if source.status == "running" else f"{source.status} at step {last}{of}"
+    running = "running" if source.live else "open (training elsewhere, or at rest)"
+    where = f"{running}, step {last}{of}" if source.status == "running" else f"{source.status} at step {last}{of}"
     reason = ": " + safe_text(source.reason, 160) if source.reason else ""
     looked_at = f" (shown: step {step})" if step is not None and step != last else ""
     return safe_text(where) + reason + looked_at

@@ -36,6 +36,11 @@ class RunSource:
         self._written: tuple[object, ...] | None = None
         self.refresh()
 
+    @property
+    def live(self) -> bool:
+        """True when the session that writes this run is at hand, so that its status is known."""
+        return self._session is not None
+
     def refresh(self) -> bool:
         """Read what is new; True when something changed."""
         position, state = self.run.position(), self._state()
