@@ -35,6 +35,12 @@ def test_the_worst_comes_first(tmp_path: Path) -> None:
     assert severities == sorted(severities, key=SEVERITIES.index)
 
 
+def test_good_news_comes_before_notes_where_nothing_is_worse(tmp_path: Path) -> None:
+    severities = [f.severity for f in diagnose(make_run(tmp_path / "run"))]
+    assert set(severities) == {"good", "note"}
+    assert severities == sorted(severities)
+
+
 def test_an_earlier_step_is_judged_as_it_was(tmp_path: Path) -> None:
     how = dict(
         status="failed", knobs={25: {"learning_rate": 0.0}}, evaluations={0: (60, 200), 30: (140, 200)},

@@ -172,8 +172,11 @@ CASES = [
          dict(metrics={"completion_length": ramp(60, 50), "reward": near(1)}), "shorter"),
     Case(completions.entropy_collapse, "entropy_collapse", "warning", dict(metrics={"entropy": lambda s: near(1.5 * 0.85**s)(s)}),
          dict(metrics={"entropy": ramp(1.5, 0.5)}), "epsilon_high"),
-    Case(completions.entropy_collapse, "entropy_collapse", "warning", dict(steps=5, metrics={"entropy": 0.01}),
-         dict(steps=5, metrics={"entropy": 0.03}), "temperature"),
+    Case(completions.entropy_collapse, "entropy_collapse", "warning", dict(metrics={"entropy": ramp(0.036, 0.004)}),
+         dict(metrics={"entropy": ramp(0.036, 0.015)}), "temperature"),
+    Case(completions.entropy_collapse, "entropy_collapse", "note",
+         dict(metrics={"entropy": ramp(0.036, 0.004)}, evaluations={0: (77, 200), 30: (191, 200)}),
+         dict(steps=5, metrics={"entropy": 0.01}), "accuracy is 96 %, so nothing is lost."),
     Case(completions.entropy_explosion, "entropy_explosion", "warning", dict(metrics={"entropy": ramp(1.5, 5)}),
          dict(metrics={"entropy": ramp(1.5, 1.9)}), "learning_rate"),
     Case(completions.entropy_explosion, "entropy_explosion", "problem", dict(metrics={"entropy": ramp(1.5, 5), "reward": ramp(1.5, 0.5)}),
@@ -290,6 +293,12 @@ def test_a_solved_task_is_no_problem(tmp_path: Path) -> None:
     found = findings(tmp_path / "run", how)
     assert {"reward_saturated", "dead_groups_too_easy", "no_gradient", "accuracy_improved"} <= found.keys()
     assert not [f for f in found.values() if f.severity in ("problem", "warning")]
+
+
+@pytest.mark.parametrize(("right", "remedy"), [(100, True), (191, False)])
+def test_where_nothing_is_lost_nothing_is_to_be_tried(right: int, remedy: bool, tmp_path: Path) -> None:
+    how = dict(metrics={"entropy": ramp(0.036, 0.004)}, evaluations={0: (77, 200), 30: (right, 200)})
+    assert bool(findings(tmp_path / "run", how)["entropy_collapse"].try_) == remedy
 
 
 def test_a_fall_with_a_rising_reward_is_told_once(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import pytest
 from inert_html import HOSTILE
 from made_runs import make_run
 
@@ -26,6 +27,13 @@ def test_the_page_holds_curves_groups_words_and_settings(tmp_path: Path) -> None
     assert "tried &amp; true" in body
     assert "learning_rate" in body
     assert "Doctor" in body
+
+
+@pytest.mark.parametrize(("steps", "prompts", "said"), [(20, 9, "12 of 20 steps, and of each step the first 8 of 9 groups"),
+                                                       (3, 2, "3 of 3 steps, and of each step the first 2 of 2 groups")])
+def test_the_page_says_how_much_of_the_run_it_holds(steps: int, prompts: int, said: str, tmp_path: Path) -> None:
+    run = make_run(tmp_path / "run", steps=steps, prompts=prompts, group=2)
+    assert said in without_plotly(export_html(run, tmp_path / "p.html").read_text())
 
 
 def test_nothing_is_asked_from_outside(tmp_path: Path) -> None:

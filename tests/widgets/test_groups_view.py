@@ -13,6 +13,7 @@ import pytest
 from inert_html import HOSTILE, assert_inert, read_html, text_of
 from made_runs import growing_run, make_run
 
+from workbench.rewards import math_process
 from workbench.runs import RunWriter
 from workbench.widgets.figures import figure
 from workbench.widgets.group_table import FILTERS, SORTS
@@ -62,6 +63,18 @@ def test_a_card_has_all_of_a_group(source: RunSource) -> None:
         assert text.count("wrong") == (group["rewards/answer_reward"] <= 0).sum()
     head = text_of(shown(view)[0])
     assert all(title in head for title in ("format_reward", "answer_reward", "baseline", "advantage", "tokens"))
+
+
+@pytest.mark.parametrize(("text", "gold", "remark"), [
+    ("it is 42", "42", "right, untagged"), ("it is 41", "42", "wrong"), ("\\boxed{Paris}", "Paris", "right, untagged"),
+    ("<answer>41</answer> or 42", "42", "wrong"), ("\\boxed{x^2}", "x^2", "wrong"), ("42", None, "wrong")])
+def test_a_right_answer_without_its_tag_is_not_called_wrong(tmp_path, monkeypatch, text: str, gold: str | None, remark: str) -> None:
+    monkeypatch.setattr(math_process, "equal", lambda *_: pytest.fail("a view compares no expressions"))
+    monkeypatch.setattr(math_process, "readable", lambda *_: pytest.fail("a view reads no expressions"))
+    made = make_run(tmp_path / "a", steps=1, rewards=lambda step: np.zeros((16, 2)), texts=lambda step: [text] * 16,
+                    samples=lambda step, s: replace(s, gold_answers=[gold] * 4))
+    card = shown(view_of(RunSource(made)))[0]
+    assert card.count(f'<span class="wb-flag">{remark}</span>') == 4
 
 
 def test_the_bar_shows_sign_and_size(source: RunSource) -> None:

@@ -177,6 +177,19 @@ def test_the_still_picture_draws_the_numbers() -> None:
     assert y0 - y1 == pytest.approx(y1 - y3, abs=0.2)
 
 
+def test_the_still_picture_shrinks_with_a_narrow_page() -> None:
+    svg = ElementTree.fromstring(draw_svg([]))
+    assert svg.get("viewBox")
+    assert svg.get("style") == "max-width:100%;height:auto"
+
+
+@pytest.mark.parametrize(("x", "said"), [([0.1, 0.2, 0.3], "n 2 at step 0.3, lowest 0 at 0.1"),
+                                         ([12345.0, 12346.0, 12347.0], "n 2 at step 12347, lowest 0 at 12345")])
+def test_places_on_the_x_axis_are_said_as_they_are(x: list[float], said: str) -> None:
+    drawn = figure("t", "a", plot_lines(np.array(x), np.arange(3.0), "n", look(0)), x_range=(x[0], x[-1]))
+    assert said in drawn["layout"]["meta"]["summary"]
+
+
 def test_a_stack_is_drawn_on_top_of_one_another() -> None:
     parts = {"a": np.ones(3), "b": np.full(3, 2.0)}
     svg = draw_svg([figure("t", "s", stack(np.arange(3), parts), x_range=(0, 2))], columns=1)

@@ -25,7 +25,7 @@ class Finding:
     severity  one of `SEVERITIES`
     what      what is going on, and why it matters
     evidence  the figures it rests on, with their steps
-    try_      what to try, naming the config's fields and values; may be empty for good news
+    try_      what to try, naming the config's fields and values; empty for good news and where nothing is lost
     """
 
     key: str

@@ -107,7 +107,11 @@ ENTROPY_COLLAPSED = 0.1
 """Entropy now against the start: at a tenth the completions of a group are nearly the same."""
 
 ENTROPY_NONE = 0.02
-"""Nats per token at which a policy is deterministic for practical purposes: a token in 300 or so is a real choice."""
+"""Nats per token at which a policy is deterministic for practical purposes: a token in 300 or so is a real choice. A small or
+fine-tuned policy may begin just above it, so that it counts only together with `ENTROPY_FELL`."""
+
+ENTROPY_FELL = 1 / 3
+"""Median entropy now against the first steps' median: learning a task halves it in a healthy run of a policy that began low."""
 
 ENTROPY_EXPLODED = 1.5
 """Entropy now against the start. GRPO sharpens a policy; half as much again means that it is losing what it knew."""

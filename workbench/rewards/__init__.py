@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from workbench.rewards.answers import GoldError, answers_equal, check_gold
+from workbench.rewards.answers import GoldError, answers_equal, check_gold, compared_plainly
 from workbench.rewards.controls import ShuffledRewards, shuffled
 from workbench.rewards.functions import (
     answer_reward,
@@ -25,6 +25,7 @@ __all__ = [
     "answer_reward",
     "answers_equal",
     "check_gold",
+    "compared_plainly",
     "completion_text",
     "format_reward",
     "lenient_answer_reward",

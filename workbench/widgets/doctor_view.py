@@ -1,4 +1,4 @@
-"""The doctor's page: what is going on in a run, in words, the worst first."""
+"""The doctor's page: what is going on in a run, in words."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def _run_html(source: RunSource, step: int | None, several: bool) -> str:
     when = "" if shown == last else f" (as it stood then; the run goes on to step {last})"
     head = f"<p>{name}step {shown}{when}: <span role='status'>{_counts(findings)}</span></p>"
     cards = "".join(_card(finding) for finding in findings)
-    return head + (f"<ul class='wb-doctor' aria-label='Findings, the worst first'>{cards}</ul>" if cards else "")
+    return head + (f"<ul class='wb-doctor' aria-label='Findings'>{cards}</ul>" if cards else "")
 
 
 def _counts(findings: Sequence[Finding]) -> str:

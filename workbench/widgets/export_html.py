@@ -35,6 +35,7 @@ SCRIPT = """
 const chooser = document.getElementById("step");
 const show = () => document.querySelectorAll(".step").forEach((e) => { e.hidden = e.dataset.step !== chooser.value; });
 if (chooser) { chooser.addEventListener("input", show); show(); }
+document.querySelectorAll(".js-plotly-plot").forEach((plot) => Plotly.Plots.resize(plot)); // each was drawn before the grid was whole
 """
 
 
@@ -66,12 +67,16 @@ def _panels(sources: Sequence[RunSource]) -> list[str]:
 
 def _groups(source: RunSource) -> str:
     steps = _spread(source.metrics["step"].tolist()) if len(source.metrics) else []
-    pages = [(step, body) for step in steps if (body := _step_groups(source, step))]
+    tables = {step: table for step in steps if (table := _table(source, step))}
+    pages = [(step, _step_groups(source, table)) for step, table in tables.items()]
     if not pages:
         return '<div class="wb"><h2>Groups</h2><p class="wb-note">No completions were kept.</p></div>'
     options = "".join(f"<option>{step}</option>" for step, _ in pages)
     bodies = "".join(f'<div class="step" data-step="{step}" hidden>{body}</div>' for step, body in pages)
-    return f'<div class="wb"><h2>Groups</h2><label>step <select id="step">{options}</select></label>{bodies}</div>'
+    most = max(map(len, tables.values()))
+    part = (f'<p class="wb-note">This file holds the groups of {len(pages)} of {len(source.metrics)} steps, and of each step '
+            f"the first {min(most, GROUPS_SHOWN)} of {most} groups.</p>")
+    return f'<div class="wb"><h2>Groups</h2>{part}<label>step <select id="step">{options}</select></label>{bodies}</div>'
 
 
 def _spread(steps: list[int]) -> list[int]:
@@ -79,12 +84,13 @@ def _spread(steps: list[int]) -> list[int]:
     return [int(steps[i]) for i in places]
 
 
-def _step_groups(source: RunSource, step: int) -> str:
+def _table(source: RunSource, step: int) -> GroupTable | None:
     samples = source.run.samples(step)
-    if not len(samples):
-        return ""
-    table = GroupTable.of(samples, source.run.config_at(step))
-    look = Look("", 600, float(np.nanmax(np.abs(samples["advantage"]))) or 1.0, right_by(source.reward_names))
+    return GroupTable.of(samples, source.run.config_at(step)) if len(samples) else None
+
+
+def _step_groups(source: RunSource, table: GroupTable) -> str:
+    look = Look("", 600, float(np.nanmax(np.abs(table.advantage_NG))) or 1.0, right_by(source.reward_names))
     everything = np.ones(table.G, dtype=bool)
     return "".join(group_html(table, n, everything, look) for n in range(min(len(table), GROUPS_SHOWN)))
 

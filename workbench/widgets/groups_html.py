@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from workbench.rewards import compared_plainly, lenient_correct
+from workbench.tasks.format import tagged_answer
 from workbench.widgets.figures import exact, figure
 from workbench.widgets.group_table import GroupTable
 from workbench.widgets.style import NEGATIVE, POSITIVE
@@ -99,13 +101,19 @@ def _advantage(value: float, largest: float) -> str:
 
 def _remarks(table: GroupTable, n: int, g: int, look: Look) -> str:
     right_NG, wrong_NG = table.right(look.by)
-    words = ["right"] if right_NG[n, g] else ["wrong"] if wrong_NG[n, g] else []
+    words = ["right"] if right_NG[n, g] else [_why_unpaid(table.completion_NG[n, g], table.gold_N[n])] if wrong_NG[n, g] else []
     if table.truncated_NG[n, g]:
         left_out = table.config.get("mask_truncated_completions")
         words.append("truncated, left out of the loss" if left_out else "truncated")
     if not table.completion_NG[n, g]:
         words.append("empty")
     return " ".join(f'<span class="wb-flag">{word}</span>' for word in words)
+
+
+def _why_unpaid(text: str, gold: object) -> str:
+    """"right, untagged" where the gold answer, a number or words, is given but not in a tag; else "wrong"."""
+    plainly_right = compared_plainly(gold) and tagged_answer(text) is None and lenient_correct(text, str(gold))
+    return "right, untagged" if plainly_right else "wrong"
 
 
 def marked(text: str, query: str, limit: int) -> str:

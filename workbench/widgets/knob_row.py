@@ -88,7 +88,7 @@ class KnobRow:
         low, high = SLIDER_RANGES[self.name]
         looks = self._looks("0 1 150px", tip) | {"readout": False}
         if self._field.metadata["log_scale"]:
-            return w.FloatLogSlider(value=self._slid_to, base=10, min=math.log10(low), max=math.log10(high), step=LOG_STEP, **looks)
+            return w.FloatLogSlider(value=self._slid_to, base=10, min=math.log10(low), max=math.log10(high), step=LOG_STEP, **looks).add_class("wb-log")
         return w.FloatSlider(value=self._slid_to, min=low, max=high, step=_step(low, high), **looks)
 
     def _looks(self, flex: str, tip: str) -> dict[str, Any]:

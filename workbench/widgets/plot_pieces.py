@@ -219,5 +219,10 @@ def summary(title: str, about: str, traces: Sequence[Trace], note: str) -> str:
 def _said(trace: Trace) -> str:
     x, y = trace["x"], trace["y"]
     lowest, highest, last = np.nanargmin(y), np.nanargmax(y), np.flatnonzero(np.isfinite(y))[-1]
-    return (f"{trace['name']} {y[last]:.4g} at step {x[last]:.0f}, lowest {y[lowest]:.4g} at {x[lowest]:.0f}, "
-            f"highest {y[highest]:.4g} at {x[highest]:.0f}")
+    return (f"{trace['name']} {y[last]:.4g} at step {_place(x[last])}, lowest {y[lowest]:.4g} at {_place(x[lowest])}, "
+            f"highest {y[highest]:.4g} at {_place(x[highest])}")
+
+
+def _place(x: float) -> str:
+    """A step in full, or another quantity on the x axis with four digits."""
+    return f"{x:.0f}" if x == round(x) else f"{x:.4g}"

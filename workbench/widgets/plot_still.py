@@ -63,6 +63,7 @@ def draw_svg(figures: Sequence[Figure], *, columns: int = 2, height: int = 230) 
     says = html.escape(" ".join(f["layout"].get("meta", {}).get("summary", "") for f in figures), quote=False)
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {rows * height}" width="{WIDTH}" height="{rows * height}" '
+        f'style="max-width:100%;height:auto" '
         f'role="img" font-family="system-ui, sans-serif" font-size="12" fill="{INK}"><desc>{says}</desc>'
         f'<rect width="100%" height="100%" fill="{PAPER}"/>{"".join(parts)}</svg>')
 

@@ -8,7 +8,8 @@ import anywidget
 
 
 class SliderNames(anywidget.AnyWidget):
-    """Shows nothing. Put among a dashboard's children, it labels each slider's handle with the slider's description."""
+    """Shows nothing. Put among a dashboard's children, it labels each slider's handle with the slider's description, and
+    those of class wb-log with the value where the slider itself says its exponent."""
 
     _esm = Path(__file__).with_suffix(".js").read_text(encoding="utf-8")
 

@@ -7,7 +7,7 @@ import numpy as np
 from workbench.doctor import thresholds as t
 from workbench.doctor.facts import Facts
 from workbench.doctor.finding import Finding, figure, percent, span
-from workbench.doctor.rules.rewards import saturated
+from workbench.doctor.rules.rewards import accuracy_fall, saturated
 
 
 def nothing_ends(facts: Facts) -> Finding | None:
@@ -80,21 +80,30 @@ def length_drift(facts: Facts) -> Finding | None:
 
 def entropy_collapse(facts: Facts) -> Finding | None:
     """The policy has become deterministic."""
-    recent, drift = facts.recent("entropy"), facts.drift("entropy")
-    if len(recent) < t.FEWEST_STEPS:
+    drift, level = facts.drift("entropy"), facts.median("entropy")
+    if drift is None or not len(facts.recent("entropy")):
         return None
-    level = float(np.median(recent))
-    fallen = drift is not None and drift.down and drift.factor <= t.ENTROPY_COLLAPSED
-    if level > t.ENTROPY_NONE and not fallen:
+    fallen = drift.down and drift.factor <= t.ENTROPY_COLLAPSED
+    start = float(np.median(facts.values("entropy")[: t.WINDOW]))
+    if not fallen and level > min(t.ENTROPY_NONE, t.ENTROPY_FELL * start):
         return None
-    done = saturated(facts) is not None
+    fine = _nothing_lost(facts)
     return Finding(
-        "entropy_collapse", "note" if done else "warning",
+        "entropy_collapse", "note" if fine else "warning",
         "The entropy has collapsed: the completions of a group are nearly the same, so that there is little to compare"
-        + (". The reward is at its top, so nothing is lost." if done else " and hardly anything new is tried."),
-        f"median entropy {figure(level)} nats per token in {span(facts.recent_span())}" + (f"; {drift} since the start" if drift else ""),
-        f"Raise epsilon_high above epsilon (now {facts.config.get('epsilon')}, DAPO uses 0.28 with epsilon=0.2), temperature (now "
+        + (f". {fine}" if fine else " and hardly anything new is tried."),
+        f"median entropy {figure(level)} nats per token in {span(facts.recent_span())}; {drift} since the start",
+        "" if fine else f"Raise epsilon_high above epsilon (now {facts.config.get('epsilon')}, DAPO uses 0.28 with epsilon=0.2), temperature (now "
         f"{facts.config.get('temperature')}) or beta, or go back to a checkpoint before the fall.")
+
+
+def _nothing_lost(facts: Facts) -> str:
+    """Why a policy may have stopped trying new things; empty where it should not have."""
+    if saturated(facts) is not None:
+        return "The reward is at its top, so nothing is lost."
+    last = facts.held_out[-1] if facts.held_out else None
+    solved = last is not None and last.accuracy >= t.SOLVED and accuracy_fall(facts) is None
+    return f"Held-out accuracy is {percent(last.accuracy)}, so nothing is lost." if last and solved else ""
 
 
 def entropy_explosion(facts: Facts) -> Finding | None:

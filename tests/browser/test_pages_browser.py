@@ -1,0 +1,55 @@
+"""What needs a browser but no JupyterLab: the exported page, and the script that gives sliders their names."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from browser.conftest import CHROMIUM
+from made_runs import make_run
+
+from workbench.widgets import slider_names
+from workbench.widgets.export_html import export_html
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(60)]
+
+WIDTHS = """() => [...document.querySelectorAll(".panels > div")].map((cell) =>
+    [cell.querySelector(".main-svg").getBoundingClientRect().width, cell.getBoundingClientRect().width])"""
+KNOB = """<div class="wb-scaled"><div><div class="widget-slider wb-log"><label class="widget-label">beta</label>
+    <div class="noUi-handle" aria-valuetext="-2.3"></div></div><input type="number" value="0.005"></div><p id="el"></p></div>"""
+START = """async (code) => {
+    const names = await import(URL.createObjectURL(new Blob([code], {type: "text/javascript"})));
+    names.default.render({el: document.getElementById("el")});
+}"""
+SAID = "(text) => document.querySelector('.noUi-handle').getAttribute('aria-valuetext') === text"
+
+
+@pytest.fixture
+def page(probe: Any) -> Iterator[Any]:
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        chromium = os.environ.get("PROBE_CHROMIUM", CHROMIUM)
+        browser = playwright.chromium.launch(executable_path=chromium, args=probe.CHROMIUM_ARGS)
+        yield browser.new_page(viewport={"width": 1280, "height": 900})
+        browser.close()
+
+
+def test_every_chart_of_the_exported_page_fits_its_cell(page: Any, tmp_path: Path) -> None:
+    page.goto(export_html(make_run(tmp_path / "run", steps=3), tmp_path / "p.html").as_uri())
+    page.wait_for_timeout(1000)
+    widths = page.evaluate(WIDTHS)
+    assert len(widths) >= 9
+    assert [w for w in widths if not 0.9 * w[1] <= w[0] <= w[1] + 0.5] == []
+
+
+def test_a_logarithmic_slider_says_its_value(page: Any) -> None:
+    page.set_content(KNOB)
+    page.evaluate(START, Path(slider_names.__file__).with_suffix(".js").read_text())
+    page.wait_for_function(SAID, arg="0.005", timeout=5000)
+    assert page.locator(".noUi-handle").get_attribute("aria-label") == "beta"
+    page.evaluate("() => document.querySelector('.noUi-handle').setAttribute('aria-valuetext', '-1.25')")
+    page.wait_for_function(SAID, arg="0.0562", timeout=5000)
