@@ -29,6 +29,7 @@ SICKNESS = {
     "control": {"reward_flat"},
     "long": {"accuracy_improved", "reward_rising"},
     "branch": {"accuracy_improved"},
+    "vllm": {"accuracy_improved", "reward_rising"},
 }
 HEALTHY = ("long",)
 ILL = {"reward_hacked", "reward_falling", "reward_dropped", "accuracy_fell", "kl_high", "truncated", "nothing_ends", "entropy_explosion",
@@ -136,6 +137,13 @@ def test_the_branch_leaves_its_parent_and_is_held_back() -> None:
 def test_the_control_learns_nothing_that_the_honest_run_learns() -> None:
     ends = {name: opened(name).evaluations().query("step == 60").iloc[0] for name in ("long", "control")}
     assert ends["control"].high < ends["long"].low
+
+
+def test_vllm_sampled_what_the_trainer_computes() -> None:
+    run = opened("vllm")
+    assert (run.config["rollout_engine"], run.config["lora_rank"]) == ("vllm", 8)
+    largest = run.steps().sampler_logp_difference_max
+    assert 0 < largest.min() <= largest.max() < 1e-4
 
 
 def test_brevity_reward() -> None:

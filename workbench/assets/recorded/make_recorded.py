@@ -2,7 +2,8 @@
 
 Each run is made by the workbench itself, with the embedded policy on generated arithmetic, and then thinned: every step
 keeps its figures; the first steps, the last ones and every `keep`-th keep completions and tokens. About a second a step on
-one core. The full runs stay in the work folder, where `branch` looks for its parent.
+one core. The full runs stay in the work folder, where `branch` looks for its parent. `vllm` needs vLLM and is left out, with
+a word, where it is not installed.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -17,7 +19,7 @@ import torch
 import typer
 
 from workbench.config import GRPOConfig
-from workbench.policy import load_policy
+from workbench.policy import load_for, load_policy
 from workbench.rewards import RewardSet, shuffled
 from workbench.runs.opening import remove_database
 from workbench.runs.thin import spread_steps, thin
@@ -41,6 +43,7 @@ class Recipe:
     moves    step -> knobs that take effect at it
     parent   the run that it branches from, after `from_step` and with the knobs `fork`
     keep     every so many steps completions and tokens are kept
+    needs    a package that only some environments have
     """
 
     about: str
@@ -52,6 +55,7 @@ class Recipe:
     from_step: int = 0
     fork: Mapping[str, Any] = field(default_factory=dict)
     keep: int = 20
+    needs: str = ""
 
 
 RECIPES: dict[str, Recipe] = {
@@ -76,6 +80,10 @@ RECIPES: dict[str, Recipe] = {
     "patient": Recipe(
         "the unlabelled run of an exercise: a temperature at which a group hardly differs",
         dict(max_steps=40, eval_steps=20, num_eval_problems=300, temperature=0.1)),
+    "vllm": Recipe(
+        "rollouts by vLLM in the trainer's process, with the adapter alone handed over before each",
+        dict(max_steps=30, eval_steps=10, num_eval_problems=300, rollout_engine="vllm", lora_rank=8, learning_rate=3e-3,
+             lr_scheduler_type="cosine", seed=11), keep=15, needs="vllm"),
 }
 
 
@@ -97,8 +105,9 @@ def make(name: str, work: Path, out: Path) -> Path:
 def _started(name: str, recipe: Recipe, work: Path) -> Session:
     shutil.rmtree(work / name, ignore_errors=True)
     rewards = RewardSet(list(recipe.rewards))
-    return Session(load_policy("embedded", device="cpu"), load_task("arithmetic", seed=0), shuffled(rewards) if recipe.control else rewards,
-                   GRPOConfig(**{**COMMON, **recipe.config}), out=work / name, name=name)
+    config = GRPOConfig(**{**COMMON, **recipe.config})
+    return Session(load_for(config, "embedded", device="cpu"), load_task("arithmetic", seed=0),
+                   shuffled(rewards) if recipe.control else rewards, config, out=work / name, name=name)
 
 
 def _branched(name: str, recipe: Recipe, work: Path) -> Session:
@@ -121,7 +130,10 @@ def main(
     torch.set_num_threads(1)
     if unknown := [name for name in names or [] if name not in RECIPES]:
         raise typer.BadParameter(f"{unknown[0]!r} is no recorded run. Choose from {', '.join(RECIPES)}.")
-    for name in names or RECIPES:
+    absent = [] if names else [name for name, recipe in RECIPES.items() if recipe.needs and find_spec(recipe.needs) is None]
+    for name in absent:
+        print(f"{name}: left out, because {RECIPES[name].needs} is not installed here", flush=True)
+    for name in names or [name for name in RECIPES if name not in absent]:
         record = make(name, work, out)
         print(f"{name}: {RECIPES[name].about}; {record.stat().st_size / 1e3:,.0f} kB", flush=True)
 
