@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from browser.conftest import CHROMIUM
 from made_runs import make_run
 
 from workbench.widgets import slider_names
@@ -28,14 +26,10 @@ SAID = "(text) => document.querySelector('.noUi-handle').getAttribute('aria-valu
 
 
 @pytest.fixture
-def page(probe: Any) -> Iterator[Any]:
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        chromium = os.environ.get("PROBE_CHROMIUM", CHROMIUM)
-        browser = playwright.chromium.launch(executable_path=chromium, args=probe.CHROMIUM_ARGS)
-        yield browser.new_page(viewport={"width": 1280, "height": 900})
-        browser.close()
+def page(lab: Any) -> Iterator[Any]:
+    """A page without JupyterLab, in the session's browser: a process can drive only one."""
+    with lab.browser.new_context(viewport={"width": 1280, "height": 900}) as context:
+        yield context.new_page()
 
 
 def test_every_chart_of_the_exported_page_fits_its_cell(page: Any, tmp_path: Path) -> None:
