@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
-from helpers import same_weights, weights_of
+from helpers import digits_reward, same_weights, weights_of
 
+from workbench.config import GRPOConfig
 from workbench.config_fields import ConfigError
 from workbench.policy import PolicyError, load_policy
 from workbench.policy.logprobs import completion_logps
-from workbench.rewards import RewardError
+from workbench.rewards import RewardError, RewardSet
 from workbench.runs import Run
+from workbench.tasks.arithmetic import arithmetic_task
 from workbench.tasks.types import Problem
 from workbench.training import start_run
 from workbench.training.batch import Batch, loss_mask, rows_with_gradient, updates_of
@@ -349,3 +352,24 @@ def test_a_prompt_without_room_is_found_before_the_run_starts(make_trainer, tmp_
     with pytest.raises(PolicyError, match=r"1 of 5 prompts are too long: 'What is 1 \+ .*128 positions less max_completion_length=8 leave 120"):
         start_run(tmp_path / "other", policy=trainer.policy, task=task, rewards=trainer.rewards, config=trainer.config)
     assert not (tmp_path / "other").exists()
+
+
+BRIEF = dict(prompts_per_step=4, num_generations=4, updates_per_rollout=2, max_completion_length=8, max_steps=2, num_eval_problems=8)
+
+
+def test_weights_of_the_reward_set_are_not_ignored(tiny_folder: Path, tmp_path: Path) -> None:
+    def start(**changes):
+        return start_run(tmp_path / "run", policy=load_policy(tiny_folder), task=arithmetic_task(0, 64, 16),
+                         rewards=RewardSet([digits_reward, "answer"], weights=[1.0, 0.5]), config=GRPOConfig(**(BRIEF | changes)))
+
+    with pytest.raises(ConfigError, match=r"reward_weights=\(1.0, 0.5\)"):
+        start()
+    assert start(reward_weights=(1.0, 0.5)).config.reward_weights == (1.0, 0.5)
+
+
+def test_a_float64_policy_trains(tiny_folder: Path, tmp_path: Path) -> None:
+    policy = load_policy(tiny_folder)
+    policy.model.double()
+    trainer = start_run(tmp_path / "run", policy=policy, task=arithmetic_task(0, 64, 16),
+                        rewards=RewardSet(digits_reward), config=GRPOConfig(**BRIEF))
+    assert math.isfinite(trainer.step().metrics["loss"])

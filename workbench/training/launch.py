@@ -65,6 +65,10 @@ def _check_start(out: Path, policy: Policy, task: Task, rewards: Rewards, config
     check_engine(config)
     check_policy(policy, config)
     check_weights(config, rewards.names)
+    if isinstance(rewards, RewardSet) and any(w != 1 for w in rewards.weights) and config.reward_weights != rewards.weights:
+        raise ConfigError(
+            f"the RewardSet has weights={rewards.weights}, the config reward_weights={config.reward_weights}. Training takes the config's: set "
+            f"GRPOConfig(reward_weights={rewards.weights}), which can also be changed while it runs.")
     for problem in (*task.train, *task.held_out):
         check_gold(problem.answer)
     check_prompts(policy, task, task.train, config.max_completion_length, config.max_prompt_length)

@@ -55,7 +55,8 @@ class PlanView(Lab):
         super().__init__()
 
     def _choice(self, name: str, options: Sequence[Any], value: Any) -> w.Dropdown:
-        return w.Dropdown(options=options, value=value, description=name, style=WIDE)
+        values = [option[1] if isinstance(option, tuple) else option for option in options]
+        return w.Dropdown(options=options, index=values.index(value), description=name, style=WIDE)  # by index: a page shows value=None as blank
 
     def controls(self) -> Sequence[w.Widget]:
         left = [self.policy, self.device, self.rank, self.quantization, self.dtype]
