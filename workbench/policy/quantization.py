@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from workbench.policy.policy import PolicyError
+from workbench.rollout.plain_weights import plain_numbers
 
 KINDS = ("none", "nf4", "int8")
 
@@ -109,12 +110,5 @@ def _as_in_training(module: nn.Module, inputs: tuple[Any, ...]) -> None:
 
 def float_weight(module: Any, parameter: Any, dtype: torch.dtype) -> Tensor:
     """A copy of a parameter of `module` as plain numbers of `dtype` on the CPU, dequantised where it is quantised."""
-    kind = type(parameter).__name__
-    if kind == "Params4bit":
-        from bitsandbytes.functional import dequantize_4bit
-
-        return dequantize_4bit(parameter.data, parameter.quant_state).to("cpu", dtype)
-    if kind == "Int8Params":
-        scale = parameter.SCB if parameter.SCB is not None else module.state.SCB
-        return (parameter.data.float() * (scale.float() / 127)[:, None]).to("cpu", dtype)
-    return parameter.detach().to("cpu", dtype if parameter.is_floating_point() else parameter.dtype, copy=True)
+    numbers = plain_numbers(module, parameter)
+    return numbers.to("cpu", dtype if numbers.is_floating_point() else numbers.dtype, copy=True)

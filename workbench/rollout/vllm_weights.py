@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from workbench.rollout.cache import plain_model
+from workbench.rollout.plain_weights import plain_numbers
 from workbench.rollout.request import evaluation_mode
 from workbench.rollout.vllm_checks import adapter_of
 
@@ -42,7 +43,7 @@ def base_weights(model: Any) -> Iterator[tuple[str, Tensor]]:
     """
     plain = plain_model(model)
     named = [*plain.named_parameters(remove_duplicate=False), *_persistent_buffers(plain)]
-    pairs = ((n.replace(".base_layer.", "."), _numbers(plain, n, t)) for n, t in named if ".lora_" not in n)
+    pairs = ((n.replace(".base_layer.", "."), plain_numbers(plain.get_submodule(n.rpartition(".")[0]), t)) for n, t in named if ".lora_" not in n)
     if getattr(plain, "is_quantized", False):  # its conversions are about quantising
         yield from pairs
     else:
@@ -56,19 +57,6 @@ def _persistent_buffers(model: nn.Module) -> Iterator[tuple[str, Tensor]]:
         for name, buffer in module._buffers.items():
             if buffer is not None and name not in module._non_persistent_buffers_set:
                 yield f"{prefix}.{name}" if prefix else name, buffer
-
-
-def _numbers(model: nn.Module, name: str, tensor: Tensor) -> Tensor:
-    kind: Any = tensor
-    if type(tensor).__name__ == "Params4bit":
-        from bitsandbytes.functional import dequantize_4bit
-
-        return dequantize_4bit(kind.data, kind.quant_state)
-    if type(tensor).__name__ == "Int8Params":
-        layer: Any = model.get_submodule(name.rpartition(".")[0])
-        scale = kind.SCB if kind.SCB is not None else layer.state.SCB
-        return kind.data.float() * (scale.float() / 127)[:, None]
-    return tensor.detach()
 
 
 def save_config(model: Any, folder: Path) -> None:
