@@ -1,9 +1,11 @@
-"""What `workbench plan` says beside what training then takes: peak memory on a CPU, configuration by configuration.
+"""What `workbench plan` says beside what training then takes: peak memory on a CPU and seconds of a step, configuration by configuration.
 
 Each configuration is a model with random weights (nothing is fetched), written to a folder by one process and trained by
-another for one step of several updates: `load_for`, `start_run`, `Trainer.step` as in every run, checkpoints included. Measured is VmHWM of
+another for two steps of several updates: `load_for`, `start_run`, `Trainer.step` as in every run, checkpoints included. Measured is VmHWM of
 that second process, minus nothing, so Python and the libraries are in it. The kernel is asked to forget the high-water mark
-between the phases (`/proc/self/clear_refs`), which gives each phase a peak of its own; the run's peak is their maximum.
+between the phases (`/proc/self/clear_refs`), which gives each phase a peak of its own; the run's peak is their maximum. The
+seconds are those of the second step. The plan's are those of its trial, in a third process, one after the other and one thread each;
+its table of bytes is made without the trial. Let nothing else run meanwhile, or the seconds mean little.
 
     python benchmarks/plan_against_peaks.py [--only NAME ...] [--out results/FILE.json]
 """
@@ -17,6 +19,7 @@ import platform
 import subprocess
 import sys
 import tempfile
+import time
 import zlib
 from contextlib import contextmanager
 from datetime import date
@@ -113,7 +116,7 @@ def problems(policy, tokens: int, count: int) -> list:
 
 
 def train(folder: Path, settings: dict) -> dict:
-    """One step of the real trainer, with several updates; the peaks in MB by phase."""
+    """Two steps of the real trainer, with several updates each; the peaks in MB by phase, the seconds of the second."""
     water = HighWater()
     import torch
 
@@ -126,7 +129,7 @@ def train(folder: Path, settings: dict) -> dict:
 
     torch.set_num_threads(1)
     water.mark("import")
-    config = GRPOConfig(**settings, max_steps=1, eval_steps=0, num_eval_problems=1, learning_rate=1e-5)
+    config = GRPOConfig(**settings, max_steps=2, eval_steps=0, num_eval_problems=1, learning_rate=1e-5)
     policy = load_for(config, folder, device="cpu")
     water.mark("load")
     drawn = problems(policy, settings["max_prompt_length"], config.prompts_per_step + 1)
@@ -147,6 +150,7 @@ def train(folder: Path, settings: dict) -> dict:
     with tempfile.TemporaryDirectory() as out:
         trainer = start_run(out, policy=policy, task=task, rewards=RewardSet([arbitrary]), config=config)
         water.mark("start")
+        trainer.step()
         metrics = trainer.step().metrics
         kept = {k: v for k, v in metrics.items() if k.startswith("seconds/") or k == "completion_length"}
     water.mark("between")
@@ -155,13 +159,17 @@ def train(folder: Path, settings: dict) -> dict:
 
 
 def predict(model: dict, settings: dict) -> dict:
-    """The plan of a case, on this CPU."""
+    """The plan of a case, on this CPU, its seconds by a trial."""
+    import torch
+
     from workbench.config import GRPOConfig
     from workbench.plan import Shape, plan
-    from workbench.plan.devices import cpu_without_rates
+    from workbench.plan.devices import measured_cpu
 
-    made = plan(GRPOConfig(**settings, learning_rate=1e-5), Shape("made up", hf_config(model), "random weights"), cpu_without_rates())
-    return made.to_dict()
+    torch.set_num_threads(1)
+    start = time.perf_counter()
+    made = plan(GRPOConfig(**settings, learning_rate=1e-5), Shape("made up", hf_config(model), "random weights"), measured_cpu(), trial=True, advice=False)
+    return made.to_dict() | {"seconds_to_plan": time.perf_counter() - start}
 
 
 def in_a_process(*arguments: str) -> str:
@@ -180,15 +188,20 @@ def measure(name: str) -> dict:
         measured = json.loads(in_a_process("--child", "train", "--case", name, "--folder", folder).splitlines()[-1])
     predicted = json.loads(in_a_process("--child", "predict", "--case", name).splitlines()[-1])
     error = predicted["peak_bytes"] / 1024**2 / measured["peak_mb"] - 1
-    return {"case": name, **CASES[name], "measured": measured, "predicted": predicted, "error": error}
+    took = {phase: measured["step"][f"seconds/{phase}"] for phase in predicted["seconds"]["trial"]}
+    ratio = sum(took.values()) / sum(predicted["seconds"]["trial"].values())
+    return {"case": name, **CASES[name], "measured": measured, "predicted": predicted, "error": error, "seconds_measured_over_trial": ratio}
 
 
 def show(result: dict) -> None:
-    """Two lines on one case."""
+    """Three lines on one case."""
     measured, predicted = result["measured"], result["predicted"]
     print(f"{result['case']:40} measured {measured['peak_mb']:6.0f} MB, plan {predicted['peak_bytes'] / 1024**2:6.0f} MB, {result['error']:+.1%}")
     said = {p["name"]: f"{p['bytes'] / 1024**2:.0f}" for p in predicted["phases"]}
-    print("    measured", {k: round(v) for k, v in measured["peaks_mb"].items()}, "plan", said, flush=True)
+    print("    measured", {k: round(v) for k, v in measured["peaks_mb"].items()}, "plan", said)
+    step, trial = measured["step"], predicted["seconds"]["trial"]
+    print("    seconds ", {k: round(step[f"seconds/{k}"], 2) for k in trial}, "trial", {k: round(v, 2) for k, v in trial.items()},
+          f"x {result['seconds_measured_over_trial']:.2f}", flush=True)
 
 
 def versions() -> dict[str, str]:
@@ -222,15 +235,17 @@ def main() -> None:
     if args.child:
         child(args)
         return
-    results = []
+    results, load = [], os.getloadavg()[0]
     for name in args.only or CASES:
         results.append(measure(name))
         show(results[-1])
     errors = [r["error"] for r in results]
     print(f"{sum(abs(e) <= 0.15 for e in errors)} of {len(errors)} within 15 %, from {min(errors):+.1%} to {max(errors):+.1%}")
+    ratios = sorted(r["seconds_measured_over_trial"] for r in results)
+    print(f"seconds measured / trial: {ratios[0]:.2f} to {ratios[-1]:.2f}, median {ratios[len(ratios) // 2]:.2f}; load {os.getloadavg()[0]:.1f}")
     if args.out:
         args.out.parent.mkdir(parents=True, exist_ok=True)
-        kept = {"date": date.today().isoformat(), "threads": 1, "versions": versions(), "held_out": HELD_OUT, "results": results}
+        kept = {"date": date.today().isoformat(), "threads": 1, "load_at_start_and_end": [load, os.getloadavg()[0]], "versions": versions(), "held_out": HELD_OUT, "results": results}
         args.out.write_text(json.dumps(kept, indent=1) + "\n")
 
 

@@ -95,6 +95,7 @@ def plan(
     rollout: Annotated[Optional[str], typer.Option(help="What samples: 'native', 'transformers' or 'vllm'.")] = None,  # noqa: UP045
     set_: Annotated[Optional[list[str]], typer.Option("--set", help="NAME=VALUE for any field of GRPOConfig; repeat.")] = None,  # noqa: UP045
     gpu: Annotated[Optional[str], typer.Option(help="T4, L4, A100-40, A100-80, H100, H200, a size such as 24GB, or cpu; default: this machine.")] = None,  # noqa: UP045
+    trial: Annotated[bool, typer.Option(help="Without --gpu: time a few layers with random weights here, for some seconds.")] = True,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Whether a run will fit into memory, what takes it, how long a step will take, and what to change. Reads a config, no weights."""
@@ -105,7 +106,7 @@ def plan(
         max_prompt_length=max_prompt_length, max_completion_length=max_completion_length, micro_batch_size=micro_batch_size, dtype=dtype,
         gradient_checkpointing=gradient_checkpointing, optim=optim, rollout_engine=rollout)
     changes = parse_settings(set_ or []) | {k: v for k, v in flags.items() if v is not None}
-    plan_command(policy=policy, preset=preset, changes=changes, gpu=gpu, as_json=as_json)
+    plan_command(policy=policy, preset=preset, changes=changes, gpu=gpu, trial=trial, as_json=as_json)
 
 
 @app.command()

@@ -42,3 +42,17 @@ def test_what_cannot_be_is_said_and_the_last_picture_stays(view: PlanView) -> No
     view.policy.value = "embedded"
     data, _ = view._repr_mimebundle_()
     assert data["text/plain"].startswith("Memory plan. Fits: embedded")
+
+
+def test_the_button_times_a_step_on_this_machine_until_a_control_is_moved() -> None:
+    here = PlanView("embedded", config=CONFIG)
+    assert here.timing.layout.display is None
+    assert here.plan.seconds.trial is None
+    here.timing.click()
+    assert here.plan.seconds.trial is not None
+    assert "a trial on this machine" in here.output.value
+    assert (here.timing.disabled, here.timing.description) == (False, "time a step here")
+    here.numbers["num_generations"].box.value = 8
+    assert here.plan.seconds.trial is None
+    here.device.value = "T4"
+    assert here.timing.layout.display == "none"

@@ -51,7 +51,11 @@ def test_without_vllm_there_is_one_error_with_the_command_before_weights_load(mo
     (dict(lora_rank=8, use_dora=True), "does not serve DoRA"),
     (dict(vllm_mode="server", vllm_server_base_url="http://localhost:1"), "never all weights"),
     (dict(lora_rank=1024), "up to rank 512"),
+    (dict(top_k=5), "top_k=5 .*cut distribution"),
+    (dict(top_p=0.9), "top_p=0.9.*cut distribution"),
+    (dict(temperature=3.0), "temperature=3.0"),
 ])
+@pytest.mark.filterwarnings("ignore::workbench.config_fields.ConfigWarning")
 def test_the_config_alone_tells_what_cannot_work(changes: dict[str, Any], message: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(vllm_checks, "find_spec", lambda name: object())
     with pytest.raises(VLLMError, match=message):

@@ -15,7 +15,7 @@ from workbench.config_fields import ConfigError
 from workbench.policy import PolicyError, load_policy
 from workbench.policy.logprobs import completion_logps
 from workbench.rewards import RewardError, RewardSet
-from workbench.runs import Run
+from workbench.runs import Run, RunRecordError
 from workbench.tasks.arithmetic import arithmetic_task
 from workbench.tasks.types import Problem
 from workbench.training import start_run
@@ -373,3 +373,27 @@ def test_a_float64_policy_trains(tiny_folder: Path, tmp_path: Path) -> None:
     trainer = start_run(tmp_path / "run", policy=policy, task=arithmetic_task(0, 64, 16),
                         rewards=RewardSet(digits_reward), config=GRPOConfig(**BRIEF))
     assert math.isfinite(trainer.step().metrics["loss"])
+
+
+def test_an_engine_that_cannot_start_leaves_no_run_behind(make_trainer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(*args, **options):
+        raise RuntimeError("no room for the engine")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("workbench.training.trainer.make_engine", fails)
+        with pytest.raises(RuntimeError, match="no room"):
+            make_trainer("run")
+        assert not (tmp_path / "run").exists()
+    make_trainer("run").step()
+    with monkeypatch.context() as patched:
+        patched.setattr("workbench.training.trainer.make_engine", fails)
+        with pytest.raises(RuntimeError, match="no room"):
+            make_trainer("run", resume=True)
+    assert len(Run.open(tmp_path / "run").steps()) == 1, "the step after the checkpoint is still there"
+
+
+def test_a_folder_with_a_run_is_refused_before_the_engine_starts(make_trainer, monkeypatch: pytest.MonkeyPatch) -> None:
+    make_trainer("run")
+    monkeypatch.setattr("workbench.training.trainer.make_engine", lambda *args, **options: pytest.fail("the engine was started"))
+    with pytest.raises(RunRecordError, match="holds a run already"):
+        make_trainer("run")

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import sys
 import warnings
 from typing import Any
 
 from workbench.config_fields import ConfigWarning
 
 
-def plan_command(*, policy: str, preset: str | None, changes: dict[str, Any], gpu: str | None, as_json: bool) -> None:
+def plan_command(*, policy: str, preset: str | None, changes: dict[str, Any], gpu: str | None, trial: bool, as_json: bool) -> None:
     """See `workbench plan --help`."""
     from workbench.commands.train import make_config
     from workbench.plan import device_named, plan, shape_of
@@ -17,6 +18,8 @@ def plan_command(*, policy: str, preset: str | None, changes: dict[str, Any], gp
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConfigWarning)  # about learning, which nobody does here
         config = make_config(policy, preset, changes, None)
-    device = device_named(gpu)
-    made = plan(config, shape_of(policy), device)
+    device, shape = device_named(gpu), shape_of(policy)
+    if trial and device.measured:
+        print("timing a few layers on this machine (some seconds; --no-trial leaves it out) ...", file=sys.stderr)
+    made = plan(config, shape, device, trial=trial and device.measured)
     print(json.dumps(made.to_dict()) if as_json else made)

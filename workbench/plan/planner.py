@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from workbench.config import GRPOConfig
@@ -79,11 +79,13 @@ class Plan:
         return as_text(self)
 
 
-def plan(config: GRPOConfig, shape: Shape, device: Device, *, advice: bool | None = None) -> Plan:
-    """What a run of `config` with a model of `shape` would take on `device`. No weights are made or read.
+def plan(config: GRPOConfig, shape: Shape, device: Device, *, advice: bool | None = None, trial: bool = False) -> Plan:
+    """What a run of `config` with a model of `shape` would take on `device`. No weights are read, and none made but for a trial.
 
     Every prompt is taken as `max_prompt_length` long (512 where that is None, less where the model has too few positions), every
-    completion as `max_completion_length`: the most that a step can need. `advice`: True, False, or None for where it does not fit or leaves little. Raises `PlanError` for
+    completion as `max_completion_length`: the most that a step can need. `advice`: True, False, or None for where it does not fit or leaves little.
+    `trial`: time a few layers with random weights on this device, so that the seconds are measured ones (see `workbench.plan.trial`; some seconds,
+    and a note where it cannot be done). Raises `PlanError` for
     a model whose positions are too few, or whose code cannot be run without weights.
     """
     prompt_tokens = longest_prompt(shape, config)
@@ -92,10 +94,22 @@ def plan(config: GRPOConfig, shape: Shape, device: Device, *, advice: bool | Non
         shape=shape, config=config, device=device, parameters=_parameters(bare), trained_parameters=sum(p.numel() for p in bare.trained),
         dtype=str(bare.dtype).removeprefix("torch."), phases=_followed(shape, config, device, bare),
         seconds=speed.seconds_of(bare, config, prompt_tokens, device), notes=_notes(config, device, bare, prompt_tokens))
+    if trial:
+        made = _with_trial(made, bare, prompt_tokens)
     wanted = advice if advice is not None else device.memory is not None and (made.margin or 0) < TIGHT * device.memory
     if wanted and device.memory is not None:
         made.advice.extend(advise(config, device.memory, lambda c: peak_of(shape, c, device), made.peak, device.kind))
     return made
+
+
+def _with_trial(made: Plan, bare: Skeleton, prompt_tokens: int) -> Plan:
+    from workbench.plan.trial import run_trial, why_not
+
+    reason = "it does not fit" if made.fits is False else why_not(made.shape, made.config, made.device)
+    if reason is not None or made.seconds is None:
+        return replace(made, notes=[*made.notes, f"Nothing was timed: {reason}."])
+    found = run_trial(made.shape, bare, made.config, prompt_tokens, made.device)
+    return replace(made, seconds=speed.from_trial(found.seconds, made.seconds.limit, found.words))
 
 
 def peak_of(shape: Shape, config: GRPOConfig, device: Device) -> float:
@@ -159,7 +173,8 @@ def _notes(config: GRPOConfig, device: Device, bare: Skeleton, prompt_tokens: in
     table = [
         (device.kind == "cuda", "No figure for a GPU has been compared with a measurement: its context and the allocator's share are estimates."),
         (reason is not None, f"The native engine cannot serve this model ({reason}); rollouts would use the transformers engine, which needs more."),
-        (True, f"Prompts of {prompt_tokens} and completions of {config.max_completion_length} tokens are taken throughout."),
+        (True, f"Prompts of {prompt_tokens} and completions of {config.max_completion_length} tokens are taken throughout."
+               + (" Set max_prompt_length to what yours have." if config.max_prompt_length is None else "")),
         (config.rollout_engine == "vllm", "vLLM: its own figures, by its settings; not compared with a measurement."),
         (bare.autocast, "The weights are float32, computed with in bfloat16; each forward makes a bfloat16 copy of them."),
         (config.use_dora, "DoRA's extra products are counted as torch makes them on unquantised weights."),

@@ -38,24 +38,28 @@ def measure(kind: str) -> Rates:
 def _matmul_rate(device: torch.device, dtype: torch.dtype) -> float:
     n = 8192 if device.type == "cuda" else 768
     a, b = (torch.randn(n, n, device=device).to(dtype) for _ in range(2))
-    return 2 * n**3 / _quickest(lambda: a @ b, device)
+    return 2 * n**3 / quickest(lambda: a @ b, device)
 
 
 def _copy_rate(device: torch.device) -> float:
     source = torch.ones((2**30 if device.type == "cuda" else 2**26) // 4, device=device)
     target = torch.empty_like(source)
-    return 2 * source.nbytes / _quickest(lambda: target.copy_(source), device)
+    return 2 * source.nbytes / quickest(lambda: target.copy_(source), device)
 
 
-def _quickest(call: Callable[[], object], device: torch.device, repeats: int = 5) -> float:
-    """Seconds of the best of several calls, after one that warms up: other programs only make it slower."""
-    best = float("inf")
+def quickest(call: Callable[[], object], device: torch.device, repeats: int = 5, enough: float = float("inf")) -> float:
+    """Seconds of the best of several calls, after one that warms up: other programs only make it slower. No further call is begun
+    once they have taken `enough` seconds."""
+    best, spent = float("inf"), 0.0
     for i in range(repeats + 1):
         _wait(device)
         start = time.perf_counter()
         call()
         _wait(device)
-        best = min(best, time.perf_counter() - start) if i else best
+        seconds = time.perf_counter() - start
+        best, spent = min(best, seconds) if i else best, spent + seconds
+        if i and spent > enough:
+            break
     return best
 
 

@@ -38,7 +38,7 @@ def as_dict(plan: Plan) -> dict[str, Any]:
         "margin_bytes": None if plan.margin is None else round(plan.margin),
         "seconds": None if seconds is None else {
             "limit": seconds.limit, "low": seconds.low, "high": seconds.high, "step": dict(zip(("limit", "low", "high"), seconds.step, strict=True)),
-            "source": seconds.source, "is_estimate": True},
+            "trial": seconds.trial, "source": seconds.source, "is_estimate": True},
         "advice": [{"settings": c.settings, "peak_bytes": round(c.peak), "fits": c.fits, "together": c.together, "cost": c.cost} for c in plan.advice],
         "notes": plan.notes}
 
@@ -59,10 +59,14 @@ def seconds_words(plan: Plan) -> str:
     """The estimate of a step, in a sentence or two."""
     if plan.seconds is None:
         return f"Seconds per step: no estimate ({plan.device.source})."
-    limit, low, high = plan.seconds.step
-    parts = ", ".join(f"{name} {duration(plan.seconds.low[name])} to {duration(plan.seconds.high[name])}" for name in plan.seconds.limit)
-    return (f"Seconds per step, an estimate: {duration(low)} to {duration(high)} ({parts}; without the reward functions), at full lengths. The device's "
-            f"limit is {duration(limit)}. From: {plan.seconds.source}.")
+    s = plan.seconds
+    limit, low, high = s.step
+    at = "without the reward functions, at full lengths"
+    if s.trial is None:
+        parts = ", ".join(f"{name} {duration(s.low[name])} to {duration(s.high[name])}" for name in s.limit)
+        return f"Seconds per step, an estimate: {duration(low)} to {duration(high)} ({parts}; {at}). The device's limit is {duration(limit)}. From: {s.source}."
+    parts = ", ".join(f"{name} {duration(seconds)}" for name, seconds in s.trial.items())
+    return f"Seconds per step: about {duration(sum(s.trial.values()))}, {duration(low)} to {duration(high)} ({parts}; {at}). From {s.source}."
 
 
 def advice_words(plan: Plan) -> list[str]:

@@ -24,15 +24,20 @@ SHARE_OF_LIMIT = {"cuda": (0.6, 0.15), "cpu": (0.8, 0.25)}
 SECONDS_PER_LAYER = {"cuda": (2e-4, 8e-4), "cpu": (1e-4, 4e-4)}
 """Python and kernel launches for one layer of one forward, quick and slow: an assumption. vLLM's graphs have none."""
 
+TRIAL_RANGE = (0.8, 1.25)
+"""What a step took, divided by what a trial came to: the range of benchmarks/plan_against_peaks.py."""
+
 
 @dataclass(frozen=True)
 class Seconds:
-    """`limit`: what the device cannot go below. `low` and `high`: the range of the estimate. By phase."""
+    """`limit`: what the device cannot go below. `low` and `high`: the range of the estimate. `trial`: what a trial on the device
+    came to, None where there was none. By phase."""
 
     limit: dict[str, float]
     low: dict[str, float]
     high: dict[str, float]
     source: str
+    trial: dict[str, float] | None = None
 
     @property
     def step(self) -> tuple[float, float, float]:
@@ -60,6 +65,12 @@ def seconds_of(skeleton: Skeleton, config: GRPOConfig, prompt_tokens: int, devic
         for share, launch in zip(SHARE_OF_LIMIT[device.kind], SECONDS_PER_LAYER[device.kind], strict=True))
     quick, slow = SHARE_OF_LIMIT[device.kind]
     return Seconds(limit, low, high, f"{compute} rate and bandwidth: {device.source}; range: {quick:.0%} to {slow:.0%} of these (an assumption)")
+
+
+def from_trial(trial: dict[str, float], limit: dict[str, float], source: str) -> Seconds:
+    """The seconds of a trial, with the range in which measured steps lay."""
+    low, high = ({name: s * factor for name, s in trial.items()} for factor in TRIAL_RANGE)
+    return Seconds(limit, low, high, source, trial)
 
 
 def logprob_passes(config: GRPOConfig) -> int:

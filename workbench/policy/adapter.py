@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -60,14 +62,21 @@ def check_targets(model: Any, lora: Any) -> None:
         raise PolicyError(f"the LoRA adapter does not fit: this model has no layer {', '.join(map(repr, absent))}. It has: {', '.join(endings)}.")
 
 
+@contextmanager
+def quiet_peft() -> Iterator[None]:
+    """Without the warning that peft asks transformers by a name which is to go: nothing that a user of either can mend."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*gradient_checkpointing.*deprecated", category=FutureWarning)
+        yield
+
+
 def with_adapter(model: Any, lora: Any, seed: int, source: str) -> Any:
     """`model` with a fresh adapter, drawn from `seed`; the adapter is float32, the base stands still. Raises `PolicyError`."""
     from peft import get_peft_model
 
     check_targets(model, lora)
     lora.fan_in_fan_out = keeps_weights_transposed(model)
-    with torch.random.fork_rng(), warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message=".*gradient_checkpointing.*deprecated")  # peft's business
+    with torch.random.fork_rng(), quiet_peft():
         torch.manual_seed(seed)
         try:
             wrapped = get_peft_model(model, lora)
@@ -81,7 +90,8 @@ def with_saved_adapter(model: Any, folder: Path, source: str) -> Any:
     from peft import PeftModel
 
     try:
-        return _named(PeftModel.from_pretrained(model, str(folder), is_trainable=True), source)
+        with quiet_peft():
+            return _named(PeftModel.from_pretrained(model, str(folder), is_trainable=True), source)
     except (ValueError, RuntimeError, KeyError) as e:
         raise PolicyError(f"the adapter in {str(folder)!r} does not fit its base model {source!r}: {e}") from e
 

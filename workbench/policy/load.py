@@ -58,18 +58,24 @@ def load_policy(
     _check_before_reading(place, config, adapter, kind, chosen, device, trust_remote_code)
 
     model, tokenizer = _read(place, config, chosen, kind, device, trust_remote_code)
-    _no_dropout(model)
     if place.adapter is not None:
         model = with_saved_adapter(model, place.adapter, _source(place))
-    elif adapter is not None:
-        model = with_adapter(model, adapter, seed, _source(place))
+    model = for_training(model, adapter if place.adapter is None else None, seed=seed, source=_source(place),
+                         autocast=wants_autocast(dtype, device, frozen), gradient_checkpointing=gradient_checkpointing)
+    eos = end_token_ids(model, tokenizer, place.name)
+    return Policy(model, tokenizer, place.name, eos, padding_id(model, tokenizer, eos), gradient_checkpointing)
+
+
+def for_training(model: Any, adapter: Any, *, seed: int, source: str, autocast: bool, gradient_checkpointing: bool) -> Any:
+    """A model with its weights, made ready: no dropout, a fresh adapter where one is asked for, arithmetic in bfloat16, checkpointing."""
+    if adapter is not None:
+        model = with_adapter(model, adapter, seed, source)
     _no_dropout(model)
-    if wants_autocast(dtype, device, frozen):
+    if autocast:
         compute_in_bfloat16(model)
     if gradient_checkpointing:
         _checkpoint_activations(model)
-    eos = end_token_ids(model, tokenizer, place.name)
-    return Policy(model, tokenizer, place.name, eos, padding_id(model, tokenizer, eos), gradient_checkpointing)
+    return model
 
 
 def _source(place: Place) -> str:

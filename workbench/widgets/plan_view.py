@@ -2,7 +2,8 @@
 
     PlanView("Qwen2.5-0.5B", device="T4")
 
-Moving a control makes the plan anew, which takes a second or two. The plan itself is `view.plan`.
+Moving a control makes the plan anew, which takes a second or two; the button times a few layers on this machine, which takes some
+seconds more. The plan itself is `view.plan`.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ CHOICES = ("this machine", "T4", "L4", "A100-40", "A100-80", "H100", "H200", "24
 MICRO = (("a whole update", None), *((str(n), n) for n in (1, 2, 4, 8, 16, 32, 64)))
 RANKS = (("none: all weights", 0), ("LoRA, rank 8", 8), ("LoRA, rank 16", 16), ("LoRA, rank 32", 32), ("LoRA, rank 64", 64))
 NUMBERS = (("prompts_per_step", 1, 64), ("num_generations", 2, 64), ("max_prompt_length", 16, 4096), ("max_completion_length", 8, 4096))
+TIME_IT = "time a step here"
 WIDE = {"description_width": "150px"}
 
 
@@ -52,6 +54,9 @@ class PlanView(Lab):
         self.numbers = {name: NumberBox(name, low, high, getattr(c, name) or 512, self.update, whole=True, label_width="170px") for name, low, high in NUMBERS}
         for control in (self.policy, self.device, self.rank, self.quantization, self.dtype, self.optim, self.rollout, self.micro, self.checkpointing):
             control.observe(lambda change: self.update(), "value")
+        self.timing = w.Button(description=TIME_IT, tooltip="Run a few layers with random weights on this machine, for some seconds", layout={"width": "auto"})
+        self.timing.on_click(lambda _: self.time_it())
+        self._trial = False
         super().__init__()
 
     def _choice(self, name: str, options: Sequence[Any], value: Any) -> w.Dropdown:
@@ -59,9 +64,17 @@ class PlanView(Lab):
         return w.Dropdown(options=options, index=values.index(value), description=name, style=WIDE)  # by index: a page shows value=None as blank
 
     def controls(self) -> Sequence[w.Widget]:
-        left = [self.policy, self.device, self.rank, self.quantization, self.dtype]
+        left = [self.policy, self.device, self.rank, self.quantization, self.dtype, self.timing]
         right = [self.optim, self.rollout, self.micro, self.checkpointing]
         return [w.HBox([w.VBox(left), w.VBox(right), w.VBox([n.widget for n in self.numbers.values()])], layout={"flex_flow": "row wrap"})]
+
+    def time_it(self) -> None:
+        """Make the plan anew with a trial on this machine, whose seconds stay until a control is moved."""
+        self._trial, self.timing.disabled, self.timing.description = True, True, "timing ..."
+        try:
+            self.update()
+        finally:
+            self._trial, self.timing.disabled, self.timing.description = False, False, TIME_IT
 
     def wanted(self) -> GRPOConfig:
         """The config that the controls describe. Raises `ConfigError`."""
@@ -80,7 +93,9 @@ class PlanView(Lab):
 
         config = self.wanted()
         chosen = None if self.device.value == CHOICES[0] else self.device.value
-        self.plan = made = plan(config, shape_of(self.policy.value.strip()), device_named(chosen))
+        device = device_named(chosen)
+        self.timing.layout.display = None if device.measured else "none"
+        self.plan = made = plan(config, shape_of(self.policy.value.strip()), device, trial=self._trial)
         cells = [[html.escape(label), *(html.escape(cell) for cell in values)] for label, values in rows(made)]
         parts = [f"<p class='wb-dim'>{html.escape(headline(made))}</p>", _bars(made), table(["", *(p.name for p in made.phases)], cells)]
         parts.append(f"<p>{html.escape(seconds_words(made))}</p>")

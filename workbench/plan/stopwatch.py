@@ -1,0 +1,118 @@
+"""The pieces of a step, timed on a policy: the engine, the log-probabilities, the update and the optimizer that training uses."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+
+from workbench.config import GRPOConfig
+from workbench.plan import trace
+from workbench.plan.rates import quickest
+from workbench.policy.logprobs import completion_logps
+from workbench.policy.packing import can_pack
+from workbench.policy.policy import Policy
+from workbench.policy.reference import Reference
+from workbench.rollout import make_engine
+from workbench.rollout.types import Rollout, Sampling
+from workbench.training.batch import Batch, loss_mask
+from workbench.training.optim import make_optimizer
+from workbench.training.update import accumulate_gradient, apply_gradient
+
+TOKENS = 512
+"""Tokens of a trial's forward, at most."""
+DRAWN = 5
+"""Tokens that a trial's rollout draws after the first."""
+REPEATS, ENOUGH = 3, 0.5
+"""Times that a piece is timed at most, and the seconds after which it is not timed once more."""
+
+
+@dataclass(frozen=True)
+class Pieces:
+    """seconds of
+
+    prompt      one prompt's forward and its first token
+    token       one more token of every completion
+    logprobs, reference, gradient   `scored` completion tokens, for which `tokens` went through the layers
+    optimizer   one update of all trained weights, clipping included
+    """
+
+    seconds: dict[str, float]
+    tokens: int
+    scored: int
+
+
+def time_pieces(policy: Policy, config: GRPOConfig, prompt_tokens: int, context: int) -> Pieces:
+    """Time each piece, the quickest of `REPEATS` after one that warms up. context: tokens before the one that is drawn."""
+    rollout, rows = _trial_rows(policy, config, prompt_tokens)
+    return Pieces(
+        _rollout_seconds(policy, config, prompt_tokens, context) | _training_seconds(policy, config, rollout, rows),
+        tokens=_tokens(policy, rollout, rows), scored=len(rows) * config.max_completion_length)
+
+
+def _rollout_seconds(policy: Policy, config: GRPOConfig, prompt_tokens: int, context: int) -> dict[str, float]:
+    engine = make_engine(config.rollout_engine, policy.model, policy.eos_token_ids, policy.pad_token_id, config=config)
+    rows, generator = config.completions_per_step, torch.Generator().manual_seed(0)
+    each = rows if config.rollout_engine == "transformers" else 1
+    width = min(context, max(TOKENS // each, 1))
+
+    def draw(width: int, rows: int, tokens: int) -> Callable[[], object]:
+        sampling = Sampling(tokens, config.temperature, config.top_k, config.top_p)
+        return lambda: engine.generate([[1] * width], rows, sampling, generator)
+
+    first, more = (_quickest(draw(width, rows, tokens), policy) for tokens in (1, 1 + DRAWN))
+    return {"prompt": _quickest(draw(prompt_tokens, 1, 1), policy), "token": max(more - first, 0.0) / DRAWN}
+
+
+def _training_seconds(policy: Policy, config: GRPOConfig, rollout: Rollout, rows: torch.Tensor) -> dict[str, float]:
+    optimizer = make_optimizer(policy.trainable_parameters(), config)
+
+    @torch.no_grad()
+    def logps() -> torch.Tensor:
+        return completion_logps(policy.model, rollout, rows, config.temperature)[0]
+
+    def reference_logps() -> None:
+        with Reference(policy).active():
+            logps()
+
+    advantages = torch.ones(len(rollout.mask_BT), device=policy.device)
+    rollout.sampler_logp_BT[rows] = logps().float()
+    batch = Batch(rollout, advantages, loss_mask(rollout, config), rollout.sampler_logp_BT, rollout.sampler_logp_BT)
+    whole = config.replace(micro_batch_size=None)
+
+    def gradient() -> None:
+        accumulate_gradient(policy, batch, rows, whole, 1)
+
+    def zeros() -> None:
+        for p in policy.trainable_parameters():
+            p.grad = torch.zeros_like(p)
+
+    def update() -> None:
+        zeros()
+        apply_gradient(policy, optimizer, config)
+
+    seconds = {"logprobs": _quickest(logps, policy), "gradient": _quickest(gradient, policy)}
+    seconds["reference"] = _quickest(reference_logps, policy) if policy.has_adapter else seconds["logprobs"]
+    return seconds | {"optimizer": max(_quickest(update, policy) - _quickest(zeros, policy), 0.0)}
+
+
+def _trial_rows(policy: Policy, config: GRPOConfig, prompt_tokens: int) -> tuple[Rollout, torch.Tensor]:
+    """As many rows of the first micro-batch as have few enough tokens, at least one."""
+    with torch.device(policy.device):
+        rollout = trace.longest_rollout(config, prompt_tokens)
+    rows = trace.micro_batch(config).to(policy.device)
+    while len(rows) > 1 and _tokens(policy, rollout, rows) > TOKENS:
+        rows = rows[:-1]
+    return rollout, rows
+
+
+def _tokens(policy: Policy, rollout: Rollout, rows: torch.Tensor) -> int:
+    """Tokens that go through the layers for these completions."""
+    prompt, T = rollout.prompt_ids_NP.shape[1], rollout.mask_BT.shape[1]
+    prompts = len((rows // rollout.num_generations).unique()) if can_pack(policy.model, rollout, rows) else len(rows)
+    return len(rows) * T + prompts * prompt
+
+
+def _quickest(call: Callable[[], object], policy: Policy) -> float:
+    return quickest(call, policy.device, REPEATS, ENOUGH)
