@@ -139,6 +139,7 @@ def test_weights_beyond_the_memory_are_not_read(model: Path, monkeypatch: pytest
 def test_logits_beyond_the_memory_name_the_setting_that_changes_no_result(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     policy, config = load_policy(model), GRPOConfig(max_completion_length=8)
     assert memory.logit_bytes(policy.model, 32, 8) == 32 * 8 * 384 * 12
+    assert memory.logit_bytes(policy.model, 10**6, 8) == 2**24 // (4 * 384) * 384 * 12, "made a block at a time, they never stand there all at once"
     assert memory.cache_bytes(policy.model, 128, 8) == 128 * 8 * 2 * 2 * 2 * 8 * 4
     monkeypatch.setattr(memory, "available_bytes", lambda device: 1_000_000)
     with pytest.raises(PolicyError, match="Set micro_batch_size="):

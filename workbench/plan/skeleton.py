@@ -22,6 +22,7 @@ from workbench.plan.devices import Device
 from workbench.plan.shapes import Shape
 from workbench.policy.adapter import with_adapter
 from workbench.policy.for_config import lora_of
+from workbench.policy.head import plan_for
 
 BLOCK, NESTED_BLOCK = 64, 256
 """Weights that share one scale in NF4, and scales that share one scale in its double quantisation (bitsandbytes)."""
@@ -96,6 +97,7 @@ def skeleton(shape: Shape, config: GRPOConfig, device: Device) -> Skeleton:
     if config.quantization != "none":
         _quantize(model, {id(m) for m in linear}, config.quantization)
     model.eval()
+    plan_for(model, device.kind)
     use_fused_attention(model)
     if config.gradient_checkpointing:
         _checkpoint(model)

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 
 from workbench.config import GRPOConfig
+from workbench.policy import head
 from workbench.policy.policy import Policy, PolicyError
 
 
@@ -31,8 +32,8 @@ def cache_bytes(model: Any, rows: int, tokens: int) -> int:
 
 
 def logit_bytes(model: Any, rows: int, tokens: int) -> int:
-    """Bytes of the logits of `tokens` in each of `rows`, of their log-softmax and of one gradient, float32."""
-    return rows * tokens * model.get_input_embeddings().weight.shape[0] * 3 * 4
+    """Bytes of the logits of `tokens` in each of `rows`, of their log-softmax and of one gradient, float32; of as many as are made at once."""
+    return head.logits_at_once(model, rows * tokens) * model.get_input_embeddings().weight.shape[0] * 3 * 4
 
 
 def check_batch_fits(policy: Policy, config: GRPOConfig, prompt_tokens: int = 0) -> None:

@@ -99,14 +99,12 @@ def _visible(segment_NL: Tensor) -> Tensor:
     return (((key == 0) | (key == query)) & (query >= 0) & (key >= 0) & causal | itself)[:, None]
 
 
-def packed_logits(model: Any, packed: Packed) -> Tensor:
-    """(K,V) logits that predict each completion token, with gradient; only the columns that predict pass the head."""
-    first = packed.first_column
+def packed_inputs(model: Any, packed: Packed) -> dict[str, Any]:
+    """The model's inputs for the packed rows; only the columns that predict pass the head."""
     visible = packed.visible_N1LL
     if plain_model(model).config._attn_implementation == "eager":
         dtype = plain_model(model).dtype
         visible = torch.zeros_like(visible, dtype=dtype).masked_fill_(~visible, torch.finfo(dtype).min)
-    logits_NCV = model(
+    return dict(
         input_ids=packed.ids_NL, attention_mask=visible, position_ids=packed.positions_NL,
-        logits_to_keep=packed.ids_NL.shape[1] - first, use_cache=False).logits
-    return logits_NCV[packed.packed_K, packed.column_K - first]
+        logits_to_keep=packed.ids_NL.shape[1] - packed.first_column, use_cache=False)

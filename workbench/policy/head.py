@@ -1,0 +1,177 @@
+"""Log-probabilities from a model's last hidden states, a few rows of logits at a time.
+
+With a vocabulary of 50,000 words and more the logits of a batch are its largest tensor by far, and log-softmax, entropy and their
+gradients are as many copies of it. Here a block of rows passes the head, gives its log-probabilities, its entropies and the
+gradient that they have for their hidden states, and is forgotten.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+BLOCK_BYTES = {"cpu": 2**24, "cuda": 2**27}
+"""Bytes of a block's float32 logits, by device: small enough for a CPU's cache, large enough to keep a GPU busy. What fits into one
+block is not taken apart."""
+
+
+@dataclass(frozen=True)
+class Head:
+    """weight_VH, bias_V or None, the number format that the model multiplies in, and the rows of logits to make at once."""
+
+    weight_VH: Tensor
+    bias_V: Tensor | None
+    dtype: torch.dtype
+    rows: int
+
+
+def worth_it(model: Any, tokens: int) -> bool:
+    """True where the logits of so many tokens should not be made at once, and the head can be taken apart from the model."""
+    head = model.get_output_embeddings()
+    return type(head) is nn.Linear and tokens > _rows_at_once(head) and _is_plain(model, head)
+
+
+def logits_at_once(model: Any, tokens: int) -> int:
+    """Of how many tokens the logits stand in memory at one time."""
+    return _rows_at_once(model.get_output_embeddings()) if worth_it(model, tokens) else tokens
+
+
+def plan_for(model: Any, device: str) -> None:
+    """A model on the meta device is to be cut as it would be on `device`."""
+    model.get_output_embeddings().planned_for = device
+
+
+def _rows_at_once(head: nn.Linear) -> int:
+    kind = getattr(head, "planned_for", head.weight.device.type)
+    return max(BLOCK_BYTES.get(kind, BLOCK_BYTES["cpu"]) // (4 * head.weight.shape[0]), 1)
+
+
+def _is_plain(model: Any, head: nn.Linear) -> bool:
+    """True when the logits are what the head gives and nothing else (no cap, no scale); found out once."""
+    known = head.__dict__.get("_workbench_is_plain")
+    if known is None:
+        known = _looks_plain(model) if head.weight.device.type == "meta" else _gives_the_logits(model)
+        head.__dict__["_workbench_is_plain"] = known
+    return bool(known)
+
+
+def _looks_plain(model: Any) -> bool:
+    """The same for a model without numbers, by what its config may say of its logits."""
+    config = model.config.get_text_config(decoder=True)
+    return all(getattr(config, name, None) in (None, 1, 1.0) for name in ("final_logit_softcapping", "logit_scale", "logits_scaling"))
+
+
+@torch.no_grad()
+def _gives_the_logits(model: Any) -> bool:
+    """Whether numbers given in the head's place come out as the logits, to the last bit."""
+    head = model.get_output_embeddings()
+    ids = torch.zeros(1, 2, dtype=torch.long, device=head.weight.device)
+    given = torch.linspace(-100, 100, 2 * head.weight.shape[0], device=head.weight.device).to(head.weight.dtype).view(1, 2, -1)
+    with _in_its_place(head, lambda hidden: given):
+        logits = model(input_ids=ids, attention_mask=torch.ones_like(ids), use_cache=False).logits
+    return torch.equal(logits.float(), given.float())
+
+
+@contextmanager
+def _in_its_place(head: nn.Linear, stand_in: Callable[[Tensor], Tensor]) -> Iterator[None]:
+    own = head.__dict__.get("forward")
+    head.__dict__["forward"] = stand_in
+    try:
+        yield
+    finally:
+        del head.__dict__["forward"]
+        if own is not None:
+            head.__dict__["forward"] = own
+
+
+def before_head(model: Any, inputs: dict[str, Any]) -> tuple[Tensor, Head]:
+    """The hidden states (N,C,H) that the head would be given for these inputs, and the head. The head itself is not run."""
+    head, seen = model.get_output_embeddings(), []
+
+    def keep(hidden: Tensor) -> Tensor:
+        kind = hidden.device.type
+        autocast = kind != "meta" and torch.is_autocast_enabled(kind)
+        seen.append((hidden, torch.get_autocast_dtype(kind) if autocast else head.weight.dtype))
+        return hidden[..., :1]
+
+    with _in_its_place(head, keep):
+        model(**inputs)
+    hidden, dtype = seen[0]
+    return hidden, Head(head.weight, head.bias, dtype, _rows_at_once(head))
+
+
+def blockwise_logps(hidden_KH: Tensor, head: Head, targets_K: Tensor, temperature: float) -> tuple[Tensor, Tensor]:
+    """`(logp_K, entropy_K)` in nats, float32 (float64 where the weights are): of each target under softmax(logits / temperature), and
+    the entropy of that distribution, without gradient."""
+    return _Blockwise.apply(hidden_KH, head.weight_VH, head.bias_V, head.dtype, head.rows, targets_K, temperature, torch.is_grad_enabled())
+
+
+class _Blockwise(torch.autograd.Function):
+    """d logp_k / d hidden_k = (weight of the target - sum over words of p x weight) / temperature, which is known in the forward: the
+    backward multiplies it by the incoming number of each row. The head's own gradient, where it is trained, is made block by block in
+    the backward, from the same logits once more."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, hidden_KH: Tensor, weight_VH: Tensor, bias_V: Tensor | None, dtype: torch.dtype, at_once: int,
+        targets_K: Tensor, temperature: float, with_gradient: bool,
+    ) -> tuple[Tensor, Tensor]:
+        weight, bias = weight_VH.to(dtype), None if bias_V is None else bias_V.to(dtype)
+        wide = torch.float64 if dtype == torch.float64 else torch.float32
+        logp_K, entropy_K, norm_K = (hidden_KH.new_empty(len(hidden_KH), dtype=wide) for _ in range(3))
+        slope_KH = hidden_KH.new_empty(hidden_KH.shape, dtype=dtype) if with_gradient and hidden_KH.requires_grad else None
+        for rows in _blocks(len(hidden_KH), at_once):
+            z = _logits(hidden_KH[rows], weight, bias, temperature)
+            norm_K[rows] = z.logsumexp(-1)
+            logp_K[rows] = z.gather(-1, targets_K[rows, None]).squeeze(-1) - norm_K[rows]
+            p = (z - norm_K[rows, None]).exp_()
+            entropy_K[rows] = norm_K[rows] - (p * z).sum(-1)
+            if slope_KH is not None:
+                p.neg_().scatter_add_(-1, targets_K[rows, None], torch.ones_like(p[:, :1]))
+                slope_KH[rows] = p.to(dtype) @ weight / temperature
+        if with_gradient:
+            ctx.save_for_backward(hidden_KH, weight_VH, bias_V, targets_K, norm_K, slope_KH)
+            ctx.temperature, ctx.dtype, ctx.at_once = temperature, dtype, at_once
+        ctx.mark_non_differentiable(entropy_K)
+        return logp_K, entropy_K
+
+    @staticmethod
+    def backward(ctx: Any, grad_K: Tensor, _: Tensor) -> Any:
+        hidden_KH, weight_VH, bias_V, targets_K, norm_K, slope_KH = ctx.saved_tensors
+        hidden = None if slope_KH is None else (slope_KH * grad_K[:, None]).to(hidden_KH.dtype)
+        weight = torch.zeros_like(weight_VH, dtype=norm_K.dtype) if ctx.needs_input_grad[1] else None
+        bias = torch.zeros_like(bias_V, dtype=norm_K.dtype) if ctx.needs_input_grad[2] else None
+        if weight is not None or bias is not None:
+            own = weight_VH.to(ctx.dtype), None if bias_V is None else bias_V.to(ctx.dtype)
+            for rows in _blocks(len(hidden_KH), ctx.at_once):
+                p = (_logits(hidden_KH[rows], *own, ctx.temperature) - norm_K[rows, None]).exp_().neg_()
+                p.scatter_add_(-1, targets_K[rows, None], torch.ones_like(p[:, :1]))
+                p.mul_(grad_K[rows, None] / ctx.temperature)
+                if weight is not None:
+                    _add_product(weight, p.to(ctx.dtype).T, hidden_KH[rows].to(ctx.dtype))
+                if bias is not None:
+                    bias += p.sum(0)
+        return (hidden, None if weight is None else weight.to(weight_VH.dtype), None if bias is None or bias_V is None else bias.to(bias_V.dtype),
+                None, None, None, None, None)
+
+
+def _logits(hidden: Tensor, weight: Tensor, bias: Tensor | None, temperature: float) -> Tensor:
+    z = nn.functional.linear(hidden.to(weight.dtype), weight, bias)
+    return (z if z.dtype == torch.float64 else z.float()).div_(temperature)
+
+
+def _add_product(total: Tensor, a: Tensor, b: Tensor) -> None:
+    """total += a b, without a tensor of the product where the formats allow it."""
+    if total.dtype == a.dtype:
+        total.addmm_(a, b)
+    else:
+        total += a @ b
+
+
+def _blocks(count: int, at_once: int) -> list[slice]:
+    return [slice(start, start + at_once) for start in range(0, count, at_once)]
