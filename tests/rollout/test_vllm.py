@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -27,7 +28,7 @@ from workbench.config import GRPOConfig
 from workbench.policy import Policy, load_policy
 from workbench.policy.load import EMBEDDED
 from workbench.policy.logprobs import completion_logps
-from workbench.rollout import RolloutCancelled, Sampling, make_engine, vllm_colocate
+from workbench.rollout import RolloutCancelled, Sampling, free, make_engine, vllm_colocate
 from workbench.rollout.types import Rollout
 from workbench.rollout.vllm_checks import VLLMError
 from workbench.runs import Run
@@ -42,7 +43,7 @@ KINDS: dict[str, dict[str, Any]] = {
     "full": {}, "lora": dict(lora_rank=8), "rslora": dict(lora_rank=4, use_rslora=True, lora_alpha=3.0),
     "nf4": dict(lora_rank=8, quantization="nf4"), "int8": dict(lora_rank=8, quantization="int8"),
 }
-GREEDY = Sampling(24, temperature=0.0)
+GREEDY, GREEDY_16 = Sampling(24, temperature=0.0), Sampling(16, temperature=0.0)
 TASK = arithmetic_task(0, 64, 400)
 
 
@@ -129,10 +130,14 @@ def serving(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[subproce
         VLLM_ALLOW_RUNTIME_LORA_UPDATING="True", VLLM_CPU_KVCACHE_SPACE="1", VLLM_CPU_OMP_THREADS_BIND="nobind", VLLM_NO_USAGE_STATS="1",
         OMP_NUM_THREADS="1", TORCH_COMPILE_DISABLE="1")
     with log.open("wb") as output:
-        process = subprocess.Popen(command, env=environment, stdout=output, stderr=subprocess.STDOUT)
+        process = subprocess.Popen(command, env=environment, stdout=output, stderr=subprocess.STDOUT, start_new_session=True)
     yield process, f"http://127.0.0.1:{port}", log
     process.terminate()
-    process.wait(60)
+    try:
+        process.wait(20)
+    except subprocess.TimeoutExpired:  # while it starts it does not listen
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait(20)
 
 
 @pytest.fixture
@@ -296,14 +301,28 @@ def test_the_gauge_is_raw_and_shows_a_sampler_that_stayed_behind(tmp_path: Path,
     assert steps["sampler_logp_difference"].iloc[-1] > 1e-3
 
 
-def test_a_run_with_vllm_learns(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "workbench.cli", "train", "--json", "--out", "r", "--seed", "11", "--steps", "25", "--set", "rollout_engine=vllm",
-               "--set", "num_eval_problems=400"]
+@pytest.mark.parametrize("options", [[], ["--lora", "--quantization", "nf4"]], ids=["full", "nf4"])
+def test_a_run_with_vllm_learns(options: list[str], tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "workbench.cli", "train", "--json", "--out", "r", "--seed", "11", "--steps", "25", "--rollout", "vllm",
+               "--set", "num_eval_problems=400", "--set", "eval_steps=0", *options]
     done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, check=False)
     assert done.returncode == 0, done.stderr[-2000:]
     lines = [json.loads(line) for line in done.stdout.splitlines()]
     assert lines[-1]["accuracy_after"] >= lines[-1]["accuracy_before"] + 0.2
     assert Run.open(tmp_path / "r").steps()["sampler_logp_difference_max"].max() < 1e-3
+
+
+def test_a_real_small_model_is_sampled_with_its_adapter(smollm2_folder: Path) -> None:
+    config = config_of("lora", num_generations=4, prompts_per_step=4, max_prompt_length=64, max_completion_length=16)
+    policy = policy_of(config, smollm2_folder)
+    engine = engine_of(policy, config)
+    prompts = [policy.encode_prompt([{"role": "user", "content": text}]) for text in ("What is 2 + 3?", "Name a fruit.")]
+    before = engine.generate(prompts, 1, GREEDY_16, seeded())
+    nudge(policy, 0.02)
+    after = engine.generate(prompts, 4, Sampling(16), seeded())
+    assert float((after.sampler_logp_BT - trainer_logps(policy, after, 1.0)).abs().max()) < 1e-4
+    assert moved(before, engine.generate(prompts, 1, GREEDY_16, seeded())) > 0.01
+    free(engine)
 
 
 # ------------------------------------------------------------------------------------------- stopping, freeing, faults
