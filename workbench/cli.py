@@ -18,9 +18,20 @@ app = typer.Typer(
     name="workbench", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None,
     help="The GRPO workbench: see Group Relative Policy Optimization happen.")
 
-DEFAULT_RANK = 16
-PolicyOption = Annotated[str, typer.Option(help="'embedded', a folder, a .gguf file, or a Hugging Face model id.")]
-TaskOption = Annotated[str, typer.Option(help="'arithmetic', or a .jsonl file of problems such as GSM8K's.")]
+
+def rank_of(text: str) -> int | str:
+    """The rank that --lora is given; "auto" is left for the policy to say."""
+    if text == "auto" or (text.isdecimal() and int(text) > 0):
+        return text if text == "auto" else int(text)
+    raise typer.BadParameter(f"{text!r} is no rank. Give a whole number from 1 on, or --lora alone for 16.")
+
+
+POLICY_HELP = "'embedded', a folder, a .gguf file, or a Hugging Face model id."
+TASK_HELP = "'arithmetic', or a .jsonl file of problems such as GSM8K's."
+PolicyOption = Annotated[str, typer.Option(help=POLICY_HELP)]
+TaskOption = Annotated[str, typer.Option(help=TASK_HELP)]
+LoraOption = Annotated[Optional[Any], typer.Option(  # noqa: UP045
+    parser=rank_of, metavar="RANK", help="Train a LoRA adapter of this rank; bare --lora means 16, or a saved adapter's own.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON lines; the last one is the result.")]
 
 
@@ -33,11 +44,11 @@ def _top(version: Annotated[bool, typer.Option("--version", help="Print the vers
 
 @app.command()
 def train(
-    policy: PolicyOption = "embedded",
-    task: TaskOption = "arithmetic",
+    policy: Annotated[Optional[str], typer.Option(help=POLICY_HELP + " Default: embedded; with --resume the run's own.")] = None,  # noqa: UP045
+    task: Annotated[Optional[str], typer.Option(help=TASK_HELP + " Default: arithmetic; with --resume the run's own.")] = None,  # noqa: UP045
     reward: Annotated[Optional[list[str]], typer.Option(help="'format', 'answer', or file.py:function; repeat.")] = None,  # noqa: UP045
     preset: Annotated[Optional[str], typer.Option(help="Start from a published setting, e.g. deepseekmath.")] = None,  # noqa: UP045
-    lora: Annotated[Optional[int], typer.Option(help="Train a LoRA adapter of this rank; bare --lora means 16.", min=1)] = None,  # noqa: UP045
+    lora: LoraOption = None,
     quantization: Annotated[Optional[str], typer.Option(help="Frozen weights in 'nf4' (4 bits) or 'int8'; needs --lora.")] = None,  # noqa: UP045
     rollout: Annotated[Optional[str], typer.Option(help="What samples: 'native', 'transformers' or 'vllm'.")] = None,  # noqa: UP045
     dtype: Annotated[Optional[str], typer.Option(help="Format of the weights: auto, float32, bfloat16 or float16.")] = None,  # noqa: UP045
@@ -69,20 +80,23 @@ def eval_(
     n: Annotated[int, typer.Option(help="Held-out problems.", min=1)] = 1000,
     seed: Annotated[int, typer.Option(help="Seed of the task.", min=0)] = 0,
     max_completion_length: Annotated[int, typer.Option(help="Longest answer in tokens.", min=1)] = 48,
+    dtype: Annotated[Optional[str], typer.Option(help="Format of the weights; auto: 16 bits on CUDA, float32 on a CPU.")] = None,  # noqa: UP045
+    quantization: Annotated[Optional[str], typer.Option(help="Weights in 'nf4' (4 bits) or 'int8'.")] = None,  # noqa: UP045
     threads: Annotated[Optional[int], typer.Option(help="CPU threads; default 1 for the embedded policy.", min=1)] = None,  # noqa: UP045
     as_json: JsonOption = False,
 ) -> None:
-    """Greedy strict accuracy on held-out problems, with its 95 % interval. A run's trained policy is RUN/policy."""
+    """Greedy strict accuracy on held-out problems, with its 95 % interval. A run's trained policy is RUN/policy, its adapter RUN/adapter."""
     from workbench.commands.evaluate import eval_command
 
-    eval_command(policy, task, n=n, seed=seed, max_completion_length=max_completion_length, threads=threads, as_json=as_json)
+    eval_command(policy, task, n=n, seed=seed, max_completion_length=max_completion_length, dtype=dtype,
+                 quantization=quantization, threads=threads, as_json=as_json)
 
 
 @app.command()
 def plan(
     policy: PolicyOption = "embedded",
     preset: Annotated[Optional[str], typer.Option(help="Start from a published setting, e.g. deepseekmath.")] = None,  # noqa: UP045
-    lora: Annotated[Optional[int], typer.Option(help="Train a LoRA adapter of this rank; bare --lora means 16.", min=1)] = None,  # noqa: UP045
+    lora: LoraOption = None,
     quantization: Annotated[Optional[str], typer.Option(help="Frozen weights in 'nf4' (4 bits) or 'int8'; needs --lora.")] = None,  # noqa: UP045
     prompts_per_step: Annotated[Optional[int], typer.Option(help="Prompts in one step.")] = None,  # noqa: UP045
     num_generations: Annotated[Optional[int], typer.Option(help="Completions for each prompt (G).")] = None,  # noqa: UP045
@@ -166,9 +180,9 @@ def parse_settings(pairs: list[str]) -> dict[str, Any]:
 
 
 def with_rank(arguments: list[str]) -> list[str]:
-    """The arguments with the default rank behind a bare --lora: an option whose value may be left out."""
+    """The arguments with "auto" behind a bare --lora: an option whose value may be left out."""
     bare = [a == "--lora" and following[:1] in ("", "-") for a, following in zip(arguments, [*arguments[1:], ""], strict=True)]
-    return [f"--lora={DEFAULT_RANK}" if is_bare else a for a, is_bare in zip(arguments, bare, strict=True)]
+    return ["--lora=auto" if is_bare else a for a, is_bare in zip(arguments, bare, strict=True)]
 
 
 def main() -> None:

@@ -85,6 +85,8 @@ def test_resume_starts_from_the_start_where_there_is_nothing(tmp_path: Path, tin
     (["train", "--set", "max_completion_length=300"], "256 positions"),
     (["eval", "--max-completion-length", 250], "are too long"),
     (["eval", "--seed", -1], "--seed"),
+    (["eval", "--quantization", "q4"], "none, nf4, int8"),
+    (["train", "--lora", "0"], "is no rank"),
 ])
 def test_mistakes_are_one_clear_message(tmp_path: Path, arguments: list[str], says: str) -> None:
     (tmp_path / "notes.txt").touch()
@@ -144,9 +146,9 @@ def test_a_setting_whose_choice_is_the_word_none() -> None:
 
 
 @pytest.mark.parametrize(("arguments", "expected"), [
-    (["train", "--lora"], ["train", "--lora=16"]), (["--lora", "--json"], ["--lora=16", "--json"]),
+    (["train", "--lora"], ["train", "--lora=auto"]), (["--lora", "--json"], ["--lora=auto", "--json"]),
     (["--lora", "8"], ["--lora", "8"]), (["--lora=4", "--json"], ["--lora=4", "--json"]), (["eval"], ["eval"])])
-def test_a_bare_lora_means_rank_16(arguments: list[str], expected: list[str]) -> None:
+def test_a_bare_lora_leaves_the_rank_open(arguments: list[str], expected: list[str]) -> None:
     from workbench.cli import with_rank
 
     assert with_rank(arguments) == expected
@@ -161,12 +163,23 @@ def test_an_adapter_gets_ten_times_the_learning_rate_unless_one_is_named() -> No
     assert make_config("embedded", None, {}, None).learning_rate == 2e-4
 
 
+def test_an_open_rank_is_16_where_nobody_has_one() -> None:
+    from workbench.commands.train import make_config
+
+    assert make_config("embedded", None, {"lora_rank": "auto"}, None).lora_rank == 16
+
+
 def test_the_flags_reach_the_run(tmp_path: Path, tiny_folder: Path) -> None:
     workbench("train", "--policy", tiny_folder, "--lora", "--quantization", "int8", "--rollout", "transformers", "--dtype", "float32", "--steps", 1,
               "--out", "r", "--json", *QUICK, cwd=tmp_path)
     config = Run.open(tmp_path / "r").config
     assert [config[n] for n in ("lora_rank", "quantization", "rollout_engine", "dtype")] == [16, "int8", "transformers", "float32"]
     assert (tmp_path / "r/policy/model.safetensors").is_file()
+    assert (tmp_path / "r/adapter/adapter_model.safetensors").is_file()
+    for name, kind in (("r/adapter", "int8"), (tiny_folder, "nf4")):
+        done = workbench("eval", "--policy", name, "--quantization", kind, "--dtype", "bfloat16", "--n", 4, "--json", cwd=tmp_path)
+        result = json.loads(done.stdout)
+        assert (result["n"], result["quantization"], result["dtype"]) == (4, kind, "bfloat16")
     again = workbench("train", "--policy", tiny_folder, "--resume", "--out", "r", "--steps", 2, "--json", cwd=tmp_path)
     assert json.loads(again.stdout.strip().splitlines()[-1])["steps"] == 2
 

@@ -16,7 +16,7 @@ REPOSITORY = "https://colab.research.google.com/github/grpo-workbench/grpo-workb
 SETUP = '''import importlib.util
 
 if importlib.util.find_spec("workbench") is None:  # a fresh Colab runtime
-    %pip install -q "grpo-workbench @ git+https://github.com/grpo-workbench/grpo-workbench"'''
+    %pip install -q "grpo-workbench @ git+https://github.com/grpo-workbench/grpo-workbench" "jupyterlab<4.6"'''
 
 
 @ALL

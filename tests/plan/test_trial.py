@@ -6,11 +6,14 @@ import pytest
 import torch
 
 from workbench.config import GRPOConfig
-from workbench.plan import Shape, device_named, plan, shape_of, trace
+from workbench.plan import Shape, device_named, plan, shape_of, stopwatch, trace
 from workbench.plan import trial as trial_module
 from workbench.plan.devices import cpu_without_rates, measured_cpu
+from workbench.plan.report import seconds_words
+from workbench.plan.shapes import Stored
 from workbench.plan.skeleton import skeleton
-from workbench.plan.stopwatch import Pieces, time_pieces
+from workbench.plan.speed import from_trial
+from workbench.plan.stopwatch import Pieces, of_all_rows, time_pieces
 from workbench.plan.trial import run_trial, small_policy, why_not
 
 
@@ -85,6 +88,108 @@ def test_a_batch_too_large_for_a_trial_is_made_smaller() -> None:
     policy = small_policy(shape(), settings, "cpu", layers=1, vocabulary=64)
     found = time_pieces(policy, settings, 100, 140)
     assert (found.tokens, found.scored) == (100 + 5 * 80, 5 * 80)
+
+
+def test_on_a_gpu_as_many_tokens_go_through_as_keep_it_busy(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = {}
+
+    def remember(policy, cut, prompt_tokens, context) -> Pieces:
+        seen[policy] = (cut.max_completion_length, prompt_tokens)
+        return Pieces({}, 1, 1)
+
+    monkeypatch.setattr(trial_module, "small_policy", lambda shape, config, kind, layers, vocabulary: kind)
+    monkeypatch.setattr(trial_module, "time_pieces", remember)
+    for kind in ("cpu", "cuda"):
+        trial_module._pieces(shape(), config(max_completion_length=1536), 512, kind, 1, 64)
+    assert seen == {"cpu": (384, 128), "cuda": (1536, 512)}
+    assert stopwatch.TOKENS["cuda"] >= 8192
+    policy = small_policy(shape(), config(), "cpu", layers=1, vocabulary=64)
+    many = config(num_generations=8, max_completion_length=80)
+    assert len(stopwatch._trial_rows(policy, many, 100)[1]) == 5
+    monkeypatch.setattr(stopwatch, "TOKENS", {"cpu": stopwatch.TOKENS["cuda"]})
+    assert len(stopwatch._trial_rows(policy, many, 100)[1]) == 8
+
+
+def test_a_gpus_trial_has_a_wide_range_and_says_that_it_is_assumed(here) -> None:
+    pieces = {"rollout": 1.0, "logprobs": 1.0, "update": 2.0}
+    near, wide = (from_trial(pieces, None, "a trial", kind) for kind in ("cpu", "cuda"))
+    assert near.step == pytest.approx((None, 3.2, 5.0))
+    limit, low, high = wide.step
+    assert (limit, low <= 2.0, high >= 8.0) == (None, True, True)
+    assert "no trial has been compared" in wide.source
+    assert "compared" not in near.source
+
+
+class Drawn:
+    """An engine that draws nothing: it notes what it was asked, and its time is its own: much for a prompt, 1 + 0.1 a row for a token."""
+
+    def __init__(self) -> None:
+        self.now, self.asked, self.should_stop = 0.0, [], None
+
+    def generate(self, prompts, rows, sampling, generator) -> None:
+        self.asked.append((len(prompts[0]), rows))
+        self.now += 1000 + len(self.asked)  # never the same twice
+        for t in range(sampling.max_completion_length):
+            self.now += (1 + 0.1 * rows) if t else 0
+            assert self.should_stop() is False
+
+
+def test_the_context_of_a_rollout_stays_and_its_rows_are_cut(monkeypatch: pytest.MonkeyPatch) -> None:
+    """From some rows to all of them without error, and without the prompts' forward in the difference."""
+    engine = Drawn()
+
+    def made(*args, should_stop, **options) -> Drawn:
+        engine.should_stop = should_stop
+        return engine
+
+    monkeypatch.setattr(stopwatch, "make_engine", made)
+    monkeypatch.setattr(stopwatch.time, "perf_counter", lambda: engine.now)
+    policy = small_policy(shape(), config(), "cpu", layers=1, vocabulary=64)
+    many = config(rollout_engine="transformers", prompts_per_step=8, num_generations=8)
+    found = stopwatch._rollout_seconds(policy, many, 80, 100)
+    assert {rows for width, rows in engine.asked if width == 100} == {2048 // 100, 2048 // 100 // 2}
+    assert max(rows for _, rows in engine.asked) == 2048 // 100
+    assert found["token"] == pytest.approx(1 + 0.1 * 64)
+    engine.asked.clear()
+    assert stopwatch._rollout_seconds(policy, many.replace(rollout_engine="native"), 80, 100)["token"] == pytest.approx(1 + 0.1 * 64)
+    assert {rows for width, rows in engine.asked if width == 100} == {64}
+
+
+@pytest.mark.parametrize("engine", ["native", "transformers"])
+def test_an_engine_asks_the_clock_before_every_token(engine: str) -> None:
+    settings = config(rollout_engine=engine)
+    policy = small_policy(shape(), settings, "cpu", layers=1, vocabulary=64)
+    clock = stopwatch._Clock(policy.device)
+    made = stopwatch.make_engine(engine, policy.model, (), 0, config=settings, should_stop=clock)
+    counts = []
+    for tokens in (3, 8):
+        clock.times.clear()
+        made.generate([[1, 2, 3]], 2, stopwatch.Sampling(tokens, 1.0, 0, 1.0), torch.Generator())
+        counts.append(len(clock.times))
+    assert counts[1] - counts[0] == 5
+    assert counts[0] >= 3
+
+
+def test_noise_of_two_timings_cannot_make_more_of_rows_than_each_had() -> None:
+    assert of_all_rows(2.0, 1.5, 10, 40) == pytest.approx(2.0 + 30 * 0.1)
+    assert of_all_rows(2.0, 2.1, 10, 40) == 2.0
+    assert of_all_rows(2.0, 0.1, 10, 40) == pytest.approx(8.0)
+
+
+def test_a_trial_needs_no_rates(here) -> None:
+    """float16 on a CPU has none: the trial times it all the same, and no reason is None."""
+    made = plan(config(dtype="float16", lora_rank=4), shape(num_hidden_layers=4), here, trial=True)
+    assert made.seconds.limit is None
+    assert made.seconds.trial is not None
+    assert not any("Nothing was timed" in note for note in made.notes)
+    assert "about" in seconds_words(made)
+    assert made.to_dict()["seconds"]["step"]["limit"] is None
+
+
+def test_weights_stored_in_four_bits_are_timed_so() -> None:
+    model = Shape("small", shape().config, "a test", Stored("nf4"))
+    model.config.quantization_config = {"quant_method": "bitsandbytes", "load_in_4bit": True}
+    assert small_policy(model, config(lora_rank=4), "cpu", layers=1, vocabulary=64).quantization == "nf4"
 
 
 def test_a_plan_takes_the_seconds_of_its_trial_or_says_why_it_has_none(here) -> None:

@@ -136,6 +136,12 @@ def test_weights_beyond_the_memory_are_not_read(model: Path, monkeypatch: pytest
         load_policy(model)
 
 
+def test_what_torch_keeps_for_itself_on_a_gpu_is_free(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in (("mem_get_info", (100, 1000)), ("memory_reserved", 700), ("memory_allocated", 300)):
+        monkeypatch.setattr(torch.cuda, name, lambda device, value=value: value)
+    assert memory.available_bytes(torch.device("cuda")) == 100 + 700 - 300
+
+
 def test_logits_beyond_the_memory_name_the_setting_that_changes_no_result(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     policy, config = load_policy(model), GRPOConfig(max_completion_length=8)
     assert memory.logit_bytes(policy.model, 32, 8) == 32 * 8 * 384 * 12
@@ -148,7 +154,7 @@ def test_logits_beyond_the_memory_name_the_setting_that_changes_no_result(model:
 
 
 @pytest.mark.parametrize(("package", "do", "says"), [
-    ("gguf", lambda m: load_policy(file_of(m, "a.gguf", b"GGUF")), "pip install gguf"),
+    ("gguf", lambda m: load_policy(file_of(m, "a.gguf", b"GGUF")), r"pip install gguf \(or pip install 'grpo-workbench\[gguf\]'\)"),
     ("bitsandbytes", lambda m: load_policy(m, lora=2, quantization="int8"), "pip install bitsandbytes"),
 ])
 def test_a_missing_package_is_named_with_its_command(
@@ -188,6 +194,13 @@ HUB: dict[str, tuple[int, str, dict[str, Any] | None]] = {
     "org/pickled": (200, "", {"siblings": [{"rfilename": "pytorch_model.bin", "size": 5}]}),
     "org/encoder": (200, "", {"siblings": [{"rfilename": "model.safetensors", "size": 5}]}),
     "org/broken": (500, "", None),
+    "org/two-layouts": (200, "", {"siblings": [
+        {"rfilename": "consolidated.safetensors", "size": 300}, {"rfilename": "model-00001-of-00002.safetensors", "size": 200},
+        {"rfilename": "model-00002-of-00002.safetensors", "size": 100}, {"rfilename": "model.safetensors.index.json", "size": 9},
+        {"rfilename": "onnx/model.safetensors", "size": 300}]}),
+    "org/one-file": (200, "", {"siblings": [
+        {"rfilename": "model.safetensors", "size": 300}, {"rfilename": "adapter.safetensors", "size": 7}, {"rfilename": "config.json", "size": 7}]}),
+    "org/consolidated": (200, "", {"siblings": [{"rfilename": "consolidated.safetensors", "size": 300}]}),
 }
 
 
@@ -240,6 +253,7 @@ def online(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
 @pytest.mark.parametrize(("name", "says"), [
     ("org/missing", "could not be found.*Give 'embedded'"), ("org/gated", "gated. Accept its conditions.*hf auth login"),
     ("org/huge", r"needs 10000000.0 GB of disk.*Make room, or set HF_HOME"), ("org/pickled", "no weights as safetensors.*pytorch_model.bin"),
+    ("org/consolidated", "no weights as safetensors by transformers' names.*only consolidated.safetensors"),
     ("org/encoder", "BertForMaskedLM.*causal language model"), ("org/broken", "cannot be reached.*Check the network"),
     ("org/slow", "cannot be reached.*Check the network"),
 ])
@@ -248,6 +262,13 @@ def test_what_the_hub_says_is_one_clear_error(name: str, says: str, online: str)
     with pytest.raises(PolicyError, match=f"(?s){says}"):
         load_policy(name)
     assert time.monotonic() - began < SECONDS
+
+
+@pytest.mark.parametrize("name", ["org/two-layouts", "org/one-file"])
+def test_the_disk_is_asked_for_what_is_fetched_alone(name: str, online: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert hub.find_on_hub(name).download_bytes == 300
+    monkeypatch.setattr(hub.shutil, "disk_usage", lambda place: shutil._ntuple_diskusage(900, 600, 300))
+    assert hub.find_on_hub(name).download_bytes == 300
 
 
 def test_no_network_is_known_at_once(online: str, monkeypatch: pytest.MonkeyPatch) -> None:

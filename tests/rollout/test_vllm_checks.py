@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import json
 import math
+import sys
 import threading
 import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -19,8 +21,10 @@ import torch
 from rollout.tiny_models import EOS, PAD, build, full_forward_logp, ragged_prompts
 
 from workbench.config import GRPOConfig
-from workbench.rollout import RolloutCancelled, Sampling, check_engine, make_engine, vllm_checks
+from workbench.rollout import RolloutCancelled, Sampling, check_engine, make_engine, vllm_checks, vllm_colocate
 from workbench.rollout.vllm_checks import VLLMError, adapter_rank, check_agreement, check_sampling
+from workbench.rollout.vllm_colocate import Settings
+from workbench.rollout.vllm_memory import check_room, numbers_of, one_sequence
 from workbench.rollout.vllm_weights import base_weights, fingerprint, save_adapter
 
 SERVER = dict(rollout_engine="vllm", vllm_mode="server", lora_rank=4, max_prompt_length=32, max_completion_length=16)
@@ -31,6 +35,77 @@ def with_adapter(**options: Any) -> Any:
 
     torch.manual_seed(0)
     return get_peft_model(build("llama"), LoraConfig(**(dict(r=4, task_type="CAUSAL_LM", target_modules="all-linear") | options)))
+
+
+# ---------------------------------------------------------------------------------------------- room before the start
+
+def settings(model: Any, utilization: float = 0.3, tokens: int = 48) -> Settings:
+    return Settings(tokens, 8, utilization, False, torch.bfloat16)
+
+
+def test_a_share_that_cannot_hold_the_base_is_refused_before_the_start_with_the_one_that_would_do() -> None:
+    model, plain = with_adapter(), build("llama")
+    need, total = 2 * sum(p.numel() for p in plain.parameters()) + 2 * one_sequence(plain.config, 48), 2e9
+    check_room(model, settings(model, 1.001 * need / total), free=total, total=total)
+    too_little = settings(model, 0.999 * need / total)
+    with pytest.raises(VLLMError, match=r"too little to start: it needs about .*vllm_gpu_memory_utilization=0\.\d+ would do"):
+        check_room(model, too_little, free=total, total=total)
+    with pytest.raises(VLLMError, match="No value does with all else as it is, which leaves 10 MB"):
+        check_room(model, too_little, free=1e7, total=total)
+
+
+def test_a_share_above_what_is_free_is_refused_with_a_lower_one() -> None:
+    model = with_adapter()
+    with pytest.raises(VLLMError, match=r"asks for 6\.0 GB of 20\.0 GB, and 4\.1 GB are free\. Lower it to 0\.20"):
+        check_room(model, settings(model), free=4.1e9, total=20e9)
+    check_room(model, settings(model, 0.2), free=4.1e9, total=20e9)
+
+
+def test_a_quantised_base_counts_with_the_numbers_that_vllm_is_handed() -> None:
+    from workbench.policy.quantization import quantize
+
+    model = build("llama")
+    before = numbers_of(model)
+    quantize(model, "nf4", torch.float32)
+    assert sum(p.numel() for p in model.parameters()) < before == numbers_of(model)
+    with pytest.raises(VLLMError, match="quantisation does not shrink vLLM's copy"):
+        check_room(model, settings(model, 1e-5), free=2e9, total=2e9)
+
+
+class GPU:
+    """A GPU of `total` bytes, `free` of them free, as far as `_start` asks."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, free: float, total: float) -> None:
+        from contextlib import nullcontext
+
+        self.emptied = False
+        monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (free, total))
+        monkeypatch.setattr(torch.cuda, "empty_cache", lambda: setattr(self, "emptied", True))
+        monkeypatch.setattr(torch.cuda, "device", lambda device: nullcontext())
+
+    @staticmethod
+    def engine(model: Any, utilization: float) -> Any:
+        made = object.__new__(vllm_colocate.Colocated)
+        made.model, made.settings, made.on_cpu, made.rank, made.folder = lambda: model, settings(model, utilization), False, 8, Path("nowhere")
+        return made
+
+
+def test_the_room_is_asked_before_vllm_is_imported(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "vllm", None)  # to import it would be another error
+    gpu = GPU(monkeypatch, 2e9, 2e9)
+    with pytest.raises(VLLMError, match="too little to start"):
+        gpu.engine(with_adapter(), 1e-5)._start()
+    assert gpu.emptied
+
+
+def test_a_start_that_fails_names_both_directions(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(**options: Any) -> None:
+        raise RuntimeError("no room, says vLLM")
+
+    monkeypatch.setitem(sys.modules, "vllm", SimpleNamespace(LLM=fail))
+    monkeypatch.setattr(vllm_colocate, "_forget_groups", lambda: None)
+    with pytest.raises(VLLMError, match=r"(?s)no room, says vLLM.*raise vllm_gpu_memory_utilization.*lower vllm_gpu_memory_utilization.*native"):
+        GPU(monkeypatch, 20e9, 20e9).engine(with_adapter(), 0.3)._start()
 
 
 # ------------------------------------------------------------------------------------------------------ before loading

@@ -13,6 +13,7 @@ import torch
 from helpers import same_weights, weights_of
 
 from workbench.config_fields import ConfigError
+from workbench.policy.policy import PolicyError
 from workbench.runs import Run, RunRecordError
 from workbench.training import checkpoints, start_run
 from workbench.training.checkpoints import Checkpoint, CheckpointError
@@ -138,6 +139,39 @@ def test_resuming_may_extend_the_run_and_turn_knobs(make_trainer, tmp_path: Path
     resumed.train()
     assert resumed.steps_done == 8
     assert list(Run.open(tmp_path / "run").knobs().who) == ["resume"]
+
+
+@pytest.mark.parametrize("finished", [True, False])
+def test_a_policy_that_does_not_belong_to_a_run_leaves_its_record_alone(make_trainer, tmp_path: Path, finished: bool) -> None:
+    from workbench.policy import load_policy
+
+    first = make_trainer(save_steps=4)
+    first.train() if finished else [first.step() for _ in range(3)]
+    first.run.close()
+    before = Run.open(tmp_path / "run")
+    status, steps = before.meta.status, before.steps().step.tolist()
+    with pytest.warns(UserWarning, match="goes on with 'embedded'"), pytest.raises(PolicyError, match="policy 'embedded'.*that the run was started with"):
+        start_run(tmp_path / "run", policy=load_policy("embedded"), task=first.task, rewards=first.rewards, config=first.config, resume=True)
+    after = Run.open(tmp_path / "run")
+    assert (after.meta.status, after.steps().step.tolist()) == (status, steps)
+    assert after.events().kind.tolist() == before.events().kind.tolist()
+
+
+def test_settings_that_change_no_result_may_differ_in_a_resumed_run(make_trainer, tiny_folder: Path, tmp_path: Path) -> None:
+    from workbench.policy.for_config import load_for
+
+    whole = make_trainer("whole")
+    whole.train()
+    first = make_trainer()
+    first.train(3)
+    config = first.config.replace(
+        gradient_checkpointing=True, vllm_server_base_url="http://localhost:1", vllm_gpu_memory_utilization=0.5, vllm_enable_sleep_mode=True,
+        micro_batch_size=4)
+    resumed = start_run(tmp_path / "run", policy=load_for(config, tiny_folder), task=first.task, rewards=first.rewards, config=config, resume=True)
+    assert resumed.config == config
+    resumed.train()
+    for name, tensor in weights_of(whole).items():
+        torch.testing.assert_close(weights_of(resumed)[name], tensor, rtol=1e-4, atol=1e-5)
 
 
 def test_another_policys_weights_are_refused(make_trainer) -> None:

@@ -12,9 +12,11 @@ from helpers import digits_reward, same_weights, weights_of
 
 from workbench.config import GRPOConfig
 from workbench.config_fields import ConfigError
+from workbench.errors import WorkbenchError
 from workbench.policy import PolicyError, load_policy
 from workbench.policy.logprobs import completion_logps
 from workbench.rewards import RewardError, RewardSet
+from workbench.rollout.request import RolloutNotFinite
 from workbench.runs import Run, RunRecordError
 from workbench.tasks.arithmetic import arithmetic_task
 from workbench.tasks.types import Problem
@@ -22,6 +24,8 @@ from workbench.training import start_run
 from workbench.training.batch import Batch, loss_mask, rows_with_gradient, updates_of
 from workbench.training.guard import NotFinite
 from workbench.training.update import apply_gradient
+
+BRIEF = dict(prompts_per_step=4, num_generations=4, updates_per_rollout=2, max_completion_length=8, max_steps=2, num_eval_problems=8)
 
 
 def test_it_equals_a_plain_loop_written_out(make_trainer) -> None:
@@ -170,6 +174,7 @@ def test_nan_weights_stop_before_an_update(make_trainer) -> None:
     with pytest.raises(FloatingPointError, match="log-probability nan for token 0 of completion 0") as e:
         trainer.step()
     assert "step 2" in e.value.__notes__[0]
+    assert isinstance(e.value, WorkbenchError)
     assert all(torch.equal(a.nan_to_num(), b.nan_to_num()) for a, b in zip(before.values(), weights_of(trainer).values(), strict=True))
 
 
@@ -177,10 +182,33 @@ def test_a_bad_gradient_names_step_and_tensor(make_trainer) -> None:
     trainer = make_trainer()
     trainer.policy.model.lm_head.weight.register_hook(lambda g: g * float("inf"))
     before = weights_of(trainer)
-    with pytest.raises(NotFinite, match=r"step 1: the gradient of .*weight"):
+    with pytest.raises(NotFinite, match=r"step 1: the gradient of .*weight") as e:
         trainer.step()
+    assert "max_grad_norm" not in str(e.value), "clipping comes after"
     assert same_weights(before, weights_of(trainer))
     assert not trainer.dirty
+
+
+@pytest.mark.parametrize("engine", ["native", "transformers"])
+@pytest.mark.parametrize(("dtype", "remedy"), [("float16", "load them with dtype='float32'.*'bfloat16'"), ("float32", "weights are damaged")])
+def test_weights_that_overflow_are_told_apart_from_a_step_too_far(tiny_folder: Path, tmp_path: Path, engine: str, dtype: str, remedy: str) -> None:
+    policy = load_policy(tiny_folder, lora=4, dtype=dtype)
+    with torch.no_grad():
+        policy.model.get_base_model().model.norm.weight[:] = float("inf")
+    config = GRPOConfig(**BRIEF, lora_rank=4, dtype=dtype, rollout_engine=engine)
+    with pytest.raises(RolloutNotFinite, match=remedy) as e:
+        start_run(tmp_path / "run", policy=policy, task=arithmetic_task(0, 64, 16), rewards=RewardSet(digits_reward), config=config)
+    assert isinstance(e.value, WorkbenchError)
+    assert isinstance(e.value, FloatingPointError)
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_gradient_that_overflows_in_float16_names_the_format(tiny_folder: Path, tmp_path: Path) -> None:
+    trainer = start_run(tmp_path / "run", policy=load_policy(tiny_folder, lora=4, dtype="float16"), task=arithmetic_task(0, 64, 16),
+                        rewards=RewardSet(digits_reward), config=GRPOConfig(**BRIEF, lora_rank=4, dtype="float16"))
+    trainer.policy.trainable_parameters()[0].register_hook(lambda g: g * float("inf"))
+    with pytest.raises(NotFinite, match="dtype='float32'"):
+        trainer.step()
 
 
 def test_a_bad_reference_names_the_group(make_trainer) -> None:
@@ -352,9 +380,6 @@ def test_a_prompt_without_room_is_found_before_the_run_starts(make_trainer, tmp_
     with pytest.raises(PolicyError, match=r"1 of 5 prompts are too long: 'What is 1 \+ .*128 positions less max_completion_length=8 leave 120"):
         start_run(tmp_path / "other", policy=trainer.policy, task=task, rewards=trainer.rewards, config=trainer.config)
     assert not (tmp_path / "other").exists()
-
-
-BRIEF = dict(prompts_per_step=4, num_generations=4, updates_per_rollout=2, max_completion_length=8, max_steps=2, num_eval_problems=8)
 
 
 def test_weights_of_the_reward_set_are_not_ignored(tiny_folder: Path, tmp_path: Path) -> None:

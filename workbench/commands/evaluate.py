@@ -10,7 +10,8 @@ from workbench.commands.train import set_threads
 
 
 def eval_command(
-    policy: str, task: str, *, n: int, seed: int, max_completion_length: int, threads: int | None, as_json: bool
+    policy: str, task: str, *, n: int, seed: int, max_completion_length: int, dtype: str | None, quantization: str | None, threads: int | None,
+    as_json: bool,
 ) -> None:
     """See `workbench eval --help`."""
     from workbench.evaluation import evaluate
@@ -20,12 +21,14 @@ def eval_command(
     from workbench.tasks import load_task
 
     set_threads(threads, policy)
-    loaded, problems = load_policy(policy), load_task(task, seed=seed)
+    problems = load_task(task, seed=seed)
+    loaded = load_policy(policy, dtype=dtype, quantization=quantization, trainable=False)
     check_prompts(loaded, problems, problems.held_out[:n], max_completion_length)
     engine = make_engine("native", loaded.model, loaded.eos_token_ids, loaded.pad_token_id)
     result = evaluate(engine, loaded, problems, problems.held_out[:n], max_completion_length)
     if as_json:
-        print(json.dumps({"policy": policy, "task": task, "n": result.n, "correct": result.correct,
+        print(json.dumps({"policy": policy, "task": task, "dtype": str(loaded.weight_dtype).removeprefix("torch."),
+                          "quantization": loaded.quantization, "n": result.n, "correct": result.correct,
                           "accuracy": result.accuracy, "interval": [result.low, result.high], **result.extra}))
         return
     console = Console(highlight=False)

@@ -3,33 +3,39 @@
 from __future__ import annotations
 
 import signal
+import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from workbench.commands.resuming import Parts, check_same_problems, parts_of, resume_command
+from workbench.commands.saving import save_trained
 from workbench.commands.views import JsonView, TerminalView
 from workbench.config import GRPOConfig
 from workbench.config_fields import ConfigError
 from workbench.runs import Run, is_run_record
 
+AUTO, DEFAULT_RANK = "auto", 16
+"""What a bare --lora stands for, and the rank that it means where neither the run nor the policy has one."""
 LORA_LEARNING_RATE = 10
 """An adapter wants about ten times the learning rate of full fine-tuning (Schulman et al. 2025, LoRA Without Regret)."""
 
 
 def train_command(
-    *, policy: str, task: str, rewards: Sequence[str] | None, preset: str | None, changes: dict[str, Any], out: Path,
+    *, policy: str | None, task: str | None, rewards: Sequence[str] | None, preset: str | None, changes: dict[str, Any], out: Path,
     resume: bool, threads: int | None, shuffle_rewards: bool, as_json: bool,
 ) -> None:
     """See `workbench train --help`."""
     started = time.monotonic()
     if not resume and is_run_record(out / "run.sqlite"):
         raise ConfigError(f"--out {out}: this folder holds a run already. Add --resume to go on with it, or name another folder.")
-    config = make_config(policy, preset, changes, out if resume else None)
-    view = JsonView() if as_json else TerminalView(out, policy, task)
+    parts = parts_of(out, resume, policy, task, rewards, shuffle_rewards)
+    config = make_config(parts.policy, preset, changes, out if resume else None)
+    view = JsonView() if as_json else TerminalView(out, parts.policy, parts.task)
     with stop_request() as should_stop:
-        trainer = _trainer(policy, task, rewards, config, out, resume, threads, shuffle_rewards, view.notice)
+        trainer = _trainer(parts, config, out, resume, threads, view.notice)
         view.begin(trainer)
         with view:
             try:
@@ -40,19 +46,24 @@ def train_command(
         finished = trainer.steps_done >= trainer.config.max_steps
         if not finished:
             trainer.run.finish("stopped", "interrupted")
-        from workbench.policy import save_policy
-
-        save_policy(trainer.policy, out / "policy")
-    view.result(summary(out, trainer.steps_done, time.monotonic() - started), trainer.config.max_steps)
+        saved, notice = save_trained(trainer.policy, out)
+    if notice:
+        print(notice, file=sys.stderr)
+    view.result(summary(out, trainer.steps_done, time.monotonic() - started) | {"policy": str(saved)}, trainer.config.max_steps,
+                resume_command(out, parts, threads))
 
 
 def make_config(policy: str, preset: str | None, changes: dict[str, Any], resumed: Path | None) -> GRPOConfig:
     """The config of the run to resume, a preset, or the default for the policy, with `changes` on top.
 
-    An adapter gets ten times the learning rate that the preset has for all weights, unless `changes` name one.
+    An adapter gets ten times the learning rate that the preset has for all weights, unless `changes` name one. Where the policy
+    is a saved adapter, the config has its rank, scale and targets. A rank of "auto" is that of the run, or the saved adapter's,
+    or 16.
     """
     if resumed is not None and is_run_record(resumed / "run.sqlite"):
-        return GRPOConfig.from_dict(Run.open(resumed).config | changes)
+        own = Run.open(resumed).config
+        return GRPOConfig.from_dict(own | _rank_named(changes, own))
+    changes = _as_saved(policy, changes)
     if preset is None and policy == "embedded":
         config = GRPOConfig.from_dict(changes)
     else:
@@ -60,6 +71,27 @@ def make_config(policy: str, preset: str | None, changes: dict[str, Any], resume
     if config.lora_rank > 0 and "learning_rate" not in changes:
         return config.replace(learning_rate=config.learning_rate * LORA_LEARNING_RATE)
     return config
+
+
+def _rank_named(changes: dict[str, Any], own: dict[str, Any]) -> dict[str, Any]:
+    """The changes with a number where a bare --lora left the rank open."""
+    return changes | {"lora_rank": own.get("lora_rank") or DEFAULT_RANK} if changes.get("lora_rank") == AUTO else changes
+
+
+def _as_saved(policy: str, changes: dict[str, Any]) -> dict[str, Any]:
+    """The changes with what a saved adapter is. Raises `PolicyError` where they ask for another one."""
+    if not Path(policy).expanduser().is_dir():
+        return _rank_named(changes, {})
+    from workbench.policy.adapter import check_saved, saved_settings
+    from workbench.policy.locate import adapter_folder
+
+    folder = adapter_folder(policy)
+    if folder is None:
+        return _rank_named(changes, {})
+    own = saved_settings(folder)
+    changes = _rank_named(changes, own)
+    check_saved(folder, policy, {n: v for n, v in changes.items() if n in own})
+    return changes | own
 
 
 def summary(out: Path, steps: int, seconds: float) -> dict[str, Any]:
@@ -80,22 +112,26 @@ def set_threads(threads: int | None, policy: str) -> None:
 
 
 def _trainer(
-    policy: str, task: str, rewards: Sequence[str] | None, config: GRPOConfig, out: Path, resume: bool, threads: int | None,
-    shuffle_rewards: bool, notice: Callable[[str], None],
+    parts: Parts, config: GRPOConfig, out: Path, resume: bool, threads: int | None, notice: Callable[[str], None],
 ) -> Any:
     notice("loading torch and transformers")
     from workbench.policy import load_for
+    from workbench.policy.quantization import KINDS
     from workbench.rewards import RewardSet, shuffled
     from workbench.tasks import load_task
     from workbench.training.launch import DEFAULT_REWARDS, start_run
 
-    set_threads(threads, policy)
-    notice(f"loading policy {policy} and task {task}")
-    chosen = RewardSet(list(rewards or DEFAULT_REWARDS))
-    loaded, problems = load_for(config, policy), load_task(task, seed=config.seed)
+    set_threads(threads, parts.policy)
+    notice(f"loading policy {parts.policy} and task {parts.task}")
+    chosen = RewardSet(parts.rewards or list(DEFAULT_REWARDS))
+    loaded, problems = load_for(config, parts.policy), load_task(parts.task, seed=config.seed)
+    if parts.recorded_task:
+        check_same_problems(out, problems)
+    if not is_run_record(out / "run.sqlite") and loaded.quantization in KINDS:  # files that were stored quantised: the record says so
+        config = config.replace(quantization=loaded.quantization)
     notice("evaluating before the first step" if not resume else "going on")
     return start_run(out, policy=loaded, task=problems, config=config, resume=resume,
-                     rewards=shuffled(chosen, config.seed) if shuffle_rewards else chosen)
+                     rewards=shuffled(chosen, config.seed) if parts.shuffle_rewards else chosen)
 
 
 def _close_after_error(trainer: Any, error: BaseException) -> None:

@@ -52,7 +52,7 @@ class JsonView:
             line["accuracy"] = record.evaluations[-1].accuracy
         print(json.dumps(line), flush=True)
 
-    def result(self, values: dict[str, Any], planned: int) -> None:
+    def result(self, values: dict[str, Any], planned: int, go_on: str) -> None:
         """The last line."""
         print(json.dumps(values), flush=True)
 
@@ -123,15 +123,16 @@ class TerminalView:
         hint = Text("Ctrl-C stops after this step and keeps a checkpoint", style="dim")
         return Group(Text(self.title), self.progress, table, hint)
 
-    def result(self, values: dict[str, Any], planned: int) -> None:
-        """What the run came to, and what can be done with it now."""
+    def result(self, values: dict[str, Any], planned: int, go_on: str) -> None:
+        """What the run came to, and what can be done with it now; `go_on` is the command that resumes it."""
         low, high = values["interval_after"]
         if values["steps"] < planned:
             self.console.print(f"stopped after step {values['steps']} of {planned}, with a checkpoint; accuracy was last measured at step "
-                               f"{values['accuracy_step']}. Go on: workbench train --resume --out {values['run']}", markup=False)
+                               f"{values['accuracy_step']}.", markup=False)
+            self.console.print(f"Go on: {go_on}", markup=False, soft_wrap=True)  # one line, to be copied whole
             return
         self.console.print(
             f"held-out accuracy {values['accuracy_before']:.1%} -> {values['accuracy_after']:.1%} "
             f"(95 % interval {low:.1%} to {high:.1%}, {values['problems']} problems, greedy, strict) "
             f"in {values['steps']} steps, {values['seconds']:.0f} s")
-        self.console.print(f"record: {values['run']}/run.sqlite   policy: {values['run']}/policy   list: workbench runs")
+        self.console.print(f"record: {values['run']}/run.sqlite   policy: {values['policy']}   list: workbench runs")

@@ -1,5 +1,5 @@
 """What to change where a plan does not fit: every single change with the peak that it would give, the strongest first, and the
-shortest series of them that fits."""
+shortest series of them that fits. Where vLLM's share is too small for it to start, only what makes it start, or does without it."""
 
 from __future__ import annotations
 
@@ -8,6 +8,16 @@ from dataclasses import dataclass
 from typing import Any
 
 from workbench.config import GRPOConfig
+
+SLEEP = "seconds a step to put vLLM to sleep and wake it"
+
+
+@dataclass(frozen=True)
+class Judged:
+    """What a plan says of a config: the bytes that it needs, and whether it starts at all."""
+
+    peak: float
+    starts: bool
 
 
 @dataclass(frozen=True)
@@ -29,34 +39,52 @@ class Change:
         return ", ".join(f"{name}={value}" for name, value in self.settings.items())
 
 
-def advise(config: GRPOConfig, memory: float, peak_of: Callable[[GRPOConfig], float], peak: float, device_kind: str) -> list[Change]:
-    """Changes that lower the peak by at least 2 %, strongest first, then a combination that fits where no single one does."""
-    singles = []
-    for settings, cost in candidates(config, device_kind):
-        found = peak_of(changed(config, settings))
-        if found < 0.98 * peak:
-            singles.append(Change(settings, cost, found, found <= memory))
+def advise(
+    config: GRPOConfig, memory: float, judge: Callable[[GRPOConfig], Judged], now: Judged, table: list[tuple[dict[str, Any], str]]
+) -> list[Change]:
+    """Changes of the `table` that lower the peak by at least 2 %, or let start what does not, strongest first; then a combination
+    that fits where no single one does. None of them leads to a run that cannot start."""
+    singles, helpers = [], []
+    for settings, cost in table:
+        found = judge(changed(config, settings))
+        fits, lowers = found.starts and found.peak <= memory, found.peak < 0.98 * now.peak
+        change = Change(settings, cost, found.peak, fits)
+        if found.starts and (lowers or (fits and not now.starts)):
+            singles.append(change)
+        elif lowers or (found.starts and not now.starts):
+            helpers.append(change)  # not alone
     singles.sort(key=lambda c: c.peak)
     if any(c.fits for c in singles):
         return singles
-    return singles + _combined(config, singles, memory, peak_of)
+    pool = singles + sorted(helpers, key=lambda c: c.peak)
+    kept = [c for c in pool if "rollout_engine" not in c.settings]
+    tried = [_combined(config, kept, memory, judge, now)]
+    if len(kept) < len(pool):  # with another engine, where vLLM cannot stay
+        tried.append(_combined(config, [c for c in pool if not any(n.startswith("vllm_") for n in c.settings)], memory, judge, now))
+    made = [c for c in tried if c is not None]
+    return singles + sorted(made, key=lambda c: (not c.fits, 0 if c.fits else c.peak))[:1]
 
 
-def _combined(config: GRPOConfig, singles: list[Change], memory: float, peak_of: Callable[[GRPOConfig], float]) -> list[Change]:
-    """The changes added one by one, strongest first, until they fit; the last attempt where they never do."""
+def _combined(
+    config: GRPOConfig, changes: list[Change], memory: float, judge: Callable[[GRPOConfig], Judged], now: Judged
+) -> Change | None:
+    """The changes added one by one, strongest first, until they fit; the last attempt where they never do; None where it is no
+    combination, or does not start."""
     settings: dict[str, Any] = {}
     costs: list[str] = []
-    last = float("inf")
-    for change in singles:
+    last = Judged(float("inf"), now.starts)
+    for change in [*changes, *changes]:  # twice: what brought nothing at first may be the largest part later
         if set(change.settings) & set(settings):
             continue
-        peak = peak_of(changed(config, settings | change.settings))
-        if peak >= 0.98 * last:
+        found = judge(changed(config, settings | change.settings))
+        better = found.starts and not last.starts
+        if found.starts < last.starts or (found.peak >= 0.98 * last.peak and not better):
             continue  # beside the others it brings nothing
-        settings, last, costs = settings | change.settings, peak, [*costs, change.cost]
-        if peak <= memory:
+        settings, last, costs = settings | change.settings, found, [*costs, change.cost]
+        if found.starts and found.peak <= memory:
             break
-    return [Change(settings, "; ".join(costs), last, last <= memory, together=True)] if len(costs) > 1 else []
+    made = Change(settings, "; ".join(costs), last.peak, last.peak <= memory, together=True)
+    return made if len(costs) > 1 and last.starts else None
 
 
 def changed(config: GRPOConfig, settings: dict[str, Any]) -> GRPOConfig:
@@ -71,8 +99,12 @@ def changed(config: GRPOConfig, settings: dict[str, Any]) -> GRPOConfig:
         return config.replace(**values)
 
 
-def candidates(c: GRPOConfig, device_kind: str) -> list[tuple[dict[str, Any], str]]:
-    """Single changes that make sense for this config, with what each costs."""
+def candidates(c: GRPOConfig, device_kind: str, utilization: float | None = None) -> list[tuple[dict[str, Any], str]]:
+    """Single changes that make sense for this config, with what each costs. utilization: the least with which vLLM starts."""
+    share = {} if utilization is None or utilization == c.vllm_gpu_memory_utilization else {"vllm_gpu_memory_utilization": utilization}
+    more = bool(share) and (utilization or 0) > c.vllm_gpu_memory_utilization
+    said = "more of the GPU for vLLM" if more else "less room for vLLM's keys and values: fewer rows at a time"
+    may_sleep = c.rollout_engine == "vllm" and c.vllm_mode == "colocate" and device_kind == "cuda" and not c.vllm_enable_sleep_mode
     at_once = min(c.micro_batch_size or c.completions_per_step, c.completions_per_step // c.updates_per_rollout)
     half = max(at_once // 4, 1)
     adapter = {"lora_rank": 16} if c.lora_rank == 0 else {}
@@ -89,8 +121,9 @@ def candidates(c: GRPOConfig, device_kind: str) -> list[tuple[dict[str, Any], st
         (c.max_completion_length >= 32, {"max_completion_length": c.max_completion_length // 2}, "longer answers are cut off"),
         ((c.max_prompt_length or 0) >= 64, {"max_prompt_length": (c.max_prompt_length or 0) // 2}, "longer prompts are refused"),
         (c.prompts_per_step > 1, {"prompts_per_step": c.prompts_per_step // 2}, "half the prompts in a step"),
-        (c.rollout_engine == "vllm" and c.vllm_mode == "colocate" and device_kind == "cuda" and not c.vllm_enable_sleep_mode, {"vllm_enable_sleep_mode": True},
-         "seconds a step to put vLLM to sleep and wake it"),
+        (bool(share), share, said),
+        (may_sleep, {"vllm_enable_sleep_mode": True}, SLEEP),
+        (may_sleep and bool(share), share | {"vllm_enable_sleep_mode": True}, f"{said}; {SLEEP}"),
         (c.rollout_engine == "vllm", {"rollout_engine": "native"}, "slower rollouts"),
         (c.rollout_engine == "transformers", {"rollout_engine": "native"}, "nothing, where the native engine serves the model"),
     ]

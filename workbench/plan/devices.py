@@ -28,6 +28,8 @@ class Device:
     has_bfloat16   whether it computes in bfloat16 itself
     source         where the rates come from
     measured       True when the rates were measured on the device itself, so that they need no range
+    total          bytes of the whole device, where `memory` is what is free of it now; None = they are the same
+    has_context    True where `memory` was asked after this process had its CUDA context, which is missing from it already
     """
 
     name: str
@@ -38,6 +40,13 @@ class Device:
     has_bfloat16: bool = True
     source: str = "no rates are known"
     measured: bool = False
+    total: int | None = None
+    has_context: bool = False
+
+    @property
+    def whole(self) -> int | None:
+        """Bytes of the whole device, of which vLLM takes its share."""
+        return self.memory if self.total is None else self.total
 
     def flops_of(self, dtype: str) -> float | None:
         """Operations per second in that number format, or None."""
@@ -85,7 +94,7 @@ def device_named(name: str | None) -> Device:
 
 
 def this_device() -> Device:
-    """The GPU of this machine with measured rates, or its CPU."""
+    """The GPU of this machine with the memory that is free now and measured rates, or its CPU."""
     import torch
 
     if not torch.cuda.is_available():
@@ -93,9 +102,11 @@ def this_device() -> Device:
     from workbench.plan.rates import measure
 
     rates, device = measure("cuda"), torch.device("cuda")
+    torch.cuda.empty_cache()  # what measuring took is free again only then
+    free, total = torch.cuda.mem_get_info(device)
     return Device(
-        torch.cuda.get_device_name(device), "cuda", torch.cuda.mem_get_info(device)[0], rates.bandwidth, tuple(rates.flops.items()),
-        torch.cuda.is_bf16_supported(including_emulation=False), rates.source, measured=True)
+        torch.cuda.get_device_name(device), "cuda", free, rates.bandwidth, tuple(rates.flops.items()),
+        torch.cuda.is_bf16_supported(including_emulation=False), rates.source, measured=True, total=total, has_context=True)
 
 
 def measured_cpu() -> Device:

@@ -6,9 +6,10 @@
 
 Weights, optimizer states (from the first update on) and the reference's copy stand all the time. What a forward and backward
 allocate is not estimated: `trace` runs it on the meta device. `overhead` is what the allocator keeps beside, and what work space
-inside kernels takes; `framework` is Python with the libraries, or the CUDA context. `mapped`: on a CPU the pages of the weights' file
-that quantising has read stay in the process, because the weights that are not quantised lie in the same mapping; the system can
-take them back when memory is short.
+inside kernels takes; `framework` is Python with the libraries, or the CUDA context (none on a GPU on which this process has its
+context already: what is free there is less by it). `mapped`: on a CPU the pages of the weights' file that quantising has read stay
+in the process, because the weights that are not quantised lie in the same mapping; the system can take them back when memory is
+short.
 """
 
 from __future__ import annotations
@@ -100,7 +101,7 @@ def standing(skeleton: Skeleton, config: GRPOConfig, device: Device) -> dict[str
         "weights": skeleton.weights, "constants": skeleton.constants, "adapter": skeleton.adapter,
         "optimizer": optimizer_bytes(skeleton, config), "reference": _bytes(skeleton.trained) if copied else 0,
         "mapped": skeleton.body * skeleton.file_itemsize if config.quantization != "none" and device.kind == "cpu" else 0,
-        "framework": CPU_FRAMEWORK[kind] if device.kind == "cpu" else CUDA_FRAMEWORK}
+        "framework": CPU_FRAMEWORK[kind] if device.kind == "cpu" else 0 if device.has_context else CUDA_FRAMEWORK}
 
 
 def asks_logprobs(config: GRPOConfig) -> bool:
@@ -153,12 +154,12 @@ def _sampled_logits(skeleton: Skeleton, config: GRPOConfig, device: Device, nati
 
 def vllm_parts(skeleton: Skeleton, config: GRPOConfig, device: Device, phase: str) -> dict[str, float]:
     """What a vLLM in this process holds: its share of the GPU, given back while it sleeps; on a CPU a copy of the weights and
-    its cache."""
+    its cache. Whether the share is enough for it is `vllm_share`'s question."""
     if config.rollout_engine != "vllm" or config.vllm_mode == "server":
         return {}
     if device.kind == "cuda":
         asleep = config.vllm_enable_sleep_mode and phase != "rollout"
-        return {"vllm": 0.0 if asleep else config.vllm_gpu_memory_utilization * (device.memory or 0)}
+        return {"vllm": 0.0 if asleep else config.vllm_gpu_memory_utilization * (device.whole or 0)}
     from workbench.rollout.vllm_colocate import CPU_KV_BYTES
 
     return {"vllm": skeleton.weights_in_floating_point + CPU_KV_BYTES}

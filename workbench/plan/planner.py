@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from workbench.config import GRPOConfig
 from workbench.errors import WorkbenchError
 from workbench.plan import memory, speed
-from workbench.plan.advice import Change, advise
+from workbench.plan.advice import Change, Judged, advise, candidates
 from workbench.plan.devices import Device, PlanError
 from workbench.plan.memory import Phase
+from workbench.plan.refusals import check_run
 from workbench.plan.report import size
 from workbench.plan.shapes import Shape, layers_are_alike, with_layers
 from workbench.plan.skeleton import Skeleton, skeleton
+from workbench.plan.vllm_share import has_share, least_utilization, obstacle
 
 DEFAULT_PROMPT = 512
 """Tokens of a prompt where the config sets no limit."""
@@ -31,8 +34,9 @@ class Plan:
 
     parameters, trained_parameters   counts; quantised weights count as weights
     phases      bytes by part in rollout, logprobs and update
-    seconds     estimate for a step, None where the device's rates are unknown
-    advice      changes that would lower the peak, where it does not fit or is tight
+    seconds     estimate for a step, None where the device's rates are unknown and nothing was timed
+    obstacle    why the run could not start although its phases are counted: vLLM's share is too small for it
+    advice      changes that would lower the peak, or let it start, where it does not fit or is tight
     notes       what the figures leave out
     """
 
@@ -44,6 +48,7 @@ class Plan:
     dtype: str
     phases: list[Phase]
     seconds: speed.Seconds | None
+    obstacle: str | None = None
     advice: list[Change] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
@@ -64,8 +69,8 @@ class Plan:
 
     @property
     def fits(self) -> bool | None:
-        """Whether it fits; None where the device's memory is unknown."""
-        return None if self.margin is None else self.margin >= 0
+        """Whether it fits and can start; None where the device's memory is unknown."""
+        return False if self.obstacle is not None else None if self.margin is None else self.margin >= 0
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values: bytes, seconds, counts."""
@@ -86,34 +91,53 @@ def plan(config: GRPOConfig, shape: Shape, device: Device, *, advice: bool | Non
     completion as `max_completion_length`: the most that a step can need. `advice`: True, False, or None for where it does not fit or leaves little.
     `trial`: time a few layers with random weights on this device, so that the seconds are measured ones (see `workbench.plan.trial`; some seconds,
     and a note where it cannot be done). Raises `PlanError` for
-    a model whose positions are too few, or whose code cannot be run without weights.
+    a model whose positions are too few, or whose code cannot be run without weights, and with the words of `load_for` for what loading
+    refuses on such a device (`ConfigError`, `VLLMError`, `PlanError`).
     """
+    check_run(shape, config, device)
     prompt_tokens = longest_prompt(shape, config)
     bare = _skeleton(shape, config, device)
+    phases = _followed(shape, config, device, bare)
     made = Plan(
         shape=shape, config=config, device=device, parameters=_parameters(bare), trained_parameters=sum(p.numel() for p in bare.trained),
-        dtype=str(bare.dtype).removeprefix("torch."), phases=_followed(shape, config, device, bare),
-        seconds=speed.seconds_of(bare, config, prompt_tokens, device), notes=_notes(config, device, bare, prompt_tokens))
+        dtype=str(bare.dtype).removeprefix("torch."), phases=phases,
+        seconds=speed.seconds_of(bare, config, prompt_tokens, device), obstacle=obstacle(shape, config, device, bare.numbers, phases),
+        notes=_notes(shape, config, device, bare, prompt_tokens))
     if trial:
         made = _with_trial(made, bare, prompt_tokens)
-    wanted = advice if advice is not None else device.memory is not None and (made.margin or 0) < TIGHT * device.memory
+    wanted = advice if advice is not None else device.memory is not None and (made.obstacle is not None or (made.margin or 0) < TIGHT * device.memory)
     if wanted and device.memory is not None:
-        made.advice.extend(advise(config, device.memory, lambda c: peak_of(shape, c, device), made.peak, device.kind))
+        made.advice.extend(_advice(made, device.memory, bare.numbers))
     return made
+
+
+def _advice(made: Plan, room: float, numbers: int) -> list[Change]:
+    shape, config, device = made.shape, made.config, made.device
+    table = candidates(config, device.kind, least_utilization(shape, config, device, numbers))
+    if shape.stored is not None:
+        table = [(settings, cost) for settings, cost in table if "quantization" not in settings]
+
+    @functools.cache
+    def judge(c: GRPOConfig) -> Judged:
+        phases = _followed(shape, c, device)
+        return Judged(max(p.bytes for p in phases), obstacle(shape, c, device, numbers, phases) is None)
+
+    return advise(config, room, judge, Judged(made.peak, made.obstacle is None), table)
 
 
 def _with_trial(made: Plan, bare: Skeleton, prompt_tokens: int) -> Plan:
     from workbench.plan.trial import run_trial, why_not
 
     reason = "it does not fit" if made.fits is False else why_not(made.shape, made.config, made.device)
-    if reason is not None or made.seconds is None:
+    if reason is not None:
         return replace(made, notes=[*made.notes, f"Nothing was timed: {reason}."])
     found = run_trial(made.shape, bare, made.config, prompt_tokens, made.device)
-    return replace(made, seconds=speed.from_trial(found.seconds, made.seconds.limit, found.words))
+    limit = None if made.seconds is None else made.seconds.limit  # a trial needs no rates
+    return replace(made, seconds=speed.from_trial(found.seconds, limit, found.words, made.device.kind))
 
 
 def peak_of(shape: Shape, config: GRPOConfig, device: Device) -> float:
-    """Bytes that a run needs, nothing else."""
+    """Bytes that a run needs, nothing else: not whether it can start."""
     return max(p.bytes for p in _followed(shape, config, device))
 
 
@@ -166,7 +190,7 @@ def _parameters(bare: Skeleton) -> int:
     return stored + sum(m.out_features * m.in_features - m.weight.numel() for m in quantised)
 
 
-def _notes(config: GRPOConfig, device: Device, bare: Skeleton, prompt_tokens: int) -> list[str]:
+def _notes(shape: Shape, config: GRPOConfig, device: Device, bare: Skeleton, prompt_tokens: int) -> list[str]:
     from workbench.rollout.cache import unsupported_reason
 
     reason = unsupported_reason(bare.model) if config.rollout_engine == "native" else None
@@ -175,8 +199,24 @@ def _notes(config: GRPOConfig, device: Device, bare: Skeleton, prompt_tokens: in
         (reason is not None, f"The native engine cannot serve this model ({reason}); rollouts would use the transformers engine, which needs more."),
         (True, f"Prompts of {prompt_tokens} and completions of {config.max_completion_length} tokens are taken throughout."
                + (" Set max_prompt_length to what yours have." if config.max_prompt_length is None else "")),
+        (shape.stored is not None, f"The model's files are quantised already ({shape.stored.kind if shape.stored else ''}), and are planned so: "
+                                   "leave quantization out, and train an adapter."),
+        (_without_tensor_cores(config, device), _float32_words(device)),
+        (has_share(config, device), "vLLM's copy of the base is not quantised; what else it needs to start is an estimate."),
         (config.rollout_engine == "vllm", "vLLM: its own figures, by its settings; not compared with a measurement."),
         (bare.autocast, "The weights are float32, computed with in bfloat16; each forward makes a bfloat16 copy of them."),
         (config.use_dora, "DoRA's extra products are counted as torch makes them on unquantised weights."),
     ]
     return [text for applies, text in table if applies]
+
+
+def _without_tensor_cores(config: GRPOConfig, device: Device) -> bool:
+    """All weights in plain float32 on a GPU without bfloat16, where 16 bits are left to an adapter's base."""
+    return config.lora_rank == 0 and device.kind == "cuda" and not device.has_bfloat16
+
+
+def _float32_words(device: Device) -> str:
+    plain, half = device.flops_of("float32"), device.flops_of("float16")
+    rates = f" ({plain / 1e12:.0f} instead of {half / 1e12:.0f} TFLOP/s)" if plain and half else ""
+    return (f"{device.name} has no bfloat16, so all weights are trained in plain float32, without its tensor cores{rates}. An adapter (--lora, "
+            "lora_rank=16) computes in float16 there.")

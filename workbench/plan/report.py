@@ -35,7 +35,7 @@ def as_dict(plan: Plan) -> dict[str, Any]:
                    "rates_measured": plan.device.measured},
         "phases": [{"name": p.name, "bytes": round(p.bytes), "parts": {k: round(v) for k, v in p.parts.items()}} for p in plan.phases],
         "peak_phase": plan.peak_phase.name, "peak_bytes": round(plan.peak), "fits": plan.fits,
-        "margin_bytes": None if plan.margin is None else round(plan.margin),
+        "obstacle": plan.obstacle, "margin_bytes": None if plan.margin is None else round(plan.margin),
         "seconds": None if seconds is None else {
             "limit": seconds.limit, "low": seconds.low, "high": seconds.high, "step": dict(zip(("limit", "low", "high"), seconds.step, strict=True)),
             "trial": seconds.trial, "source": seconds.source, "is_estimate": True},
@@ -50,7 +50,10 @@ def verdict(plan: Plan) -> str:
         return f"{plan.shape.name} {need}; how much memory {plan.device.name} has is not known."
     has = f"{plan.device.name} has {size(plan.device.memory)}{' free' if plan.device.measured else ''}"
     if plan.margin < 0:
-        return f"Does not fit: {plan.shape.name} {need}; {has}, {size(-plan.margin)} too little."
+        also = "" if plan.obstacle is None else f" And {plan.obstacle}"
+        return f"Does not fit: {plan.shape.name} {need}; {has}, {size(-plan.margin)} too little.{also}"
+    if plan.obstacle is not None:
+        return f"Does not fit: {plan.obstacle}"
     tight = " That is tight." if plan.margin < 0.1 * plan.device.memory else ""
     return f"Fits: {plan.shape.name} {need}; {has}, {size(plan.margin)} ({plan.margin / plan.device.memory:.0%}) stay free.{tight}"
 
@@ -63,8 +66,9 @@ def seconds_words(plan: Plan) -> str:
     limit, low, high = s.step
     at = "without the reward functions, at full lengths"
     if s.trial is None:
-        parts = ", ".join(f"{name} {duration(s.low[name])} to {duration(s.high[name])}" for name in s.limit)
-        return f"Seconds per step, an estimate: {duration(low)} to {duration(high)} ({parts}; {at}). The device's limit is {duration(limit)}. From: {s.source}."
+        least = "" if limit is None else f" The device's limit is {duration(limit)}."
+        parts = ", ".join(f"{name} {duration(s.low[name])} to {duration(s.high[name])}" for name in s.low)
+        return f"Seconds per step, an estimate: {duration(low)} to {duration(high)} ({parts}; {at}).{least} From: {s.source}."
     parts = ", ".join(f"{name} {duration(seconds)}" for name, seconds in s.trial.items())
     return f"Seconds per step: about {duration(sum(s.trial.values()))}, {duration(low)} to {duration(high)} ({parts}; {at}). From {s.source}."
 

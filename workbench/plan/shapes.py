@@ -8,7 +8,7 @@ file (its header alone is read), or an id of the Hub (its config.json alone is f
 from __future__ import annotations
 
 import copy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +16,32 @@ from workbench.plan.devices import PlanError
 
 
 @dataclass(frozen=True)
+class Stored:
+    """Weights that are quantised in the model's files.
+
+    kind     "nf4", "fp4", "int8", or the name of another method ("gptq", "awq"), which no plan follows
+    nested   whether the scales of 4-bit weights are quantised themselves (double quantisation)
+    skipped  names of the layers that are not quantised, or the beginnings or ends of their names
+    """
+
+    kind: str
+    nested: bool = True
+    skipped: tuple[str, ...] = ()
+
+    @property
+    def followed(self) -> bool:
+        """True for what bitsandbytes stores."""
+        return self.kind in ("nf4", "fp4", "int8")
+
+
+@dataclass(frozen=True)
 class Shape:
-    """`config` is a transformers config, `source` says where it comes from."""
+    """`config` is a transformers config, `source` says where it comes from. `stored`: how its files are quantised, None = not at all."""
 
     name: str
     config: Any
     source: str
+    stored: Stored | None = None
 
 
 def _qwen(hidden: int, inner: int, layers: int, heads: int, kv: int, vocab: int = 151936, tied: bool = True) -> dict[str, Any]:
@@ -80,7 +100,22 @@ def _located(name: str | Path) -> Shape:
     except (OSError, ValueError, KeyError, RuntimeError) as e:
         raise PlanError(f"policy {text!r}: its config cannot be read ({e}). Give a folder, a .gguf file, a Hub id, or one of "
                         f"{', '.join(PUBLISHED)}.") from e
-    return Shape(text, config, "the header of the .gguf file" if "gguf_file" in options else "its config.json")
+    if "gguf_file" in options:
+        return Shape(text, config, "the header of the .gguf file")
+    return Shape(text, config, "its config.json", stored_as(config))
+
+
+def stored_as(config: Any) -> Stored | None:
+    """What a config says of its files' quantisation."""
+    from workbench.policy.quantization import stored_kind
+
+    kind = stored_kind(config)
+    if kind == "none":
+        return None
+    says = config.quantization_config
+    says = says if isinstance(says, dict) else says.to_dict()
+    skipped = says.get("llm_int8_skip_modules") or says.get("modules_to_not_convert") or ()
+    return Stored(kind, bool(says.get("bnb_4bit_use_double_quant")), tuple(skipped))
 
 
 def _where(text: str, path: Path) -> tuple[str, dict[str, Any]]:
@@ -110,4 +145,4 @@ def with_layers(shape: Shape, layers: int) -> Shape:
     if getattr(config, "layer_types", None):
         config.layer_types = config.layer_types[:layers]
     config.num_hidden_layers = layers
-    return Shape(shape.name, config, shape.source)
+    return replace(shape, config=config)

@@ -24,6 +24,8 @@ from workbench.policy.adapter import with_adapter
 from workbench.policy.for_config import lora_of
 from workbench.policy.head import plan_for
 
+SINGLE = "nf4, scales in float32"
+"""4 bits without double quantisation, as some models' files have them."""
 BLOCK, NESTED_BLOCK = 64, 256
 """Weights that share one scale in NF4, and scales that share one scale in its double quantisation (bitsandbytes)."""
 
@@ -61,6 +63,11 @@ class Skeleton:
         return self.weights + sum(m.out_features * m.in_features * self.dtype.itemsize - m.weight.numel() for m in quantised)
 
     @property
+    def numbers(self) -> int:
+        """Weights of the base; a quantised one counts for each number that it stands for."""
+        return self.weights_in_floating_point // self.dtype.itemsize
+
+    @property
     def plain_config(self) -> Any:
         """The text model's config."""
         return self.model.config.get_text_config(decoder=True)
@@ -90,12 +97,14 @@ def skeleton(shape: Shape, config: GRPOConfig, device: Device) -> Skeleton:
         model: Any = AutoModelForCausalLM.from_config(copy.deepcopy(shape.config), dtype=dtype)
         model.requires_grad_(config.lora_rank == 0)
         head = model.get_output_embeddings()
-        linear = [m for m in model.modules() if is_linear(m) and m is not head]
+        named = {n: m for n, m in model.named_modules() if is_linear(m) and m is not head}
+        linear = list(named.values())
         body, width = sum(m.weight.numel() for m in linear), head.weight.numel()
         if config.lora_rank > 0:
             model = with_adapter(model, lora_of(config), 0, shape.name)
-    if config.quantization != "none":
-        _quantize(model, {id(m) for m in linear}, config.quantization)
+    kind, skipped = quantized_as(shape, config)
+    if kind is not None:
+        _quantize(model, {id(m) for n, m in named.items() if not _is_skipped(n, skipped)}, kind)
     model.eval()
     plan_for(model, device.kind)
     use_fused_attention(model)
@@ -108,6 +117,19 @@ def skeleton(shape: Shape, config: GRPOConfig, device: Device) -> Skeleton:
         adapter=storage_bytes(t for n, t in _tensors(model) if ".lora_" in n),
         trained=[p for p in model.parameters() if p.requires_grad], autocast=computes_in_bfloat16(config, device),
         file_itemsize=getattr(getattr(shape.config, "dtype", None), "itemsize", 2))
+
+
+def quantized_as(shape: Shape, config: GRPOConfig) -> tuple[str | None, tuple[str, ...]]:
+    """The kind in which the frozen base is held, "nf4", "int8" or "nf4, scales in float32", and the layers left out; None = not quantised."""
+    if shape.stored is None:
+        return (None if config.quantization == "none" else config.quantization), ()
+    four = "nf4" if shape.stored.nested else SINGLE
+    return "int8" if shape.stored.kind == "int8" else four, shape.stored.skipped
+
+
+def _is_skipped(name: str, patterns: tuple[str, ...]) -> bool:
+    """As transformers chooses: a whole name, the beginning of one, or its end."""
+    return any(name == p or name.startswith(p + ".") or name.endswith("." + p) for p in patterns)
 
 
 def is_linear(module: nn.Module) -> bool:
@@ -135,11 +157,14 @@ def scale_bytes(kind: str, outputs: int, inputs: int) -> int:
     """Bytes that a quantised weight needs beside its codes.
 
     nf4: a byte for each block of 64 weights, a float32 for each 256 of those, an offset and the two tables of 16 and 256
-    numbers that bitsandbytes keeps with every weight. int8: a float32 for each row.
+    numbers that bitsandbytes keeps with every weight. Without double quantisation: a float32 for each block, and one table.
+    int8: a float32 for each row.
     """
     if kind == "int8":
         return 4 * outputs
     blocks = math.ceil(outputs * inputs / BLOCK)
+    if kind == SINGLE:
+        return 4 * (blocks + 16)
     return blocks + 4 * math.ceil(blocks / NESTED_BLOCK) + 4 + 4 * (16 + 256)
 
 

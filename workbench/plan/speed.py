@@ -7,7 +7,7 @@ A limit is what the device cannot go below:
 
 An estimate is a range between the limit and a share of it that programs of this kind seldom fall below, with the time that
 Python and kernel launches take for every layer added. Those shares are assumptions, and named so; they were not measured on
-the device unless the plan says so.
+the device unless the plan says so. A trial (`trial`) takes the estimate's place, and needs no rates.
 """
 
 from __future__ import annotations
@@ -24,25 +24,25 @@ SHARE_OF_LIMIT = {"cuda": (0.6, 0.15), "cpu": (0.8, 0.25)}
 SECONDS_PER_LAYER = {"cuda": (2e-4, 8e-4), "cpu": (1e-4, 4e-4)}
 """Python and kernel launches for one layer of one forward, quick and slow: an assumption. vLLM's graphs have none."""
 
-TRIAL_RANGE = (0.8, 1.25)
-"""What a step took, divided by what a trial came to: the range of benchmarks/plan_against_peaks.py."""
+TRIAL_RANGE = {"cpu": (0.8, 1.25), "cuda": (0.4, 2.5)}
+"""What a step took, divided by what a trial came to. CPU: the range of benchmarks/plan_against_peaks.py. CUDA: an assumption, never measured."""
 
 
 @dataclass(frozen=True)
 class Seconds:
-    """`limit`: what the device cannot go below. `low` and `high`: the range of the estimate. `trial`: what a trial on the device
+    """`limit`: what the device cannot go below, None where its rates are unknown. `low` and `high`: the range of the estimate. `trial`: what a trial on the device
     came to, None where there was none. By phase."""
 
-    limit: dict[str, float]
+    limit: dict[str, float] | None
     low: dict[str, float]
     high: dict[str, float]
     source: str
     trial: dict[str, float] | None = None
 
     @property
-    def step(self) -> tuple[float, float, float]:
+    def step(self) -> tuple[float | None, float, float]:
         """(limit, low, high) of a whole step, rewards apart."""
-        return sum(self.limit.values()), sum(self.low.values()), sum(self.high.values())
+        return None if self.limit is None else sum(self.limit.values()), sum(self.low.values()), sum(self.high.values())
 
 
 def seconds_of(skeleton: Skeleton, config: GRPOConfig, prompt_tokens: int, device: Device) -> Seconds | None:
@@ -67,10 +67,11 @@ def seconds_of(skeleton: Skeleton, config: GRPOConfig, prompt_tokens: int, devic
     return Seconds(limit, low, high, f"{compute} rate and bandwidth: {device.source}; range: {quick:.0%} to {slow:.0%} of these (an assumption)")
 
 
-def from_trial(trial: dict[str, float], limit: dict[str, float], source: str) -> Seconds:
-    """The seconds of a trial, with the range in which measured steps lay."""
-    low, high = ({name: s * factor for name, s in trial.items()} for factor in TRIAL_RANGE)
-    return Seconds(limit, low, high, source, trial)
+def from_trial(trial: dict[str, float], limit: dict[str, float] | None, source: str, kind: str) -> Seconds:
+    """The seconds of a trial: on a CPU with the range in which measured steps lay, on a GPU with a wide one, and words that it is assumed."""
+    low, high = ({name: s * factor for name, s in trial.items()} for factor in TRIAL_RANGE[kind])
+    said = "" if kind == "cpu" else "; the range is an assumption: on a GPU no trial has been compared with a step"
+    return Seconds(limit, low, high, source + said, trial)
 
 
 def logprob_passes(config: GRPOConfig) -> int:
@@ -101,12 +102,14 @@ def rollout_limit(skeleton: Skeleton, config: GRPOConfig, prompt_tokens: int, ra
     middle = prompt_tokens + T / 2
     cache = memory.kv_bytes(skeleton, B, prompt_tokens + T) * middle / (prompt_tokens + T)
     operations = 2 * (skeleton.body + skeleton.head) * B + 4 * _attention_width(skeleton) * B * middle
-    return prefill + T * max((read_bytes(skeleton) + cache) / bandwidth, operations / rate)
+    return prefill + T * max((read_bytes(skeleton, config.rollout_engine == "vllm") + cache) / bandwidth, operations / rate)
 
 
-def read_bytes(skeleton: Skeleton) -> float:
+def read_bytes(skeleton: Skeleton, by_vllm: bool = False) -> float:
     """Bytes that one token of the rollout moves for the weights. Quantised ones are written out and read again; under autocast so
-    is the bfloat16 copy."""
+    is the bfloat16 copy. vLLM has a copy of its own in the format of the arithmetic."""
+    if by_vllm:
+        return (skeleton.body + skeleton.head) * (2 if skeleton.autocast else skeleton.dtype.itemsize)
     head = skeleton.head * skeleton.dtype.itemsize
     body = float(skeleton.body * skeleton.dtype.itemsize)
     if skeleton.constants:

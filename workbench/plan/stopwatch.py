@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -20,8 +21,10 @@ from workbench.training.batch import Batch, loss_mask
 from workbench.training.optim import make_optimizer
 from workbench.training.update import accumulate_gradient, apply_gradient
 
-TOKENS = 512
-"""Tokens of a trial's forward, at most."""
+TOKENS = {"cpu": 512, "cuda": 8192}
+"""Tokens of a trial's forward, at most. A GPU needs many to be busy: with few, launching its kernels is all that is timed."""
+CONTEXT = {"cpu": 2048, "cuda": 16384}
+"""Tokens before the first that a trial's rollout draws, over all rows that go through the layers."""
 DRAWN = 5
 """Tokens that a trial's rollout draws after the first."""
 REPEATS, ENOUGH = 3, 0.5
@@ -33,7 +36,7 @@ class Pieces:
     """seconds of
 
     prompt      one prompt's forward and its first token
-    token       one more token of every completion
+    token       one more token of every completion (of as many rows as a trial takes, each further row at what the last ones cost)
     logprobs, reference, gradient   `scored` completion tokens, for which `tokens` went through the layers
     optimizer   one update of all trained weights, clipping included
     """
@@ -52,17 +55,50 @@ def time_pieces(policy: Policy, config: GRPOConfig, prompt_tokens: int, context:
 
 
 def _rollout_seconds(policy: Policy, config: GRPOConfig, prompt_tokens: int, context: int) -> dict[str, float]:
-    engine = make_engine(config.rollout_engine, policy.model, policy.eos_token_ids, policy.pad_token_id, config=config)
-    rows, generator = config.completions_per_step, torch.Generator().manual_seed(0)
-    each = rows if config.rollout_engine == "transformers" else 1
-    width = min(context, max(TOKENS // each, 1))
+    rows, kind, clock = config.completions_per_step, policy.device.type, _Clock(policy.device)
+    engine = make_engine(config.rollout_engine, policy.model, policy.eos_token_ids, policy.pad_token_id, config=config, should_stop=clock)
+    generator = torch.Generator().manual_seed(0)
+    width = min(context, CONTEXT[kind])
+    timed = min(rows, max(CONTEXT[kind] // width, 2)) if config.rollout_engine == "transformers" else rows
 
-    def draw(width: int, rows: int, tokens: int) -> Callable[[], object]:
-        sampling = Sampling(tokens, config.temperature, config.top_k, config.top_p)
-        return lambda: engine.generate([[1] * width], rows, sampling, generator)
+    def draw(width: int, rows: int, tokens: int) -> None:
+        engine.generate([[1] * width], rows, Sampling(tokens, config.temperature, config.top_k, config.top_p), generator)
 
-    first, more = (_quickest(draw(width, rows, tokens), policy) for tokens in (1, 1 + DRAWN))
-    return {"prompt": _quickest(draw(prompt_tokens, 1, 1), policy), "token": max(more - first, 0.0) / DRAWN}
+    def token(rows: int) -> float:
+        return min(clock.each_of_last(DRAWN, lambda: draw(width, rows, 1 + DRAWN)) for _ in range(REPEATS))
+
+    draw(prompt_tokens, min(2, rows), 2)  # warms up
+    seconds = token(timed)
+    if timed < rows:
+        seconds = of_all_rows(seconds, token(timed // 2), timed, rows)
+    return {"prompt": _quickest(lambda: draw(prompt_tokens, 1, 1), policy), "token": seconds}
+
+
+class _Clock:
+    """Asked by an engine before every token whether to stop: it notes when. So the prompt's forward, far longer, is not in the difference."""
+
+    def __init__(self, device: torch.device) -> None:
+        self.device = device
+        self.times: list[float] = []
+
+    def __call__(self) -> bool:
+        if self.device.type == "cuda":
+            torch.cuda.synchronize(self.device)
+        self.times.append(time.perf_counter())
+        return False
+
+    def each_of_last(self, tokens: int, call: Callable[[], object]) -> float:
+        """Seconds of each of the last tokens of a call, on average."""
+        self.times.clear()
+        call()
+        return (self.times[-1] - self.times[-1 - tokens]) / tokens
+
+
+def of_all_rows(seconds: float, of_half: float, timed: int, rows: int) -> float:
+    """Seconds of a token in `rows` rows, from those in `timed` and in half as many: reading the weights is shared by all rows, so only what
+    a row adds is multiplied. Between no more than was timed and as much again for each row."""
+    each = (seconds - of_half) / (timed - timed // 2)
+    return seconds + (rows - timed) * min(max(each, 0.0), seconds / timed)
 
 
 def _training_seconds(policy: Policy, config: GRPOConfig, rollout: Rollout, rows: torch.Tensor) -> dict[str, float]:
@@ -102,7 +138,7 @@ def _trial_rows(policy: Policy, config: GRPOConfig, prompt_tokens: int) -> tuple
     with torch.device(policy.device):
         rollout = trace.longest_rollout(config, prompt_tokens)
     rows = trace.micro_batch(config).to(policy.device)
-    while len(rows) > 1 and _tokens(policy, rollout, rows) > TOKENS:
+    while len(rows) > 1 and _tokens(policy, rollout, rows) > TOKENS[policy.device.type]:
         rows = rows[:-1]
     return rollout, rows
 

@@ -4,7 +4,8 @@ small vocabulary, random weights in all of them.
     seconds of the model = seconds of the few + (layers left out) x (of one more layer) + (words left out) x (of one more word)
 
 Three small policies are timed, so what lies outside the layers (Python, the optimizer's call, one's own machine) is in it once. A batch
-that is too large for a trial is made smaller and its seconds multiplied by the tokens.
+that is too large for a trial is made smaller and its seconds multiplied by the tokens; a rollout that is too large has fewer rows, and
+each row left out adds what the last ones timed did. Compared with whole steps on a CPU only (`speed.TRIAL_RANGE`).
 """
 
 from __future__ import annotations
@@ -19,33 +20,36 @@ from workbench.config import GRPOConfig
 from workbench.plan import trace
 from workbench.plan.devices import Device
 from workbench.plan.shapes import Shape, layers_are_alike, with_layers
-from workbench.plan.skeleton import Skeleton
+from workbench.plan.skeleton import Skeleton, quantized_as
 from workbench.plan.stopwatch import TOKENS, Pieces, time_pieces
 from workbench.policy.dtype import wants_autocast, weight_dtype
 from workbench.policy.for_config import lora_of
 from workbench.policy.load import for_training
 from workbench.policy.policy import Policy
 from workbench.policy.quantization import quantize, steady
+from workbench.rollout.randomness import fork_rng
 
-LAYER_BYTES = 32e6
-"""Weights that the smaller of the small policies should have: more than the caches of a processor keep at hand."""
+LAYER_BYTES = {"cpu": 32e6, "cuda": 256e6}
+"""Weights that the smaller of the small policies should have: more than the caches of the processor keep at hand."""
 VOCABULARY = (1024, 16384)
 """Words of the small policies, and of the one that tells what a word costs."""
 
 
 @dataclass(frozen=True)
 class Trial:
-    """seconds: by phase, at full lengths, rewards apart. layers: of the smallest and the largest policy that was timed."""
+    """seconds: by phase, at full lengths, rewards apart. layers: of the smallest and the largest policy that was timed. threads: of a
+    CPU, None on a GPU."""
 
     seconds: dict[str, float]
     layers: tuple[int, int]
-    threads: int
+    threads: int | None
 
     @property
     def words(self) -> str:
         """What was timed."""
         few, more = self.layers
-        return f"a trial on this machine just now: {few} and {more} layers with random weights, {self.threads} thread(s)"
+        threads = "" if self.threads is None else f", {self.threads} thread(s)"
+        return f"a trial on this machine just now: {few} and {more} layers with random weights{threads}"
 
 
 def why_not(shape: Shape, config: GRPOConfig, device: Device) -> str | None:
@@ -62,7 +66,7 @@ def why_not(shape: Shape, config: GRPOConfig, device: Device) -> str | None:
 def run_trial(shape: Shape, bare: Skeleton, config: GRPOConfig, prompt_tokens: int, device: Device) -> Trial:
     """Time the small policies and reckon the seconds of the whole. It takes a few seconds, and the memory of a few layers."""
     layers, vocabulary = bare.plain_config.num_hidden_layers, bare.plain_config.vocab_size
-    few = min(max(round(LAYER_BYTES / (bare.body * bare.dtype.itemsize / layers)), 1), max(layers // 2, 1))
+    few = min(max(round(LAYER_BYTES[device.kind] / (bare.body * bare.dtype.itemsize / layers)), 1), max(layers // 2, 1))
     small, wide = (min(v, vocabulary) for v in VOCABULARY)
     base, deeper, wider = (
         _pieces(shape, config, prompt_tokens, device.kind, n, v)
@@ -76,7 +80,7 @@ def run_trial(shape: Shape, bare: Skeleton, config: GRPOConfig, prompt_tokens: i
         body = at + more_layers * max(deeper.seconds[name] - at, 0.0)
         return over[0] * body + over[1] * more_words * max(wider.seconds[name] - at, 0.0)
 
-    return Trial(_phases({name: whole(name) for name in base.seconds}, config), (few, 2 * few), torch.get_num_threads())
+    return Trial(_phases({name: whole(name) for name in base.seconds}, config), (few, 2 * few), torch.get_num_threads() if device.kind == "cpu" else None)
 
 
 def _phases(whole: dict[str, float], config: GRPOConfig) -> dict[str, float]:
@@ -92,7 +96,7 @@ def _phases(whole: dict[str, float], config: GRPOConfig) -> dict[str, float]:
 def _pieces(shape: Shape, config: GRPOConfig, prompt_tokens: int, kind: str, layers: int, vocabulary: int) -> Pieces:
     """Prompts and completions are cut alike where even one row has too many tokens for a trial; the rollout's context is not."""
     full = config.max_completion_length
-    share = min(1.0, TOKENS / (prompt_tokens + full))
+    share = min(1.0, TOKENS[kind] / (prompt_tokens + full))
     cut = config.replace(max_completion_length=max(round(share * full), 1))
     policy = small_policy(shape, config, kind, layers, vocabulary)
     return time_pieces(policy, cut, max(round(share * prompt_tokens), 1), prompt_tokens + full // 2)
@@ -103,13 +107,16 @@ def small_policy(shape: Shape, config: GRPOConfig, device: str, layers: int, voc
     from transformers import AutoModelForCausalLM
 
     small = copy.deepcopy(with_layers(shape, layers).config)
+    if hasattr(small, "quantization_config"):
+        del small.quantization_config  # the numbers are random: they are quantised here
     small.vocab_size, small.pad_token_id, small.bos_token_id, small.eos_token_id = vocabulary, None, None, None
     place, frozen = torch.device(device), config.lora_rank > 0
     dtype = weight_dtype(config.dtype, place, frozen)
-    with torch.random.fork_rng():
+    with fork_rng(place):
         model: Any = AutoModelForCausalLM.from_config(small, dtype=dtype).to(place).eval()
-    if config.quantization != "none":
-        quantize(model, config.quantization, dtype)
+    kind = quantized_as(shape, config)[0]
+    if kind is not None:
+        quantize(model, "int8" if kind == "int8" else "nf4", dtype)
         steady(model)
     model = for_training(
         model, lora_of(config), seed=0, source=shape.name, autocast=wants_autocast(config.dtype, place, frozen),

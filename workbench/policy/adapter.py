@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import re
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ import torch
 from torch import nn
 
 from workbench.policy.policy import PolicyError
+from workbench.rollout.randomness import fork_rng
 
 LoraLike = Any
 """A `peft.LoraConfig`, or a rank, or True for rank 16 on all linear layers; None, False and 0 mean no adapter."""
@@ -76,7 +78,7 @@ def with_adapter(model: Any, lora: Any, seed: int, source: str) -> Any:
 
     check_targets(model, lora)
     lora.fan_in_fan_out = keeps_weights_transposed(model)
-    with torch.random.fork_rng(), quiet_peft():
+    with fork_rng(next(model.parameters()).device), quiet_peft():
         torch.manual_seed(seed)
         try:
             wrapped = get_peft_model(model, lora)
@@ -85,13 +87,42 @@ def with_adapter(model: Any, lora: Any, seed: int, source: str) -> Any:
     return _named(wrapped, source)
 
 
-def with_saved_adapter(model: Any, folder: Path, source: str) -> Any:
-    """`model` with the adapter that lies in `folder`, to be trained further. Raises `PolicyError`."""
+def saved_settings(folder: Path) -> dict[str, Any]:
+    """A saved LoRA adapter in the words of `GRPOConfig`: its lora_rank, lora_alpha, lora_target_modules, use_rslora, use_dora.
+
+    Raises `PolicyError` for an adapter of another type.
+    """
+    stored = json.loads((folder / "adapter_config.json").read_text())
+    if stored.get("peft_type") != "LORA":
+        raise PolicyError(f"policy {str(folder)!r} is an adapter of type {stored.get('peft_type')}. Give a LoRA adapter.")
+    targets = stored.get("target_modules") or "all-linear"
+    return {
+        "lora_rank": stored["r"], "lora_alpha": float(stored["lora_alpha"]), "use_rslora": bool(stored.get("use_rslora")),
+        "use_dora": bool(stored.get("use_dora")), "lora_target_modules": targets if isinstance(targets, str) else ",".join(sorted(targets))}
+
+
+def check_saved(folder: Path, name: str, asked: Mapping[str, Any]) -> None:
+    """Raises `PolicyError` when a saved adapter is asked for by settings (fields of `GRPOConfig`) that are not its own."""
+    own = saved_settings(folder)
+    for field, value in asked.items():
+        if _setting(value) != _setting(own[field]):
+            raise PolicyError(
+                f"policy {name!r} is a saved adapter, which keeps its own rank and targets: asked for is {field}={value!r}, its own is "
+                f"{own[field]!r}. Leave it out (--lora alone takes the adapter's), or give its own.")
+
+
+def _setting(value: Any) -> Any:
+    """Names of layers are the same in any order."""
+    return {n.strip() for n in value.split(",")} if isinstance(value, str) else value
+
+
+def with_saved_adapter(model: Any, folder: Path, source: str, trainable: bool = True) -> Any:
+    """`model` with the adapter that lies in `folder`, to be trained further or only used. Raises `PolicyError`."""
     from peft import PeftModel
 
     try:
         with quiet_peft():
-            return _named(PeftModel.from_pretrained(model, str(folder), is_trainable=True), source)
+            return _named(PeftModel.from_pretrained(model, str(folder), is_trainable=trainable), source)
     except (ValueError, RuntimeError, KeyError) as e:
         raise PolicyError(f"the adapter in {str(folder)!r} does not fit its base model {source!r}: {e}") from e
 

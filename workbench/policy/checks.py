@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 import torch
@@ -10,7 +11,7 @@ from workbench.policy.locate import Place
 from workbench.policy.memory import available_bytes
 from workbench.policy.policy import PolicyError
 
-BITS = {"nf4": 4.5, "int8": 8.1}
+BITS = {"nf4": 4.5, "fp4": 4.5, "int8": 8.1}
 """Bits of a quantised weight with its share of the scales."""
 
 
@@ -58,8 +59,11 @@ def skeleton(config: Any) -> Any:
     """The model of `config` without any weights: the names and shapes of its layers, in no memory and little time."""
     from transformers import AutoModelForCausalLM
 
+    plain = copy.deepcopy(config)
+    if hasattr(plain, "quantization_config"):
+        del plain.quantization_config
     with torch.device("meta"):
-        return AutoModelForCausalLM.from_config(config)
+        return AutoModelForCausalLM.from_config(plain)
 
 
 def weight_bytes(bare: Any, dtype: torch.dtype, quantization: str) -> float:
@@ -75,8 +79,9 @@ def check_memory(bare: Any, place: Place, dtype: torch.dtype, quantization: str,
     free, need = available_bytes(device), weight_bytes(bare, dtype, "none" if place.is_gguf else quantization)
     if free is not None and need > free:
         smaller = "a smaller model" if quantization != "none" else "quantization='nf4' with lora=16, or a smaller model"
+        kind = "" if quantization == "none" else f"{quantization}, the rest "
         raise PolicyError(
-            f"policy {place.name!r}: its weights take {need / 1e9:.1f} GB as {str(dtype).removeprefix('torch.')}, {device} has "
+            f"policy {place.name!r}: its weights take {need / 1e9:.1f} GB as {kind}{str(dtype).removeprefix('torch.')}, {device} has "
             f"{free / 1e9:.1f} GB free. Use {smaller}, or free memory: session.free().")
 
 

@@ -29,8 +29,13 @@ def weight_dtype(dtype: DtypeLike, device: torch.device, frozen: bool) -> torch.
     if chosen is None or chosen not in NAMED.values():
         raise PolicyError(f"dtype={dtype!r} is unknown. Use 'auto' or one of {', '.join(NAMED)}.")
     if chosen == torch.bfloat16 and device.type == "cuda" and not has_bfloat16(device):
-        raise PolicyError(f"dtype={dtype!r}: {torch.cuda.get_device_name(device)} has no bfloat16. Use dtype='auto' or 'float16'.")
+        raise PolicyError(no_bfloat16(dtype, torch.cuda.get_device_name(device)))
     return chosen
+
+
+def no_bfloat16(dtype: DtypeLike, name: str) -> str:
+    """What is said where bfloat16 is asked for on a GPU without it; the plan says it, too."""
+    return f"dtype={dtype!r}: {name} has no bfloat16. Use dtype='auto' or 'float16'."
 
 
 def has_bfloat16(device: torch.device) -> bool:

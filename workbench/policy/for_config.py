@@ -10,18 +10,28 @@ import torch
 
 from workbench.config import GRPOConfig
 from workbench.config_fields import ConfigError, ConfigWarning
-from workbench.policy.adapter import lora_config
+from workbench.policy.adapter import check_saved, lora_config
 from workbench.policy.load import load_policy
+from workbench.policy.locate import adapter_folder
 from workbench.policy.policy import Policy
 from workbench.rollout import check_engine
 
+ADAPTER_FIELDS = ("lora_rank", "lora_alpha", "lora_target_modules", "use_rslora", "use_dora")
+
 
 def load_for(config: GRPOConfig, name: str | Path, *, device: str | torch.device | None = None, trust_remote_code: bool = False) -> Policy:
-    """The policy `name` with the adapter, quantisation, format and checkpointing of `config`. Raises `PolicyError`, `ConfigError`."""
+    """The policy `name` with the adapter, quantisation, format and checkpointing of `config`. Raises `PolicyError`, `ConfigError`.
+
+    A saved adapter is trained further as it is: what the config says of an adapter must be so, what it leaves out may be anything.
+    """
     check_engine(config)
-    _check_dtype(config)
+    saved = adapter_folder(name)
+    if saved is None:
+        check_dtype(config)
+    else:
+        check_saved(saved, str(name), {n: getattr(config, n) for n in ADAPTER_FIELDS if getattr(config, n) != getattr(GRPOConfig, n)})
     return load_policy(
-        name, lora=lora_of(config), quantization=config.quantization, dtype=config.dtype, device=device,
+        name, lora=lora_of(config) if saved is None else None, quantization=config.quantization, dtype=config.dtype, device=device,
         gradient_checkpointing=config.gradient_checkpointing, seed=config.seed, trust_remote_code=trust_remote_code)
 
 
@@ -37,6 +47,8 @@ def lora_of(config: GRPOConfig) -> Any | None:
 def check_policy(policy: Policy, config: GRPOConfig) -> None:
     """Raises `ConfigError` when a policy that was loaded by hand is not the one that the config describes."""
     call = f"load_for(config, {policy.source!r}) of workbench.policy"
+    if not policy.trainable_parameters():
+        raise ConfigError(f"policy {policy.source!r} was loaded with trainable=False: there is nothing to train. Load it with {call}.")
     if config.lora_rank > 0 and not policy.has_adapter:
         raise ConfigError(
             f"lora_rank={config.lora_rank}, but the policy has no adapter, so all weights would be trained. Load it with "
@@ -48,7 +60,8 @@ def check_policy(policy: Policy, config: GRPOConfig) -> None:
         raise ConfigError(f"gradient_checkpointing=True, but the policy was loaded without it. Load it with {call}.")
 
 
-def _check_dtype(config: GRPOConfig) -> None:
+def check_dtype(config: GRPOConfig) -> None:
+    """Raises `ConfigError` for weights that cannot be trained in the format asked for; warns where they hardly can."""
     if config.lora_rank == 0 and config.dtype == "float16":
         raise ConfigError("dtype='float16' with lora_rank=0: trained weights cannot be float16, small steps vanish and large ones overflow. "
                           "Set dtype='auto', or train an adapter (lora_rank=16).")

@@ -6,6 +6,7 @@ cache already is used without the network.
 
 from __future__ import annotations
 
+import re
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -68,11 +69,11 @@ def _check_room(name: str, files: list[Any]) -> int:
     """Bytes of weights to download. Raises `PolicyError` where the disk has no room for them, or where they are pickled."""
     from huggingface_hub import constants, try_to_load_from_cache
 
-    weights = [f for f in files if f.rfilename.endswith(".safetensors") and "/" not in f.rfilename]
+    weights = _fetched(files)
     if not weights:
-        others = [f.rfilename for f in files if f.rfilename.endswith((".bin", ".gguf", ".pt", ".pth"))][:3]
+        others = [f.rfilename for f in files if f.rfilename.endswith((".bin", ".gguf", ".pt", ".pth", ".safetensors"))][:3]
         raise PolicyError(
-            f"policy {name!r} has no weights as safetensors on the Hub{' (only ' + ', '.join(others) + ')' if others else ''}. Choose "
+            f"policy {name!r} has no weights as safetensors by transformers' names on the Hub{' (only ' + ', '.join(others) + ')' if others else ''}. Choose "
             "a model that has; a single .gguf file can be downloaded and given by its path.")
     missing = sum(f.size or 0 for f in weights if not isinstance(try_to_load_from_cache(name, f.rfilename), str))
     place = next(p for p in (Path(constants.HF_HUB_CACHE), *Path(constants.HF_HUB_CACHE).parents) if p.exists())
@@ -82,3 +83,14 @@ def _check_room(name: str, files: list[Any]) -> int:
             f"policy {name!r} needs {missing / 1e9:.1f} GB of disk, {place} has {free / 1e9:.1f} GB free. Make room, or set HF_HOME to "
             "a folder on another disk.")
     return missing
+
+
+def _fetched(files: list[Any]) -> list[Any]:
+    """The files of weights that transformers would fetch: one, or the shards of an index; not the same weights in another layout
+    beside them (Mistral's consolidated.safetensors)."""
+    found = {f.rfilename: f for f in files if f.rfilename.endswith(".safetensors") and "/" not in f.rfilename}
+    if "model.safetensors" in found:
+        return [found["model.safetensors"]]
+    if not any(f.rfilename == "model.safetensors.index.json" for f in files):
+        return []
+    return [f for name, f in found.items() if re.fullmatch(r"model-\d+-of-\d+\.safetensors", name)] or list(found.values())

@@ -12,11 +12,19 @@ from typing import Any
 import torch
 
 from workbench.policy import checks
-from workbench.policy.adapter import LoraLike, check_targets, lora_config, with_adapter, with_saved_adapter
+from workbench.policy.adapter import LoraLike, check_saved, check_targets, lora_config, with_adapter, with_saved_adapter
 from workbench.policy.dtype import DtypeLike, compute_in_bfloat16, wants_autocast, weight_dtype
 from workbench.policy.locate import EMBEDDED, Place, locate
 from workbench.policy.policy import Policy, PolicyError
-from workbench.policy.quantization import check_quantization, loading_config, quantize, steady
+from workbench.policy.quantization import (
+    check_quantization,
+    compute_in,
+    loading_config,
+    need_bitsandbytes,
+    quantize,
+    steady,
+    stored_kind,
+)
 from workbench.policy.save import no_progress_bars, save_policy
 from workbench.policy.tokens import end_token_ids, padding_id
 
@@ -33,35 +41,40 @@ def load_policy(
     gradient_checkpointing: bool = False,
     seed: int = 0,
     trust_remote_code: bool = False,
+    trainable: bool = True,
 ) -> Policy:
     """The policy called `name`, ready to sample and train; dropout is off, as in TRL's and the papers' loops.
 
     name           "embedded", a folder that save_pretrained wrote (or one with an adapter alone), a .gguf file, or an id of
                    the Hub, which alone needs the network
     lora           a fresh adapter, initialised from `seed`: True (rank 16), a rank, or a `peft.LoraConfig`; the base then
-                   never changes
-    quantization   "nf4" or "int8": the frozen base in 4 or 8 bits (needs `lora`)
+                   never changes. A saved adapter keeps its own rank: leave it out, or give the same
+    quantization   "nf4" or "int8": the frozen base in 4 or 8 bits (needs `lora`, or `trainable=False`)
     dtype          of the weights; None or "auto" chooses by device, see `workbench.policy.dtype`
     device         None means CUDA where there is one
     gradient_checkpointing   compute activations twice instead of keeping them
+    trainable      False for sampling and evaluation alone: nothing will be trained, so all weights stand still, and can be
+                   quantised, or 16 bits wide (the choice on CUDA)
 
     Raises `PolicyError` for what cannot work, before any weights are read where that can be known.
     """
     place, device = locate(name), torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     adapter = lora_config(lora)
     if place.adapter is not None and adapter is not None and lora is not True:
-        raise PolicyError(f"policy {place.name!r} is a saved adapter, which keeps its own rank and targets. Load it without lora={lora!r}.")
-    frozen = adapter is not None or place.adapter is not None
+        check_saved(place.adapter, place.name, {"lora_rank": adapter.r})
+    frozen = adapter is not None or place.adapter is not None or not trainable
     kind = check_quantization(quantization, trains_all=not frozen)
     chosen = weight_dtype(dtype, device, frozen)
     config = _config(place, trust_remote_code)
-    _check_before_reading(place, config, adapter, kind, chosen, device, trust_remote_code)
+    _check_before_reading(place, config, adapter, kind, chosen, device, trust_remote_code, frozen)
 
     model, tokenizer = _read(place, config, chosen, kind, device, trust_remote_code)
     if place.adapter is not None:
-        model = with_saved_adapter(model, place.adapter, _source(place))
+        model = with_saved_adapter(model, place.adapter, _source(place), trainable)
     model = for_training(model, adapter if place.adapter is None else None, seed=seed, source=_source(place),
                          autocast=wants_autocast(dtype, device, frozen), gradient_checkpointing=gradient_checkpointing)
+    if not trainable:
+        model.requires_grad_(False)
     eos = end_token_ids(model, tokenizer, place.name)
     return Policy(model, tokenizer, place.name, eos, padding_id(model, tokenizer, eos), gradient_checkpointing)
 
@@ -100,22 +113,24 @@ def _config(place: Place, trust_remote_code: bool) -> Any:
 
 
 def _check_before_reading(
-    place: Place, config: Any, adapter: Any, kind: str, dtype: torch.dtype, device: torch.device, trust_remote_code: bool
+    place: Place, config: Any, adapter: Any, kind: str, dtype: torch.dtype, device: torch.device, trust_remote_code: bool, frozen: bool
 ) -> None:
     """All that the config and the files' headers can tell."""
     checks.check_architecture(config, place.name, trust_remote_code)
-    already = getattr(config, "quantization_config", None)
-    if already is not None and not place.is_gguf and adapter is None and place.adapter is None:
+    already = "none" if place.is_gguf else stored_kind(config)
+    if already != "none" and not frozen:
         raise PolicyError(f"policy {place.name!r} is quantised, and quantised weights stand still. Add lora=16 (--lora).")
-    if already is not None and not place.is_gguf and kind != "none":
-        raise PolicyError(f"policy {place.name!r} is quantised already. Leave out quantization={kind!r}.")
+    if "none" != already != kind != "none":
+        raise PolicyError(f"policy {place.name!r} is quantised already, as {already!r}. Leave out quantization={kind!r}.")
+    if already in checks.BITS:
+        need_bitsandbytes(f"policy {place.name!r}, quantised as {already!r},")
     checks.check_files(place)
-    if trust_remote_code or (already is not None and not place.is_gguf):
-        return  # the layers of foreign code are known only when it runs
+    if trust_remote_code or already not in ("none", *checks.BITS):
+        return  # the layers of foreign code, and the bytes of other methods, are known only when they are read
     bare = checks.skeleton(config)
     if adapter is not None:
         check_targets(bare, adapter)
-    checks.check_memory(bare, place, dtype, kind, device)
+    checks.check_memory(bare, place, dtype, already if kind == "none" else kind, device)
 
 
 def _read(
@@ -128,7 +143,8 @@ def _read(
     options = _options(place, trust_remote_code)
     loaded: Any
     how: dict[str, Any] = {"config": config, "dtype": dtype, "output_loading_info": True}
-    if kind != "none" and not place.is_gguf:
+    already = "none" if place.is_gguf else stored_kind(config)
+    if kind != "none" and already == "none" and not place.is_gguf:  # transformers quantises no .gguf file
         how |= {"quantization_config": loading_config(kind, dtype)}
     if device.type == "cuda" or "quantization_config" in how:
         how |= {"device_map": {"": device}}
@@ -147,6 +163,8 @@ def _read(
     if not getattr(model, "is_quantized", False):
         model.to(device)
     else:
+        if already in checks.BITS:
+            compute_in(model, dtype)
         steady(model)
     return model, tokenizer
 

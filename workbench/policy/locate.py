@@ -70,18 +70,24 @@ def _gguf(name: str, path: Path) -> Place:
         if f.read(4) != b"GGUF":
             raise PolicyError(f"policy {name!r} does not begin like a .gguf file. Fetch it again, or give another one.")
     if find_spec("gguf") is None:
-        raise PolicyError(f"policy {name!r}: reading a .gguf file needs the package gguf. Run: pip install gguf")
+        raise PolicyError(f"policy {name!r}: reading a .gguf file needs the package gguf. Run: pip install gguf (or pip install 'grpo-workbench[gguf]')")
     return Place(name, str(path.parent.resolve()), {"gguf_file": path.name, "local_files_only": True})
 
 
 def _folder(name: str, path: Path) -> Place:
     if (path / "config.json").is_file():
         return Place(name, str(path), {"local_files_only": True})
-    if (path / "adapter_config.json").is_file():
+    if adapter_folder(path) is not None:
         return _adapter(name, path)
     raise PolicyError(
         f"policy {name!r}: the folder holds no config.json. Give the folder that save_pretrained wrote; a run keeps it as "
         "RUN/policy.")
+
+
+def adapter_folder(name: str | Path) -> Path | None:
+    """The folder called `name` when it holds a saved adapter without its base, else None."""
+    path = Path(name).expanduser()
+    return path if (path / "adapter_config.json").is_file() and not (path / "config.json").is_file() else None
 
 
 def _adapter(name: str, path: Path) -> Place:

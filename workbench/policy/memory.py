@@ -14,8 +14,8 @@ from workbench.policy.policy import Policy, PolicyError
 
 def available_bytes(device: torch.device) -> int | None:
     """Free memory of the GPU, or what Linux could give a process without swapping; None where nobody says."""
-    if device.type == "cuda":
-        return torch.cuda.mem_get_info(device)[0]
+    if device.type == "cuda":  # what torch keeps for its next tensors is free for them, though the driver counts it as taken
+        return torch.cuda.mem_get_info(device)[0] + torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
     meminfo = Path("/proc/meminfo")
     if device.type != "cpu" or not meminfo.is_file():
         return None

@@ -47,9 +47,12 @@ class Policy:
 
     @property
     def quantization(self) -> str:
-        """How the base is kept: 'none', 'nf4' or 'int8'."""
+        """How the base is kept: 'none', 'nf4', 'int8', or 'fp4' where its files were stored so."""
         base = self.model.get_base_model() if self.has_adapter else self.model
-        return "nf4" if getattr(base, "is_loaded_in_4bit", False) else "int8" if getattr(base, "is_loaded_in_8bit", False) else "none"
+        if getattr(base, "is_loaded_in_8bit", False):
+            return "int8"
+        stored = getattr(base.config, "quantization_config", None)  # none for a .gguf file that was quantised in memory
+        return getattr(stored, "bnb_4bit_quant_type", "nf4") if getattr(base, "is_loaded_in_4bit", False) else "none"
 
     @property
     def weight_dtype(self) -> torch.dtype:
@@ -64,9 +67,8 @@ class Policy:
         """Name -> tensor of what training changes: the adapter, or all weights. Tied weights appear once."""
         return {name: p for name, p in self.model.named_parameters() if p.requires_grad}
 
-    @torch.no_grad()
-    def load_trainable_state(self, state: dict[str, Tensor]) -> None:
-        """Put saved tensors back. Raises `PolicyError` when names or shapes differ."""
+    def check_trainable_state(self, state: dict[str, Tensor]) -> None:
+        """Raises `PolicyError` when the names or shapes of saved tensors are not those of this policy."""
         own = self.trainable_state()
         if own.keys() != state.keys():
             differing = sorted(own.keys() ^ state.keys())
@@ -75,7 +77,15 @@ class Policy:
                 f"{differing[0]!r}. Use the policy and the LoRA setting that the run was started with.")
         for name, p in own.items():
             if p.shape != state[name].shape:
-                raise PolicyError(f"saved weight {name!r} has shape {tuple(state[name].shape)}, the policy has {tuple(p.shape)}.")
+                raise PolicyError(
+                    f"saved weight {name!r} has shape {tuple(state[name].shape)}, policy {self.source!r} has {tuple(p.shape)}. Use the policy and "
+                    "the LoRA setting that the run was started with.")
+
+    @torch.no_grad()
+    def load_trainable_state(self, state: dict[str, Tensor]) -> None:
+        """Put saved tensors back. Raises `PolicyError` when names or shapes differ, and then changes nothing."""
+        self.check_trainable_state(state)
+        for name, p in self.trainable_state().items():
             p.copy_(state[name])
 
     def encode_prompt(self, messages: Sequence[Message]) -> list[int]:

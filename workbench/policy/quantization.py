@@ -41,7 +41,7 @@ def check_quantization(quantization: str | None, trains_all: bool) -> str:
     if trains_all:
         raise PolicyError(
             f"quantization={kind!r} without an adapter: quantised weights stand still, so there would be nothing to train. Add "
-            "lora=16 (--lora), or use quantization='none'.")
+            "lora=16 (--lora), or use quantization='none'; for sampling and evaluation alone, load_policy(..., trainable=False).")
     need_bitsandbytes(f"quantization={kind!r}")
     return kind
 
@@ -52,6 +52,34 @@ def need_bitsandbytes(what: str) -> None:
 
     if find_spec("bitsandbytes") is None:
         raise PolicyError(f"{what} needs the package bitsandbytes. Run: pip install bitsandbytes")
+
+
+def stored_kind(config: Any) -> str:
+    """How a model's files are quantised, by its config: 'none', 'nf4', 'fp4', 'int8', or the name of another method ('gptq')."""
+    stored = getattr(config, "quantization_config", None)
+    if stored is None:
+        return "none"
+    says = stored if isinstance(stored, dict) else stored.to_dict()
+    if says.get("load_in_8bit"):
+        return "int8"
+    return says.get("bnb_4bit_quant_type", "fp4") if says.get("load_in_4bit") else str(says.get("quant_method"))
+
+
+def compute_in(model: Any, dtype: torch.dtype) -> None:
+    """Give a model whose files were quantised the format `dtype`: transformers leaves its other weights, and the format in which
+    its 4-bit layers compute, as whoever stored it had them (mostly bfloat16, which a T4 has not)."""
+    import bitsandbytes as bnb
+
+    stored = model.get_input_embeddings().weight.dtype
+    for module in model.modules():
+        if isinstance(module, bnb.nn.Linear4bit):
+            packed: Any = module.weight
+            module.compute_dtype, module.compute_type_is_set, packed.quant_state.dtype = dtype, True, dtype
+        for p in module.parameters(recurse=False):
+            if type(p) is nn.Parameter and p.dtype == stored:  # weights that transformers keeps in float32 stay so
+                p.data = p.data.to(dtype)
+    model.config.dtype = dtype
+
 
 def loading_config(kind: str, compute: torch.dtype) -> Any:
     """The `quantization_config` with which transformers quantises while it reads."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,8 +12,14 @@ from typing import Any
 import torch
 
 from workbench.policy.adapter import keeps_weights_transposed, quiet_peft
+from workbench.policy.memory import available_bytes
 from workbench.policy.policy import Policy, PolicyError
 from workbench.policy.quantization import float_weight
+
+SHARD = "4GB"
+"""Size of one file of weights: some versions of safetensors copy a file's tensors before they write them."""
+ROOM = 1.1
+"""Memory and disk that a whole policy is given, in its own bytes."""
 
 
 def save_policy(policy: Policy, folder: str | Path, *, adapter_only: bool = False) -> None:
@@ -29,10 +36,40 @@ def save_policy(policy: Policy, folder: str | Path, *, adapter_only: bool = Fals
         if adapter_only:
             policy.model.save_pretrained(folder, save_embedding_layers=False)  # 'auto' would ask the Hub about the base
         elif policy.has_adapter:
-            merged(policy).save_pretrained(folder)
+            merged(policy).save_pretrained(folder, max_shard_size=SHARD)
         else:
-            policy.model.save_pretrained(folder)
+            policy.model.save_pretrained(folder, max_shard_size=SHARD)
     policy.tokenizer.save_pretrained(folder)
+
+
+def no_room_to_save(policy: Policy, folder: str | Path) -> str | None:
+    """Why `save_policy(policy, folder)` would not fit into memory or onto the disk, in words; None where it fits.
+
+    A merged policy is made in the CPU's memory, beside the one that was trained and dequantised: 15 GB for 7 B parameters in
+    16 bits. Disk is asked of the first parent of `folder` that is there.
+    """
+    memory, place = available_bytes(torch.device("cpu")), next(p for p in (Path(folder).absolute(), *Path(folder).absolute().parents) if p.exists())
+    need = ROOM * whole_bytes(policy, twice_tied=True)
+    if policy.has_adapter and memory is not None and need > memory:
+        return f"merging takes {need / 1e9:.1f} GB of memory, {memory / 1e9:.1f} GB are free"
+    need, disk = ROOM * whole_bytes(policy), shutil.disk_usage(place).free
+    return f"it takes {need / 1e9:.1f} GB of disk, {place} has {disk / 1e9:.1f} GB free" if need > disk else None
+
+
+def whole_bytes(policy: Policy, twice_tied: bool = False) -> int:
+    """Bytes of the policy's weights as plain numbers, its adapter merged; with tied ones under each name (as while it is merged)."""
+    base = policy.model.get_base_model() if policy.has_adapter else policy.model
+    total = 0
+    for name, p in base.named_parameters(remove_duplicate=not twice_tied):
+        if not _of_the_adapter(name):
+            state = getattr(p, "quant_state", None)  # of a weight in 4 bits, two of which lie in one byte
+            quantised = type(p) is not torch.nn.Parameter
+            total += (p.numel() if state is None else state.shape.numel()) * (policy.weight_dtype if quantised else p.dtype).itemsize
+    return total
+
+
+def _of_the_adapter(name: str) -> bool:
+    return "lora_" in name or ".modules_to_save." in name
 
 
 def merged(policy: Policy) -> Any:
@@ -76,7 +113,7 @@ def _plain_weights(base: Any, dtype: torch.dtype) -> dict[str, torch.Tensor]:
     state = {}
     modules = dict(base.named_modules())
     for name, tensor in [*base.named_parameters(remove_duplicate=False), *base.named_buffers(remove_duplicate=False)]:
-        if "lora_" in name or ".modules_to_save." in name:
+        if _of_the_adapter(name):
             continue
         module = modules[name.rpartition(".")[0]]
         weight = float_weight(module, tensor, dtype)

@@ -81,7 +81,8 @@ class NativeEngine:
             decoder = Decoder(self.model, ids_NP, mask_NP, max_steps=sampling.max_completion_length - 1)
             ids_BT, logp_BT = self._sample(decoder, rows_B, eos_E, sampling, generator)
         prompt_ids_NP, prompt_mask_NP = left_pad(prompts, self.pad_token_id, device)
-        return make_rollout(prompt_ids_NP, prompt_mask_NP, ids_BT, logp_BT, eos_E, self.pad_token_id, num_generations)
+        return make_rollout(prompt_ids_NP, prompt_mask_NP, ids_BT, logp_BT, eos_E, self.pad_token_id, num_generations,
+                            self.model.get_input_embeddings().weight.dtype)
 
     def _sample(
         self, decoder: Decoder, rows_B: Tensor, eos_E: Tensor, sampling: Sampling, generator: torch.Generator

@@ -10,7 +10,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from workbench.errors import WorkbenchError
 from workbench.rollout.types import Rollout, Sampling
+
+
+class RolloutNotFinite(WorkbenchError, FloatingPointError):
+    """A sampled token's log-probability is NaN or infinite; nothing of the rollout is kept."""
 
 
 class RolloutCancelled(Exception):
@@ -85,17 +90,18 @@ def is_end(ids: Tensor, eos_token_ids: Tensor) -> Tensor:
 
 def make_rollout(
     prompt_ids_NP: Tensor, prompt_mask_NP: Tensor, ids_BT: Tensor, logp_BT: Tensor, eos_token_ids: Tensor,
-    pad_token_id: int, num_generations: int,
+    pad_token_id: int, num_generations: int, weight_dtype: torch.dtype | None = None,
 ) -> Rollout:
     """A `Rollout` from sampled tokens: all after the first end token of a row becomes padding.
 
-    Raises FloatingPointError where a sampled token's log-probability is not finite.
+    `weight_dtype` is the number format of the policy's weights, for the advice. Raises `RolloutNotFinite` (a
+    FloatingPointError) where a sampled token's log-probability is not finite.
     """
     end_BT = is_end(ids_BT, eos_token_ids)
     mask_BT = (end_BT.cumsum(1) - end_BT.long()) == 0
     width = int(mask_BT.sum(1).max())
     ids_BT, logp_BT, mask_BT = ids_BT[:, :width], logp_BT[:, :width], mask_BT[:, :width]
-    _check_finite(logp_BT, mask_BT, num_generations)
+    _check_finite(logp_BT, mask_BT, num_generations, weight_dtype)
     return Rollout(
         prompt_ids_NP=prompt_ids_NP,
         prompt_mask_NP=prompt_mask_NP,
@@ -107,14 +113,21 @@ def make_rollout(
     )
 
 
-def _check_finite(logp_BT: Tensor, mask_BT: Tensor, num_generations: int) -> None:
+def _check_finite(logp_BT: Tensor, mask_BT: Tensor, num_generations: int, weight_dtype: torch.dtype | None) -> None:
     bad = (mask_BT & ~logp_BT.isfinite()).nonzero()
     if len(bad):
         row, token = bad[0].tolist()
         where = f"token {token} of completion {row % num_generations} of prompt {row // num_generations}"
-        raise FloatingPointError(
+        raise RolloutNotFinite(
             f"the policy gave log-probability {logp_BT[row, token].item()} for {where} ({len(bad)} such tokens). Its "
-            "weights or logits are not finite: go back to a checkpoint and lower the learning rate.")
+            f"weights or logits are not finite. {_remedy(weight_dtype)}")
+
+
+def _remedy(weight_dtype: torch.dtype | None) -> str:
+    if weight_dtype == torch.float16:
+        return ("The weights are float16, which ends at 65504, and some models go beyond: load them with dtype='float32', or use a GPU that "
+                "computes in bfloat16 (dtype='bfloat16'; a T4 does not). If it was well until now, go back to a checkpoint and lower learning_rate.")
+    return "Before the first step: the policy's own weights are damaged, load them anew. Later: go back to a checkpoint and lower learning_rate."
 
 
 @contextmanager

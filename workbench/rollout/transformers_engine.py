@@ -74,7 +74,8 @@ class TransformersEngine:
         logp_BT = recorder.finish(ids)
         eos_E = torch.tensor(self.eos_token_ids, dtype=torch.long, device=device)
         ids_BT = ids[:, ids_NP.shape[1] :]
-        return make_rollout(ids_NP, mask_NP, ids_BT, logp_BT, eos_E, self.pad_token_id, num_generations)
+        return make_rollout(ids_NP, mask_NP, ids_BT, logp_BT, eos_E, self.pad_token_id, num_generations,
+                            self.model.get_input_embeddings().weight.dtype)
 
     def _config(self, sampling: Sampling) -> GenerationConfig:
         greedy = sampling.temperature == 0

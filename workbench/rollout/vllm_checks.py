@@ -28,6 +28,11 @@ def check_config(config: GRPOConfig) -> None:
         raise VLLMError(
             f"rollout_engine='vllm', but vLLM is not installed here. Run: {INSTALL} (Linux; it brings its own torch), or set "
             "rollout_engine='native'.")
+    check_settings(config)
+
+
+def check_settings(config: GRPOConfig) -> None:
+    """The part of `check_config` that holds on every machine, with or without vLLM. Raises `VLLMError`."""
     if config.use_dora:
         raise VLLMError("use_dora=True with rollout_engine='vllm': vLLM does not serve DoRA. Set use_dora=False, or rollout_engine='native'.")
     if config.vllm_mode == "server" and config.lora_rank == 0:
@@ -37,6 +42,12 @@ def check_config(config: GRPOConfig) -> None:
     check_sampling(Sampling(1, config.temperature, config.top_k, config.top_p), processed=True)
     if config.lora_rank > RANKS[-1]:
         raise VLLMError(f"lora_rank={config.lora_rank}: vLLM serves adapters up to rank {RANKS[-1]}. Lower it, or set rollout_engine='native'.")
+
+
+def check_sleep(sleep_mode: bool, on_cpu: bool) -> None:
+    """Raises `VLLMError` for sleep mode without a GPU."""
+    if sleep_mode and on_cpu:
+        raise VLLMError("vllm_enable_sleep_mode=True: only a GPU's memory can be given back. Set vllm_enable_sleep_mode=False.")
 
 
 def check_sampling(sampling: Sampling, processed: bool) -> None:

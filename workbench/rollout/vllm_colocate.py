@@ -24,9 +24,11 @@ from typing import Any
 import numpy as np
 import torch
 
+from workbench.rollout.randomness import fork_rng
 from workbench.rollout.request import raise_if_stopped
 from workbench.rollout.types import Sampling
-from workbench.rollout.vllm_checks import VLLMError, adapter_rank
+from workbench.rollout.vllm_checks import VLLMError, adapter_rank, check_sleep
+from workbench.rollout.vllm_memory import check_room
 from workbench.rollout.vllm_weights import Fingerprint, base_weights, fingerprint, save_adapter, save_config
 
 Completions = list[list[tuple[list[int], list[float]]]]
@@ -34,6 +36,11 @@ Completions = list[list[tuple[list[int], list[float]]]]
 CPU_KV_BYTES = 2**30
 CPU_BLOCK = 32
 """Tokens in a block of the key-value cache; the smallest that vLLM's attention takes on a CPU shares the most prompt."""
+
+MEMORY_REMEDY = (
+    "Where it says that its cache or its weights have too little memory, raise vllm_gpu_memory_utilization or lower the lengths; where it says "
+    "that too little is free, lower vllm_gpu_memory_utilization or free what else is on the GPU.")
+CPU_REMEDY = "Lower the lengths where memory is short."
 
 
 @dataclass(frozen=True)
@@ -70,8 +77,9 @@ class Colocated:
             raise
 
     def _start(self) -> Any:
-        if self.settings.sleep_mode and self.on_cpu:
-            raise VLLMError("vllm_enable_sleep_mode=True: only a GPU's memory can be given back. Set vllm_enable_sleep_mode=False.")
+        check_sleep(self.settings.sleep_mode, self.on_cpu)
+        if not self.on_cpu:
+            self._check_room()
         lora = dict(enable_lora=True, max_lora_rank=self.rank, max_loras=1, max_cpu_loras=1) if self.rank else {}
         device: dict[str, Any] = dict(
             enforce_eager=True, kv_cache_memory_bytes=CPU_KV_BYTES, block_size=CPU_BLOCK) if self.on_cpu else dict(
@@ -87,11 +95,20 @@ class Colocated:
                     max_num_seqs=self.settings.max_num_seqs, use_tqdm_on_load=False, **lora, **device)
             except Exception as e:
                 _forget_groups()
-                raise VLLMError(f"vLLM could not start: {e}\nLower vllm_gpu_memory_utilization or the lengths where memory is short; "
-                                "where vLLM does not serve the model, set rollout_engine='native'.") from e
+                raise VLLMError(f"vLLM could not start: {e}\n{MEMORY_REMEDY if not self.on_cpu else CPU_REMEDY} "
+                                "Where vLLM does not serve the model, set rollout_engine='native'.") from e
         if not hasattr(llm.llm_engine.engine_core, "engine_core"):
             raise VLLMError("vLLM was used in this process before, with its engine in another one. Restart the kernel and run the workbench first.")
         return llm
+
+    def _check_room(self) -> None:
+        """Raises `VLLMError` where the GPU, with what is on it now, cannot hold what vLLM must have."""
+        model: Any = self.model()
+        device = model.get_input_embeddings().weight.device
+        gc.collect()
+        with torch.cuda.device(device):
+            torch.cuda.empty_cache()  # vLLM does so too before it looks
+        check_room(model, self.settings, *torch.cuda.mem_get_info(device))
 
     # ------------------------------------------------------------------------------------------------- weights
 
@@ -165,7 +182,7 @@ class Colocated:
         self.requests += len(prompts)
         # On a CPU vLLM would have one small function compiled, with a C++ compiler and for many seconds. It also draws from
         # torch's global generator, numbers that the requests' own seeds then replace.
-        with torch.random.fork_rng(), torch.compiler.set_stance("force_eager") if self.on_cpu else nullcontext():
+        with fork_rng(), torch.compiler.set_stance("force_eager") if self.on_cpu else nullcontext():
             try:
                 for name, prompt, params in zip(names, prompts, asked, strict=True):
                     engine.add_request(name, TokensPrompt(prompt_token_ids=prompt), params, lora_request=self.adapter)
@@ -259,7 +276,7 @@ def _as_it_was() -> Iterator[None]:
     for name, value in (("LOGGING_LEVEL", "ERROR"), ("LOGGING_STREAM", "ext://sys.stderr"), ("CPU_OMP_THREADS_BIND", "nobind")):
         os.environ.setdefault(f"VLLM_{name}", value)
     before, threads, python, numpy = torch.set_num_threads, torch.get_num_threads(), random.getstate(), np.random.get_state()
-    with torch.random.fork_rng(), warnings.catch_warnings():
+    with fork_rng(), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
             yield

@@ -20,6 +20,7 @@ from workbench.rollout.request import check_request, check_special_ids, left_pad
 from workbench.rollout.types import Rollout, Sampling
 from workbench.rollout.vllm_checks import VLLMError, adapter_rank, check_agreement, check_config, check_sampling
 from workbench.rollout.vllm_colocate import Completions, Settings, acquire, release
+from workbench.rollout.vllm_memory import longest_sequence
 from workbench.rollout.vllm_server import Server
 from workbench.rollout.vllm_weights import probe_ids, probe_logps
 
@@ -50,7 +51,7 @@ class VLLMEngine:
         ids = probe_ids(text.vocab_size)
         own_logp_T, dtype = probe_logps(model, ids)
         self._settings = Settings(
-            _longest(text, config), min(MAX_SEQUENCES, config.completions_per_step), config.vllm_gpu_memory_utilization,
+            longest_sequence(text, config), min(MAX_SEQUENCES, config.completions_per_step), config.vllm_gpu_memory_utilization,
             config.vllm_enable_sleep_mode, dtype)
         self._server = None
         if config.vllm_mode == "server":
@@ -117,7 +118,8 @@ class VLLMEngine:
         ids_BT = torch.tensor([ids + [self.pad_token_id] * (width - len(ids)) for ids, _ in rows], device=device)
         logp_BT = torch.tensor([logps + [0.0] * (width - len(logps)) for _, logps in rows], device=device)
         eos_E = torch.tensor(self.eos_token_ids, dtype=torch.long, device=device)
-        return make_rollout(prompt_ids_NP, prompt_mask_NP, ids_BT, logp_BT, eos_E, self.pad_token_id, num_generations)
+        return make_rollout(prompt_ids_NP, prompt_mask_NP, ids_BT, logp_BT, eos_E, self.pad_token_id, num_generations,
+                            self.model.get_input_embeddings().weight.dtype)
 
     def rest(self) -> None:
         """The rollouts of a step are over: with vllm_enable_sleep_mode vLLM gives its memory back until the next one."""
@@ -127,13 +129,3 @@ class VLLMEngine:
     def free(self) -> None:
         """Give everything back: vLLM's memory and files here, the adapter on the server. The next rollout starts it again."""
         release(self) if self._server is None else self._server.close()
-
-
-def _longest(text_config: Any, config: GRPOConfig) -> int:
-    """Tokens of the longest sequence: what the config allows, within the model's positions."""
-    positions = getattr(text_config, "max_position_embeddings", None)
-    wanted = None if config.max_prompt_length is None else config.max_prompt_length + config.max_completion_length
-    known = [n for n in (positions, wanted) if n is not None]
-    if not known:
-        raise VLLMError("the model names no longest sequence. Set max_prompt_length, so that vLLM knows how long one can be.")
-    return min(known)

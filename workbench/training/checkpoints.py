@@ -45,6 +45,11 @@ def folder_of(root: Path, step: int) -> Path:
     return root / f"step-{step:06d}"
 
 
+def draft_of(root: Path, step: int) -> Path:
+    """Where it lies while it is being written."""
+    return root / f".writing-step-{step:06d}"
+
+
 def steps_in(root: Path) -> list[int]:
     """The steps that have a checkpoint folder, ascending; unfinished ones do not count."""
     names = [p.name.removeprefix("step-") for p in root.glob("step-*") if p.is_dir()]
@@ -54,7 +59,7 @@ def steps_in(root: Path) -> list[int]:
 def save(root: Path, checkpoint: Checkpoint) -> Path:
     """Write the checkpoint atomically; returns its folder. One that exists for the step is replaced."""
     final = folder_of(root, checkpoint.step)
-    draft = root / f".writing-{final.name}"
+    draft = draft_of(root, checkpoint.step)
     mend(root)
     shutil.rmtree(draft, ignore_errors=True)
     draft.mkdir(parents=True)

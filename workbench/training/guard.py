@@ -26,8 +26,16 @@ def check_finite(step: int, name: str, values_BT: Tensor, mask_BT: Tensor, rows:
 
 
 def check_gradients(step: int, policy: Policy) -> None:
-    """Raises `NotFinite` naming the first parameter whose gradient is not finite."""
+    """Raises `NotFinite` naming the first parameter whose gradient is not finite. Clipping comes after: it could not help."""
     for name, p in policy.trainable_state().items():
         if p.grad is not None and not torch.isfinite(p.grad).all():
             raise NotFinite(
-                f"step {step}: the gradient of {name} is not finite. No update was made. Lower learning_rate or max_grad_norm.")
+                f"step {step}: the gradient of {name} is not finite. No update was made. {_remedy(policy)}")
+
+
+def _remedy(policy: Policy) -> str:
+    if policy.weight_dtype == torch.float16:
+        return ("The weights are float16, and a backward pass through them may overflow: load them with dtype='float32', or use a GPU that "
+                "computes in bfloat16 (dtype='bfloat16'; a T4 does not).")
+    return ("If earlier steps went well, go back to a checkpoint and lower learning_rate: the weights have moved too far. If not, look at "
+            "beta, temperature and the rewards of this step for a value far too large.")

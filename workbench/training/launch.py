@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import shutil
 import warnings
 from collections.abc import Sequence
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
@@ -14,18 +16,21 @@ from workbench.policy.for_config import check_policy
 from workbench.policy.memory import check_batch_fits
 from workbench.policy.policy import Policy
 from workbench.rewards import RewardSet, ShuffledRewards, check_gold
-from workbench.rollout import check_engine
+from workbench.rollout import check_engine, free
 from workbench.runs import Run, RunWriter, is_run_record
-from workbench.runs.opening import check_free
+from workbench.runs.opening import check_free, remove_database
 from workbench.tasks.types import Task
 from workbench.training import checkpoints
 from workbench.training.knobs import check_weights
+from workbench.training.memory import warn_where_too_small
 from workbench.training.state import load_checkpoint
 from workbench.training.trainer import Trainer
 
 DEFAULT_REWARDS = ("format", "answer")
 Rewards = RewardSet | ShuffledRewards
-EXTENDABLE = ("max_steps", "eval_steps", "num_eval_problems", "save_steps", "save_total_limit", "micro_batch_size")
+EXTENDABLE = (
+    "max_steps", "eval_steps", "num_eval_problems", "save_steps", "save_total_limit", "micro_batch_size", "gradient_checkpointing",
+    "vllm_server_base_url", "vllm_gpu_memory_utilization", "vllm_enable_sleep_mode")
 """Fixed fields that may still differ when a run is resumed: they do not change what a step computes."""
 
 
@@ -43,8 +48,9 @@ def start_run(
 
     Resuming takes the newest whole checkpoint, cuts the record back to it and goes on; without a checkpoint it starts
     from the beginning. Knobs that moved after the checkpoint are asked for again, at the first step. Live fields of `config` that differ from the run's own become knob changes. Raises `GoldError`
-    for a gold answer that nothing could equal, `PolicyError` for a prompt that is too long, `RunRecordError` when `out`
-    holds a run and `resume` is False, `ConfigError` when a fixed field, the task or the rewards differ.
+    for a gold answer that nothing could equal, `PolicyError` for a prompt that is too long and for a policy that the checkpoint does not
+    belong to, `RunRecordError` when `out` holds a run and `resume` is False, `ConfigError` when a fixed field, the task or the rewards
+    differ, `OutOfMemory`. A new run whose first evaluation fails leaves nothing behind; a run that was there stays as it was.
     """
     out = Path(out)
     chosen = rewards if isinstance(rewards, (RewardSet, ShuffledRewards)) else RewardSet(list(rewards))
@@ -58,7 +64,25 @@ def start_run(
     create = partial(
         RunWriter.create, out, config=config.to_dict(), name=name or out.name, policy=policy.source, task=task.name,
         reward_names=chosen.names, pieces=policy.pieces)
-    return _from_the_start(Trainer(policy, task, chosen, config, open_run=create, out=out))
+    missing = [folder for folder in (out, *out.parents) if not folder.exists()]
+    trainer = Trainer(policy, task, chosen, config, open_run=create, out=out)
+    try:
+        return _from_the_start(trainer)
+    except BaseException:
+        _leave_nothing(trainer, missing)
+        raise
+
+
+def _leave_nothing(trainer: Trainer, made: Sequence[Path]) -> None:
+    """Take away the record and the checkpoint of a run that never began, and the folders that were `made` for it, where nothing else is."""
+    trainer.run.close()
+    free(trainer.engine)
+    remove_database(trainer.run.path)
+    for folder in (checkpoints.folder_of(trainer.folder, 0), checkpoints.draft_of(trainer.folder, 0)):
+        shutil.rmtree(folder, ignore_errors=True)
+    for folder in (trainer.folder, *made):
+        with suppress(OSError):  # not empty, or never made
+            folder.rmdir()
 
 
 def _check_start(out: Path, policy: Policy, task: Task, rewards: Rewards, config: GRPOConfig) -> None:
@@ -77,6 +101,7 @@ def _check_start(out: Path, policy: Policy, task: Task, rewards: Rewards, config
     check_prompts(policy, task, task.train, config.max_completion_length, config.max_prompt_length)
     check_prompts(policy, task, task.held_out[: config.num_eval_problems], config.max_completion_length)
     check_batch_fits(policy, config)
+    warn_where_too_small(policy, config)
 
 
 def _check_same(run: Run, policy: Policy, task: Task, rewards: Rewards) -> None:
@@ -106,6 +131,7 @@ def _resumed(out: Path, policy: Policy, task: Task, rewards: Rewards, config: GR
                 f"{out / 'checkpoints'}: every checkpoint is damaged. Start a new run in another folder.")
         anew = partial(RunWriter.resume, out, 0, pieces=policy.pieces)
         return _from_the_start(Trainer(policy, task, rewards, config, open_run=anew, out=out))
+    policy.check_trainable_state(checkpoint.tensors["weights"])  # while the record is as it was
     moved = {row.name: row.new for row in run.knobs().itertuples() if row.step > checkpoint.step}
     go_on = partial(RunWriter.resume, out, checkpoint.step, pieces=policy.pieces)
     trainer = Trainer(policy, task, rewards, config, open_run=go_on, out=out)

@@ -1,4 +1,4 @@
-"""Where the seconds of a step go."""
+"""Where the seconds of a step go, and in which phase its memory ran out."""
 
 from __future__ import annotations
 
@@ -6,11 +6,15 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from workbench.config import GRPOConfig
+from workbench.training.memory import explained
+
 
 class Phases:
-    """Adds up wall-clock seconds by name."""
+    """Adds up wall-clock seconds by name. What runs out of memory inside a phase raises `OutOfMemory` with its name."""
 
-    def __init__(self) -> None:
+    def __init__(self, config: GRPOConfig, policy: str) -> None:
+        self.config, self.policy = config, policy
         self.seconds: dict[str, float] = {}
 
     @contextmanager
@@ -18,7 +22,8 @@ class Phases:
         """Time what happens inside; the same name adds up."""
         start = time.perf_counter()
         try:
-            yield
+            with explained(name, self.config, self.policy):
+                yield
         finally:
             self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - start
 

@@ -25,6 +25,7 @@ from workbench.training.hand_over import SessionError, hold_model, load_latest, 
 from workbench.training.knobs import Knobs
 from workbench.training.launch import DEFAULT_REWARDS, start_run
 from workbench.training.listeners import Listeners
+from workbench.training.memory import chain_of, let_go
 from workbench.training.pump import pumped_wait
 from workbench.training.rewind import RewindError, branch_record, replay, rewind
 from workbench.training.trainer import Trainer
@@ -235,10 +236,10 @@ class Session:
 
             def catch_up() -> None:
                 try:
-                    replay(child, moves, step, lambda record: session._tell(), session._stops)
+                    replay(session._trainer(), moves, step, lambda record: session._tell(), session._stops)
                 finally:
-                    child.knobs.set(who="branch", **knobs)
-                child.save()
+                    session._trainer().knobs.set(who="branch", **knobs)
+                session._trainer().save()
 
             session._launch(catch_up, f"branching from step {step}")
         return session
@@ -252,6 +253,8 @@ class Session:
             self.trainer.run.close()
             free(self.trainer.engine)
             self.trainer = self._worker.model = None
+            for error in [] if self.error is None else chain_of(self.error):
+                error.__traceback__ = None  # its words are in the record
             self._set_status("freed")
         gc.collect()
         import torch
@@ -308,9 +311,13 @@ class Session:
         trainer.train(steps, on_step=lambda record: self._tell(), should_stop=self._worker.stop.is_set)
 
     def _keep_what_is_whole(self, error: BaseException) -> None:
-        """A checkpoint when no update was broken off, else the last one is loaded; the reason goes into the record."""
+        """A checkpoint when no update was broken off, else the last one is loaded; the reason goes into the record.
+
+        The error itself lives on in the session, and in the notebook that it is raised in: it must not hold what the step had in memory.
+        """
         trainer = self._trainer()
         text = "".join(traceback.format_exception(error))
+        let_go(error)
         trainer.run.write_event(Event("error", f"{type(error).__name__}: {error}", {"traceback": text}))
         if trainer.dirty:
             load_latest(trainer)

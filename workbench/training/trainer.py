@@ -28,6 +28,7 @@ from workbench.tasks.types import Problem, Task, columns_of
 from workbench.training import checkpoints, record, state
 from workbench.training.batch import Batch, loss_mask, updates_of
 from workbench.training.knobs import Knobs
+from workbench.training.memory import explained
 from workbench.training.optim import make_optimizer
 from workbench.training.phases import Phases
 from workbench.training.schedule import learning_rate_at
@@ -45,7 +46,7 @@ class Trainer:
         self, policy: Policy, task: Task, rewards: RewardSet | ShuffledRewards, config: GRPOConfig, *,
         open_run: Callable[[], RunWriter], out: Path
     ) -> None:
-        """open_run: gives the record; called when the engine stands, so that one which cannot start leaves no record."""
+        """open_run: gives the record; called when all else stands, so that what cannot start leaves no record."""
         self.policy, self.task, self.rewards = policy, task, rewards
         self.knobs = Knobs(config, rewards.names)
         self.folder = Path(out) / "checkpoints"
@@ -54,12 +55,11 @@ class Trainer:
             config.rollout_engine, policy.model, policy.eos_token_ids, policy.pad_token_id, config=config,
             should_stop=lambda: self._cancelled and not self.dirty)  # the evaluation that ends a step is part of the step
         self.optimizer = make_optimizer(policy.trainable_parameters(), config)
+        with explained("reference", config, policy.source):
+            self.reference: Reference | None = Reference(policy) if config.beta > 0 else None
         self.run = open_run()
         self.generator = torch.Generator().manual_seed(config.seed)
         self.steps_done, self.cursor, self.dirty = 0, 0, False
-        self.reference: Reference | None = None
-        if config.beta > 0:
-            self.reference = Reference(policy)
 
     @property
     def config(self) -> GRPOConfig:
@@ -69,12 +69,16 @@ class Trainer:
     # ------------------------------------------------------------------------------------------------- the loop
 
     def step(self) -> StepRecord:
-        """Make one step, record it, and save a checkpoint when one is due. Raises what a reward function or the NaN guard raised."""
+        """Make one step, record it, and save a checkpoint when one is due.
+
+        Raises what a reward function or the NaN guard raised, and `OutOfMemory`.
+        """
         if self.dirty:
             raise RuntimeError(f"step {self.steps_done + 1} was broken off after an update. Load a checkpoint: start_run(..., resume=True).")
         start, knobs = self.generator.get_state(), self.knobs.snapshot()
         try:
-            step = self._step()
+            with explained("record", self.config, self.policy.source):  # what lies between the phases
+                step = self._step()
         except BaseException as e:
             e.add_note(f"This was in step {self.steps_done + 1}.")
             self.optimizer.zero_grad(set_to_none=True)
@@ -87,7 +91,7 @@ class Trainer:
         return step
 
     def _step(self) -> StepRecord:
-        changes, config, number, phases = self.knobs.take(), self.config, self.steps_done + 1, Phases()
+        changes, config, number, phases = self.knobs.take(), self.config, self.steps_done + 1, Phases(self.config, self.policy.source)
         indices = self.task.draw(self.cursor, config.prompts_per_step, config.seed)
         problems = [self.task.train[i] for i in indices]
 
@@ -208,8 +212,9 @@ class Trainer:
     def evaluate(self) -> Evaluation:
         """Greedy strict accuracy on the first `num_eval_problems` held-out problems."""
         problems = self.task.held_out[: self.config.num_eval_problems]
-        return evaluate(self.engine, self.policy, self.task, problems, self.config.max_completion_length,
-                        batch_size=self.config.completions_per_step)
+        with explained("evaluation", self.config, self.policy.source):
+            return evaluate(self.engine, self.policy, self.task, problems, self.config.max_completion_length,
+                            batch_size=self.config.completions_per_step)
 
     def save(self) -> Path:
         """Write a checkpoint of the last whole step; see `workbench.training.state`."""

@@ -1,0 +1,86 @@
+"""Going on with a run from the command line: what its record says of policy, task and rewards, and the command that says the rest.
+
+A record has the names, not the places: a task from a file and a reward function of one's own have to be named again.
+"""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from workbench.config_fields import ConfigError
+from workbench.runs import Run, is_run_record
+
+SHUFFLED = "shuffled_"
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What a run is made of besides its config, as the command line writes it. `recorded_task`: the task's name is the record's."""
+
+    policy: str
+    task: str
+    rewards: list[str] | None
+    shuffle_rewards: bool
+    recorded_task: bool = False
+
+
+def parts_of(out: Path, resume: bool, policy: str | None, task: str | None, rewards: Sequence[str] | None, shuffle: bool) -> Parts:
+    """What was asked for; the rest from the record where one is resumed, else the defaults. Raises `ConfigError` for what has to be named."""
+    given = list(rewards) if rewards else None
+    if not resume or not is_run_record(out / "run.sqlite"):
+        return Parts(policy or "embedded", task or "arithmetic", given, shuffle)
+    meta = Run.open(out).meta
+    plain = [name.removeprefix(SHUFFLED) for name in meta.reward_names]
+    return Parts(
+        policy or meta.policy, task or _known_task(meta.task, out), given or _known_rewards(plain, out),
+        shuffle or all(name.startswith(SHUFFLED) for name in meta.reward_names), task is None)
+
+
+def _known_task(name: str, out: Path) -> str:
+    from workbench.tasks import TASKS
+
+    if name not in TASKS:
+        raise ConfigError(f"the task {name!r} of {out} is none that the workbench knows by name. Name its file again: --task {name}.jsonl")
+    return name
+
+
+def _known_rewards(names: Sequence[str], out: Path) -> list[str]:
+    from workbench.rewards import REWARDS
+
+    spec_of = {function.__name__: spec for spec, function in REWARDS.items()}
+    if unknown := [name for name in names if name not in spec_of]:
+        flags = " ".join(f"--reward {spec_of.get(name, f'FILE.py:{name}')}" for name in names)
+        raise ConfigError(f"the reward functions of {out} are {', '.join(names)}; where {unknown[0]!r} lies is not in its record. Name all again: {flags}")
+    return [spec_of[name] for name in names]
+
+
+def check_same_problems(out: Path, task: Any) -> None:
+    """Raises `ConfigError` when the task of the record's name does not hold the problems of the record: a file may be called the same."""
+    run = Run.open(out)
+    if run.last_step() == 0:
+        return
+    asked = run.samples(run.last_step()).drop_duplicates("problem_id")
+    for problem_id, prompt in zip(asked.problem_id, asked.prompt, strict=True):
+        index = int(problem_id.split("/")[1])
+        if index >= len(task.train) or task.train[index].question != prompt:
+            raise ConfigError(f"{out} asked {prompt[:60]!r}, which the task {task.name!r} does not have there: the run's came from a file. Name it "
+                              "again: --task PATH")
+
+
+def resume_command(out: Path, parts: Parts, threads: int | None) -> str:
+    """The command that goes on with a run: the flags that its record cannot give, quoted for a shell."""
+    from workbench.rewards import REWARDS
+    from workbench.tasks import TASKS
+
+    words = ["workbench", "train", "--resume", "--out", str(out)]
+    if parts.task not in TASKS:
+        words += ["--task", parts.task]
+    if any(spec not in REWARDS for spec in parts.rewards or ()):
+        words += [word for spec in parts.rewards or () for word in ("--reward", spec)]
+    if threads is not None:
+        words += ["--threads", str(threads)]
+    return shlex.join(words)
