@@ -7,7 +7,7 @@ between the phases (`/proc/self/clear_refs`), which gives each phase a peak of i
 seconds are those of the second step. The plan's are those of its trial, in a third process, one after the other and one thread each;
 its table of bytes is made without the trial. Let nothing else run meanwhile, or the seconds mean little.
 
-    python benchmarks/plan_against_peaks.py [--only NAME ...] [--out results/FILE.json]
+    python benchmarks/plan_against_peaks.py [--only NAME ...] [--vllm] [--replan] [--out results/FILE.json]
 """
 
 from __future__ import annotations
@@ -199,7 +199,19 @@ def measure(name: str) -> dict:
     error = predicted["peak_bytes"] / 1024**2 / measured["peak_mb"] - 1
     trial = predicted["seconds"]["trial"]
     ratio = sum(measured["step"][f"seconds/{phase}"] for phase in trial) / sum(trial.values()) if trial else None
-    return {"case": name, **ALL[name], "measured": measured, "predicted": predicted, "error": error, "seconds_measured_over_trial": ratio}
+    return {"case": name, "load": os.getloadavg()[0], **ALL[name], "measured": measured, "predicted": predicted, "error": error, "seconds_measured_over_trial": ratio}
+
+
+def planned_again(result: dict) -> dict:
+    """A result with the bytes of today's plan beside the peak that was measured before; its seconds stay, both of them."""
+    from workbench.config import GRPOConfig
+    from workbench.plan import Shape, plan
+    from workbench.plan.devices import cpu_without_rates
+
+    config = GRPOConfig(**result["config"], learning_rate=1e-5)
+    made = plan(config, Shape("made up", hf_config(result["model"]), "random weights"), cpu_without_rates(), advice=False).to_dict()
+    predicted = result["predicted"] | {name: made[name] for name in ("phases", "peak_phase", "peak_bytes")}
+    return result | {"predicted": predicted, "error": made["peak_bytes"] / 1024**2 / result["measured"]["peak_mb"] - 1}
 
 
 def show(result: dict) -> None:
@@ -239,7 +251,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", nargs="*", choices=list(ALL))
     parser.add_argument("--vllm", action="store_true", help="the cases that need vLLM, in place of the others")
-    parser.add_argument("--out", type=Path)
+    parser.add_argument("--replan", action="store_true", help="measure nothing: hold today's plan against the peaks in --out")
+    parser.add_argument("--out", type=Path, help="with --only, the other cases that stand there stay")
     parser.add_argument("--child", choices=("make", "train", "predict"), help=argparse.SUPPRESS)
     parser.add_argument("--case", choices=list(ALL), help=argparse.SUPPRESS)
     parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
@@ -247,18 +260,28 @@ def main() -> None:
     if args.child:
         child(args)
         return
-    results, load = [], os.getloadavg()[0]
-    for name in args.only or (VLLM_CASES if args.vllm else CASES):
-        results.append(measure(name))
-        show(results[-1])
+    earlier = json.loads(args.out.read_text())["results"] if args.out and args.out.exists() and (args.only or args.replan) else []
+    if args.replan:
+        results = [planned_again(r) for r in earlier]
+    else:
+        results = []
+        for name in args.only or (VLLM_CASES if args.vllm else CASES):
+            results.append(measure(name))
+            show(results[-1])
+        results = sorted([*results, *(r for r in earlier if r["case"] not in {n["case"] for n in results})], key=lambda r: list(ALL).index(r["case"]))
+    sum_up(results)
+    if args.out:
+        args.out.parent.mkdir(parents=True, exist_ok=True)
+        kept = {"date": date.today().isoformat(), "threads": 1, "versions": versions(), "held_out": HELD_OUT, "results": results}
+        args.out.write_text(json.dumps(kept, indent=1) + "\n")
+
+
+def sum_up(results: list[dict]) -> None:
+    """Two lines on all cases."""
     errors = [r["error"] for r in results]
     print(f"{sum(abs(e) <= 0.15 for e in errors)} of {len(errors)} within 15 %, from {min(errors):+.1%} to {max(errors):+.1%}")
     if ratios := sorted(r["seconds_measured_over_trial"] for r in results if r["seconds_measured_over_trial"]):
-        print(f"seconds measured / trial: {ratios[0]:.2f} to {ratios[-1]:.2f}, median {ratios[len(ratios) // 2]:.2f}; load {os.getloadavg()[0]:.1f}")
-    if args.out:
-        args.out.parent.mkdir(parents=True, exist_ok=True)
-        kept = {"date": date.today().isoformat(), "threads": 1, "load_at_start_and_end": [load, os.getloadavg()[0]], "versions": versions(), "held_out": HELD_OUT, "results": results}
-        args.out.write_text(json.dumps(kept, indent=1) + "\n")
+        print(f"seconds measured / trial: {ratios[0]:.2f} to {ratios[-1]:.2f}, median {ratios[len(ratios) // 2]:.2f}")
 
 
 if __name__ == "__main__":

@@ -27,11 +27,13 @@ MIB = 1024**2
 CPU_FRAMEWORK = {"full": 370 * MIB, "adapter": 422 * MIB}
 """Resident memory of a process that has loaded what training needs and a policy of 1M parameters; an adapter brings peft and
 bitsandbytes with it. Measured with torch 2.13 and transformers 5.23 on Linux; benchmarks/plan_against_peaks.py measures it again."""
+CPU_VLLM = 400 * MIB
+"""vLLM's own libraries and work space on a CPU, fitted to the three cases of `benchmarks/plan_against_peaks.py --vllm`."""
 CUDA_FRAMEWORK = 600 * MIB
 """CUDA context, cuBLAS work space and loaded kernels: an estimate, not measured."""
 CUDA_OVERHEAD = 0.06
 """Share that torch's caching allocator keeps beside what is alive: an estimate, not measured."""
-HEAP_HOLES = {"full": 0.25, "adapter": 0.75}
+HEAP_HOLES = {"full": 0.45, "adapter": 0.75}
 """On a CPU: holes in the heap as a share of its fullest state. Fitted to measured peaks (benchmarks/plan_against_peaks.py); an
 adapter's many small tensors between large ones leave more of them."""
 ADAM8_BLOCK = 256
@@ -162,7 +164,7 @@ def vllm_parts(skeleton: Skeleton, config: GRPOConfig, device: Device, phase: st
         return {"vllm": 0.0 if asleep else config.vllm_gpu_memory_utilization * (device.whole or 0)}
     from workbench.rollout.vllm_colocate import CPU_KV_BYTES
 
-    return {"vllm": skeleton.weights_in_floating_point + CPU_KV_BYTES}
+    return {"vllm": skeleton.weights_in_floating_point + CPU_KV_BYTES + CPU_VLLM}
 
 
 def _traced(peak: Any) -> _Moving:

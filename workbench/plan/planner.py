@@ -203,7 +203,7 @@ def _notes(shape: Shape, config: GRPOConfig, device: Device, bare: Skeleton, pro
                                    "leave quantization out, and train an adapter."),
         (_without_tensor_cores(config, device), _float32_words(device)),
         (has_share(config, device), "vLLM's copy of the base is not quantised; what else it needs to start is an estimate."),
-        (config.rollout_engine == "vllm", "vLLM: its own figures, by its settings; not compared with a measurement."),
+        (config.rollout_engine == "vllm", "vLLM: its own figures, by its settings; compared with a measurement on a CPU only."),
         (bare.autocast, "The weights are float32, computed with in bfloat16; each forward makes a bfloat16 copy of them."),
         (config.use_dora, "DoRA's extra products are counted as torch makes them on unquantised weights."),
     ]
