@@ -113,7 +113,7 @@ def test_on_a_gpu_as_many_tokens_go_through_as_keep_it_busy(monkeypatch: pytest.
 def test_a_gpus_trial_has_a_wide_range_and_says_that_it_is_assumed(here) -> None:
     pieces = {"rollout": 1.0, "logprobs": 1.0, "update": 2.0}
     near, wide = (from_trial(pieces, None, "a trial", kind) for kind in ("cpu", "cuda"))
-    assert near.step == pytest.approx((None, 3.2, 5.0))
+    assert near.step == pytest.approx((None, 3.6, 5.4))
     limit, low, high = wide.step
     assert (limit, low <= 2.0, high >= 8.0) == (None, True, True)
     assert "no trial has been compared" in wide.source
