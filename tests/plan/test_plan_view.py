@@ -56,3 +56,8 @@ def test_the_button_times_a_step_on_this_machine_until_a_control_is_moved() -> N
     assert here.plan.seconds.trial is None
     here.device.value = "T4"
     assert here.timing.layout.display == "none"
+
+
+def test_without_a_config_it_starts_with_the_usual_run_of_the_policy() -> None:
+    assert PlanView("embedded", device="T4").plan.config == GRPOConfig()
+    assert PlanView("SmolLM2-135M", device="T4").plan.config.lora_rank == 16

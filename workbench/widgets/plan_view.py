@@ -38,7 +38,7 @@ class PlanView(Lab):
             "its forward and backward are run without any numbers in it.")
 
     def __init__(self, policy: str = "Qwen2.5-0.5B", *, config: GRPOConfig | None = None, device: str | None = None) -> None:
-        self.config = config if config is not None else GRPOConfig.preset("real", lora_rank=16, max_prompt_length=256)
+        self.config = config if config is not None else _usual(str(policy))
         self.plan: Any = None
         c = self.config
         self.policy = w.Text(value=str(policy), description="policy", continuous_update=False, style=WIDE, layout={"width": "400px"})
@@ -50,11 +50,12 @@ class PlanView(Lab):
         self.rollout = self._choice("rollout_engine", ["native", "transformers", "vllm"], c.rollout_engine)
         given = c.micro_batch_size
         self.micro = self._choice("micro_batch_size", [*MICRO, *([(str(given), given)] if given not in dict(MICRO).values() else [])], given)
-        self.checkpointing = w.Checkbox(value=c.gradient_checkpointing, description="gradient_checkpointing", style=WIDE)
+        self.checkpointing = w.Checkbox(
+            value=c.gradient_checkpointing, description="gradient_checkpointing", indent=False, layout={"width": "auto", "margin": "2px 0 2px 158px"})
         self.numbers = {name: NumberBox(name, low, high, getattr(c, name) or 512, self.update, whole=True, label_width="170px") for name, low, high in NUMBERS}
         for control in (self.policy, self.device, self.rank, self.quantization, self.dtype, self.optim, self.rollout, self.micro, self.checkpointing):
             control.observe(lambda change: self.update(), "value")
-        self.timing = w.Button(description=TIME_IT, tooltip="Run a few layers with random weights on this machine, for some seconds", layout={"width": "auto"})
+        self.timing = w.Button(description=TIME_IT, tooltip="Run a few layers with random weights on this machine, for some seconds", layout={"width": "150px", "margin": "2px 0 2px 158px"})
         self.timing.on_click(lambda _: self.time_it())
         self._trial = False
         super().__init__()
@@ -104,6 +105,11 @@ class PlanView(Lab):
             parts.append(f"<p>What to change, strongest first (each alone, with the peak that it gives):</p><ol>{lines}</ol>")
         parts += [f"<p class='wb-dim'>{html.escape(note)}</p>" for note in made.notes]
         return verdict(made), "".join(parts)
+
+
+def _usual(policy: str) -> GRPOConfig:
+    """Where the controls start without a config: the default run for the embedded policy, an adapter for any other."""
+    return GRPOConfig() if policy == "embedded" else GRPOConfig.preset("real", lora_rank=16, max_prompt_length=256)
 
 
 def _bars(plan: Any) -> str:
