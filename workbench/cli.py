@@ -46,7 +46,7 @@ def _top(version: Annotated[bool, typer.Option("--version", help="Print the vers
 def train(
     policy: Annotated[Optional[str], typer.Option(help=POLICY_HELP + " Default: embedded; with --resume the run's own.")] = None,  # noqa: UP045
     task: Annotated[Optional[str], typer.Option(help=TASK_HELP + " Default: arithmetic; with --resume the run's own.")] = None,  # noqa: UP045
-    reward: Annotated[Optional[list[str]], typer.Option(help="'format', 'answer', or file.py:function; repeat.")] = None,  # noqa: UP045
+    reward: Annotated[Optional[list[str]], typer.Option(help="'format', 'answer', 'lenient_answer' (in any form), or file.py:function; repeat.")] = None,  # noqa: UP045
     preset: Annotated[Optional[str], typer.Option(help="Start from a published setting, e.g. deepseekmath.")] = None,  # noqa: UP045
     lora: LoraOption = None,
     quantization: Annotated[Optional[str], typer.Option(help="Frozen weights in 'nf4' (4 bits) or 'int8'; needs --lora.")] = None,  # noqa: UP045
@@ -79,7 +79,7 @@ def eval_(
     task: TaskOption = "arithmetic",
     n: Annotated[int, typer.Option(help="Held-out problems.", min=1)] = 1000,
     seed: Annotated[int, typer.Option(help="Seed of the task.", min=0)] = 0,
-    max_completion_length: Annotated[int, typer.Option(help="Longest answer in tokens.", min=1)] = 48,
+    max_completion_length: Annotated[Optional[int], typer.Option(help="Longest answer in tokens; default: as in the run that the policy lies in, else 256 (embedded: 48).", min=1)] = None,  # noqa: UP045
     dtype: Annotated[Optional[str], typer.Option(help="Format of the weights; auto: 16 bits on CUDA, float32 on a CPU.")] = None,  # noqa: UP045
     quantization: Annotated[Optional[str], typer.Option(help="Weights in 'nf4' (4 bits) or 'int8'.")] = None,  # noqa: UP045
     threads: Annotated[Optional[int], typer.Option(help="CPU threads; default 1 for the embedded policy.", min=1)] = None,  # noqa: UP045

@@ -84,10 +84,10 @@ def test_the_printed_command_names_a_file_of_problems_and_a_reward_of_ones_own(t
 
 def test_a_run_is_known_from_its_record(tmp_path: Path) -> None:
     run = made_run(tmp_path / "a")
-    assert parts_of(run, True, None, None, None, False) == Parts("tiny", "arithmetic", ["format", "answer"], False, recorded_task=True)
+    assert parts_of(run, True, None, None, None, False) == Parts("tiny", "arithmetic", ["format", "answer"], False)
     assert parts_of(run, True, "other", "x.jsonl", ["answer"], False) == Parts("other", "x.jsonl", ["answer"], False)
     shuffled = made_run(tmp_path / "b", reward_names=["shuffled_answer_reward"])
-    assert parts_of(shuffled, True, None, None, None, False) == Parts("tiny", "arithmetic", ["answer"], True, recorded_task=True)
+    assert parts_of(shuffled, True, None, None, None, False) == Parts("tiny", "arithmetic", ["answer"], True)
 
 
 @pytest.mark.parametrize("resume", [True, False])
@@ -114,3 +114,46 @@ def test_a_file_that_is_called_like_a_known_task_is_not_taken_for_it(tmp_path: P
 def test_the_command_is_quoted_for_a_shell(tmp_path: Path) -> None:
     words = resume_command(Path("a run; rm -rf"), Parts("embedded", "it's.jsonl", None, False), None)
     assert shlex.split(words) == ["workbench", "train", "--resume", "--out", "a run; rm -rf", "--task", "it's.jsonl"]
+
+
+def test_a_file_that_has_changed_is_refused(tmp_path: Path, tiny_folder: Path) -> None:
+    problems = tmp_path / "problems.jsonl"
+    lines = [json.dumps({"question": f"What is {i} + 1?", "answer": str(i + 1)}) for i in range(40)]
+    problems.write_text("\n".join(lines))
+    command = [*WORKBENCH, "train", "--policy", str(tiny_folder), "--task", "problems.jsonl", "--out", "r", "--steps", "1", *QUICK]
+    subprocess.run(command, cwd=tmp_path, check=True, capture_output=True, timeout=200)
+    problems.write_text("\n".join(lines).replace("What is", "How much is"))
+    done = go_on(tmp_path, ["train", "--resume", "--out", "r", "--task", "problems.jsonl"], 2)
+    assert done.returncode != 0
+    assert "as it was then" in done.stderr
+    assert Run.open(tmp_path / "r").last_step() == 1
+
+
+def test_an_accuracy_of_before_the_first_step_is_not_the_result(tmp_path: Path) -> None:
+    from workbench.commands.train import summary
+    from workbench.runs import Evaluation
+
+    with RunWriter.create(tmp_path / "r", config={}, reward_names=["a"]) as run:
+        run.write_evaluation(0, Evaluation("held_out", 10, 4, 0.2, 0.6))
+    assert summary(tmp_path / "r", 5, 1.0)["accuracy_after"] is None
+    assert summary(tmp_path / "r", 0, 1.0)["accuracy_after"] == 0.4
+
+
+def test_the_last_words_say_what_was_measured_and_what_was_learnt(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    from workbench.commands.views import TerminalView
+
+    values = dict(run="r", steps=5, accuracy_step=5, accuracy_before=0.1, accuracy_after=0.2, interval_after=[0.1, 0.3], problems=10, seconds=2.0, policy="r/policy")
+    view = TerminalView(tmp_path, "embedded", "arithmetic")
+    view.result(values, 5, "")
+    said = capsys.readouterr().out
+    assert "10.0% -> 20.0%" in said
+    assert "doctor" not in said
+    view.history["dead_group_share"] = [1.0, 1.0]
+    view.result(values | dict(accuracy_step=0, accuracy_after=None, interval_after=None), 5, "")
+    said = " ".join(capsys.readouterr().out.split())
+    assert "measured at step 0 only" in said
+    assert "workbench eval --policy r/policy" in said
+    assert "workbench doctor r" in said
+    view.history |= {"reward": [0.0], "seconds/step": [1.0]}
+    view.accuracies = [(0, 0.1)]
+    assert "kl" not in view.line(3)

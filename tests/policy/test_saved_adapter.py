@@ -115,3 +115,37 @@ def test_random_numbers_are_put_aside_for_the_model_s_device_alone(monkeypatch: 
     monkeypatch.setattr(torch.random, "fork_rng", lambda devices=None: asked.append(devices))
     fork_rng()
     assert asked[-1] == [torch.device("cuda")]
+
+
+def test_it_remembers_how_its_base_was_kept(tmp_path: Path) -> None:
+    """On the unquantised base it would be another policy."""
+    policy = load_for(GRPOConfig(lora_rank=4, quantization="nf4"), save_tiny("llama", tmp_path / "model"))
+    with torch.no_grad():
+        for p in policy.trainable_parameters():
+            p.normal_(0, 0.1)
+    folder = tmp_path / "adapter"
+    save_policy(policy, folder, adapter_only=True)
+    assert "kept in nf4" in (folder / "README.md").read_text()
+    assert str(tmp_path) not in (folder / "README.md").read_text()
+    ids = torch.tensor([[5, 6, 7, 8]])
+    again = load_policy(folder, trainable=False)
+    assert again.quantization == "nf4"
+    torch.testing.assert_close(again.model(ids).logits, policy.model(ids).logits)
+    assert load_for(GRPOConfig(), folder).quantization == "nf4"
+    assert load_policy(folder, quantization="none", trainable=False).quantization == "none"
+    assert make_config(str(folder), None, {}, None).quantization == "nf4"
+    assert make_config(str(folder), None, {"quantization": "int8"}, None).quantization == "int8"
+
+
+def test_lengths_are_those_of_the_run_that_a_policy_lies_in(tmp_path: Path) -> None:
+    from workbench.commands.train import lengths_of
+    from workbench.runs import RunWriter
+
+    config = GRPOConfig(max_completion_length=40, max_prompt_length=90)
+    RunWriter.create(tmp_path / "run", config=config.to_dict(), reward_names=["a"]).close()
+    policy = save_tiny("llama", tmp_path / "run" / "policy")
+    assert lengths_of(str(policy)) == dict(max_completion_length=40, max_prompt_length=90)
+    assert make_config(str(policy), None, {}, None).max_completion_length == 40
+    assert make_config(str(policy), None, {"max_completion_length": 30}, None).max_completion_length == 30
+    assert make_config(str(policy), "real", {}, None).max_completion_length == GRPOConfig.preset("real").max_completion_length
+    assert lengths_of("embedded") == lengths_of(str(save_tiny("llama", tmp_path / "alone"))) == {}

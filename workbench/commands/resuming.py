@@ -19,13 +19,12 @@ SHUFFLED = "shuffled_"
 
 @dataclass(frozen=True)
 class Parts:
-    """What a run is made of besides its config, as the command line writes it. `recorded_task`: the task's name is the record's."""
+    """What a run is made of besides its config, as the command line writes it."""
 
     policy: str
     task: str
     rewards: list[str] | None
     shuffle_rewards: bool
-    recorded_task: bool = False
 
 
 def parts_of(out: Path, resume: bool, policy: str | None, task: str | None, rewards: Sequence[str] | None, shuffle: bool) -> Parts:
@@ -37,7 +36,7 @@ def parts_of(out: Path, resume: bool, policy: str | None, task: str | None, rewa
     plain = [name.removeprefix(SHUFFLED) for name in meta.reward_names]
     return Parts(
         policy or meta.policy, task or _known_task(meta.task, out), given or _known_rewards(plain, out),
-        shuffle or all(name.startswith(SHUFFLED) for name in meta.reward_names), task is None)
+        shuffle or all(name.startswith(SHUFFLED) for name in meta.reward_names))
 
 
 def _known_task(name: str, out: Path) -> str:
@@ -67,8 +66,8 @@ def check_same_problems(out: Path, task: Any) -> None:
     for problem_id, prompt in zip(asked.problem_id, asked.prompt, strict=True):
         index = int(problem_id.split("/")[1])
         if index >= len(task.train) or task.train[index].question != prompt:
-            raise ConfigError(f"{out} asked {prompt[:60]!r}, which the task {task.name!r} does not have there: the run's came from a file. Name it "
-                              "again: --task PATH")
+            raise ConfigError(f"{out} asked {prompt[:60]!r}, which the task {task.name!r} does not have there. The run's problems came from "
+                              "a file: name it, as it was then, with --task PATH, or start a new run in another folder.")
 
 
 def resume_command(out: Path, parts: Parts, threads: int | None) -> str:

@@ -42,6 +42,8 @@ def train_command(
                 trainer.train(on_step=view.step, should_stop=should_stop)
             except BaseException as e:
                 _close_after_error(trainer, e)
+                if isinstance(e, KeyboardInterrupt):
+                    print(f"broken off after step {trainer.steps_done}. Go on: {resume_command(out, parts, threads)}", file=sys.stderr)
                 raise
         finished = trainer.steps_done >= trainer.config.max_steps
         if not finished:
@@ -57,7 +59,8 @@ def make_config(policy: str, preset: str | None, changes: dict[str, Any], resume
     """The config of the run to resume, a preset, or the default for the policy, with `changes` on top.
 
     An adapter gets ten times the learning rate that the preset has for all weights, unless `changes` name one. Where the policy
-    is a saved adapter, the config has its rank, scale and targets. A rank of "auto" is that of the run, or the saved adapter's,
+    is a saved adapter, the config has its rank, scale and targets, and the quantisation that it was trained on; lengths are those of the run
+    that it lies in, unless a preset is named. A rank of "auto" is that of the run, or the saved adapter's,
     or 16.
     """
     if resumed is not None and is_run_record(resumed / "run.sqlite"):
@@ -67,7 +70,7 @@ def make_config(policy: str, preset: str | None, changes: dict[str, Any], resume
     if preset is None and policy == "embedded":
         config = GRPOConfig.from_dict(changes)
     else:
-        config = GRPOConfig.preset(preset or "real", **changes)
+        config = GRPOConfig.preset(preset or "real", **(lengths_of(policy) if preset is None else {}) | changes)
     if config.lora_rank > 0 and "learning_rate" not in changes:
         return config.replace(learning_rate=config.learning_rate * LORA_LEARNING_RATE)
     return config
@@ -82,25 +85,35 @@ def _as_saved(policy: str, changes: dict[str, Any]) -> dict[str, Any]:
     """The changes with what a saved adapter is. Raises `PolicyError` where they ask for another one."""
     if not Path(policy).expanduser().is_dir():
         return _rank_named(changes, {})
-    from workbench.policy.adapter import check_saved, saved_settings
+    from workbench.policy.adapter import check_saved, saved_settings, stored_quantization
     from workbench.policy.locate import adapter_folder
 
     folder = adapter_folder(policy)
     if folder is None:
         return _rank_named(changes, {})
     own = saved_settings(folder)
-    changes = _rank_named(changes, own)
+    changes = {"quantization": stored_quantization(folder)} | _rank_named(changes, own)
     check_saved(folder, policy, {n: v for n, v in changes.items() if n in own})
     return changes | own
 
 
+def lengths_of(policy: str) -> dict[str, Any]:
+    """The lengths that a policy was trained with, where it lies in the folder of its run (RUN/policy, RUN/adapter); else nothing."""
+    run = Path(policy).expanduser().parent
+    if not Path(policy).expanduser().is_dir() or not is_run_record(run / "run.sqlite"):
+        return {}
+    config = Run.open(run).config
+    return {name: config[name] for name in ("max_completion_length", "max_prompt_length")}
+
+
 def summary(out: Path, steps: int, seconds: float) -> dict[str, Any]:
-    """What a run came to: its folder, steps, held-out accuracy before and after, and seconds."""
+    """What a run came to: its folder, steps, held-out accuracy before and after (None where it was measured before alone), and seconds."""
     evaluations = Run.open(out).evaluations()
     first, last = evaluations.iloc[0], evaluations.iloc[-1]
+    after = int(last.step) > 0 or steps == 0
     return {
-        "run": str(out), "steps": steps, "accuracy_step": int(last.step), "accuracy_before": float(first.accuracy), "accuracy_after": float(last.accuracy),
-        "interval_after": [float(last.low), float(last.high)], "problems": int(last.n), "seconds": round(seconds, 2)}
+        "run": str(out), "steps": steps, "accuracy_step": int(last.step), "accuracy_before": float(first.accuracy),
+        "accuracy_after": float(last.accuracy) if after else None, "interval_after": [float(last.low), float(last.high)] if after else None, "problems": int(last.n), "seconds": round(seconds, 2)}
 
 
 def set_threads(threads: int | None, policy: str) -> None:
@@ -125,7 +138,7 @@ def _trainer(
     notice(f"loading policy {parts.policy} and task {parts.task}")
     chosen = RewardSet(parts.rewards or list(DEFAULT_REWARDS))
     loaded, problems = load_for(config, parts.policy), load_task(parts.task, seed=config.seed)
-    if parts.recorded_task:
+    if resume and is_run_record(out / "run.sqlite"):
         check_same_problems(out, problems)
     if not is_run_record(out / "run.sqlite") and loaded.quantization in KINDS:  # files that were stored quantised: the record says so
         config = config.replace(quantization=loaded.quantization)

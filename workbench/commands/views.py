@@ -107,8 +107,8 @@ class TerminalView:
         """The step in one line of text."""
         last = {name: values[-1] for name, values in self.history.items()}
         at, accuracy = self.accuracies[-1]
-        kl = last.get("kl", float("nan"))
-        return (f"step {step}  reward {last['reward']:.3f}  accuracy {accuracy:.1%} (step {at})  kl {kl:.4f}  "
+        kl = f"kl {last['kl']:.4f}  " if "kl" in last else ""  # without beta there is no reference to differ from
+        return (f"step {step}  reward {last['reward']:.3f}  accuracy {accuracy:.1%} (step {at})  {kl}"
                 f"dead {last['dead_group_share']:.0%}  {last['seconds/step']:.2f} s")
 
     def panel(self) -> Group:
@@ -125,14 +125,25 @@ class TerminalView:
 
     def result(self, values: dict[str, Any], planned: int, go_on: str) -> None:
         """What the run came to, and what can be done with it now; `go_on` is the command that resumes it."""
-        low, high = values["interval_after"]
         if values["steps"] < planned:
             self.console.print(f"stopped after step {values['steps']} of {planned}, with a checkpoint; accuracy was last measured at step "
                                f"{values['accuracy_step']}.", markup=False)
             self.console.print(f"Go on: {go_on}", markup=False, soft_wrap=True)  # one line, to be copied whole
             return
+        self.accuracy(values)
+        if "dead_group_share" in self.history and min(self.history["dead_group_share"]) == 1:
+            self.console.print(f"In every group all rewards were equal, so nothing was learnt. What to look at: workbench doctor {values['run']}", markup=False)
+        self.console.print(f"record: {values['run']}/run.sqlite   policy: {values['policy']}   list: workbench runs")
+
+    def accuracy(self, values: dict[str, Any]) -> None:
+        """Before and after, or when it was last measured."""
+        if values["accuracy_after"] is None:
+            self.console.print(f"{values['steps']} steps, {values['seconds']:.0f} s; accuracy was measured at step 0 only: {values['accuracy_before']:.1%}. "
+                               f"Measure it: workbench eval --policy {values['policy']}", markup=False)
+            return
+        low, high = values["interval_after"]
+        at = "" if values["accuracy_step"] == values["steps"] else f", measured at step {values['accuracy_step']}"
         self.console.print(
             f"held-out accuracy {values['accuracy_before']:.1%} -> {values['accuracy_after']:.1%} "
-            f"(95 % interval {low:.1%} to {high:.1%}, {values['problems']} problems, greedy, strict) "
+            f"(95 % interval {low:.1%} to {high:.1%}, {values['problems']} problems, greedy, strict{at}) "
             f"in {values['steps']} steps, {values['seconds']:.0f} s")
-        self.console.print(f"record: {values['run']}/run.sqlite   policy: {values['policy']}   list: workbench runs")

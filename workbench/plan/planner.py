@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from dataclasses import dataclass, field, replace
+from importlib.util import find_spec
 from typing import Any
 
 from workbench.config import GRPOConfig
@@ -17,6 +18,7 @@ from workbench.plan.report import size
 from workbench.plan.shapes import Shape, layers_are_alike, with_layers
 from workbench.plan.skeleton import Skeleton, skeleton
 from workbench.plan.vllm_share import has_share, least_utilization, obstacle
+from workbench.rollout.vllm_checks import INSTALL
 
 DEFAULT_PROMPT = 512
 """Tokens of a prompt where the config sets no limit."""
@@ -204,6 +206,8 @@ def _notes(shape: Shape, config: GRPOConfig, device: Device, bare: Skeleton, pro
         (_without_tensor_cores(config, device), _float32_words(device)),
         (has_share(config, device), "vLLM's copy of the base is not quantised; what else it needs to start is an estimate."),
         (config.rollout_engine == "vllm", "vLLM: its own figures, by its settings; compared with a measurement on a CPU only."),
+        (config.rollout_engine == "vllm" and config.vllm_mode == "colocate" and device.measured and find_spec("vllm") is None,
+         f"vLLM is not installed here, so this run could not start. Run: {INSTALL}"),
         (bare.autocast, "The weights are float32, computed with in bfloat16; each forward makes a bfloat16 copy of them."),
         (config.use_dora, "DoRA's extra products are counted as torch makes them on unquantised weights."),
     ]

@@ -19,6 +19,8 @@ from workbench.rollout.randomness import fork_rng
 LoraLike = Any
 """A `peft.LoraConfig`, or a rank, or True for rank 16 on all linear layers; None, False and 0 mean no adapter."""
 DEFAULT_RANK = 16
+BESIDE = "workbench.json"
+"""A file beside a saved adapter, with what peft has no word for."""
 
 
 def lora_config(lora: LoraLike, **options: Any) -> Any | None:
@@ -99,6 +101,17 @@ def saved_settings(folder: Path) -> dict[str, Any]:
     return {
         "lora_rank": stored["r"], "lora_alpha": float(stored["lora_alpha"]), "use_rslora": bool(stored.get("use_rslora")),
         "use_dora": bool(stored.get("use_dora")), "lora_target_modules": targets if isinstance(targets, str) else ",".join(sorted(targets))}
+
+
+def remember_quantization(folder: Path, kind: str) -> None:
+    """Note beside a saved adapter how its base was kept while it was trained: on another base it is another policy."""
+    (folder / BESIDE).write_text(json.dumps({"quantization": kind}) + "\n")
+
+
+def stored_quantization(folder: Path) -> str:
+    """How the base of a saved adapter was kept while it was trained; 'none' where nothing says so."""
+    note = folder / BESIDE
+    return str(json.loads(note.read_text()).get("quantization", "none")) if note.is_file() else "none"
 
 
 def check_saved(folder: Path, name: str, asked: Mapping[str, Any]) -> None:

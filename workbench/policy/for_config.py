@@ -31,7 +31,8 @@ def load_for(config: GRPOConfig, name: str | Path, *, device: str | torch.device
     else:
         check_saved(saved, str(name), {n: getattr(config, n) for n in ADAPTER_FIELDS if getattr(config, n) != getattr(GRPOConfig, n)})
     return load_policy(
-        name, lora=lora_of(config) if saved is None else None, quantization=config.quantization, dtype=config.dtype, device=device,
+        name, lora=lora_of(config) if saved is None else None,
+        quantization=None if saved is not None and config.quantization == "none" else config.quantization, dtype=config.dtype, device=device,
         gradient_checkpointing=config.gradient_checkpointing, seed=config.seed, trust_remote_code=trust_remote_code)
 
 

@@ -12,7 +12,15 @@ from typing import Any
 import torch
 
 from workbench.policy import checks
-from workbench.policy.adapter import LoraLike, check_saved, check_targets, lora_config, with_adapter, with_saved_adapter
+from workbench.policy.adapter import (
+    LoraLike,
+    check_saved,
+    check_targets,
+    lora_config,
+    stored_quantization,
+    with_adapter,
+    with_saved_adapter,
+)
 from workbench.policy.dtype import DtypeLike, compute_in_bfloat16, wants_autocast, weight_dtype
 from workbench.policy.locate import EMBEDDED, Place, locate
 from workbench.policy.policy import Policy, PolicyError
@@ -49,7 +57,8 @@ def load_policy(
                    the Hub, which alone needs the network
     lora           a fresh adapter, initialised from `seed`: True (rank 16), a rank, or a `peft.LoraConfig`; the base then
                    never changes. A saved adapter keeps its own rank: leave it out, or give the same
-    quantization   "nf4" or "int8": the frozen base in 4 or 8 bits (needs `lora`, or `trainable=False`)
+    quantization   "nf4" or "int8": the frozen base in 4 or 8 bits (needs `lora`, or `trainable=False`). None: for a saved adapter as when
+                   it was trained, else "none"
     dtype          of the weights; None or "auto" chooses by device, see `workbench.policy.dtype`
     device         None means CUDA where there is one
     gradient_checkpointing   compute activations twice instead of keeping them
@@ -63,6 +72,8 @@ def load_policy(
     if place.adapter is not None and adapter is not None and lora is not True:
         check_saved(place.adapter, place.name, {"lora_rank": adapter.r})
     frozen = adapter is not None or place.adapter is not None or not trainable
+    if quantization is None and place.adapter is not None:
+        quantization = stored_quantization(place.adapter)
     kind = check_quantization(quantization, trains_all=not frozen)
     chosen = weight_dtype(dtype, device, frozen)
     config = _config(place, trust_remote_code)

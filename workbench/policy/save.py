@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from workbench.policy.adapter import keeps_weights_transposed, quiet_peft
+from workbench.policy.adapter import keeps_weights_transposed, quiet_peft, remember_quantization
 from workbench.policy.memory import available_bytes
 from workbench.policy.policy import Policy, PolicyError
 from workbench.policy.quantization import float_weight
@@ -35,6 +35,8 @@ def save_policy(policy: Policy, folder: str | Path, *, adapter_only: bool = Fals
     with no_progress_bars():
         if adapter_only:
             policy.model.save_pretrained(folder, save_embedding_layers=False)  # 'auto' would ask the Hub about the base
+            remember_quantization(Path(folder), policy.quantization)
+            (Path(folder) / "README.md").write_text(_card(policy))
         elif policy.has_adapter:
             merged(policy).save_pretrained(folder, max_shard_size=SHARD)
         else:
@@ -70,6 +72,13 @@ def whole_bytes(policy: Policy, twice_tied: bool = False) -> int:
 
 def _of_the_adapter(name: str) -> bool:
     return "lora_" in name or ".modules_to_save." in name
+
+
+def _card(policy: Policy) -> str:
+    """What the folder of an adapter says of itself, in place of peft's empty form."""
+    base = "" if policy.quantization == "none" else f", kept in {policy.quantization}"
+    return (f"---\nlibrary_name: peft\n---\nA LoRA adapter for `{Path(policy.source).name}`{base}, trained with the GRPO workbench. Load it with "
+            "`workbench.load_policy(FOLDER)`; adapter_config.json names the base and where it was.\n")
 
 
 def merged(policy: Policy) -> Any:
