@@ -137,9 +137,10 @@ def _trainer(
     set_threads(threads, parts.policy)
     notice(f"loading policy {parts.policy} and task {parts.task}")
     chosen = RewardSet(parts.rewards or list(DEFAULT_REWARDS))
-    loaded, problems = load_for(config, parts.policy), load_task(parts.task, seed=config.seed)
+    problems = load_task(parts.task, seed=config.seed)  # the quick things first
     if resume and is_run_record(out / "run.sqlite"):
         check_same_problems(out, problems)
+    loaded = load_for(config, parts.policy)
     if not is_run_record(out / "run.sqlite") and loaded.quantization in KINDS:  # files that were stored quantised: the record says so
         config = config.replace(quantization=loaded.quantization)
     notice("evaluating before the first step" if not resume else "going on")
