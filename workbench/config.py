@@ -190,6 +190,12 @@ class GRPOConfig:
         return self.prompts_per_step * self.num_generations
 
     @property
+    def rows_at_once(self) -> int:
+        """Completions in one forward (and backward) of the policy: a micro-batch, or a whole update."""
+        share = self.completions_per_step // self.updates_per_rollout
+        return min(self.micro_batch_size or share, share)
+
+    @property
     def on_policy(self) -> bool:
         """True when each rollout batch serves exactly one update: the ratio is 1 and no clipping can happen."""
         return self.updates_per_rollout * self.num_iterations == 1

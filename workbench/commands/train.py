@@ -138,10 +138,11 @@ def _trainer(
     notice(f"loading policy {parts.policy} and task {parts.task}")
     chosen = RewardSet(parts.rewards or list(DEFAULT_REWARDS))
     problems = load_task(parts.task, seed=config.seed)  # the quick things first
-    if resume and is_run_record(out / "run.sqlite"):
+    goes_on = is_run_record(out / "run.sqlite")  # only then is there one: a new run was refused beside it
+    if goes_on:
         check_same_problems(out, problems)
     loaded = load_for(config, parts.policy)
-    if not is_run_record(out / "run.sqlite") and loaded.quantization in KINDS:  # files that were stored quantised: the record says so
+    if not goes_on and loaded.quantization in KINDS:  # files that were stored quantised: the record says so
         config = config.replace(quantization=loaded.quantization)
     notice("evaluating before the first step" if not resume else "going on")
     return start_run(out, policy=loaded, task=problems, config=config, resume=resume,

@@ -105,7 +105,7 @@ def candidates(c: GRPOConfig, device_kind: str, utilization: float | None = None
     more = bool(share) and (utilization or 0) > c.vllm_gpu_memory_utilization
     said = "more of the GPU for vLLM" if more else "less room for vLLM's keys and values: fewer rows at a time"
     may_sleep = c.rollout_engine == "vllm" and c.vllm_mode == "colocate" and device_kind == "cuda" and not c.vllm_enable_sleep_mode
-    at_once = min(c.micro_batch_size or c.completions_per_step, c.completions_per_step // c.updates_per_rollout)
+    at_once = c.rows_at_once
     half = max(at_once // 4, 1)
     adapter = {"lora_rank": 16} if c.lora_rank == 0 else {}
     table: list[tuple[bool, dict[str, Any], str]] = [

@@ -144,10 +144,7 @@ def _trial_rows(policy: Policy, config: GRPOConfig, prompt_tokens: int) -> tuple
 
 
 def _tokens(policy: Policy, rollout: Rollout, rows: torch.Tensor) -> int:
-    """Tokens that go through the layers for these completions."""
-    prompt, T = rollout.prompt_ids_NP.shape[1], rollout.mask_BT.shape[1]
-    prompts = len((rows // rollout.num_generations).unique()) if can_pack(policy.model, rollout, rows) else len(rows)
-    return len(rows) * T + prompts * prompt
+    return trace.tokens_of(rollout, rows, can_pack(policy.model, rollout, rows))
 
 
 def _quickest(call: Callable[[], object], policy: Policy) -> float:

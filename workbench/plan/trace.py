@@ -34,19 +34,21 @@ def longest_rollout(config: GRPOConfig, prompt_tokens: int) -> Rollout:
 
 def micro_batch(config: GRPOConfig) -> Tensor:
     """The rows of one forward and backward."""
-    share = config.completions_per_step // config.updates_per_rollout
-    return torch.arange(min(config.micro_batch_size or share, share))
+    return torch.arange(config.rows_at_once)
 
 
 def computed_tokens(skeleton: Skeleton, config: GRPOConfig, prompt_tokens: int) -> int:
     """Tokens that one pass over all completions runs through the layers, prompts counted as often as they are computed."""
     rollout, rows = longest_rollout(config, prompt_tokens), micro_batch(config)
-    B, T, G = config.completions_per_step, config.max_completion_length, config.num_generations
-    if not can_pack(skeleton.model, rollout, rows):
-        return B * (prompt_tokens + T)
-    share = config.completions_per_step // config.updates_per_rollout
-    parts = [part for update in torch.arange(B).split(share) for part in update.split(len(rows))]
-    return B * T + prompt_tokens * sum(len((part // G).unique()) for part in parts)
+    packs = can_pack(skeleton.model, rollout, rows)
+    updates = torch.arange(config.completions_per_step).chunk(config.updates_per_rollout)
+    return sum(tokens_of(rollout, part, packs) for update in updates for part in update.split(len(rows)))
+
+
+def tokens_of(rollout: Rollout, rows: Tensor, packs: bool) -> int:
+    """Tokens that go through the layers for these completions of a longest rollout; `packs`: those of one prompt share it."""
+    prompt, T = rollout.prompt_ids_NP.shape[1], rollout.mask_BT.shape[1]
+    return len(rows) * T + prompt * (len((rows // rollout.num_generations).unique()) if packs else len(rows))
 
 
 def update_peak(skeleton: Skeleton, config: GRPOConfig, prompt_tokens: int) -> Peak:

@@ -132,8 +132,7 @@ class _Blockwise(torch.autograd.Function):
             p = (z - norm_K[rows, None]).exp_()
             entropy_K[rows] = norm_K[rows] - (p * z).sum(-1)
             if slope_KH is not None:
-                p.neg_().scatter_add_(-1, targets_K[rows, None], torch.ones_like(p[:, :1]))
-                slope_KH[rows] = p.to(dtype) @ weight / temperature
+                slope_KH[rows] = _chosen_less(p, targets_K[rows]).to(dtype) @ weight / temperature
         if with_gradient:
             ctx.save_for_backward(hidden_KH, weight_VH, bias_V, targets_K, norm_K, slope_KH)
             ctx.temperature, ctx.dtype, ctx.at_once = temperature, dtype, at_once
@@ -149,9 +148,8 @@ class _Blockwise(torch.autograd.Function):
         if weight is not None or bias is not None:
             own = weight_VH.to(ctx.dtype), None if bias_V is None else bias_V.to(ctx.dtype)
             for rows in _blocks(len(hidden_KH), ctx.at_once):
-                p = (_logits(hidden_KH[rows], *own, ctx.temperature) - norm_K[rows, None]).exp_().neg_()
-                p.scatter_add_(-1, targets_K[rows, None], torch.ones_like(p[:, :1]))
-                p.mul_(grad_K[rows, None] / ctx.temperature)
+                p = (_logits(hidden_KH[rows], *own, ctx.temperature) - norm_K[rows, None]).exp_()
+                p = _chosen_less(p, targets_K[rows]).mul_(grad_K[rows, None] / ctx.temperature)
                 if weight is not None:
                     _add_product(weight, p.to(ctx.dtype).T, hidden_KH[rows].to(ctx.dtype))
                 if bias is not None:
@@ -163,6 +161,11 @@ class _Blockwise(torch.autograd.Function):
 def _logits(hidden: Tensor, weight: Tensor, bias: Tensor | None, temperature: float) -> Tensor:
     z = nn.functional.linear(hidden.to(weight.dtype), weight, bias)
     return (z if z.dtype == torch.float64 else z.float()).div_(temperature)
+
+
+def _chosen_less(p_RV: Tensor, targets_R: Tensor) -> Tensor:
+    """1 at the target less p, in the place of p: the gradient of a log-probability for its logits."""
+    return p_RV.neg_().scatter_add_(-1, targets_R[:, None], torch.ones_like(p_RV[:, :1]))
 
 
 def _add_product(total: Tensor, a: Tensor, b: Tensor) -> None:

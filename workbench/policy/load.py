@@ -123,15 +123,20 @@ def _config(place: Place, trust_remote_code: bool) -> Any:
         raise PolicyError(f"policy {place.name!r} could not be loaded, its config cannot be read: {e}") from e
 
 
+def _already(place: Place, config: Any) -> str:
+    """How the files are quantised; a .gguf file is read as plain weights."""
+    return "none" if place.is_gguf else stored_kind(config)
+
+
 def _check_before_reading(
     place: Place, config: Any, adapter: Any, kind: str, dtype: torch.dtype, device: torch.device, trust_remote_code: bool, frozen: bool
 ) -> None:
     """All that the config and the files' headers can tell."""
     checks.check_architecture(config, place.name, trust_remote_code)
-    already = "none" if place.is_gguf else stored_kind(config)
+    already = _already(place, config)
     if already != "none" and not frozen:
         raise PolicyError(f"policy {place.name!r} is quantised, and quantised weights stand still. Add lora=16 (--lora).")
-    if "none" != already != kind != "none":
+    if already != "none" and kind not in ("none", already):
         raise PolicyError(f"policy {place.name!r} is quantised already, as {already!r}. Leave out quantization={kind!r}.")
     if already in checks.BITS:
         need_bitsandbytes(f"policy {place.name!r}, quantised as {already!r},")
@@ -154,7 +159,7 @@ def _read(
     options = _options(place, trust_remote_code)
     loaded: Any
     how: dict[str, Any] = {"config": config, "dtype": dtype, "output_loading_info": True}
-    already = "none" if place.is_gguf else stored_kind(config)
+    already = _already(place, config)
     if kind != "none" and already == "none" and not place.is_gguf:  # transformers quantises no .gguf file
         how |= {"quantization_config": loading_config(kind, dtype)}
     if device.type == "cuda" or "quantization_config" in how:

@@ -51,7 +51,7 @@ def check_batch_fits(policy: Policy, config: GRPOConfig, prompt_tokens: int = 0)
             f"a batch of {config.prompts_per_step} x num_generations={config.num_generations} completions of {length} tokens needs "
             f"{cache / 1e9:.1f} GB for its keys and values, {policy.device} has {free / 1e9:.1f} GB free. Lower num_generations, "
             "prompts_per_step or max_completion_length.")
-    at_once = min(config.micro_batch_size or rows, rows // config.updates_per_rollout)
+    at_once = config.rows_at_once
     logits = logit_bytes(policy.model, at_once, length)
     if logits > free:
         fits = max(int(at_once * free / logits / 2), 1)

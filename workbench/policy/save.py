@@ -15,6 +15,7 @@ from workbench.policy.adapter import keeps_weights_transposed, quiet_peft, remem
 from workbench.policy.memory import available_bytes
 from workbench.policy.policy import Policy, PolicyError
 from workbench.policy.quantization import float_weight
+from workbench.rollout.plain_weights import count_of
 
 SHARD = "4GB"
 """Size of one file of weights: some versions of safetensors copy a file's tensors before they write them."""
@@ -64,9 +65,8 @@ def whole_bytes(policy: Policy, twice_tied: bool = False) -> int:
     total = 0
     for name, p in base.named_parameters(remove_duplicate=not twice_tied):
         if not _of_the_adapter(name):
-            state = getattr(p, "quant_state", None)  # of a weight in 4 bits, two of which lie in one byte
             quantised = type(p) is not torch.nn.Parameter
-            total += (p.numel() if state is None else state.shape.numel()) * (policy.weight_dtype if quantised else p.dtype).itemsize
+            total += count_of(p) * (policy.weight_dtype if quantised else p.dtype).itemsize
     return total
 
 

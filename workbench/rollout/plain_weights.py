@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from torch import Tensor
@@ -18,3 +19,9 @@ def plain_numbers(module: Any, parameter: Any) -> Tensor:
         scale = parameter.SCB if parameter.SCB is not None else module.state.SCB
         return parameter.data.float() * (scale.float() / 127)[:, None]
     return parameter.detach()
+
+
+def count_of(parameter: Any) -> int:
+    """The numbers that a parameter stands for: of a weight in 4 bits, two lie in one byte."""
+    state = getattr(parameter, "quant_state", None)
+    return int(parameter.numel()) if state is None else math.prod(state.shape)

@@ -16,6 +16,7 @@ from torch import Tensor
 from transformers import GenerationConfig, LogitsProcessor, LogitsProcessorList
 
 from workbench.rollout.cache import plain_model
+from workbench.rollout.randomness import fork_rng
 from workbench.rollout.request import (
     check_request,
     check_special_ids,
@@ -130,10 +131,9 @@ def _own_generation_config(model: Any) -> Iterator[None]:
 def _seeded_from(generator: torch.Generator, device: torch.device) -> Iterator[None]:
     """With the global generators of the CPU and of `device` seeded from `generator`; put back afterwards."""
     seed = int(torch.randint(2**62, (1,), generator=generator, device=generator.device))
-    devices = [device] if device.type == "cuda" else []
-    with torch.random.fork_rng(devices=devices):
+    with fork_rng(device):
         torch.random.default_generator.manual_seed(seed)
-        if devices:
+        if device.type == "cuda":
             with torch.cuda.device(device):
                 torch.cuda.manual_seed(seed)
         yield

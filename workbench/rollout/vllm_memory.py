@@ -19,6 +19,7 @@ from torch import nn
 
 from workbench.config import GRPOConfig
 from workbench.rollout.cache import plain_model
+from workbench.rollout.plain_weights import count_of
 from workbench.rollout.vllm_checks import VLLMError
 
 HIGHEST = 0.95
@@ -92,12 +93,7 @@ def longest_sequence(text_config: Any, config: GRPOConfig) -> int:
 
 def numbers_of(model: nn.Module) -> int:
     """Weights of the base without its adapter; a quantised one counts for each number that it stands for."""
-    return sum(_numbers(p) for name, p in plain_model(model).named_parameters() if ".lora_" not in name)
-
-
-def _numbers(parameter: Any) -> int:
-    state = getattr(parameter, "quant_state", None)
-    return parameter.numel() if state is None else math.prod(state.shape)
+    return sum(count_of(p) for name, p in plain_model(model).named_parameters() if ".lora_" not in name)
 
 
 def share_problem(need: Need, utilization: float, total: float, *, least: float, room: float, quantized: bool) -> str | None:

@@ -55,7 +55,7 @@ def _words(phase: str, config: GRPOConfig, policy: str, error: BaseException) ->
 
 def _phase(phase: str, config: GRPOConfig) -> tuple[str, str]:
     """What a phase does, and the settings that make it smaller."""
-    length, rows = config.max_completion_length, rows_at_once(config)
+    length, rows = config.max_completion_length, config.rows_at_once
     batch = (f"Lower prompts_per_step={config.prompts_per_step}, num_generations={config.num_generations} or max_completion_length={length}, "
              "which are fixed for a run: start a new one.")
     if config.rollout_engine == "vllm":
@@ -79,12 +79,6 @@ def _lighter(config: GRPOConfig) -> str:
         ("lora_rank=16 (--lora)", config.lora_rank == 0), ("optim='adamw_8bit'", config.optim == "adamw"),
         ("quantization='nf4'", config.lora_rank > 0 and config.quantization == "none")) if applies]
     return f" A new run with {' or '.join(choices)} needs less." if choices else ""
-
-
-def rows_at_once(config: GRPOConfig) -> int:
-    """Completions in one forward of the policy."""
-    share = config.completions_per_step // config.updates_per_rollout
-    return min(config.micro_batch_size or share, share)
 
 
 # ------------------------------------------------------------------------------------------------------- let go of
@@ -130,7 +124,7 @@ def warn_where_too_small(policy: Policy, config: GRPOConfig) -> None:
     if needed > memory:
         warnings.warn(
             f"the plan of this run needs {needed / 2**30:.1f} GiB at its peak, {policy.device} has {memory / 2**30:.1f} GiB in all: it will probably run "
-            f"out of memory. Set a smaller micro_batch_size (now {rows_at_once(config)} completions at once) or gradient_checkpointing=True; "
+            f"out of memory. Set a smaller micro_batch_size (now {config.rows_at_once} completions at once) or gradient_checkpointing=True; "
             f"workbench plan --policy {shlex.quote(policy.source)} says what fits.", ConfigWarning, stacklevel=4)
 
 
@@ -144,7 +138,7 @@ def planned_bytes(policy: Policy, config: GRPOConfig, memory: int) -> float:
     import copy
 
     from workbench.plan.devices import Device
-    from workbench.plan.planner import plan
+    from workbench.plan.planner import peak_of
     from workbench.plan.shapes import Shape
 
     bare = copy.deepcopy(policy.model.config)
@@ -157,4 +151,4 @@ def planned_bytes(policy: Policy, config: GRPOConfig, memory: int) -> float:
         warnings.simplefilter("ignore", ConfigWarning)
         as_loaded = config.replace(**loaded)
     device = Device(str(policy.device), "cuda", memory, has_bfloat16=torch.cuda.is_available() and torch.cuda.is_bf16_supported(including_emulation=False))
-    return plan(as_loaded, Shape(policy.source, bare, "the policy itself"), device, advice=False).peak
+    return peak_of(Shape(policy.source, bare, "the policy itself"), as_loaded, device)
