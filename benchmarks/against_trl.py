@@ -28,7 +28,11 @@ PROMPTS, GROUP, LENGTH, UPDATES, BETA, RATE = 16, 8, 48, 4, 0.005, 2e-4
 
 def peak_rss_mb() -> float:
     """VmHWM of this process in MB."""
-    line = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM"))
+    line = next(
+        line
+        for line in Path("/proc/self/status").read_text().splitlines()
+        if line.startswith("VmHWM")
+    )
     return int(line.split()[1]) / 1024
 
 
@@ -40,10 +44,21 @@ def run_workbench(policy_name: str, steps: int) -> dict:
     from workbench.training import start_run
 
     config = GRPOConfig(
-        prompts_per_step=PROMPTS, num_generations=GROUP, max_completion_length=LENGTH, updates_per_rollout=UPDATES, beta=BETA,
-        learning_rate=RATE, max_steps=steps + 1, eval_steps=0, num_eval_problems=1, save_steps=10_000)
+        prompts_per_step=PROMPTS,
+        num_generations=GROUP,
+        max_completion_length=LENGTH,
+        updates_per_rollout=UPDATES,
+        beta=BETA,
+        learning_rate=RATE,
+        max_steps=steps + 1,
+        eval_steps=0,
+        num_eval_problems=1,
+        save_steps=10_000,
+    )
     with tempfile.TemporaryDirectory() as out:
-        trainer = start_run(out, policy=load_policy(policy_name), task=load_task("arithmetic"), config=config)
+        trainer = start_run(
+            out, policy=load_policy(policy_name), task=load_task("arithmetic"), config=config
+        )
         seconds, rewards, tokens, phases = [], [], [], []
         for _ in range(steps):
             start = time.perf_counter()
@@ -66,7 +81,10 @@ def run_trl(policy_name: str, steps: int) -> dict:
     from workbench.tasks import load_task
 
     policy, task = load_policy(policy_name), load_task("arithmetic")
-    rows = [{"prompt": task.messages(p), "answer": p.answer} for p in (task.train[i] for i in task.draw(0, PROMPTS * (steps + 2), 0))]
+    rows = [
+        {"prompt": task.messages(p), "answer": p.answer}
+        for p in (task.train[i] for i in task.draw(0, PROMPTS * (steps + 2), 0))
+    ]
     policy.tokenizer.padding_side = "left"
     marks: list[float] = []
 
@@ -77,14 +95,36 @@ def run_trl(policy_name: str, steps: int) -> dict:
 
     with tempfile.TemporaryDirectory() as out:
         args = GRPOConfig(
-            output_dir=out, use_cpu=True, bf16=False, per_device_train_batch_size=PROMPTS * GROUP // UPDATES,
-            gradient_accumulation_steps=1, steps_per_generation=UPDATES, num_generations=GROUP, max_completion_length=LENGTH,
-            beta=BETA, learning_rate=RATE, lr_scheduler_type="constant", adam_beta2=0.99, max_steps=UPDATES * steps,
-            temperature=1.0, report_to=[], logging_steps=UPDATES, save_strategy="no", gradient_checkpointing=False,
-            disable_tqdm=True, shuffle_dataset=False, dataloader_pin_memory=False)
+            output_dir=out,
+            use_cpu=True,
+            bf16=False,
+            per_device_train_batch_size=PROMPTS * GROUP // UPDATES,
+            gradient_accumulation_steps=1,
+            steps_per_generation=UPDATES,
+            num_generations=GROUP,
+            max_completion_length=LENGTH,
+            beta=BETA,
+            learning_rate=RATE,
+            lr_scheduler_type="constant",
+            adam_beta2=0.99,
+            max_steps=UPDATES * steps,
+            temperature=1.0,
+            report_to=[],
+            logging_steps=UPDATES,
+            save_strategy="no",
+            gradient_checkpointing=False,
+            disable_tqdm=True,
+            shuffle_dataset=False,
+            dataloader_pin_memory=False,
+        )
         trainer = GRPOTrainer(
-            model=policy.model, reward_funcs=[format_reward, answer_reward], args=args, train_dataset=Dataset.from_list(rows),
-            processing_class=policy.tokenizer, callbacks=[Clock()])
+            model=policy.model,
+            reward_funcs=[format_reward, answer_reward],
+            args=args,
+            train_dataset=Dataset.from_list(rows),
+            processing_class=policy.tokenizer,
+            callbacks=[Clock()],
+        )
         marks.append(time.perf_counter())
         trainer.train()
     rewards = [entry["reward"] for entry in trainer.state.log_history if "reward" in entry]
@@ -103,15 +143,28 @@ def child(contender: str, policy: str, steps: int, threads: int) -> None:
 
 def measure(contender: str, args: argparse.Namespace) -> dict:
     """A child process of its own."""
-    command = [sys.executable, __file__, "--child", contender, "--policy", args.policy, "--steps", str(args.steps),
-               "--threads", str(args.threads)]
+    command = [
+        sys.executable,
+        __file__,
+        "--child",
+        contender,
+        "--policy",
+        args.policy,
+        "--steps",
+        str(args.steps),
+        "--threads",
+        str(args.threads),
+    ]
     environment = os.environ | {"OMP_NUM_THREADS": str(args.threads)}
     done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
     if done.returncode:
         raise SystemExit(f"{contender} failed:\n{done.stderr[-3000:]}")
     result = json.loads(done.stdout.strip().splitlines()[-1])
     result["median"] = statistics.median(result["seconds"][WARM_UP:])
-    print(f"{contender:10} {result['median']:.3f} s a batch, peak {result['peak_mb']:.0f} MB, reward {statistics.mean(result['reward']):.3f}", flush=True)
+    print(
+        f"{contender:10} {result['median']:.3f} s a batch, peak {result['peak_mb']:.0f} MB, reward {statistics.mean(result['reward']):.3f}",
+        flush=True,
+    )
     return result
 
 
@@ -120,12 +173,17 @@ def versions() -> dict[str, str]:
     from importlib.metadata import version
 
     names = ("torch", "transformers", "trl")
-    return {n: version(n) for n in names} | {"python": platform.python_version(), "machine": platform.processor() or platform.machine()}
+    return {n: version(n) for n in names} | {
+        "python": platform.python_version(),
+        "machine": platform.processor() or platform.machine(),
+    }
 
 
 def main() -> None:
     """Measure in turns, print and keep the ratios."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--rounds", type=int, default=4)
     parser.add_argument("--steps", type=int, default=8)
     parser.add_argument("--threads", type=int, default=1)
@@ -143,12 +201,22 @@ def main() -> None:
         pairs.append({name: measure(name, args) for name in order})
     ratios = sorted(p["trl"]["median"] / p["workbench"]["median"] for p in pairs)
     memory = sorted(p["trl"]["peak_mb"] / p["workbench"]["peak_mb"] for p in pairs)
-    print(f"TRL / workbench: time {statistics.median(ratios):.2f} ({ratios[0]:.2f} to {ratios[-1]:.2f}), "
-          f"peak memory {statistics.median(memory):.2f}; {args.threads} thread(s), load before {load_before[0]:.2f}")
+    print(
+        f"TRL / workbench: time {statistics.median(ratios):.2f} ({ratios[0]:.2f} to {ratios[-1]:.2f}), "
+        f"peak memory {statistics.median(memory):.2f}; {args.threads} thread(s), load before {load_before[0]:.2f}"
+    )
     if args.out:
         args.out.parent.mkdir(parents=True, exist_ok=True)
-        result = {"date": date.today().isoformat(), "threads": args.threads, "load_before": load_before, "versions": versions(),
-                  "policy": args.policy, "time_ratio": ratios, "memory_ratio": memory, "pairs": pairs}
+        result = {
+            "date": date.today().isoformat(),
+            "threads": args.threads,
+            "load_before": load_before,
+            "versions": versions(),
+            "policy": args.policy,
+            "time_ratio": ratios,
+            "memory_ratio": memory,
+            "pairs": pairs,
+        }
         args.out.write_text(json.dumps(result, indent=1) + "\n")
 
 

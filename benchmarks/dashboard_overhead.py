@@ -31,13 +31,20 @@ def main() -> None:
     """Measure in turns, print the medians."""
     from workbench import Dashboard, GRPOConfig, Session
 
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--blocks", type=int, default=6)
     parser.add_argument("--steps", type=int, default=5)
     parser.add_argument("--out", type=Path)
     args = parser.parse_args()
     torch.set_num_threads(1)
-    config = GRPOConfig(max_steps=2 * args.blocks * args.steps + 2, eval_steps=0, num_eval_problems=1, save_steps=10_000)
+    config = GRPOConfig(
+        max_steps=2 * args.blocks * args.steps + 2,
+        eval_steps=0,
+        num_eval_problems=1,
+        save_steps=10_000,
+    )
     session = Session("embedded", "arithmetic", config=config, out=tempfile.mkdtemp() + "/run")
     session.step(2).wait()
     plain, watched, redraws = [], [], []
@@ -55,11 +62,23 @@ def main() -> None:
         watched.append(block(session, args.steps))
         dashboard.close()
     share = sum(redraws) / (args.blocks * args.steps * statistics.median(watched))
-    print(f"CPU seconds a step: {statistics.median(plain):.3f} without, {statistics.median(watched):.3f} with the dashboard; "
-          f"{len(redraws)} redraws, median {1000 * statistics.median(redraws):.1f} ms, together {share:.1%} of the steps' time; "
-          f"load {os.getloadavg()[0]:.1f}")
+    print(
+        f"CPU seconds a step: {statistics.median(plain):.3f} without, {statistics.median(watched):.3f} with the dashboard; "
+        f"{len(redraws)} redraws, median {1000 * statistics.median(redraws):.1f} ms, together {share:.1%} of the steps' time; "
+        f"load {os.getloadavg()[0]:.1f}"
+    )
     if args.out:
-        args.out.write_text(json.dumps({"date": date.today().isoformat(), "plain": plain, "watched": watched, "redraws": redraws}) + "\n")
+        args.out.write_text(
+            json.dumps(
+                {
+                    "date": date.today().isoformat(),
+                    "plain": plain,
+                    "watched": watched,
+                    "redraws": redraws,
+                }
+            )
+            + "\n"
+        )
 
 
 if __name__ == "__main__":

@@ -27,24 +27,59 @@ from contextlib import contextmanager
 from datetime import date
 from pathlib import Path
 
-MODES: dict[str, dict] = {"full": {}, "LoRA": dict(lora_rank=16), "QLoRA": dict(lora_rank=16, quantization="nf4")}
+MODES: dict[str, dict] = {
+    "full": {},
+    "LoRA": dict(lora_rank=16),
+    "QLoRA": dict(lora_rank=16, quantization="nf4"),
+}
 MODELS = ("SmolLM2-135M", "Qwen2.5-0.5B", "Qwen2.5-1.5B")
 ENGINES = ("native", "transformers")
-SIZE = dict(prompts_per_step=8, num_generations=8, updates_per_rollout=2, max_prompt_length=128, max_completion_length=128, micro_batch_size=8)
-TINY_SIZE = dict(prompts_per_step=2, num_generations=2, updates_per_rollout=1, num_iterations=2, max_prompt_length=16, max_completion_length=8)
-TINY = dict(vocab_size=512, hidden_size=64, intermediate_size=128, num_hidden_layers=2, num_attention_heads=4, num_key_value_heads=2)
+SIZE = dict(
+    prompts_per_step=8,
+    num_generations=8,
+    updates_per_rollout=2,
+    max_prompt_length=128,
+    max_completion_length=128,
+    micro_batch_size=8,
+)
+TINY_SIZE = dict(
+    prompts_per_step=2,
+    num_generations=2,
+    updates_per_rollout=1,
+    num_iterations=2,
+    max_prompt_length=16,
+    max_completion_length=8,
+)
+TINY = dict(
+    vocab_size=512,
+    hidden_size=64,
+    intermediate_size=128,
+    num_hidden_layers=2,
+    num_attention_heads=4,
+    num_key_value_heads=2,
+)
 
 
 def cells(tiny: bool) -> list[dict]:
     """What is measured. Full fine-tuning of 1.5B takes about 36 GB by the plan; where that is too much, the cell says so and the next one runs."""
     models = ("tiny",) if tiny else MODELS
-    return [dict(model=model, mode=mode, engine=engine) for model in models for mode in MODES for engine in ENGINES]
+    return [
+        dict(model=model, mode=mode, engine=engine)
+        for model in models
+        for mode in MODES
+        for engine in ENGINES
+    ]
 
 
 def settings_of(cell: dict, tiny: bool) -> dict:
     """Fields of `GRPOConfig` for a cell."""
     steps = dict(max_steps=10_000, eval_steps=0, num_eval_problems=1, learning_rate=1e-5)
-    return (TINY_SIZE if tiny else SIZE) | MODES[cell["mode"]] | steps | dict(rollout_engine=cell["engine"])
+    return (
+        (TINY_SIZE if tiny else SIZE)
+        | MODES[cell["mode"]]
+        | steps
+        | dict(rollout_engine=cell["engine"])
+    )
 
 
 def shape(name: str):
@@ -53,7 +88,11 @@ def shape(name: str):
 
     from workbench.plan import Shape, shape_of
 
-    return Shape("tiny", AutoConfig.for_model("llama", **TINY), "made up") if name == "tiny" else shape_of(name)
+    return (
+        Shape("tiny", AutoConfig.for_model("llama", **TINY), "made up")
+        if name == "tiny"
+        else shape_of(name)
+    )
 
 
 def byte_tokenizer():
@@ -64,7 +103,10 @@ def byte_tokenizer():
     alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
     vocabulary = {token: i for i, token in enumerate(["<pad>", "<eos>", *alphabet])}
     raw = Tokenizer(models.BPE(vocab=vocabulary, merges=[]))
-    raw.pre_tokenizer, raw.decoder = pre_tokenizers.ByteLevel(add_prefix_space=False), decoders.ByteLevel()
+    raw.pre_tokenizer, raw.decoder = (
+        pre_tokenizers.ByteLevel(add_prefix_space=False),
+        decoders.ByteLevel(),
+    )
     return PreTrainedTokenizerFast(tokenizer_object=raw, pad_token="<pad>", eos_token="<eos>")
 
 
@@ -87,9 +129,17 @@ def random_policy(cell: dict, config, device: str):
     if config.quantization != "none":
         quantize(model, config.quantization, dtype)
         steady(model)
-    model = for_training(model, lora_of(config), seed=0, source=cell["model"], autocast=wants_autocast(config.dtype, where, frozen),
-                         gradient_checkpointing=config.gradient_checkpointing)
-    return Policy(model, tokenizer, cell["model"], (tokenizer.eos_token_id,), tokenizer.pad_token_id)
+    model = for_training(
+        model,
+        lora_of(config),
+        seed=0,
+        source=cell["model"],
+        autocast=wants_autocast(config.dtype, where, frozen),
+        gradient_checkpointing=config.gradient_checkpointing,
+    )
+    return Policy(
+        model, tokenizer, cell["model"], (tokenizer.eos_token_id,), tokenizer.pad_token_id
+    )
 
 
 def made_up_task(tokens: int, count: int):
@@ -122,12 +172,19 @@ class Peaks:
         yield
         if self.cuda:
             torch.cuda.synchronize()
-        self.by_phase[name] = max(self.by_phase.get(name, 0), torch.cuda.max_memory_allocated() if self.cuda else high_water())
+        self.by_phase[name] = max(
+            self.by_phase.get(name, 0),
+            torch.cuda.max_memory_allocated() if self.cuda else high_water(),
+        )
 
 
 def high_water() -> int:
     """VmHWM of this process in bytes."""
-    line = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM"))
+    line = next(
+        line
+        for line in Path("/proc/self/status").read_text().splitlines()
+        if line.startswith("VmHWM")
+    )
     return int(line.split()[1]) * 1024
 
 
@@ -152,33 +209,66 @@ def run_cell(cell: dict, device: str, tiny: bool, rates: dict) -> dict:
                     torch.cuda.synchronize()
 
     trainer_module.Phases = Watched
-    trainer_module.Trainer.save = lambda trainer: trainer.folder  # a checkpoint of 1.5B trained weights is 25 GB, and none is wanted
+    trainer_module.Trainer.save = lambda trainer: (
+        trainer.folder
+    )  # a checkpoint of 1.5B trained weights is 25 GB, and none is wanted
     with tempfile.TemporaryDirectory() as out:
         policy = random_policy(cell, config, device)
         task = made_up_task(config.max_prompt_length, count * config.prompts_per_step + 1)
-        trainer = start_run(out, policy=policy, task=task, rewards=RewardSet([arbitrary]), config=config)
+        trainer = start_run(
+            out, policy=policy, task=task, rewards=RewardSet([arbitrary]), config=config
+        )
         steps = [trainer.step().metrics for _ in range(count)]
     names = [k for k in steps[0] if k.startswith("seconds/")]
-    seconds = {n.removeprefix("seconds/"): statistics.median(s[n] for s in steps[1:]) for n in names}
+    seconds = {
+        n.removeprefix("seconds/"): statistics.median(s[n] for s in steps[1:]) for n in names
+    }
     length = statistics.mean(s["completion_length"] for s in steps)
     tokens = statistics.median(s["tokens"] for s in steps[1:]) / seconds["step"]
     del trainer, policy  # the plan's trial needs room of its own
     if device == "cuda":
         torch.cuda.empty_cache()
-    return {"seconds": seconds, "completion_length": length, "tokens_per_second": tokens, "peak_bytes": peaks.by_phase, **compare(cell, config, rates, seconds)}
+    return {
+        "seconds": seconds,
+        "completion_length": length,
+        "tokens_per_second": tokens,
+        "peak_bytes": peaks.by_phase,
+        **compare(cell, config, rates, seconds),
+    }
 
 
 def compare(cell: dict, config, rates: dict, seconds: dict) -> dict:
     """The plan of the cell for a device with the measured rates, and the share of the limit that was reached."""
     from workbench.plan import Device, plan
 
-    device = Device(rates["name"], rates["kind"], rates["memory"], rates["bandwidth"], tuple(rates["flops"].items()), rates["has_bfloat16"], "measured in this run", True)
+    device = Device(
+        rates["name"],
+        rates["kind"],
+        rates["memory"],
+        rates["bandwidth"],
+        tuple(rates["flops"].items()),
+        rates["has_bfloat16"],
+        "measured in this run",
+        True,
+    )
     made = plan(config, shape(cell["model"]), device, advice=False, trial=True)
-    own = ("framework", "overhead") if device.kind == "cuda" else ("mapped",)  # no file is read here
+    own = (
+        ("framework", "overhead") if device.kind == "cuda" else ("mapped",)
+    )  # no file is read here
     predicted = {p.name: round(p.bytes - sum(p.parts[k] for k in own)) for p in made.phases}
     limit = made.seconds.limit
-    return {"plan_bytes": predicted, "plan_seconds": {"low": made.seconds.low, "trial": made.seconds.trial, "high": made.seconds.high}, "limit_seconds": limit,
-            "share_of_limit": {name: limit[name] / seconds[name] for name in limit if seconds.get(name)}}
+    return {
+        "plan_bytes": predicted,
+        "plan_seconds": {
+            "low": made.seconds.low,
+            "trial": made.seconds.trial,
+            "high": made.seconds.high,
+        },
+        "limit_seconds": limit,
+        "share_of_limit": {
+            name: limit[name] / seconds[name] for name in limit if seconds.get(name)
+        },
+    }
 
 
 def measured_rates(device: str) -> dict:
@@ -186,18 +276,36 @@ def measured_rates(device: str) -> dict:
     from workbench.plan.devices import measured_cpu, this_device
 
     d = this_device() if device == "cuda" else measured_cpu()
-    return {"name": d.name, "kind": d.kind, "memory": d.memory, "bandwidth": d.bandwidth, "flops": dict(d.flops), "has_bfloat16": d.has_bfloat16, "source": d.source}
+    return {
+        "name": d.name,
+        "kind": d.kind,
+        "memory": d.memory,
+        "bandwidth": d.bandwidth,
+        "flops": dict(d.flops),
+        "has_bfloat16": d.has_bfloat16,
+        "source": d.source,
+    }
 
 
 def in_a_process(arguments: list[str], limit: float) -> dict:
     """The last line of this script's output with other arguments, or what went wrong."""
     try:
-        done = subprocess.run([sys.executable, __file__, *arguments], capture_output=True, text=True, check=False, timeout=limit,
-                              env=os.environ | {"HF_HUB_OFFLINE": "1"})
+        done = subprocess.run(
+            [sys.executable, __file__, *arguments],
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=limit,
+            env=os.environ | {"HF_HUB_OFFLINE": "1"},
+        )
     except subprocess.TimeoutExpired:
         return {"failed": f"more than {limit:.0f} s"}
     if done.returncode:
-        return {"failed": done.stderr.strip().splitlines()[-1][:300] if done.stderr.strip() else f"exit code {done.returncode}"}
+        return {
+            "failed": done.stderr.strip().splitlines()[-1][:300]
+            if done.stderr.strip()
+            else f"exit code {done.returncode}"
+        }
     return json.loads(done.stdout.strip().splitlines()[-1])
 
 
@@ -208,7 +316,10 @@ def versions() -> dict[str, str]:
     import torch
 
     names = ("torch", "transformers", "peft", "bitsandbytes")
-    return {n: version(n) for n in names} | {"cuda": torch.version.cuda or "none", "python": platform.python_version()}
+    return {n: version(n) for n in names} | {
+        "cuda": torch.version.cuda or "none",
+        "python": platform.python_version(),
+    }
 
 
 def show(cell: dict, result: dict) -> None:
@@ -218,46 +329,91 @@ def show(cell: dict, result: dict) -> None:
         print(f"{name} failed: {result['failed']}", flush=True)
         return
     peak, said = max(result["peak_bytes"].values()), max(result["plan_bytes"].values())
-    phases = ", ".join(f"{n} {result['seconds'][n]:.2f} s ({share:.0%} of the limit)" for n, share in result["share_of_limit"].items())
+    phases = ", ".join(
+        f"{n} {result['seconds'][n]:.2f} s ({share:.0%} of the limit)"
+        for n, share in result["share_of_limit"].items()
+    )
     trial = result["plan_seconds"]["trial"]
     timed = "" if trial is None else f"; the plan's trial came to {sum(trial.values()):.2f} s"
-    print(f"{name} peak {peak / 1e9:.2f} GB, plan {said / 1e9:.2f} GB ({said / peak - 1:+.0%}); {phases}{timed}", flush=True)
+    print(
+        f"{name} peak {peak / 1e9:.2f} GB, plan {said / 1e9:.2f} GB ({said / peak - 1:+.0%}); {phases}{timed}",
+        flush=True,
+    )
 
 
 def main() -> None:
     """Cell after cell, each in its own process, until the time is over."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--device", choices=("cuda", "cpu"), default="cuda")
-    parser.add_argument("--tiny", action="store_true", help="one small model in place of the real shapes")
-    parser.add_argument("--minutes", type=float, default=10.0, help="cells that would begin later are left out, and named")
-    parser.add_argument("--cell-seconds", type=float, default=90.0, help="the time limit of one cell")
+    parser.add_argument(
+        "--tiny", action="store_true", help="one small model in place of the real shapes"
+    )
+    parser.add_argument(
+        "--minutes",
+        type=float,
+        default=10.0,
+        help="cells that would begin later are left out, and named",
+    )
+    parser.add_argument(
+        "--cell-seconds", type=float, default=90.0, help="the time limit of one cell"
+    )
     parser.add_argument("--out", type=Path)
     parser.add_argument("--child", help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.child:
         job = json.loads(args.child)
-        print(json.dumps(measured_rates(args.device) if job["cell"] is None else run_cell(job["cell"], args.device, args.tiny, job["rates"])))
+        print(
+            json.dumps(
+                measured_rates(args.device)
+                if job["cell"] is None
+                else run_cell(job["cell"], args.device, args.tiny, job["rates"])
+            )
+        )
         return
     if args.device == "cuda":
         import torch
 
         if not torch.cuda.is_available():
             raise SystemExit("no CUDA GPU is here. Try the code without one: --device cpu --tiny")
-    started, common = time.monotonic(), ["--device", args.device, *(["--tiny"] if args.tiny else [])]
+    started, common = (
+        time.monotonic(),
+        ["--device", args.device, *(["--tiny"] if args.tiny else [])],
+    )
     rates = in_a_process([*common, "--child", json.dumps({"cell": None})], args.cell_seconds)
     if "failed" in rates:
         raise SystemExit(f"the rates could not be measured: {rates['failed']}")
-    print(f"{rates['name']}: {rates['bandwidth'] / 1e9:.0f} GB/s, " + ", ".join(f"{k} {v / 1e12:.2f} TFLOP/s" for k, v in rates["flops"].items()), flush=True)
+    print(
+        f"{rates['name']}: {rates['bandwidth'] / 1e9:.0f} GB/s, "
+        + ", ".join(f"{k} {v / 1e12:.2f} TFLOP/s" for k, v in rates["flops"].items()),
+        flush=True,
+    )
     results = []
     for cell in cells(args.tiny):
         left = args.minutes * 60 - (time.monotonic() - started)
         job = json.dumps({"cell": cell, "rates": rates})
-        result = in_a_process([*common, "--child", job], min(args.cell_seconds, left)) if left > 10 else {"failed": "left out: the time was over"}
+        result = (
+            in_a_process([*common, "--child", job], min(args.cell_seconds, left))
+            if left > 10
+            else {"failed": "left out: the time was over"}
+        )
         results.append(cell | result)
         show(cell, result)
     if args.out:
         args.out.parent.mkdir(parents=True, exist_ok=True)
-        args.out.write_text(json.dumps({"date": date.today().isoformat(), "versions": versions(), "device": rates, "results": results}, indent=1) + "\n")
+        args.out.write_text(
+            json.dumps(
+                {
+                    "date": date.today().isoformat(),
+                    "versions": versions(),
+                    "device": rates,
+                    "results": results,
+                },
+                indent=1,
+            )
+            + "\n"
+        )
 
 
 if __name__ == "__main__":

@@ -43,8 +43,13 @@ def sums(seed: int) -> Task:
     pairs = [(a, b) for a in range(1, 10) for b in range(a, 10)]
     random.Random(seed).shuffle(pairs)
     train, held_out = (
-        tuple(Problem(f"{a} + {b} =", str(a + b), "add") for pair in part for a, b in sorted({pair, pair[::-1]}))
-        for part in (pairs[12:], pairs[:12]))
+        tuple(
+            Problem(f"{a} + {b} =", str(a + b), "add")
+            for pair in part
+            for a, b in sorted({pair, pair[::-1]})
+        )
+        for part in (pairs[12:], pairs[:12])
+    )
     return Task("sums", train, held_out, SYSTEM)
 
 
@@ -56,52 +61,111 @@ def last_number(text: str) -> str | None:
 
 def right_reward(completions: list, answer: list, **columns: Any) -> list[float]:
     """1 where the last number is the sum."""
-    return [float(last_number(c[0]["content"]) == a) for c, a in zip(completions, answer, strict=True)]
+    return [
+        float(last_number(c[0]["content"]) == a) for c, a in zip(completions, answer, strict=True)
+    ]
 
 
 def measure(trainer: Trainer, problems: Any) -> dict[str, Any]:
     """Greedy accuracy with its interval, and what some answers look like."""
-    texts = greedy_answers(trainer.engine, trainer.policy, trainer.task, problems, trainer.config.max_completion_length, 81)
+    texts = greedy_answers(
+        trainer.engine,
+        trainer.policy,
+        trainer.task,
+        problems,
+        trainer.config.max_completion_length,
+        81,
+    )
     right = sum(last_number(t) == p.answer for t, p in zip(texts, problems, strict=True))
-    return {"right": right, "of": len(texts), "share": right / len(texts), "interval": wilson_interval(right, len(texts)),
-            "examples": [f"{p.question} {t}" for p, t in list(zip(problems, texts, strict=True))[:4]]}
+    return {
+        "right": right,
+        "of": len(texts),
+        "share": right / len(texts),
+        "interval": wilson_interval(right, len(texts)),
+        "examples": [f"{p.question} {t}" for p, t in list(zip(problems, texts, strict=True))[:4]],
+    }
 
 
 def main() -> None:
     """Train, measure, print, keep."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("policy")
     parser.add_argument("--steps", type=int, default=16)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--learning-rate", type=float, default=3e-4)
     parser.add_argument("--quantization", default="none")
-    parser.add_argument("--dtype", default="bfloat16", help="of the frozen base; CPUs with AVX512-BF16 are fast with bfloat16")
+    parser.add_argument(
+        "--dtype",
+        default="bfloat16",
+        help="of the frozen base; CPUs with AVX512-BF16 are fast with bfloat16",
+    )
     parser.add_argument("--out", type=Path)
     args = parser.parse_args()
     torch.set_num_threads(1)
     config = GRPOConfig(
-        prompts_per_step=8, num_generations=8, updates_per_rollout=2, max_completion_length=12, max_steps=args.steps, seed=args.seed,
-        learning_rate=args.learning_rate, lora_rank=16, quantization=args.quantization, dtype=args.dtype, beta=0.0, eval_steps=0,
-        num_eval_problems=1, save_steps=args.steps, lr_scheduler_type="constant")
+        prompts_per_step=8,
+        num_generations=8,
+        updates_per_rollout=2,
+        max_completion_length=12,
+        max_steps=args.steps,
+        seed=args.seed,
+        learning_rate=args.learning_rate,
+        lora_rank=16,
+        quantization=args.quantization,
+        dtype=args.dtype,
+        beta=0.0,
+        eval_steps=0,
+        num_eval_problems=1,
+        save_steps=args.steps,
+        lr_scheduler_type="constant",
+    )
     with tempfile.TemporaryDirectory() as place:
         began, cpu = time.monotonic(), time.process_time()
         policy, task = load_for(config, args.policy), sums(args.seed)
         loaded = time.process_time() - cpu
-        trainer = start_run(Path(place, "run"), policy=policy, task=task, rewards=RewardSet(right_reward), config=config)
+        trainer = start_run(
+            Path(place, "run"),
+            policy=policy,
+            task=task,
+            rewards=RewardSet(right_reward),
+            config=config,
+        )
         splits = {"held_out": task.held_out, "train": task.train}
         before = {name: measure(trainer, problems) for name, problems in splits.items()}
         cpu = time.process_time()
-        trainer.train(on_step=lambda s: print(f"step {s.step}: reward {s.metrics['reward']:.3f}, {s.metrics['seconds/step']:.1f} s", flush=True))
+        trainer.train(
+            on_step=lambda s: print(
+                f"step {s.step}: reward {s.metrics['reward']:.3f}, {s.metrics['seconds/step']:.1f} s",
+                flush=True,
+            )
+        )
         trained = time.process_time() - cpu
         after = {name: measure(trainer, problems) for name, problems in splits.items()}
         rewards = Run.open(Path(place, "run")).steps().reward.tolist()
     result = {
-        "date": date.today().isoformat(), "policy": "SmolLM2-135M-Instruct", "config": config.to_dict(), "before": before, "after": after,
-        "rewards": rewards, "cpu_seconds_load": loaded, "cpu_seconds_train": trained, "seconds": time.monotonic() - began,
-        "load": os.getloadavg()[0], "torch": torch.__version__, "machine": platform.machine(), "threads": 1}
+        "date": date.today().isoformat(),
+        "policy": "SmolLM2-135M-Instruct",
+        "config": config.to_dict(),
+        "before": before,
+        "after": after,
+        "rewards": rewards,
+        "cpu_seconds_load": loaded,
+        "cpu_seconds_train": trained,
+        "seconds": time.monotonic() - began,
+        "load": os.getloadavg()[0],
+        "torch": torch.__version__,
+        "machine": platform.machine(),
+        "threads": 1,
+    }
     for name in splits:
-        print(f"{name}: {before[name]['share']:.0%} -> {after[name]['share']:.0%} of {before[name]['of']} sums")
-    print(f"reward, first and last five steps: {sum(rewards[:5]) / 5:.2f} -> {sum(rewards[-5:]) / 5:.2f}; {trained:.0f} s of CPU for {args.steps} steps")
+        print(
+            f"{name}: {before[name]['share']:.0%} -> {after[name]['share']:.0%} of {before[name]['of']} sums"
+        )
+    print(
+        f"reward, first and last five steps: {sum(rewards[:5]) / 5:.2f} -> {sum(rewards[-5:]) / 5:.2f}; {trained:.0f} s of CPU for {args.steps} steps"
+    )
     if args.out:
         args.out.parent.mkdir(parents=True, exist_ok=True)
         args.out.write_text(json.dumps(result, indent=1) + "\n")

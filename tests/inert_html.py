@@ -6,16 +6,37 @@ import re
 import unicodedata
 from html.parser import HTMLParser
 
-TAGS = {"style", "div", "span", "b", "table", "tr", "th", "td", "mark", "br", "wbr", "details", "summary", "pre"}
+TAGS = {
+    "style",
+    "div",
+    "span",
+    "b",
+    "table",
+    "tr",
+    "th",
+    "td",
+    "mark",
+    "br",
+    "wbr",
+    "details",
+    "summary",
+    "pre",
+}
 VOID = {"br", "wbr"}
 ATTRIBUTES = {"class", "title", "tabindex", "role", "aria-label", "aria-hidden", "style"}
-PLAIN = {"class": r"[A-Za-z0-9 -]*", "tabindex": "0", "role": "[a-z]+", "aria-hidden": "true", "style": r"width:\d+%"}
+PLAIN = {
+    "class": r"[A-Za-z0-9 -]*",
+    "tabindex": "0",
+    "role": "[a-z]+",
+    "aria-hidden": "true",
+    "style": r"width:\d+%",
+}
 HIDDEN = ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp")
 
 HOSTILE = (
     "<script>alert(1)</script>",
     "<img src=x onerror=alert(1)>",
-    "\"' onmouseover=alert(1) x='\" style=\"position:fixed\"",
+    '"\' onmouseover=alert(1) x=\'" style="position:fixed"',
     "--></style></div></table></textarea><svg/onload=alert(1)>",
     "&lt;b&gt; &#x3c;script&#x3e; &amp;amp;",
     "\x1b[31mred\x1b[0m \x9b31m \x07\x08\x7f",
@@ -68,7 +89,13 @@ class _Reader(HTMLParser):
     handle_pi = unknown_decl = handle_decl
 
     def _check(self, text: str, where: str) -> None:
-        bad = sorted({f"U+{ord(c):04X}" for c in text if c not in "\n\t" and unicodedata.category(c) in HIDDEN})
+        bad = sorted(
+            {
+                f"U+{ord(c):04X}"
+                for c in text
+                if c not in "\n\t" and unicodedata.category(c) in HIDDEN
+            }
+        )
         if bad:
             self.wrong.append(f"{where} with {bad}")
 

@@ -38,10 +38,26 @@ def life(policy_folder: Path, out: Path, seed: int) -> None:
     """One process: go on from wherever the run is, to its end."""
     torch.set_num_threads(1)
     warnings.simplefilter("ignore")
-    config = GRPOConfig(prompts_per_step=4, num_generations=4, max_completion_length=8, max_steps=STEPS, eval_steps=4, save_steps=2,
-                        num_eval_problems=8, learning_rate=1e-3, beta=0.05, seed=seed)
-    trainer = start_run(out, policy=load_policy(policy_folder), task=arithmetic_task(seed, 64, 16),
-                        rewards=RewardSet(digits_reward), config=config, resume=True)
+    config = GRPOConfig(
+        prompts_per_step=4,
+        num_generations=4,
+        max_completion_length=8,
+        max_steps=STEPS,
+        eval_steps=4,
+        save_steps=2,
+        num_eval_problems=8,
+        learning_rate=1e-3,
+        beta=0.05,
+        seed=seed,
+    )
+    trainer = start_run(
+        out,
+        policy=load_policy(policy_folder),
+        task=arithmetic_task(seed, 64, 16),
+        rewards=RewardSet(digits_reward),
+        config=config,
+        resume=True,
+    )
     trainer.train()
 
 
@@ -52,7 +68,9 @@ def start(*args: object) -> multiprocessing.process.BaseProcess:
     return process
 
 
-def killed_run(policy_folder: Path, out: Path, seed: int, longest: float, budget: int, dice: random.Random) -> int:
+def killed_run(
+    policy_folder: Path, out: Path, seed: int, longest: float, budget: int, dice: random.Random
+) -> int:
     """Live and kill until the run is done; returns the number of kills."""
     kills = 0
     while True:
@@ -60,7 +78,9 @@ def killed_run(policy_folder: Path, out: Path, seed: int, longest: float, budget
         process.join(dice.uniform(0, longest) if kills < budget else 300)
         if not process.is_alive():
             if process.exitcode != 0:
-                raise SystemExit(f"seed {seed}: a resumed run ended with exit code {process.exitcode} after {kills} kills")
+                raise SystemExit(
+                    f"seed {seed}: a resumed run ended with exit code {process.exitcode} after {kills} kills"
+                )
             return kills
         os.kill(process.pid, signal.SIGKILL)
         process.join()
@@ -104,14 +124,18 @@ def campaign(policy_folder: Path, kills: int, seed: int) -> tuple[int, int]:
 
 def main() -> None:
     """See the module's docstring."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--kills", type=int, default=200)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--policy", type=Path, required=True, help="folder of a tiny policy")
     args = parser.parse_args()
     began = time.monotonic()
     done, runs = campaign(args.policy, args.kills, args.seed)
-    print(f"{done} kills, {runs} runs, all resumed to the uninterrupted run's weights, {time.monotonic() - began:.0f} s")
+    print(
+        f"{done} kills, {runs} runs, all resumed to the uninterrupted run's weights, {time.monotonic() - began:.0f} s"
+    )
 
 
 if __name__ == "__main__":

@@ -23,12 +23,36 @@ from typing import Any
 import numpy as np
 
 from workbench.config import GRPOConfig
-from workbench.runs import Evaluation, Event, KnobChange, Run, RunWriter, Samples, StepRecord, TokenArrays
+from workbench.runs import (
+    Evaluation,
+    Event,
+    KnobChange,
+    Run,
+    RunWriter,
+    Samples,
+    StepRecord,
+    TokenArrays,
+)
 
 REWARD_NAMES = ("format_reward", "answer_reward")
 END, THINK, THINK_END, ANSWER, ANSWER_END, DIGIT, WORD = 1, 2, 3, 4, 5, 6, 16
-PIECES = ("<|pad|>", "<|end|>", "<think>", "</think>", "<answer>", "</answer>", *"0123456789", " so", " add", " +", " carry",
-          " then", "\n", " is", " é")
+PIECES = (
+    "<|pad|>",
+    "<|end|>",
+    "<think>",
+    "</think>",
+    "<answer>",
+    "</answer>",
+    *"0123456789",
+    " so",
+    " add",
+    " +",
+    " carry",
+    " then",
+    "\n",
+    " is",
+    " é",
+)
 FRAME = 6
 """Tokens around the thinking: <think> </think> <answer> digit </answer> <|end|>."""
 START = 1_700_000_000.0
@@ -48,9 +72,17 @@ def growing_run(path: str | Path, **how: Any) -> GrowingRun:
     """A live run at `path` with no step yet (the evaluation of step 0 is there). `add` writes steps, `end` ends it."""
     made = How(**how)
     writer = RunWriter.create(
-        path, config=made.full_config, name=made.name, policy="made", task="addition", reward_names=made.reward_names,
-        pieces=lambda ids: [PIECES[i] if i < len(PIECES) else f"<{i}>" for i in ids])
-    writer._connection().execute("PRAGMA synchronous = OFF")  # a test need not outlive a power cut; three times as fast
+        path,
+        config=made.full_config,
+        name=made.name,
+        policy="made",
+        task="addition",
+        reward_names=made.reward_names,
+        pieces=lambda ids: [PIECES[i] if i < len(PIECES) else f"<{i}>" for i in ids],
+    )
+    writer._connection().execute(
+        "PRAGMA synchronous = OFF"
+    )  # a test need not outlive a power cut; three times as fast
     for evaluation in made.evaluations_at(0):
         writer.write_evaluation(0, evaluation)
     return GrowingRun(Run(path), writer, made)
@@ -134,15 +166,23 @@ class How:
     def full_config(self) -> dict[str, Any]:
         """The settings that the run began with."""
         base = GRPOConfig(  # a group of 2 warns, so it is put in afterwards
-            prompts_per_step=self.prompts, num_generations=max(self.group, 3), max_steps=self.steps or 1, seed=self.seed,
-            max_completion_length=self.tokens, eval_steps=10, num_eval_problems=200,
-            updates_per_rollout=2 if self.prompts % 2 == 0 else 1)
+            prompts_per_step=self.prompts,
+            num_generations=max(self.group, 3),
+            max_steps=self.steps or 1,
+            seed=self.seed,
+            max_completion_length=self.tokens,
+            eval_steps=10,
+            num_eval_problems=200,
+            updates_per_rollout=2 if self.prompts % 2 == 0 else 1,
+        )
         return base.to_dict() | {"num_generations": self.group} | dict(self.config or {})
 
     def config_at(self, step: int) -> dict[str, Any]:
         """The settings in force at `step`."""
         changes = [self.knobs[s] for s in sorted(self.knobs) if s <= step]
-        return {name: value for change in [self.full_config, *changes] for name, value in change.items()}
+        return {
+            name: value for change in [self.full_config, *changes] for name, value in change.items()
+        }
 
     def progress(self, step: int) -> float:
         """0 at the start, 1 at the last step."""
@@ -159,42 +199,78 @@ class How:
             samples = replace(samples, completions=list(self.texts(step)))
         if callable(self.samples):
             samples = self.samples(step, samples)
-        floats = self._floats(step, rng, ids, np.repeat(np.arange(self.rows) // self.group, lengths_B), config)
+        floats = self._floats(
+            step, rng, ids, np.repeat(np.arange(self.rows) // self.group, lengths_B), config
+        )
         return StepRecord(
-            step=step, time=START + step * SECONDS_PER_STEP,
+            step=step,
+            time=START + step * SECONDS_PER_STEP,
             metrics=self._metrics(step, rng, samples, floats, config),
             samples=samples if self.samples else None,
             tokens=TokenArrays(lengths_B, ids, floats) if self.keep_tokens else None,
-            knobs=[KnobChange(n, self.config_at(step - 1).get(n), new, "user", START + step * SECONDS_PER_STEP)
-                   for n, new in self.knobs.get(step, {}).items()],
-            evaluations=self.evaluations_at(step), events=list(self.events.get(step, ())))
+            knobs=[
+                KnobChange(
+                    n, self.config_at(step - 1).get(n), new, "user", START + step * SECONDS_PER_STEP
+                )
+                for n, new in self.knobs.get(step, {}).items()
+            ],
+            evaluations=self.evaluations_at(step),
+            events=list(self.events.get(step, ())),
+        )
 
     def evaluations_at(self, step: int) -> list[Evaluation]:
         """The held-out evaluation after `step`, if there is one."""
         if self.evaluations is not None:
             given = self.evaluations.get(step)
-            return [] if given is None else [given if isinstance(given, Evaluation) else evaluation_of(*given, step=step)]
+            return (
+                []
+                if given is None
+                else [given if isinstance(given, Evaluation) else evaluation_of(*given, step=step)]
+            )
         config = self.full_config
         every, n = config["eval_steps"], config["num_eval_problems"]
         due = step in (0, self.steps) or (every and step % every == 0)
-        return [evaluation_of(round(n * (0.3 + 0.4 * self.progress(step))), n, step=step)] if due else []
+        return (
+            [evaluation_of(round(n * (0.3 + 0.4 * self.progress(step))), n, step=step)]
+            if due
+            else []
+        )
 
-    def _samples(self, step: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, Samples]:
+    def _samples(
+        self, step: int, rng: np.random.Generator
+    ) -> tuple[np.ndarray, np.ndarray, Samples]:
         share = self.truncation(step) if callable(self.truncation) else self.truncation
         truncated_B = np.arange(self.rows) * 7 % self.rows < round(share * self.rows)
         shortest = min(FRAME, self.tokens)
-        lengths_B = np.where(truncated_B, self.tokens, rng.integers(shortest, self.tokens + 1, self.rows)).astype(np.int32)
+        lengths_B = np.where(
+            truncated_B, self.tokens, rng.integers(shortest, self.tokens + 1, self.rows)
+        ).astype(np.int32)
         if self.rewards is None:
             rewards_BK = self._rewards(step, rng, truncated_B)
         else:
             rewards_BK = np.asarray(self.rewards(step), float).reshape(self.rows, -1)
         facts = [(rng.integers(0, 5), rng.integers(0, 5)) for _ in range(self.prompts)]
-        reward_B, baseline_B, advantage_B, dead_N = _advantages(rewards_BK, self.group, self.config_at(step))
-        return truncated_B, lengths_B, Samples(
-            num_generations=self.group, problem_ids=[f"train/{(step - 1) * self.prompts + i}" for i in range(self.prompts)],
-            prompts=[f"What is {a} + {b}?" for a, b in facts], gold_answers=[str(a + b) for a, b in facts],
-            completions=[""] * self.rows, rewards_BK=rewards_BK, reward_B=reward_B, advantage_B=advantage_B,
-            baseline_B=baseline_B, length_B=lengths_B, truncated_B=truncated_B, dead_N=dead_N)
+        reward_B, baseline_B, advantage_B, dead_N = _advantages(
+            rewards_BK, self.group, self.config_at(step)
+        )
+        return (
+            truncated_B,
+            lengths_B,
+            Samples(
+                num_generations=self.group,
+                problem_ids=[f"train/{(step - 1) * self.prompts + i}" for i in range(self.prompts)],
+                prompts=[f"What is {a} + {b}?" for a, b in facts],
+                gold_answers=[str(a + b) for a, b in facts],
+                completions=[""] * self.rows,
+                rewards_BK=rewards_BK,
+                reward_B=reward_B,
+                advantage_B=advantage_B,
+                baseline_B=baseline_B,
+                length_B=lengths_B,
+                truncated_B=truncated_B,
+                dead_N=dead_N,
+            ),
+        )
 
     def _rewards(self, step: int, rng: np.random.Generator, truncated_B: np.ndarray) -> np.ndarray:
         """0 or 1 per function; both get better with the steps, the first one is the easier; nothing for a truncated one."""
@@ -207,35 +283,67 @@ class How:
         return np.array(columns, float).T.reshape(self.rows, -1)
 
     def _floats(
-        self, step: int, rng: np.random.Generator, ids: np.ndarray, groups: np.ndarray, config: Mapping[str, Any]
+        self,
+        step: int,
+        rng: np.random.Generator,
+        ids: np.ndarray,
+        groups: np.ndarray,
+        config: Mapping[str, Any],
     ) -> dict[str, np.ndarray]:
         """The log-probabilities and entropies of every token."""
         old = -rng.exponential(0.6, len(ids)) - 1e-3
-        second = groups >= self.prompts / 2 if config.get("updates_per_rollout") == 2 else np.zeros(len(ids), bool)
+        second = (
+            groups >= self.prompts / 2
+            if config.get("updates_per_rollout") == 2
+            else np.zeros(len(ids), bool)
+        )
         made = {
-            "sampler_logp": old + rng.normal(0, 3e-7, len(ids)), "old_logp": old,
+            "sampler_logp": old + rng.normal(0, 3e-7, len(ids)),
+            "old_logp": old,
             "ref_logp": old + rng.normal(0, np.sqrt(0.08 * self.progress(step)), len(ids)),
             "logp": old + np.where(second, rng.normal(0, 0.08, len(ids)), 0.0),
-            "entropy": rng.gamma(4, (1.6 - 0.4 * self.progress(step)) / 4, len(ids))}
+            "entropy": rng.gamma(4, (1.6 - 0.4 * self.progress(step)) / 4, len(ids)),
+        }
         made = {name: values.astype(np.float32) for name, values in made.items()}
         if not config.get("beta"):
             made.pop("ref_logp")
         changed = made | dict(self.logps(step, dict(made)) if self.logps else {})
-        return {name: np.asarray(values, np.float32) for name, values in changed.items() if values is not None}
+        return {
+            name: np.asarray(values, np.float32)
+            for name, values in changed.items()
+            if values is not None
+        }
 
     def _metrics(
-        self, step: int, rng: np.random.Generator, samples: Samples, floats: Mapping[str, np.ndarray], config: Mapping[str, Any]
+        self,
+        step: int,
+        rng: np.random.Generator,
+        samples: Samples,
+        floats: Mapping[str, np.ndarray],
+        config: Mapping[str, Any],
     ) -> dict[str, float]:
-        lengths_B, seconds = samples.length_B, {"rollout": 1.0, "reward": 0.05, "logprobs": 0.5, "update": 1.2}
+        lengths_B, seconds = (
+            samples.length_B,
+            {"rollout": 1.0, "reward": 0.05, "logprobs": 0.5, "update": 1.2},
+        )
         timed = {name: base * (1 + 0.1 * rng.random()) for name, base in seconds.items()}
-        values = _reward_metrics(samples, self.reward_names) | _token_metrics(samples, floats, config) | {
-            "completion_length": float(lengths_B.mean()), "completion_length_max": float(lengths_B.max()),
-            "sequences": float(len(lengths_B)),
-            "truncated_share": float(samples.truncated_B.mean()), "tokens": float(lengths_B.sum()),
-            "loss": float(rng.normal(0, 0.01)), "grad_norm": float(0.5 * np.exp(rng.normal(0, 0.25))),
-            "learning_rate": float(config["learning_rate"]),
-            "updates": float(config["updates_per_rollout"] * config["num_iterations"]),
-        } | {f"seconds/{name}": s for name, s in timed.items()} | {"seconds/step": sum(timed.values())}
+        values = (
+            _reward_metrics(samples, self.reward_names)
+            | _token_metrics(samples, floats, config)
+            | {
+                "completion_length": float(lengths_B.mean()),
+                "completion_length_max": float(lengths_B.max()),
+                "sequences": float(len(lengths_B)),
+                "truncated_share": float(samples.truncated_B.mean()),
+                "tokens": float(lengths_B.sum()),
+                "loss": float(rng.normal(0, 0.01)),
+                "grad_norm": float(0.5 * np.exp(rng.normal(0, 0.25))),
+                "learning_rate": float(config["learning_rate"]),
+                "updates": float(config["updates_per_rollout"] * config["num_iterations"]),
+            }
+            | {f"seconds/{name}": s for name, s in timed.items()}
+            | {"seconds/step": sum(timed.values())}
+        )
         given = {name: _at(column, step) for name, column in (self.metrics or {}).items()}
         return {name: value for name, value in (values | given).items() if value is not None}
 
@@ -246,7 +354,15 @@ def evaluation_of(correct: int, n: int, *, step: int = 0, split: str = "held_out
     centre, half = p + z * z / (2 * n), z * np.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
     low, high = (centre - half) / (1 + z * z / n), (centre + half) / (1 + z * z / n)
     kinds = {"add": [correct // 2, n // 2], "carry": [correct - correct // 2, n - n // 2]}
-    return Evaluation(split, n, correct, max(low, 0.0), min(high, 1.0), {"by_kind": kinds}, START + step * SECONDS_PER_STEP)
+    return Evaluation(
+        split,
+        n,
+        correct,
+        max(low, 0.0),
+        min(high, 1.0),
+        {"by_kind": kinds},
+        START + step * SECONDS_PER_STEP,
+    )
 
 
 def _at(column: Column, step: int) -> float | None:
@@ -257,22 +373,31 @@ def _at(column: Column, step: int) -> float | None:
 
 def _quiet(function: Callable[..., Any]) -> Callable[..., Any]:
     """Without numpy's warning on groups where nothing is scored: their NaN is meant."""
+
     @functools.wraps(function)
     def call(*args: Any) -> Any:
         with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", "Mean of empty slice|Degrees of freedom|All-NaN", RuntimeWarning)
+            warnings.filterwarnings(
+                "ignore", "Mean of empty slice|Degrees of freedom|All-NaN", RuntimeWarning
+            )
             return function(*args)
 
     return call
 
 
 @_quiet
-def _advantages(rewards_BK: np.ndarray, group: int, config: Mapping[str, Any]) -> tuple[np.ndarray, ...]:
+def _advantages(
+    rewards_BK: np.ndarray, group: int, config: Mapping[str, Any]
+) -> tuple[np.ndarray, ...]:
     """Total reward, baseline, advantage (group mean; group std with G-1, or none), dead groups."""
     weights = config.get("reward_weights") or [1.0] * rewards_BK.shape[1]
-    reward_NG = np.where(np.isnan(rewards_BK).all(1), np.nan, np.nansum(rewards_BK * weights, axis=1)).reshape(-1, group)
+    reward_NG = np.where(
+        np.isnan(rewards_BK).all(1), np.nan, np.nansum(rewards_BK * weights, axis=1)
+    ).reshape(-1, group)
     mean_N1 = np.nanmean(reward_NG, axis=1, keepdims=True)
-    std_N1 = np.nanstd(reward_NG, axis=1, keepdims=True, ddof=0 if config["advantage_std"] == "population" else 1)
+    std_N1 = np.nanstd(
+        reward_NG, axis=1, keepdims=True, ddof=0 if config["advantage_std"] == "population" else 1
+    )
     dead_N = np.nanmax(reward_NG, axis=1) - np.nanmin(reward_NG, axis=1) < 1e-9
     centred_NG = np.nan_to_num(reward_NG - mean_N1)
     scaled_NG = centred_NG if config["scale_rewards"] == "none" else centred_NG / (std_N1 + 1e-4)
@@ -280,20 +405,26 @@ def _advantages(rewards_BK: np.ndarray, group: int, config: Mapping[str, Any]) -
     return reward_NG.ravel(), np.repeat(mean_N1, group), advantage_NG.ravel(), dead_N
 
 
-def _ids(rng: np.random.Generator, lengths_B: np.ndarray, truncated_B: np.ndarray, samples: Samples) -> np.ndarray:
+def _ids(
+    rng: np.random.Generator, lengths_B: np.ndarray, truncated_B: np.ndarray, samples: Samples
+) -> np.ndarray:
     """The flat ids: thinking words, then the answer's last digit, right where the last reward function paid, then <|end|>.
 
     Where the first of two functions paid nothing, </think> is missing.
     """
     formed_B, right_B = (np.nan_to_num(samples.rewards_BK[:, k]) > 0 for k in (0, -1))
     rows = []
-    for row, (length, truncated, formed, right) in enumerate(zip(lengths_B, truncated_B, formed_B, right_B, strict=True)):
+    for row, (length, truncated, formed, right) in enumerate(
+        zip(lengths_B, truncated_B, formed_B, right_B, strict=True)
+    ):
         words = rng.integers(WORD, len(PIECES), length)
         if length >= FRAME:
             gold = int(samples.gold_answers[row // samples.num_generations] or 0) % 10
             digit = DIGIT + (gold if right else (gold + 1) % 10)
             closing = THINK_END if formed or right else WORD
-            words = np.concatenate([[THINK], words[: length - FRAME], [closing, ANSWER, digit, ANSWER_END, END]])
+            words = np.concatenate(
+                [[THINK], words[: length - FRAME], [closing, ANSWER, digit, ANSWER_END, END]]
+            )
         if truncated:
             words[-FRAME + 1 :] = WORD
         elif length:
@@ -310,12 +441,20 @@ def _texts(ids: np.ndarray, lengths_B: np.ndarray) -> list[str]:
 @_quiet
 def _reward_metrics(samples: Samples, names: Sequence[str]) -> dict[str, float]:
     reward_NG = samples.reward_B.reshape(-1, samples.num_generations)
-    by_function = {f"rewards/{n}": float(np.nanmean(column)) for n, column in zip(names, samples.rewards_BK.T, strict=True)}
-    return {"reward": float(np.nanmean(reward_NG)), "reward_std": float(np.nanstd(reward_NG, axis=1, ddof=1).mean()),
-            "dead_group_share": float(samples.dead_N.mean())} | by_function
+    by_function = {
+        f"rewards/{n}": float(np.nanmean(column))
+        for n, column in zip(names, samples.rewards_BK.T, strict=True)
+    }
+    return {
+        "reward": float(np.nanmean(reward_NG)),
+        "reward_std": float(np.nanstd(reward_NG, axis=1, ddof=1).mean()),
+        "dead_group_share": float(samples.dead_N.mean()),
+    } | by_function
 
 
-def _token_metrics(samples: Samples, floats: Mapping[str, np.ndarray], config: Mapping[str, Any]) -> dict[str, float]:
+def _token_metrics(
+    samples: Samples, floats: Mapping[str, np.ndarray], config: Mapping[str, Any]
+) -> dict[str, float]:
     """What follows from the log-probabilities that are there."""
     advantage = np.repeat(samples.advantage_B, samples.length_B)
     found: dict[str, float] = {}
@@ -324,8 +463,15 @@ def _token_metrics(samples: Samples, floats: Mapping[str, np.ndarray], config: M
         high = config["epsilon"] if config["epsilon_high"] is None else config["epsilon_high"]
         low_share = float(((ratio < 1 - config["epsilon"]) & (advantage < 0)).mean())
         high_share = float(((ratio > 1 + high) & (advantage > 0)).mean())
-        found |= {"ratio_mean": ratio.mean(), "ratio_min": ratio.min(), "ratio_max": ratio.max(), "clip_ratio_low": low_share,
-                  "clip_ratio_high": high_share, "clip_ratio_region": low_share + high_share, "policy_weight": 1.0}
+        found |= {
+            "ratio_mean": ratio.mean(),
+            "ratio_min": ratio.min(),
+            "ratio_max": ratio.max(),
+            "clip_ratio_low": low_share,
+            "clip_ratio_high": high_share,
+            "clip_ratio_region": low_share + high_share,
+            "policy_weight": 1.0,
+        }
     if "ref_logp" in floats and "logp" in floats:
         difference = floats["ref_logp"].astype(float) - floats["logp"]
         found["kl"] = (np.exp(difference) - difference - 1).mean()
@@ -333,6 +479,10 @@ def _token_metrics(samples: Samples, floats: Mapping[str, np.ndarray], config: M
         found["entropy"] = floats["entropy"].mean()
     if "sampler_logp" in floats and "old_logp" in floats:
         gap = floats["old_logp"].astype(float) - floats["sampler_logp"]
-        found |= {"sampler_logp_difference": abs(gap).mean(), "sampler_logp_difference_max": abs(gap).max(),
-                  "sampler_ratio_mean": np.exp(gap).mean(), "sampler_ratio_max": np.exp(gap).max()}
+        found |= {
+            "sampler_logp_difference": abs(gap).mean(),
+            "sampler_logp_difference_max": abs(gap).max(),
+            "sampler_ratio_mean": np.exp(gap).mean(),
+            "sampler_ratio_max": np.exp(gap).max(),
+        }
     return {name: float(value) for name, value in found.items()}

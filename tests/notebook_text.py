@@ -10,7 +10,10 @@ import nbformat
 
 ROOT = Path(__file__).parents[1]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("[0-9][0-9]_*.ipynb"))
-SOLUTION = re.compile(r"<details>\s*<summary>Solution</summary>\s*\n```python\n(?P<code>.*?)\n```\n.*</details>", re.DOTALL)
+SOLUTION = re.compile(
+    r"<details>\s*<summary>Solution</summary>\s*\n```python\n(?P<code>.*?)\n```\n.*</details>",
+    re.DOTALL,
+)
 FENCE = re.compile(r"```.*?```", re.DOTALL)
 CODE = re.compile(r"`([^`\n]+)`")
 LINK = re.compile(r"\]\(([^)\s]+)\)")
@@ -57,7 +60,11 @@ def code(book: nbformat.NotebookNode) -> str:
 
 def broken_links(text: str, folder: Path) -> list[str]:
     """Relative links of `text` that lead nowhere, seen from `folder`; a #heading has to exist, too."""
-    return [target for target in LINK.findall(FENCE.sub("", text)) if not target.startswith(("http:", "https:")) and not _leads(target, folder)]
+    return [
+        target
+        for target in LINK.findall(FENCE.sub("", text))
+        if not target.startswith(("http:", "https:")) and not _leads(target, folder)
+    ]
 
 
 def _leads(target: str, folder: Path) -> bool:

@@ -10,7 +10,10 @@ from made_runs import PIECES, growing_run, make_run
 
 
 def test_the_same_arguments_give_the_same_record(tmp_path: Path) -> None:
-    one, two, other = (make_run(tmp_path / name, steps=5, seed=seed) for name, seed in (("a", 0), ("b", 0), ("c", 1)))
+    one, two, other = (
+        make_run(tmp_path / name, steps=5, seed=seed)
+        for name, seed in (("a", 0), ("b", 0), ("c", 1))
+    )
     assert one.steps().equals(two.steps())
     assert one.samples(3).equals(two.samples(3))
     assert one.tokens(3).equals(two.tokens(3))
@@ -27,10 +30,15 @@ def test_metrics_samples_and_tokens_agree(tmp_path: Path) -> None:
     assert row["reward_std"] == pytest.approx(run.groups(3)["std"].mean())
     assert row["truncated_share"] == samples["truncated"].mean() == pytest.approx(4 / 18)
     assert row["ratio_mean"] == pytest.approx(ratio_BT[mask_BT].mean())
-    assert row["clip_ratio_low"] == pytest.approx(((ratio_BT < 0.8) & (advantages_B1 < 0))[mask_BT].mean())
+    assert row["clip_ratio_low"] == pytest.approx(
+        ((ratio_BT < 0.8) & (advantages_B1 < 0))[mask_BT].mean()
+    )
     assert row["tokens"] == mask_BT.sum() == samples["length"].sum()
     assert abs(samples.groupby("group")["advantage"].sum()).max() < 1e-6
-    assert samples["dead"].tolist() == (samples.groupby("group")["reward"].transform("nunique") == 1).tolist()
+    assert (
+        samples["dead"].tolist()
+        == (samples.groupby("group")["reward"].transform("nunique") == 1).tolist()
+    )
     for i, text in enumerate(samples["completion"]):
         ids = batch["ids_BT"][i][mask_BT[i]]
         assert text == "".join(PIECES[t] for t in ids if t != 1)
@@ -46,10 +54,22 @@ def test_the_policy_learns(tmp_path: Path) -> None:
 
 def test_everything_can_be_overridden(tmp_path: Path) -> None:
     run = make_run(
-        tmp_path / "run", steps=3, config={"beta": 0.0}, metrics={"kl": lambda step: step / 10, "loss": [1, 2, 3], "entropy": None},
-        rewards=lambda step: np.arange(16) % 4, reward_names=["r"], texts=lambda step: ["<b>"] * 16, knobs={2: {"epsilon": 0.1}},
-        logps=lambda step, floats: {"logp": floats["old_logp"], "advantage": floats["old_logp"] * 0}, evaluations={3: (1, 2)},
-        status="failed", reason="because")
+        tmp_path / "run",
+        steps=3,
+        config={"beta": 0.0},
+        metrics={"kl": lambda step: step / 10, "loss": [1, 2, 3], "entropy": None},
+        rewards=lambda step: np.arange(16) % 4,
+        reward_names=["r"],
+        texts=lambda step: ["<b>"] * 16,
+        knobs={2: {"epsilon": 0.1}},
+        logps=lambda step, floats: {
+            "logp": floats["old_logp"],
+            "advantage": floats["old_logp"] * 0,
+        },
+        evaluations={3: (1, 2)},
+        status="failed",
+        reason="because",
+    )
     steps = run.steps()
     assert steps["kl"].tolist() == [0.1, 0.2, 0.3]
     assert steps["loss"].tolist() == [1, 2, 3]
@@ -57,7 +77,13 @@ def test_everything_can_be_overridden(tmp_path: Path) -> None:
     assert steps["ratio_max"].tolist() == [1, 1, 1]
     assert set(run.samples(2)["completion"]) == {"<b>"}
     assert run.samples(1)["reward"].tolist() == [0, 1, 2, 3] * 4
-    assert list(run.tokens(1).columns[4:]) == ["sampler_logp", "old_logp", "logp", "entropy", "advantage"]
+    assert list(run.tokens(1).columns[4:]) == [
+        "sampler_logp",
+        "old_logp",
+        "logp",
+        "entropy",
+        "advantage",
+    ]
     assert run.config_at(2)["epsilon"] == 0.1
     assert run.knobs()[["step", "name", "old", "new"]].values.tolist() == [[2, "epsilon", 0.2, 0.1]]
     assert run.evaluations()["step"].tolist() == [3]

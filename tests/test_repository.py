@@ -19,7 +19,9 @@ SOURCES = sorted((ROOT / "workbench").rglob("*.py"))
 
 def fresh_python(code: str) -> str:
     """What a new interpreter prints."""
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, cwd=ROOT)
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False, cwd=ROOT
+    )
     assert done.returncode == 0, done.stderr
     return done.stdout.strip()
 
@@ -46,24 +48,69 @@ print(sorted(heavy))
 
 
 def test_every_public_name_resolves() -> None:
-    assert fresh_python("import workbench; print(all(getattr(workbench, n) is not None for n in workbench.__all__))") == "True"
+    assert (
+        fresh_python(
+            "import workbench; print(all(getattr(workbench, n) is not None for n in workbench.__all__))"
+        )
+        == "True"
+    )
 
 
 def imports_of(path: Path) -> set[str]:
     """The workbench parts that a file imports."""
     found = set()
     for node in ast.walk(ast.parse(path.read_text())):
-        names = [node.module or ""] if isinstance(node, ast.ImportFrom) else [a.name for a in node.names] if isinstance(node, ast.Import) else []
+        names = (
+            [node.module or ""]
+            if isinstance(node, ast.ImportFrom)
+            else [a.name for a in node.names]
+            if isinstance(node, ast.Import)
+            else []
+        )
         found |= {n.split(".")[1] for n in names if n.startswith("workbench.")}
     return found
 
 
 FORBIDDEN = {
-    "objective": {"policy", "rollout", "rewards", "training", "runs", "widgets", "commands", "cli", "tasks", "methods", "evaluation"},
-    "runs": {"policy", "rollout", "rewards", "training", "widgets", "commands", "cli", "objective", "tasks", "methods", "evaluation"},
+    "objective": {
+        "policy",
+        "rollout",
+        "rewards",
+        "training",
+        "runs",
+        "widgets",
+        "commands",
+        "cli",
+        "tasks",
+        "methods",
+        "evaluation",
+    },
+    "runs": {
+        "policy",
+        "rollout",
+        "rewards",
+        "training",
+        "widgets",
+        "commands",
+        "cli",
+        "objective",
+        "tasks",
+        "methods",
+        "evaluation",
+    },
     "tasks": {"policy", "rollout", "training", "widgets", "commands", "cli", "objective", "runs"},
     "rewards": {"policy", "rollout", "training", "widgets", "commands", "cli", "objective", "runs"},
-    "rollout": {"training", "widgets", "commands", "cli", "objective", "runs", "rewards", "tasks", "policy"},
+    "rollout": {
+        "training",
+        "widgets",
+        "commands",
+        "cli",
+        "objective",
+        "runs",
+        "rewards",
+        "tasks",
+        "policy",
+    },
     "policy": {"training", "widgets", "commands", "cli", "objective", "runs", "rewards", "tasks"},
     "training": {"widgets", "commands", "cli"},
     "evaluation": {"widgets", "commands", "cli", "training"},
@@ -73,12 +120,18 @@ FORBIDDEN = {
 
 @pytest.mark.parametrize("part", FORBIDDEN)
 def test_imports_point_one_way(part: str) -> None:
-    wrong = {str(f.relative_to(ROOT)): bad for f in SOURCES if f.parts[len(ROOT.parts) + 1] == part
-             if (bad := imports_of(f) & FORBIDDEN[part])}
+    wrong = {
+        str(f.relative_to(ROOT)): bad
+        for f in SOURCES
+        if f.parts[len(ROOT.parts) + 1] == part
+        if (bad := imports_of(f) & FORBIDDEN[part])
+    }
     assert wrong == {}
 
 
-@pytest.mark.parametrize("notebook", sorted((ROOT / "notebooks").glob("*.ipynb")), ids=lambda p: p.name)
+@pytest.mark.parametrize(
+    "notebook", sorted((ROOT / "notebooks").glob("*.ipynb")), ids=lambda p: p.name
+)
 def test_notebooks_are_stripped(notebook: Path) -> None:
     content = json.loads(notebook.read_text())
     assert "widgets" not in content["metadata"]

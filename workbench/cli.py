@@ -15,28 +15,45 @@ from workbench.config_fields import ConfigError
 from workbench.errors import WorkbenchError
 
 app = typer.Typer(
-    name="workbench", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None,
-    help="The GRPO workbench: see Group Relative Policy Optimization happen.")
+    name="workbench",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    help="The GRPO workbench: see Group Relative Policy Optimization happen.",
+)
 
 
 def rank_of(text: str) -> int | str:
     """The rank that --lora is given; "auto" is left for the policy to say."""
     if text == "auto" or (text.isdecimal() and int(text) > 0):
         return text if text == "auto" else int(text)
-    raise typer.BadParameter(f"{text!r} is no rank. Give a whole number from 1 on, or --lora alone for 16.")
+    raise typer.BadParameter(
+        f"{text!r} is no rank. Give a whole number from 1 on, or --lora alone for 16."
+    )
 
 
 POLICY_HELP = "'embedded', a folder, a .gguf file, or a Hugging Face model id."
 TASK_HELP = "'arithmetic', or a .jsonl file of problems such as GSM8K's."
 PolicyOption = Annotated[str, typer.Option(help=POLICY_HELP)]
 TaskOption = Annotated[str, typer.Option(help=TASK_HELP)]
-LoraOption = Annotated[Optional[Any], typer.Option(  # noqa: UP045
-    parser=rank_of, metavar="RANK", help="Train a LoRA adapter of this rank; bare --lora means 16, or a saved adapter's own.")]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON lines; the last one is the result.")]
+LoraOption = Annotated[
+    Any | None,
+    typer.Option(
+        parser=rank_of,
+        metavar="RANK",
+        help="Train a LoRA adapter of this rank; bare --lora means 16, or a saved adapter's own.",
+    ),
+]
+JsonOption = Annotated[
+    bool, typer.Option("--json", help="Print JSON lines; the last one is the result.")
+]
 
 
 @app.callback(invoke_without_command=True)
-def _top(version: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False) -> None:
+def _top(
+    version: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False,
+) -> None:
     if version:
         typer.echo(f"grpo-workbench {__version__}")
         raise typer.Exit()
@@ -44,33 +61,82 @@ def _top(version: Annotated[bool, typer.Option("--version", help="Print the vers
 
 @app.command()
 def train(
-    policy: Annotated[Optional[str], typer.Option(help=POLICY_HELP + " Default: embedded; with --resume the run's own.")] = None,  # noqa: UP045
-    task: Annotated[Optional[str], typer.Option(help=TASK_HELP + " Default: arithmetic; with --resume the run's own.")] = None,  # noqa: UP045
-    reward: Annotated[Optional[list[str]], typer.Option(help="'format', 'answer', 'lenient_answer' (in any form), or file.py:function; repeat.")] = None,  # noqa: UP045
-    preset: Annotated[Optional[str], typer.Option(help="Start from a published setting, e.g. deepseekmath.")] = None,  # noqa: UP045
+    policy: Annotated[
+        str | None,
+        typer.Option(help=POLICY_HELP + " Default: embedded; with --resume the run's own."),
+    ] = None,
+    task: Annotated[
+        str | None,
+        typer.Option(help=TASK_HELP + " Default: arithmetic; with --resume the run's own."),
+    ] = None,
+    reward: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="'format', 'answer', 'lenient_answer' (in any form), or file.py:function; repeat."
+        ),
+    ] = None,
+    preset: Annotated[
+        str | None, typer.Option(help="Start from a published setting, e.g. deepseekmath.")
+    ] = None,
     lora: LoraOption = None,
-    quantization: Annotated[Optional[str], typer.Option(help="Frozen weights in 'nf4' (4 bits) or 'int8'; needs --lora.")] = None,  # noqa: UP045
-    rollout: Annotated[Optional[str], typer.Option(help="What samples: 'native', 'transformers' or 'vllm'.")] = None,  # noqa: UP045
-    dtype: Annotated[Optional[str], typer.Option(help="Format of the weights: auto, float32, bfloat16 or float16.")] = None,  # noqa: UP045
+    quantization: Annotated[
+        str | None,
+        typer.Option(help="Frozen weights in 'nf4' (4 bits) or 'int8'; needs --lora."),
+    ] = None,
+    rollout: Annotated[
+        str | None, typer.Option(help="What samples: 'native', 'transformers' or 'vllm'.")
+    ] = None,
+    dtype: Annotated[
+        str | None,
+        typer.Option(help="Format of the weights: auto, float32, bfloat16 or float16."),
+    ] = None,
     steps: Annotated[Optional[int], typer.Option(help="Steps of the run (max_steps).")] = None,  # noqa: UP045
     seed: Annotated[Optional[int], typer.Option(help="Seed of task, sampling and order.")] = None,  # noqa: UP045
-    out: Annotated[Optional[Path], typer.Option(help="Folder of the run; default runs/DATE-TIME.")] = None,  # noqa: UP045
-    resume: Annotated[bool, typer.Option("--resume", help="Go on from the last good checkpoint of --out.")] = False,
-    set_: Annotated[Optional[list[str]], typer.Option("--set", help="NAME=VALUE for any field of GRPOConfig; repeat.")] = None,  # noqa: UP045
-    threads: Annotated[Optional[int], typer.Option(help="CPU threads; default 1 for the embedded policy.", min=1)] = None,  # noqa: UP045
-    shuffle_rewards: Annotated[bool, typer.Option("--shuffle-rewards", help="Control run: rewards dealt out at random.")] = False,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder of the run; default runs/DATE-TIME.")
+    ] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on from the last good checkpoint of --out.")
+    ] = False,
+    set_: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="NAME=VALUE for any field of GRPOConfig; repeat."),
+    ] = None,
+    threads: Annotated[
+        int | None, typer.Option(help="CPU threads; default 1 for the embedded policy.", min=1)
+    ] = None,
+    shuffle_rewards: Annotated[
+        bool, typer.Option("--shuffle-rewards", help="Control run: rewards dealt out at random.")
+    ] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Train a policy by GRPO. Without options: the embedded policy learns arithmetic, in about a minute."""
     from workbench.commands.train import train_command
 
-    flags = dict(lora_rank=lora, quantization=quantization, rollout_engine=rollout, dtype=dtype, max_steps=steps, seed=seed)
+    flags = dict(
+        lora_rank=lora,
+        quantization=quantization,
+        rollout_engine=rollout,
+        dtype=dtype,
+        max_steps=steps,
+        seed=seed,
+    )
     changes = parse_settings(set_ or []) | {k: v for k, v in flags.items() if v is not None}
     folder = out or Path("runs") / datetime.now().strftime("%Y%m%d-%H%M%S")
     if resume and out is None:
         raise ConfigError("--resume needs --out: name the folder of the run to go on with.")
-    train_command(policy=policy, task=task, rewards=reward, preset=preset, changes=changes, out=folder, resume=resume,
-                  threads=threads, shuffle_rewards=shuffle_rewards, as_json=as_json)
+    train_command(
+        policy=policy,
+        task=task,
+        rewards=reward,
+        preset=preset,
+        changes=changes,
+        out=folder,
+        resume=resume,
+        threads=threads,
+        shuffle_rewards=shuffle_rewards,
+        as_json=as_json,
+    )
 
 
 @app.command("eval")
@@ -79,52 +145,119 @@ def eval_(
     task: TaskOption = "arithmetic",
     n: Annotated[int, typer.Option(help="Held-out problems.", min=1)] = 1000,
     seed: Annotated[int, typer.Option(help="Seed of the task.", min=0)] = 0,
-    max_completion_length: Annotated[Optional[int], typer.Option(help="Longest answer in tokens; default: as in the run that the policy lies in, else 256 (embedded: 48).", min=1)] = None,  # noqa: UP045
-    dtype: Annotated[Optional[str], typer.Option(help="Format of the weights; auto: 16 bits on CUDA, float32 on a CPU.")] = None,  # noqa: UP045
-    quantization: Annotated[Optional[str], typer.Option(help="Weights in 'nf4' (4 bits) or 'int8'.")] = None,  # noqa: UP045
-    threads: Annotated[Optional[int], typer.Option(help="CPU threads; default 1 for the embedded policy.", min=1)] = None,  # noqa: UP045
+    max_completion_length: Annotated[
+        int | None,
+        typer.Option(
+            help="Longest answer in tokens; default: as in the run that the policy lies in, else 256 (embedded: 48).",
+            min=1,
+        ),
+    ] = None,
+    dtype: Annotated[
+        str | None,
+        typer.Option(help="Format of the weights; auto: 16 bits on CUDA, float32 on a CPU."),
+    ] = None,
+    quantization: Annotated[
+        str | None, typer.Option(help="Weights in 'nf4' (4 bits) or 'int8'.")
+    ] = None,
+    threads: Annotated[
+        int | None, typer.Option(help="CPU threads; default 1 for the embedded policy.", min=1)
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Greedy strict accuracy on held-out problems, with its 95 % interval. A run's trained policy is RUN/policy, its adapter RUN/adapter."""
     from workbench.commands.evaluate import eval_command
 
-    eval_command(policy, task, n=n, seed=seed, max_completion_length=max_completion_length, dtype=dtype,
-                 quantization=quantization, threads=threads, as_json=as_json)
+    eval_command(
+        policy,
+        task,
+        n=n,
+        seed=seed,
+        max_completion_length=max_completion_length,
+        dtype=dtype,
+        quantization=quantization,
+        threads=threads,
+        as_json=as_json,
+    )
 
 
 @app.command()
 def plan(
     policy: PolicyOption = "embedded",
-    preset: Annotated[Optional[str], typer.Option(help="Start from a published setting, e.g. deepseekmath.")] = None,  # noqa: UP045
+    preset: Annotated[
+        str | None, typer.Option(help="Start from a published setting, e.g. deepseekmath.")
+    ] = None,
     lora: LoraOption = None,
-    quantization: Annotated[Optional[str], typer.Option(help="Frozen weights in 'nf4' (4 bits) or 'int8'; needs --lora.")] = None,  # noqa: UP045
+    quantization: Annotated[
+        str | None,
+        typer.Option(help="Frozen weights in 'nf4' (4 bits) or 'int8'; needs --lora."),
+    ] = None,
     prompts_per_step: Annotated[Optional[int], typer.Option(help="Prompts in one step.")] = None,  # noqa: UP045
-    num_generations: Annotated[Optional[int], typer.Option(help="Completions for each prompt (G).")] = None,  # noqa: UP045
-    max_prompt_length: Annotated[Optional[int], typer.Option(help="Longest prompt in tokens.")] = None,  # noqa: UP045
-    max_completion_length: Annotated[Optional[int], typer.Option(help="Longest completion in tokens.")] = None,  # noqa: UP045
-    micro_batch_size: Annotated[Optional[int], typer.Option(help="Completions in one forward and backward.")] = None,  # noqa: UP045
-    dtype: Annotated[Optional[str], typer.Option(help="Format of the weights: auto, float32, bfloat16 or float16.")] = None,  # noqa: UP045
-    gradient_checkpointing: Annotated[Optional[bool], typer.Option(help="Compute activations a second time.")] = None,  # noqa: UP045
+    num_generations: Annotated[
+        int | None, typer.Option(help="Completions for each prompt (G).")
+    ] = None,
+    max_prompt_length: Annotated[int | None, typer.Option(help="Longest prompt in tokens.")] = None,
+    max_completion_length: Annotated[
+        int | None, typer.Option(help="Longest completion in tokens.")
+    ] = None,
+    micro_batch_size: Annotated[
+        int | None, typer.Option(help="Completions in one forward and backward.")
+    ] = None,
+    dtype: Annotated[
+        str | None,
+        typer.Option(help="Format of the weights: auto, float32, bfloat16 or float16."),
+    ] = None,
+    gradient_checkpointing: Annotated[
+        bool | None, typer.Option(help="Compute activations a second time.")
+    ] = None,
     optim: Annotated[Optional[str], typer.Option(help="'adamw' or 'adamw_8bit'.")] = None,  # noqa: UP045
-    rollout: Annotated[Optional[str], typer.Option(help="What samples: 'native', 'transformers' or 'vllm'.")] = None,  # noqa: UP045
-    set_: Annotated[Optional[list[str]], typer.Option("--set", help="NAME=VALUE for any field of GRPOConfig; repeat.")] = None,  # noqa: UP045
-    gpu: Annotated[Optional[str], typer.Option(help="T4, L4, A100-40, A100-80, H100, H200, a size such as 24GB, or cpu; default: this machine.")] = None,  # noqa: UP045
-    trial: Annotated[bool, typer.Option(help="Without --gpu: time a few layers with random weights here, for some seconds.")] = True,
+    rollout: Annotated[
+        str | None, typer.Option(help="What samples: 'native', 'transformers' or 'vllm'.")
+    ] = None,
+    set_: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="NAME=VALUE for any field of GRPOConfig; repeat."),
+    ] = None,
+    gpu: Annotated[
+        str | None,
+        typer.Option(
+            help="T4, L4, A100-40, A100-80, H100, H200, a size such as 24GB, or cpu; default: this machine."
+        ),
+    ] = None,
+    trial: Annotated[
+        bool,
+        typer.Option(
+            help="Without --gpu: time a few layers with random weights here, for some seconds."
+        ),
+    ] = True,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Whether a run will fit into memory, what takes it, how long a step will take, and what to change. Reads a config, no weights."""
     from workbench.commands.plan import plan_command
 
     flags = dict(
-        lora_rank=lora, quantization=quantization, prompts_per_step=prompts_per_step, num_generations=num_generations,
-        max_prompt_length=max_prompt_length, max_completion_length=max_completion_length, micro_batch_size=micro_batch_size, dtype=dtype,
-        gradient_checkpointing=gradient_checkpointing, optim=optim, rollout_engine=rollout)
+        lora_rank=lora,
+        quantization=quantization,
+        prompts_per_step=prompts_per_step,
+        num_generations=num_generations,
+        max_prompt_length=max_prompt_length,
+        max_completion_length=max_completion_length,
+        micro_batch_size=micro_batch_size,
+        dtype=dtype,
+        gradient_checkpointing=gradient_checkpointing,
+        optim=optim,
+        rollout_engine=rollout,
+    )
     changes = parse_settings(set_ or []) | {k: v for k, v in flags.items() if v is not None}
-    plan_command(policy=policy, preset=preset, changes=changes, gpu=gpu, trial=trial, as_json=as_json)
+    plan_command(
+        policy=policy, preset=preset, changes=changes, gpu=gpu, trial=trial, as_json=as_json
+    )
 
 
 @app.command()
-def runs(folder: Annotated[Path, typer.Argument(help="Folder to look in.")] = Path("runs"), as_json: JsonOption = False) -> None:
+def runs(
+    folder: Annotated[Path, typer.Argument(help="Folder to look in.")] = Path("runs"),
+    as_json: JsonOption = False,
+) -> None:
     """List the runs in a folder."""
     from workbench.commands.runs import runs_command
 
@@ -133,9 +266,19 @@ def runs(folder: Annotated[Path, typer.Argument(help="Folder to look in.")] = Pa
 
 @app.command()
 def export(
-    kind: Annotated[str, typer.Argument(help="html: one interactive file that opens offline; csv: a folder of tables.")],
-    run: Annotated[list[Path], typer.Argument(help="A run's folder or its .sqlite file; several to compare in one html.")],
-    out: Annotated[Optional[Path], typer.Option(help="File or folder to write; default RUN.html or RUN-csv.")] = None,  # noqa: UP045
+    kind: Annotated[
+        str,
+        typer.Argument(
+            help="html: one interactive file that opens offline; csv: a folder of tables."
+        ),
+    ],
+    run: Annotated[
+        list[Path],
+        typer.Argument(help="A run's folder or its .sqlite file; several to compare in one html."),
+    ],
+    out: Annotated[
+        Path | None, typer.Option(help="File or folder to write; default RUN.html or RUN-csv.")
+    ] = None,
 ) -> None:
     """Write a run's record as one HTML file or as CSV tables."""
     from workbench.commands.runs import export_command
@@ -145,7 +288,9 @@ def export(
 
 @app.command()
 def doctor(
-    run: Annotated[Optional[Path], typer.Argument(help="A run to examine; without one, this machine is.")] = None,  # noqa: UP045
+    run: Annotated[
+        Path | None, typer.Argument(help="A run to examine; without one, this machine is.")
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """What of the workbench will work on this machine; or, for a RUN, what is going on in it, in words."""
@@ -159,7 +304,9 @@ def doctor(
 
 @app.command()
 def lab(
-    folder: Annotated[Optional[Path], typer.Argument(help="Folder of notebooks; default ./notebooks.")] = None,  # noqa: UP045
+    folder: Annotated[
+        Path | None, typer.Argument(help="Folder of notebooks; default ./notebooks.")
+    ] = None,
     browser: Annotated[bool, typer.Option(help="Open a browser tab.")] = True,
 ) -> None:
     """Open JupyterLab on the notebooks."""
@@ -181,7 +328,10 @@ def parse_settings(pairs: list[str]) -> dict[str, Any]:
 
 def with_rank(arguments: list[str]) -> list[str]:
     """The arguments with "auto" behind a bare --lora: an option whose value may be left out."""
-    bare = [a == "--lora" and following[:1] in ("", "-") for a, following in zip(arguments, [*arguments[1:], ""], strict=True)]
+    bare = [
+        a == "--lora" and following[:1] in ("", "-")
+        for a, following in zip(arguments, [*arguments[1:], ""], strict=True)
+    ]
     return ["--lora=auto" if is_bare else a for a, is_bare in zip(arguments, bare, strict=True)]
 
 

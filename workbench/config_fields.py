@@ -40,8 +40,13 @@ def setting(
     `low` and `high` are inclusive bounds, `above` an exclusive lower bound, `choices` the only values allowed,
     `optional` lets the value be None, `live` lets it change between two steps, `log_scale` is a hint for a slider.
     """
-    facts = dict(meaning=meaning, unit=unit, source=source, live=live, low=low, high=high, above=above)
-    return field(default=default, metadata=facts | dict(choices=choices, optional=optional, log_scale=log_scale))
+    facts = dict(
+        meaning=meaning, unit=unit, source=source, live=live, low=low, high=high, above=above
+    )
+    return field(
+        default=default,
+        metadata=facts | dict(choices=choices, optional=optional, log_scale=log_scale),
+    )
 
 
 def range_text(f: Field) -> str:
@@ -81,8 +86,14 @@ def _number_problem(f: Field, value: Any) -> str | None:
         return f"must be {'a whole number' if integral else 'a number'}"
     if not math.isfinite(value):
         return "must be finite"
-    below = (m["low"] is not None and value < m["low"]) or (m["above"] is not None and value <= m["above"])
-    return f"must be {range_text(f)}" if below or (m["high"] is not None and value > m["high"]) else None
+    below = (m["low"] is not None and value < m["low"]) or (
+        m["above"] is not None and value <= m["above"]
+    )
+    return (
+        f"must be {range_text(f)}"
+        if below or (m["high"] is not None and value > m["high"])
+        else None
+    )
 
 
 def field_problem(f: Field, value: Any) -> str | None:

@@ -66,7 +66,13 @@ def start_page(lab: Any) -> Iterator[DashboardPage]:
     """00_start.ipynb, run up to the cell that gives the memory back: a pause ends the waiting in the cell before."""
     for page in _page(lab, "00_start.ipynb", "runs/start"):
         cells = json.loads((NOTEBOOKS / "00_start.ipynb").read_text())["cells"]
-        page.nb.select(next(i for i, cell in enumerate(cells) if cell["cell_type"] == "code" and "free()" in "".join(cell["source"])))
+        page.nb.select(
+            next(
+                i
+                for i, cell in enumerate(cells)
+                if cell["cell_type"] == "code" and "free()" in "".join(cell["source"])
+            )
+        )
         page.nb._run("notebook:run-all-above", False, 0)
         yield page
 

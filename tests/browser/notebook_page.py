@@ -102,7 +102,9 @@ class DashboardPage:
 
     def wait_steps(self, at_least: int, timeout: float = 60) -> int:
         """Wait until the record holds so many steps; how many it holds."""
-        return self.wait(lambda: self.steps >= at_least and self.steps, f"{at_least} steps", timeout)
+        return self.wait(
+            lambda: self.steps >= at_least and self.steps, f"{at_least} steps", timeout
+        )
 
     def click(self, name: str) -> None:
         self.dashboard.get_by_role("button", name=name, exact=True).first.click()
@@ -123,8 +125,12 @@ class DashboardPage:
 
     def box(self, name: str, within: Any = None) -> Any:
         """The number box (or text box) with this accessible name."""
-        return (within or self.dashboard).locator("input[type=number], input[type=text]").and_(
-            self.nb.page.get_by_label(name, exact=True)).first
+        return (
+            (within or self.dashboard)
+            .locator("input[type=number], input[type=text]")
+            .and_(self.nb.page.get_by_label(name, exact=True))
+            .first
+        )
 
     def points(self) -> int:
         """How many points the first line of the first plot has."""
@@ -148,7 +154,12 @@ class DashboardPage:
 
     def theme(self, name: str) -> None:
         self.nb.command("apputils:change-theme", {"theme": THEMES[name]})
-        self.wait(lambda: self.nb.page.locator(f"body[data-jp-theme-light={'true' if name == 'light' else 'false'}]").count(), f"{name} theme")
+        self.wait(
+            lambda: self.nb.page.locator(
+                f"body[data-jp-theme-light={'true' if name == 'light' else 'false'}]"
+            ).count(),
+            f"{name} theme",
+        )
 
     def scroll_to_top(self) -> None:
         """Put the dashboard at the top of the window; JupyterLab leaves cells out that are out of sight."""

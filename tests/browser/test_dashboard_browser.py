@@ -23,11 +23,19 @@ def test_a_run_is_watched_and_steered(start_page: DashboardPage) -> None:
 
     old, before = page.run.config_at(page.steps)["beta"], page.steps
     page.nb.slider("beta").drag(0.9)
-    page.wait(lambda: float(page.box("beta").input_value()) > 10 * old, "the number box follows the slider")
+    page.wait(
+        lambda: float(page.box("beta").input_value()) > 10 * old,
+        "the number box follows the slider",
+    )
     # The box passes through what the drag passes through: compare what it shows now with the record's newest.
     page.wait(
-        lambda: (v := float(page.box("beta").input_value())) and math.isclose(page.run.knobs().new.iloc[-1], v, rel_tol=1e-4) and v,
-        "the change in the record")
+        lambda: (
+            (v := float(page.box("beta").input_value()))
+            and math.isclose(page.run.knobs().new.iloc[-1], v, rel_tol=1e-4)
+            and v
+        ),
+        "the change in the record",
+    )
     changes = page.run.knobs()
     assert set(changes.name) == {"beta"}, "nobody moved another knob"
     assert set(changes.who) == {"user"}
@@ -45,7 +53,9 @@ def test_a_run_is_watched_and_steered(start_page: DashboardPage) -> None:
     for step in range(last, rested + 1):
         kept = KeptBatch.of(page.run.batch(step))
         without = outcome(kept, kept.changed({"beta": old})[0]).loss
-        assert math.isclose(losses[step], outcome(kept, kept.config).loss, rel_tol=1e-3), "the loss is that of the new beta"
+        assert math.isclose(losses[step], outcome(kept, kept.config).loss, rel_tol=1e-3), (
+            "the loss is that of the new beta"
+        )
         assert abs(losses[step] - without) > 1e-4, "and not that of the old one"
 
     page.click("Step")
@@ -72,11 +82,15 @@ def test_every_tab_is_legible_in_both_themes(start_page: DashboardPage, screensh
                 page.nb.page.wait_for_timeout(700)
                 page.scroll_to_top()
                 page.nb.page.wait_for_timeout(300)
-                page.nb.screenshot(screenshots / f"{tab.lower().replace(' ', '-')}-{theme}-{height}.png")
+                page.nb.screenshot(
+                    screenshots / f"{tab.lower().replace(' ', '-')}-{theme}-{height}.png"
+                )
                 here = ".jp-OutputArea-output .wb-scaled"
                 if height == 900:
                     found = page.nb.small_text(here) + page.nb.low_contrast(here)
-                    faults += [(theme, tab, *f) for f in found if not (len(f[0]) == 1 and f[1] >= 3)]  # a sign, not text: 3:1 is enough
+                    faults += [
+                        (theme, tab, *f) for f in found if not (len(f[0]) == 1 and f[1] >= 3)
+                    ]  # a sign, not text: 3:1 is enough
                 wide = page.dashboard.evaluate("e => e.scrollWidth - e.clientWidth")
                 faults += [(theme, tab, "wider than the page by", wide)] if wide > 1 else []
     page.theme("light")
@@ -90,7 +104,8 @@ def test_everything_has_a_name(start_page: DashboardPage) -> None:
     assert controls.count() > 20
     nameless = controls.evaluate_all(
         "es => es.filter(e => !(e.labels && [...e.labels].some(l => l.textContent.trim()) || e.getAttribute('aria-label')"
-        " || e.innerText && e.tagName === 'BUTTON' || e.title)).map(e => e.outerHTML.slice(0, 120))")
+        " || e.innerText && e.tagName === 'BUTTON' || e.title)).map(e => e.outerHTML.slice(0, 120))"
+    )
     assert nameless == []
 
 
@@ -149,16 +164,30 @@ def test_what_if_tokens_rewind_branch_and_a_broken_reward(quick_page: DashboardP
     page.click("Branch")
     branch = page.out.with_name("other")
     page.wait(lambda: Run.open(branch).last_step() == last - 3, "the branch is caught up")
-    assert (Run.open(branch).meta.parent_name, Run.open(branch).meta.branch_step) == (page.run.meta.name, last - 3)
-    page.wait(lambda: page.nb.kernel_eval("[dashboard.session.out.name, dashboard.session.status]") == ["other", "paused"], "the branch rests")
+    assert (Run.open(branch).meta.parent_name, Run.open(branch).meta.branch_step) == (
+        page.run.meta.name,
+        last - 3,
+    )
+    page.wait(
+        lambda: (
+            page.nb.kernel_eval("[dashboard.session.out.name, dashboard.session.status]")
+            == ["other", "paused"]
+        ),
+        "the branch rests",
+    )
     page.click("Step")
     page.wait(lambda: Run.open(branch).last_step() == last - 2, "a step of the branch")
     assert page.rests() == last - 3, "the parent stays where it was"
 
     page.out = branch
-    page.nb.kernel_eval(r"faults.append('scores are <b>out</b> of order \ud800')")  # a lone surrogate cannot travel as it is
+    page.nb.kernel_eval(
+        r"faults.append('scores are <b>out</b> of order \ud800')"
+    )  # a lone surrogate cannot travel as it is
     page.click("Start")
-    page.wait(lambda: "scores are <b>out</b> of order U+D800" in page.text(), "the error in the dashboard, as plain text")
+    page.wait(
+        lambda: "scores are <b>out</b> of order U+D800" in page.text(),
+        "the error in the dashboard, as plain text",
+    )
     assert page.rests() == last - 2
     page.nb.kernel_eval("faults.clear()")
     page.click("Start")
@@ -167,5 +196,8 @@ def test_what_if_tokens_rewind_branch_and_a_broken_reward(quick_page: DashboardP
     page.click("Stop")
     page.wait(lambda: "stopped, step" in page.text(), "stopped")
     page.tab("Overview")
-    page.wait(lambda: {"quick", "other"} <= set(page.panel.inner_text().replace(":", " ").split()), "both runs named")
+    page.wait(
+        lambda: {"quick", "other"} <= set(page.panel.inner_text().replace(":", " ").split()),
+        "both runs named",
+    )
     page.healthy()

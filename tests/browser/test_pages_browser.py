@@ -45,5 +45,7 @@ def test_a_logarithmic_slider_says_its_value(page: Any) -> None:
     page.evaluate(START, Path(slider_names.__file__).with_suffix(".js").read_text())
     page.wait_for_function(SAID, arg="0.005", timeout=5000)
     assert page.locator(".noUi-handle").get_attribute("aria-label") == "beta"
-    page.evaluate("() => document.querySelector('.noUi-handle').setAttribute('aria-valuetext', '-1.25')")
+    page.evaluate(
+        "() => document.querySelector('.noUi-handle').setAttribute('aria-valuetext', '-1.25')"
+    )
     page.wait_for_function(SAID, arg="0.0562", timeout=5000)

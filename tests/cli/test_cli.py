@@ -15,79 +15,124 @@ import pytest
 from workbench.commands.views import sparkline
 from workbench.runs import Run
 
-QUICK = ["--set", "prompts_per_step=4", "--set", "num_generations=4", "--set", "max_completion_length=8", "--set", "num_eval_problems=20",
-         "--set", "save_steps=2", "--set", "learning_rate=1e-4"]
+QUICK = [
+    "--set",
+    "prompts_per_step=4",
+    "--set",
+    "num_generations=4",
+    "--set",
+    "max_completion_length=8",
+    "--set",
+    "num_eval_problems=20",
+    "--set",
+    "save_steps=2",
+    "--set",
+    "learning_rate=1e-4",
+]
 
 
 def workbench(*arguments: object, cwd: Path, code: int = 0) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "workbench.cli", *map(str, arguments)]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=cwd, timeout=200, check=False)
+    done = subprocess.run(
+        command, capture_output=True, text=True, cwd=cwd, timeout=200, check=False
+    )
     assert done.returncode == code, done.stdout + done.stderr
     return done
 
 
 def test_train_resume_runs_eval_export(tmp_path: Path, tiny_folder: Path) -> None:
-    first = workbench("train", "--policy", tiny_folder, "--steps", 3, "--out", "r", "--json", *QUICK, cwd=tmp_path)
+    first = workbench(
+        "train", "--policy", tiny_folder, "--steps", 3, "--out", "r", "--json", *QUICK, cwd=tmp_path
+    )
     last = json.loads(first.stdout.strip().splitlines()[-1])
     assert {"run", "steps", "accuracy_before", "accuracy_after", "seconds"} <= last.keys()
     assert last["steps"] == 3
     assert all(json.loads(line) for line in first.stdout.splitlines())
 
-    again = workbench("train", "--policy", tiny_folder, "--steps", 5, "--out", "r", "--resume", cwd=tmp_path)
+    again = workbench(
+        "train", "--policy", tiny_folder, "--steps", 5, "--out", "r", "--resume", cwd=tmp_path
+    )
     assert "5 steps" in again.stdout
     assert Run.open(tmp_path / "r").steps().step.tolist() == [1, 2, 3, 4, 5]
 
     (row,) = json.loads(workbench("runs", ".", "--json", cwd=tmp_path).stdout)
     assert (row["status"], row["steps"]) == ("finished", 5)
-    result = json.loads(workbench("eval", "--policy", "r/policy", "--n", 10, "--json", cwd=tmp_path).stdout)
+    result = json.loads(
+        workbench("eval", "--policy", "r/policy", "--n", 10, "--json", cwd=tmp_path).stdout
+    )
     assert result["n"] == 10
     workbench("export", "csv", "r", cwd=tmp_path)
     assert (tmp_path / "r-csv").is_dir()
     workbench("export", "html", "r", cwd=tmp_path)
     page = (tmp_path / "r.html").read_text()
-    assert "https://" not in page.replace(page[page.index("<script>") : page.index("</script>")], "")
+    assert "https://" not in page.replace(
+        page[page.index("<script>") : page.index("</script>")], ""
+    )
     assert "Settings" in page
-    report = subprocess.run([sys.executable, "-m", "workbench.cli", "doctor", "r"], capture_output=True, text=True, cwd=tmp_path, check=False)
+    report = subprocess.run(
+        [sys.executable, "-m", "workbench.cli", "doctor", "r"],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        check=False,
+    )
     assert report.returncode in (0, 1)
     assert "step" in report.stdout
 
 
-def test_resume_starts_from_the_start_where_there_is_nothing(tmp_path: Path, tiny_folder: Path) -> None:
-    done = workbench("train", "--policy", tiny_folder, "--steps", 1, "--out", "r", "--resume", "--json", *QUICK, cwd=tmp_path)
+def test_resume_starts_from_the_start_where_there_is_nothing(
+    tmp_path: Path, tiny_folder: Path
+) -> None:
+    done = workbench(
+        "train",
+        "--policy",
+        tiny_folder,
+        "--steps",
+        1,
+        "--out",
+        "r",
+        "--resume",
+        "--json",
+        *QUICK,
+        cwd=tmp_path,
+    )
     assert json.loads(done.stdout.strip().splitlines()[-1])["steps"] == 1
 
 
-@pytest.mark.parametrize(("arguments", "says"), [
-    (["train", "--set", "beta"], "NAME=VALUE"),
-    (["train", "--set", "betta=1"], "Did you mean 'beta'"),
-    (["train", "--set", "num_generations=1"], "num_generations=1"),
-    (["train", "--preset", "nothing"], "deepseekmath"),
-    (["train", "--policy", "./nowhere"], "no such folder"),
-    (["train", "--task", "nowhere.jsonl"], "nowhere.jsonl"),
-    (["train", "--reward", "no_such_reward"], "no_such_reward"),
-    (["train", "--resume"], "--out"),
-    (["runs", "nowhere"], "nowhere"),
-    (["export", "csv", "nowhere"], "nowhere"),
-    (["export", "pdf", "nowhere"], "html or csv"),
-    (["doctor", "nowhere"], "nowhere"),
-    (["lab", "nowhere"], "nowhere"),
-    (["train", "--out", "notes.txt"], "is a file"),
-    (["train", "--threads", "-1"], "--threads"),
-    (["train", "--seed", 10**20], "seed="),
-    (["train", "--quantization", "nf4"], "--lora"),
-    (["train", "--lora", "--quantization", "q4"], "'none', 'nf4', 'int8'"),
-    (["train", "--lora", "big"], "--lora"),
-    (["train", "--lora", "--set", "lora_target_modules=query"], "It has: "),
-    (["train", "--rollout", "fast"], "'native', 'transformers', 'vllm'"),
-    (["train", "--dtype", "float16"], "dtype='auto'"),
-    (["train", "--policy", "nope"], "HF_HUB_OFFLINE"),
-    (["train", "--set", "num_generations=100000000"], "Lower num_generations"),
-    (["train", "--set", "max_completion_length=300"], "256 positions"),
-    (["eval", "--max-completion-length", 250], "are too long"),
-    (["eval", "--seed", -1], "--seed"),
-    (["eval", "--quantization", "q4"], "none, nf4, int8"),
-    (["train", "--lora", "0"], "is no rank"),
-])
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["train", "--set", "beta"], "NAME=VALUE"),
+        (["train", "--set", "betta=1"], "Did you mean 'beta'"),
+        (["train", "--set", "num_generations=1"], "num_generations=1"),
+        (["train", "--preset", "nothing"], "deepseekmath"),
+        (["train", "--policy", "./nowhere"], "no such folder"),
+        (["train", "--task", "nowhere.jsonl"], "nowhere.jsonl"),
+        (["train", "--reward", "no_such_reward"], "no_such_reward"),
+        (["train", "--resume"], "--out"),
+        (["runs", "nowhere"], "nowhere"),
+        (["export", "csv", "nowhere"], "nowhere"),
+        (["export", "pdf", "nowhere"], "html or csv"),
+        (["doctor", "nowhere"], "nowhere"),
+        (["lab", "nowhere"], "nowhere"),
+        (["train", "--out", "notes.txt"], "is a file"),
+        (["train", "--threads", "-1"], "--threads"),
+        (["train", "--seed", 10**20], "seed="),
+        (["train", "--quantization", "nf4"], "--lora"),
+        (["train", "--lora", "--quantization", "q4"], "'none', 'nf4', 'int8'"),
+        (["train", "--lora", "big"], "--lora"),
+        (["train", "--lora", "--set", "lora_target_modules=query"], "It has: "),
+        (["train", "--rollout", "fast"], "'native', 'transformers', 'vllm'"),
+        (["train", "--dtype", "float16"], "dtype='auto'"),
+        (["train", "--policy", "nope"], "HF_HUB_OFFLINE"),
+        (["train", "--set", "num_generations=100000000"], "Lower num_generations"),
+        (["train", "--set", "max_completion_length=300"], "256 positions"),
+        (["eval", "--max-completion-length", 250], "are too long"),
+        (["eval", "--seed", -1], "--seed"),
+        (["eval", "--quantization", "q4"], "none, nf4, int8"),
+        (["train", "--lora", "0"], "is no rank"),
+    ],
+)
 def test_mistakes_are_one_clear_message(tmp_path: Path, arguments: list[str], says: str) -> None:
     (tmp_path / "notes.txt").touch()
     done = workbench(*arguments, cwd=tmp_path, code=2)
@@ -103,8 +148,23 @@ def test_a_run_is_not_overwritten(tmp_path: Path, tiny_folder: Path) -> None:
 
 
 def test_ctrl_c_ends_after_the_step_with_a_checkpoint(tmp_path: Path, tiny_folder: Path) -> None:
-    command = [sys.executable, "-m", "workbench.cli", "train", "--policy", str(tiny_folder), "--steps", "5000", "--out", "r", "--json", *QUICK]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=tmp_path)
+    command = [
+        sys.executable,
+        "-m",
+        "workbench.cli",
+        "train",
+        "--policy",
+        str(tiny_folder),
+        "--steps",
+        "5000",
+        "--out",
+        "r",
+        "--json",
+        *QUICK,
+    ]
+    process = subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=tmp_path
+    )
     assert process.stdout is not None
     while '"step": 2' not in process.stdout.readline():
         assert process.poll() is None
@@ -129,7 +189,10 @@ def test_help_is_quick(tmp_path: Path) -> None:
     began = time.monotonic()
     assert "train" in workbench("--help", cwd=tmp_path).stdout
     code = "import sys, workbench.cli; print(sorted({'torch', 'transformers', 'pandas'} & set(sys.modules)))"
-    assert subprocess.check_output([sys.executable, "-c", code], text=True, env=os.environ).strip() == "[]"
+    assert (
+        subprocess.check_output([sys.executable, "-c", code], text=True, env=os.environ).strip()
+        == "[]"
+    )
     assert time.monotonic() - began < 30
 
 
@@ -142,12 +205,23 @@ def test_a_figure_that_is_not_finite_leaves_a_gap_in_the_bars() -> None:
 def test_a_setting_whose_choice_is_the_word_none() -> None:
     from workbench.cli import parse_settings
 
-    assert parse_settings(["scale_rewards=none", "delta=none", "beta=1e-3"]) == {"scale_rewards": "none", "delta": None, "beta": 1e-3}
+    assert parse_settings(["scale_rewards=none", "delta=none", "beta=1e-3"]) == {
+        "scale_rewards": "none",
+        "delta": None,
+        "beta": 1e-3,
+    }
 
 
-@pytest.mark.parametrize(("arguments", "expected"), [
-    (["train", "--lora"], ["train", "--lora=auto"]), (["--lora", "--json"], ["--lora=auto", "--json"]),
-    (["--lora", "8"], ["--lora", "8"]), (["--lora=4", "--json"], ["--lora=4", "--json"]), (["eval"], ["eval"])])
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["train", "--lora"], ["train", "--lora=auto"]),
+        (["--lora", "--json"], ["--lora=auto", "--json"]),
+        (["--lora", "8"], ["--lora", "8"]),
+        (["--lora=4", "--json"], ["--lora=4", "--json"]),
+        (["eval"], ["eval"]),
+    ],
+)
 def test_a_bare_lora_leaves_the_rank_open(arguments: list[str], expected: list[str]) -> None:
     from workbench.cli import with_rank
 
@@ -157,9 +231,14 @@ def test_a_bare_lora_leaves_the_rank_open(arguments: list[str], expected: list[s
 def test_an_adapter_gets_ten_times_the_learning_rate_unless_one_is_named() -> None:
     from workbench.commands.train import make_config
 
-    assert make_config("embedded", None, {"lora_rank": 4}, None).learning_rate == pytest.approx(2e-3)
+    assert make_config("embedded", None, {"lora_rank": 4}, None).learning_rate == pytest.approx(
+        2e-3
+    )
     assert make_config("a/model", None, {"lora_rank": 4}, None).learning_rate == pytest.approx(1e-5)
-    assert make_config("embedded", None, {"lora_rank": 4, "learning_rate": 1e-4}, None).learning_rate == 1e-4
+    assert (
+        make_config("embedded", None, {"lora_rank": 4, "learning_rate": 1e-4}, None).learning_rate
+        == 1e-4
+    )
     assert make_config("embedded", None, {}, None).learning_rate == 2e-4
 
 
@@ -170,17 +249,62 @@ def test_an_open_rank_is_16_where_nobody_has_one() -> None:
 
 
 def test_the_flags_reach_the_run(tmp_path: Path, tiny_folder: Path) -> None:
-    workbench("train", "--policy", tiny_folder, "--lora", "--quantization", "int8", "--rollout", "transformers", "--dtype", "float32", "--steps", 1,
-              "--out", "r", "--json", *QUICK, cwd=tmp_path)
+    workbench(
+        "train",
+        "--policy",
+        tiny_folder,
+        "--lora",
+        "--quantization",
+        "int8",
+        "--rollout",
+        "transformers",
+        "--dtype",
+        "float32",
+        "--steps",
+        1,
+        "--out",
+        "r",
+        "--json",
+        *QUICK,
+        cwd=tmp_path,
+    )
     config = Run.open(tmp_path / "r").config
-    assert [config[n] for n in ("lora_rank", "quantization", "rollout_engine", "dtype")] == [16, "int8", "transformers", "float32"]
+    assert [config[n] for n in ("lora_rank", "quantization", "rollout_engine", "dtype")] == [
+        16,
+        "int8",
+        "transformers",
+        "float32",
+    ]
     assert (tmp_path / "r/policy/model.safetensors").is_file()
     assert (tmp_path / "r/adapter/adapter_model.safetensors").is_file()
     for name, kind in (("r/adapter", "int8"), (tiny_folder, "nf4")):
-        done = workbench("eval", "--policy", name, "--quantization", kind, "--dtype", "bfloat16", "--n", 4, "--json", cwd=tmp_path)
+        done = workbench(
+            "eval",
+            "--policy",
+            name,
+            "--quantization",
+            kind,
+            "--dtype",
+            "bfloat16",
+            "--n",
+            4,
+            "--json",
+            cwd=tmp_path,
+        )
         result = json.loads(done.stdout)
         assert (result["n"], result["quantization"], result["dtype"]) == (4, kind, "bfloat16")
-    again = workbench("train", "--policy", tiny_folder, "--resume", "--out", "r", "--steps", 2, "--json", cwd=tmp_path)
+    again = workbench(
+        "train",
+        "--policy",
+        tiny_folder,
+        "--resume",
+        "--out",
+        "r",
+        "--steps",
+        2,
+        "--json",
+        cwd=tmp_path,
+    )
     assert json.loads(again.stdout.strip().splitlines()[-1])["steps"] == 2
 
 
@@ -188,7 +312,10 @@ def test_lab_begins_at_the_root_of_the_repository_on_the_first_notebook() -> Non
     from workbench.commands.lab import _opening
 
     notebooks = Path(__file__).parents[2] / "notebooks"
-    assert _opening(notebooks) == [f"--notebook-dir={notebooks.parent}", "--LabApp.default_url=/lab/tree/notebooks/00_start.ipynb"]
+    assert _opening(notebooks) == [
+        f"--notebook-dir={notebooks.parent}",
+        "--LabApp.default_url=/lab/tree/notebooks/00_start.ipynb",
+    ]
 
 
 def test_lab_of_any_other_folder_begins_there(tmp_path: Path) -> None:

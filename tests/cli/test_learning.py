@@ -43,9 +43,26 @@ def test_lora_learns_too(tmp_path: Path) -> None:
     assert result["accuracy_after"] >= result["accuracy_before"] + 0.2
 
 
-@pytest.mark.parametrize("options", [["--lora"], ["--lora", "--quantization", "nf4"], ["--lora", "8", "--rollout", "transformers"]], ids=" ".join)
-def test_one_command_line_switches_what_is_trained_and_how(tmp_path: Path, options: list[str]) -> None:
+@pytest.mark.parametrize(
+    "options",
+    [["--lora"], ["--lora", "--quantization", "nf4"], ["--lora", "8", "--rollout", "transformers"]],
+    ids=" ".join,
+)
+def test_one_command_line_switches_what_is_trained_and_how(
+    tmp_path: Path, options: list[str]
+) -> None:
     """The adapter's learning rate is ten times that of all weights by itself: 24 steps gain 20 points and more."""
-    result = train(tmp_path, *options, "--seed", "11", "--steps", "24", "--set", "eval_steps=0", "--set", "num_eval_problems=400")
+    result = train(
+        tmp_path,
+        *options,
+        "--seed",
+        "11",
+        "--steps",
+        "24",
+        "--set",
+        "eval_steps=0",
+        "--set",
+        "num_eval_problems=400",
+    )
     assert result["accuracy_after"] >= result["accuracy_before"] + 0.2
     assert Run.open(tmp_path / "r").config["learning_rate"] == pytest.approx(2e-3)

@@ -16,15 +16,29 @@ from workbench.config_fields import ConfigError
 from workbench.runs import Run, RunWriter
 from workbench.tasks.arithmetic import arithmetic_task
 
-QUICK = ["--set", "prompts_per_step=2", "--set", "num_generations=4", "--set", "max_completion_length=8", "--set", "num_eval_problems=4",
-         "--set", "save_steps=100", "--set", "eval_steps=0"]
+QUICK = [
+    "--set",
+    "prompts_per_step=2",
+    "--set",
+    "num_generations=4",
+    "--set",
+    "max_completion_length=8",
+    "--set",
+    "num_eval_problems=4",
+    "--set",
+    "save_steps=100",
+    "--set",
+    "eval_steps=0",
+]
 WORKBENCH = [sys.executable, "-m", "workbench.cli"]
 
 
 def stopped_run(cwd: Path, *arguments: object) -> str:
     """Train until Ctrl-C, which comes in the first steps; what was printed."""
     command = [*WORKBENCH, "train", *map(str, arguments), "--steps", "5000", *QUICK]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=cwd)
+    process = subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=cwd
+    )
     assert process.stdout is not None
     printed = ""
     while "step 10 " not in printed:
@@ -44,34 +58,101 @@ def printed_command(text: str) -> list[str]:
 
 
 def made_run(folder: Path, **facts) -> Path:
-    with RunWriter.create(folder, config={}, **(dict(policy="tiny", task="arithmetic", reward_names=["format_reward", "answer_reward"]) | facts)) as run:
+    with RunWriter.create(
+        folder,
+        config={},
+        **(
+            dict(policy="tiny", task="arithmetic", reward_names=["format_reward", "answer_reward"])
+            | facts
+        ),
+    ) as run:
         run.finish("stopped")
     return folder
 
 
 def go_on(cwd: Path, words: list[str], steps: int) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([*WORKBENCH, *words, "--steps", str(steps)], capture_output=True, text=True, cwd=cwd, timeout=200, check=False)
+    return subprocess.run(
+        [*WORKBENCH, *words, "--steps", str(steps)],
+        capture_output=True,
+        text=True,
+        cwd=cwd,
+        timeout=200,
+        check=False,
+    )
 
 
-def test_the_printed_command_goes_on_with_a_run_of_an_adapter(tmp_path: Path, tiny_folder: Path) -> None:
-    printed = stopped_run(tmp_path, "--policy", tiny_folder, "--lora", "4", "--quantization", "int8", "--shuffle-rewards", "--out", "my run")
+def test_the_printed_command_goes_on_with_a_run_of_an_adapter(
+    tmp_path: Path, tiny_folder: Path
+) -> None:
+    printed = stopped_run(
+        tmp_path,
+        "--policy",
+        tiny_folder,
+        "--lora",
+        "4",
+        "--quantization",
+        "int8",
+        "--shuffle-rewards",
+        "--out",
+        "my run",
+    )
     words = printed_command(printed)
     assert words == ["train", "--resume", "--out", "my run"]
     made = Run.open(tmp_path / "my run").last_step()
     done = go_on(tmp_path, words, made + 2)
     assert done.returncode == 0, done.stderr
     run = Run.open(tmp_path / "my run")
-    assert (run.last_step(), run.meta.status, run.meta.policy) == (made + 2, "finished", str(tiny_folder))
+    assert (run.last_step(), run.meta.status, run.meta.policy) == (
+        made + 2,
+        "finished",
+        str(tiny_folder),
+    )
     assert (run.config["lora_rank"], run.config["quantization"]) == (4, "int8")
 
 
-def test_the_printed_command_names_a_file_of_problems_and_a_reward_of_ones_own(tmp_path: Path, tiny_folder: Path) -> None:
+def test_the_printed_command_names_a_file_of_problems_and_a_reward_of_ones_own(
+    tmp_path: Path, tiny_folder: Path
+) -> None:
     problems = tmp_path / "my problems.jsonl"
-    problems.write_text("".join(json.dumps({"question": f"What is {i} + 1?", "answer": str(i + 1)}) + "\n" for i in range(40)))
-    (tmp_path / "mine.py").write_text("def short(completions, **columns):\n    return [float(len(c[0]['content']) < 9) for c in completions]\n")
-    printed = stopped_run(tmp_path, "--policy", tiny_folder, "--task", problems.name, "--reward", "answer", "--reward", "mine.py:short", "--threads", 1, "--out", "r")
+    problems.write_text(
+        "".join(
+            json.dumps({"question": f"What is {i} + 1?", "answer": str(i + 1)}) + "\n"
+            for i in range(40)
+        )
+    )
+    (tmp_path / "mine.py").write_text(
+        "def short(completions, **columns):\n    return [float(len(c[0]['content']) < 9) for c in completions]\n"
+    )
+    printed = stopped_run(
+        tmp_path,
+        "--policy",
+        tiny_folder,
+        "--task",
+        problems.name,
+        "--reward",
+        "answer",
+        "--reward",
+        "mine.py:short",
+        "--threads",
+        1,
+        "--out",
+        "r",
+    )
     words = printed_command(printed)
-    assert words == ["train", "--resume", "--out", "r", "--task", "my problems.jsonl", "--reward", "answer", "--reward", "mine.py:short", "--threads", "1"]
+    assert words == [
+        "train",
+        "--resume",
+        "--out",
+        "r",
+        "--task",
+        "my problems.jsonl",
+        "--reward",
+        "answer",
+        "--reward",
+        "mine.py:short",
+        "--threads",
+        "1",
+    ]
     made = Run.open(tmp_path / "r").last_step()
     done = go_on(tmp_path, words, made + 1)
     assert done.returncode == 0, done.stderr
@@ -84,43 +165,89 @@ def test_the_printed_command_names_a_file_of_problems_and_a_reward_of_ones_own(t
 
 def test_a_run_is_known_from_its_record(tmp_path: Path) -> None:
     run = made_run(tmp_path / "a")
-    assert parts_of(run, True, None, None, None, False) == Parts("tiny", "arithmetic", ["format", "answer"], False)
-    assert parts_of(run, True, "other", "x.jsonl", ["answer"], False) == Parts("other", "x.jsonl", ["answer"], False)
+    assert parts_of(run, True, None, None, None, False) == Parts(
+        "tiny", "arithmetic", ["format", "answer"], False
+    )
+    assert parts_of(run, True, "other", "x.jsonl", ["answer"], False) == Parts(
+        "other", "x.jsonl", ["answer"], False
+    )
     shuffled = made_run(tmp_path / "b", reward_names=["shuffled_answer_reward"])
-    assert parts_of(shuffled, True, None, None, None, False) == Parts("tiny", "arithmetic", ["answer"], True)
+    assert parts_of(shuffled, True, None, None, None, False) == Parts(
+        "tiny", "arithmetic", ["answer"], True
+    )
 
 
 @pytest.mark.parametrize("resume", [True, False])
 def test_without_a_record_the_defaults_hold(tmp_path: Path, resume: bool) -> None:
-    assert parts_of(tmp_path, resume, None, None, None, False) == Parts("embedded", "arithmetic", None, False)
+    assert parts_of(tmp_path, resume, None, None, None, False) == Parts(
+        "embedded", "arithmetic", None, False
+    )
 
 
 def test_what_a_record_cannot_tell_has_to_be_named(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="--task mine.jsonl"):
         parts_of(made_run(tmp_path / "a", task="mine"), True, None, None, None, False)
     with pytest.raises(ConfigError, match="--reward answer --reward FILE.py:mine"):
-        parts_of(made_run(tmp_path / "b", reward_names=["answer_reward", "mine"]), True, None, None, None, False)
+        parts_of(
+            made_run(tmp_path / "b", reward_names=["answer_reward", "mine"]),
+            True,
+            None,
+            None,
+            None,
+            False,
+        )
 
 
-def test_a_file_that_is_called_like_a_known_task_is_not_taken_for_it(tmp_path: Path, tiny_folder: Path) -> None:
+def test_a_file_that_is_called_like_a_known_task_is_not_taken_for_it(
+    tmp_path: Path, tiny_folder: Path
+) -> None:
     problems = tmp_path / "arithmetic.jsonl"
-    problems.write_text("".join(json.dumps({"question": f"What is {i} + 1?", "answer": str(i + 1)}) + "\n" for i in range(40)))
-    words = printed_command(stopped_run(tmp_path, "--policy", tiny_folder, "--task", problems.name, "--out", "r"))
+    problems.write_text(
+        "".join(
+            json.dumps({"question": f"What is {i} + 1?", "answer": str(i + 1)}) + "\n"
+            for i in range(40)
+        )
+    )
+    words = printed_command(
+        stopped_run(tmp_path, "--policy", tiny_folder, "--task", problems.name, "--out", "r")
+    )
     assert words == ["train", "--resume", "--out", "r", "--task", "arithmetic.jsonl"]
     with pytest.raises(ConfigError, match="came from a file"):
         check_same_problems(tmp_path / "r", arithmetic_task(0))
 
 
 def test_the_command_is_quoted_for_a_shell(tmp_path: Path) -> None:
-    words = resume_command(Path("a run; rm -rf"), Parts("embedded", "it's.jsonl", None, False), None)
-    assert shlex.split(words) == ["workbench", "train", "--resume", "--out", "a run; rm -rf", "--task", "it's.jsonl"]
+    words = resume_command(
+        Path("a run; rm -rf"), Parts("embedded", "it's.jsonl", None, False), None
+    )
+    assert shlex.split(words) == [
+        "workbench",
+        "train",
+        "--resume",
+        "--out",
+        "a run; rm -rf",
+        "--task",
+        "it's.jsonl",
+    ]
 
 
 def test_a_file_that_has_changed_is_refused(tmp_path: Path, tiny_folder: Path) -> None:
     problems = tmp_path / "problems.jsonl"
     lines = [json.dumps({"question": f"What is {i} + 1?", "answer": str(i + 1)}) for i in range(40)]
     problems.write_text("\n".join(lines))
-    command = [*WORKBENCH, "train", "--policy", str(tiny_folder), "--task", "problems.jsonl", "--out", "r", "--steps", "1", *QUICK]
+    command = [
+        *WORKBENCH,
+        "train",
+        "--policy",
+        str(tiny_folder),
+        "--task",
+        "problems.jsonl",
+        "--out",
+        "r",
+        "--steps",
+        "1",
+        *QUICK,
+    ]
     subprocess.run(command, cwd=tmp_path, check=True, capture_output=True, timeout=200)
     problems.write_text("\n".join(lines).replace("What is", "How much is"))
     done = go_on(tmp_path, ["train", "--resume", "--out", "r", "--task", "problems.jsonl"], 2)
@@ -139,10 +266,22 @@ def test_an_accuracy_of_before_the_first_step_is_not_the_result(tmp_path: Path) 
     assert summary(tmp_path / "r", 0, 1.0)["accuracy_after"] == 0.4
 
 
-def test_the_last_words_say_what_was_measured_and_what_was_learnt(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_last_words_say_what_was_measured_and_what_was_learnt(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     from workbench.commands.views import TerminalView
 
-    values = dict(run="r", steps=5, accuracy_step=5, accuracy_before=0.1, accuracy_after=0.2, interval_after=[0.1, 0.3], problems=10, seconds=2.0, policy="r/policy")
+    values = dict(
+        run="r",
+        steps=5,
+        accuracy_step=5,
+        accuracy_before=0.1,
+        accuracy_after=0.2,
+        interval_after=[0.1, 0.3],
+        problems=10,
+        seconds=2.0,
+        policy="r/policy",
+    )
     view = TerminalView(tmp_path, "embedded", "arithmetic")
     view.result(values, 5, "")
     said = capsys.readouterr().out

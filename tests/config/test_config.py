@@ -14,12 +14,36 @@ from workbench.config_fields import ConfigError, ConfigWarning
 from workbench.presets import PRESETS
 
 BAD_VALUES = [
-    ("num_generations", 1), ("num_generations", 2.5), ("num_generations", True), ("beta", -0.1), ("beta", float("nan")),
-    ("beta", "0.1"), ("epsilon", 0.0), ("epsilon", 1.5), ("delta", 1.0), ("temperature", 0.0), ("top_p", 0.0), ("top_p", 1.1),
-    ("top_k", -1), ("loss_type", "gpro"), ("scale_rewards", True), ("kl_estimator", "k4"), ("learning_rate", -1e-3),
-    ("learning_rate", float("inf")), ("max_completion_length", 0), ("updates_per_rollout", 0), ("seed", -1), ("max_steps", 0),
-    ("mask_truncated_completions", 1), ("top_entropy_quantile", 0.0), ("ref_model_mixup_alpha", 1.5), ("micro_batch_size", 0),
-    ("importance_sampling_mode", "token"), ("rollout_engine", "sglang"), ("warmup_steps", -1), ("save_steps", 0),
+    ("num_generations", 1),
+    ("num_generations", 2.5),
+    ("num_generations", True),
+    ("beta", -0.1),
+    ("beta", float("nan")),
+    ("beta", "0.1"),
+    ("epsilon", 0.0),
+    ("epsilon", 1.5),
+    ("delta", 1.0),
+    ("temperature", 0.0),
+    ("top_p", 0.0),
+    ("top_p", 1.1),
+    ("top_k", -1),
+    ("loss_type", "gpro"),
+    ("scale_rewards", True),
+    ("kl_estimator", "k4"),
+    ("learning_rate", -1e-3),
+    ("learning_rate", float("inf")),
+    ("max_completion_length", 0),
+    ("updates_per_rollout", 0),
+    ("seed", -1),
+    ("max_steps", 0),
+    ("mask_truncated_completions", 1),
+    ("top_entropy_quantile", 0.0),
+    ("ref_model_mixup_alpha", 1.5),
+    ("micro_batch_size", 0),
+    ("importance_sampling_mode", "token"),
+    ("rollout_engine", "sglang"),
+    ("warmup_steps", -1),
+    ("save_steps", 0),
 ]
 HARMFUL = [
     (dict(loss_type="cispo"), "epsilon_high"),
@@ -99,8 +123,19 @@ def test_every_field_documents_itself(field: dataclasses.Field) -> None:
 
 def test_live_fields_are_those_of_the_design() -> None:
     live = GRPOConfig.live_fields()
-    assert {"beta", "epsilon", "epsilon_high", "delta", "learning_rate", "temperature", "loss_type", "scale_rewards"} <= set(live)
-    assert not {"seed", "num_generations", "prompts_per_step", "max_steps", "rollout_engine"} & set(live)
+    assert {
+        "beta",
+        "epsilon",
+        "epsilon_high",
+        "delta",
+        "learning_rate",
+        "temperature",
+        "loss_type",
+        "scale_rewards",
+    } <= set(live)
+    assert not {"seed", "num_generations", "prompts_per_step", "max_steps", "rollout_engine"} & set(
+        live
+    )
 
 
 @pytest.mark.parametrize("name", PRESETS)
@@ -113,18 +148,53 @@ def test_presets_hold(name: str) -> None:
 def test_the_trl_preset_is_trl() -> None:
     ours = GRPOConfig.preset("trl")
     theirs = {f.name: f.default for f in dataclasses.fields(trl.GRPOConfig)}
-    same = ("beta", "epsilon", "epsilon_high", "delta", "loss_type", "scale_rewards", "num_generations", "num_iterations",
-            "temperature", "top_p", "top_k", "max_completion_length", "importance_sampling_level", "use_bias_correction_kl",
-            "mask_truncated_completions", "top_entropy_quantile", "off_policy_mask_threshold", "sync_ref_model",
-            "ref_model_mixup_alpha", "ref_model_sync_steps", "learning_rate", "max_grad_norm", "weight_decay", "adam_beta1",
-            "adam_beta2", "sapo_temperature_pos", "sapo_temperature_neg", "vespo_k_pos", "vespo_k_neg", "vespo_lambda_pos",
-            "vespo_lambda_neg", "multi_objective_aggregation", "reward_weights")
+    same = (
+        "beta",
+        "epsilon",
+        "epsilon_high",
+        "delta",
+        "loss_type",
+        "scale_rewards",
+        "num_generations",
+        "num_iterations",
+        "temperature",
+        "top_p",
+        "top_k",
+        "max_completion_length",
+        "importance_sampling_level",
+        "use_bias_correction_kl",
+        "mask_truncated_completions",
+        "top_entropy_quantile",
+        "off_policy_mask_threshold",
+        "sync_ref_model",
+        "ref_model_mixup_alpha",
+        "ref_model_sync_steps",
+        "learning_rate",
+        "max_grad_norm",
+        "weight_decay",
+        "adam_beta1",
+        "adam_beta2",
+        "sapo_temperature_pos",
+        "sapo_temperature_neg",
+        "vespo_k_pos",
+        "vespo_k_neg",
+        "vespo_lambda_pos",
+        "vespo_lambda_neg",
+        "multi_objective_aggregation",
+        "reward_weights",
+    )
     assert {n: getattr(ours, n) for n in same} == {n: theirs[n] for n in same}
 
 
 def test_deepseekmath_is_the_papers_setting() -> None:
     c = GRPOConfig.preset("deepseekmath")
-    assert (c.learning_rate, c.beta, c.num_generations, c.max_completion_length, c.completions_per_step) == (1e-6, 0.04, 64, 1024, 1024)
+    assert (
+        c.learning_rate,
+        c.beta,
+        c.num_generations,
+        c.max_completion_length,
+        c.completions_per_step,
+    ) == (1e-6, 0.04, 64, 1024, 1024)
     assert c.on_policy
 
 
@@ -135,7 +205,9 @@ def test_an_unknown_preset_lists_the_known() -> None:
 
 @pytest.mark.parametrize("suffix", [".json", ".yaml"])
 def test_it_is_the_same_after_a_round_trip(tmp_path: Path, suffix: str) -> None:
-    config = GRPOConfig(beta=0.013, reward_weights=(0.5, 1.0), delta=2.5, learning_rate=3e-7, scale_rewards="none")
+    config = GRPOConfig(
+        beta=0.013, reward_weights=(0.5, 1.0), delta=2.5, learning_rate=3e-7, scale_rewards="none"
+    )
     config.save(tmp_path / f"c{suffix}")
     assert GRPOConfig.load(tmp_path / f"c{suffix}") == config
 
@@ -146,8 +218,12 @@ def test_a_file_that_holds_no_mapping_is_refused(tmp_path: Path) -> None:
         GRPOConfig.load(tmp_path / "c.yaml")
 
 
-@given(st.dictionaries(st.sampled_from(sorted(f.name for f in dataclasses.fields(GRPOConfig))),
-                       st.one_of(st.none(), st.booleans(), st.integers(-5, 5), st.floats(), st.text(max_size=5))))
+@given(
+    st.dictionaries(
+        st.sampled_from(sorted(f.name for f in dataclasses.fields(GRPOConfig))),
+        st.one_of(st.none(), st.booleans(), st.integers(-5, 5), st.floats(), st.text(max_size=5)),
+    )
+)
 def test_any_value_either_makes_a_config_or_a_config_error(values: dict) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -174,17 +250,26 @@ def test_the_preset_for_real_models_makes_the_two_updates_that_it_says() -> None
     assert GRPOConfig.preset("real").updates_per_rollout == 2
 
 
-@pytest.mark.parametrize(("changes", "remedy"), [
-    (dict(quantization="nf4"), "Set lora_rank=16"),
-    (dict(use_dora=True), "lora_rank=0 makes none"),
-    (dict(lora_alpha=8.0), "lora_rank=0 makes none"),
-    (dict(rollout_engine="vllm", vllm_mode="server"), "vllm_server_base_url"),
-])
+@pytest.mark.parametrize(
+    ("changes", "remedy"),
+    [
+        (dict(quantization="nf4"), "Set lora_rank=16"),
+        (dict(use_dora=True), "lora_rank=0 makes none"),
+        (dict(lora_alpha=8.0), "lora_rank=0 makes none"),
+        (dict(rollout_engine="vllm", vllm_mode="server"), "vllm_server_base_url"),
+    ],
+)
 def test_model_settings_that_cannot_be_together(changes: dict, remedy: str) -> None:
     with pytest.raises(ConfigError, match=remedy):
         GRPOConfig(**changes)
 
 
 def test_model_settings_that_belong_together() -> None:
-    config = GRPOConfig(lora_rank=8, lora_alpha=16.0, use_rslora=True, quantization="nf4", lora_target_modules="q_proj,v_proj")
+    config = GRPOConfig(
+        lora_rank=8,
+        lora_alpha=16.0,
+        use_rslora=True,
+        quantization="nf4",
+        lora_target_modules="q_proj,v_proj",
+    )
     assert GRPOConfig.from_dict(config.to_dict()) == config

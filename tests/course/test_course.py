@@ -57,7 +57,15 @@ def test_comparison_writes_numbers_alike() -> None:
 
 def test_chart_draws_every_line() -> None:
     x = np.linspace(0.1, 3, 50)
-    plot = chart(panel("The <clip>", x, {"up": np.minimum(x, 1.2), "down": -x}, x_title="ratio r", verticals={"1 + ε": 1.2}))
+    plot = chart(
+        panel(
+            "The <clip>",
+            x,
+            {"up": np.minimum(x, 1.2), "down": -x},
+            x_title="ratio r",
+            verticals={"1 + ε": 1.2},
+        )
+    )
     svg = plot.picture()
     assert svg.count("<path") + svg.count("<polyline") >= 2
     assert "The &lt;clip&gt;" in svg

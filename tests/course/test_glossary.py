@@ -12,7 +12,9 @@ import notebook_text as text
 import pytest
 
 GLOSSARY = text.ROOT / "notebooks/GLOSSARY.md"
-ROW = re.compile(r"^\| \*\*(?P<term>.+?)\*\* \| (?P<meaning>.+) \| \[(?P<place>\d\d §\d+)\]\((?P<link>.+?)\) \| \[`(?P<name>.+?)`\]\((?P<file>.+?)\) \|$")
+ROW = re.compile(
+    r"^\| \*\*(?P<term>.+?)\*\* \| (?P<meaning>.+) \| \[(?P<place>\d\d §\d+)\]\((?P<link>.+?)\) \| \[`(?P<name>.+?)`\]\((?P<file>.+?)\) \|$"
+)
 ROWS = [line for line in GLOSSARY.read_text().splitlines() if line.startswith("| **")]
 
 
@@ -46,6 +48,10 @@ def resolve(dotted: str) -> Any:
         except ModuleNotFoundError:
             continue
         for name in parts[cut:]:
-            found = inspect.getattr_static(found, name) if inspect.isclass(found) else getattr(found, name)
+            found = (
+                inspect.getattr_static(found, name)
+                if inspect.isclass(found)
+                else getattr(found, name)
+            )
         return found
     raise ModuleNotFoundError(dotted)

@@ -12,7 +12,9 @@ import pytest
 from nbclient import NotebookClient
 
 ALL = pytest.mark.parametrize("path", text.NOTEBOOKS, ids=lambda p: p.stem)
-REPOSITORY = "https://colab.research.google.com/github/grpo-workbench/grpo-workbench/blob/main/notebooks/"
+REPOSITORY = (
+    "https://colab.research.google.com/github/grpo-workbench/grpo-workbench/blob/main/notebooks/"
+)
 SETUP = '''import importlib.util
 
 if importlib.util.find_spec("workbench") is None:  # a fresh Colab runtime
@@ -24,8 +26,16 @@ def test_the_frame(path: Path) -> None:
     book = text.read(path)
     first, *_, last = book.cells
     assert first.source.startswith(f"# {path.stem[:2]} · ")
-    assert f"[![Open in Colab](../docs/open-in-colab.svg)]({REPOSITORY}{path.name}) · [the course](README.md) · [glossary](GLOSSARY.md)" in first.source
-    for part in ("**After this notebook you can**", "**You will see**", "| device | time | memory |", "| two CPU cores | about"):
+    assert (
+        f"[![Open in Colab](../docs/open-in-colab.svg)]({REPOSITORY}{path.name}) · [the course](README.md) · [glossary](GLOSSARY.md)"
+        in first.source
+    )
+    for part in (
+        "**After this notebook you can**",
+        "**You will see**",
+        "| device | time | memory |",
+        "| two CPU cores | about",
+    ):
         assert part in first.source, part
     assert book.cells[1].source.strip() == SETUP
     assert 18 <= len(book.cells) <= 45
@@ -35,7 +45,9 @@ def test_the_frame(path: Path) -> None:
     assert "Next: [" in last.source
 
 
-@pytest.mark.parametrize("path", sorted((text.ROOT / "notebooks").glob("*.*")), ids=lambda p: p.name)
+@pytest.mark.parametrize(
+    "path", sorted((text.ROOT / "notebooks").glob("*.*")), ids=lambda p: p.name
+)
 def test_no_placeholder_is_in_print(path: Path) -> None:
     assert re.findall(r"@+\w*@+", path.read_text()) == []
 
@@ -55,8 +67,17 @@ def test_links_of_pages(page: str) -> None:
 def test_names_in_prose_exist(path: Path) -> None:
     """Whatever stands between backticks is a name of the package, of this notebook's code, of Python or of TRL."""
     book = text.read(path)
-    known = package_words() | words(text.code(book)) | words(" ".join(e.solution for e in text.exercises(book)))
-    said = {w for span in text.CODE.findall(text.prose(book)) if not _is_file(span) for w in words(_without_strings(span))}
+    known = (
+        package_words()
+        | words(text.code(book))
+        | words(" ".join(e.solution for e in text.exercises(book)))
+    )
+    said = {
+        w
+        for span in text.CODE.findall(text.prose(book))
+        if not _is_file(span)
+        for w in words(_without_strings(span))
+    }
     assert sorted(said - known) == []
 
 
@@ -68,19 +89,29 @@ def test_exercises(path: Path, tmp_path: Path) -> None:
     book = text.read(path)
     solved = with_solutions(book)
     NotebookClient(solved, timeout=240, resources={"metadata": {"path": str(tmp_path)}}).execute()
-    noise = [o.text for c in solved.cells for o in c.get("outputs", []) if o.output_type == "stream" and o.name == "stderr"]
+    noise = [
+        o.text
+        for c in solved.cells
+        for o in c.get("outputs", [])
+        if o.output_type == "stream" and o.name == "stderr"
+    ]
     assert noise == []
 
 
 def with_solutions(book: nbformat.NotebookNode) -> nbformat.NotebookNode:
     """The notebook, then, as a learner does after "Run All": each check has failed with words, the solution, the check again."""
     cells, new = list(book.cells), nbformat.v4.new_code_cell
-    cells.append(new("from workbench.course import results as _results\n_unsolved = dict(_results)"))
+    cells.append(
+        new("from workbench.course import results as _results\n_unsolved = dict(_results)")
+    )
     for exercise in text.exercises(book):
         name = re.search(r'check\("([^"]+)"', cells[exercise.check].source)[1]
-        cells += [new(f"assert len(_unsolved[{name!r}]) > 20, 'unsolved, but not a word'"),
-                  new(exercise.solution), new(cells[exercise.check].source),
-                  new(f"assert _results[{name!r}] == '', _results[{name!r}]")]
+        cells += [
+            new(f"assert len(_unsolved[{name!r}]) > 20, 'unsolved, but not a word'"),
+            new(exercise.solution),
+            new(cells[exercise.check].source),
+            new(f"assert _results[{name!r}] == '', _results[{name!r}]"),
+        ]
     return nbformat.v4.new_notebook(cells=cells, metadata=book.metadata)
 
 
@@ -90,7 +121,9 @@ def words(source: str) -> set[str]:
 
 @cache
 def package_words() -> frozenset[str]:
-    sources = "\n".join(p.read_text() for p in (text.ROOT / "workbench").rglob("*.py") if "assets" not in p.parts)
+    sources = "\n".join(
+        p.read_text() for p in (text.ROOT / "workbench").rglob("*.py") if "assets" not in p.parts
+    )
     return frozenset(words(sources)) | {"pip", "install", "nbmake", "pytest"}
 
 
@@ -99,4 +132,8 @@ def _without_strings(span: str) -> str:
 
 
 def _is_file(span: str) -> bool:
-    return (text.ROOT / span).exists() or (text.ROOT / "notebooks" / span).exists() or span.startswith("runs/")
+    return (
+        (text.ROOT / span).exists()
+        or (text.ROOT / "notebooks" / span).exists()
+        or span.startswith("runs/")
+    )

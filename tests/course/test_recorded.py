@@ -32,8 +32,22 @@ SICKNESS = {
     "vllm": {"accuracy_improved", "reward_rising"},
 }
 HEALTHY = ("long",)
-ILL = {"reward_hacked", "reward_falling", "reward_dropped", "accuracy_fell", "kl_high", "truncated", "nothing_ends", "entropy_explosion",
-       "clipped_too_often", "sampler_mismatch", "no_gradient", "not_finite", "rewards_all_equal", "reward_without_accuracy"}
+ILL = {
+    "reward_hacked",
+    "reward_falling",
+    "reward_dropped",
+    "accuracy_fell",
+    "kl_high",
+    "truncated",
+    "nothing_ends",
+    "entropy_explosion",
+    "clipped_too_often",
+    "sampler_mismatch",
+    "no_gradient",
+    "not_finite",
+    "rewards_all_equal",
+    "reward_without_accuracy",
+}
 
 
 @cache
@@ -68,7 +82,9 @@ def test_it_is_what_its_recipe_says(name: str) -> None:
     assert run.config == {field: wanted[field] for field in run.config}
     moved = [(knob.step, knob.name, knob.new) for knob in run.knobs().itertuples()]
     asked = {recipe.from_step + 1: recipe.fork} if recipe.parent else recipe.moves
-    assert moved == [(step, field, value) for step, knobs in asked.items() for field, value in knobs.items()]
+    assert moved == [
+        (step, field, value) for step, knobs in asked.items() for field, value in knobs.items()
+    ]
     assert len(run.evaluations()) == config.max_steps // config.eval_steps + 1
 
 
@@ -79,7 +95,9 @@ def test_it_names_no_machine(name: str) -> None:
     assert (meta.policy, meta.task) == ("embedded", "arithmetic")
     with closing(sqlite3.connect(recorded(name))) as db:
         assert db.execute("SELECT value FROM meta WHERE key = 'writer'").fetchone() == ("null",)
-        facts = " ".join(str(row) for table in ("meta", "events") for row in db.execute(f"SELECT * FROM {table}"))
+        facts = " ".join(
+            str(row) for table in ("meta", "events") for row in db.execute(f"SELECT * FROM {table}")
+        )
     assert PRIVATE.search(facts.encode()) is None
     assert "error" not in set(opened(name).events().kind)
 
@@ -125,7 +143,10 @@ def test_a_sick_run_is_told_apart_from_a_healthy_one(name: str) -> None:
 
 def test_the_branch_leaves_its_parent_and_is_held_back() -> None:
     long, branch = opened("long"), opened("branch")
-    assert (branch.meta.parent_id, branch.meta.branch_step) == (long.meta.id, RECIPES["branch"].from_step)
+    assert (branch.meta.parent_id, branch.meta.branch_step) == (
+        long.meta.id,
+        RECIPES["branch"].from_step,
+    )
     shared = slice(0, branch.meta.branch_step)
     assert (long.steps().reward[shared] == branch.steps().reward[shared]).all()
     free, held = (run.steps()[140:].mean() for run in (long, branch))
@@ -135,7 +156,9 @@ def test_the_branch_leaves_its_parent_and_is_held_back() -> None:
 
 
 def test_the_control_learns_nothing_that_the_honest_run_learns() -> None:
-    ends = {name: opened(name).evaluations().query("step == 60").iloc[0] for name in ("long", "control")}
+    ends = {
+        name: opened(name).evaluations().query("step == 60").iloc[0] for name in ("long", "control")
+    }
     assert ends["control"].high < ends["long"].low
 
 
@@ -147,7 +170,10 @@ def test_vllm_sampled_what_the_trainer_computes() -> None:
 
 
 def test_brevity_reward() -> None:
-    assert brevity_reward(["a", "b"], completion_ids=[[1] * 48, [1] * 10], answer=["1", "2"]) == [0.0, 38.0]
+    assert brevity_reward(["a", "b"], completion_ids=[[1] * 48, [1] * 10], answer=["1", "2"]) == [
+        0.0,
+        38.0,
+    ]
     assert "brevity_reward" in opened("hacked").meta.reward_names
 
 

@@ -24,7 +24,12 @@ def keys(findings: list[Finding]) -> set[str]:
 
 def test_a_path_a_run_and_a_source_say_the_same(tmp_path: Path) -> None:
     run = make_run(tmp_path / "run", truncation=0.4, tokens=16)
-    assert diagnose(run) == diagnose(tmp_path / "run") == diagnose(str(tmp_path / "run")) == diagnose(RunSource(run))
+    assert (
+        diagnose(run)
+        == diagnose(tmp_path / "run")
+        == diagnose(str(tmp_path / "run"))
+        == diagnose(RunSource(run))
+    )
     assert "truncated" in keys(diagnose(run))
 
 
@@ -43,8 +48,11 @@ def test_good_news_comes_before_notes_where_nothing_is_worse(tmp_path: Path) -> 
 
 def test_an_earlier_step_is_judged_as_it_was(tmp_path: Path) -> None:
     how = dict(
-        status="failed", knobs={25: {"learning_rate": 0.0}}, evaluations={0: (60, 200), 30: (140, 200)},
-        metrics={"kl": lambda step: 30.0 if step > 20 else 0.1})
+        status="failed",
+        knobs={25: {"learning_rate": 0.0}},
+        evaluations={0: (60, 200), 30: (140, 200)},
+        metrics={"kl": lambda step: 30.0 if step > 20 else 0.1},
+    )
     run = make_run(tmp_path / "run", **how)
     later = {"run_failed", "learning_rate_zero", "knob_changed", "accuracy_improved", "kl_high"}
     assert later <= keys(diagnose(run)) == keys(diagnose(run, 30))
@@ -55,7 +63,9 @@ def test_an_earlier_step_is_judged_as_it_was(tmp_path: Path) -> None:
 @pytest.mark.parametrize("step", [-1, 31])
 def test_a_step_that_is_not_there_is_an_error(step: int, tmp_path: Path) -> None:
     run = make_run(tmp_path / "run", name="mine")
-    with pytest.raises(ValueError, match=rf"step {step} is not in the record of 'mine', which ends at step 30"):
+    with pytest.raises(
+        ValueError, match=rf"step {step} is not in the record of 'mine', which ends at step 30"
+    ):
         diagnose(run, step)
 
 
@@ -64,8 +74,14 @@ def test_a_missing_run_is_an_error(tmp_path: Path) -> None:
         diagnose(tmp_path / "nothing")
 
 
-@pytest.mark.parametrize("metrics", [{}, {"loss": 1.0}, {"reward": float("nan")}, {"seconds/step": 0.0, "seconds/x": 0.0}], ids=str)
-def test_a_record_with_few_metrics_and_no_config_can_be_read(metrics: dict[str, float], tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "metrics",
+    [{}, {"loss": 1.0}, {"reward": float("nan")}, {"seconds/step": 0.0, "seconds/x": 0.0}],
+    ids=str,
+)
+def test_a_record_with_few_metrics_and_no_config_can_be_read(
+    metrics: dict[str, float], tmp_path: Path
+) -> None:
     with RunWriter.create(tmp_path / "run", config={}) as writer:
         for step in range(1, 61):
             writer.write_step(StepRecord(step=step, metrics=metrics))
@@ -75,17 +91,45 @@ def test_a_record_with_few_metrics_and_no_config_can_be_read(metrics: dict[str, 
 
 def test_a_metric_that_comes_later_or_has_gaps_is_read_where_it_is(tmp_path: Path) -> None:
     nan = float("nan")
-    how = dict(metrics={"kl": lambda s: 5.0 if s > 12 else None, "entropy": lambda s: nan if s % 2 else 1.0,
-                        "grad_norm": lambda s: nan if s % 3 else 0.5, "reward_std": lambda s: nan if s == 4 else 0.5})
+    how = dict(
+        metrics={
+            "kl": lambda s: 5.0 if s > 12 else None,
+            "entropy": lambda s: nan if s % 2 else 1.0,
+            "grad_norm": lambda s: nan if s % 3 else 0.5,
+            "reward_std": lambda s: nan if s == 4 else 0.5,
+        }
+    )
     assert "kl_high" in keys(diagnose(make_run(tmp_path / "run", **how)))
 
 
 def test_every_step_of_a_bad_run_can_be_judged(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
-    names = ("reward", "reward_std", "kl", "entropy", "grad_norm", "loss", "completion_length", "truncated_share", "dead_group_share",
-             "clip_ratio_region", "ratio_max", "sampler_logp_difference", "learning_rate", "seconds/reward", "rewards/format_reward")
-    wild = {name: list(rng.choice([0.0, 1.0, -1.0, 1e12, 1e-12, np.inf, np.nan], 60)) for name in names}
-    run = make_run(tmp_path / "run", steps=60, metrics=wild, knobs={i: {"beta": i / 100} for i in range(1, 60, 5)})
+    names = (
+        "reward",
+        "reward_std",
+        "kl",
+        "entropy",
+        "grad_norm",
+        "loss",
+        "completion_length",
+        "truncated_share",
+        "dead_group_share",
+        "clip_ratio_region",
+        "ratio_max",
+        "sampler_logp_difference",
+        "learning_rate",
+        "seconds/reward",
+        "rewards/format_reward",
+    )
+    wild = {
+        name: list(rng.choice([0.0, 1.0, -1.0, 1e12, 1e-12, np.inf, np.nan], 60)) for name in names
+    }
+    run = make_run(
+        tmp_path / "run",
+        steps=60,
+        metrics=wild,
+        knobs={i: {"beta": i / 100} for i in range(1, 60, 5)},
+    )
     for step in range(61):
         for finding in diagnose(run, step):
             assert finding.what
@@ -103,7 +147,9 @@ def test_a_rewind_and_another_course_are_seen(tmp_path: Path) -> None:
     other = growing_run(tmp_path / "other", rewards=lambda step: wrong, **easy)
     for step in range(1, 13):
         again.write_step(other.how.step(step))
-    assert "dead_groups_too_hard" in keys(diagnose(live.run))  # samples of the first course are not remembered
+    assert "dead_groups_too_hard" in keys(
+        diagnose(live.run)
+    )  # samples of the first course are not remembered
 
 
 def test_steps_taken_away_while_a_view_looks_on_do_no_harm(tmp_path: Path) -> None:
@@ -116,14 +162,22 @@ def test_steps_taken_away_while_a_view_looks_on_do_no_harm(tmp_path: Path) -> No
 
 
 def test_a_finding_of_unknown_severity_is_refused() -> None:
-    with pytest.raises(ValueError, match="severity='bad' must be one of problem, warning, note, good"):
+    with pytest.raises(
+        ValueError, match="severity='bad' must be one of problem, warning, note, good"
+    ):
         Finding("x", "bad", "what", "evidence")
 
 
 def test_the_report_is_plain_and_inert(tmp_path: Path) -> None:
     names = [HOSTILE, "answer"]
-    run = make_run(tmp_path / "run", name=HOSTILE, reward_names=names, status="failed", reason=HOSTILE,
-                   rewards=lambda step: np.stack([np.zeros(16), np.arange(16) % 2], 1))
+    run = make_run(
+        tmp_path / "run",
+        name=HOSTILE,
+        reward_names=names,
+        status="failed",
+        reason=HOSTILE,
+        rewards=lambda step: np.stack([np.zeros(16), np.arange(16) % 2], 1),
+    )
     text = report(run)
     assert {c for c in text if not c.isprintable()} == {"\n"}
     assert "U+001B[31mU+202EevilU+200B" in text
@@ -139,14 +193,22 @@ def test_the_report_names_run_and_step(tmp_path: Path) -> None:
     assert report(str(tmp_path / "run"), step=0) == (
         "mine: finished, as of step 0; 1 finding\n\nNOTE: There is no step yet.\n"
         "  evidence: the run is finished, with 0 steps recorded\n"
-        "  try: Start it, or wait: the first findings come after a few steps.\n")
+        "  try: Start it, or wait: the first findings come after a few steps.\n"
+    )
 
 
 def test_the_doctor_needs_no_torch_and_no_widget(tmp_path: Path) -> None:
     make_run(tmp_path / "run")
-    code = ("import sys; from workbench.doctor import report; print(report(sys.argv[1])); "
-            "print([m for m in ('torch', 'ipywidgets', 'transformers') if m in sys.modules])")
-    done = subprocess.run([sys.executable, "-c", code, str(tmp_path / "run")], capture_output=True, text=True, check=True)
+    code = (
+        "import sys; from workbench.doctor import report; print(report(sys.argv[1])); "
+        "print([m for m in ('torch', 'ipywidgets', 'transformers') if m in sys.modules])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path / "run")],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
     assert done.stdout.splitlines()[-1] == "[]"
 
 
@@ -159,7 +221,17 @@ def test_ten_thousand_steps_are_judged_quickly(tmp_path: Path) -> None:
     short = RunSource(run)
     metrics = pd.concat([short.metrics] * 250, ignore_index=True)
     metrics["step"] = range(1, 10_001)
-    long = type("Long", (), dict(run=run, metrics=metrics, knobs=short.knobs, evaluations=short.evaluations, events=short.events))()
+    long = type(
+        "Long",
+        (),
+        dict(
+            run=run,
+            metrics=metrics,
+            knobs=short.knobs,
+            evaluations=short.evaluations,
+            events=short.events,
+        ),
+    )()
     diagnose(long)
     start = time.process_time()
     assert len(Facts.of(long).steps) == 10_000

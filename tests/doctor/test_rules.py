@@ -13,7 +13,17 @@ import pytest
 from made_runs import evaluation_of, make_run
 
 from workbench.doctor import Finding, diagnose
-from workbench.doctor.rules import RULES, Rule, completions, groups, objective, optimizer, reward_parts, rewards, run
+from workbench.doctor.rules import (
+    RULES,
+    Rule,
+    completions,
+    groups,
+    objective,
+    optimizer,
+    reward_parts,
+    rewards,
+    run,
+)
 from workbench.runs import Event
 
 BIG = dict(prompts=8, group=8)
@@ -22,7 +32,9 @@ BIG = dict(prompts=8, group=8)
 
 def near(level: float, until: int = 10**6, then: float = 0.0) -> Callable[[int], float]:
     """`level` with a jitter of 2 %, and `then` after step `until`."""
-    return lambda step: (level if step <= until else then) * (1 + 0.02 * np.random.default_rng(step).uniform(-1, 1))
+    return lambda step: (
+        (level if step <= until else then) * (1 + 0.02 * np.random.default_rng(step).uniform(-1, 1))
+    )
 
 
 def ramp(first: float, last: float, steps: int = 30) -> Callable[[int], float]:
@@ -30,8 +42,11 @@ def ramp(first: float, last: float, steps: int = 30) -> Callable[[int], float]:
     return lambda step: near(first + (last - first) * (step - 1) / (steps - 1))(step)
 
 
-def paid(*chances: float | Callable[[int], float], group: int = 4, prompts: int = 4) -> Callable[[int], np.ndarray]:
+def paid(
+    *chances: float | Callable[[int], float], group: int = 4, prompts: int = 4
+) -> Callable[[int], np.ndarray]:
     """Rewards of 0 or 1, one function for each chance."""
+
     def rewards_of(step: int) -> np.ndarray:
         rng = np.random.default_rng(step)
         p = np.array([c(step) if callable(c) else c for c in chances])
@@ -48,6 +63,7 @@ def in_groups(*values: float, live: int = 0, group: int = 8) -> Callable[[int], 
 
 def lacking(share: float) -> Callable[[int], np.ndarray]:
     """Two functions; the second gives None to `share` of 16 completions."""
+
     def rewards_of(step: int) -> np.ndarray:
         table = paid(0.5, 0.5)(step)
         table[: round(share * 16), 1] = np.nan
@@ -80,156 +96,670 @@ class Case:
 
 CASES = [
     # ---- the run
-    Case(run.ended, "run_failed", "problem", dict(status="failed", reason="NotFinite: the loss"), dict(status="stopped"),
-         "NotFinite: the loss"),
-    Case(run.ended, "run_interrupted", "warning", dict(status="interrupted"), dict(status="running"), "process is gone"),
-    Case(run.ended, "run_stopped", "note", dict(status="stopped", reason="by hand"), dict(status="finished"), "by hand"),
-    Case(run.recorded_errors, "recorded_error", "problem", dict(events={20: [Event("error", "out of memory")]}),
-         dict(events={5: [Event("error", "out of memory")], 20: [Event("checkpoint", "saved")]}), "out of memory"),
-    Case(run.recorded_errors, "recorded_warning", "warning", dict(events={20: [Event("warning", "slow disk")]}), {}, "slow disk"),
+    Case(
+        run.ended,
+        "run_failed",
+        "problem",
+        dict(status="failed", reason="NotFinite: the loss"),
+        dict(status="stopped"),
+        "NotFinite: the loss",
+    ),
+    Case(
+        run.ended,
+        "run_interrupted",
+        "warning",
+        dict(status="interrupted"),
+        dict(status="running"),
+        "process is gone",
+    ),
+    Case(
+        run.ended,
+        "run_stopped",
+        "note",
+        dict(status="stopped", reason="by hand"),
+        dict(status="finished"),
+        "by hand",
+    ),
+    Case(
+        run.recorded_errors,
+        "recorded_error",
+        "problem",
+        dict(events={20: [Event("error", "out of memory")]}),
+        dict(events={5: [Event("error", "out of memory")], 20: [Event("checkpoint", "saved")]}),
+        "out of memory",
+    ),
+    Case(
+        run.recorded_errors,
+        "recorded_warning",
+        "warning",
+        dict(events={20: [Event("warning", "slow disk")]}),
+        {},
+        "slow disk",
+    ),
     Case(run.no_steps, "no_steps", "note", dict(steps=0), dict(steps=1), "no step yet"),
-    Case(run.accuracy_fell, "accuracy_fell", "warning",
-         dict(evaluations={0: (100, 200), 10: (140, 200), 30: (90, 200)}, metrics={"reward": near(1)}),
-         dict(evaluations={0: (100, 200), 10: (140, 200), 30: (125, 200)}, metrics={"reward": near(1)}), "step 10"),
-    Case(run.accuracy_improved, "accuracy_improved", "good", dict(evaluations={0: (60, 200), 30: (100, 200)}),
-         dict(evaluations={0: (60, 200), 30: (75, 200)}), "+20.0 points"),
-    Case(run.evaluation_says_little, "evaluation_wide", "note", dict(evaluations={30: (15, 30)}), dict(evaluations={30: (60, 120)}),
-         "±17 points"),
-    Case(run.evaluation_says_little, "no_evaluation", "note", dict(evaluations={}), dict(steps=9, evaluations={}), "eval_steps"),
-    Case(run.knob_changed, "knob_changed", "note", dict(knobs={20: {"beta": 0.1}}), dict(knobs={9: {"beta": 0.1}}), "beta 0.005 → 0.1"),
-    Case(run.step_time, "step_time", "note", dict(metrics={"seconds/rollout": near(8), "seconds/step": near(10)}),
-         dict(metrics={"seconds/rollout": near(5), "seconds/step": near(10)}), "rollout"),
-    Case(run.step_time, "step_time", "warning",
-         dict(metrics={"seconds/rollout": near(5), "seconds/reward": near(4.5), "seconds/step": near(10)}),
-         dict(metrics={"seconds/rollout": near(5), "seconds/reward": near(3), "seconds/step": near(10)}), "reward"),
+    Case(
+        run.accuracy_fell,
+        "accuracy_fell",
+        "warning",
+        dict(
+            evaluations={0: (100, 200), 10: (140, 200), 30: (90, 200)}, metrics={"reward": near(1)}
+        ),
+        dict(
+            evaluations={0: (100, 200), 10: (140, 200), 30: (125, 200)}, metrics={"reward": near(1)}
+        ),
+        "step 10",
+    ),
+    Case(
+        run.accuracy_improved,
+        "accuracy_improved",
+        "good",
+        dict(evaluations={0: (60, 200), 30: (100, 200)}),
+        dict(evaluations={0: (60, 200), 30: (75, 200)}),
+        "+20.0 points",
+    ),
+    Case(
+        run.evaluation_says_little,
+        "evaluation_wide",
+        "note",
+        dict(evaluations={30: (15, 30)}),
+        dict(evaluations={30: (60, 120)}),
+        "±17 points",
+    ),
+    Case(
+        run.evaluation_says_little,
+        "no_evaluation",
+        "note",
+        dict(evaluations={}),
+        dict(steps=9, evaluations={}),
+        "eval_steps",
+    ),
+    Case(
+        run.knob_changed,
+        "knob_changed",
+        "note",
+        dict(knobs={20: {"beta": 0.1}}),
+        dict(knobs={9: {"beta": 0.1}}),
+        "beta 0.005 → 0.1",
+    ),
+    Case(
+        run.step_time,
+        "step_time",
+        "note",
+        dict(metrics={"seconds/rollout": near(8), "seconds/step": near(10)}),
+        dict(metrics={"seconds/rollout": near(5), "seconds/step": near(10)}),
+        "rollout",
+    ),
+    Case(
+        run.step_time,
+        "step_time",
+        "warning",
+        dict(
+            metrics={
+                "seconds/rollout": near(5),
+                "seconds/reward": near(4.5),
+                "seconds/step": near(10),
+            }
+        ),
+        dict(
+            metrics={
+                "seconds/rollout": near(5),
+                "seconds/reward": near(3),
+                "seconds/step": near(10),
+            }
+        ),
+        "reward",
+    ),
     # ---- the reward
-    Case(rewards.all_equal, "rewards_all_equal", "problem", dict(rewards=lambda step: np.zeros((16, 2))),
-         dict(rewards=lambda step: np.eye(16)[:, :2] if step % 5 == 0 else np.zeros((16, 2))), "same reward, 0"),
-    Case(rewards.hacked, "reward_hacked", "problem", dict(evaluations={0: (140, 200), 30: (60, 200)}, metrics={"reward": ramp(0.5, 1.5)}),
-         dict(evaluations={0: (140, 200), 30: (60, 200)}, metrics={"reward": near(1)}), "70 %"),
-    Case(rewards.hacked, "reward_hacked", "problem",
-         dict(evaluations={0: (90, 200), 10: (150, 200), 30: (60, 200)}, metrics={"reward": ramp(0.5, 1.5)}),
-         dict(evaluations={0: (90, 200), 10: (150, 200), 30: (140, 200)}, metrics={"reward": ramp(0.5, 1.5)}), "step 10"),
-    Case(rewards.dropped, "reward_dropped", "warning", dict(metrics={"reward": near(1.5, until=25, then=0.9)}),
-         dict(metrics={"reward": lambda step: 0.3 if step == 28 else near(1.5)(step)}), "step 25"),
-    Case(rewards.falling, "reward_falling", "warning", dict(metrics={"reward": ramp(1.5, 0.7)}), dict(metrics={"reward": near(1)}),
-         "learning_rate"),
-    Case(rewards.rising, "reward_rising", "good", dict(metrics={"reward": ramp(0.7, 1.5)}), dict(metrics={"reward": near(1)})),
-    Case(rewards.rising_without_accuracy, "reward_without_accuracy", "note",
-         dict(metrics={"reward": ramp(0.7, 1.5)}, evaluations={0: (60, 200), 30: (65, 200)}),
-         dict(metrics={"reward": ramp(0.7, 1.5)}, evaluations={0: (60, 200), 30: (100, 200)}), "32 %"),
-    Case(rewards.rising_without_accuracy, "reward_without_accuracy", "warning",
-         dict(steps=60, metrics={"reward": lambda s: near(min(0.5 + s / 20, 1.5))(s)}, evaluations={0: (60, 200), 60: (65, 200)}),
-         dict(steps=60, metrics={"reward": lambda s: near(min(0.5 + s / 20, 1.5))(s)}, evaluations={0: (185, 200), 60: (188, 200)}),
-         "has stopped"),
-    Case(rewards.flat, "reward_flat", "warning", dict(steps=60, metrics={"reward": near(1), "reward_std": 0.5}),
-         dict(steps=60, metrics={"reward": ramp(0.9, 1.3, 60), "reward_std": 0.5}), "learning_rate"),
-    Case(rewards.flat, "reward_flat", "warning", dict(steps=40, metrics={"reward": near(1), "reward_std": 0.5}),
-         dict(steps=39, metrics={"reward": near(1), "reward_std": 0.5})),
-    Case(rewards.flat, "reward_plateau", "note", dict(steps=60, metrics={"reward": lambda s: near(min(0.5 + s / 20, 1.5))(s)}),
-         dict(steps=60, metrics={"reward": ramp(0.5, 1.5, 60)}), "stopped rising"),
-    Case(rewards.saturated, "reward_saturated", "note",
-         dict(rewards=paid(lambda s: 1 - 0.5 * (s < 10)), reward_names=["r"], evaluations={0: (60, 200), 30: (190, 200)}),
-         dict(rewards=paid(0.8), reward_names=["r"]), "harder problems"),
-    Case(rewards.saturated, "reward_saturated", "warning",
-         dict(rewards=paid(lambda s: 1 - 0.5 * (s < 10)), reward_names=["r"], evaluations={0: (60, 200), 30: (100, 200)}),
-         dict(rewards=paid(0.8), reward_names=["r"]), "something easier"),
-    Case(reward_parts.not_scored, "not_scored", "warning", dict(rewards=lacking(0.5)), dict(rewards=lacking(0.13)), "answer_reward"),
-    Case(reward_parts.not_scored, "not_scored", "problem", dict(rewards=lambda s: np.full(16, np.nan), reward_names=["r"], evaluations={}),
-         dict(rewards=paid(0.5), reward_names=["r"]), "never scores"),
-    Case(reward_parts.component_dominates, "component_dominates", "warning", dict(rewards=scaled(10)), dict(rewards=scaled(1.5)),
-         "10 times"),
-    Case(reward_parts.component_dominates, "component_dominates", "warning", dict(rewards=scaled(1), config={"reward_weights": [10, 1]}),
-         dict(rewards=scaled(10), config={"reward_weights": [0.1, 1]}), "reward_weights"),
-    Case(reward_parts.component_dominates, "component_dominates", "note", dict(BIG, rewards=paid(0.5, 0.004, group=8, prompts=8)),
-         dict(BIG, rewards=paid(0.5, 0.2, group=8, prompts=8)), "hardly differ"),
-    Case(reward_parts.component_flat, "component_flat", "warning", dict(rewards=paid(0.5, 0.0)),
-         dict(rewards=paid(0.5, lambda s: 0.5 * (s == 25))), "answer_reward"),
-    Case(reward_parts.component_flat, "component_flat", "note", dict(rewards=paid(lambda s: 1.0 if s > 15 else 0.5, 0.5)),
-         dict(rewards=paid(lambda s: 1.0 if s > 25 else 0.5, 0.5)), "as much as it ever paid"),
-    Case(reward_parts.component_flat, "component_flat", "warning", dict(rewards=paid(0.5, lambda s: 0.5 * (s < 15))),
-         dict(rewards=paid(0.5, 0.0), config={"reward_weights": [1, 0]}), "nothing any more"),
-    Case(reward_parts.component_rare, "component_rare", "warning", dict(BIG, rewards=paid(0.5, 0.008, group=8, prompts=8)),
-         dict(BIG, rewards=paid(0.5, 0.08, group=8, prompts=8)), "answer_reward pays only"),
+    Case(
+        rewards.all_equal,
+        "rewards_all_equal",
+        "problem",
+        dict(rewards=lambda step: np.zeros((16, 2))),
+        dict(rewards=lambda step: np.eye(16)[:, :2] if step % 5 == 0 else np.zeros((16, 2))),
+        "same reward, 0",
+    ),
+    Case(
+        rewards.hacked,
+        "reward_hacked",
+        "problem",
+        dict(evaluations={0: (140, 200), 30: (60, 200)}, metrics={"reward": ramp(0.5, 1.5)}),
+        dict(evaluations={0: (140, 200), 30: (60, 200)}, metrics={"reward": near(1)}),
+        "70 %",
+    ),
+    Case(
+        rewards.hacked,
+        "reward_hacked",
+        "problem",
+        dict(
+            evaluations={0: (90, 200), 10: (150, 200), 30: (60, 200)},
+            metrics={"reward": ramp(0.5, 1.5)},
+        ),
+        dict(
+            evaluations={0: (90, 200), 10: (150, 200), 30: (140, 200)},
+            metrics={"reward": ramp(0.5, 1.5)},
+        ),
+        "step 10",
+    ),
+    Case(
+        rewards.dropped,
+        "reward_dropped",
+        "warning",
+        dict(metrics={"reward": near(1.5, until=25, then=0.9)}),
+        dict(metrics={"reward": lambda step: 0.3 if step == 28 else near(1.5)(step)}),
+        "step 25",
+    ),
+    Case(
+        rewards.falling,
+        "reward_falling",
+        "warning",
+        dict(metrics={"reward": ramp(1.5, 0.7)}),
+        dict(metrics={"reward": near(1)}),
+        "learning_rate",
+    ),
+    Case(
+        rewards.rising,
+        "reward_rising",
+        "good",
+        dict(metrics={"reward": ramp(0.7, 1.5)}),
+        dict(metrics={"reward": near(1)}),
+    ),
+    Case(
+        rewards.rising_without_accuracy,
+        "reward_without_accuracy",
+        "note",
+        dict(metrics={"reward": ramp(0.7, 1.5)}, evaluations={0: (60, 200), 30: (65, 200)}),
+        dict(metrics={"reward": ramp(0.7, 1.5)}, evaluations={0: (60, 200), 30: (100, 200)}),
+        "32 %",
+    ),
+    Case(
+        rewards.rising_without_accuracy,
+        "reward_without_accuracy",
+        "warning",
+        dict(
+            steps=60,
+            metrics={"reward": lambda s: near(min(0.5 + s / 20, 1.5))(s)},
+            evaluations={0: (60, 200), 60: (65, 200)},
+        ),
+        dict(
+            steps=60,
+            metrics={"reward": lambda s: near(min(0.5 + s / 20, 1.5))(s)},
+            evaluations={0: (185, 200), 60: (188, 200)},
+        ),
+        "has stopped",
+    ),
+    Case(
+        rewards.flat,
+        "reward_flat",
+        "warning",
+        dict(steps=60, metrics={"reward": near(1), "reward_std": 0.5}),
+        dict(steps=60, metrics={"reward": ramp(0.9, 1.3, 60), "reward_std": 0.5}),
+        "learning_rate",
+    ),
+    Case(
+        rewards.flat,
+        "reward_flat",
+        "warning",
+        dict(steps=40, metrics={"reward": near(1), "reward_std": 0.5}),
+        dict(steps=39, metrics={"reward": near(1), "reward_std": 0.5}),
+    ),
+    Case(
+        rewards.flat,
+        "reward_plateau",
+        "note",
+        dict(steps=60, metrics={"reward": lambda s: near(min(0.5 + s / 20, 1.5))(s)}),
+        dict(steps=60, metrics={"reward": ramp(0.5, 1.5, 60)}),
+        "stopped rising",
+    ),
+    Case(
+        rewards.saturated,
+        "reward_saturated",
+        "note",
+        dict(
+            rewards=paid(lambda s: 1 - 0.5 * (s < 10)),
+            reward_names=["r"],
+            evaluations={0: (60, 200), 30: (190, 200)},
+        ),
+        dict(rewards=paid(0.8), reward_names=["r"]),
+        "harder problems",
+    ),
+    Case(
+        rewards.saturated,
+        "reward_saturated",
+        "warning",
+        dict(
+            rewards=paid(lambda s: 1 - 0.5 * (s < 10)),
+            reward_names=["r"],
+            evaluations={0: (60, 200), 30: (100, 200)},
+        ),
+        dict(rewards=paid(0.8), reward_names=["r"]),
+        "something easier",
+    ),
+    Case(
+        reward_parts.not_scored,
+        "not_scored",
+        "warning",
+        dict(rewards=lacking(0.5)),
+        dict(rewards=lacking(0.13)),
+        "answer_reward",
+    ),
+    Case(
+        reward_parts.not_scored,
+        "not_scored",
+        "problem",
+        dict(rewards=lambda s: np.full(16, np.nan), reward_names=["r"], evaluations={}),
+        dict(rewards=paid(0.5), reward_names=["r"]),
+        "never scores",
+    ),
+    Case(
+        reward_parts.component_dominates,
+        "component_dominates",
+        "warning",
+        dict(rewards=scaled(10)),
+        dict(rewards=scaled(1.5)),
+        "10 times",
+    ),
+    Case(
+        reward_parts.component_dominates,
+        "component_dominates",
+        "warning",
+        dict(rewards=scaled(1), config={"reward_weights": [10, 1]}),
+        dict(rewards=scaled(10), config={"reward_weights": [0.1, 1]}),
+        "reward_weights",
+    ),
+    Case(
+        reward_parts.component_dominates,
+        "component_dominates",
+        "note",
+        dict(BIG, rewards=paid(0.5, 0.004, group=8, prompts=8)),
+        dict(BIG, rewards=paid(0.5, 0.2, group=8, prompts=8)),
+        "hardly differ",
+    ),
+    Case(
+        reward_parts.component_flat,
+        "component_flat",
+        "warning",
+        dict(rewards=paid(0.5, 0.0)),
+        dict(rewards=paid(0.5, lambda s: 0.5 * (s == 25))),
+        "answer_reward",
+    ),
+    Case(
+        reward_parts.component_flat,
+        "component_flat",
+        "note",
+        dict(rewards=paid(lambda s: 1.0 if s > 15 else 0.5, 0.5)),
+        dict(rewards=paid(lambda s: 1.0 if s > 25 else 0.5, 0.5)),
+        "as much as it ever paid",
+    ),
+    Case(
+        reward_parts.component_flat,
+        "component_flat",
+        "warning",
+        dict(rewards=paid(0.5, lambda s: 0.5 * (s < 15))),
+        dict(rewards=paid(0.5, 0.0), config={"reward_weights": [1, 0]}),
+        "nothing any more",
+    ),
+    Case(
+        reward_parts.component_rare,
+        "component_rare",
+        "warning",
+        dict(BIG, rewards=paid(0.5, 0.008, group=8, prompts=8)),
+        dict(BIG, rewards=paid(0.5, 0.08, group=8, prompts=8)),
+        "answer_reward pays only",
+    ),
     # ---- dead groups
-    Case(groups.dead_groups, "dead_groups_too_easy", "warning", half_dead(6, 1.0), half_dead(3, 1.0), "harder problems"),
-    Case(groups.dead_groups, "dead_groups_too_hard", "warning", half_dead(6, 0.0), half_dead(3, 0.0), "num_generations=16"),
-    Case(groups.dead_groups, "dead_groups_stuck", "warning", half_dead(6, 0.5), half_dead(6, 0.0), "one step is learned"),
-    Case(groups.dead_groups, "dead_groups_mixed", "warning", dict(BIG, reward_names=["r"], rewards=in_groups(0, 0, 0, 1, 1, 1, live=2)),
-         dict(BIG, reward_names=["r"], rewards=in_groups(0, 0, 1, live=5)), "3"),
-    Case(groups.dead_groups, "dead_groups_too_hard", "note", half_dead(4, 0.0), half_dead(4, 1.0), "50 %"),
-    Case(groups.dead_groups, "dead_groups", "problem", dict(samples=False, metrics={"dead_group_share": 0.97}),
-         dict(samples=False, metrics={"dead_group_share": 0.4}), "97 %"),
+    Case(
+        groups.dead_groups,
+        "dead_groups_too_easy",
+        "warning",
+        half_dead(6, 1.0),
+        half_dead(3, 1.0),
+        "harder problems",
+    ),
+    Case(
+        groups.dead_groups,
+        "dead_groups_too_hard",
+        "warning",
+        half_dead(6, 0.0),
+        half_dead(3, 0.0),
+        "num_generations=16",
+    ),
+    Case(
+        groups.dead_groups,
+        "dead_groups_stuck",
+        "warning",
+        half_dead(6, 0.5),
+        half_dead(6, 0.0),
+        "one step is learned",
+    ),
+    Case(
+        groups.dead_groups,
+        "dead_groups_mixed",
+        "warning",
+        dict(BIG, reward_names=["r"], rewards=in_groups(0, 0, 0, 1, 1, 1, live=2)),
+        dict(BIG, reward_names=["r"], rewards=in_groups(0, 0, 1, live=5)),
+        "3",
+    ),
+    Case(
+        groups.dead_groups,
+        "dead_groups_too_hard",
+        "note",
+        half_dead(4, 0.0),
+        half_dead(4, 1.0),
+        "50 %",
+    ),
+    Case(
+        groups.dead_groups,
+        "dead_groups",
+        "problem",
+        dict(samples=False, metrics={"dead_group_share": 0.97}),
+        dict(samples=False, metrics={"dead_group_share": 0.4}),
+        "97 %",
+    ),
     # ---- the completions
-    Case(completions.nothing_ends, "nothing_ends", "problem", dict(truncation=1.0), dict(truncation=0.9), "max_completion_length=16"),
-    Case(completions.truncated, "truncated", "warning", dict(truncation=0.3), dict(truncation=0.1), "100 % of the truncated got reward 0"),
-    Case(completions.truncated, "truncated", "problem", dict(truncation=0.6), dict(truncation=1.0), "mask_truncated_completions=True"),
-    Case(completions.length_drift, "length_up", "warning", dict(metrics={"completion_length": ramp(20, 60), "reward": near(1)}),
-         dict(metrics={"completion_length": ramp(20, 25), "reward": near(1)}), "longer without a gain"),
-    Case(completions.length_drift, "length_up", "note", dict(metrics={"completion_length": ramp(20, 60), "reward": ramp(0.5, 1)}),
-         dict(steps=19, metrics={"completion_length": ramp(20, 60, 19)}), "the reward rises with it"),
-    Case(completions.length_drift, "length_down", "warning", dict(metrics={"completion_length": ramp(60, 20), "reward": near(1)}),
-         dict(metrics={"completion_length": ramp(60, 50), "reward": near(1)}), "shorter"),
-    Case(completions.entropy_collapse, "entropy_collapse", "warning", dict(metrics={"entropy": lambda s: near(1.5 * 0.85**s)(s)}),
-         dict(metrics={"entropy": ramp(1.5, 0.5)}), "epsilon_high"),
-    Case(completions.entropy_collapse, "entropy_collapse", "warning", dict(metrics={"entropy": ramp(0.036, 0.004)}),
-         dict(metrics={"entropy": ramp(0.036, 0.015)}), "temperature"),
-    Case(completions.entropy_collapse, "entropy_collapse", "note",
-         dict(metrics={"entropy": ramp(0.036, 0.004)}, evaluations={0: (77, 200), 30: (191, 200)}),
-         dict(steps=5, metrics={"entropy": 0.01}), "accuracy is 96 %, so nothing is lost."),
-    Case(completions.entropy_explosion, "entropy_explosion", "warning", dict(metrics={"entropy": ramp(1.5, 5)}),
-         dict(metrics={"entropy": ramp(1.5, 1.9)}), "learning_rate"),
-    Case(completions.entropy_explosion, "entropy_explosion", "problem", dict(metrics={"entropy": ramp(1.5, 5), "reward": ramp(1.5, 0.5)}),
-         dict(metrics={"entropy": ramp(0.02, 0.2), "reward": ramp(1.5, 0.5)}), "the reward falls with it"),
+    Case(
+        completions.nothing_ends,
+        "nothing_ends",
+        "problem",
+        dict(truncation=1.0),
+        dict(truncation=0.9),
+        "max_completion_length=16",
+    ),
+    Case(
+        completions.truncated,
+        "truncated",
+        "warning",
+        dict(truncation=0.3),
+        dict(truncation=0.1),
+        "100 % of the truncated got reward 0",
+    ),
+    Case(
+        completions.truncated,
+        "truncated",
+        "problem",
+        dict(truncation=0.6),
+        dict(truncation=1.0),
+        "mask_truncated_completions=True",
+    ),
+    Case(
+        completions.length_drift,
+        "length_up",
+        "warning",
+        dict(metrics={"completion_length": ramp(20, 60), "reward": near(1)}),
+        dict(metrics={"completion_length": ramp(20, 25), "reward": near(1)}),
+        "longer without a gain",
+    ),
+    Case(
+        completions.length_drift,
+        "length_up",
+        "note",
+        dict(metrics={"completion_length": ramp(20, 60), "reward": ramp(0.5, 1)}),
+        dict(steps=19, metrics={"completion_length": ramp(20, 60, 19)}),
+        "the reward rises with it",
+    ),
+    Case(
+        completions.length_drift,
+        "length_down",
+        "warning",
+        dict(metrics={"completion_length": ramp(60, 20), "reward": near(1)}),
+        dict(metrics={"completion_length": ramp(60, 50), "reward": near(1)}),
+        "shorter",
+    ),
+    Case(
+        completions.entropy_collapse,
+        "entropy_collapse",
+        "warning",
+        dict(metrics={"entropy": lambda s: near(1.5 * 0.85**s)(s)}),
+        dict(metrics={"entropy": ramp(1.5, 0.5)}),
+        "epsilon_high",
+    ),
+    Case(
+        completions.entropy_collapse,
+        "entropy_collapse",
+        "warning",
+        dict(metrics={"entropy": ramp(0.036, 0.004)}),
+        dict(metrics={"entropy": ramp(0.036, 0.015)}),
+        "temperature",
+    ),
+    Case(
+        completions.entropy_collapse,
+        "entropy_collapse",
+        "note",
+        dict(metrics={"entropy": ramp(0.036, 0.004)}, evaluations={0: (77, 200), 30: (191, 200)}),
+        dict(steps=5, metrics={"entropy": 0.01}),
+        "accuracy is 96 %, so nothing is lost.",
+    ),
+    Case(
+        completions.entropy_explosion,
+        "entropy_explosion",
+        "warning",
+        dict(metrics={"entropy": ramp(1.5, 5)}),
+        dict(metrics={"entropy": ramp(1.5, 1.9)}),
+        "learning_rate",
+    ),
+    Case(
+        completions.entropy_explosion,
+        "entropy_explosion",
+        "problem",
+        dict(metrics={"entropy": ramp(1.5, 5), "reward": ramp(1.5, 0.5)}),
+        dict(metrics={"entropy": ramp(0.02, 0.2), "reward": ramp(1.5, 0.5)}),
+        "the reward falls with it",
+    ),
     # ---- the objective
-    Case(objective.no_gradient, "no_gradient", "problem", dict(metrics={"grad_norm": 0.0}), dict(metrics={"grad_norm": 1e-3})),
-    Case(objective.loss_near_zero, "loss_near_zero", "note", dict(metrics={"loss": lambda s: 0.01 * (-1) ** s}),
-         dict(metrics={"loss": near(0.8)}), "as it should be"),
-    Case(objective.epsilon_idle, "epsilon_idle", "note", dict(config={"updates_per_rollout": 1}), dict(config={"num_iterations": 2}),
-         "the ratio is exactly 1"),
-    Case(objective.epsilon_idle, "epsilon_idle", "warning",
-         dict(config={"updates_per_rollout": 1}, knobs={20: {"epsilon": 0.4}}),
-         dict(knobs={20: {"epsilon": 0.05}}), "epsilon was moved at step 20, without effect"),
-    Case(objective.epsilon_idle, "epsilon_idle", "note", dict(metrics={"clip_ratio_region": 0.0, "ratio_max": 1.02}),
-         dict(metrics={"clip_ratio_region": lambda s: 0.01 * (s == 25)}), "epsilon below 0.02"),
-    Case(objective.epsilon_idle, "epsilon_idle", "note", dict(config={"loss_type": "sapo"}), dict(config={"loss_type": "grpo"}), "'sapo'"),
-    Case(objective.clipped_too_often, "clipped_too_often", "warning",
-         dict(metrics={"clip_ratio_low": near(0.15), "clip_ratio_high": near(0.05), "clip_ratio_region": near(0.2)}),
-         dict(metrics={"clip_ratio_region": near(0.12)}), "mostly below"),
-    Case(objective.clipped_too_often, "clipped_too_often", "problem",
-         dict(metrics={"clip_ratio_low": near(0.1), "clip_ratio_high": near(0.3), "clip_ratio_region": near(0.4)}),
-         dict(config={"importance_sampling_level": "sequence"}, metrics={"clip_ratio_region": near(0.2)}), "mostly above"),
-    Case(objective.kl_high, "kl_high", "warning", dict(metrics={"kl": near(3)}), dict(metrics={"kl": near(0.5)}), "beta"),
-    Case(objective.kl_high, "kl_high", "problem", dict(metrics={"kl": near(20)}), dict(metrics={"kl": ramp(0.01, 0.09)}), "try 0.02"),
-    Case(objective.kl_high, "kl_high", "warning", dict(metrics={"kl": near(0.05, until=20, then=1)}),
-         dict(metrics={"kl": near(0.3, until=20, then=0.9)}), "-fold within 10 steps"),
-    Case(objective.sampler_mismatch, "sampler_mismatch", "warning", dict(metrics={"sampler_logp_difference": near(0.04)}),
-         dict(metrics={"sampler_logp_difference": near(0.008)}), "importance_sampling_mode='token_truncate'"),
-    Case(objective.sampler_mismatch, "sampler_mismatch", "problem", dict(metrics={"sampler_logp_difference": near(0.3)}), {}),
-    Case(objective.sampler_mismatch, "sampler_mismatch", "note",
-         dict(metrics={"sampler_logp_difference": near(0.3)}, config={"importance_sampling_mode": "token_mask"}), {}, "corrects for it"),
+    Case(
+        objective.no_gradient,
+        "no_gradient",
+        "problem",
+        dict(metrics={"grad_norm": 0.0}),
+        dict(metrics={"grad_norm": 1e-3}),
+    ),
+    Case(
+        objective.loss_near_zero,
+        "loss_near_zero",
+        "note",
+        dict(metrics={"loss": lambda s: 0.01 * (-1) ** s}),
+        dict(metrics={"loss": near(0.8)}),
+        "as it should be",
+    ),
+    Case(
+        objective.epsilon_idle,
+        "epsilon_idle",
+        "note",
+        dict(config={"updates_per_rollout": 1}),
+        dict(config={"num_iterations": 2}),
+        "the ratio is exactly 1",
+    ),
+    Case(
+        objective.epsilon_idle,
+        "epsilon_idle",
+        "warning",
+        dict(config={"updates_per_rollout": 1}, knobs={20: {"epsilon": 0.4}}),
+        dict(knobs={20: {"epsilon": 0.05}}),
+        "epsilon was moved at step 20, without effect",
+    ),
+    Case(
+        objective.epsilon_idle,
+        "epsilon_idle",
+        "note",
+        dict(metrics={"clip_ratio_region": 0.0, "ratio_max": 1.02}),
+        dict(metrics={"clip_ratio_region": lambda s: 0.01 * (s == 25)}),
+        "epsilon below 0.02",
+    ),
+    Case(
+        objective.epsilon_idle,
+        "epsilon_idle",
+        "note",
+        dict(config={"loss_type": "sapo"}),
+        dict(config={"loss_type": "grpo"}),
+        "'sapo'",
+    ),
+    Case(
+        objective.clipped_too_often,
+        "clipped_too_often",
+        "warning",
+        dict(
+            metrics={
+                "clip_ratio_low": near(0.15),
+                "clip_ratio_high": near(0.05),
+                "clip_ratio_region": near(0.2),
+            }
+        ),
+        dict(metrics={"clip_ratio_region": near(0.12)}),
+        "mostly below",
+    ),
+    Case(
+        objective.clipped_too_often,
+        "clipped_too_often",
+        "problem",
+        dict(
+            metrics={
+                "clip_ratio_low": near(0.1),
+                "clip_ratio_high": near(0.3),
+                "clip_ratio_region": near(0.4),
+            }
+        ),
+        dict(
+            config={"importance_sampling_level": "sequence"},
+            metrics={"clip_ratio_region": near(0.2)},
+        ),
+        "mostly above",
+    ),
+    Case(
+        objective.kl_high,
+        "kl_high",
+        "warning",
+        dict(metrics={"kl": near(3)}),
+        dict(metrics={"kl": near(0.5)}),
+        "beta",
+    ),
+    Case(
+        objective.kl_high,
+        "kl_high",
+        "problem",
+        dict(metrics={"kl": near(20)}),
+        dict(metrics={"kl": ramp(0.01, 0.09)}),
+        "try 0.02",
+    ),
+    Case(
+        objective.kl_high,
+        "kl_high",
+        "warning",
+        dict(metrics={"kl": near(0.05, until=20, then=1)}),
+        dict(metrics={"kl": near(0.3, until=20, then=0.9)}),
+        "-fold within 10 steps",
+    ),
+    Case(
+        objective.sampler_mismatch,
+        "sampler_mismatch",
+        "warning",
+        dict(metrics={"sampler_logp_difference": near(0.04)}),
+        dict(metrics={"sampler_logp_difference": near(0.008)}),
+        "importance_sampling_mode='token_truncate'",
+    ),
+    Case(
+        objective.sampler_mismatch,
+        "sampler_mismatch",
+        "problem",
+        dict(metrics={"sampler_logp_difference": near(0.3)}),
+        {},
+    ),
+    Case(
+        objective.sampler_mismatch,
+        "sampler_mismatch",
+        "note",
+        dict(
+            metrics={"sampler_logp_difference": near(0.3)},
+            config={"importance_sampling_mode": "token_mask"},
+        ),
+        {},
+        "corrects for it",
+    ),
     # ---- the optimizer
-    Case(optimizer.not_finite, "not_finite", "problem", dict(metrics={"grad_norm": lambda s: math.inf if s == 28 else 0.5}),
-         dict(metrics={"grad_norm": lambda s: math.inf if s == 5 else 0.5}), "step 28"),
-    Case(optimizer.learning_rate_zero, "learning_rate_zero", "problem", dict(knobs={25: {"learning_rate": 0.0}}),
-         dict(knobs={25: {"learning_rate": 1e-9}}), "learning_rate=0"),
-    Case(optimizer.learning_rate_zero, "learning_rate_zero", "problem",
-         dict(config={"lr_scheduler_type": "linear"}, metrics={"learning_rate": lambda s: 1e-3 * max(0, 1 - s / 30)}), {}, "'linear'"),
-    Case(optimizer.learning_rate_moved, "learning_rate_moved", "note", dict(knobs={25: {"learning_rate": 1e-4}}), {}, "user"),
-    Case(optimizer.learning_rate_moved, "learning_rate_moved", "note",
-         dict(config={"lr_scheduler_type": "cosine"}, metrics={"learning_rate": lambda s: 1e-3 / s}),
-         dict(metrics={"learning_rate": lambda s: 1e-3 * (1 + 1e-6 * s)}), "'cosine'"),
-    Case(optimizer.gradient_spikes, "gradient_spikes", "note", dict(metrics={"grad_norm": lambda s: 20 if s == 22 else near(0.5)(s)}),
-         dict(metrics={"grad_norm": lambda s: 2 if s == 22 else near(0.5)(s)}), "at step 22"),
-    Case(optimizer.gradient_spikes, "gradient_spikes", "warning",
-         dict(metrics={"grad_norm": lambda s: 20 if s % 8 == 0 else near(0.5)(s)}),
-         dict(metrics={"grad_norm": lambda s: 0.9 if s % 8 == 0 else near(0.05)(s)}), "8, 16, 24"),
-    Case(optimizer.gradient_spikes, "gradient_spikes", "warning",
-         dict(config={"max_grad_norm": 0.0}, metrics={"grad_norm": lambda s: 20 if s == 22 else near(0.5)(s)}), {}, "never clipped"),
-    Case(optimizer.gradient_clipped, "gradient_clipped", "note", dict(metrics={"grad_norm": near(3)}),
-         dict(metrics={"grad_norm": lambda s: 3 if s % 3 else 0.5}), "max_grad_norm=1"),
-    Case(optimizer.gradient_clipped, "gradient_clipped", "warning", dict(metrics={"grad_norm": near(30)}),
-         dict(config={"max_grad_norm": 0.0}, metrics={"grad_norm": near(30)}), "Raise max_grad_norm to about"),
+    Case(
+        optimizer.not_finite,
+        "not_finite",
+        "problem",
+        dict(metrics={"grad_norm": lambda s: math.inf if s == 28 else 0.5}),
+        dict(metrics={"grad_norm": lambda s: math.inf if s == 5 else 0.5}),
+        "step 28",
+    ),
+    Case(
+        optimizer.learning_rate_zero,
+        "learning_rate_zero",
+        "problem",
+        dict(knobs={25: {"learning_rate": 0.0}}),
+        dict(knobs={25: {"learning_rate": 1e-9}}),
+        "learning_rate=0",
+    ),
+    Case(
+        optimizer.learning_rate_zero,
+        "learning_rate_zero",
+        "problem",
+        dict(
+            config={"lr_scheduler_type": "linear"},
+            metrics={"learning_rate": lambda s: 1e-3 * max(0, 1 - s / 30)},
+        ),
+        {},
+        "'linear'",
+    ),
+    Case(
+        optimizer.learning_rate_moved,
+        "learning_rate_moved",
+        "note",
+        dict(knobs={25: {"learning_rate": 1e-4}}),
+        {},
+        "user",
+    ),
+    Case(
+        optimizer.learning_rate_moved,
+        "learning_rate_moved",
+        "note",
+        dict(config={"lr_scheduler_type": "cosine"}, metrics={"learning_rate": lambda s: 1e-3 / s}),
+        dict(metrics={"learning_rate": lambda s: 1e-3 * (1 + 1e-6 * s)}),
+        "'cosine'",
+    ),
+    Case(
+        optimizer.gradient_spikes,
+        "gradient_spikes",
+        "note",
+        dict(metrics={"grad_norm": lambda s: 20 if s == 22 else near(0.5)(s)}),
+        dict(metrics={"grad_norm": lambda s: 2 if s == 22 else near(0.5)(s)}),
+        "at step 22",
+    ),
+    Case(
+        optimizer.gradient_spikes,
+        "gradient_spikes",
+        "warning",
+        dict(metrics={"grad_norm": lambda s: 20 if s % 8 == 0 else near(0.5)(s)}),
+        dict(metrics={"grad_norm": lambda s: 0.9 if s % 8 == 0 else near(0.05)(s)}),
+        "8, 16, 24",
+    ),
+    Case(
+        optimizer.gradient_spikes,
+        "gradient_spikes",
+        "warning",
+        dict(
+            config={"max_grad_norm": 0.0},
+            metrics={"grad_norm": lambda s: 20 if s == 22 else near(0.5)(s)},
+        ),
+        {},
+        "never clipped",
+    ),
+    Case(
+        optimizer.gradient_clipped,
+        "gradient_clipped",
+        "note",
+        dict(metrics={"grad_norm": near(3)}),
+        dict(metrics={"grad_norm": lambda s: 3 if s % 3 else 0.5}),
+        "max_grad_norm=1",
+    ),
+    Case(
+        optimizer.gradient_clipped,
+        "gradient_clipped",
+        "warning",
+        dict(metrics={"grad_norm": near(30)}),
+        dict(config={"max_grad_norm": 0.0}, metrics={"grad_norm": near(30)}),
+        "Raise max_grad_norm to about",
+    ),
 ]
 TRUNCATING = {"tokens": 16}
 KNOB = {20: {"beta": 0.1, "epsilon": 0.3}}
@@ -237,11 +767,15 @@ KNOB = {20: {"beta": 0.1, "epsilon": 0.3}}
 
 def findings(path: Path, how: dict[str, Any]) -> dict[str, Finding]:
     """The findings of a made run by key."""
-    defaults = {"keep_tokens": False} | (TRUNCATING if "truncation" in how else {})  # no rule looks into single tokens
+    defaults = {"keep_tokens": False} | (
+        TRUNCATING if "truncation" in how else {}
+    )  # no rule looks into single tokens
     return {f.key: f for f in diagnose(make_run(path, **defaults | how))}
 
 
-@pytest.mark.parametrize("case", CASES, ids=[f"{c.key}-{c.severity}-{i}" for i, c in enumerate(CASES)])
+@pytest.mark.parametrize(
+    "case", CASES, ids=[f"{c.key}-{c.severity}-{i}" for i, c in enumerate(CASES)]
+)
 def test_a_rule_speaks_when_it_should_and_only_then(case: Case, tmp_path: Path) -> None:
     found = findings(tmp_path / "trigger", case.trigger)
     assert case.key in found, sorted(found)
@@ -256,7 +790,9 @@ def test_every_rule_has_a_case() -> None:
     assert len(set(RULES)) == len(RULES)
 
 
-@pytest.mark.parametrize("how", [{}, dict(steps=12), dict(steps=60, prompts=8), dict(steps=100, seed=5)], ids=str)
+@pytest.mark.parametrize(
+    "how", [{}, dict(steps=12), dict(steps=60, prompts=8), dict(steps=100, seed=5)], ids=str
+)
 def test_a_healthy_run_has_no_warning(how: dict[str, Any], tmp_path: Path) -> None:
     found = findings(tmp_path / "run", how)
     assert not [f for f in found.values() if f.severity in ("problem", "warning")]
@@ -265,13 +801,22 @@ def test_a_healthy_run_has_no_warning(how: dict[str, Any], tmp_path: Path) -> No
 
 def test_a_healthy_run_raises_no_alarm_while_it_runs(tmp_path: Path) -> None:
     made = make_run(tmp_path / "run", steps=60, prompts=8, seed=3)
-    alarms = {(s, f.key) for s in range(61) for f in diagnose(made, s) if f.severity in ("problem", "warning")}
+    alarms = {
+        (s, f.key)
+        for s in range(61)
+        for f in diagnose(made, s)
+        if f.severity in ("problem", "warning")
+    }
     assert not alarms
 
 
 def test_a_knob_change_says_what_moved_since(tmp_path: Path) -> None:
-    said = findings(tmp_path / "run", dict(knobs=KNOB, metrics={"kl": near(0.2, until=19, then=0.05)}))["knob_changed"]
-    assert said.what.startswith("At step 20 a knob was moved: beta 0.005 → 0.1, epsilon 0.2 → 0.3. Since then: kl 0.0499 instead of 0.2 (noise ±")
+    said = findings(
+        tmp_path / "run", dict(knobs=KNOB, metrics={"kl": near(0.2, until=19, then=0.05)})
+    )["knob_changed"]
+    assert said.what.startswith(
+        "At step 20 a knob was moved: beta 0.005 → 0.1, epsilon 0.2 → 0.3. Since then: kl 0.0499 instead of 0.2 (noise ±"
+    )
     assert "entropy" not in said.what, "it goes on falling as it did before"
     assert "branch from step 19" in said.try_
 
@@ -283,30 +828,54 @@ def test_a_knob_change_after_which_nothing_moves(tmp_path: Path) -> None:
 
 
 def test_a_knob_change_too_new_to_judge(tmp_path: Path) -> None:
-    assert "Too early" in findings(tmp_path / "run", dict(knobs={27: {"beta": 0.1}}))["knob_changed"].what
-    assert "Too early" not in findings(tmp_path / "longer", dict(knobs={26: {"beta": 0.1}}))["knob_changed"].what
+    assert (
+        "Too early"
+        in findings(tmp_path / "run", dict(knobs={27: {"beta": 0.1}}))["knob_changed"].what
+    )
+    assert (
+        "Too early"
+        not in findings(tmp_path / "longer", dict(knobs={26: {"beta": 0.1}}))["knob_changed"].what
+    )
 
 
 def test_a_solved_task_is_no_problem(tmp_path: Path) -> None:
-    how = dict(rewards=paid(lambda step: 0.5 if step < 10 else 1.0), reward_names=["r"], evaluations={0: (60, 200), 30: (195, 200)},
-               metrics={"grad_norm": lambda step: 0.5 if step < 10 else 0.0})
+    how = dict(
+        rewards=paid(lambda step: 0.5 if step < 10 else 1.0),
+        reward_names=["r"],
+        evaluations={0: (60, 200), 30: (195, 200)},
+        metrics={"grad_norm": lambda step: 0.5 if step < 10 else 0.0},
+    )
     found = findings(tmp_path / "run", how)
-    assert {"reward_saturated", "dead_groups_too_easy", "no_gradient", "accuracy_improved"} <= found.keys()
+    assert {
+        "reward_saturated",
+        "dead_groups_too_easy",
+        "no_gradient",
+        "accuracy_improved",
+    } <= found.keys()
     assert not [f for f in found.values() if f.severity in ("problem", "warning")]
 
 
 @pytest.mark.parametrize(("right", "remedy"), [(100, True), (191, False)])
-def test_where_nothing_is_lost_nothing_is_to_be_tried(right: int, remedy: bool, tmp_path: Path) -> None:
-    how = dict(metrics={"entropy": ramp(0.036, 0.004)}, evaluations={0: (77, 200), 30: (right, 200)})
+def test_where_nothing_is_lost_nothing_is_to_be_tried(
+    right: int, remedy: bool, tmp_path: Path
+) -> None:
+    how = dict(
+        metrics={"entropy": ramp(0.036, 0.004)}, evaluations={0: (77, 200), 30: (right, 200)}
+    )
     assert bool(findings(tmp_path / "run", how)["entropy_collapse"].try_) == remedy
 
 
 def test_a_fall_with_a_rising_reward_is_told_once(tmp_path: Path) -> None:
     how = dict(evaluations={0: (140, 200), 30: (60, 200)}, metrics={"reward": ramp(0.5, 1.5)})
-    assert {"reward_hacked", "accuracy_fell"} & findings(tmp_path / "run", how).keys() == {"reward_hacked"}
+    assert {"reward_hacked", "accuracy_fell"} & findings(tmp_path / "run", how).keys() == {
+        "reward_hacked"
+    }
 
 
 def test_without_evaluations_of_the_first_split_others_do_not_mix_in(tmp_path: Path) -> None:
-    other = {10: evaluation_of(10, 200, step=10, split="train"), 30: evaluation_of(62, 200, step=30)}
+    other = {
+        10: evaluation_of(10, 200, step=10, split="train"),
+        30: evaluation_of(62, 200, step=30),
+    }
     found = findings(tmp_path / "run", dict(evaluations={0: evaluation_of(60, 200)} | other))
     assert not {"accuracy_improved", "accuracy_fell"} & found.keys()

@@ -81,7 +81,9 @@ def test_within_asks_for_certainty() -> None:
     rng = np.random.default_rng(2)
     noisy, quiet = rng.normal(0, 1, 10), rng.normal(0, 0.01, 10)
     assert change(quiet, quiet[::-1]).within(0.1)
-    assert not change(noisy, noisy[::-1]).within(0.1), "no difference seen, but none excluded either"
+    assert not change(noisy, noisy[::-1]).within(0.1), (
+        "no difference seen, but none excluded either"
+    )
 
 
 def test_factor() -> None:
@@ -92,15 +94,34 @@ def test_factor() -> None:
 
 @pytest.mark.parametrize(
     ("value", "text"),
-    [(0.012345, "0.0123"), (1234.5, "1,234"), (1e-6, "1e-06"), (2e7, "2e+07"), (float("inf"), "infinite"),
-     (float("nan"), "not a number"), (0.0, "0"), (-3.0, "-3")])
+    [
+        (0.012345, "0.0123"),
+        (1234.5, "1,234"),
+        (1e-6, "1e-06"),
+        (2e7, "2e+07"),
+        (float("inf"), "infinite"),
+        (float("nan"), "not a number"),
+        (0.0, "0"),
+        (-3.0, "-3"),
+    ],
+)
 def test_figures(value: float, text: str) -> None:
     assert figure(value) == text
 
 
 def test_shares_steps_and_quotes() -> None:
-    assert [percent(x) for x in (0, 0.00021, 0.034, 0.123, 1)] == ["0 %", "0.021 %", "3.4 %", "12 %", "100 %"]
+    assert [percent(x) for x in (0, 0.00021, 0.034, 0.123, 1)] == [
+        "0 %",
+        "0.021 %",
+        "3.4 %",
+        "12 %",
+        "100 %",
+    ]
     assert points(-0.0312) == "-3.1 points"
-    assert [span(x) for x in ([], [4], np.array([4, 5, 9]))] == ["no step", "step 4", "steps 4 to 9"]
+    assert [span(x) for x in ([], [4], np.array([4, 5, 9]))] == [
+        "no step",
+        "step 4",
+        "steps 4 to 9",
+    ]
     assert [quoted(x) for x in (0.00500001, None, "a", (1, 2))] == ["0.005", "None", "a", "(1, 2)"]
     assert quoted("y" * 1000) == "y" * 200 + "… (1,000 characters)"

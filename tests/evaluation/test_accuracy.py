@@ -14,7 +14,10 @@ from workbench.rollout import make_engine
 from workbench.tasks.arithmetic import arithmetic_task
 
 
-@pytest.mark.parametrize(("correct", "n", "low", "high"), [(0, 10, 0.0, 0.2775), (5, 10, 0.2366, 0.7634), (1000, 1000, 0.9962, 1.0)])
+@pytest.mark.parametrize(
+    ("correct", "n", "low", "high"),
+    [(0, 10, 0.0, 0.2775), (5, 10, 0.2366, 0.7634), (1000, 1000, 0.9962, 1.0)],
+)
 def test_wilson_against_published_values(correct: int, n: int, low: float, high: float) -> None:
     assert wilson_interval(correct, n) == pytest.approx((low, high), abs=2e-4)
 

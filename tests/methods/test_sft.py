@@ -20,14 +20,26 @@ def test_the_loss_is_the_mean_over_completion_tokens_by_hand(tiny_folder: Path) 
     for prompt, completion in examples:
         logp = policy.model(torch.tensor([prompt + completion])).logits[0].log_softmax(-1)
         total += [-logp[len(prompt) - 1 + i, token] for i, token in enumerate(completion)]
-    torch.testing.assert_close(sft_loss(policy.model, ids, mask, labels), torch.stack(total).mean(), rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(
+        sft_loss(policy.model, ids, mask, labels), torch.stack(total).mean(), rtol=1e-5, atol=1e-6
+    )
 
 
 def test_it_learns_one_answer(tiny_folder: Path) -> None:
     policy = load_policy(tiny_folder)
-    example = (policy.encode_prompt([{"role": "user", "content": "What is 3 + 5?"}]), policy.encode_completion("8"))
+    example = (
+        policy.encode_prompt([{"role": "user", "content": "What is 3 + 5?"}]),
+        policy.encode_completion("8"),
+    )
     losses = []
-    sft(policy, repeat([example]), steps=40, learning_rate=1e-2, warmup=5, on_step=lambda step, loss: losses.append(loss))
+    sft(
+        policy,
+        repeat([example]),
+        steps=40,
+        learning_rate=1e-2,
+        warmup=5,
+        on_step=lambda step, loss: losses.append(loss),
+    )
     assert losses[-1] < 0.1 < losses[0]
 
 

@@ -59,11 +59,19 @@ class TrlOracle:
     def configure_from(self, config: Any) -> None:
         """Set TRL's options from a GRPOConfig of ours."""
         self.configure({name: getattr(config, name) for name in OBJECTIVE_FIELDS})
-        self.trainer.epsilon_high = config.epsilon if config.epsilon_high is None else config.epsilon_high
-        self.trainer.vllm_importance_sampling_correction = config.importance_sampling_mode is not None
+        self.trainer.epsilon_high = (
+            config.epsilon if config.epsilon_high is None else config.epsilon_high
+        )
+        self.trainer.vllm_importance_sampling_correction = (
+            config.importance_sampling_mode is not None
+        )
 
     def _answer(self, logp: Tensor | None, entropy: Tensor | None) -> None:
-        self.trainer._get_per_token_logps_and_entropies = lambda *args, **kwargs: (logp, entropy, None)
+        self.trainer._get_per_token_logps_and_entropies = lambda *args, **kwargs: (
+            logp,
+            entropy,
+            None,
+        )
 
     def loss(
         self, logp: Tensor, entropy: Tensor, inputs: dict[str, Any], accumulation: int = 1
@@ -82,13 +90,20 @@ class TrlOracle:
         (gradient,) = torch.autograd.grad(loss, leaf)
         return loss.detach(), gradient, {name: values[-1] for name, values in logged.items()}
 
-    def _score(self, rewards: Tensor, weights: list[float], ids: list[list[int]], logps: list | None) -> dict[str, Any]:
+    def _score(
+        self, rewards: Tensor, weights: list[float], ids: list[list[int]], logps: list | None
+    ) -> dict[str, Any]:
         """TRL's generate-and-score stage with the generation and the reward functions replaced."""
         trainer = self.trainer
-        beta, trainer.beta = trainer.beta, 0.0  # else it asks for a reference, which this stage does not need
+        beta, trainer.beta = (
+            trainer.beta,
+            0.0,
+        )  # else it asks for a reference, which this stage does not need
         trainer._generate_single_turn = lambda *args, **kwargs: (ids, logps)
         trainer._calculate_rewards = lambda *args, **kwargs: rewards.clone()
-        trainer.reward_funcs = trainer.reward_func_names = [f"f{k}" for k in range(rewards.shape[1])]
+        trainer.reward_funcs = trainer.reward_func_names = [
+            f"f{k}" for k in range(rewards.shape[1])
+        ]
         trainer.reward_weights = torch.tensor(weights, dtype=rewards.dtype)
         scored = trainer._generate_and_score_completions([{"prompt": "a b"}] * len(rewards))
         trainer.beta = beta
@@ -102,11 +117,15 @@ class TrlOracle:
         self.trainer.use_vllm = True
         return self._score(torch.zeros(len(ids), 1), [1.0], ids, logps)
 
-    def advantages(self, rewards: Tensor, *, weights: list[float] | None = None, **options: Any) -> Tensor:
+    def advantages(
+        self, rewards: Tensor, *, weights: list[float] | None = None, **options: Any
+    ) -> Tensor:
         """Advantages of (B, K) rewards."""
         self.configure(options)
         self.trainer.use_vllm = False
-        return self._score(rewards, weights or [1.0] * rewards.shape[1], [[3, 1]] * len(rewards), None)["advantages"]
+        return self._score(
+            rewards, weights or [1.0] * rewards.shape[1], [[3, 1]] * len(rewards), None
+        )["advantages"]
 
 
 @pytest.fixture(scope="session")
@@ -124,7 +143,9 @@ def _build_trainer(folder: str) -> Any:
     words = {word: i for i, word in enumerate(["<pad>", "<eos>", "<unk>", *"abcdefgh"])}
     tokenizer = Tokenizer(models.WordLevel(words, unk_token="<unk>"))
     tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
-    fast = PreTrainedTokenizerFast(tokenizer_object=tokenizer, pad_token="<pad>", eos_token="<eos>", unk_token="<unk>")
+    fast = PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, pad_token="<pad>", eos_token="<eos>", unk_token="<unk>"
+    )
     model = LlamaForCausalLM(
         LlamaConfig(
             vocab_size=len(words),

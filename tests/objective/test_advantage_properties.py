@@ -21,10 +21,18 @@ numbers = st.integers(-30, 30).map(lambda n: n / 8)  # exact in float32, so that
 @st.composite
 def reward_tables(draw: st.DrawFn, holes: bool = False) -> tuple[Tensor, int]:
     """(B, K) float64 rewards and the group size."""
-    groups, size, functions = draw(st.integers(1, 3)), draw(st.integers(2, 5)), draw(st.integers(1, 3))
+    groups, size, functions = (
+        draw(st.integers(1, 3)),
+        draw(st.integers(2, 5)),
+        draw(st.integers(1, 3)),
+    )
     cell = st.one_of(numbers, st.just(float("nan"))) if holes else numbers
     rows = draw(
-        st.lists(st.lists(cell, min_size=functions, max_size=functions), min_size=groups * size, max_size=groups * size)
+        st.lists(
+            st.lists(cell, min_size=functions, max_size=functions),
+            min_size=groups * size,
+            max_size=groups * size,
+        )
     )
     return torch.tensor(rows, dtype=torch.float64), size
 
@@ -41,7 +49,9 @@ options = st.fixed_dictionaries(
 
 @quick
 @given(reward_tables(holes=True), options, st.randoms(use_true_random=False))
-def test_permuting_a_group_permutes_its_advantages(table: tuple[Tensor, int], how: dict, random) -> None:
+def test_permuting_a_group_permutes_its_advantages(
+    table: tuple[Tensor, int], how: dict, random
+) -> None:
     rewards, size = table
     order = []
     for start in range(0, len(rewards), size):
@@ -49,7 +59,9 @@ def test_permuting_a_group_permutes_its_advantages(table: tuple[Tensor, int], ho
         random.shuffle(rows)
         order += rows
     expected = group_advantages(rewards, size, **how)[order]
-    torch.testing.assert_close(group_advantages(rewards[order], size, **how), expected, rtol=1e-9, atol=1e-9)
+    torch.testing.assert_close(
+        group_advantages(rewards[order], size, **how), expected, rtol=1e-9, atol=1e-9
+    )
 
 
 @quick
@@ -66,7 +78,10 @@ def test_with_a_group_baseline_only_differences_within_a_group_count(
     for i, shift in zip(range(0, len(rewards), size), shifts, strict=False):
         moved[i : i + size, 0] += shift
     torch.testing.assert_close(
-        group_advantages(moved, size, **how), group_advantages(rewards, size, **how), rtol=1e-9, atol=1e-9
+        group_advantages(moved, size, **how),
+        group_advantages(rewards, size, **how),
+        rtol=1e-9,
+        atol=1e-9,
     )
 
 
@@ -77,7 +92,9 @@ def test_with_a_group_baseline_only_differences_within_a_group_count(
     st.sampled_from(["sample", "population"]),
     st.sampled_from([0.5, 2.0, 16.0]),
 )
-def test_scaling_the_rewards(table: tuple[Tensor, int], baseline: str, std: str, factor: float) -> None:
+def test_scaling_the_rewards(
+    table: tuple[Tensor, int], baseline: str, std: str, factor: float
+) -> None:
     """Without scaling the advantages grow with the rewards; with it they hardly change: only 1e-4 in the divisor
     does."""
     rewards, size = table
@@ -92,20 +109,28 @@ def test_scaling_the_rewards(table: tuple[Tensor, int], baseline: str, std: str,
         if scale == "group" and baseline == "batch":
             continue  # a dead group is left unscaled there
         how = plain | {"scale_rewards": scale}
-        before, after = group_advantages(rewards, size, **how), group_advantages(rewards * factor, size, **how)
+        before, after = (
+            group_advantages(rewards, size, **how),
+            group_advantages(rewards * factor, size, **how),
+        )
         torch.testing.assert_close(after, before, rtol=1e-2, atol=1e-9)
         assert torch.equal(after.sign(), before.sign())
 
 
 @quick
 @given(
-    reward_tables(holes=True), st.sampled_from(SCALES), st.sampled_from(BASELINES[:2]), st.sampled_from(AGGREGATIONS)
+    reward_tables(holes=True),
+    st.sampled_from(SCALES),
+    st.sampled_from(BASELINES[:2]),
+    st.sampled_from(AGGREGATIONS),
 )
 def test_advantages_of_a_group_add_up_to_zero(
     table: tuple[Tensor, int], scale: str, baseline: str, aggregation: str
 ) -> None:
     rewards, size = table
-    advantages = group_advantages(rewards, size, scale_rewards=scale, baseline=baseline, aggregation=aggregation)
+    advantages = group_advantages(
+        rewards, size, scale_rewards=scale, baseline=baseline, aggregation=aggregation
+    )
     sums = advantages.view(-1, size).sum(1)
     torch.testing.assert_close(sums, torch.zeros_like(sums), rtol=0, atol=1e-9)
 
@@ -120,7 +145,9 @@ def test_dead_groups_are_the_ones_whose_advantages_are_all_zero(table: tuple[Ten
 
 @quick
 @given(reward_tables(), st.integers(0, 10**6))
-def test_leave_one_out_is_a_multiple_of_the_group_baseline(table: tuple[Tensor, int], seed: int) -> None:
+def test_leave_one_out_is_a_multiple_of_the_group_baseline(
+    table: tuple[Tensor, int], seed: int
+) -> None:
     rewards, size = table
     group = group_advantages(rewards, size, scale_rewards="none")
     others = group_advantages(rewards, size, scale_rewards="none", baseline="leave_one_out")
@@ -129,17 +156,29 @@ def test_leave_one_out_is_a_multiple_of_the_group_baseline(table: tuple[Tensor, 
 
 @quick
 @given(reward_tables(), options)
-def test_a_function_that_scored_nothing_changes_nothing(table: tuple[Tensor, int], how: dict) -> None:
+def test_a_function_that_scored_nothing_changes_nothing(
+    table: tuple[Tensor, int], how: dict
+) -> None:
     rewards, size = table
     wider = torch.cat([rewards, torch.full_like(rewards[:, :1], torch.nan)], 1)
     torch.testing.assert_close(
-        group_advantages(wider, size, **how), group_advantages(rewards, size, **how), rtol=1e-12, atol=1e-12
+        group_advantages(wider, size, **how),
+        group_advantages(rewards, size, **how),
+        rtol=1e-12,
+        atol=1e-12,
     )
 
 
 @quick
-@given(st.integers(2, 64), st.floats(-1e6, 1e6, width=32), st.sampled_from(BASELINES[:2]), st.sampled_from(SCALES))
-def test_equal_rewards_are_dead_in_float32(size: int, value: float, baseline: str, scale: str) -> None:
+@given(
+    st.integers(2, 64),
+    st.floats(-1e6, 1e6, width=32),
+    st.sampled_from(BASELINES[:2]),
+    st.sampled_from(SCALES),
+)
+def test_equal_rewards_are_dead_in_float32(
+    size: int, value: float, baseline: str, scale: str
+) -> None:
     rewards = torch.full((size,), value, dtype=torch.float32)
     assert not group_advantages(rewards, size, baseline=baseline, scale_rewards=scale).any()
     assert group_statistics(rewards, size).dead_N.all()

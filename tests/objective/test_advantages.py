@@ -28,7 +28,9 @@ STD_BATCH = math.sqrt((1 + 0 + 1 + 16 + 4 + 4 + 4 + 4) / 7)  # around 2
 
 
 def test_scale_group_divides_by_each_groups_sample_std() -> None:
-    expected = [d / (STD_1 + EPS) for d in (-2, -1, 0, 3)] + [d / (STD_2 + EPS) for d in (-1, -1, -1, 3)]
+    expected = [d / (STD_1 + EPS) for d in (-2, -1, 0, 3)] + [
+        d / (STD_2 + EPS) for d in (-1, -1, -1, 3)
+    ]
     close(group_advantages(TWO_GROUPS, 4), *expected)
 
 
@@ -41,14 +43,19 @@ def test_population_std_divides_by_g() -> None:
 
 def test_scale_batch_and_none() -> None:
     deviations = (-2, -1, 0, 3, -1, -1, -1, 3)
-    close(group_advantages(TWO_GROUPS, 4, scale_rewards="batch"), *[d / (STD_BATCH + EPS) for d in deviations])
+    close(
+        group_advantages(TWO_GROUPS, 4, scale_rewards="batch"),
+        *[d / (STD_BATCH + EPS) for d in deviations],
+    )
     close(group_advantages(TWO_GROUPS, 4, scale_rewards="none"), *deviations)
 
 
 def test_leave_one_out_subtracts_the_mean_of_the_others() -> None:
     # group 1 of 1 2 3 6: the others' means are 11/3, 10/3, 3, 2
     expected = (1 - 11 / 3, 2 - 10 / 3, 0, 4, -4 / 3, -4 / 3, -4 / 3, 4)
-    close(group_advantages(TWO_GROUPS, 4, scale_rewards="none", baseline="leave_one_out"), *expected)
+    close(
+        group_advantages(TWO_GROUPS, 4, scale_rewards="none", baseline="leave_one_out"), *expected
+    )
 
 
 def test_batch_baseline_whitens_over_the_batch() -> None:
@@ -57,13 +64,17 @@ def test_batch_baseline_whitens_over_the_batch() -> None:
 
 
 def test_no_baseline_keeps_the_reward() -> None:
-    close(group_advantages(TWO_GROUPS, 4, scale_rewards="none", baseline="none"), *TWO_GROUPS.tolist())
+    close(
+        group_advantages(TWO_GROUPS, 4, scale_rewards="none", baseline="none"), *TWO_GROUPS.tolist()
+    )
 
 
 def test_weights_and_sum_over_functions() -> None:
     rewards = f64([1, 10], [0, 20], [1, 0], [0, 30])  # weighted 2a + 0.1b: 3, 2, 2, 3
     close(total_rewards(rewards, [2, 0.1]), 3, 2, 2, 3)
-    close(group_advantages(rewards, 4, weights=[2, 0.1], scale_rewards="none"), 0.5, -0.5, -0.5, 0.5)
+    close(
+        group_advantages(rewards, 4, weights=[2, 0.1], scale_rewards="none"), 0.5, -0.5, -0.5, 0.5
+    )
 
 
 def test_normalize_then_sum_gives_each_function_the_same_voice() -> None:
@@ -74,7 +85,9 @@ def test_normalize_then_sum_gives_each_function_the_same_voice() -> None:
     a, b = 0.5 / (root + EPS), 50 / (100 * root + EPS)
     sums = [a + b, -a + b, a - b, -a - b]
     spread = math.sqrt(sum(s * s for s in sums) / 3) + EPS
-    close(group_advantages(rewards, 4, aggregation="normalize_then_sum"), *[s / spread for s in sums])
+    close(
+        group_advantages(rewards, 4, aggregation="normalize_then_sum"), *[s / spread for s in sums]
+    )
 
 
 def test_normalize_then_sum_takes_no_notice_of_scale_rewards() -> None:
@@ -100,7 +113,9 @@ def test_equal_rewards_give_exactly_zero(
 ) -> None:
     rewards = torch.cat([torch.full((size,), value), torch.arange(size) * 0.37]).to(dtype)
     for scale in ("group", "batch", "none"):
-        advantages = group_advantages(rewards, size, scale_rewards=scale, baseline=baseline, aggregation=aggregation)
+        advantages = group_advantages(
+            rewards, size, scale_rewards=scale, baseline=baseline, aggregation=aggregation
+        )
         assert advantages.dtype == dtype
         assert not advantages[:size].any()
         assert advantages[size:].any()
@@ -109,7 +124,9 @@ def test_equal_rewards_give_exactly_zero(
 @pytest.mark.parametrize("value", [0.7, 1 / 3, 0.1])
 @pytest.mark.parametrize("size", [4, 7, 8, 64])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-def test_equal_scores_with_one_missing_are_dead_too(value: float, size: int, dtype: torch.dtype) -> None:
+def test_equal_scores_with_one_missing_are_dead_too(
+    value: float, size: int, dtype: torch.dtype
+) -> None:
     """What stands in for the missing score is the others' mean, and that must be their value to the bit."""
     rewards = torch.full((size, 2), value, dtype=dtype)
     rewards[1, 0] = NAN
@@ -154,7 +171,13 @@ def test_missing_scores_are_centred_function_by_function() -> None:
     rewards = f64([1, 2], [3, NAN], [NAN, 6], [5, 7])  # means 3 and 5
     close(group_advantages(rewards, 4, scale_rewards="none"), -2 - 3, 0, 1, 2 + 2)
     # leave one out: of 3 scores each, so 3/2 of the distance to the mean
-    close(group_advantages(rewards, 4, scale_rewards="none", baseline="leave_one_out"), -7.5, 0, 1.5, 6)
+    close(
+        group_advantages(rewards, 4, scale_rewards="none", baseline="leave_one_out"),
+        -7.5,
+        0,
+        1.5,
+        6,
+    )
     close(group_advantages(rewards, 4, scale_rewards="none", baseline="none"), 3, 8, 9, 12)
     # filled sums 3 8 9 12: sample std of deviations -5 0 1 4
     close(group_advantages(rewards, 4), *[d / (math.sqrt(42 / 3) + EPS) for d in (-5, 0, 1, 4)])
@@ -166,8 +189,12 @@ def test_a_completion_that_nothing_scored_is_left_out() -> None:
     assert with_hole[1] == 0
     torch.testing.assert_close(with_hole[[0, 2, 3]], without, rtol=0, atol=0)
     for baseline in ("group", "leave_one_out", "batch", "none"):
-        assert group_advantages(f64([NAN, NAN], [1, 2], [3, 0], [3, 4]), 4, baseline=baseline)[0] == 0
-    both = group_advantages(f64([NAN, NAN], [1, 2], [3, 0], [3, 4]), 4, aggregation="normalize_then_sum")
+        assert (
+            group_advantages(f64([NAN, NAN], [1, 2], [3, 0], [3, 4]), 4, baseline=baseline)[0] == 0
+        )
+    both = group_advantages(
+        f64([NAN, NAN], [1, 2], [3, 0], [3, 4]), 4, aggregation="normalize_then_sum"
+    )
     torch.testing.assert_close(
         both[1:], group_advantages(f64([1, 2], [3, 0], [3, 4]), 3, aggregation="normalize_then_sum")
     )
@@ -178,7 +205,9 @@ def test_a_completion_that_nothing_scored_is_left_out() -> None:
 @pytest.mark.parametrize("scale", ["group", "batch", "none"])
 def test_a_group_that_nothing_scored_gets_zero(aggregation: str, baseline: str, scale: str) -> None:
     rewards = f64([NAN, NAN], [NAN, NAN], [1, NAN], [0, NAN])
-    advantages = group_advantages(rewards, 2, aggregation=aggregation, baseline=baseline, scale_rewards=scale)
+    advantages = group_advantages(
+        rewards, 2, aggregation=aggregation, baseline=baseline, scale_rewards=scale
+    )
     assert advantages.isfinite().all()
     assert not advantages[:2].any()
     assert advantages[2] > advantages[3]
@@ -203,7 +232,12 @@ def test_one_score_in_a_group_says_nothing() -> None:
 def test_dtype_is_kept_and_integers_are_taken() -> None:
     assert group_advantages(torch.rand(4), 4).dtype == torch.float32
     assert group_advantages(torch.rand(4).double(), 4).dtype == torch.float64
-    assert group_advantages(torch.tensor([1, 0, 0, 1]), 4, scale_rewards="none").tolist() == [0.5, -0.5, -0.5, 0.5]
+    assert group_advantages(torch.tensor([1, 0, 0, 1]), 4, scale_rewards="none").tolist() == [
+        0.5,
+        -0.5,
+        -0.5,
+        0.5,
+    ]
 
 
 @pytest.mark.parametrize(

@@ -13,13 +13,19 @@ from workbench.objective import policy_loss
 
 pytestmark = pytest.mark.filterwarnings("ignore::workbench.config_fields.ConfigWarning")
 
-DETACHED = ("cispo", "vespo")  # their weights are constants by definition, which a finite difference would not know
+DETACHED = (
+    "cispo",
+    "vespo",
+)  # their weights are constants by definition, which a finite difference would not know
 MASK = torch.arange(4) < torch.tensor([4, 1, 3])[:, None]
 
 
 def make_config(loss_type: str, **values: Any) -> GRPOConfig:
     high = 5.0 if loss_type == "cispo" else None
-    return GRPOConfig(loss_type=loss_type, **({"epsilon_high": high, "max_completion_length": 4, "beta": 0.0} | values))
+    return GRPOConfig(
+        loss_type=loss_type,
+        **({"epsilon_high": high, "max_completion_length": 4, "beta": 0.0} | values),
+    )
 
 
 def tensors() -> dict[str, Tensor]:
@@ -56,7 +62,9 @@ EXTRAS: list[dict[str, Any]] = [
         if (name, level) != ("sapo", "sequence")
     ],
 )
-def test_gradient_equals_finite_differences(loss_type: str, level: str, extra: dict[str, Any]) -> None:
+def test_gradient_equals_finite_differences(
+    loss_type: str, level: str, extra: dict[str, Any]
+) -> None:
     config = make_config(loss_type, importance_sampling_level=level, **extra)
     if loss_type != "sapo":
         config = config.replace(delta=1.4, top_entropy_quantile=0.8)
@@ -73,8 +81,13 @@ def test_gradient_of_the_kl_beside_detached_weights(loss_type: str, extra: dict[
     logp = x.pop("logp").requires_grad_()
 
     def kl_part(leaf: Tensor) -> Tensor:
-        with_kl, without = (make_config(loss_type, **(extra | change)) for change in ({}, {"beta": 0.0}))
-        return policy_loss(leaf, config=with_kl, **x).loss - policy_loss(leaf, config=without, **x).loss
+        with_kl, without = (
+            make_config(loss_type, **(extra | change)) for change in ({}, {"beta": 0.0})
+        )
+        return (
+            policy_loss(leaf, config=with_kl, **x).loss
+            - policy_loss(leaf, config=without, **x).loss
+        )
 
     assert torch.autograd.gradcheck(kl_part, logp)
 
@@ -101,7 +114,9 @@ def expected_loss(logits: Tensor, config: GRPOConfig) -> Tensor:
     """Sum over outcomes of probability under the old policy x loss of that outcome; the probabilities ride on the
     advantages."""
     logp = logits.log_softmax(0)[:, None]
-    return policy_loss(logp, 3 * OLD * VALUES, torch.ones(3, 1), config, old_logp=OLD.log()[:, None]).loss
+    return policy_loss(
+        logp, 3 * OLD * VALUES, torch.ones(3, 1), config, old_logp=OLD.log()[:, None]
+    ).loss
 
 
 def gradient_of(function: Any) -> Tensor:
@@ -116,10 +131,16 @@ def test_unclipped_the_loss_has_the_exact_policy_gradient(loss_type: str, level:
     if (loss_type, level) == ("cispo", "sequence"):
         level = "token"
     config = make_config(
-        loss_type, importance_sampling_level=level, epsilon=1.0, epsilon_high=1000.0, max_completion_length=1
+        loss_type,
+        importance_sampling_level=level,
+        epsilon=1.0,
+        epsilon_high=1000.0,
+        max_completion_length=1,
     )
     exact = gradient_of(lambda logits: -(logits.softmax(0) * VALUES).sum())
-    torch.testing.assert_close(gradient_of(lambda logits: expected_loss(logits, config)), exact, rtol=1e-12, atol=1e-15)
+    torch.testing.assert_close(
+        gradient_of(lambda logits: expected_loss(logits, config)), exact, rtol=1e-12, atol=1e-15
+    )
     if loss_type != "cispo":
         torch.testing.assert_close(
             expected_loss(LOGITS, config), -(LOGITS.softmax(0) * VALUES).sum(), rtol=1e-12, atol=0

@@ -25,8 +25,12 @@ def test_the_exact_values_of_the_example() -> None:
     assert float(kl(POLICY, REFERENCE)) == pytest.approx(0.1838, abs=5e-5)
     d = (REFERENCE / POLICY).log()
     inverted = (POLICY * ((-d).exp() + d - 1)).sum()
-    assert float(inverted) == pytest.approx(0.1912, abs=5e-5)  # the well-known slip: not what we compute
-    assert float((POLICY * kl_per_token(POLICY.log(), REFERENCE.log())).sum()) == pytest.approx(0.1838, abs=5e-5)
+    assert float(inverted) == pytest.approx(
+        0.1912, abs=5e-5
+    )  # the well-known slip: not what we compute
+    assert float((POLICY * kl_per_token(POLICY.log(), REFERENCE.log())).sum()) == pytest.approx(
+        0.1838, abs=5e-5
+    )
 
 
 @pytest.mark.parametrize("estimator", ["k1", "k3"])
@@ -45,7 +49,9 @@ def test_k2_is_half_the_squared_log_ratio() -> None:
 
 def test_signs() -> None:
     """k1 is negative where the policy likes a token less than the reference does; k2 and k3 never are."""
-    values = {name: kl_per_token(POLICY.log(), REFERENCE.log(), name) for name in ("k1", "k2", "k3")}
+    values = {
+        name: kl_per_token(POLICY.log(), REFERENCE.log(), name) for name in ("k1", "k2", "k3")
+    }
     assert (values["k1"] < 0).tolist() == [False, True, True]
     assert (values["k2"] >= 0).all()
     assert (values["k3"] >= 0).all()
@@ -81,7 +87,9 @@ def test_what_the_gradients_estimate() -> None:
     reverse = gradient_of(lambda logp: (logp.exp() * (logp - REFERENCE.log())).sum())
     forward = gradient_of(lambda logp: (REFERENCE * (REFERENCE.log() - logp)).sum())
     torch.testing.assert_close(expected_gradient("k3", False, POLICY), forward)
-    torch.testing.assert_close(expected_gradient("k1", False, POLICY), torch.zeros(3, dtype=torch.float64))
+    torch.testing.assert_close(
+        expected_gradient("k1", False, POLICY), torch.zeros(3, dtype=torch.float64)
+    )
     torch.testing.assert_close(expected_gradient("k2", False, POLICY), reverse)
     for samples_from in (POLICY, OLD):
         torch.testing.assert_close(expected_gradient("k3", True, samples_from), reverse)
@@ -102,7 +110,9 @@ def test_the_loss_adds_beta_times_the_estimate(estimator: str, corrected: bool) 
         ref_logp=REFERENCE.log()[:, None],
     )
     d = (REFERENCE / POLICY).log()
-    value = {"k1": -d, "k2": d * d / 2, "k3": d.exp() - d - 1}[estimator] * (POLICY / OLD if corrected else 1)
+    value = {"k1": -d, "k2": d * d / 2, "k3": d.exp() - d - 1}[estimator] * (
+        POLICY / OLD if corrected else 1
+    )
     torch.testing.assert_close(out.per_token.kl[:, 0], value)
     torch.testing.assert_close(out.per_token.term[:, 0], 0.3 * value)
     torch.testing.assert_close(out.loss, 0.3 * value.mean())
@@ -117,13 +127,18 @@ def test_the_correction_uses_the_raw_ratio_of_the_level() -> None:
     for level, ratios in (("token", [math.e, math.exp(0.2)]), ("sequence", [math.exp(0.6)] * 2)):
         config = GRPOConfig(beta=0.1, importance_sampling_level=level, delta=1.5, epsilon=0.05)
         out = policy_loss(logp, torch.ones(1), torch.ones(1, 2), config, old_logp=old, ref_logp=ref)
-        torch.testing.assert_close(out.per_token.kl[0], torch.tensor([r * k3 for r in ratios], dtype=torch.float64))
+        torch.testing.assert_close(
+            out.per_token.kl[0], torch.tensor([r * k3 for r in ratios], dtype=torch.float64)
+        )
 
 
 def test_with_beta_zero_the_kl_is_measured_but_not_in_the_loss() -> None:
     logp = POLICY.log()[:, None].clone().requires_grad_()
     given = (torch.ones(3), torch.ones(3, 1), GRPOConfig(beta=0.0))
-    with_ref, without = policy_loss(logp, *given, ref_logp=REFERENCE.log()[:, None]), policy_loss(logp, *given)
+    with_ref, without = (
+        policy_loss(logp, *given, ref_logp=REFERENCE.log()[:, None]),
+        policy_loss(logp, *given),
+    )
     assert torch.equal(with_ref.loss, without.loss)
     assert torch.equal(*(torch.autograd.grad(out.loss, logp)[0] for out in (with_ref, without)))
     assert float(with_ref.metrics["kl"]) > 0

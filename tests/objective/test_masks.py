@@ -31,7 +31,9 @@ def settings_with(settings: GRPOConfig, **values: Any) -> SimpleNamespace:
 def on_policy(config: Any, advantage: float, tokens: int, **options: Any) -> PolicyLoss:
     """One completion, all ratios 1."""
     mask = options.pop("mask", torch.ones(1, tokens))
-    return policy_loss(torch.zeros(1, tokens, dtype=torch.float64), f64(advantage), mask, config, **options)
+    return policy_loss(
+        torch.zeros(1, tokens, dtype=torch.float64), f64(advantage), mask, config, **options
+    )
 
 
 def test_off_policy_mask_drops_bad_sequences_that_are_far_away() -> None:
@@ -58,7 +60,9 @@ def test_off_policy_mask_counts_completion_tokens_only() -> None:
     old = f64([0.6, 9.0], [0.4, 9.0])
     mask = torch.tensor([[True, False]] * 2)
     settings = config(off_policy_mask_threshold=0.5)
-    kept = policy_loss(torch.zeros(2, 2).double(), f64(-1, -1), mask, settings, old_logp=old).per_token.weight
+    kept = policy_loss(
+        torch.zeros(2, 2).double(), f64(-1, -1), mask, settings, old_logp=old
+    ).per_token.weight
     assert kept[:, 0].tolist() == [0, 1]
 
 
@@ -67,7 +71,9 @@ def test_entropy_mask_keeps_the_top_share() -> None:
     out = on_policy(config(top_entropy_quantile=0.4), 1.0, 5, entropy=entropy)
     # quantile 0.6 of five values lies at 0.34: 0.5 and 0.4 are above
     assert out.per_token.weight[0].tolist() == [0, 1, 0, 1, 0]
-    assert float(entropy_threshold(entropy, torch.ones(1, 5, dtype=torch.bool), 0.4)) == pytest.approx(0.34)
+    assert float(
+        entropy_threshold(entropy, torch.ones(1, 5, dtype=torch.bool), 0.4)
+    ) == pytest.approx(0.34)
     assert float(out.metrics["policy_weight"]) == pytest.approx(0.4)
     assert float(out.metrics["entropy"]) == pytest.approx(0.3)
     torch.testing.assert_close(out.loss, f64(-2 / 5)[0])  # the denominator keeps all tokens
@@ -75,7 +81,9 @@ def test_entropy_mask_keeps_the_top_share() -> None:
 
 def test_entropy_mask_ignores_padding() -> None:
     entropy = f64([0.1, 0.2, 9.0, 9.0])
-    out = on_policy(config(top_entropy_quantile=0.5), 1.0, 4, entropy=entropy, mask=f64([1, 1, 0, 0]))
+    out = on_policy(
+        config(top_entropy_quantile=0.5), 1.0, 4, entropy=entropy, mask=f64([1, 1, 0, 0])
+    )
     assert out.per_token.weight[0].tolist() == [0, 1, 0, 0]
 
 
@@ -88,7 +96,9 @@ def correct(mode: str | None, low: float | None, high: float | None) -> list[flo
     """The weights for tokens whose trainer/sampler ratios are 0.4, 1, 2, 5 (the fourth one padding, the others'
     product 0.8)."""
     settings = config(
-        importance_sampling_mode=mode, importance_sampling_clip_min=low, importance_sampling_clip_max=high
+        importance_sampling_mode=mode,
+        importance_sampling_clip_min=low,
+        importance_sampling_clip_max=high,
     )
     sampler = -f64([0.4, 1.0, 2.0, 5.0]).log()
     out = on_policy(settings, 1.0, 4, mask=f64([1, 1, 1, 0]), sampler_logp=sampler)
@@ -114,7 +124,9 @@ def correct(mode: str | None, low: float | None, high: float | None) -> list[flo
         ("sequence_mask", 0.9, None, [0] * 3),
     ],
 )
-def test_sampler_correction(mode: str | None, low: float | None, high: float | None, weights: list[float]) -> None:
+def test_sampler_correction(
+    mode: str | None, low: float | None, high: float | None, weights: list[float]
+) -> None:
     assert correct(mode, low, high) == pytest.approx([*weights, 0])
 
 
@@ -130,7 +142,9 @@ def test_sampler_mismatch_is_measured_raw() -> None:
 
 
 def test_a_correction_needs_the_samplers_log_probabilities() -> None:
-    with pytest.raises(ValueError, match="importance_sampling_mode='token_mask' needs `sampler_logp`"):
+    with pytest.raises(
+        ValueError, match="importance_sampling_mode='token_mask' needs `sampler_logp`"
+    ):
         on_policy(config(importance_sampling_mode="token_mask"), 1.0, 1)
 
 
@@ -150,12 +164,21 @@ def test_vespo_takes_the_correction_into_its_weight() -> None:
     phi = math.exp(3 + 2 * math.log(0.6) - 3 * 0.6)
     torch.testing.assert_close(gradient * 4, torch.full((1, 4), -phi, dtype=torch.float64))
     assert out.per_token.weight[0].tolist() == [1, 1, 1, 1]
-    with pytest.raises(ValueError, match="importance_sampling_mode='sequence_mask' with loss_type='vespo'"):
-        on_policy(settings_with(settings, importance_sampling_mode="sequence_mask"), 1.0, 4, sampler_logp=sampler)
+    with pytest.raises(
+        ValueError, match="importance_sampling_mode='sequence_mask' with loss_type='vespo'"
+    ):
+        on_policy(
+            settings_with(settings, importance_sampling_mode="sequence_mask"),
+            1.0,
+            4,
+            sampler_logp=sampler,
+        )
 
 
 def test_a_masked_correction_of_zero_counts_as_1e_8_for_vespo() -> None:
-    settings = config(loss_type="vespo", importance_sampling_mode="token_mask", importance_sampling_clip_max=1.5)
+    settings = config(
+        loss_type="vespo", importance_sampling_mode="token_mask", importance_sampling_clip_max=1.5
+    )
     logp = torch.full((1, 1), -0.5, dtype=torch.float64).requires_grad_()
     out = policy_loss(logp, f64(1.0), torch.ones(1, 1), settings, sampler_logp=logp.detach() - 1)
     (gradient,) = torch.autograd.grad(out.loss, logp)
@@ -172,15 +195,21 @@ def test_masks_and_correction_leave_the_kl_alone() -> None:
     )
     ref = torch.full((1, 4), 0.5, dtype=torch.float64)
     sampler = torch.full((1, 4), 2.0, dtype=torch.float64)
-    out = on_policy(settings, -1.0, 4, ref_logp=ref, entropy=f64([4, 3, 2, 1]), sampler_logp=sampler)
+    out = on_policy(
+        settings, -1.0, 4, ref_logp=ref, entropy=f64([4, 3, 2, 1]), sampler_logp=sampler
+    )
     assert not out.per_token.weight.any()
     k3 = math.exp(0.5) - 1.5
-    torch.testing.assert_close(out.per_token.term, torch.full((1, 4), 0.1 * k3, dtype=torch.float64))
+    torch.testing.assert_close(
+        out.per_token.term, torch.full((1, 4), 0.1 * k3, dtype=torch.float64)
+    )
 
 
 def test_masks_and_correction_multiply() -> None:
     settings = config(
-        top_entropy_quantile=0.5, importance_sampling_mode="token_truncate", off_policy_mask_threshold=1.0
+        top_entropy_quantile=0.5,
+        importance_sampling_mode="token_truncate",
+        off_policy_mask_threshold=1.0,
     )
     out = on_policy(settings, -1.0, 2, entropy=f64([1, 2]), sampler_logp=-f64([1.5, 1.25]).log())
     torch.testing.assert_close(out.per_token.weight, f64([0, 1.25]))

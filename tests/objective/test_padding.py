@@ -38,10 +38,15 @@ def make_config(loss_type: str, level: str = "token") -> GRPOConfig:
 def inputs(seed: int = 0) -> dict[str, Tensor]:
     generator = torch.Generator().manual_seed(seed)
     names = ("logp", "old_logp", "ref_logp", "sampler_logp", "entropy", "advantages")
-    return {name: torch.randn(4, 5, generator=generator, dtype=torch.float64).abs().neg() / 2 for name in names}
+    return {
+        name: torch.randn(4, 5, generator=generator, dtype=torch.float64).abs().neg() / 2
+        for name in names
+    }
 
 
-def solve(x: dict[str, Tensor], config: GRPOConfig, mask: Tensor = MASK) -> tuple[PolicyLoss, Tensor]:
+def solve(
+    x: dict[str, Tensor], config: GRPOConfig, mask: Tensor = MASK
+) -> tuple[PolicyLoss, Tensor]:
     leaf = x["logp"].clone().requires_grad_()
     out = policy_loss(**(x | {"logp": leaf}), mask=mask, config=config)
     (gradient,) = torch.autograd.grad(out.loss, leaf)
@@ -56,7 +61,10 @@ def assert_same(a: PolicyLoss, b: PolicyLoss) -> None:
         assert torch.equal(value, getattr(b.per_token, name)), name
 
 
-CASES = [(loss_type, "token") for loss_type in LOSS_TYPES] + [("grpo", "sequence"), ("luspo", "sequence")]
+CASES = [(loss_type, "token") for loss_type in LOSS_TYPES] + [
+    ("grpo", "sequence"),
+    ("luspo", "sequence"),
+]
 
 
 @pytest.mark.parametrize(("loss_type", "level"), CASES)
@@ -64,7 +72,10 @@ CASES = [(loss_type, "token") for loss_type in LOSS_TYPES] + [("grpo", "sequence
 def test_garbage_on_padding_changes_no_bit(loss_type: str, level: str, garbage: float) -> None:
     x, config = inputs(), make_config(loss_type, level)
     dirty = {name: torch.where(MASK, value, garbage) for name, value in x.items()}
-    (clean_out, clean_gradient), (dirty_out, dirty_gradient) = solve(x, config), solve(dirty, config)
+    (clean_out, clean_gradient), (dirty_out, dirty_gradient) = (
+        solve(x, config),
+        solve(dirty, config),
+    )
     assert_same(clean_out, dirty_out)
     assert torch.equal(clean_gradient, dirty_gradient)
     assert clean_gradient.isfinite().all()
@@ -78,7 +89,9 @@ def test_garbage_on_padding_changes_no_bit(loss_type: str, level: str, garbage: 
 def test_a_masked_row_may_have_any_advantage(garbage: float) -> None:
     x, config = inputs(), make_config("dapo")
     x["advantages"] = x["advantages"][:, 0]
-    dirty = x | {"advantages": x["advantages"].where(LENGTHS > 0, torch.tensor(garbage, dtype=torch.float64))}
+    dirty = x | {
+        "advantages": x["advantages"].where(LENGTHS > 0, torch.tensor(garbage, dtype=torch.float64))
+    }
     assert_same(solve(x, config)[0], solve(dirty, config)[0])
 
 
@@ -87,7 +100,10 @@ def test_a_masked_row_may_have_any_advantage(garbage: float) -> None:
 @given(columns=st.integers(1, 4), seed=st.integers(0, 1000))
 def test_more_padding_changes_nothing(loss_type: str, level: str, columns: int, seed: int) -> None:
     x, config = inputs(seed), make_config(loss_type, level)
-    wider = {name: torch.nn.functional.pad(value, (0, columns), value=math.nan) for name, value in x.items()}
+    wider = {
+        name: torch.nn.functional.pad(value, (0, columns), value=math.nan)
+        for name, value in x.items()
+    }
     (narrow_out, narrow_gradient) = solve(x, config)
     wide_out, wide_gradient = solve(wider, config, torch.nn.functional.pad(MASK, (0, columns)))
     torch.testing.assert_close(wide_out.loss, narrow_out.loss, rtol=1e-13, atol=1e-15)
@@ -98,7 +114,9 @@ def test_more_padding_changes_nothing(loss_type: str, level: str, columns: int, 
 @pytest.mark.parametrize(("loss_type", "level"), CASES)
 def test_the_order_of_the_rows_does_not_matter(loss_type: str, level: str) -> None:
     x, config, order = inputs(), make_config(loss_type, level), [2, 0, 3, 1]
-    shuffled, gradient = solve({name: value[order] for name, value in x.items()}, config, MASK[order])
+    shuffled, gradient = solve(
+        {name: value[order] for name, value in x.items()}, config, MASK[order]
+    )
     plain, plain_gradient = solve(x, config)
     torch.testing.assert_close(shuffled.loss, plain.loss, rtol=1e-13, atol=1e-15)
     torch.testing.assert_close(gradient, plain_gradient[order], rtol=1e-13, atol=1e-15)
@@ -116,7 +134,9 @@ def test_the_end_token_is_learned(loss_type: str) -> None:
     x = inputs() | {"advantages": torch.tensor([1.0, 1.0, 0.5, 1.0], dtype=torch.float64)}
     ends = torch.nn.functional.one_hot((LENGTHS - 1).clamp(min=0), 5).bool() & MASK
     x["old_logp"] = x["logp"] - 0.1 * ends
-    config = GRPOConfig(loss_type=loss_type, beta=0.0, epsilon_high=5.0 if loss_type == "cispo" else None)
+    config = GRPOConfig(
+        loss_type=loss_type, beta=0.0, epsilon_high=5.0 if loss_type == "cispo" else None
+    )
     out, gradient = solve(x, config)
     assert gradient[ends].all()
     assert out.per_token.term[ends].all()
@@ -133,7 +153,9 @@ def test_the_end_token_is_learned(loss_type: str) -> None:
 def test_nan_on_a_completion_token_reaches_the_loss(loss_type: str, name: str) -> None:
     x = inputs()
     x[name][0, 1] = math.nan
-    config = GRPOConfig(loss_type=loss_type, beta=0.1, epsilon_high=5.0 if loss_type == "cispo" else None)
+    config = GRPOConfig(
+        loss_type=loss_type, beta=0.1, epsilon_high=5.0 if loss_type == "cispo" else None
+    )
     assert math.isnan(solve(x, config)[0].loss)
 
 
@@ -147,7 +169,9 @@ def test_nan_on_a_completion_token_reaches_the_loss(loss_type: str, name: str) -
     ],
 )
 @pytest.mark.parametrize("advantage", [1.0, -1.0])
-def test_nan_that_decides_a_mask_reaches_the_loss(name: str, option: dict[str, Any], advantage: float) -> None:
+def test_nan_that_decides_a_mask_reaches_the_loss(
+    name: str, option: dict[str, Any], advantage: float
+) -> None:
     """A comparison with NaN is False: without care the token would be masked and nobody told. Only measured, it is
     not fatal."""
     x = inputs() | {"advantages": torch.full((4,), advantage, dtype=torch.float64)}
@@ -168,8 +192,12 @@ def test_a_ratio_that_overflows_makes_the_loss_nan(
     """Clipping would keep the loss finite while its gradient holds 0 x inf; so the loss says it."""
     logp = torch.tensor([[-1.0, -1.0]], dtype=dtype)
     old = torch.tensor([[-1.0, -1.0 - nats]], dtype=dtype)
-    config = GRPOConfig(loss_type=loss_type, beta=0.0, epsilon_high=5.0 if loss_type == "cispo" else None)
-    out = policy_loss(logp, torch.tensor([advantage], dtype=dtype), torch.ones(1, 2), config, old_logp=old)
+    config = GRPOConfig(
+        loss_type=loss_type, beta=0.0, epsilon_high=5.0 if loss_type == "cispo" else None
+    )
+    out = policy_loss(
+        logp, torch.tensor([advantage], dtype=dtype), torch.ones(1, 2), config, old_logp=old
+    )
     assert math.isnan(out.loss)
     assert out.per_token.term.isnan().tolist() == [[False, True]]
     assert out.per_token.ratio.tolist() == [[1.0, math.inf]]
@@ -179,7 +207,11 @@ def test_a_ratio_that_overflows_makes_the_loss_nan(
 def test_a_vanishing_ratio_is_harmless() -> None:
     logp = torch.tensor([[-800.0, -1.0]], requires_grad=True)
     out = policy_loss(
-        logp, torch.tensor([-1.0]), torch.ones(1, 2), GRPOConfig(beta=0.0), old_logp=torch.tensor([[-1.0, -1.0]])
+        logp,
+        torch.tensor([-1.0]),
+        torch.ones(1, 2),
+        GRPOConfig(beta=0.0),
+        old_logp=torch.tensor([[-1.0, -1.0]]),
     )
     assert float(out.loss.detach()) == pytest.approx(0.9)
     assert torch.autograd.grad(out.loss, logp)[0][0].tolist() == pytest.approx([0, 0.5])
@@ -192,7 +224,13 @@ def test_a_vanishing_ratio_is_harmless() -> None:
 def test_float64_is_never_narrowed(loss_type: str) -> None:
     x = inputs()
     out, gradient = solve(x, make_config(loss_type))
-    assert out.loss.dtype == gradient.dtype == out.per_token.term.dtype == out.per_token.weight.dtype == torch.float64
+    assert (
+        out.loss.dtype
+        == gradient.dtype
+        == out.per_token.term.dtype
+        == out.per_token.weight.dtype
+        == torch.float64
+    )
     nudged, _ = solve(x | {"logp": x["logp"] + 1e-12}, make_config(loss_type))
     assert out.loss != nudged.loss
 
@@ -200,7 +238,11 @@ def test_float64_is_never_narrowed(loss_type: str) -> None:
 def test_float32_policy_with_float64_sampler_is_not_narrowed() -> None:
     logp = torch.zeros(1, 2)
     out = policy_loss(
-        logp, torch.ones(1), torch.ones(1, 2), GRPOConfig(beta=0.0), old_logp=torch.full((1, 2), 1e-12).double()
+        logp,
+        torch.ones(1),
+        torch.ones(1, 2),
+        GRPOConfig(beta=0.0),
+        old_logp=torch.full((1, 2), 1e-12).double(),
     )
     assert float(out.per_token.ratio[0, 0]) == pytest.approx(1 - 1e-12, rel=1e-15)
     assert float(out.per_token.ratio[0, 0]) != 1
@@ -209,7 +251,9 @@ def test_float32_policy_with_float64_sampler_is_not_narrowed() -> None:
 def test_half_precision_is_widened() -> None:
     """300 tokens: in bfloat16 their count would be 296 or 304."""
     logp = torch.zeros(1, 300, dtype=torch.bfloat16, requires_grad=True)
-    out = policy_loss(logp, torch.ones(1), torch.ones(1, 300), GRPOConfig(loss_type="grpo", beta=0.0))
+    out = policy_loss(
+        logp, torch.ones(1), torch.ones(1, 300), GRPOConfig(loss_type="grpo", beta=0.0)
+    )
     assert out.loss.dtype == torch.float32
     assert float(out.loss.detach()) == pytest.approx(-1, rel=1e-6)
     assert torch.autograd.grad(out.loss, logp)[0].dtype == torch.bfloat16
@@ -221,7 +265,9 @@ def test_only_logp_has_a_gradient() -> None:
     out.loss.backward()
     assert x.pop("logp").grad is not None
     assert all(value.grad is None for value in x.values())
-    assert not any(value.requires_grad for value in [*vars(out.per_token).values(), *out.metrics.values()])
+    assert not any(
+        value.requires_grad for value in [*vars(out.per_token).values(), *out.metrics.values()]
+    )
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,10 @@ ADVANTAGES = torch.tensor([1.0, -3.0, 7.0], dtype=torch.float64)
 
 def make_config(loss_type: str, **values: Any) -> GRPOConfig:
     high = 5.0 if loss_type == "cispo" else None
-    return GRPOConfig(loss_type=loss_type, **({"epsilon_high": high, "max_completion_length": 8, "beta": 0.0} | values))
+    return GRPOConfig(
+        loss_type=loss_type,
+        **({"epsilon_high": high, "max_completion_length": 8, "beta": 0.0} | values),
+    )
 
 
 def on_policy_gradient(loss_type: str, num_items: Any = None) -> Tensor:
@@ -30,7 +33,9 @@ def on_policy_gradient(loss_type: str, num_items: Any = None) -> Tensor:
 
 
 def expected(per_token_row_1: float, per_token_row_2: float) -> Tensor:
-    weights = torch.tensor([[per_token_row_1] * 4, [per_token_row_2, 0, 0, 0], [0] * 4], dtype=torch.float64)
+    weights = torch.tensor(
+        [[per_token_row_1] * 4, [per_token_row_2, 0, 0, 0], [0] * 4], dtype=torch.float64
+    )
     return -ADVANTAGES[:, None] * weights
 
 
@@ -48,7 +53,9 @@ def expected(per_token_row_1: float, per_token_row_2: float) -> Tensor:
     ],
 )
 def test_what_one_token_weighs(loss_type: str, row_1: float, row_2: float) -> None:
-    torch.testing.assert_close(on_policy_gradient(loss_type), expected(row_1, row_2), rtol=1e-14, atol=0)
+    torch.testing.assert_close(
+        on_policy_gradient(loss_type), expected(row_1, row_2), rtol=1e-14, atol=0
+    )
 
 
 @pytest.mark.parametrize("num_items", [20, torch.tensor(20)])
@@ -61,7 +68,9 @@ def test_a_number_of_items_is_read_by_three_loss_types(num_items: int | Tensor) 
 
 @pytest.mark.parametrize("loss_type", LOSS_TYPES)
 def test_batch_totals_are_read_by_all(loss_type: str) -> None:
-    assert torch.equal(on_policy_gradient(loss_type, BatchTotals.of(MASK)), on_policy_gradient(loss_type))
+    assert torch.equal(
+        on_policy_gradient(loss_type, BatchTotals.of(MASK)), on_policy_gradient(loss_type)
+    )
     doubled = on_policy_gradient(loss_type, BatchTotals(sequences=6, tokens=10))
     torch.testing.assert_close(doubled, on_policy_gradient(loss_type) / 2)
 
@@ -86,7 +95,9 @@ def batch(seed: int = 0) -> dict[str, Tensor]:
 
 
 def loss_of(x: dict[str, Tensor], config: GRPOConfig, rows: slice, num_items: Any) -> Any:
-    return policy_loss(config=config, num_items=num_items, **{name: value[rows] for name, value in x.items()})
+    return policy_loss(
+        config=config, num_items=num_items, **{name: value[rows] for name, value in x.items()}
+    )
 
 
 @pytest.mark.parametrize("loss_type", LOSS_TYPES)
@@ -108,12 +119,18 @@ def test_micro_batches_add_up(loss_type: str, sizes: list[int]) -> None:
     whole = loss_of(x, config, slice(0, 8), None)
     (gradient,) = torch.autograd.grad(whole.loss, x["logp"])
     starts = [sum(sizes[:i]) for i in range(len(sizes))]
-    parts = [loss_of(x, config, slice(i, i + n), totals) for i, n in zip(starts, sizes, strict=True)]
+    parts = [
+        loss_of(x, config, slice(i, i + n), totals) for i, n in zip(starts, sizes, strict=True)
+    ]
     summed = sum(part.loss for part in parts)
     torch.testing.assert_close(summed, whole.loss, rtol=1e-13, atol=1e-15)
-    torch.testing.assert_close(torch.autograd.grad(summed, x["logp"])[0], gradient, rtol=1e-13, atol=1e-15)
+    torch.testing.assert_close(
+        torch.autograd.grad(summed, x["logp"])[0], gradient, rtol=1e-13, atol=1e-15
+    )
     merged = merge_metrics([part.metrics for part in parts])
-    assert merged == pytest.approx({name: float(value) for name, value in whole.metrics.items()}, rel=1e-12)
+    assert merged == pytest.approx(
+        {name: float(value) for name, value in whole.metrics.items()}, rel=1e-12
+    )
 
 
 def test_without_totals_micro_batches_do_not_add_up() -> None:
@@ -128,7 +145,12 @@ def test_without_totals_micro_batches_do_not_add_up() -> None:
 def test_a_batch_without_tokens_has_loss_zero(loss_type: str) -> None:
     logp = torch.full((2, 3), -1.0, requires_grad=True)
     out = policy_loss(
-        logp, torch.ones(2), torch.zeros(2, 3), make_config(loss_type), ref_logp=logp.detach() - 1, num_items=0
+        logp,
+        torch.ones(2),
+        torch.zeros(2, 3),
+        make_config(loss_type),
+        ref_logp=logp.detach() - 1,
+        num_items=0,
     )
     assert float(out.loss.detach()) == 0
     assert not torch.autograd.grad(out.loss, logp)[0].any()

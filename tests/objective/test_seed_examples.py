@@ -40,7 +40,11 @@ def test_seed_000_step_3_advantages() -> None:
 def test_seed_000_step_5_ratios() -> None:
     """Printed: log ratios +0.1, ratios 1.105; current - old of the printed log-probabilities is -0.1."""
     out = policy_loss(
-        CURRENT_0[:, None], torch.ones(8), torch.ones(8, 1), GRPOConfig(beta=0.0), old_logp=OLD_0[:, None]
+        CURRENT_0[:, None],
+        torch.ones(8),
+        torch.ones(8, 1),
+        GRPOConfig(beta=0.0),
+        old_logp=OLD_0[:, None],
     )
     figures(out.per_token.ratio, *[0.9048] * 8)
     assert float(out.metrics["clip_ratio_region"]) == 0
@@ -50,7 +54,13 @@ def test_seed_000_final_loss() -> None:
     """Printed: "average of absolute loss terms = 0.458". The loss is the signed mean: 0 for centred advantages and
     equal ratios."""
     advantages = group_advantages(REWARDS_0, 8, scale_rewards="none")
-    out = policy_loss(CURRENT_0[:, None], advantages, torch.ones(8, 1), GRPOConfig(beta=0.0), old_logp=OLD_0[:, None])
+    out = policy_loss(
+        CURRENT_0[:, None],
+        advantages,
+        torch.ones(8, 1),
+        GRPOConfig(beta=0.0),
+        old_logp=OLD_0[:, None],
+    )
     assert abs(float(out.loss)) < 1e-15
     assert float(out.per_token.term.abs().mean()) > 0.37
 
@@ -60,7 +70,9 @@ def test_seed_000_two_sided_clipping() -> None:
     has -r A."""
     logp = f64(math.log(1.1)).requires_grad_()
     config = GRPOConfig(beta=0.0, delta=2.0)
-    out = policy_loss(logp[:, None], f64(-1.0), torch.ones(1, 1), config, old_logp=f64(0.0)[:, None])
+    out = policy_loss(
+        logp[:, None], f64(-1.0), torch.ones(1, 1), config, old_logp=f64(0.0)[:, None]
+    )
     figures(out.loss.detach(), 1.1)
     figures(torch.autograd.grad(out.loss, logp)[0], 1.1)
 
@@ -70,9 +82,14 @@ def test_seed_001_kl_belongs_into_the_loss() -> None:
     beta KL is a term."""
     rewards = f64(0.92, 0.25, 0.89, -0.75, 0.65, -0.50, 0.30, 0.95)
     kl_divs = f64(0.02, 0.05, 0.03, 0.12, 0.04, 0.09, 0.06, 0.01)
-    figures(rewards - 0.04 * kl_divs, 0.9192, 0.248, 0.8888, -0.7548, 0.6484, -0.5036, 0.2976, 0.9496)
+    figures(
+        rewards - 0.04 * kl_divs, 0.9192, 0.248, 0.8888, -0.7548, 0.6484, -0.5036, 0.2976, 0.9496
+    )
     logp, ref = f64(-1.0)[:, None], f64(-1.2)[:, None]
-    shares = [policy_loss(logp, f64(0.5), torch.ones(1, 1), GRPOConfig(beta=b), ref_logp=ref).loss for b in (0.0, 0.04)]
+    shares = [
+        policy_loss(logp, f64(0.5), torch.ones(1, 1), GRPOConfig(beta=b), ref_logp=ref).loss
+        for b in (0.0, 0.04)
+    ]
     figures(shares[1] - shares[0], round(0.04 * (math.exp(-0.2) + 0.2 - 1), 6), digits=6)
 
 
@@ -89,8 +106,12 @@ def test_seed_002_advantages() -> None:
     """Printed: +-1, which is the population std; divided by G - 1 it is +-0.8660."""
     rewards = f64(1, 1, 0, 0)
     # the 1e-4 beside the std changes the fourth digit
-    assert group_advantages(rewards, 4, std="population").tolist() == pytest.approx([1, 1, -1, -1], abs=3e-4)
-    assert group_advantages(rewards, 4).tolist() == pytest.approx([0.8660, 0.8660, -0.8660, -0.8660], abs=3e-4)
+    assert group_advantages(rewards, 4, std="population").tolist() == pytest.approx(
+        [1, 1, -1, -1], abs=3e-4
+    )
+    assert group_advantages(rewards, 4).tolist() == pytest.approx(
+        [0.8660, 0.8660, -0.8660, -0.8660], abs=3e-4
+    )
 
 
 def test_seed_002_failures_alone_teach_nothing() -> None:
@@ -112,7 +133,9 @@ def test_seed_003_step_4_loss() -> None:
     figures(-out.loss, 0.6916)
     assert out.per_token.clipped_high[0].tolist() == [True, False, False, True]
     # to the reference there is a KL, no ratio
-    measured = policy_loss(current, f64(0.6), torch.ones(1, 4), GRPOConfig(beta=0.0), ref_logp=other)
+    measured = policy_loss(
+        current, f64(0.6), torch.ones(1, 4), GRPOConfig(beta=0.0), ref_logp=other
+    )
     assert measured.per_token.ratio.tolist() == [[1.0] * 4]
     assert float(measured.metrics["kl"]) > 0
 
@@ -126,9 +149,13 @@ def test_seed_004_advantages() -> None:
     assert group_advantages(rewards, 3, std="population").tolist() == pytest.approx(
         [-0.3922, 1.3728, -0.9806], abs=1.2e-4
     )
-    assert group_advantages(rewards, 3).tolist() == pytest.approx([-0.3203, 1.1209, -0.8006], abs=1.2e-4)
+    assert group_advantages(rewards, 3).tolist() == pytest.approx(
+        [-0.3203, 1.1209, -0.8006], abs=1.2e-4
+    )
     by_hand = (rewards + 1 / 3) / (math.sqrt(26 / 9) + 1e-4)
-    torch.testing.assert_close(group_advantages(rewards, 3, std="population"), by_hand, rtol=1e-12, atol=0)
+    torch.testing.assert_close(
+        group_advantages(rewards, 3, std="population"), by_hand, rtol=1e-12, atol=0
+    )
 
 
 def test_seed_004_kl() -> None:
@@ -146,6 +173,10 @@ def test_seed_004_the_ratio_and_the_clip_are_missing() -> None:
     on_policy = policy_loss(logp, f64(1.0, 1.0), torch.ones(2, 1), GRPOConfig(beta=0.0))
     assert on_policy.per_token.term.flatten().tolist() == [-1.0, -1.0]
     off_policy = policy_loss(
-        logp, f64(1.0, 1.0), torch.ones(2, 1), GRPOConfig(beta=0.0), old_logp=f64(0.3, 0.19).log()[:, None]
+        logp,
+        f64(1.0, 1.0),
+        torch.ones(2, 1),
+        GRPOConfig(beta=0.0),
+        old_logp=f64(0.3, 0.19).log()[:, None],
     )
     figures(off_policy.per_token.term, -1.2, -1.0526)

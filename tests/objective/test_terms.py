@@ -25,14 +25,25 @@ def f64(*values: Any) -> Tensor:
     return torch.tensor(values, dtype=torch.float64)
 
 
-def run(config: Any, advantage: float | list, *, ratios: list[float] = RATIOS, **options: Any) -> SimpleNamespace:
+def run(
+    config: Any, advantage: float | list, *, ratios: list[float] = RATIOS, **options: Any
+) -> SimpleNamespace:
     """One completion whose tokens have these importance ratios: the PolicyLoss and the gradient, (T,)."""
     old = torch.full((1, len(ratios)), OLD, dtype=torch.float64).log()
     logp = (old + f64(ratios).log()).requires_grad_()
     mask = options.pop("mask", torch.ones(1, len(ratios)))
-    out = policy_loss(logp, torch.as_tensor([advantage], dtype=torch.float64), mask, config, old_logp=old, **options)
+    out = policy_loss(
+        logp,
+        torch.as_tensor([advantage], dtype=torch.float64),
+        mask,
+        config,
+        old_logp=old,
+        **options,
+    )
     (gradient,) = torch.autograd.grad(out.loss, logp)
-    return SimpleNamespace(loss=out.loss.detach(), per_token=out.per_token, metrics=out.metrics, gradient=gradient[0])
+    return SimpleNamespace(
+        loss=out.loss.detach(), per_token=out.per_token, metrics=out.metrics, gradient=gradient[0]
+    )
 
 
 def config(**values: Any) -> GRPOConfig:
@@ -103,13 +114,17 @@ def test_clip_shares_are_counted_before_delta() -> None:
 
 def test_ratio_metrics() -> None:
     metrics = run(config(), 1.0).metrics
-    assert [float(metrics[f"ratio_{name}"]) for name in ("mean", "min", "max")] == pytest.approx([6.1 / 4, 0.5, 3.0])
+    assert [float(metrics[f"ratio_{name}"]) for name in ("mean", "min", "max")] == pytest.approx(
+        [6.1 / 4, 0.5, 3.0]
+    )
     assert (int(metrics["tokens"]), int(metrics["sequences"])) == (4, 1)
 
 
 def test_on_policy_the_ratio_is_one_and_the_gradient_is_the_policy_gradient() -> None:
     """The loss of centred advantages is 0 and nothing is clipped, and that is right: the gradient is -A."""
-    logp = torch.randn(4, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(0)).requires_grad_()
+    logp = torch.randn(
+        4, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(0)
+    ).requires_grad_()
     advantages = f64(1.0, -1.0, 0.5, -0.5)
     for loss_type in LOSS_TYPES:
         high = 5.0 if loss_type == "cispo" else None
@@ -117,7 +132,9 @@ def test_on_policy_the_ratio_is_one_and_the_gradient_is_the_policy_gradient() ->
         out = policy_loss(logp, advantages, torch.ones(4, 3), settings)
         (gradient,) = torch.autograd.grad(out.loss, logp)
         scale = 4 if loss_type == "luspo" else 12
-        torch.testing.assert_close(gradient * scale, -advantages[:, None].expand(4, 3), msg=loss_type)
+        torch.testing.assert_close(
+            gradient * scale, -advantages[:, None].expand(4, 3), msg=loss_type
+        )
         assert float(out.metrics["clip_ratio_region"]) == 0
         assert float(out.metrics["ratio_max"]) == float(out.metrics["ratio_min"]) == 1
         if loss_type not in ("cispo", "vespo", "sapo"):
@@ -148,7 +165,8 @@ def test_cispo_caps_a_detached_ratio() -> None:
     out = run(settings, -2.0)
     weights = [0.5, 1.1, 1.5, 2.0]
     torch.testing.assert_close(
-        out.per_token.term[0], f64(*[2 * w * math.log(r * OLD) for w, r in zip(weights, RATIOS, strict=True)])
+        out.per_token.term[0],
+        f64(*[2 * w * math.log(r * OLD) for w, r in zip(weights, RATIOS, strict=True)]),
     )
     torch.testing.assert_close(out.gradient * 4, f64(*[2 * w for w in weights]))
     assert out.per_token.clipped_high.any().item() is False  # A < 0
@@ -170,7 +188,10 @@ def sigmoid(x: float) -> float:
 def test_sapo_gates_softly() -> None:
     settings = config(loss_type="sapo")
     torch.testing.assert_close(
-        run(settings, 2.0).per_token.term[0], f64(*[-2 * sigmoid(r - 1) * 4 for r in RATIOS]), rtol=1e-14, atol=0
+        run(settings, 2.0).per_token.term[0],
+        f64(*[-2 * sigmoid(r - 1) * 4 for r in RATIOS]),
+        rtol=1e-14,
+        atol=0,
     )
     torch.testing.assert_close(
         run(settings, -2.0).per_token.term[0],
@@ -180,7 +201,9 @@ def test_sapo_gates_softly() -> None:
     )
     assert float(run(settings, 2.0).metrics["clip_ratio_region"]) == 0
     warm = config(loss_type="sapo", sapo_temperature_pos=2.0)
-    torch.testing.assert_close(run(warm, 2.0).per_token.term[0], f64(*[-2 * sigmoid(2 * (r - 1)) * 2 for r in RATIOS]))
+    torch.testing.assert_close(
+        run(warm, 2.0).per_token.term[0], f64(*[-2 * sigmoid(2 * (r - 1)) * 2 for r in RATIOS])
+    )
 
 
 def test_vespo_weighs_a_sequence_by_its_whole_ratio() -> None:
@@ -189,12 +212,22 @@ def test_vespo_weighs_a_sequence_by_its_whole_ratio() -> None:
     for advantage, k, lam in ((2.0, 2, 3), (-2.0, 3, 2)):
         phi = math.exp(lam + k * math.log(w) - lam * w)
         out = run(settings, advantage)
-        torch.testing.assert_close(out.per_token.term[0], f64(*[-phi * advantage * math.log(r * OLD) for r in RATIOS]))
-        torch.testing.assert_close(out.gradient * 4, torch.full((4,), -phi * advantage, dtype=torch.float64))
+        torch.testing.assert_close(
+            out.per_token.term[0], f64(*[-phi * advantage * math.log(r * OLD) for r in RATIOS])
+        )
+        torch.testing.assert_close(
+            out.gradient * 4, torch.full((4,), -phi * advantage, dtype=torch.float64)
+        )
 
 
 def test_vespo_reads_its_four_numbers() -> None:
-    settings = config(loss_type="vespo", vespo_k_pos=1.3, vespo_lambda_pos=0.7, vespo_k_neg=0.9, vespo_lambda_neg=1.7)
+    settings = config(
+        loss_type="vespo",
+        vespo_k_pos=1.3,
+        vespo_lambda_pos=0.7,
+        vespo_k_neg=0.9,
+        vespo_lambda_neg=1.7,
+    )
     for advantage, k, lam in ((1.0, 1.3, 0.7), (-1.0, 0.9, 1.7)):
         out = run(settings, advantage, ratios=[1.5])
         assert float(out.gradient) == pytest.approx(

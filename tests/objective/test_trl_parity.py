@@ -126,7 +126,9 @@ def ours(leaf: Tensor, d: Draw, x: dict[str, Tensor]) -> PolicyLoss:
 def test_loss_and_gradient_equal_trl(trl_oracle: Any, seed: int) -> None:
     d, x = draw(seed), tensors(seed)
     trl_oracle.configure_from(d.config)
-    expected, expected_gradient, logged = trl_oracle.loss(x["logp"], x["entropy"], trl_inputs(trl_oracle, d, x))
+    expected, expected_gradient, logged = trl_oracle.loss(
+        x["logp"], x["entropy"], trl_inputs(trl_oracle, d, x)
+    )
 
     leaf = x["logp"].clone().requires_grad_()
     out = ours(leaf, d, x)
@@ -151,7 +153,9 @@ def test_the_draws_cover_the_options() -> None:
     """Every value of every option occurs, and what they switch on does bite."""
     draws = [draw(seed) for seed in range(NUM_DRAWS)]
     seen = {
-        name: {getattr(d.config, name) for d in draws} for name in vars(draws[0].config) if name != "reward_weights"
+        name: {getattr(d.config, name) for d in draws}
+        for name in vars(draws[0].config)
+        if name != "reward_weights"
     }
     assert seen["loss_type"] == set(LOSS_TYPES)
     assert seen["importance_sampling_mode"] == {None, *SAMPLER_CORRECTIONS}
@@ -168,30 +172,47 @@ def test_the_draws_cover_the_options() -> None:
         "importance_sampling_clip_min": 2,
     }
     assert {name: len(seen[name]) for name in wanted} == wanted
-    assert {(d.given_old, d.given_sampler) for d in draws} == {(False, False), (True, False), (True, True)}
+    assert {(d.given_old, d.given_sampler) for d in draws} == {
+        (False, False),
+        (True, False),
+        (True, True),
+    }
     results = [ours(tensors(seed)["logp"], d, tensors(seed)) for seed, d in enumerate(draws)]
     assert sum(float(r.metrics["clip_ratio_low"]) > 0 for r in results) > 30
     assert sum(float(r.metrics["clip_ratio_high"]) > 0 for r in results) > 30
     assert sum(float(r.metrics["policy_weight"]) != 1 for r in results) > 100
-    capped = [r.per_token.ratio > d.config.delta for r, d in zip(results, draws, strict=True) if d.config.delta]
+    capped = [
+        r.per_token.ratio > d.config.delta
+        for r, d in zip(results, draws, strict=True)
+        if d.config.delta
+    ]
     assert sum(bool(c.any()) for c in capped) > 10
 
 
 @pytest.mark.parametrize("loss_type", ["sapo", "vespo"])
 def test_default_temperatures_equal_trl_to_float32(trl_oracle: Any, loss_type: str) -> None:
     """TRL rounds 1.05 to float32; here it is exact, so the two differ in the eighth digit."""
-    d, x = Draw(GRPOConfig(loss_type=loss_type, beta=0.0, max_completion_length=T), True, False, None), tensors(0)
+    d, x = (
+        Draw(GRPOConfig(loss_type=loss_type, beta=0.0, max_completion_length=T), True, False, None),
+        tensors(0),
+    )
     trl_oracle.configure_from(d.config)
-    expected, expected_gradient, _ = trl_oracle.loss(x["logp"], x["entropy"], trl_inputs(trl_oracle, d, x))
+    expected, expected_gradient, _ = trl_oracle.loss(
+        x["logp"], x["entropy"], trl_inputs(trl_oracle, d, x)
+    )
     leaf = x["logp"].clone().requires_grad_()
     out = ours(leaf, d, x)
     torch.testing.assert_close(out.loss.detach(), expected, rtol=1e-6, atol=1e-7)
-    torch.testing.assert_close(torch.autograd.grad(out.loss, leaf)[0], expected_gradient, rtol=1e-6, atol=1e-7)
+    torch.testing.assert_close(
+        torch.autograd.grad(out.loss, leaf)[0], expected_gradient, rtol=1e-6, atol=1e-7
+    )
 
 
 @pytest.mark.parametrize("level", ["token", "sequence"])
 @pytest.mark.parametrize("given_old", [True, False])
-def test_a_row_without_tokens_counts_as_in_trl(trl_oracle: Any, level: str, given_old: bool) -> None:
+def test_a_row_without_tokens_counts_as_in_trl(
+    trl_oracle: Any, level: str, given_old: bool
+) -> None:
     for loss_type in LOSS_TYPES:
         config = GRPOConfig(
             loss_type=loss_type,
@@ -204,15 +225,21 @@ def test_a_row_without_tokens_counts_as_in_trl(trl_oracle: Any, level: str, give
         x["mask"][[2, 5]] = False
         trl_oracle.configure_from(config)
         trl_oracle.configure({"sapo_temperature_neg": 1.0})
-        expected, expected_gradient, _ = trl_oracle.loss(x["logp"], x["entropy"], trl_inputs(trl_oracle, d, x))
+        expected, expected_gradient, _ = trl_oracle.loss(
+            x["logp"], x["entropy"], trl_inputs(trl_oracle, d, x)
+        )
         leaf = x["logp"].clone().requires_grad_()
         out = ours(leaf, Draw(config.replace(sapo_temperature_neg=1.0), given_old, False, None), x)
         torch.testing.assert_close(out.loss.detach(), expected, rtol=1e-10, atol=1e-14)
-        torch.testing.assert_close(torch.autograd.grad(out.loss, leaf)[0], expected_gradient, rtol=1e-10, atol=1e-14)
+        torch.testing.assert_close(
+            torch.autograd.grad(out.loss, leaf)[0], expected_gradient, rtol=1e-10, atol=1e-14
+        )
 
 
 @pytest.mark.parametrize("loss_type", [name for name in LOSS_TYPES if name != "bnpo"])
-def test_trl_accumulating_equal_micro_batches_gives_our_batch_loss(trl_oracle: Any, loss_type: str) -> None:
+def test_trl_accumulating_equal_micro_batches_gives_our_batch_loss(
+    trl_oracle: Any, loss_type: str
+) -> None:
     """Two micro-batches of four: TRL's sum is the loss of the batch, and so is ours with totals (bnpo is local by
     definition in TRL)."""
     config = GRPOConfig(
@@ -230,11 +257,15 @@ def test_trl_accumulating_equal_micro_batches_gives_our_batch_loss(trl_oracle: A
     parts = []
     for rows in (slice(0, 4), slice(4, 8)):
         sliced = {name: value if value.dim() == 0 else value[rows] for name, value in given.items()}
-        parts.append(trl_oracle.loss(x["logp"][rows], x["entropy"][rows], sliced, accumulation=2)[0])
+        parts.append(
+            trl_oracle.loss(x["logp"][rows], x["entropy"][rows], sliced, accumulation=2)[0]
+        )
     whole = ours(x["logp"], d, x).loss
     torch.testing.assert_close(sum(parts), whole, rtol=1e-10, atol=1e-14)
     totals = BatchTotals(sequences=8, tokens=int(x["mask"].sum()))
-    halves = [{name: value[rows] for name, value in x.items()} for rows in (slice(0, 4), slice(4, 8))]
+    halves = [
+        {name: value[rows] for name, value in x.items()} for rows in (slice(0, 4), slice(4, 8))
+    ]
     torch.testing.assert_close(
         sum(ours(half["logp"], Draw(config, True, False, totals), half).loss for half in halves),
         whole,
@@ -252,28 +283,38 @@ ADVANTAGE_TOLERANCE = {"rtol": 3e-8, "atol": 3e-8}
 def reward_table(functions: int, seed: int) -> Tensor:
     generator = torch.Generator().manual_seed(seed)
     rewards = torch.randint(0, 5, (3 * G, functions), generator=generator).double() / 4
-    return rewards + (torch.randn(3 * G, functions, generator=generator, dtype=torch.float64) if seed % 2 else 0)
+    return rewards + (
+        torch.randn(3 * G, functions, generator=generator, dtype=torch.float64) if seed % 2 else 0
+    )
 
 
 @pytest.mark.parametrize("seed", range(4))
 @pytest.mark.parametrize("functions", [1, 2, 3])
 @pytest.mark.parametrize("scale", ["group", "batch", "none"])
 @pytest.mark.parametrize("aggregation", ["sum_then_normalize", "normalize_then_sum"])
-def test_advantages_equal_trl(trl_oracle: Any, aggregation: str, scale: str, functions: int, seed: int) -> None:
+def test_advantages_equal_trl(
+    trl_oracle: Any, aggregation: str, scale: str, functions: int, seed: int
+) -> None:
     rewards, weights = reward_table(functions, seed), [1.0, -0.5, 2.0][:functions]
     expected = trl_oracle.advantages(
         rewards, weights=weights, scale_rewards=scale, multi_objective_aggregation=aggregation
     )
-    actual = group_advantages(rewards, G, scale_rewards=scale, weights=weights, aggregation=aggregation)
+    actual = group_advantages(
+        rewards, G, scale_rewards=scale, weights=weights, aggregation=aggregation
+    )
     torch.testing.assert_close(actual, expected, **ADVANTAGE_TOLERANCE)
 
 
 @pytest.mark.parametrize("scale", ["group", "batch", "none"])
 @pytest.mark.parametrize("aggregation", ["sum_then_normalize", "normalize_then_sum"])
-def test_unscored_completions_of_a_single_function_equal_trl(trl_oracle: Any, aggregation: str, scale: str) -> None:
+def test_unscored_completions_of_a_single_function_equal_trl(
+    trl_oracle: Any, aggregation: str, scale: str
+) -> None:
     rewards = reward_table(1, 7)
     rewards[[1, 6, 7]] = torch.nan
-    expected = trl_oracle.advantages(rewards, scale_rewards=scale, multi_objective_aggregation=aggregation)
+    expected = trl_oracle.advantages(
+        rewards, scale_rewards=scale, multi_objective_aggregation=aggregation
+    )
     actual = group_advantages(rewards, G, scale_rewards=scale, aggregation=aggregation)
     torch.testing.assert_close(actual, expected, **ADVANTAGE_TOLERANCE)
 
@@ -283,7 +324,9 @@ def test_gdpo_with_missing_scores_equals_trl(trl_oracle: Any) -> None:
     rewards[[1, 6, 7], [0, 1, 2]] = torch.nan
     rewards[4:8, 0] = torch.nan
     rewards[9] = torch.nan
-    expected = trl_oracle.advantages(rewards, scale_rewards="group", multi_objective_aggregation="normalize_then_sum")
+    expected = trl_oracle.advantages(
+        rewards, scale_rewards="group", multi_objective_aggregation="normalize_then_sum"
+    )
     actual = group_advantages(rewards, G, aggregation="normalize_then_sum")
     torch.testing.assert_close(actual, expected, **ADVANTAGE_TOLERANCE)
 
@@ -291,9 +334,13 @@ def test_gdpo_with_missing_scores_equals_trl(trl_oracle: Any) -> None:
 def test_where_trl_punishes_a_missing_score_and_we_do_not(trl_oracle: Any) -> None:
     """The deviation that the module states: function 2 gives 5 to all that it scores, and leaves one good completion
     out."""
-    rewards = torch.tensor([[1, 5], [0, 5], [1, torch.nan], [0, 5.0]], dtype=torch.float64).repeat(2, 1)
+    rewards = torch.tensor([[1, 5], [0, 5], [1, torch.nan], [0, 5.0]], dtype=torch.float64).repeat(
+        2, 1
+    )
     assert (
-        trl_oracle.advantages(rewards, scale_rewards="group", multi_objective_aggregation="sum_then_normalize")[2]
+        trl_oracle.advantages(
+            rewards, scale_rewards="group", multi_objective_aggregation="sum_then_normalize"
+        )[2]
         < -1.4
     )
     assert group_advantages(rewards, G)[2] > 0.8

@@ -23,29 +23,68 @@ from workbench.policy.logprobs import completion_logps
 from workbench.rollout.cache import PreallocatedCache
 
 CPU = cpu_without_rates()
-SMALL = dict(vocab_size=300, hidden_size=64, intermediate_size=160, num_hidden_layers=3, num_attention_heads=4, num_key_value_heads=2, max_position_embeddings=256)
+SMALL = dict(
+    vocab_size=300,
+    hidden_size=64,
+    intermediate_size=160,
+    num_hidden_layers=3,
+    num_attention_heads=4,
+    num_key_value_heads=2,
+    max_position_embeddings=256,
+)
 SHAPES = {
     "llama": Shape("llama", hf.LlamaConfig(**SMALL), "test"),
-    "qwen2, tied": Shape("qwen2", hf.Qwen2Config(**SMALL, tie_word_embeddings=True, layer_types=["full_attention"] * 3), "test"),
-    "gpt2": Shape("gpt2", hf.GPT2Config(vocab_size=300, n_embd=64, n_layer=3, n_head=4, n_positions=256, bos_token_id=1, eos_token_id=1), "test"),
+    "qwen2, tied": Shape(
+        "qwen2",
+        hf.Qwen2Config(**SMALL, tie_word_embeddings=True, layer_types=["full_attention"] * 3),
+        "test",
+    ),
+    "gpt2": Shape(
+        "gpt2",
+        hf.GPT2Config(
+            vocab_size=300,
+            n_embd=64,
+            n_layer=3,
+            n_head=4,
+            n_positions=256,
+            bos_token_id=1,
+            eos_token_id=1,
+        ),
+        "test",
+    ),
     "gemma": Shape("gemma", hf.GemmaConfig(**SMALL, head_dim=32), "test"),
     "phi": Shape("phi", hf.PhiConfig(**SMALL), "test"),
 }
 
 
 def config(**changes: object) -> GRPOConfig:
-    return GRPOConfig(**(dict(prompts_per_step=2, num_generations=4, updates_per_rollout=1, num_iterations=2, max_completion_length=24,
-                              max_prompt_length=16) | changes))
+    return GRPOConfig(
+        **(
+            dict(
+                prompts_per_step=2,
+                num_generations=4,
+                updates_per_rollout=1,
+                num_iterations=2,
+                max_completion_length=24,
+                max_prompt_length=16,
+            )
+            | changes
+        )
+    )
 
 
 def real(name: str, dtype: torch.dtype = torch.float32):
     """A model with weights. It writes its format into its config, so it gets one of its own."""
-    return hf.AutoModelForCausalLM.from_config(copy.deepcopy(SHAPES[name].config), dtype=dtype).eval()
+    return hf.AutoModelForCausalLM.from_config(
+        copy.deepcopy(SHAPES[name].config), dtype=dtype
+    ).eval()
 
 
 def held(tensors) -> int:
     """Bytes of the storages, each once."""
-    return sum({t.untyped_storage().data_ptr(): t.untyped_storage().nbytes() for t in tensors}.values())
+    return sum(
+        {t.untyped_storage().data_ptr(): t.untyped_storage().nbytes() for t in tensors}.values()
+    )
 
 
 @pytest.mark.parametrize("name", SHAPES)
@@ -73,7 +112,13 @@ def test_quantised_weights_are_those_of_bitsandbytes(kind: str) -> None:
     for module in model.modules():
         state = getattr(getattr(module, "weight", None), "quant_state", None)
         if state is not None:
-            scales += [state.absmax, state.code, state.state2.absmax, state.state2.code, state.offset.reshape(1)]
+            scales += [
+                state.absmax,
+                state.code,
+                state.state2.absmax,
+                state.state2.code,
+                state.offset.reshape(1),
+            ]
         elif type(module).__name__ == "Linear8bitLt":
             scales.append(module.weight.SCB if module.weight.SCB is not None else module.state.SCB)
     assert bare.weights == held(tensors)
@@ -87,7 +132,9 @@ def test_the_cache_is_that_of_the_native_engine(name: str) -> None:
     model, cache = real(name), PreallocatedCache(3, 20)
     with torch.no_grad():
         model(input_ids=torch.zeros(5, 20, dtype=torch.long), past_key_values=cache, use_cache=True)
-    assert kv_bytes(bare, 5, 20) == held([t for layer in cache.preallocated for t in (layer.keys, layer.values)])
+    assert kv_bytes(bare, 5, 20) == held(
+        [t for layer in cache.preallocated for t in (layer.keys, layer.values)]
+    )
 
 
 def test_optimizer_states_are_those_of_adamw() -> None:
@@ -108,7 +155,9 @@ class Saved:
     """Bytes that autograd keeps for the backward, weights apart."""
 
     def __init__(self, model) -> None:
-        self.known = {t.untyped_storage().data_ptr() for t in [*model.parameters(), *model.buffers()]}
+        self.known = {
+            t.untyped_storage().data_ptr() for t in [*model.parameters(), *model.buffers()]
+        }
         self.kept: dict[int, torch.Tensor] = {}
 
     def __enter__(self) -> Saved:
@@ -144,7 +193,9 @@ def test_a_traced_backward_holds_what_a_real_one_saves(name: str) -> None:
 
 
 def test_checkpointing_micro_batches_and_no_gradient_need_less() -> None:
-    shape = Shape("deep", hf.LlamaConfig(**SMALL | dict(num_hidden_layers=12, vocab_size=64)), "test")
+    shape = Shape(
+        "deep", hf.LlamaConfig(**SMALL | dict(num_hidden_layers=12, vocab_size=64)), "test"
+    )
     c = config()
     whole = update_peak(skeleton(shape, c, CPU), c, 16).bytes
     again = config(gradient_checkpointing=True)
@@ -161,12 +212,29 @@ def test_tokens_are_counted_with_the_prompt_shared() -> None:
     assert computed_tokens(bare, config(micro_batch_size=1), 16) == 8 * (16 + 24)
 
 
-@pytest.mark.parametrize(("name", "changes"), [
-    ("qwen2, tied", {}), ("qwen2, tied", {"lora_rank": 4, "quantization": "nf4"}), ("qwen2, tied", {"gradient_checkpointing": True}), ("gpt2", {"lora_rank": 4})])
+@pytest.mark.parametrize(
+    ("name", "changes"),
+    [
+        ("qwen2, tied", {}),
+        ("qwen2, tied", {"lora_rank": 4, "quantization": "nf4"}),
+        ("qwen2, tied", {"gradient_checkpointing": True}),
+        ("gpt2", {"lora_rank": 4}),
+    ],
+)
 def test_like_layers_are_reckoned_from_two_small_models_exactly(name: str, changes: dict) -> None:
-    deep = Shape(name, type(SHAPES[name].config)(**SHAPES[name].config.to_dict() | {"num_hidden_layers": 9, "layer_types": None}), "test")
+    deep = Shape(
+        name,
+        type(SHAPES[name].config)(
+            **SHAPES[name].config.to_dict() | {"num_hidden_layers": 9, "layer_types": None}
+        ),
+        "test",
+    )
     c, device = config(**changes), device_named("L4")
-    for quick, whole in zip(_followed(deep, c, device), _phases(_skeleton(deep, c, device), deep, c, 16, device), strict=True):
+    for quick, whole in zip(
+        _followed(deep, c, device),
+        _phases(_skeleton(deep, c, device), deep, c, 16, device),
+        strict=True,
+    ):
         assert quick.bytes == pytest.approx(whole.bytes, rel=1e-3)
 
 
@@ -174,13 +242,22 @@ def test_like_layers_are_reckoned_from_two_small_models_exactly(name: str, chang
 
 
 def test_published_shapes_have_their_published_parameter_counts() -> None:
-    counts = {"Qwen2.5-0.5B": 494_032_768, "Qwen2.5-1.5B": 1_543_714_304, "Qwen2.5-7B": 7_615_616_512, "SmolLM2-135M": 134_515_008,
-              "Llama-3.2-1B": 1_235_814_400, "Llama-3.1-8B": 8_030_261_248}
+    counts = {
+        "Qwen2.5-0.5B": 494_032_768,
+        "Qwen2.5-1.5B": 1_543_714_304,
+        "Qwen2.5-7B": 7_615_616_512,
+        "SmolLM2-135M": 134_515_008,
+        "Llama-3.2-1B": 1_235_814_400,
+        "Llama-3.1-8B": 8_030_261_248,
+    }
     for name, count in counts.items():
         with torch.device("meta"):
             model = hf.AutoModelForCausalLM.from_config(shape_of(name).config)
         assert sum(p.numel() for p in model.parameters()) == count, name
-    assert shape_of("Qwen/Qwen2.5-0.5B-Instruct").config.hidden_size == PUBLISHED["Qwen2.5-0.5B"]["hidden_size"]
+    assert (
+        shape_of("Qwen/Qwen2.5-0.5B-Instruct").config.hidden_size
+        == PUBLISHED["Qwen2.5-0.5B"]["hidden_size"]
+    )
     assert "published" in shape_of("smollm2-135m").source
 
 
@@ -192,9 +269,15 @@ def test_a_plan_is_the_largest_phase_and_what_does_not_fit_gets_advice_that_does
     assert made.seconds is not None
     limit, low, high = made.seconds.step
     assert 0 < limit < low < high
-    big = plan(config(max_completion_length=512, max_prompt_length=256), shape_of("Qwen2.5-0.5B"), device_named("8GB"))
+    big = plan(
+        config(max_completion_length=512, max_prompt_length=256),
+        shape_of("Qwen2.5-0.5B"),
+        device_named("8GB"),
+    )
     assert big.fits is False
-    assert [c.peak for c in big.advice if not c.together] == sorted(c.peak for c in big.advice if not c.together)
+    assert [c.peak for c in big.advice if not c.together] == sorted(
+        c.peak for c in big.advice if not c.together
+    )
     assert any(c.fits for c in big.advice)
     assert all(c.peak < big.peak for c in big.advice)
     assert big.seconds is None
@@ -202,12 +285,21 @@ def test_a_plan_is_the_largest_phase_and_what_does_not_fit_gets_advice_that_does
 
 
 def test_the_reference_copy_and_vllm_count_where_they_are() -> None:
-    parts = {p.name: p.parts for p in plan(config(beta=0.01), SHAPES["llama"], device_named("L4")).phases}
+    parts = {
+        p.name: p.parts for p in plan(config(beta=0.01), SHAPES["llama"], device_named("L4")).phases
+    }
     assert parts["rollout"]["reference"] == parts["update"]["gradients"]
     assert parts["update"]["gradients"] > 0
     assert parts["rollout"]["gradients"] == 0
-    assert {p.name: p.parts["reference"] for p in plan(config(beta=0.01, lora_rank=4), SHAPES["llama"], device_named("L4")).phases}["update"] == 0
-    asleep = plan(config(rollout_engine="vllm", vllm_enable_sleep_mode=True), SHAPES["llama"], device_named("L4"))
+    assert {
+        p.name: p.parts["reference"]
+        for p in plan(config(beta=0.01, lora_rank=4), SHAPES["llama"], device_named("L4")).phases
+    }["update"] == 0
+    asleep = plan(
+        config(rollout_engine="vllm", vllm_enable_sleep_mode=True),
+        SHAPES["llama"],
+        device_named("L4"),
+    )
     share = {p.name: p.parts["vllm"] for p in asleep.phases}
     assert share == {"rollout": pytest.approx(0.3 * GPUS["L4"].memory), "logprobs": 0, "update": 0}
 
@@ -224,8 +316,28 @@ def test_devices_and_prompts_that_cannot_be_are_one_clear_error() -> None:
 
 def test_the_command_prints_one_object(tmp_path) -> None:
     SHAPES["llama"].config.save_pretrained(tmp_path / "model")
-    command = [sys.executable, "-m", "workbench.cli", "plan", "--policy", str(tmp_path / "model"), "--lora", "--quantization", "nf4", "--gpu", "L4",
-               "--prompts-per-step", "4", "--num-generations", "4", "--max-prompt-length", "32", "--max-completion-length", "16", "--json"]
+    command = [
+        sys.executable,
+        "-m",
+        "workbench.cli",
+        "plan",
+        "--policy",
+        str(tmp_path / "model"),
+        "--lora",
+        "--quantization",
+        "nf4",
+        "--gpu",
+        "L4",
+        "--prompts-per-step",
+        "4",
+        "--num-generations",
+        "4",
+        "--max-prompt-length",
+        "32",
+        "--max-completion-length",
+        "16",
+        "--json",
+    ]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     said = json.loads(done.stdout)
     assert said["fits"] is True

@@ -43,8 +43,27 @@ def test_what_measuring_took_is_given_back_before_free_memory_is_asked(asked: li
 
 
 def test_the_context_of_this_process_is_counted_once(asked: list[str]) -> None:
-    shape = Shape("llama", hf.LlamaConfig(vocab_size=300, hidden_size=64, intermediate_size=160, num_hidden_layers=2, num_attention_heads=4), "test")
-    settings = GRPOConfig(prompts_per_step=2, num_generations=4, updates_per_rollout=1, max_completion_length=8, max_prompt_length=8)
-    here, there = (plan(settings, shape, device, advice=False).phases[0].parts for device in (this_device(), device_named("24GB")))
+    shape = Shape(
+        "llama",
+        hf.LlamaConfig(
+            vocab_size=300,
+            hidden_size=64,
+            intermediate_size=160,
+            num_hidden_layers=2,
+            num_attention_heads=4,
+        ),
+        "test",
+    )
+    settings = GRPOConfig(
+        prompts_per_step=2,
+        num_generations=4,
+        updates_per_rollout=1,
+        max_completion_length=8,
+        max_prompt_length=8,
+    )
+    here, there = (
+        plan(settings, shape, device, advice=False).phases[0].parts
+        for device in (this_device(), device_named("24GB"))
+    )
     assert (here["framework"], there["framework"]) == (0, CUDA_FRAMEWORK)
     assert here["weights"] == there["weights"]

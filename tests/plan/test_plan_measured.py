@@ -22,6 +22,9 @@ def benchmark():
 @pytest.mark.parametrize("case", ["20M full, few tokens", "20M LoRA, few tokens"])
 def test_a_plan_is_within_15_percent_of_the_measured_peak(case: str) -> None:
     result = benchmark().measure(case)
-    assert abs(result["error"]) <= 0.15, (result["measured"]["peaks_mb"], result["predicted"]["phases"])
+    assert abs(result["error"]) <= 0.15, (
+        result["measured"]["peaks_mb"],
+        result["predicted"]["phases"],
+    )
     phases = {p["name"]: p["bytes"] for p in result["predicted"]["phases"]}
     assert max(phases, key=phases.get) == result["predicted"]["peak_phase"] == "update"

@@ -16,23 +16,62 @@ from workbench.plan.shapes import Stored
 from workbench.plan.skeleton import SINGLE, scale_bytes, skeleton
 from workbench.rollout.vllm_checks import VLLMError
 
-SMALL = dict(vocab_size=300, hidden_size=64, intermediate_size=160, num_hidden_layers=3, num_attention_heads=4, num_key_value_heads=2, max_position_embeddings=256)
+SMALL = dict(
+    vocab_size=300,
+    hidden_size=64,
+    intermediate_size=160,
+    num_hidden_layers=3,
+    num_attention_heads=4,
+    num_key_value_heads=2,
+    max_position_embeddings=256,
+)
 LLAMA = Shape("llama", hf.LlamaConfig(**SMALL), "test")
 
 
 def config(**changes: object) -> GRPOConfig:
-    return GRPOConfig(**(dict(prompts_per_step=2, num_generations=4, updates_per_rollout=1, max_completion_length=24, max_prompt_length=16) | changes))
+    return GRPOConfig(
+        **(
+            dict(
+                prompts_per_step=2,
+                num_generations=4,
+                updates_per_rollout=1,
+                max_completion_length=24,
+                max_prompt_length=16,
+            )
+            | changes
+        )
+    )
 
 
-@pytest.mark.parametrize(("changes", "gpu", "error", "message"), [
-    (dict(dtype="bfloat16", lora_rank=4), "T4", PlanError, "dtype='bfloat16': T4 has no bfloat16"),
-    (dict(dtype="float16"), "L4", ConfigError, "trained weights cannot be float16"),
-    (dict(rollout_engine="vllm", lora_rank=4, use_dora=True), "L4", VLLMError, "does not serve DoRA"),
-    (dict(rollout_engine="vllm", lora_rank=4, top_k=5), "L4", VLLMError, "cut distribution"),
-    (dict(rollout_engine="vllm", vllm_enable_sleep_mode=True), "cpu", VLLMError, "only a GPU's memory"),
-])
+@pytest.mark.parametrize(
+    ("changes", "gpu", "error", "message"),
+    [
+        (
+            dict(dtype="bfloat16", lora_rank=4),
+            "T4",
+            PlanError,
+            "dtype='bfloat16': T4 has no bfloat16",
+        ),
+        (dict(dtype="float16"), "L4", ConfigError, "trained weights cannot be float16"),
+        (
+            dict(rollout_engine="vllm", lora_rank=4, use_dora=True),
+            "L4",
+            VLLMError,
+            "does not serve DoRA",
+        ),
+        (dict(rollout_engine="vllm", lora_rank=4, top_k=5), "L4", VLLMError, "cut distribution"),
+        (
+            dict(rollout_engine="vllm", vllm_enable_sleep_mode=True),
+            "cpu",
+            VLLMError,
+            "only a GPU's memory",
+        ),
+    ],
+)
 @pytest.mark.filterwarnings("ignore::workbench.config_fields.ConfigWarning")
-def test_what_loading_refuses_is_refused_with_the_same_words(changes: dict, gpu: str, error: type, message: str) -> None:
+def test_what_loading_refuses_is_refused_with_the_same_words(
+    changes: dict, gpu: str, error: type, message: str
+) -> None:
     device = cpu_without_rates(2**34) if gpu == "cpu" else device_named(gpu)
     with pytest.raises(error, match=message):
         plan(config(**changes), LLAMA, device)
@@ -42,14 +81,18 @@ def test_what_loading_refuses_is_refused_with_the_same_words(changes: dict, gpu:
 def test_what_can_be_loaded_is_planned_without_words_about_learning() -> None:
     settings = config(dtype="bfloat16", learning_rate=1e-6)
     assert plan(settings, LLAMA, device_named("L4"), advice=False).fits
-    assert plan(config(rollout_engine="vllm", lora_rank=4), LLAMA, device_named("T4"), advice=False).fits  # whether vLLM is here does not count
+    assert plan(
+        config(rollout_engine="vllm", lora_rank=4), LLAMA, device_named("T4"), advice=False
+    ).fits  # whether vLLM is here does not count
 
 
 # ------------------------------------------------------------------------------------------------- quantised in its files
 
 
 def stored(tmp_path, **says: object) -> Shape:
-    c = hf.LlamaConfig(**SMALL).to_dict() | {"quantization_config": {"quant_method": "bitsandbytes"} | says}
+    c = hf.LlamaConfig(**SMALL).to_dict() | {
+        "quantization_config": {"quant_method": "bitsandbytes"} | says
+    }
     (tmp_path / "config.json").write_text(json.dumps(c))
     return shape_of(tmp_path)
 
@@ -58,13 +101,21 @@ NF4 = dict(load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_use_double_qua
 
 
 @pytest.mark.parametrize(("kind", "says"), [("nf4", NF4), ("int8", dict(load_in_8bit=True))])
-def test_stored_in_few_bits_is_planned_as_if_quantised_here(kind: str, says: dict, tmp_path) -> None:
+def test_stored_in_few_bits_is_planned_as_if_quantised_here(
+    kind: str, says: dict, tmp_path
+) -> None:
     shape, device = stored(tmp_path, **says), device_named("L4")
     found = plan(config(lora_rank=4), shape, device)
     same = plan(config(lora_rank=4, quantization=kind), LLAMA, device)
     assert [p.parts for p in found.phases] == [p.parts for p in same.phases]
-    assert (found.parameters, found.trained_parameters) == (same.parameters, same.trained_parameters)
-    assert found.phases[0].parts["weights"] < plan(config(lora_rank=4), LLAMA, device).phases[0].parts["weights"]
+    assert (found.parameters, found.trained_parameters) == (
+        same.parameters,
+        same.trained_parameters,
+    )
+    assert (
+        found.phases[0].parts["weights"]
+        < plan(config(lora_rank=4), LLAMA, device).phases[0].parts["weights"]
+    )
     assert any(f"quantised already ({kind})" in note for note in found.notes)
     tight = plan(config(lora_rank=4), shape, device, advice=True)
     assert not any("quantization" in c.settings for c in tight.advice)
@@ -73,24 +124,44 @@ def test_stored_in_few_bits_is_planned_as_if_quantised_here(kind: str, says: dic
 def test_scales_that_are_not_quantised_and_layers_left_out_are_counted(tmp_path) -> None:
     settings, device = config(lora_rank=4), device_named("L4")
     nested = skeleton(stored(tmp_path, **NF4), settings, device)
-    single = skeleton(stored(tmp_path, **NF4 | dict(bnb_4bit_use_double_quant=False)), settings, device)
+    single = skeleton(
+        stored(tmp_path, **NF4 | dict(bnb_4bit_use_double_quant=False)), settings, device
+    )
     assert single.weights == nested.weights
-    assert single.constants > nested.constants - 21 * 4 * 256  # less the second table of each of 21 weights
-    some = skeleton(stored(tmp_path, **NF4 | dict(llm_int8_skip_modules=["lm_head", "o_proj", "model.layers.1"])), settings, device)
-    left = 2 * 64 * 64 + sum(p.numel() for p in hf.LlamaForCausalLM(LLAMA.config).model.layers[1].parameters() if p.dim() == 2)
+    assert (
+        single.constants > nested.constants - 21 * 4 * 256
+    )  # less the second table of each of 21 weights
+    some = skeleton(
+        stored(
+            tmp_path, **NF4 | dict(llm_int8_skip_modules=["lm_head", "o_proj", "model.layers.1"])
+        ),
+        settings,
+        device,
+    )
+    left = 2 * 64 * 64 + sum(
+        p.numel()
+        for p in hf.LlamaForCausalLM(LLAMA.config).model.layers[1].parameters()
+        if p.dim() == 2
+    )
     assert some.weights == nested.weights + left * 2 - left // 2
 
 
 def test_unnested_scales_are_those_of_bitsandbytes() -> None:
     import bitsandbytes as bnb
 
-    weight = bnb.nn.Params4bit(torch.randn(160, 64), requires_grad=False, compress_statistics=False, quant_type="nf4")
+    weight = bnb.nn.Params4bit(
+        torch.randn(160, 64), requires_grad=False, compress_statistics=False, quant_type="nf4"
+    )
     state = bnb.nn.Linear4bit(64, 160, bias=False, compress_statistics=False, quant_type="nf4")
     state.weight = weight
     made = state.to("cpu").weight.quant_state
     if made is None:
-        made = bnb.functional.quantize_4bit(torch.randn(160, 64), quant_type="nf4", compress_statistics=False)[1]
-    assert scale_bytes(SINGLE, 160, 64) == sum(t.numel() * t.element_size() for t in (made.absmax, made.code))
+        made = bnb.functional.quantize_4bit(
+            torch.randn(160, 64), quant_type="nf4", compress_statistics=False
+        )[1]
+    assert scale_bytes(SINGLE, 160, 64) == sum(
+        t.numel() * t.element_size() for t in (made.absmax, made.code)
+    )
 
 
 def test_what_cannot_be_followed_or_trained_is_one_clear_error(tmp_path) -> None:
@@ -120,4 +191,6 @@ def test_full_fine_tuning_on_a_t4_is_float32_and_says_so() -> None:
     adapter = plan(config(lora_rank=16), shape, device_named("T4"), advice=False)
     assert not any("tensor cores" in n for n in adapter.notes)
     assert adapter.seconds.limit["update"] < made.seconds.limit["update"] / 8
-    assert not any("tensor cores" in n for n in plan(config(), shape, device_named("L4"), advice=False).notes)
+    assert not any(
+        "tensor cores" in n for n in plan(config(), shape, device_named("L4"), advice=False).notes
+    )

@@ -8,7 +8,14 @@ from workbench.config import GRPOConfig
 from workbench.plan import device_named, plan, shape_of
 from workbench.widgets import PlanView
 
-CONFIG = GRPOConfig(prompts_per_step=2, num_generations=4, updates_per_rollout=2, max_prompt_length=32, max_completion_length=16, lora_rank=8)
+CONFIG = GRPOConfig(
+    prompts_per_step=2,
+    num_generations=4,
+    updates_per_rollout=2,
+    max_prompt_length=32,
+    max_completion_length=16,
+    lora_rank=8,
+)
 
 
 @pytest.fixture(scope="module")

@@ -23,28 +23,51 @@ def in_blocks(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
     return lambda rows: monkeypatch.setattr(head_module, "_rows_at_once", lambda head: rows)
 
 
-@given(seed=st.integers(0, 10**6), K=st.integers(1, 9), V=st.integers(1, 40), rows=st.integers(1, 12), temperature=st.floats(0.2, 3.0), bias=st.booleans())
+@given(
+    seed=st.integers(0, 10**6),
+    K=st.integers(1, 9),
+    V=st.integers(1, 40),
+    rows=st.integers(1, 12),
+    temperature=st.floats(0.2, 3.0),
+    bias=st.booleans(),
+)
 @settings(max_examples=60, deadline=None)
-def test_values_and_gradients_are_those_of_a_log_softmax(seed: int, K: int, V: int, rows: int, temperature: float, bias: bool) -> None:
+def test_values_and_gradients_are_those_of_a_log_softmax(
+    seed: int, K: int, V: int, rows: int, temperature: float, bias: bool
+) -> None:
     g = torch.Generator().manual_seed(seed)
-    own = [torch.randn(s, generator=g, dtype=torch.float64).requires_grad_() for s in ((K, 6), (V, 6), (V,))]
+    own = [
+        torch.randn(s, generator=g, dtype=torch.float64).requires_grad_()
+        for s in ((K, 6), (V, 6), (V,))
+    ]
     b = own[2] if bias else None
-    targets, factor = torch.randint(V, (K,), generator=g), torch.randn(K, generator=g, dtype=torch.float64)
+    targets, factor = (
+        torch.randint(V, (K,), generator=g),
+        torch.randn(K, generator=g, dtype=torch.float64),
+    )
     expected = _logps(torch.nn.functional.linear(own[0], own[1], b), targets, temperature)
     found = blockwise_logps(own[0], Head(own[1], b, torch.float64, rows), targets, temperature)
     torch.testing.assert_close(found, expected, rtol=1e-10, atol=1e-10)
     assert not found[1].requires_grad
     wanted = [t for t in (own[0], own[1], b) if t is not None]
-    torch.testing.assert_close(torch.autograd.grad((found[0] * factor).sum(), wanted), torch.autograd.grad((expected[0] * factor).sum(), wanted))
+    torch.testing.assert_close(
+        torch.autograd.grad((found[0] * factor).sum(), wanted),
+        torch.autograd.grad((expected[0] * factor).sum(), wanted),
+    )
 
 
 def rollout_of(vocabulary: int) -> Rollout:
     g = torch.Generator().manual_seed(1)
     lengths = torch.tensor([6, 3, 1, 6, 5, 2, 6, 4])
     return Rollout(
-        prompt_ids_NP=torch.randint(3, vocabulary, (2, 5), generator=g), prompt_mask_NP=torch.tensor([[False, True, True, True, True], [True] * 5]),
-        completion_ids_BT=torch.randint(3, vocabulary, (8, 6), generator=g), mask_BT=torch.arange(6) < lengths[:, None],
-        sampler_logp_BT=torch.zeros(8, 6), truncated_B=torch.zeros(8, dtype=torch.bool), num_generations=4)
+        prompt_ids_NP=torch.randint(3, vocabulary, (2, 5), generator=g),
+        prompt_mask_NP=torch.tensor([[False, True, True, True, True], [True] * 5]),
+        completion_ids_BT=torch.randint(3, vocabulary, (8, 6), generator=g),
+        mask_BT=torch.arange(6) < lengths[:, None],
+        sampler_logp_BT=torch.zeros(8, 6),
+        truncated_B=torch.zeros(8, dtype=torch.bool),
+        num_generations=4,
+    )
 
 
 def loss_and_gradients(model: Any, rows: torch.Tensor) -> list[torch.Tensor]:
@@ -52,18 +75,29 @@ def loss_and_gradients(model: Any, rows: torch.Tensor) -> list[torch.Tensor]:
     rollout = rollout_of(model.config.vocab_size)
     logp, entropy = completion_logps(model, rollout, rows, 0.8)
     (logp * torch.linspace(-1, 2, logp.numel()).view(logp.shape)).sum().backward()
-    return [logp.detach(), entropy, *(p.grad.clone() for p in model.parameters() if p.grad is not None)]
+    return [
+        logp.detach(),
+        entropy,
+        *(p.grad.clone() for p in model.parameters() if p.grad is not None),
+    ]
 
 
 @pytest.mark.parametrize("family", ["llama", "qwen2", "gpt2", "phi", "gemma"])
 @pytest.mark.parametrize("lora", [False, True])
 @pytest.mark.parametrize("rows", [torch.arange(8), torch.tensor([5, 0, 3])], ids=["packed", "few"])
-def test_a_policy_has_the_same_log_probabilities_and_gradients(family: str, lora: bool, rows: torch.Tensor, in_blocks: Callable[[int], None]) -> None:
+def test_a_policy_has_the_same_log_probabilities_and_gradients(
+    family: str, lora: bool, rows: torch.Tensor, in_blocks: Callable[[int], None]
+) -> None:
     model: Any = build(family)
     if lora:
         from peft import LoraConfig, get_peft_model
 
-        model = get_peft_model(model, LoraConfig(r=2, target_modules="all-linear", task_type="CAUSAL_LM", init_lora_weights=False))
+        model = get_peft_model(
+            model,
+            LoraConfig(
+                r=2, target_modules="all-linear", task_type="CAUSAL_LM", init_lora_weights=False
+            ),
+        )
     in_blocks(10**9)
     assert not worth_it(model, 50)
     expected = loss_and_gradients(model, rows)
@@ -74,10 +108,17 @@ def test_a_policy_has_the_same_log_probabilities_and_gradients(family: str, lora
     for a, b in zip(found, expected, strict=True):
         torch.testing.assert_close(a, b, rtol=2e-4, atol=2e-5)
     with torch.no_grad():
-        torch.testing.assert_close(completion_logps(model, rollout_of(model.config.vocab_size), rows, 0.8)[0], expected[0], rtol=2e-4, atol=2e-5)
+        torch.testing.assert_close(
+            completion_logps(model, rollout_of(model.config.vocab_size), rows, 0.8)[0],
+            expected[0],
+            rtol=2e-4,
+            atol=2e-5,
+        )
 
 
-def test_the_head_is_not_run_and_works_as_before_afterwards(in_blocks: Callable[[int], None]) -> None:
+def test_the_head_is_not_run_and_works_as_before_afterwards(
+    in_blocks: Callable[[int], None],
+) -> None:
     model, seen = build("llama"), []
     in_blocks(3)
     completion_logps(model, rollout_of(model.config.vocab_size), torch.arange(8), 1.0)
@@ -87,27 +128,44 @@ def test_the_head_is_not_run_and_works_as_before_afterwards(in_blocks: Callable[
     assert model(torch.tensor([[1, 2]])).logits.shape[-1] == model.config.vocab_size
 
 
-def test_a_head_that_is_not_all_there_is_to_the_logits_is_left_whole(in_blocks: Callable[[int], None]) -> None:
+def test_a_head_that_is_not_all_there_is_to_the_logits_is_left_whole(
+    in_blocks: Callable[[int], None],
+) -> None:
     """Gemma 2 caps its logits, Granite scales them; an adapter on the head is no plain layer."""
     from peft import LoraConfig, get_peft_model
     from transformers import AutoConfig, AutoModelForCausalLM
 
-    size = dict(hidden_size=16, intermediate_size=32, num_hidden_layers=2, num_attention_heads=2, num_key_value_heads=1, head_dim=8, vocab_size=64)
+    size = dict(
+        hidden_size=16,
+        intermediate_size=32,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        num_key_value_heads=1,
+        head_dim=8,
+        vocab_size=64,
+    )
     in_blocks(3)
-    for family, changes in (("gemma2", dict(final_logit_softcapping=2.0)), ("granite", dict(logits_scaling=3.0))):
+    for family, changes in (
+        ("gemma2", dict(final_logit_softcapping=2.0)),
+        ("granite", dict(logits_scaling=3.0)),
+    ):
         config = AutoConfig.for_model(family, **size, **changes, pad_token_id=0)
         model = AutoModelForCausalLM.from_config(config)
         assert not worth_it(model, 50), family
         with torch.device("meta"):
             assert not worth_it(AutoModelForCausalLM.from_config(config), 50), family
-    adapted = get_peft_model(build("llama"), LoraConfig(r=2, target_modules=["q_proj", "lm_head"], task_type="CAUSAL_LM"))
+    adapted = get_peft_model(
+        build("llama"), LoraConfig(r=2, target_modules=["q_proj", "lm_head"], task_type="CAUSAL_LM")
+    )
     assert not worth_it(adapted, 50)
     with torch.device("meta"):
         assert worth_it(AutoModelForCausalLM.from_config(build("llama").config), 50)
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
-def test_weights_of_16_bits_multiply_in_16_bits_and_give_float32(dtype: torch.dtype, in_blocks: Callable[[int], None]) -> None:
+def test_weights_of_16_bits_multiply_in_16_bits_and_give_float32(
+    dtype: torch.dtype, in_blocks: Callable[[int], None]
+) -> None:
     model = build("qwen2").to(dtype)
     in_blocks(10**9)
     expected = loss_and_gradients(model, torch.arange(8))
@@ -120,7 +178,9 @@ def test_weights_of_16_bits_multiply_in_16_bits_and_give_float32(dtype: torch.dt
         assert float((a - b).norm()) <= 0.03 * float(b.norm()) + 1e-3
 
 
-def test_under_autocast_the_product_is_in_bfloat16_as_the_sampler_has_it(in_blocks: Callable[[int], None]) -> None:
+def test_under_autocast_the_product_is_in_bfloat16_as_the_sampler_has_it(
+    in_blocks: Callable[[int], None],
+) -> None:
     from workbench.policy.dtype import compute_in_bfloat16
 
     model = build("llama")
@@ -138,8 +198,12 @@ def test_under_autocast_the_product_is_in_bfloat16_as_the_sampler_has_it(in_bloc
 def test_it_needs_a_block_of_logits_not_all_of_them() -> None:
     from workbench.plan.allocations import Allocations
 
-    hidden, weight = (torch.empty(*s, device="meta", requires_grad=True) for s in ((4096, 32), (50000, 32)))
+    hidden, weight = (
+        torch.empty(*s, device="meta", requires_grad=True) for s in ((4096, 32), (50000, 32))
+    )
     targets = torch.zeros(4096, dtype=torch.long, device="meta")
     with Allocations([hidden, weight], 50000) as counted:
-        blockwise_logps(hidden, Head(weight, None, torch.float32, 64), targets, 1.0)[0].sum().backward()
+        blockwise_logps(hidden, Head(weight, None, torch.float32, 64), targets, 1.0)[
+            0
+        ].sum().backward()
     assert counted.peak.logits < 6 * 64 * 50000 * 4 + 50000 * 32 * 4 * 2 < 4096 * 50000 * 4

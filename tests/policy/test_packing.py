@@ -19,13 +19,22 @@ from workbench.policy import packing
 from workbench.policy.logprobs import completion_logps
 from workbench.rollout.types import Rollout
 
-SIZE = dict(vocab_size=50, hidden_size=32, intermediate_size=48, num_hidden_layers=2, num_attention_heads=4, num_key_value_heads=2,
-            max_position_embeddings=128)
+SIZE = dict(
+    vocab_size=50,
+    hidden_size=32,
+    intermediate_size=48,
+    num_hidden_layers=2,
+    num_attention_heads=4,
+    num_key_value_heads=2,
+    max_position_embeddings=128,
+)
 MODELS = {
     "llama": lambda: LlamaForCausalLM(LlamaConfig(**SIZE)),
     "qwen2": lambda: Qwen2ForCausalLM(Qwen2Config(**SIZE)),
     "qwen3": lambda: Qwen3ForCausalLM(Qwen3Config(**SIZE, head_dim=8)),
-    "gpt2": lambda: GPT2LMHeadModel(GPT2Config(vocab_size=50, n_embd=32, n_layer=2, n_head=4, n_positions=128)),
+    "gpt2": lambda: GPT2LMHeadModel(
+        GPT2Config(vocab_size=50, n_embd=32, n_layer=2, n_head=4, n_positions=128)
+    ),
 }
 
 
@@ -36,8 +45,15 @@ def ragged_rollout(seed: int = 0, G: int = 4) -> Rollout:
     prompt_mask = torch.arange(width) >= (width - prompt_lengths)[:, None]
     mask = torch.arange(int(lengths.max())) < lengths[:, None]
     ids = torch.randint(1, 50, mask.shape, generator=g)
-    return Rollout(torch.randint(1, 50, prompt_mask.shape, generator=g), prompt_mask, torch.where(mask, ids, 0), mask,
-                   torch.zeros(mask.shape), torch.zeros(len(mask), dtype=torch.bool), G)
+    return Rollout(
+        torch.randint(1, 50, prompt_mask.shape, generator=g),
+        prompt_mask,
+        torch.where(mask, ids, 0),
+        mask,
+        torch.zeros(mask.shape),
+        torch.zeros(len(mask), dtype=torch.bool),
+        G,
+    )
 
 
 def both(model, rollout, rows, monkeypatch):
@@ -49,14 +65,20 @@ def both(model, rollout, rows, monkeypatch):
         logp, entropy = completion_logps(model, rollout, rows, 0.8)
         weights = torch.linspace(-1, 1, logp.numel(), dtype=logp.dtype).view_as(logp)
         (logp * weights).sum().backward()
-        results.append((logp.detach(), entropy.detach(), [p.grad.clone() for p in model.parameters()]))
+        results.append(
+            (logp.detach(), entropy.detach(), [p.grad.clone() for p in model.parameters()])
+        )
     return results
 
 
 @pytest.mark.parametrize("attention", ["sdpa", "eager"])
 @pytest.mark.parametrize("name", MODELS)
-@pytest.mark.parametrize("rows", [list(range(12)), [0, 1, 2, 3], [9, 2, 10, 4, 5], [11, 8, 9]], ids=str)
-def test_packed_equals_row_by_row(name: str, attention: str, rows: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    "rows", [list(range(12)), [0, 1, 2, 3], [9, 2, 10, 4, 5], [11, 8, 9]], ids=str
+)
+def test_packed_equals_row_by_row(
+    name: str, attention: str, rows: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
     torch.manual_seed(0)
     model = MODELS[name]().eval()
     model.set_attn_implementation(attention)

@@ -20,14 +20,19 @@ def test_the_embedded_policy_is_a_real_hugging_face_model() -> None:
     model = AutoModelForCausalLM.from_pretrained(EMBEDDED)
     tokenizer = AutoTokenizer.from_pretrained(EMBEDDED)
     assert sum(p.numel() for p in model.parameters()) < 1.1e6
-    text = tokenizer.apply_chat_template([{"role": "user", "content": "What is 3 + 5?"}], tokenize=False, add_generation_prompt=True)
+    text = tokenizer.apply_chat_template(
+        [{"role": "user", "content": "What is 3 + 5?"}], tokenize=False, add_generation_prompt=True
+    )
     assert text == "<|user|>What is 3 + 5?<|assistant|>"
     policy = load_policy("embedded")
     assert policy.eos_token_ids == (tokenizer.eos_token_id,)
     assert policy.pad_token_id != policy.eos_token_ids[0]
 
 
-@pytest.mark.parametrize("text", ["<think>7+8=15</think><answer>15</answer>", "naïve – 数学 🙂", "line\nbreak\ttab", "4711"])
+@pytest.mark.parametrize(
+    "text",
+    ["<think>7+8=15</think><answer>15</answer>", "naïve – 数学 🙂", "line\nbreak\ttab", "4711"],
+)
 def test_any_text_survives_the_tokenizer(text: str) -> None:
     policy = load_policy("embedded")
     assert policy.decode(policy.encode_completion(text)) == text
@@ -35,13 +40,24 @@ def test_any_text_survives_the_tokenizer(text: str) -> None:
 
 def test_digits_and_tags_are_single_tokens() -> None:
     policy = load_policy("embedded")
-    assert policy.pieces(policy.encode_completion("<think>47</think>")) == ["<think>", "4", "7", "</think>", "<|end|>"]
+    assert policy.pieces(policy.encode_completion("<think>47</think>")) == [
+        "<think>",
+        "4",
+        "7",
+        "</think>",
+        "<|end|>",
+    ]
 
 
-@pytest.mark.parametrize(("name", "says"), [
-    ("./nowhere", "no such folder"), ("/no/such/folder", "no such folder"), ("missing.gguf", "no such file"),
-    ("some-org/not-there-at-all", "could not be loaded"),
-])
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        ("./nowhere", "no such folder"),
+        ("/no/such/folder", "no such folder"),
+        ("missing.gguf", "no such file"),
+        ("some-org/not-there-at-all", "could not be loaded"),
+    ],
+)
 def test_a_name_that_leads_nowhere_says_so(name: str, says: str) -> None:
     with pytest.raises(PolicyError, match=says):
         load_policy(name)
@@ -60,7 +76,11 @@ def test_a_lora_target_that_does_not_exist_lists_the_layers() -> None:
 
 
 def test_an_adapter_is_seeded_and_starts_as_the_base() -> None:
-    a, b, c = load_policy("embedded", lora=4, seed=1), load_policy("embedded", lora=4, seed=1), load_policy("embedded", lora=4, seed=2)
+    a, b, c = (
+        load_policy("embedded", lora=4, seed=1),
+        load_policy("embedded", lora=4, seed=1),
+        load_policy("embedded", lora=4, seed=2),
+    )
     first = {n: p.clone() for n, p in a.trainable_state().items()}
     assert all(torch.equal(p, b.trainable_state()[n]) for n, p in first.items())
     assert any(not torch.equal(p, c.trainable_state()[n]) for n, p in first.items())
@@ -77,13 +97,23 @@ def test_a_saved_adapter_loads_as_a_plain_policy(tmp_path: Path, tiny_folder: Pa
     save_policy(policy, tmp_path / "p")
     assert all(torch.equal(p, base[n]) for n, p in policy.model.named_parameters())
     ids = torch.tensor([policy.encode_prompt([{"role": "user", "content": "What is 3 + 5?"}])])
-    torch.testing.assert_close(load_policy(tmp_path / "p").model(ids).logits, policy.model(ids).logits, rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(
+        load_policy(tmp_path / "p").model(ids).logits,
+        policy.model(ids).logits,
+        rtol=1e-4,
+        atol=1e-4,
+    )
 
 
 def rollout_of(policy, temperature: float = 1.0):
-    prompts = [policy.encode_prompt([{"role": "user", "content": q}]) for q in ("What is 3 + 5?", "Calculate 47 + 38. Now.")]
+    prompts = [
+        policy.encode_prompt([{"role": "user", "content": q}])
+        for q in ("What is 3 + 5?", "Calculate 47 + 38. Now.")
+    ]
     engine = make_engine("native", policy.model, policy.eos_token_ids, policy.pad_token_id)
-    return engine.generate(prompts, 3, Sampling(12, temperature), torch.Generator().manual_seed(0)), prompts
+    return engine.generate(
+        prompts, 3, Sampling(12, temperature), torch.Generator().manual_seed(0)
+    ), prompts
 
 
 @pytest.mark.parametrize("temperature", [1.0, 0.6])
@@ -93,10 +123,16 @@ def test_logps_equal_a_row_by_row_forward(tiny_folder: Path, temperature: float)
     logp, entropy = completion_logps(policy.model, rollout, torch.arange(6), temperature)
     for row, ids in enumerate(rollout.completion_lists()):
         prompt = prompts[row // 3]
-        logits = policy.model(torch.tensor([prompt + ids])).logits[0, len(prompt) - 1 : -1] / temperature
+        logits = (
+            policy.model(torch.tensor([prompt + ids])).logits[0, len(prompt) - 1 : -1] / temperature
+        )
         expected = logits.log_softmax(-1)
-        torch.testing.assert_close(logp[row, : len(ids)], expected[torch.arange(len(ids)), ids], rtol=1e-4, atol=1e-5)
-        torch.testing.assert_close(entropy[row, : len(ids)], -(expected.exp() * expected).sum(-1), rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(
+            logp[row, : len(ids)], expected[torch.arange(len(ids)), ids], rtol=1e-4, atol=1e-5
+        )
+        torch.testing.assert_close(
+            entropy[row, : len(ids)], -(expected.exp() * expected).sum(-1), rtol=1e-4, atol=1e-5
+        )
         assert (logp[row, len(ids) :] == 0).all()
 
 
@@ -170,7 +206,9 @@ def test_a_question_cannot_speak_for_a_base_model_either() -> None:
 def test_dropout_of_an_adapter_is_off_too() -> None:
     from peft import LoraConfig
 
-    policy = load_policy("embedded", lora=LoraConfig(r=2, lora_dropout=0.5, target_modules="all-linear"))
+    policy = load_policy(
+        "embedded", lora=LoraConfig(r=2, lora_dropout=0.5, target_modules="all-linear")
+    )
     assert {m.p for m in policy.model.modules() if isinstance(m, torch.nn.Dropout)} <= {0.0}
 
 
@@ -179,4 +217,8 @@ def test_a_stored_reference_is_put_where_the_policy_is(tiny_folder: Path) -> Non
     stored = {n: p.detach().clone() for n, p in policy.trainable_state().items()}
     policy.model.to("meta", torch.bfloat16)
     for name, kept in Reference(policy, stored).weights.items():
-        assert (kept.device.type, kept.dtype, kept.shape) == ("meta", torch.bfloat16, stored[name].shape)
+        assert (kept.device.type, kept.dtype, kept.shape) == (
+            "meta",
+            torch.bfloat16,
+            stored[name].shape,
+        )

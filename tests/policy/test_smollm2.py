@@ -13,15 +13,22 @@ from workbench.policy.logprobs import completion_logps
 from workbench.rollout import Sampling, make_engine
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
-QUESTION = [{"role": "system", "content": "Reply with one number and nothing else."}, {"role": "user", "content": "3 + 2 ="}]
+QUESTION = [
+    {"role": "system", "content": "Reply with one number and nothing else."},
+    {"role": "user", "content": "3 + 2 ="},
+]
 
 
 def greedy(policy, engine: str = "native"):
     made = make_engine(engine, policy.model, policy.eos_token_ids, policy.pad_token_id)
-    return made.generate([policy.encode_prompt(QUESTION)], 2, Sampling(12, temperature=0.0), torch.Generator())
+    return made.generate(
+        [policy.encode_prompt(QUESTION)], 2, Sampling(12, temperature=0.0), torch.Generator()
+    )
 
 
-def test_a_gguf_file_loads_in_4_bits_and_knows_its_turns(smollm2_gguf: Path, smollm2_folder: Path) -> None:
+def test_a_gguf_file_loads_in_4_bits_and_knows_its_turns(
+    smollm2_gguf: Path, smollm2_folder: Path
+) -> None:
     """Dequantised, then quantised in memory: the numbers of the folder that was saved in floating point."""
     policy = load_policy(smollm2_gguf, lora=2, quantization="nf4")
     assert policy.quantization == "nf4"
@@ -34,7 +41,9 @@ def test_a_gguf_file_loads_in_4_bits_and_knows_its_turns(smollm2_gguf: Path, smo
 
 
 @pytest.mark.parametrize("quantization", ["none", "nf4"])
-def test_engines_and_trainer_agree_and_the_saved_policy_is_the_trained_one(quantization: str, smollm2_folder: Path, tmp_path: Path) -> None:
+def test_engines_and_trainer_agree_and_the_saved_policy_is_the_trained_one(
+    quantization: str, smollm2_folder: Path, tmp_path: Path
+) -> None:
     policy = load_policy(smollm2_folder, lora=8, quantization=quantization)
     torch.manual_seed(0)
     with torch.no_grad():

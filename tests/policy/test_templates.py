@@ -12,11 +12,15 @@ from workbench.policy import PolicyError, load_policy, save_policy
 from workbench.policy.tokens import turn_end
 from workbench.rollout import Sampling, make_engine
 
-GEMMA = ("{% if messages[0]['role'] == 'system' %}{{ raise_exception('System role not supported') }}{% endif %}"
-         "{% for m in messages %}{{ '<|' + m['role'] + '|>' + m['content'] | trim + '<|end|>\n' }}{% endfor %}"
-         "{% if add_generation_prompt %}{{ '<|assistant|>' }}{% endif %}")
-CHATML = ("{% for m in messages %}{{ '<|user|>' + m['role'] + '\n' + m['content'] + '<|end|>' + '\n' }}{% endfor %}"
-          "{% if add_generation_prompt %}{{ '<|assistant|>' }}{% endif %}")
+GEMMA = (
+    "{% if messages[0]['role'] == 'system' %}{{ raise_exception('System role not supported') }}{% endif %}"
+    "{% for m in messages %}{{ '<|' + m['role'] + '|>' + m['content'] | trim + '<|end|>\n' }}{% endfor %}"
+    "{% if add_generation_prompt %}{{ '<|assistant|>' }}{% endif %}"
+)
+CHATML = (
+    "{% for m in messages %}{{ '<|user|>' + m['role'] + '\n' + m['content'] + '<|end|>' + '\n' }}{% endfor %}"
+    "{% if add_generation_prompt %}{{ '<|assistant|>' }}{% endif %}"
+)
 TALK = [{"role": "system", "content": "Be short."}, {"role": "user", "content": "What is 3 + 5?"}]
 
 
@@ -24,7 +28,10 @@ def test_a_refused_system_message_opens_the_first_user_turn_once() -> None:
     policy = load_policy("embedded")
     policy.tokenizer.chat_template = GEMMA
     assert not policy.takes_system
-    assert policy.tokenizer.decode(policy.encode_prompt(TALK)) == "<|user|>Be short.\n\nWhat is 3 + 5?<|end|>\n<|assistant|>"
+    assert (
+        policy.tokenizer.decode(policy.encode_prompt(TALK))
+        == "<|user|>Be short.\n\nWhat is 3 + 5?<|end|>\n<|assistant|>"
+    )
     more = [*TALK, {"role": "assistant", "content": "8"}, {"role": "user", "content": "And 1?"}]
     assert policy.tokenizer.decode(policy.encode_prompt(more)).count("Be short.") == 1
     assert policy.encode_prompt(TALK[1:]) == policy.encode_prompt(TALK[1:])
@@ -35,7 +42,9 @@ def test_a_refused_system_message_opens_the_first_user_turn_once() -> None:
 def test_a_merged_system_message_cannot_speak_for_the_template() -> None:
     policy = load_policy("embedded")
     policy.tokenizer.chat_template = GEMMA
-    ids = policy.encode_prompt([{"role": "system", "content": "x<|end|>"}, {"role": "user", "content": "y"}])
+    ids = policy.encode_prompt(
+        [{"role": "system", "content": "x<|end|>"}, {"role": "user", "content": "y"}]
+    )
     assert policy.tokenizer.decode(ids) == "<|user|>x<|end|>\n\ny<|end|>\n<|assistant|>"
     assert ids.count(policy.eos_token_ids[0]) == 1
 
@@ -44,7 +53,9 @@ def test_a_template_that_takes_a_system_message_gets_it() -> None:
     policy = load_policy("embedded")
     policy.tokenizer.chat_template = CHATML
     assert policy.takes_system
-    assert policy.tokenizer.decode(policy.encode_prompt(TALK)).startswith("<|user|>system\nBe short.<|end|>\n<|user|>user\n")
+    assert policy.tokenizer.decode(policy.encode_prompt(TALK)).startswith(
+        "<|user|>system\nBe short.<|end|>\n<|user|>user\n"
+    )
 
 
 def test_the_end_of_a_turn_is_read_off_the_template() -> None:
@@ -67,13 +78,19 @@ def edited(folder: Path, **generation: object) -> Path:
     return folder
 
 
-def test_several_end_tokens_all_end_and_ids_beyond_the_vocabulary_are_left_out(tmp_path: Path) -> None:
+def test_several_end_tokens_all_end_and_ids_beyond_the_vocabulary_are_left_out(
+    tmp_path: Path,
+) -> None:
     folder = edited(save_tiny("llama", tmp_path / "model"), eos_token_id=[7, 9, 50_000])
     policy = load_policy(folder)
     assert policy.eos_token_ids == (1, 7, 9)
     engine = make_engine("native", policy.model, policy.eos_token_ids, policy.pad_token_id)
     rollout = engine.generate([[30, 31]], 64, Sampling(60, 2.0), torch.Generator().manual_seed(0))
-    ends = {row[-1] for row, cut in zip(rollout.completion_lists(), rollout.truncated_B.tolist(), strict=True) if not cut}
+    ends = {
+        row[-1]
+        for row, cut in zip(rollout.completion_lists(), rollout.truncated_B.tolist(), strict=True)
+        if not cut
+    }
     assert ends == {1, 7, 9}
 
 
@@ -119,7 +136,9 @@ def test_an_embedding_bigger_than_the_tokenizer(tmp_path: Path) -> None:
     assert policy.decode([440, 441]) == ""
     assert policy.pieces([440]) == [""]
     engine = make_engine("native", policy.model, policy.eos_token_ids, policy.pad_token_id)
-    rollout = engine.generate([policy.encode_prompt(TALK)], 32, Sampling(20, 3.0), torch.Generator().manual_seed(0))
+    rollout = engine.generate(
+        [policy.encode_prompt(TALK)], 32, Sampling(20, 3.0), torch.Generator().manual_seed(0)
+    )
     assert (rollout.completion_ids_BT >= len(policy.tokenizer)).any()
     save_policy(policy, tmp_path / "saved")
     assert load_policy(tmp_path / "saved").model.get_input_embeddings().weight.shape[0] == 448
@@ -128,7 +147,9 @@ def test_an_embedding_bigger_than_the_tokenizer(tmp_path: Path) -> None:
 @pytest.mark.parametrize("lora", [None, 2])
 def test_tied_embeddings_stay_tied(lora: int | None, tmp_path: Path) -> None:
     policy = load_policy(save_tiny("llama", tmp_path / "model"), lora=lora)
-    assert sum(n.endswith(("embed_tokens.weight", "lm_head.weight")) for n in policy.trainable_state()) == (0 if lora else 1)
+    assert sum(
+        n.endswith(("embed_tokens.weight", "lm_head.weight")) for n in policy.trainable_state()
+    ) == (0 if lora else 1)
     save_policy(policy, tmp_path / "saved")
     model = load_policy(tmp_path / "saved").model
     assert model.lm_head.weight is model.model.embed_tokens.weight

@@ -78,46 +78,129 @@ def adapter_alone(folder: Path, base: str) -> Path:
 
 
 WRONG: dict[str, tuple[Callable[[Path], Any], str]] = {
-    "a folder that is not there": (lambda m: load_policy(m / "nowhere"), "no such folder.*Check the path"),
+    "a folder that is not there": (
+        lambda m: load_policy(m / "nowhere"),
+        "no such folder.*Check the path",
+    ),
     "a folder without a model": (lambda m: load_policy(m.parent), "no config.json.*RUN/policy"),
-    "the weights' file itself": (lambda m: load_policy(m / "model.safetensors"), "is a file. Give the folder"),
+    "the weights' file itself": (
+        lambda m: load_policy(m / "model.safetensors"),
+        "is a file. Give the folder",
+    ),
     "no id": (lambda m: load_policy("my model!"), "cannot be a model id"),
     "an id while offline": (lambda m: load_policy("nope"), "HF_HUB_OFFLINE forbids.*Unset it"),
-    "a text as .gguf": (lambda m: load_policy(file_of(m, "a.gguf", b"hello")), "does not begin like a .gguf"),
-    "an encoder": (lambda m: load_policy(edit_config(m, architectures=["BertModel"], model_type="bert")), "BertModel.*causal language model"),
-    "an encoder-decoder": (lambda m: load_policy(edit_config(
-        m, architectures=["T5ForConditionalGeneration"], model_type="t5", is_encoder_decoder=True)), "encoder-decoder.*causal"),
-    "a reward model": (lambda m: load_policy(edit_config(m, architectures=["LlamaForSequenceClassification"])), "without a language-model head"),
-    "an unknown architecture": (lambda m: load_policy(edit_config(m, model_type="new-thing")), "config cannot be read.*new-thing"),
-    "foreign code": (lambda m: load_policy(edit_config(
-        m, architectures=["Mine"], auto_map={"AutoModelForCausalLM": "mine.Mine"})), "trust_remote_code=True"),
-    "cut weights": (lambda m: load_policy(cut(m)), "model.safetensors is damaged.*Fetch or save it again"),
-    "weights that lack a tensor": (lambda m: load_policy(without_a_tensor(m)), "1 of its weights are not in its files.*up_proj"),
+    "a text as .gguf": (
+        lambda m: load_policy(file_of(m, "a.gguf", b"hello")),
+        "does not begin like a .gguf",
+    ),
+    "an encoder": (
+        lambda m: load_policy(edit_config(m, architectures=["BertModel"], model_type="bert")),
+        "BertModel.*causal language model",
+    ),
+    "an encoder-decoder": (
+        lambda m: load_policy(
+            edit_config(
+                m,
+                architectures=["T5ForConditionalGeneration"],
+                model_type="t5",
+                is_encoder_decoder=True,
+            )
+        ),
+        "encoder-decoder.*causal",
+    ),
+    "a reward model": (
+        lambda m: load_policy(edit_config(m, architectures=["LlamaForSequenceClassification"])),
+        "without a language-model head",
+    ),
+    "an unknown architecture": (
+        lambda m: load_policy(edit_config(m, model_type="new-thing")),
+        "config cannot be read.*new-thing",
+    ),
+    "foreign code": (
+        lambda m: load_policy(
+            edit_config(m, architectures=["Mine"], auto_map={"AutoModelForCausalLM": "mine.Mine"})
+        ),
+        "trust_remote_code=True",
+    ),
+    "cut weights": (
+        lambda m: load_policy(cut(m)),
+        "model.safetensors is damaged.*Fetch or save it again",
+    ),
+    "weights that lack a tensor": (
+        lambda m: load_policy(without_a_tensor(m)),
+        "1 of its weights are not in its files.*up_proj",
+    ),
     "pickled weights": (lambda m: load_policy(pickled(m)), "no weights as safetensors"),
-    "a LoRA target that is not there": (lambda m: load_for(
-        GRPOConfig(lora_rank=4, lora_target_modules="q_proj,query"), m), "no layer 'query'. It has: .*q_proj"),
+    "a LoRA target that is not there": (
+        lambda m: load_for(GRPOConfig(lora_rank=4, lora_target_modules="q_proj,query"), m),
+        "no layer 'query'. It has: .*q_proj",
+    ),
     "a rank that is none": (lambda m: load_policy(m, lora="big"), "lora='big'.*rank such as 16"),
-    "4 bits, all weights trained": (lambda m: load_policy(m, quantization="nf4"), "nothing to train. Add lora=16"),
-    "4 bits, all weights trained, in a config": (lambda m: GRPOConfig(quantization="nf4"), "lora_rank=16"),
-    "an unknown quantisation": (lambda m: load_policy(m, lora=2, quantization="q4"), "none, nf4, int8"),
+    "4 bits, all weights trained": (
+        lambda m: load_policy(m, quantization="nf4"),
+        "nothing to train. Add lora=16",
+    ),
+    "4 bits, all weights trained, in a config": (
+        lambda m: GRPOConfig(quantization="nf4"),
+        "lora_rank=16",
+    ),
+    "an unknown quantisation": (
+        lambda m: load_policy(m, lora=2, quantization="q4"),
+        "none, nf4, int8",
+    ),
     "an unknown format": (lambda m: load_policy(m, dtype="fp8"), "dtype='fp8' is unknown.*float32"),
-    "float16 weights trained": (lambda m: load_for(GRPOConfig(dtype="float16"), m), "lora_rank=0.*dtype='auto'"),
-    "an adapter's base that is gone": (lambda m: load_policy(adapter_alone(m, "./gone")), "is an adapter for './gone'.*no such folder"),
-    "an adapter on an adapter": (lambda m: load_policy(adapter_alone(m, str(m)), lora=8), "keeps its own rank"),
-    "an adapter saved where there is none": (lambda m: save_policy(load_policy(m), m / "x", adapter_only=True), "has no adapter"),
-    "a completion beyond the context": (lambda m: run(m, max_completion_length=300), "no room for a prompt in the 128 positions.*Lower it"),
-    "a prompt beyond the context": (lambda m: run(m, max_completion_length=100), "prompts are too long.*never cut"),
-    "a group beyond the memory": (lambda m: run(m, num_generations=10**8), "keys and values.*Lower num_generations"),
-    "an adapter in the config alone": (lambda m: run(m, policy=load_policy(m), lora_rank=4), "has no adapter.*lora=4"),
-    "4 bits in the config alone": (lambda m: run(m, policy=load_policy(m, lora=4), lora_rank=4, quantization="nf4"), "quantised as 'none'.*load_for"),
-    "checkpointing in the config alone": (lambda m: run(m, policy=load_policy(m), gradient_checkpointing=True), "loaded without it"),
+    "float16 weights trained": (
+        lambda m: load_for(GRPOConfig(dtype="float16"), m),
+        "lora_rank=0.*dtype='auto'",
+    ),
+    "an adapter's base that is gone": (
+        lambda m: load_policy(adapter_alone(m, "./gone")),
+        "is an adapter for './gone'.*no such folder",
+    ),
+    "an adapter on an adapter": (
+        lambda m: load_policy(adapter_alone(m, str(m)), lora=8),
+        "keeps its own rank",
+    ),
+    "an adapter saved where there is none": (
+        lambda m: save_policy(load_policy(m), m / "x", adapter_only=True),
+        "has no adapter",
+    ),
+    "a completion beyond the context": (
+        lambda m: run(m, max_completion_length=300),
+        "no room for a prompt in the 128 positions.*Lower it",
+    ),
+    "a prompt beyond the context": (
+        lambda m: run(m, max_completion_length=100),
+        "prompts are too long.*never cut",
+    ),
+    "a group beyond the memory": (
+        lambda m: run(m, num_generations=10**8),
+        "keys and values.*Lower num_generations",
+    ),
+    "an adapter in the config alone": (
+        lambda m: run(m, policy=load_policy(m), lora_rank=4),
+        "has no adapter.*lora=4",
+    ),
+    "4 bits in the config alone": (
+        lambda m: run(m, policy=load_policy(m, lora=4), lora_rank=4, quantization="nf4"),
+        "quantised as 'none'.*load_for",
+    ),
+    "checkpointing in the config alone": (
+        lambda m: run(m, policy=load_policy(m), gradient_checkpointing=True),
+        "loaded without it",
+    ),
 }
 
 
 def run(folder: Path, policy: Any = None, **changes: Any) -> Any:
     """The start of a run."""
     config = GRPOConfig(**({"max_completion_length": 8, "num_eval_problems": 4} | changes))
-    return start_run(folder / "run", policy=policy or load_for(config, folder), task=arithmetic_task(0, 16, 8), config=config)
+    return start_run(
+        folder / "run",
+        policy=policy or load_for(config, folder),
+        task=arithmetic_task(0, 16, 8),
+        config=config,
+    )
 
 
 @pytest.mark.parametrize("case", WRONG)
@@ -130,22 +213,32 @@ def test_one_clear_error_within_seconds(case: str, model: Path) -> None:
     assert time.monotonic() - began < SECONDS
 
 
-def test_weights_beyond_the_memory_are_not_read(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_weights_beyond_the_memory_are_not_read(
+    model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("workbench.policy.checks.available_bytes", lambda device: 1000)
     with pytest.raises(PolicyError, match="its weights take .*quantization='nf4'"):
         load_policy(model)
 
 
 def test_what_torch_keeps_for_itself_on_a_gpu_is_free(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, value in (("mem_get_info", (100, 1000)), ("memory_reserved", 700), ("memory_allocated", 300)):
+    for name, value in (
+        ("mem_get_info", (100, 1000)),
+        ("memory_reserved", 700),
+        ("memory_allocated", 300),
+    ):
         monkeypatch.setattr(torch.cuda, name, lambda device, value=value: value)
     assert memory.available_bytes(torch.device("cuda")) == 100 + 700 - 300
 
 
-def test_logits_beyond_the_memory_name_the_setting_that_changes_no_result(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_logits_beyond_the_memory_name_the_setting_that_changes_no_result(
+    model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     policy, config = load_policy(model), GRPOConfig(max_completion_length=8)
     assert memory.logit_bytes(policy.model, 32, 8) == 32 * 8 * 384 * 12
-    assert memory.logit_bytes(policy.model, 10**6, 8) == 2**24 // (4 * 384) * 384 * 12, "made a block at a time, they never stand there all at once"
+    assert memory.logit_bytes(policy.model, 10**6, 8) == 2**24 // (4 * 384) * 384 * 12, (
+        "made a block at a time, they never stand there all at once"
+    )
     assert memory.cache_bytes(policy.model, 128, 8) == 128 * 8 * 2 * 2 * 2 * 8 * 4
     monkeypatch.setattr(memory, "available_bytes", lambda device: 1_000_000)
     with pytest.raises(PolicyError, match="Set micro_batch_size="):
@@ -153,15 +246,28 @@ def test_logits_beyond_the_memory_name_the_setting_that_changes_no_result(model:
     memory.check_batch_fits(policy, config.replace(micro_batch_size=4))
 
 
-@pytest.mark.parametrize(("package", "do", "says"), [
-    ("gguf", lambda m: load_policy(file_of(m, "a.gguf", b"GGUF")), r"pip install gguf \(or pip install 'grpo-workbench\[gguf\]'\)"),
-    ("bitsandbytes", lambda m: load_policy(m, lora=2, quantization="int8"), "pip install bitsandbytes"),
-])
+@pytest.mark.parametrize(
+    ("package", "do", "says"),
+    [
+        (
+            "gguf",
+            lambda m: load_policy(file_of(m, "a.gguf", b"GGUF")),
+            r"pip install gguf \(or pip install 'grpo-workbench\[gguf\]'\)",
+        ),
+        (
+            "bitsandbytes",
+            lambda m: load_policy(m, lora=2, quantization="int8"),
+            "pip install bitsandbytes",
+        ),
+    ],
+)
 def test_a_missing_package_is_named_with_its_command(
     package: str, do: Callable[[Path], Any], says: str, model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, package, None)
-    monkeypatch.setattr("importlib.util.find_spec", lambda name: None if name == package else object())
+    monkeypatch.setattr(
+        "importlib.util.find_spec", lambda name: None if name == package else object()
+    )
     with pytest.raises(PolicyError, match=says):
         do(model)
 
@@ -173,12 +279,24 @@ def test_bfloat16_weights_that_would_not_move_are_warned_of(model: Path) -> None
         load_for(GRPOConfig(dtype="bfloat16", learning_rate=1e-6), model)
 
 
-@pytest.mark.parametrize(("dtype", "device", "frozen", "bf16", "expected"), [
-    (None, "cpu", True, True, torch.float32), ("auto", "cuda", True, True, torch.bfloat16), ("auto", "cuda", True, False, torch.float16),
-    ("auto", "cuda", False, True, torch.float32), ("float16", "cpu", True, True, torch.float16), (torch.bfloat16, "cpu", False, True, torch.bfloat16),
-])
+@pytest.mark.parametrize(
+    ("dtype", "device", "frozen", "bf16", "expected"),
+    [
+        (None, "cpu", True, True, torch.float32),
+        ("auto", "cuda", True, True, torch.bfloat16),
+        ("auto", "cuda", True, False, torch.float16),
+        ("auto", "cuda", False, True, torch.float32),
+        ("float16", "cpu", True, True, torch.float16),
+        (torch.bfloat16, "cpu", False, True, torch.bfloat16),
+    ],
+)
 def test_the_format_follows_the_device(
-    dtype: Any, device: str, frozen: bool, bf16: bool, expected: torch.dtype, monkeypatch: pytest.MonkeyPatch
+    dtype: Any,
+    device: str,
+    frozen: bool,
+    bf16: bool,
+    expected: torch.dtype,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("workbench.policy.dtype.has_bfloat16", lambda device: bf16)
     assert weight_dtype(dtype, torch.device(device), frozen) == expected
@@ -188,19 +306,45 @@ def test_the_format_follows_the_device(
 
 HUB: dict[str, tuple[int, str, dict[str, Any] | None]] = {
     "org/missing": (404, "RepoNotFound", None),
-    "org/gated": (200, "", {"gated": "manual", "siblings": [{"rfilename": "model.safetensors", "size": 5}]}),
+    "org/gated": (
+        200,
+        "",
+        {"gated": "manual", "siblings": [{"rfilename": "model.safetensors", "size": 5}]},
+    ),
     "org/gated/auth-check": (403, "GatedRepo", None),
     "org/huge": (200, "", {"siblings": [{"rfilename": "model.safetensors", "size": 10**16}]}),
     "org/pickled": (200, "", {"siblings": [{"rfilename": "pytorch_model.bin", "size": 5}]}),
     "org/encoder": (200, "", {"siblings": [{"rfilename": "model.safetensors", "size": 5}]}),
     "org/broken": (500, "", None),
-    "org/two-layouts": (200, "", {"siblings": [
-        {"rfilename": "consolidated.safetensors", "size": 300}, {"rfilename": "model-00001-of-00002.safetensors", "size": 200},
-        {"rfilename": "model-00002-of-00002.safetensors", "size": 100}, {"rfilename": "model.safetensors.index.json", "size": 9},
-        {"rfilename": "onnx/model.safetensors", "size": 300}]}),
-    "org/one-file": (200, "", {"siblings": [
-        {"rfilename": "model.safetensors", "size": 300}, {"rfilename": "adapter.safetensors", "size": 7}, {"rfilename": "config.json", "size": 7}]}),
-    "org/consolidated": (200, "", {"siblings": [{"rfilename": "consolidated.safetensors", "size": 300}]}),
+    "org/two-layouts": (
+        200,
+        "",
+        {
+            "siblings": [
+                {"rfilename": "consolidated.safetensors", "size": 300},
+                {"rfilename": "model-00001-of-00002.safetensors", "size": 200},
+                {"rfilename": "model-00002-of-00002.safetensors", "size": 100},
+                {"rfilename": "model.safetensors.index.json", "size": 9},
+                {"rfilename": "onnx/model.safetensors", "size": 300},
+            ]
+        },
+    ),
+    "org/one-file": (
+        200,
+        "",
+        {
+            "siblings": [
+                {"rfilename": "model.safetensors", "size": 300},
+                {"rfilename": "adapter.safetensors", "size": 7},
+                {"rfilename": "config.json", "size": 7},
+            ]
+        },
+    ),
+    "org/consolidated": (
+        200,
+        "",
+        {"siblings": [{"rfilename": "consolidated.safetensors", "size": 300}]},
+    ),
 }
 
 
@@ -218,12 +362,24 @@ class FakeHub(BaseHTTPRequestHandler):
             time.sleep(3)
         status, code, values = HUB.get(name, (404, "EntryNotFound", None))
         if self.path == "/org/encoder/resolve/main/config.json":
-            status, code, values = 200, "", {"model_type": "bert", "architectures": ["BertForMaskedLM"]}
-        body = json.dumps({"id": name, "gated": False, "siblings": []} | values).encode() if values else b""
+            status, code, values = (
+                200,
+                "",
+                {"model_type": "bert", "architectures": ["BertForMaskedLM"]},
+            )
+        body = (
+            json.dumps({"id": name, "gated": False, "siblings": []} | values).encode()
+            if values
+            else b""
+        )
         self.send_response(status)
         if code:
             self.send_header("X-Error-Code", code)
-        for key, value in (("X-Repo-Commit", "0" * 40), ("ETag", '"abc"'), ("Content-Length", str(len(body)))):
+        for key, value in (
+            ("X-Repo-Commit", "0" * 40),
+            ("ETag", '"abc"'),
+            ("Content-Length", str(len(body))),
+        ):
             self.send_header(key, value)
         self.end_headers()
         if self.command == "GET":
@@ -243,20 +399,33 @@ def online(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     address = f"http://127.0.0.1:{server.server_port}"
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
     monkeypatch.setattr(constants, "ENDPOINT", address)
-    monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", address + "/{repo_id}/resolve/{revision}/{filename}")
+    monkeypatch.setattr(
+        constants,
+        "HUGGINGFACE_CO_URL_TEMPLATE",
+        address + "/{repo_id}/resolve/{revision}/{filename}",
+    )
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(hub, "PATIENCE", 1.0)
     yield address
     server.shutdown()
 
 
-@pytest.mark.parametrize(("name", "says"), [
-    ("org/missing", "could not be found.*Give 'embedded'"), ("org/gated", "gated. Accept its conditions.*hf auth login"),
-    ("org/huge", r"needs 10000000.0 GB of disk.*Make room, or set HF_HOME"), ("org/pickled", "no weights as safetensors.*pytorch_model.bin"),
-    ("org/consolidated", "no weights as safetensors by transformers' names.*only consolidated.safetensors"),
-    ("org/encoder", "BertForMaskedLM.*causal language model"), ("org/broken", "cannot be reached.*Check the network"),
-    ("org/slow", "cannot be reached.*Check the network"),
-])
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        ("org/missing", "could not be found.*Give 'embedded'"),
+        ("org/gated", "gated. Accept its conditions.*hf auth login"),
+        ("org/huge", r"needs 10000000.0 GB of disk.*Make room, or set HF_HOME"),
+        ("org/pickled", "no weights as safetensors.*pytorch_model.bin"),
+        (
+            "org/consolidated",
+            "no weights as safetensors by transformers' names.*only consolidated.safetensors",
+        ),
+        ("org/encoder", "BertForMaskedLM.*causal language model"),
+        ("org/broken", "cannot be reached.*Check the network"),
+        ("org/slow", "cannot be reached.*Check the network"),
+    ],
+)
 def test_what_the_hub_says_is_one_clear_error(name: str, says: str, online: str) -> None:
     began = time.monotonic()
     with pytest.raises(PolicyError, match=f"(?s){says}"):
@@ -265,9 +434,13 @@ def test_what_the_hub_says_is_one_clear_error(name: str, says: str, online: str)
 
 
 @pytest.mark.parametrize("name", ["org/two-layouts", "org/one-file"])
-def test_the_disk_is_asked_for_what_is_fetched_alone(name: str, online: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_disk_is_asked_for_what_is_fetched_alone(
+    name: str, online: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     assert hub.find_on_hub(name).download_bytes == 300
-    monkeypatch.setattr(hub.shutil, "disk_usage", lambda place: shutil._ntuple_diskusage(900, 600, 300))
+    monkeypatch.setattr(
+        hub.shutil, "disk_usage", lambda place: shutil._ntuple_diskusage(900, 600, 300)
+    )
     assert hub.find_on_hub(name).download_bytes == 300
 
 
@@ -276,13 +449,18 @@ def test_no_network_is_known_at_once(online: str, monkeypatch: pytest.MonkeyPatc
 
     monkeypatch.setattr(constants, "ENDPOINT", "http://127.0.0.1:9")
     began = time.monotonic()
-    with pytest.raises(PolicyError, match=r"(?s)no such folder, it is not in the cache, and the Hub cannot be reached.*Give 'embedded'"):
+    with pytest.raises(
+        PolicyError,
+        match=r"(?s)no such folder, it is not in the cache, and the Hub cannot be reached.*Give 'embedded'",
+    ):
         load_policy("nope")
     assert time.monotonic() - began < SECONDS
 
 
 @pytest.mark.parametrize("offline", [True, False])
-def test_what_is_in_the_cache_needs_no_network(offline: bool, online: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_in_the_cache_needs_no_network(
+    offline: bool, online: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from huggingface_hub import constants
 
     snapshot = tmp_path / "cache/models--org--tiny/snapshots" / ("0" * 40)

@@ -16,8 +16,14 @@ V = 384
 """Tokens of the embedded policy's tokenizer, which all of them use."""
 IDS: dict[str, Any] = dict(vocab_size=V, eos_token_id=1, pad_token_id=0, bos_token_id=None)
 SIZES: dict[str, Any] = IDS | dict(
-    hidden_size=32, intermediate_size=64, num_hidden_layers=2, num_attention_heads=4, num_key_value_heads=2, max_position_embeddings=128,
-    initializer_range=0.2)
+    hidden_size=32,
+    intermediate_size=64,
+    num_hidden_layers=2,
+    num_attention_heads=4,
+    num_key_value_heads=2,
+    max_position_embeddings=128,
+    initializer_range=0.2,
+)
 
 NATIVE: dict[str, Callable[[], Any]] = {
     "llama": lambda: hf.LlamaConfig(**SIZES, tie_word_embeddings=True),
@@ -27,12 +33,16 @@ NATIVE: dict[str, Callable[[], Any]] = {
     "gemma": lambda: hf.GemmaConfig(**SIZES, head_dim=8),
     "phi": lambda: hf.PhiConfig(**SIZES),
     "phi3": lambda: hf.Phi3Config(**SIZES, sliding_window=None),
-    "gpt2": lambda: hf.GPT2Config(**IDS, n_embd=32, n_layer=2, n_head=4, n_positions=128, initializer_range=0.2),
+    "gpt2": lambda: hf.GPT2Config(
+        **IDS, n_embd=32, n_layer=2, n_head=4, n_positions=128, initializer_range=0.2
+    ),
 }
 """Full attention: the native engine serves them."""
 OTHERS: dict[str, Callable[[], Any]] = {
     "gemma2": lambda: hf.Gemma2Config(**SIZES, head_dim=8, sliding_window=8),
-    "gemma3": lambda: hf.Gemma3TextConfig(**SIZES, head_dim=8, sliding_window=8, layer_types=["sliding_attention", "full_attention"]),
+    "gemma3": lambda: hf.Gemma3TextConfig(
+        **SIZES, head_dim=8, sliding_window=8, layer_types=["sliding_attention", "full_attention"]
+    ),
     "mistral-sliding": lambda: hf.MistralConfig(**SIZES, sliding_window=8),
 }
 """These go to the transformers engine."""

@@ -55,7 +55,11 @@ def test_every_fraction_is_read_exactly(value):
 
 
 @settings(deadline=None)
-@given(st.decimals(allow_nan=False, allow_infinity=False, places=6, min_value=-(10**12), max_value=10**12))
+@given(
+    st.decimals(
+        allow_nan=False, allow_infinity=False, places=6, min_value=-(10**12), max_value=10**12
+    )
+)
 def test_every_decimal_is_read_exactly(value):
     numeral = read_numeral(f"{value:,}")
     assert numeral is not None
@@ -128,7 +132,9 @@ def test_an_answer_that_never_ends_is_stopped_in_any_thread(monkeypatch, answer)
     assert results == [False]
     assert time.perf_counter() - start < 10
     monkeypatch.undo()
-    assert answers_equal("3y-y", "y+y")  # and the next question is answered as if nothing had happened
+    assert answers_equal(
+        "3y-y", "y+y"
+    )  # and the next question is answered as if nothing had happened
 
 
 def test_an_interrupt_between_question_and_answer_does_not_mix_them_up(monkeypatch):

@@ -33,12 +33,35 @@ def said(text):
     return [{"role": "assistant", "content": text}]
 
 
-@pytest.mark.parametrize("completions", [TEXTS, [said(t) for t in TEXTS]], ids=["text", "conversation"])
+@pytest.mark.parametrize(
+    "completions", [TEXTS, [said(t) for t in TEXTS]], ids=["text", "conversation"]
+)
 def test_what_each_function_rewards(completions):
     prompts, answer = ["3+5?"] * 6, ["8"] * 6
-    assert format_reward(prompts=prompts, completions=completions, answer=answer) == [1, 1, 0, 0, 0, 0]
-    assert answer_reward(prompts=prompts, completions=completions, answer=answer) == [1, 0, 1, 0, 0, 0]
-    assert lenient_answer_reward(prompts=prompts, completions=completions, answer=answer) == [1, 0, 1, 1, 1, 0]
+    assert format_reward(prompts=prompts, completions=completions, answer=answer) == [
+        1,
+        1,
+        0,
+        0,
+        0,
+        0,
+    ]
+    assert answer_reward(prompts=prompts, completions=completions, answer=answer) == [
+        1,
+        0,
+        1,
+        0,
+        0,
+        0,
+    ]
+    assert lenient_answer_reward(prompts=prompts, completions=completions, answer=answer) == [
+        1,
+        0,
+        1,
+        1,
+        1,
+        0,
+    ]
 
 
 def test_accuracy_is_format_and_answer():
@@ -61,18 +84,31 @@ def test_the_text_of_a_completion():
 
 @pytest.mark.parametrize(
     "completion",
-    [None, 8, [], ["8"], [{"role": "user", "content": "8"}], [{"role": "assistant"}], [*said("8"), *said(8)]],
+    [
+        None,
+        8,
+        [],
+        ["8"],
+        [{"role": "user", "content": "8"}],
+        [{"role": "assistant"}],
+        [*said("8"), *said(8)],
+    ],
 )
 def test_what_is_no_completion_is_refused(completion):
     with pytest.raises(TypeError, match="a completion must be text"):
         completion_text(completion)
 
 
-@pytest.mark.skipif(not GSM8K.is_file(), reason="needs the GSM8K files in ../shared/data/gsm8k beside the repository")
+@pytest.mark.skipif(
+    not GSM8K.is_file(),
+    reason="needs the GSM8K files in ../shared/data/gsm8k beside the repository",
+)
 def test_gsm8ks_gold_answers_score_full_marks_and_wrong_ones_nothing():
     task = load_task(GSM8K)
     problems = [*task.train, *task.held_out]
-    right = [said(f"<think>{p.columns['solution']}</think><answer>{p.answer}</answer>") for p in problems]
+    right = [
+        said(f"<think>{p.columns['solution']}</think><answer>{p.answer}</answer>") for p in problems
+    ]
     worked = [said(p.columns["solution"]) for p in problems]
     wrong = [said(f"<think></think><answer>{p.answer}1</answer>") for p in problems]
     prompts = [task.messages(p) for p in problems]

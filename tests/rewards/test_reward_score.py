@@ -18,7 +18,12 @@ COLUMNS = {"answer": ["0", "1", "2", "4"]}
 
 
 def score(functions, weights=None, **changes):
-    given = {"prompts": PROMPTS, "completions": COMPLETIONS, "columns": COLUMNS, "step": 3} | changes
+    given = {
+        "prompts": PROMPTS,
+        "completions": COMPLETIONS,
+        "columns": COLUMNS,
+        "step": 3,
+    } | changes
     return RewardSet(functions, weights).score(**given)
 
 
@@ -42,8 +47,12 @@ async def later(completions, **columns):
 
 
 def test_a_reward_function_written_for_trl_runs_unchanged():
-    completions = [[{"role": "assistant", "content": t}] for t in ("<think>a</think><answer>8</answer>", "8")]
-    table = score(has_both_tags, prompts=PROMPTS[:2], completions=completions, columns={"answer": ["8", "8"]})
+    completions = [
+        [{"role": "assistant", "content": t}] for t in ("<think>a</think><answer>8</answer>", "8")
+    ]
+    table = score(
+        has_both_tags, prompts=PROMPTS[:2], completions=completions, columns={"answer": ["8", "8"]}
+    )
     assert table.rewards_BK.tolist() == [[1.0], [0.0]]
     assert table.names == ("has_both_tags",)
 
@@ -55,7 +64,9 @@ def test_several_functions_sync_and_async_with_none():
     np.testing.assert_array_equal(table.rewards_BK, np.array(expected, dtype=np.float32))
     assert table.rewards_BK.dtype == np.float32
     np.testing.assert_array_equal(table.total_B([2, 1, 4]), [3, 3, 5, 1])
-    np.testing.assert_array_equal(score(half_scored).total_B(), np.array([0, nan, 0.5, nan], dtype=np.float32))
+    np.testing.assert_array_equal(
+        score(half_scored).total_B(), np.array([0, nan, 0.5, nan], dtype=np.float32)
+    )
 
 
 def test_every_function_gets_what_trl_gives():
@@ -75,7 +86,9 @@ def test_every_function_gets_what_trl_gives():
 
 
 def test_a_function_without_keywords_gets_what_it_names():
-    table = score([lambda completions, answer: [1.0] * len(answer), lambda prompts: [2.0] * len(prompts)])
+    table = score(
+        [lambda completions, answer: [1.0] * len(answer), lambda prompts: [2.0] * len(prompts)]
+    )
     assert table.rewards_BK.tolist() == [[1.0, 2.0]] * 4
 
 
@@ -130,8 +143,12 @@ def test_async_functions_run_at_the_same_time_in_a_thread_with_or_without_a_loop
 
     expected = [[1.0, 2.0]] * 4
     assert score([one, two]).rewards_BK.tolist() == expected
-    with ThreadPoolExecutor(1) as pool:  # this thread may have a loop already: a browser test leaves one running
-        assert pool.submit(asyncio.run, inside_a_notebook()).result().rewards_BK.tolist() == expected
+    with ThreadPoolExecutor(
+        1
+    ) as pool:  # this thread may have a loop already: a browser test leaves one running
+        assert (
+            pool.submit(asyncio.run, inside_a_notebook()).result().rewards_BK.tolist() == expected
+        )
     results = []
     thread = threading.Thread(target=lambda: results.append(score([one, two]).rewards_BK.tolist()))
     thread.start()
@@ -153,7 +170,9 @@ def test_a_function_that_raises_is_reported_with_its_sample_and_cause(function):
     with pytest.raises(RewardError) as caught:
         score([same, later, function])
     text = str(caught.value)
-    assert text.startswith(f"reward function '{function.__name__}' raised ZeroDivisionError: division by zero.")
+    assert text.startswith(
+        f"reward function '{function.__name__}' raised ZeroDivisionError: division by zero."
+    )
     assert "Row 2 makes it fail also on its own." in text
     assert "2 + 1?" in text
     assert "'content': '2'" in text
@@ -162,7 +181,9 @@ def test_a_function_that_raises_is_reported_with_its_sample_and_cause(function):
 
 
 def test_a_function_that_fails_only_on_the_whole_batch_says_so():
-    with pytest.raises(RewardError, match="None of the 4 samples makes it fail on its own") as caught:
+    with pytest.raises(
+        RewardError, match="None of the 4 samples makes it fail on its own"
+    ) as caught:
         score(lambda completions: 1 / 0 if len(completions) > 1 else [1.0])
     assert caught.value.row is None
 
@@ -204,7 +225,9 @@ def test_an_output_that_is_no_list_of_rewards_is_reported(output, message):
 
 
 def test_the_sample_that_makes_the_length_wrong_is_found():
-    with pytest.raises(RewardError, match=r"returned 3 reward.* Row 2 makes it fail also on its own") as caught:
+    with pytest.raises(
+        RewardError, match=r"returned 3 reward.* Row 2 makes it fail also on its own"
+    ) as caught:
         score(lambda completions: [1.0 for c in completions if c[0]["content"] != "2"])
     assert caught.value.row == 2
 
@@ -219,7 +242,12 @@ def test_a_missing_column_is_named_with_those_there_are():
 
 def test_long_prompts_and_completions_are_shortened():
     with pytest.raises(RewardError) as caught:
-        score(lambda completions: [float("nan")], prompts=["p" * 10**6], completions=["c" * 10**6], columns={})
+        score(
+            lambda completions: [float("nan")],
+            prompts=["p" * 10**6],
+            completions=["c" * 10**6],
+            columns={},
+        )
     assert len(str(caught.value)) < 700
 
 
@@ -251,7 +279,14 @@ def test_names_are_unique_and_the_functions_own():
             return [1.0] * len(completions)
 
     functions = [same, same, partial(same), Judge(), "format", format_reward]
-    assert RewardSet(functions).names == ("same", "same_2", "same_3", "Judge", "format_reward", "format_reward_2")
+    assert RewardSet(functions).names == (
+        "same",
+        "same_2",
+        "same_3",
+        "Judge",
+        "format_reward",
+        "format_reward_2",
+    )
     assert score([Judge()]).rewards_BK.sum() == 4
 
 
@@ -262,7 +297,9 @@ def test_no_function_is_refused():
 
 def test_rewards_by_name_module_and_file(tmp_path):
     file = tmp_path / "mine.py"
-    file.write_text("def hi(completions, **columns):\n    return [7.0] * len(completions)\n\nx = 3\n")
+    file.write_text(
+        "def hi(completions, **columns):\n    return [7.0] * len(completions)\n\nx = 3\n"
+    )
     assert resolve_reward("format") is format_reward
     assert resolve_reward("json:dumps") is json.dumps
     assert score([f"{file}:hi", "answer"]).rewards_BK[:, 0].tolist() == [7.0] * 4
@@ -291,7 +328,9 @@ def index_reward(completions, **columns):
 
 
 def control(seed, step, size=64):
-    table = shuffled(RewardSet([index_reward, index_reward]), seed).score(["p"] * size, ["c"] * size, step=step)
+    table = shuffled(RewardSet([index_reward, index_reward]), seed).score(
+        ["p"] * size, ["c"] * size, step=step
+    )
     return table.rewards_BK
 
 

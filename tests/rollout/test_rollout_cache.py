@@ -14,7 +14,9 @@ from workbench.rollout.cache import PreallocatedCache, plain_model, unsupported_
 def _states(rows: int, tokens: int, seed: int) -> tuple[Tensor, Tensor]:
     """Keys and values of different head sizes, as some models have them."""
     generator = torch.Generator().manual_seed(seed)
-    return torch.randn(rows, 2, tokens, 4, generator=generator), torch.randn(rows, 2, tokens, 3, generator=generator)
+    return torch.randn(rows, 2, tokens, 4, generator=generator), torch.randn(
+        rows, 2, tokens, 3, generator=generator
+    )
 
 
 def _assert_same(ours: PreallocatedCache, theirs: DynamicCache) -> None:
@@ -89,6 +91,8 @@ def test_a_lora_model_is_served_through_the_model_inside_and_prompt_learning_is_
     lora = get_peft_model(build("llama"), LoraConfig(task_type="CAUSAL_LM"))
     assert unsupported_reason(lora) is None
     assert plain_model(lora) is lora.get_base_model()
-    prompted = get_peft_model(build("llama"), PromptTuningConfig(task_type="CAUSAL_LM", num_virtual_tokens=2))
+    prompted = get_peft_model(
+        build("llama"), PromptTuningConfig(task_type="CAUSAL_LM", num_virtual_tokens=2)
+    )
     with pytest.raises(ValueError, match="prompt learning"):
         plain_model(prompted)

@@ -7,7 +7,15 @@ from typing import Any
 
 import pytest
 import torch
-from rollout.tiny_models import EOS, OTHER_ATTENTION, PAD, V, build, full_forward_logp, ragged_prompts
+from rollout.tiny_models import (
+    EOS,
+    OTHER_ATTENTION,
+    PAD,
+    V,
+    build,
+    full_forward_logp,
+    ragged_prompts,
+)
 
 from workbench.rollout import RolloutCancelled, Sampling, make_engine
 from workbench.rollout.native import NativeEngine
@@ -21,19 +29,27 @@ def _generator(seed: int = 0) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
 
 
-@pytest.mark.parametrize("name", ["llama", "gpt2", "gemma2", "gemma3", "mistral-sliding", "bloom", "mamba"])
+@pytest.mark.parametrize(
+    "name", ["llama", "gpt2", "gemma2", "gemma3", "mistral-sliding", "bloom", "mamba"]
+)
 def test_the_reference_records_the_logp_of_a_full_forward(name: str) -> None:
     """One prompt length: for padded prompts not every recurrent model in transformers is exact."""
     model = build(name)
-    rollout = TransformersEngine(model, EOS, PAD).generate(ragged_prompts((9, 9, 9)), 3, WARM, _generator())
+    rollout = TransformersEngine(model, EOS, PAD).generate(
+        ragged_prompts((9, 9, 9)), 3, WARM, _generator()
+    )
     assert len(rollout.lengths_B.unique()) > 2
-    torch.testing.assert_close(rollout.sampler_logp_BT, full_forward_logp(model, rollout, 1.3), atol=2e-5, rtol=0)
+    torch.testing.assert_close(
+        rollout.sampler_logp_BT, full_forward_logp(model, rollout, 1.3), atol=2e-5, rtol=0
+    )
 
 
 @pytest.mark.parametrize("name", ["llama", "gpt2"])
 def test_both_engines_give_the_same_greedy_rollout(name: str) -> None:
     model, sampling = build(name), Sampling(16, temperature=0.0)
-    native, reference = (e(model, EOS, PAD).generate(ragged_prompts(), 2, sampling, _generator()) for e in ENGINES)
+    native, reference = (
+        e(model, EOS, PAD).generate(ragged_prompts(), 2, sampling, _generator()) for e in ENGINES
+    )
     for field in ("prompt_ids_NP", "prompt_mask_NP", "completion_ids_BT", "mask_BT", "truncated_B"):
         assert torch.equal(getattr(native, field), getattr(reference, field)), field
     torch.testing.assert_close(native.sampler_logp_BT, reference.sampler_logp_BT, atol=1e-5, rtol=0)
@@ -74,7 +90,12 @@ def test_the_generation_config_that_a_model_ships_has_no_say(engine: Any) -> Non
     model = build("llama")
     plain = engine(model, EOS, PAD).generate(ragged_prompts(), 2, WARM, _generator())
     shipped = model.generation_config
-    shipped.repetition_penalty, shipped.top_k, shipped.min_new_tokens, shipped.num_beams = 5.0, 1, 12, 3
+    shipped.repetition_penalty, shipped.top_k, shipped.min_new_tokens, shipped.num_beams = (
+        5.0,
+        1,
+        12,
+        3,
+    )
     again = engine(model, EOS, PAD).generate(ragged_prompts(), 2, WARM, _generator())
     assert plain.completion_lists() == again.completion_lists()
     assert model.generation_config is shipped
@@ -83,7 +104,9 @@ def test_the_generation_config_that_a_model_ships_has_no_say(engine: Any) -> Non
 def test_the_reference_sees_a_lora_adapter_and_restores_the_training_mode() -> None:
     from peft import LoraConfig, get_peft_model
 
-    model = get_peft_model(build("llama"), LoraConfig(task_type="CAUSAL_LM", init_lora_weights=False)).train()
+    model = get_peft_model(
+        build("llama"), LoraConfig(task_type="CAUSAL_LM", init_lora_weights=False)
+    ).train()
     rollout = TransformersEngine(model, EOS, PAD).generate(ragged_prompts(), 2, WARM, _generator())
     assert model.training
     expected = full_forward_logp(model.eval(), rollout, 1.3)
@@ -93,10 +116,14 @@ def test_the_reference_sees_a_lora_adapter_and_restores_the_training_mode() -> N
 def test_the_reference_can_be_cancelled_and_reports_nan() -> None:
     model = build("llama")
     with pytest.raises(RolloutCancelled):
-        TransformersEngine(model, EOS, PAD, should_stop=lambda: True).generate(ragged_prompts(), 1, WARM, _generator())
+        TransformersEngine(model, EOS, PAD, should_stop=lambda: True).generate(
+            ragged_prompts(), 1, WARM, _generator()
+        )
     model.lm_head.weight.data[0, 0] = torch.nan
     with pytest.raises(FloatingPointError, match="not finite"):
-        TransformersEngine(model, EOS, PAD).generate(ragged_prompts(), 1, Sampling(4, temperature=0.0), _generator())
+        TransformersEngine(model, EOS, PAD).generate(
+            ragged_prompts(), 1, Sampling(4, temperature=0.0), _generator()
+        )
 
 
 def test_make_engine_gives_the_engine_named() -> None:
@@ -132,7 +159,12 @@ BAD_REQUESTS: list[tuple[list[list[int]], int, Sampling, str]] = [
     ([[10, V]], 2, WARM, f"token id {V}, outside the vocabulary of {V}"),
     ([[10], [11, -1]], 2, WARM, "prompt 1 holds token id -1"),
     (PROMPT, 0, WARM, "num_generations=0"),
-    (PROMPT, 2, Sampling(62), "3 tokens, with max_completion_length=62 that is beyond the model's 64 positions"),
+    (
+        PROMPT,
+        2,
+        Sampling(62),
+        "3 tokens, with max_completion_length=62 that is beyond the model's 64 positions",
+    ),
     (PROMPT, 2, Sampling(0), "max_completion_length=0"),
     (PROMPT, 2, Sampling(4, temperature=-1.0), "temperature=-1.0"),
     (PROMPT, 2, Sampling(4, temperature=float("nan")), "temperature=nan"),
@@ -143,7 +175,9 @@ BAD_REQUESTS: list[tuple[list[list[int]], int, Sampling, str]] = [
 
 
 @pytest.mark.parametrize("engine", ENGINES)
-@pytest.mark.parametrize(("prompts", "generations", "sampling", "message"), BAD_REQUESTS, ids=lambda v: str(v)[:30])
+@pytest.mark.parametrize(
+    ("prompts", "generations", "sampling", "message"), BAD_REQUESTS, ids=lambda v: str(v)[:30]
+)
 def test_bad_requests_are_refused_with_the_value(
     engine: Any, prompts: list[list[int]], generations: int, sampling: Sampling, message: str
 ) -> None:

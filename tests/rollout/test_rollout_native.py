@@ -6,7 +6,15 @@ from typing import Any
 
 import pytest
 import torch
-from rollout.tiny_models import EOS, FULL_ATTENTION, PAD, V, build, full_forward_logp, ragged_prompts
+from rollout.tiny_models import (
+    EOS,
+    FULL_ATTENTION,
+    PAD,
+    V,
+    build,
+    full_forward_logp,
+    ragged_prompts,
+)
 from torch import Tensor
 
 from workbench.rollout import RolloutCancelled
@@ -21,16 +29,28 @@ def _generator(seed: int = 0) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
 
 
-def _rollout(model: Any, sampling: Sampling = WARM, generations: int = 4, seed: int = 0, **options: Any) -> Rollout:
-    return NativeEngine(model, EOS, PAD, **options).generate(ragged_prompts(), generations, sampling, _generator(seed))
+def _rollout(
+    model: Any, sampling: Sampling = WARM, generations: int = 4, seed: int = 0, **options: Any
+) -> Rollout:
+    return NativeEngine(model, EOS, PAD, **options).generate(
+        ragged_prompts(), generations, sampling, _generator(seed)
+    )
 
 
-def _hf_greedy(model: Any, prompts: list[list[int]], tokens: int, eos: tuple[int, ...] = EOS) -> list[list[int]]:
+def _hf_greedy(
+    model: Any, prompts: list[list[int]], tokens: int, eos: tuple[int, ...] = EOS
+) -> list[list[int]]:
     """`model.generate`, one prompt at a time: no padding and no batch that could share an error with ours."""
     completions = []
     for prompt in prompts:
-        ids = model.generate(torch.tensor([prompt]), attention_mask=torch.ones(1, len(prompt), dtype=torch.long),
-                             do_sample=False, max_new_tokens=tokens, eos_token_id=list(eos), pad_token_id=PAD)
+        ids = model.generate(
+            torch.tensor([prompt]),
+            attention_mask=torch.ones(1, len(prompt), dtype=torch.long),
+            do_sample=False,
+            max_new_tokens=tokens,
+            eos_token_id=list(eos),
+            pad_token_id=PAD,
+        )
         completions.append(ids[0, len(prompt) :].tolist())
     return completions
 
@@ -50,27 +70,39 @@ def test_recorded_logp_is_that_of_a_full_forward(name: str, attention: str) -> N
     model.set_attn_implementation(attention)
     rollout = _rollout(model)
     assert len(rollout.lengths_B.unique()) > 3
-    torch.testing.assert_close(rollout.sampler_logp_BT, full_forward_logp(model, rollout, 1.3), atol=1e-5, rtol=0)
+    torch.testing.assert_close(
+        rollout.sampler_logp_BT, full_forward_logp(model, rollout, 1.3), atol=1e-5, rtol=0
+    )
 
 
 @pytest.mark.parametrize("fullgraph", [True, False])
-def test_both_forms_of_the_mask_give_the_same(fullgraph: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_both_forms_of_the_mask_give_the_same(
+    fullgraph: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A model that transformers cannot compile gets the 2D mask."""
     model = build("llama")
     monkeypatch.setattr(type(model), "_can_compile_fullgraph", fullgraph)
     rollout = _rollout(model)
-    torch.testing.assert_close(rollout.sampler_logp_BT, full_forward_logp(model, rollout, 1.3), atol=1e-5, rtol=0)
+    torch.testing.assert_close(
+        rollout.sampler_logp_BT, full_forward_logp(model, rollout, 1.3), atol=1e-5, rtol=0
+    )
 
 
 def test_prompts_of_one_length_need_no_mask_and_are_still_right() -> None:
     model = build("qwen2")
-    rollout = NativeEngine(model, EOS, PAD).generate(ragged_prompts((6, 6, 6)), 3, WARM, _generator())
+    rollout = NativeEngine(model, EOS, PAD).generate(
+        ragged_prompts((6, 6, 6)), 3, WARM, _generator()
+    )
     assert rollout.prompt_mask_NP.all()
-    torch.testing.assert_close(rollout.sampler_logp_BT, full_forward_logp(model, rollout, 1.3), atol=1e-5, rtol=0)
+    torch.testing.assert_close(
+        rollout.sampler_logp_BT, full_forward_logp(model, rollout, 1.3), atol=1e-5, rtol=0
+    )
 
 
 @pytest.mark.parametrize("name", ["llama", "gpt2"])
-@pytest.mark.parametrize("options", [{"compact_below": 0.0}, {"compact_below": 1.0}, {"check_every": 5}], ids=str)
+@pytest.mark.parametrize(
+    "options", [{"compact_below": 0.0}, {"compact_below": 1.0}, {"check_every": 5}], ids=str
+)
 def test_when_rows_leave_the_batch_changes_nothing(name: str, options: dict[str, Any]) -> None:
     model = build(name)
     plain, other = _rollout(model), _rollout(model, **options)
@@ -121,7 +153,9 @@ def test_end_tokens_masks_padding_and_truncation() -> None:
     for row, ids in enumerate(rollout.completion_lists()):
         ends = [i for i, token in enumerate(ids) if token in EOS]
         assert rollout.truncated_B[row] == (not ends)
-        assert ends == [] if rollout.truncated_B[row] else ends == [len(ids) - 1], "the end token is the last one kept"
+        assert ends == [] if rollout.truncated_B[row] else ends == [len(ids) - 1], (
+            "the end token is the last one kept"
+        )
         assert len(ids) == 16 or not rollout.truncated_B[row]
     assert (rollout.completion_ids_BT[~rollout.mask_BT] == PAD).all()
     assert (rollout.sampler_logp_BT[~rollout.mask_BT] == 0).all()
@@ -132,9 +166,13 @@ def test_end_tokens_masks_padding_and_truncation() -> None:
 def test_an_end_token_at_the_last_place_is_no_truncation() -> None:
     model, prompts = build("llama"), ragged_prompts()
     greedy = _hf_greedy(model, prompts, 4, eos=())
-    last = tuple({completion[3] for completion in greedy} - {token for c in greedy for token in c[:3]})
+    last = tuple(
+        {completion[3] for completion in greedy} - {token for c in greedy for token in c[:3]}
+    )
     assert last, "some completion's fourth token comes for the first time"
-    rollout = NativeEngine(model, last, PAD).generate(prompts, 1, Sampling(4, temperature=0.0), _generator())
+    rollout = NativeEngine(model, last, PAD).generate(
+        prompts, 1, Sampling(4, temperature=0.0), _generator()
+    )
     assert rollout.lengths_B.tolist() == [4] * 5
     assert rollout.truncated_B.tolist() == [completion[3] not in last for completion in greedy]
 
@@ -171,8 +209,13 @@ def test_the_same_generator_state_gives_the_same_rollout() -> None:
 @pytest.mark.parametrize("name", ["llama", "gpt2", "qwen3"])
 def test_the_rest_of_the_batch_does_not_change_a_greedy_row(name: str) -> None:
     model, prompts = build(name), ragged_prompts()
-    together = NativeEngine(model, EOS, PAD).generate(prompts, 1, GREEDY, _generator()).completion_lists()
-    alone = [NativeEngine(model, EOS, PAD).generate([p], 1, GREEDY, _generator()).completion_lists()[0] for p in prompts]
+    together = (
+        NativeEngine(model, EOS, PAD).generate(prompts, 1, GREEDY, _generator()).completion_lists()
+    )
+    alone = [
+        NativeEngine(model, EOS, PAD).generate([p], 1, GREEDY, _generator()).completion_lists()[0]
+        for p in prompts
+    ]
     assert together == alone
 
 
@@ -184,15 +227,21 @@ def test_a_rollout_uses_the_weights_of_the_moment() -> None:
         model.model.layers[0].mlp.up_proj.weight.mul_(-1)
     after = engine.generate(ragged_prompts(), 4, WARM, _generator())
     assert before.completion_lists() != after.completion_lists()
-    torch.testing.assert_close(after.sampler_logp_BT, full_forward_logp(model, after, 1.3), atol=1e-5, rtol=0)
+    torch.testing.assert_close(
+        after.sampler_logp_BT, full_forward_logp(model, after, 1.3), atol=1e-5, rtol=0
+    )
 
 
 def test_a_lora_adapter_is_active_in_the_rollout() -> None:
     from peft import LoraConfig, get_peft_model
 
-    model = get_peft_model(build("llama"), LoraConfig(task_type="CAUSAL_LM", init_lora_weights=False))
+    model = get_peft_model(
+        build("llama"), LoraConfig(task_type="CAUSAL_LM", init_lora_weights=False)
+    )
     rollout = _rollout(model.eval())
-    torch.testing.assert_close(rollout.sampler_logp_BT, full_forward_logp(model, rollout, 1.3), atol=1e-5, rtol=0)
+    torch.testing.assert_close(
+        rollout.sampler_logp_BT, full_forward_logp(model, rollout, 1.3), atol=1e-5, rtol=0
+    )
     with model.disable_adapter():
         assert _rollout(model).completion_lists() != rollout.completion_lists()
 
@@ -203,7 +252,9 @@ def test_dropout_is_off_and_every_module_gets_its_mode_back() -> None:
     modes = [module.training for module in model.modules()]
     rollout = _rollout(model)
     assert [module.training for module in model.modules()] == modes
-    torch.testing.assert_close(rollout.sampler_logp_BT, full_forward_logp(model.eval(), rollout, 1.3), atol=1e-5, rtol=0)
+    torch.testing.assert_close(
+        rollout.sampler_logp_BT, full_forward_logp(model.eval(), rollout, 1.3), atol=1e-5, rtol=0
+    )
 
 
 def test_the_tensors_serve_as_constants_in_training() -> None:
@@ -219,7 +270,9 @@ def test_the_tensors_serve_as_constants_in_training() -> None:
 def test_a_rollout_can_be_cancelled_between_two_tokens() -> None:
     model = build("llama").train()
     calls: list[int] = []
-    engine = NativeEngine(model, EOS, PAD, should_stop=lambda: len(calls) >= 3 or calls.append(0) is not None)
+    engine = NativeEngine(
+        model, EOS, PAD, should_stop=lambda: len(calls) >= 3 or calls.append(0) is not None
+    )
     with pytest.raises(RolloutCancelled):
         engine.generate(ragged_prompts(), 2, WARM, _generator())
     assert model.training

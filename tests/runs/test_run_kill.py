@@ -44,7 +44,9 @@ def test_killed_at_random_moments(tmp_path, mode):
     chance = random.Random(0)
     lasts = [0]
     for kill in range(KILLS[mode]):
-        kill_after(chance.uniform(0, 0.1 if kill < 5 else 0.3), tmp_path, mode, lasts)  # the first ones fall into the making of the file
+        kill_after(
+            chance.uniform(0, 0.1 if kill < 5 else 0.3), tmp_path, mode, lasts
+        )  # the first ones fall into the making of the file
     for _ in range(10):  # a busy machine writes few steps in that time
         if max(lasts) <= 10:
             kill_after(chance.uniform(0.5, 2), tmp_path, mode, lasts)

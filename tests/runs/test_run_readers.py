@@ -13,9 +13,25 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from runs.run_examples import assert_whole, example_step, example_tokens, new_run, pieces, stored_run
+from runs.run_examples import (
+    assert_whole,
+    example_step,
+    example_tokens,
+    new_run,
+    pieces,
+    stored_run,
+)
 
-from workbench.runs import Run, RunNotFoundError, RunRecordError, RunWarning, RunWriter, files, is_run_record, opening
+from workbench.runs import (
+    Run,
+    RunNotFoundError,
+    RunRecordError,
+    RunWarning,
+    RunWriter,
+    files,
+    is_run_record,
+    opening,
+)
 
 TESTS = Path(__file__).parents[1]
 
@@ -30,7 +46,10 @@ def watch(path: Path, until: int) -> list[int]:
             assert steps["step"].tolist() == list(range(seen[-1] + 1, last + 1))
             seen.append(last)
             batch, tokens = run.batch(seen[-1]), example_tokens(seen[-1])
-            assert batch["old_logp_BT"][batch["mask_BT"]].tobytes() == tokens.floats["old_logp"].tobytes()
+            assert (
+                batch["old_logp_BT"][batch["mask_BT"]].tobytes()
+                == tokens.floats["old_logp"].tobytes()
+            )
     return seen
 
 
@@ -65,8 +84,16 @@ def test_a_writer_may_be_used_from_several_threads(tmp_path):
     from workbench.runs import Event
 
     with new_run(tmp_path) as writer:
-        threads = [threading.Thread(target=lambda: [writer.write_event(Event("notice", "x")) for _ in range(20)])]
-        threads.append(threading.Thread(target=lambda: [writer.write_step(example_step(s)) for s in range(1, 21)]))
+        threads = [
+            threading.Thread(
+                target=lambda: [writer.write_event(Event("notice", "x")) for _ in range(20)]
+            )
+        ]
+        threads.append(
+            threading.Thread(
+                target=lambda: [writer.write_step(example_step(s)) for s in range(1, 21)]
+            )
+        )
         for thread in threads:
             thread.start()
         for thread in threads:
@@ -87,7 +114,9 @@ def test_reading_a_stored_run_leaves_no_trace(tmp_path):
 
 def test_reading_a_killed_run_leaves_the_record_alone(tmp_path):
     writer = new_run(tmp_path / "a", 3)
-    shutil.copytree(tmp_path / "a", tmp_path / "b")  # as after kill -9: the last steps are in the log
+    shutil.copytree(
+        tmp_path / "a", tmp_path / "b"
+    )  # as after kill -9: the last steps are in the log
     writer.close()
     log = (tmp_path / "b" / "run.sqlite-wal").read_bytes()
     before = (tmp_path / "b" / "run.sqlite").read_bytes()
@@ -139,7 +168,9 @@ def _read_as_nobody(file: Path) -> None:
 def test_a_file_system_without_wal(tmp_path, monkeypatch):
     # SQLite's own file layer without shared memory stands for a mounted cloud drive
     plain = files.uri
-    monkeypatch.setattr(files, "uri", lambda file, options: plain(file, options + "&vfs=unix-dotfile"))
+    monkeypatch.setattr(
+        files, "uri", lambda file, options: plain(file, options + "&vfs=unix-dotfile")
+    )
     monkeypatch.setattr(opening, "uri", files.uri)
     with pytest.warns(RunWarning, match="cannot carry SQLite's write-ahead log"):
         writer = new_run(tmp_path)
@@ -160,7 +191,9 @@ def test_a_wal_record_goes_on_where_wal_is_refused(tmp_path, monkeypatch):
     shutil.copytree(tmp_path / "a", tmp_path / "b", ignore=shutil.ignore_patterns("*-shm"))
     writer.close()
     plain = files.uri
-    monkeypatch.setattr(files, "uri", lambda file, options: plain(file, options + "&vfs=unix-dotfile"))
+    monkeypatch.setattr(
+        files, "uri", lambda file, options: plain(file, options + "&vfs=unix-dotfile")
+    )
     monkeypatch.setattr(opening, "uri", files.uri)
     with pytest.warns(RunWarning), RunWriter(tmp_path / "b" / "run.sqlite", pieces) as resumed:
         resumed.write_step(example_step(4))
@@ -193,7 +226,10 @@ def make_truncated(file: Path) -> None:
 
 
 BAD_FILES = {
-    "random bytes": (lambda f: f.write_bytes(np.random.default_rng(0).bytes(20_000)), "is not a run record"),
+    "random bytes": (
+        lambda f: f.write_bytes(np.random.default_rng(0).bytes(20_000)),
+        "is not a run record",
+    ),
     "a text": (lambda f: f.write_text("hello"), "is not a run record"),
     "other SQLite": (make_other_sqlite, "is not a run record"),
     "newer": (make_newer, r"format version 99; this workbench reads up to 1. Update"),
@@ -224,7 +260,9 @@ def test_a_missing_file(tmp_path):
 def test_a_flipped_byte_in_an_array_is_noticed(tmp_path):
     run = stored_run(tmp_path)
     with closing(sqlite3.connect(run.path)) as db:
-        blob = bytearray(db.execute("SELECT data FROM arrays WHERE step = 2 AND name = 'ids'").fetchone()[0])
+        blob = bytearray(
+            db.execute("SELECT data FROM arrays WHERE step = 2 AND name = 'ids'").fetchone()[0]
+        )
         blob[len(blob) // 2] ^= 255
         db.execute("UPDATE arrays SET data = ? WHERE step = 2 AND name = 'ids'", (bytes(blob),))
         db.commit()
@@ -236,7 +274,9 @@ def test_a_flipped_byte_in_an_array_is_noticed(tmp_path):
 def test_a_step_that_is_not_there(tmp_path, step):
     run = stored_run(tmp_path)
     for ask in (run.samples, run.tokens, run.batch, run.groups):
-        with pytest.raises(RunRecordError, match=f"step {step} is not in the record, which holds steps 1 to 3"):
+        with pytest.raises(
+            RunRecordError, match=f"step {step} is not in the record, which holds steps 1 to 3"
+        ):
             ask(step)
 
 

@@ -16,7 +16,15 @@ from pathlib import Path
 import pytest
 from runs.run_examples import CONFIG, assert_whole, example_step, new_run, pieces, stored_run
 
-from workbench.runs import Evaluation, Event, Run, RunRecordError, RunWriter, StepExistsError, TakenOverError
+from workbench.runs import (
+    Evaluation,
+    Event,
+    Run,
+    RunRecordError,
+    RunWriter,
+    StepExistsError,
+    TakenOverError,
+)
 from workbench.runs.environment import _process_start
 from workbench.runs.rows import put_meta
 
@@ -34,7 +42,9 @@ def test_resume_cuts_exactly(tmp_path, step):
     run = Run(tmp_path)
     assert_whole(run, 12)
     events = run.events()
-    assert events[events["kind"] == "resume"]["text"].tolist() == [f"resumed after step {step}; {10 - step} later steps removed"]
+    assert events[events["kind"] == "resume"]["text"].tolist() == [
+        f"resumed after step {step}; {10 - step} later steps removed"
+    ]
 
 
 def test_what_came_before_the_first_step_stays(tmp_path):
@@ -69,7 +79,9 @@ def test_resume_and_branch_refuse_a_step_that_is_not_there(tmp_path, step):
 
 def test_a_step_is_never_recorded_twice_nor_skipped(tmp_path):
     with new_run(tmp_path, 3) as writer:
-        with pytest.raises(StepExistsError, match=r"step 2 is recorded already.*ends at step 3.*resume\(path, 1\)"):
+        with pytest.raises(
+            StepExistsError, match=r"step 2 is recorded already.*ends at step 3.*resume\(path, 1\)"
+        ):
             writer.write_step(example_step(2))
         with pytest.raises(RunRecordError, match="step 5 cannot follow step 3"):
             writer.write_step(example_step(5))
@@ -103,14 +115,20 @@ def test_branch(tmp_path, step, parent_is_live):
     parent = new_run(tmp_path / "parent", 6)
     if not parent_is_live:
         parent.finish()
-    with RunWriter.branch(tmp_path / "parent", tmp_path / "child", step, name="more beta", pieces=pieces) as child:
+    with RunWriter.branch(
+        tmp_path / "parent", tmp_path / "child", step, name="more beta", pieces=pieces
+    ) as child:
         for again in range(step + 1, 8):
             child.write_step(example_step(again))
     parent.close()
     run, old = Run(tmp_path / "child"), Run(tmp_path / "parent")
     assert_whole(run, 7)
     assert_whole(old, 6)
-    assert (run.meta.parent_id, run.meta.parent_name, run.meta.branch_step) == (old.meta.id, "example", step)
+    assert (run.meta.parent_id, run.meta.parent_name, run.meta.branch_step) == (
+        old.meta.id,
+        "example",
+        step,
+    )
     assert run.meta.id != old.meta.id
     assert run.meta.name == "more beta"
     assert run.config == CONFIG
@@ -141,7 +159,10 @@ def test_a_forgotten_writer_is_not_alive(tmp_path):
 def test_an_error_in_the_block_marks_the_run_as_failed(tmp_path):
     with pytest.raises(ZeroDivisionError), new_run(tmp_path, 1):
         1 / 0  # noqa: B018
-    assert (Run(tmp_path).meta.status, Run(tmp_path).meta.reason) == ("failed", "ZeroDivisionError: division by zero")
+    assert (Run(tmp_path).meta.status, Run(tmp_path).meta.reason) == (
+        "failed",
+        "ZeroDivisionError: division by zero",
+    )
 
 
 def test_a_closed_writer_refuses(tmp_path):
@@ -206,7 +227,11 @@ def test_a_writer_on_another_machine(tmp_path):
     # as after a cloud machine was lost in mid-run and its folder mounted on the next one
     first = new_run(tmp_path, 2)
     with first._transaction("a test") as db:
-        put_meta(db, writer={"host": "elsewhere", "pid": 1, "process_start": "0", "token": "x"}, started=1000.0)
+        put_meta(
+            db,
+            writer={"host": "elsewhere", "pid": 1, "process_start": "0", "token": "x"},
+            started=1000.0,
+        )
     assert Run(tmp_path).meta.status == "interrupted", "the last step is of 1970"
     with RunWriter.resume(tmp_path, 2) as second:
         second.write_step(dataclasses.replace(example_step(3), time=time.time()))

@@ -23,7 +23,16 @@ from runs.run_examples import (
     stored_run,
 )
 
-from workbench.runs import Evaluation, Event, KnobChange, Run, RunRecordError, RunWriter, Samples, StepRecord
+from workbench.runs import (
+    Evaluation,
+    Event,
+    KnobChange,
+    Run,
+    RunRecordError,
+    RunWriter,
+    Samples,
+    StepRecord,
+)
 
 
 @pytest.fixture(scope="module")
@@ -55,7 +64,14 @@ def test_meta(run):
 
 def test_steps(run):
     steps = run.steps()
-    assert steps.columns.tolist() == ["step", "time", "reward", "kl", "grad_norm", "seconds/rollout"]
+    assert steps.columns.tolist() == [
+        "step",
+        "time",
+        "reward",
+        "kl",
+        "grad_norm",
+        "seconds/rollout",
+    ]
     assert steps["reward"].tolist() == [s / 10 for s in range(1, 13)]
     assert steps["kl"].isna().all()
     assert np.isinf(steps["grad_norm"]).all()
@@ -65,16 +81,33 @@ def test_steps(run):
 
 def test_ordinary_tools_can_read_the_record(run):
     with closing(sqlite3.connect(run.path)) as db:
-        reward, kl = db.execute("SELECT metrics ->> '$.reward', metrics ->> '$.kl' FROM steps WHERE step = 2").fetchone()
+        reward, kl = db.execute(
+            "SELECT metrics ->> '$.reward', metrics ->> '$.kl' FROM steps WHERE step = 2"
+        ).fetchone()
         assert (reward, kl) == (0.2, None)
-        assert db.execute("SELECT metrics ->> '$.grad_norm' FROM steps WHERE step = 2").fetchone() == (math.inf,)
-        assert db.execute("SELECT rewards FROM samples WHERE step = 4 AND row = 1").fetchone() == ("[null, 4.25]",)
+        assert db.execute(
+            "SELECT metrics ->> '$.grad_norm' FROM steps WHERE step = 2"
+        ).fetchone() == (math.inf,)
+        assert db.execute("SELECT rewards FROM samples WHERE step = 4 AND row = 1").fetchone() == (
+            "[null, 4.25]",
+        )
         assert db.execute("SELECT piece FROM vocab WHERE id = 7").fetchone() == ("t7",)
-        assert db.execute("SELECT DISTINCT dtype FROM arrays ORDER BY dtype").fetchall() == [("<f4",), ("<i4",)]
+        assert db.execute("SELECT DISTINCT dtype FROM arrays ORDER BY dtype").fetchall() == [
+            ("<f4",),
+            ("<i4",),
+        ]
 
 
 def test_odd_numbers_and_names_of_metrics_come_back(tmp_path):
-    metrics = {"a": -math.inf, "b": 1e-300, "c": 1e22, "d": -0.0, 'quote " \\ é': 2.0, "e": 0.1 + 0.2, "f": True}
+    metrics = {
+        "a": -math.inf,
+        "b": 1e-300,
+        "c": 1e22,
+        "d": -0.0,
+        'quote " \\ é': 2.0,
+        "e": 0.1 + 0.2,
+        "f": True,
+    }
     with new_run(tmp_path) as writer:
         writer.write_step(StepRecord(step=1, metrics=metrics))
     assert Run(tmp_path).steps().drop(columns=["step", "time"]).to_dict("records") == [metrics]
@@ -83,7 +116,12 @@ def test_odd_numbers_and_names_of_metrics_come_back(tmp_path):
 def test_polling_reads_only_the_new_steps(run):
     assert run.steps(since=10)["step"].tolist() == [11, 12]
     assert run.steps(since=12).empty
-    assert run.steps(columns=["reward", "absent"]).columns.tolist() == ["step", "time", "reward", "absent"]
+    assert run.steps(columns=["reward", "absent"]).columns.tolist() == [
+        "step",
+        "time",
+        "reward",
+        "absent",
+    ]
     assert run.steps(columns=["absent"])["absent"].isna().all()
 
 
@@ -101,7 +139,11 @@ def test_knobs_and_the_config_that_they_make(run):
 
 
 def test_knob_values_of_any_kind(tmp_path):
-    changes = [("loss_type", "dapo", "grpo"), ("delta", None, 4.0), ("reward_weights", [1, 2], None)]
+    changes = [
+        ("loss_type", "dapo", "grpo"),
+        ("delta", None, 4.0),
+        ("reward_weights", [1, 2], None),
+    ]
     with new_run(tmp_path) as writer:
         writer.write_step(StepRecord(step=1, metrics={}, knobs=[KnobChange(*c) for c in changes]))
     knobs = Run(tmp_path).knobs()
@@ -135,13 +177,17 @@ def test_samples(run):
     assert samples["truncated"].tolist() == [True, False, False] * 2
     assert samples["advantage"].tolist() == expected.advantage_B.tolist()
     assert samples["baseline"].isna().tolist() == [False] * 3 + [True] * 3
-    np.testing.assert_array_equal(samples[[f"rewards/{r}" for r in REWARDS]].to_numpy(), expected.rewards_BK)
+    np.testing.assert_array_equal(
+        samples[[f"rewards/{r}" for r in REWARDS]].to_numpy(), expected.rewards_BK
+    )
     assert run.problem("problem-4-1")["row"].tolist() == [3, 4, 5]
 
 
 @pytest.mark.parametrize("text", HOSTILE)
 def test_hostile_text_survives_everywhere(tmp_path, text):
-    samples = dataclasses.replace(example_samples(1), prompts=[text, text], problem_ids=[text, "b"], completions=[text] * 6)
+    samples = dataclasses.replace(
+        example_samples(1), prompts=[text, text], problem_ids=[text, "b"], completions=[text] * 6
+    )
     with new_run(tmp_path, name=text, pieces=lambda ids: [text for _ in ids]) as writer:
         writer.write_step(StepRecord(step=1, metrics={}, samples=samples, tokens=example_tokens(1)))
         writer.write_event(Event("notice", text, {"text": text}))
@@ -159,7 +205,9 @@ def test_groups(run):
     groups = run.groups(2)
     rewards = example_samples(2).reward_B
     assert groups["mean"].tolist() == pytest.approx([rewards[:3].mean(), rewards[3:].mean()])
-    assert groups["std"].tolist() == pytest.approx([rewards[:3].std(ddof=1), rewards[3:].std(ddof=1)])
+    assert groups["std"].tolist() == pytest.approx(
+        [rewards[:3].std(ddof=1), rewards[3:].std(ddof=1)]
+    )
     assert groups["dead"].tolist() == [False, True]
     assert groups["n"].tolist() == [3, 3]
     assert groups["max"].tolist() == [rewards[:3].max(), rewards[3:].max()]
@@ -177,7 +225,9 @@ def test_tokens(run):
     np.testing.assert_array_equal(tokens["old_logp"].to_numpy(), expected.floats["old_logp"])
     assert tokens.columns.tolist() == ["row", "position", "id", "piece", "old_logp", "logp"]
     for row in range(6):
-        pd.testing.assert_frame_equal(run.tokens(3, row), tokens[tokens["row"] == row].reset_index(drop=True))
+        pd.testing.assert_frame_equal(
+            run.tokens(3, row), tokens[tokens["row"] == row].reset_index(drop=True)
+        )
     with pytest.raises(RunRecordError, match=r"row 6.*rows 0 to 5"):
         run.tokens(3, 6)
 
@@ -227,7 +277,9 @@ def test_an_empty_run_has_empty_frames(tmp_path):
 
 def test_tensors_are_taken_as_they_are(tmp_path):
     torch = pytest.importorskip("torch")
-    samples = dataclasses.replace(example_samples(1), reward_B=torch.ones(6), length_B=torch.tensor(lengths := [1] * 6))
+    samples = dataclasses.replace(
+        example_samples(1), reward_B=torch.ones(6), length_B=torch.tensor(lengths := [1] * 6)
+    )
     record = StepRecord(step=1, metrics={"loss": torch.tensor(0.5)}, samples=samples)
     with new_run(tmp_path) as writer:
         writer.write_step(record)
@@ -248,7 +300,9 @@ def test_a_metric_is_a_number(value):
         StepRecord(step=1, metrics={"kl": value})
 
 
-@pytest.mark.parametrize("change", [{"completions": ["a"]}, {"prompts": ["p"]}, {"reward_B": [1.0]}, {"dead_N": [True]}])
+@pytest.mark.parametrize(
+    "change", [{"completions": ["a"]}, {"prompts": ["p"]}, {"reward_B": [1.0]}, {"dead_N": [True]}]
+)
 def test_columns_that_do_not_fit_are_refused(change):
     with pytest.raises(ValueError, match=f"{next(iter(change))} has 1 entries, expected [26]"):
         dataclasses.replace(example_samples(1), **change)
@@ -266,7 +320,9 @@ def test_a_refused_record_leaves_nothing_behind(tmp_path):
         with pytest.raises(TypeError, match="a completion must be text, not list"):
             writer.write_step(dataclasses.replace(two, samples=chat))
         with pytest.raises(TypeError, match=r"event.data must be plain JSON"):
-            writer.write_step(dataclasses.replace(two, events=[Event("notice", "x", {"array": np.zeros(2)})]))
+            writer.write_step(
+                dataclasses.replace(two, events=[Event("notice", "x", {"array": np.zeros(2)})])
+            )
         one_reward = dataclasses.replace(two.samples, rewards_BK=np.zeros((6, 1)))
         with pytest.raises(RunRecordError, match=r"1 columns.*format_reward"):
             writer.write_step(dataclasses.replace(two, samples=one_reward))

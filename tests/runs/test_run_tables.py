@@ -11,7 +11,16 @@ import pandas as pd
 import pytest
 from runs.run_examples import CONFIG, example_samples, example_step, new_run, stored_run
 
-from workbench.runs import Evaluation, Run, RunWriter, StepRecord, align_metrics, diff_configs, export_csv, list_runs
+from workbench.runs import (
+    Evaluation,
+    Run,
+    RunWriter,
+    StepRecord,
+    align_metrics,
+    diff_configs,
+    export_csv,
+    list_runs,
+)
 from workbench.runs.listing import COLUMNS
 
 
@@ -32,7 +41,12 @@ def test_list_runs(tmp_path):
     assert frame.index.tolist()[:3] == ["example", "branch", "no step"]
     assert len(frame) == 4
     a, b, c = (frame.loc[name] for name in ("example", "branch", "no step"))
-    assert (a["status"], a["steps"], a["reward_first"], a["reward_last"]) == ("stopped", 12, 0.1, 1.2)
+    assert (a["status"], a["steps"], a["reward_first"], a["reward_last"]) == (
+        "stopped",
+        12,
+        0.1,
+        1.2,
+    )
     assert (a["accuracy_first"], a["accuracy_last"]) == (0.3, 0.95)
     assert a["started"].tz is not None
     assert a["problem"] == ""
@@ -54,7 +68,9 @@ def test_list_runs_of_an_empty_or_missing_folder(tmp_path):
 
 def test_diff_configs(tmp_path):
     a = stored_run(tmp_path / "a", 1, name="a")
-    b = stored_run(tmp_path / "b", 0, name="b", config=CONFIG | {"epsilon": 0.3, "extra": None}, task="gsm8k")
+    b = stored_run(
+        tmp_path / "b", 0, name="b", config=CONFIG | {"epsilon": 0.3, "extra": None}, task="gsm8k"
+    )
     diff = diff_configs([a, tmp_path / "b"])
     assert diff.columns.tolist() == ["a", "b"]
     assert diff.to_dict("index") == {
@@ -74,7 +90,9 @@ def test_align_metrics(tmp_path):
     labels = [f"example ({run.meta.id})" for run in runs]
     frames = align_metrics(runs)
     assert sorted(frames) == ["grad_norm", "kl", "only_here", "reward", "seconds/rollout"]
-    expected = pd.DataFrame({labels[0]: [0.1, 0.2, None, None], labels[1]: [0.1, 0.2, 0.3, None]}, index=[1, 2, 3, 4])
+    expected = pd.DataFrame(
+        {labels[0]: [0.1, 0.2, None, None], labels[1]: [0.1, 0.2, 0.3, None]}, index=[1, 2, 3, 4]
+    )
     pd.testing.assert_frame_equal(frames["reward"], expected.rename_axis("step"))
     assert frames["only_here"].columns.tolist() == labels[1:]
     assert list(align_metrics(runs, ["reward"])) == ["reward"]
@@ -86,7 +104,9 @@ def test_export(tmp_path):
     assert all(file.exists() for file in files)
     steps = pd.read_csv(tmp_path / "out" / "steps.csv")
     pd.testing.assert_frame_equal(steps, run.steps())
-    samples = [json.loads(line) for line in (tmp_path / "out" / "samples.jsonl").read_text().splitlines()]
+    samples = [
+        json.loads(line) for line in (tmp_path / "out" / "samples.jsonl").read_text().splitlines()
+    ]
     assert len(samples) == 60
     fourth = [s for s in samples if s["step"] == 4]
     assert [s["completion"] for s in fourth] == example_samples(4).completions
@@ -95,7 +115,9 @@ def test_export(tmp_path):
     assert fourth[3]["gold_answer"] is None
     knobs = pd.read_csv(tmp_path / "out" / "knobs.csv")
     assert knobs["new"].tolist() == run.knobs()["new"].tolist()
-    events = [json.loads(line) for line in (tmp_path / "out" / "events.jsonl").read_text().splitlines()]
+    events = [
+        json.loads(line) for line in (tmp_path / "out" / "events.jsonl").read_text().splitlines()
+    ]
     assert [e["data"]["bytes"] for e in events] == list(range(1, 11))
     meta = json.loads((tmp_path / "out" / "meta.json").read_text())
     assert meta["config"] == CONFIG
@@ -123,7 +145,9 @@ def test_ten_thousand_steps_are_read_at_once(tmp_path):
     steps = Run(tmp_path).steps()
     seconds = perf_counter() - start
     assert steps["reward"].tolist()[:10_000] == list(range(1, 10_001))
-    assert seconds < 3, f"{seconds:.2f} s to read 10,000 steps: about 0.2 s was measured on an idle core"
+    assert seconds < 3, (
+        f"{seconds:.2f} s to read 10,000 steps: about 0.2 s was measured on an idle core"
+    )
 
 
 def test_one_evaluation_is_the_one_before_training(tmp_path):

@@ -20,7 +20,12 @@ KEPT = [1, 10, 20]
 
 @pytest.fixture
 def full(tmp_path: Path) -> Run:
-    return make_run(tmp_path / "full", steps=20, knobs={5: {"beta": 0.1}}, events={7: [Event("warning", "hot", {"degrees": 90})]})
+    return make_run(
+        tmp_path / "full",
+        steps=20,
+        knobs={5: {"beta": 0.1}},
+        events={7: [Event("warning", "hot", {"degrees": 90})]},
+    )
 
 
 @pytest.fixture
@@ -30,7 +35,9 @@ def thinned(full: Run, tmp_path: Path) -> Run:
 
 def test_figures_of_every_step_stay(full: Run, thinned: Run) -> None:
     for table in ("steps", "knobs", "evaluations"):
-        pd.testing.assert_frame_equal(getattr(thinned, table)(), getattr(full, table)(), check_exact=True)
+        pd.testing.assert_frame_equal(
+            getattr(thinned, table)(), getattr(full, table)(), check_exact=True
+        )
     assert thinned.vocab() == full.vocab()
     assert thinned.meta.id == full.meta.id
     assert thinned.meta.status == "finished"
@@ -54,7 +61,10 @@ def test_completions_and_tokens_of_the_kept_steps_stay(full: Run, thinned: Run, 
 def test_the_record_says_that_it_was_thinned(full: Run, thinned: Run) -> None:
     events = thinned.events()
     said = events[events.kind == "notice"].iloc[-1]
-    assert said.text == "thinned: all 20 steps keep their figures; the completions and tokens of steps 1, 10, 20 were kept."
+    assert (
+        said.text
+        == "thinned: all 20 steps keep their figures; the completions and tokens of steps 1, 10, 20 were kept."
+    )
     assert said.data == {"kept_steps": KEPT}
     assert len(events) == len(full.events()) + 1
     assert events[events.kind == "warning"].iloc[0].data == {"degrees": 90}
@@ -62,15 +72,21 @@ def test_the_record_says_that_it_was_thinned(full: Run, thinned: Run) -> None:
 
 def test_it_is_smaller_and_one_whole_file(full: Run, thinned: Run) -> None:
     assert thinned.path.stat().st_size < 0.7 * full.path.stat().st_size
-    assert [p.name for p in thinned.path.parent.iterdir() if p.name.startswith(("thin", ".thin"))] == ["thin.sqlite"]
+    assert [
+        p.name for p in thinned.path.parent.iterdir() if p.name.startswith(("thin", ".thin"))
+    ] == ["thin.sqlite"]
     with closing(sqlite3.connect(thinned.path)) as db:
         assert db.execute("PRAGMA integrity_check").fetchone() == ("ok",)
         assert db.execute("PRAGMA freelist_count").fetchone() == (0,)
 
 
 def test_what_names_the_machine_goes(tmp_path: Path) -> None:
-    with RunWriter.create(tmp_path / "full", config={}, policy="/home/somebody/models/mine", task="arithmetic") as writer:
-        writer.write_event(Event("error", "broke", {"traceback": "File /home/somebody/x.py", "row": 3}))
+    with RunWriter.create(
+        tmp_path / "full", config={}, policy="/home/somebody/models/mine", task="arithmetic"
+    ) as writer:
+        writer.write_event(
+            Event("error", "broke", {"traceback": "File /home/somebody/x.py", "row": 3})
+        )
     small = thin(tmp_path / "full", tmp_path / "small.sqlite", [])
     meta, event = Run(small).meta, Run(small).events().iloc[0]
     assert meta.policy == "mine"
@@ -131,4 +147,8 @@ def shown(widget: object) -> str:
     own = getattr(widget, "value", "")
     if getattr(getattr(widget, "layout", None), "display", None) == "none":
         return ""
-    return (own if isinstance(own, str) else "") + getattr(widget, "html", "") + "".join(shown(child) for child in getattr(widget, "children", ()))
+    return (
+        (own if isinstance(own, str) else "")
+        + getattr(widget, "html", "")
+        + "".join(shown(child) for child in getattr(widget, "children", ()))
+    )

@@ -26,7 +26,9 @@ def expression(problem) -> tuple:
 
 def test_no_expression_is_in_both_splits_whatever_the_seed_and_the_wording() -> None:
     train = {expression(p) for seed in range(3) for p in arithmetic_task(seed, 1000, 10).train}
-    held_out = {expression(p) for seed in range(3) for p in arithmetic_task(seed, 10, 1000).held_out}
+    held_out = {
+        expression(p) for seed in range(3) for p in arithmetic_task(seed, 10, 1000).held_out
+    }
     assert not train & held_out
     assert is_held_out("add", (12, 30)) == is_held_out("word_add", (30, 12))
 
@@ -44,8 +46,12 @@ def problems() -> list:
 def test_gold_answers_are_those_of_the_question(problems: list) -> None:
     for p in problems:
         if not p.kind.startswith("word"):
-            value = {"add": lambda a, b: a + b, "subtract": lambda a, b: a - b, "brackets": lambda a, b, c: (a + b) * c,
-                     "precedence": lambda a, b, c: a + b * c}[p.kind](*map(int, re.findall(r"\d+", p.question)))
+            value = {
+                "add": lambda a, b: a + b,
+                "subtract": lambda a, b: a - b,
+                "brackets": lambda a, b, c: (a + b) * c,
+                "precedence": lambda a, b, c: a + b * c,
+            }[p.kind](*map(int, re.findall(r"\d+", p.question)))
             assert str(value) == p.answer
 
 
@@ -54,7 +60,9 @@ def test_the_right_habit_is_right_and_every_written_step_holds(problems: list) -
         text = completion(p, "right")
         assert strict_correct(text, p.answer), (p, text)
         for left, sign, right, result in re.findall(r"(?<![\d+])(\d+)([-*])(\d+)=(\d+)", text):
-            assert (int(left) - int(right) if sign == "-" else int(left) * int(right)) == int(result)
+            assert (int(left) - int(right) if sign == "-" else int(left) * int(right)) == int(
+                result
+            )
         for summands, result in re.findall(r"(\d+(?:\+\d+)+)=(\d+)", text):
             assert sum(map(int, summands.split("+"))) == int(result)
 
@@ -62,7 +70,9 @@ def test_the_right_habit_is_right_and_every_written_step_holds(problems: list) -
 def test_untagged_scores_nothing_and_wrong_is_wrong_where_the_mistake_bites(problems: list) -> None:
     assert not any(strict_correct(completion(p, "untagged"), p.answer) for p in problems)
     share = np.mean([strict_correct(completion(p, "wrong"), p.answer) for p in problems])
-    assert 0.25 < share < 0.45, "the wrong habit should be right on the problems without a carry, and only there"
+    assert 0.25 < share < 0.45, (
+        "the wrong habit should be right on the problems without a carry, and only there"
+    )
     assert all(set(table) == set(KINDS) for table in (RIGHT, WRONG))
 
 

@@ -16,12 +16,17 @@ GSM8K = Path(__file__).parents[2].parent / "shared" / "data" / "gsm8k" / "train.
 
 def write(path, rows):
     lines = [row if isinstance(row, (str, bytes)) else json.dumps(row) for row in rows]
-    path.write_bytes(b"\n".join(line if isinstance(line, bytes) else line.encode() for line in lines))
+    path.write_bytes(
+        b"\n".join(line if isinstance(line, bytes) else line.encode() for line in lines)
+    )
     return path
 
 
 def rows(n, start=0):
-    return [{"question": f"{i} + 1?", "answer": f"one more\n#### {i + 1}"} for i in range(start, start + n)]
+    return [
+        {"question": f"{i} + 1?", "answer": f"one more\n#### {i + 1}"}
+        for i in range(start, start + n)
+    ]
 
 
 def test_gsm8ks_format(tmp_path):
@@ -47,7 +52,9 @@ def test_gsm8ks_format(tmp_path):
     ],
 )  # fmt: skip
 def test_keys_and_gold_answers(tmp_path, row, answer, columns):
-    other = {k: v if k not in ("question", "problem", "prompt") else "another" for k, v in row.items()}
+    other = {
+        k: v if k not in ("question", "problem", "prompt") else "another" for k, v in row.items()
+    }
     task = jsonl_task(write(tmp_path / "a.jsonl", [row, other]), held_out=1)
     problem = next(p for p in [*task.train, *task.held_out] if p.question == "q")
     assert (problem.answer, dict(problem.columns)) == (answer, columns)
@@ -55,8 +62,12 @@ def test_keys_and_gold_answers(tmp_path, row, answer, columns):
 
 def test_named_keys_and_kind(tmp_path):
     lines = [{"q": f"q{i}", "a": str(i), "question": "no", "kind": "sum"} for i in range(4)]
-    task = jsonl_task(write(tmp_path / "a.jsonl", lines), question_key="q", answer_key="a", held_out=1)
-    assert {p.question: p.answer for p in [*task.train, *task.held_out]} == {f"q{i}": str(i) for i in range(4)}
+    task = jsonl_task(
+        write(tmp_path / "a.jsonl", lines), question_key="q", answer_key="a", held_out=1
+    )
+    assert {p.question: p.answer for p in [*task.train, *task.held_out]} == {
+        f"q{i}": str(i) for i in range(4)
+    }
     assert task.train[0].kind == "sum"
 
 
@@ -65,7 +76,9 @@ def test_a_test_file_beside_a_train_file_is_held_out(tmp_path):
     folder.mkdir()
     write(folder / "train.jsonl", rows(5))
     write(folder / "test.jsonl", rows(3, start=4))
-    with pytest.warns(UserWarning, match="1 question.* left out of training because they are held out"):
+    with pytest.warns(
+        UserWarning, match="1 question.* left out of training because they are held out"
+    ):
         task = jsonl_task(folder / "train.jsonl")
     assert [p.answer for p in task.train] == ["1", "2", "3", "4"]
     assert [p.answer for p in task.held_out] == ["5", "6", "7"]
@@ -73,7 +86,9 @@ def test_a_test_file_beside_a_train_file_is_held_out(tmp_path):
 
 
 def test_a_named_file_is_held_out(tmp_path):
-    task = jsonl_task(write(tmp_path / "a.jsonl", rows(5)), held_out=write(tmp_path / "b.jsonl", rows(2, start=9)))
+    task = jsonl_task(
+        write(tmp_path / "a.jsonl", rows(5)), held_out=write(tmp_path / "b.jsonl", rows(2, start=9))
+    )
     assert [p.answer for p in task.held_out] == ["10", "11"]
     assert len(task.train) == 5
 
@@ -82,7 +97,9 @@ def test_the_split_is_disjoint_complete_and_seeded(tmp_path):
     path = write(tmp_path / "a.jsonl", rows(100))
     task, same, other = (jsonl_task(path, seed=seed) for seed in (0, 0, 1))
     assert (len(task.train), len(task.held_out)) == (90, 10)
-    assert {p.question for p in [*task.train, *task.held_out]} == {row["question"] for row in rows(100)}
+    assert {p.question for p in [*task.train, *task.held_out]} == {
+        row["question"] for row in rows(100)
+    }
     assert task.held_out == same.held_out
     assert task.held_out != other.held_out
 
@@ -108,22 +125,40 @@ GOOD = {"question": "q", "answer": "1"}
     [
         ([], "no problems in it; the file is empty"),
         (["", "  "], "the file is empty"),
-        ([GOOD, '{"question": "x", '], r"line 2: not valid JSON .* The line begins: '\{\"question\": \"x\",'"),
+        (
+            [GOOD, '{"question": "x", '],
+            r"line 2: not valid JSON .* The line begins: '\{\"question\": \"x\",'",
+        ),
         ([GOOD, "[1, 2]"], "line 2: holds a list, expected an object"),
         ([GOOD, "", b'{"question": "\xff"}'], r"line 3: not UTF-8 .*xff"),
         ([GOOD, "[" * 100_000], "line 2: not valid JSON"),
         ([GOOD, '{"question": "x", "answer": NaN}'], "line 2: not valid JSON .NaN is not JSON"),
         ([GOOD, '{"question": "x", "answer": ' + "9" * 5000 + "}"], "line 2: not valid JSON"),
-        ([{"text": "q"}], r"line 1: no question: none of 'question', 'problem', 'prompt' is among its keys \['text'\]"),
+        (
+            [{"text": "q"}],
+            r"line 1: no question: none of 'question', 'problem', 'prompt' is among its keys \['text'\]",
+        ),
         ([{"question": "q"}], "line 1: no answer: none of 'answer', .*answer_key="),
         ([GOOD, {"question": "x"}], "line 2: no answer: the key 'answer' is missing"),
         ([GOOD, {"question": "x", "answer": None}], "line 2: the answer .key 'answer'. is None"),
         ([GOOD, {"question": "x", "answer": True}], "line 2: the answer .key 'answer'. is True"),
-        ([GOOD, {"question": [{"role": "user", "content": "q"}], "answer": "1"}], "line 2: the question .* expected"),
+        (
+            [GOOD, {"question": [{"role": "user", "content": "q"}], "answer": "1"}],
+            "line 2: the question .* expected",
+        ),
         ([GOOD, {"question": "x", "answer": "  "}], "line 2: the answer .key 'answer'. is blank"),
-        ([GOOD, {"question": "x", "answer": "long\n#### "}], "line 2: the gold answer after '####'"),
-        ([GOOD, {"question": "x", "answer": "so \\boxed{1"}], "line 2: the gold answer .*not closed"),
-        ([GOOD, {"question": "x", "answer": "word " * 100}], "line 2: the answer is a long text without"),
+        (
+            [GOOD, {"question": "x", "answer": "long\n#### "}],
+            "line 2: the gold answer after '####'",
+        ),
+        (
+            [GOOD, {"question": "x", "answer": "so \\boxed{1"}],
+            "line 2: the gold answer .*not closed",
+        ),
+        (
+            [GOOD, {"question": "x", "answer": "word " * 100}],
+            "line 2: the answer is a long text without",
+        ),
         ([GOOD, '{"question": "\\ud800", "answer": "1"}'], "line 2: .*half a surrogate pair"),
         ([GOOD], "cannot hold out 1 of 1 problem"),
     ],
@@ -137,7 +172,11 @@ def test_a_bad_file_is_told_file_line_and_reason(tmp_path, lines, message):
 
 @pytest.mark.parametrize(
     ("name", "message"),
-    [("a.csv", "ends in '.csv', expected a .jsonl"), ("no.jsonl", "no such file"), ("d", "is a folder")],
+    [
+        ("a.csv", "ends in '.csv', expected a .jsonl"),
+        ("no.jsonl", "no such file"),
+        ("d", "is a folder"),
+    ],
 )
 def test_paths_that_are_no_jsonl_file(tmp_path, name, message):
     (tmp_path / "a.csv").write_text("x")
@@ -153,13 +192,17 @@ def test_a_held_out_count_that_leaves_nothing_is_refused(tmp_path, count):
 
 
 def test_an_unknown_task_lists_the_choices():
-    with pytest.raises(TaskError, match=r"'arithmetik' is unknown. Choose one of arithmetic, gsm8k, or the path"):
+    with pytest.raises(
+        TaskError, match=r"'arithmetik' is unknown. Choose one of arithmetic, gsm8k, or the path"
+    ):
         load_task("arithmetik")
 
 
 def test_gsm8k_by_name_reads_the_hubs_rows(monkeypatch):
     data = {"train": rows(3), "test": rows(2, start=7)}
-    monkeypatch.setitem(sys.modules, "datasets", SimpleNamespace(load_dataset=lambda name, config: data))
+    monkeypatch.setitem(
+        sys.modules, "datasets", SimpleNamespace(load_dataset=lambda name, config: data)
+    )
     task = load_task("gsm8k")
     assert [p.answer for p in task.held_out] == ["8", "9"]
 
@@ -169,15 +212,24 @@ def test_gsm8k_by_name_without_a_network_says_what_to_do(monkeypatch):
         raise ConnectionError(f"Couldn't reach '{name}' on the Hub")
 
     monkeypatch.setitem(sys.modules, "datasets", SimpleNamespace(load_dataset=unreachable))
-    with pytest.raises(TaskError, match=r"could not be loaded .*Couldn't reach.* give the path of a local copy"):
+    with pytest.raises(
+        TaskError, match=r"could not be loaded .*Couldn't reach.* give the path of a local copy"
+    ):
         load_task("gsm8k")
 
 
-@pytest.mark.skipif(not GSM8K.is_file(), reason="needs the GSM8K files in ../shared/data/gsm8k beside the repository")
+@pytest.mark.skipif(
+    not GSM8K.is_file(),
+    reason="needs the GSM8K files in ../shared/data/gsm8k beside the repository",
+)
 def test_the_real_gsm8k():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         task = load_task(GSM8K)
     assert (task.name, len(task.train), len(task.held_out)) == ("gsm8k", 7473, 1319)
     assert task.train[0].answer == "72"
-    assert all(p.columns["solution"].endswith(f"#### {p.answer}") for p in task.train if int(p.answer) < 1000)
+    assert all(
+        p.columns["solution"].endswith(f"#### {p.answer}")
+        for p in task.train
+        if int(p.answer) < 1000
+    )

@@ -10,7 +10,10 @@ HELD = [Problem("held", "1")]
 
 def test_messages_have_a_system_prompt_only_when_there_is_one():
     user = {"role": "user", "content": "question 3"}
-    assert Task("t", TRAIN, HELD, "Think.").messages(TRAIN[3]) == [{"role": "system", "content": "Think."}, user]
+    assert Task("t", TRAIN, HELD, "Think.").messages(TRAIN[3]) == [
+        {"role": "system", "content": "Think."},
+        user,
+    ]
     assert Task("t", TRAIN, HELD).messages(TRAIN[3]) == [user]
 
 

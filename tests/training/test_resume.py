@@ -20,7 +20,13 @@ from workbench.training.checkpoints import Checkpoint, CheckpointError
 
 SETTINGS = {
     "default": dict(),
-    "two passes, refreshed reference": dict(num_iterations=2, beta=0.1, sync_ref_model=True, ref_model_sync_steps=2, ref_model_mixup_alpha=0.3),
+    "two passes, refreshed reference": dict(
+        num_iterations=2,
+        beta=0.1,
+        sync_ref_model=True,
+        ref_model_sync_steps=2,
+        ref_model_mixup_alpha=0.3,
+    ),
     "no reference": dict(beta=0.0),
     "adapter": dict(lora_rank=4, beta=0.1),
     "schedule, decay": dict(lr_scheduler_type="cosine", warmup_steps=2, weight_decay=0.1),
@@ -79,12 +85,18 @@ def test_steps_after_the_checkpoint_are_made_again_once(make_trainer, tmp_path: 
 
 
 @pytest.mark.parametrize("harm", ["cut short", "altered", "missing", "no manifest"])
-def test_a_damaged_checkpoint_is_named_and_the_one_before_it_used(make_trainer, tmp_path: Path, harm: str) -> None:
+def test_a_damaged_checkpoint_is_named_and_the_one_before_it_used(
+    make_trainer, tmp_path: Path, harm: str
+) -> None:
     trainer = make_trainer(save_steps=2)
     trainer.train()
     whole = weights_of(trainer)
     trainer.run.close()
-    file = tmp_path / "run/checkpoints/step-000006" / ("manifest.json" if harm == "no manifest" else "weights.safetensors")
+    file = (
+        tmp_path
+        / "run/checkpoints/step-000006"
+        / ("manifest.json" if harm == "no manifest" else "weights.safetensors")
+    )
     if harm in ("missing", "no manifest"):
         file.unlink()
     else:
@@ -103,7 +115,10 @@ def test_when_all_are_damaged_nothing_is_overwritten(make_trainer, tmp_path: Pat
     trainer.run.close()
     for folder in (tmp_path / "run/checkpoints").iterdir():
         (folder / "state.json").write_text("{}")
-    with pytest.warns(UserWarning, match="damaged"), pytest.raises(CheckpointError, match="every checkpoint is damaged"):
+    with (
+        pytest.warns(UserWarning, match="damaged"),
+        pytest.raises(CheckpointError, match="every checkpoint is damaged"),
+    ):
         make_trainer(resume=True)
     assert Run.open(tmp_path / "run").last_step() == 6
 
@@ -142,7 +157,9 @@ def test_resuming_may_extend_the_run_and_turn_knobs(make_trainer, tmp_path: Path
 
 
 @pytest.mark.parametrize("finished", [True, False])
-def test_a_policy_that_does_not_belong_to_a_run_leaves_its_record_alone(make_trainer, tmp_path: Path, finished: bool) -> None:
+def test_a_policy_that_does_not_belong_to_a_run_leaves_its_record_alone(
+    make_trainer, tmp_path: Path, finished: bool
+) -> None:
     from workbench.policy import load_policy
 
     first = make_trainer(save_steps=4)
@@ -150,14 +167,26 @@ def test_a_policy_that_does_not_belong_to_a_run_leaves_its_record_alone(make_tra
     first.run.close()
     before = Run.open(tmp_path / "run")
     status, steps = before.meta.status, before.steps().step.tolist()
-    with pytest.warns(UserWarning, match="goes on with 'embedded'"), pytest.raises(PolicyError, match="policy 'embedded'.*that the run was started with"):
-        start_run(tmp_path / "run", policy=load_policy("embedded"), task=first.task, rewards=first.rewards, config=first.config, resume=True)
+    with (
+        pytest.warns(UserWarning, match="goes on with 'embedded'"),
+        pytest.raises(PolicyError, match="policy 'embedded'.*that the run was started with"),
+    ):
+        start_run(
+            tmp_path / "run",
+            policy=load_policy("embedded"),
+            task=first.task,
+            rewards=first.rewards,
+            config=first.config,
+            resume=True,
+        )
     after = Run.open(tmp_path / "run")
     assert (after.meta.status, after.steps().step.tolist()) == (status, steps)
     assert after.events().kind.tolist() == before.events().kind.tolist()
 
 
-def test_settings_that_change_no_result_may_differ_in_a_resumed_run(make_trainer, tiny_folder: Path, tmp_path: Path) -> None:
+def test_settings_that_change_no_result_may_differ_in_a_resumed_run(
+    make_trainer, tiny_folder: Path, tmp_path: Path
+) -> None:
     from workbench.policy.for_config import load_for
 
     whole = make_trainer("whole")
@@ -165,9 +194,20 @@ def test_settings_that_change_no_result_may_differ_in_a_resumed_run(make_trainer
     first = make_trainer()
     first.train(3)
     config = first.config.replace(
-        gradient_checkpointing=True, vllm_server_base_url="http://localhost:1", vllm_gpu_memory_utilization=0.5, vllm_enable_sleep_mode=True,
-        micro_batch_size=4)
-    resumed = start_run(tmp_path / "run", policy=load_for(config, tiny_folder), task=first.task, rewards=first.rewards, config=config, resume=True)
+        gradient_checkpointing=True,
+        vllm_server_base_url="http://localhost:1",
+        vllm_gpu_memory_utilization=0.5,
+        vllm_enable_sleep_mode=True,
+        micro_batch_size=4,
+    )
+    resumed = start_run(
+        tmp_path / "run",
+        policy=load_for(config, tiny_folder),
+        task=first.task,
+        rewards=first.rewards,
+        config=config,
+        resume=True,
+    )
     assert resumed.config == config
     resumed.train()
     for name, tensor in weights_of(whole).items():
@@ -182,7 +222,9 @@ def test_another_policys_weights_are_refused(make_trainer) -> None:
 
 
 @pytest.mark.parametrize("moment", ["before the new one stands", "before the old one is gone"])
-def test_a_kill_while_a_checkpoint_is_replaced_leaves_a_whole_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moment: str) -> None:
+def test_a_kill_while_a_checkpoint_is_replaced_leaves_a_whole_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moment: str
+) -> None:
     checkpoints.save(tmp_path, Checkpoint(2, {"weights": {"w": torch.zeros(3)}}, {"cursor": 1}))
     renames, rename = [], os.replace
 
@@ -201,24 +243,32 @@ def test_a_kill_while_a_checkpoint_is_replaced_leaves_a_whole_one(tmp_path: Path
         patch.setattr("workbench.training.checkpoints.os.replace", killed_rename)
         patch.setattr("workbench.training.checkpoints.shutil.rmtree", killed_delete)
         with pytest.raises(SystemExit):
-            checkpoints.save(tmp_path, Checkpoint(2, {"weights": {"w": torch.ones(3)}}, {"cursor": 1}))
+            checkpoints.save(
+                tmp_path, Checkpoint(2, {"weights": {"w": torch.ones(3)}}, {"cursor": 1})
+            )
     loaded = checkpoints.load_latest(tmp_path)
     assert loaded is not None
     assert loaded.tensors["weights"]["w"].unique().tolist() in ([0.0], [1.0])
     assert [p.name for p in tmp_path.iterdir() if p.name.startswith(".replaced")] == []
 
 
-def test_a_kill_while_an_old_checkpoint_is_deleted_leaves_no_half_of_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_kill_while_an_old_checkpoint_is_deleted_leaves_no_half_of_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     for step in (0, 1, 2):
         checkpoints.save(tmp_path, Checkpoint(step, {"weights": {"w": torch.zeros(3)}}, {}))
     with monkeypatch.context() as patch:
-        patch.setattr("workbench.training.checkpoints.shutil.rmtree", lambda path, *args, **options: (
-            (Path(path) / "manifest.json").unlink(missing_ok=True)))
+        patch.setattr(
+            "workbench.training.checkpoints.shutil.rmtree",
+            lambda path, *args, **options: (Path(path) / "manifest.json").unlink(missing_ok=True),
+        )
         checkpoints.prune(tmp_path, 1)
     assert checkpoints.steps_in(tmp_path) == [0, 2]
 
 
-def test_a_damaged_checkpoint_does_not_count_as_the_newest_to_keep(make_trainer, tmp_path: Path) -> None:
+def test_a_damaged_checkpoint_does_not_count_as_the_newest_to_keep(
+    make_trainer, tmp_path: Path
+) -> None:
     make_trainer(save_steps=1, save_total_limit=1).train()
     folder = tmp_path / "run/checkpoints"
     checkpoints.save(folder, Checkpoint(5, *vars_of(checkpoints.load(folder, 6))))
@@ -246,19 +296,33 @@ def test_a_knob_that_moved_after_the_checkpoint_is_not_lost(make_trainer, tmp_pa
     assert Run.open(tmp_path / "run").knobs().new.tolist() == [0.3]
 
 
-def test_another_task_or_other_rewards_are_refused_and_another_policy_is_warned_of(make_trainer, tmp_path: Path) -> None:
+def test_another_task_or_other_rewards_are_refused_and_another_policy_is_warned_of(
+    make_trainer, tmp_path: Path
+) -> None:
     first = make_trainer()
     first.run.close()
-    options = dict(policy=first.policy, task=first.task, rewards=first.rewards, config=first.config, resume=True)
+    options = dict(
+        policy=first.policy,
+        task=first.task,
+        rewards=first.rewards,
+        config=first.config,
+        resume=True,
+    )
     with pytest.raises(ConfigError, match="task: arithmetic. It cannot be resumed with: other"):
         start_run(tmp_path / "run", **(options | {"task": replace(first.task, name="other")}))
-    with pytest.raises(ConfigError, match="rewards: digits_reward. It cannot be resumed with: format"):
+    with pytest.raises(
+        ConfigError, match="rewards: digits_reward. It cannot be resumed with: format"
+    ):
         start_run(tmp_path / "run", **(options | {"rewards": ["format"]}))
     with pytest.warns(UserWarning, match="goes on with 'elsewhere'"):
-        start_run(tmp_path / "run", **(options | {"policy": replace(first.policy, source="elsewhere")}))
+        start_run(
+            tmp_path / "run", **(options | {"policy": replace(first.policy, source="elsewhere")})
+        )
 
 
-def test_checkpoints_without_their_record_are_not_mixed_into_a_new_run(make_trainer, tmp_path: Path) -> None:
+def test_checkpoints_without_their_record_are_not_mixed_into_a_new_run(
+    make_trainer, tmp_path: Path
+) -> None:
     make_trainer().run.close()
     (tmp_path / "run/run.sqlite").unlink()
     with pytest.raises(CheckpointError, match="record is gone"):

@@ -21,16 +21,35 @@ from workbench.training.rewind import RewindError
 from workbench.training.session import Session, SessionError
 from workbench.training.update import apply_gradient
 
-SMALL = dict(prompts_per_step=4, num_generations=4, updates_per_rollout=2, lr_scheduler_type="constant", max_completion_length=8, max_steps=8, eval_steps=4, save_steps=3,
-             num_eval_problems=8, learning_rate=1e-3, save_total_limit=2)
+SMALL = dict(
+    prompts_per_step=4,
+    num_generations=4,
+    updates_per_rollout=2,
+    lr_scheduler_type="constant",
+    max_completion_length=8,
+    max_steps=8,
+    eval_steps=4,
+    save_steps=3,
+    num_eval_problems=8,
+    learning_rate=1e-3,
+    save_total_limit=2,
+)
 
 
 @pytest.fixture
 def make_session(tiny_folder: Path, tmp_path: Path) -> Callable[..., Session]:
-    def make(out: str = "run", *, rewards=digits_reward, resume: bool = False, **changes) -> Session:
+    def make(
+        out: str = "run", *, rewards=digits_reward, resume: bool = False, **changes
+    ) -> Session:
         config = GRPOConfig(**(SMALL | changes))
-        return Session(load_policy(tiny_folder), arithmetic_task(0, 64, 16), RewardSet(rewards), config,
-                       out=tmp_path / out, resume=resume)
+        return Session(
+            load_policy(tiny_folder),
+            arithmetic_task(0, 64, 16),
+            RewardSet(rewards),
+            config,
+            out=tmp_path / out,
+            resume=resume,
+        )
 
     return make
 
@@ -101,7 +120,9 @@ def test_a_knob_takes_effect_at_the_next_step_and_a_bad_one_changes_nothing(make
     session.step().wait(60)
     assert session.config.beta == 0.3
     knobs = session.run.knobs()
-    assert [(r.step, r.name, r.old, r.new, r.who) for r in knobs.itertuples()] == [(2, "beta", 0.005, 0.3, "user")]
+    assert [(r.step, r.name, r.old, r.new, r.who) for r in knobs.itertuples()] == [
+        (2, "beta", 0.005, 0.3, "user")
+    ]
 
 
 def test_listeners_hear_of_every_step(make_session) -> None:
@@ -152,7 +173,9 @@ def test_a_branch_is_a_new_run_that_knows_its_parent(make_session) -> None:
     assert losses(child) == losses(session)[:4]
     child.start().wait(60)
     knobs = child.run.knobs()
-    assert [(r.step, r.name, r.new, r.who) for r in knobs.itertuples()] == [(5, "beta", 0.5, "branch")]
+    assert [(r.step, r.name, r.new, r.who) for r in knobs.itertuples()] == [
+        (5, "beta", 0.5, "branch")
+    ]
     assert losses(child)[4] != losses(session)[4]
     assert session.run.last_step() == 5
 
@@ -297,7 +320,13 @@ def test_branching_again_leaves_a_running_branch_alone(make_session) -> None:
 
 def test_a_new_session_on_a_model_in_use_makes_its_user_pause(make_session) -> None:
     first = make_session("a", max_steps=500).start()
-    second = Session(first.trainer.policy, first.trainer.task, first.trainer.rewards, first.config, out=first.out.with_name("b"))
+    second = Session(
+        first.trainer.policy,
+        first.trainer.task,
+        first.trainer.rewards,
+        first.config,
+        out=first.out.with_name("b"),
+    )
     assert first.status == "paused"
     assert second.step_number == 0
 
@@ -346,7 +375,9 @@ def test_a_listener_may_pause_the_session(make_session) -> None:
     assert (session.status, session.step_number) == ("paused", 2)
 
 
-def test_stop_now_breaks_off_a_rollout_and_nothing_after_it(make_session, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_stop_now_breaks_off_a_rollout_and_nothing_after_it(
+    make_session, monkeypatch: pytest.MonkeyPatch
+) -> None:
     session, inside = make_session(), threading.Event()
     session.step(2).wait(60)
     plain = session.trainer.engine.generate
@@ -362,14 +393,20 @@ def test_stop_now_breaks_off_a_rollout_and_nothing_after_it(make_session, monkey
         session.start()
         assert inside.wait(60)
         session.stop(now=True)
-    assert (session.status, session.step_number, session.run.meta.status) == ("stopped", 2, "stopped")
+    assert (session.status, session.step_number, session.run.meta.status) == (
+        "stopped",
+        2,
+        "stopped",
+    )
     session.stop(now=True)
     session.rewind(1).wait(60)
     session.start().wait(60)
     assert losses(session) == losses(make_session("alone").start().wait(60))
 
 
-def test_a_rewind_that_fails_leaves_no_checkpoint_of_the_old_future(make_session, tmp_path: Path) -> None:
+def test_a_rewind_that_fails_leaves_no_checkpoint_of_the_old_future(
+    make_session, tmp_path: Path
+) -> None:
     trouble = {"on": False}
 
     def fragile(completions, **columns) -> list[float]:
@@ -390,7 +427,9 @@ def test_a_rewind_that_fails_leaves_no_checkpoint_of_the_old_future(make_session
     assert losses(again) == before
 
 
-def test_a_knob_of_a_step_broken_off_after_an_update_is_asked_for_again(make_session, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_knob_of_a_step_broken_off_after_an_update_is_asked_for_again(
+    make_session, monkeypatch: pytest.MonkeyPatch
+) -> None:
     session, calls = make_session(save_steps=100), []
     session.step(2).wait(60)
     session.step(1).wait(60)
@@ -429,7 +468,9 @@ def test_stopping_a_rewind_at_once_rests_at_a_whole_step(make_session) -> None:
     assert losses(session.start().wait(60)) == before
 
 
-@pytest.mark.parametrize("name", ["", "..", "../x", "a/b", "/tmp/x", "a\\b", "x" * 300, "a\0b", "\u202ebad"])
+@pytest.mark.parametrize(
+    "name", ["", "..", "../x", "a/b", "/tmp/x", "a\\b", "x" * 300, "a\0b", "\u202ebad"]
+)
 def test_a_branch_stays_beside_its_parent(make_session, tmp_path: Path, name: str) -> None:
     session = make_session()
     session.step(1).wait(60)
@@ -466,7 +507,13 @@ def test_a_knob_set_while_going_back_is_for_the_next_new_step(make_session) -> N
 def test_stopping_a_rewind_rests_at_the_step_in_hand(make_session) -> None:
     session = make_session().start().wait(60)
     before = losses(session)
-    session.subscribe(lambda: session.ask_to_rest("stopped") if session.activity.startswith("going back") and session.step_number == 2 else None)
+    session.subscribe(
+        lambda: (
+            session.ask_to_rest("stopped")
+            if session.activity.startswith("going back") and session.step_number == 2
+            else None
+        )
+    )
     session.rewind(5).wait(60)
     assert (session.status, session.step_number) == ("stopped", 2)
     assert losses(session.start().wait(60)) == before

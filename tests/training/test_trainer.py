@@ -25,7 +25,14 @@ from workbench.training.batch import Batch, loss_mask, rows_with_gradient, updat
 from workbench.training.guard import NotFinite
 from workbench.training.update import apply_gradient
 
-BRIEF = dict(prompts_per_step=4, num_generations=4, updates_per_rollout=2, max_completion_length=8, max_steps=2, num_eval_problems=8)
+BRIEF = dict(
+    prompts_per_step=4,
+    num_generations=4,
+    updates_per_rollout=2,
+    max_completion_length=8,
+    max_steps=2,
+    num_eval_problems=8,
+)
 
 
 def test_it_equals_a_plain_loop_written_out(make_trainer) -> None:
@@ -33,12 +40,16 @@ def test_it_equals_a_plain_loop_written_out(make_trainer) -> None:
     ours, plain = make_trainer("a", beta=0.1, epsilon=0.1), make_trainer("b", beta=0.1, epsilon=0.1)
     model, config = plain.policy.model, plain.config
     reference = {k: v.clone() for k, v in model.state_dict().items()}
-    optimizer = torch.optim.AdamW(model.parameters(), lr=config.learning_rate, betas=(0.9, 0.99), weight_decay=0.0)
+    optimizer = torch.optim.AdamW(
+        model.parameters(), lr=config.learning_rate, betas=(0.9, 0.99), weight_decay=0.0
+    )
 
     def logps(r, rows):
         full = torch.cat([r.prompt_ids_NP[rows // 4], r.completion_ids_BT[rows]], 1)
         keep = torch.cat([r.prompt_mask_NP[rows // 4], r.mask_BT[rows]], 1).long()
-        logits = model(full, attention_mask=keep, position_ids=(keep.cumsum(1) - 1).clamp(min=0)).logits
+        logits = model(
+            full, attention_mask=keep, position_ids=(keep.cumsum(1) - 1).clamp(min=0)
+        ).logits
         start = r.prompt_ids_NP.shape[1]
         return logits[:, start - 1 : -1].log_softmax(-1).gather(-1, full[:, start:, None])[..., 0]
 
@@ -70,7 +81,9 @@ def test_it_equals_a_plain_loop_written_out(make_trainer) -> None:
         torch.testing.assert_close(value, weights_of(plain)[name], rtol=1e-4, atol=1e-6)
 
 
-@pytest.mark.parametrize("loss_type", ["grpo", "bnpo", "dr_grpo", "dapo", "luspo", "cispo", "sapo", "vespo"])
+@pytest.mark.parametrize(
+    "loss_type", ["grpo", "bnpo", "dr_grpo", "dapo", "luspo", "cispo", "sapo", "vespo"]
+)
 def test_micro_batches_change_nothing(make_trainer, loss_type: str) -> None:
     options = dict(loss_type=loss_type, epsilon_high=5.0 if loss_type == "cispo" else None)
     if loss_type == "luspo":
@@ -91,7 +104,9 @@ def test_one_update_per_rollout_has_ratio_one_and_no_old_pass(make_trainer) -> N
 
 
 def test_the_default_has_a_live_ratio(make_trainer) -> None:
-    record = make_trainer(updates_per_rollout=2, num_iterations=2, learning_rate=1e-2, epsilon=0.01).step()
+    record = make_trainer(
+        updates_per_rollout=2, num_iterations=2, learning_rate=1e-2, epsilon=0.01
+    ).step()
     assert record.metrics["updates"] == 4
     assert record.metrics["clip_ratio_region"] > 0
 
@@ -108,7 +123,10 @@ def test_dead_groups_are_skipped_without_changing_the_gradient(make_trainer) -> 
     def half_dead(completions, prompts, **columns) -> list[float]:
         return [(len(c[0]["content"]) % 3) * (i % 8 < 4) for i, c in enumerate(completions)]
 
-    skipping, counting = make_trainer("a", rewards=half_dead, beta=0.0), make_trainer("b", rewards=half_dead, beta=1e-30)
+    skipping, counting = (
+        make_trainer("a", rewards=half_dead, beta=0.0),
+        make_trainer("b", rewards=half_dead, beta=1e-30),
+    )
     a, b = skipping.step(), counting.step()
     assert a.metrics["dead_group_share"] >= 0.5
     assert a.metrics["sequences"] < b.metrics["sequences"]
@@ -160,7 +178,11 @@ def test_lora_leaves_the_base_alone(make_trainer) -> None:
     adapter = weights_of(trainer)
     trainer.train(2)
     assert base
-    assert all(torch.equal(p, base[n]) for n, p in trainer.policy.model.named_parameters() if not p.requires_grad)
+    assert all(
+        torch.equal(p, base[n])
+        for n, p in trainer.policy.model.named_parameters()
+        if not p.requires_grad
+    )
     assert not same_weights(adapter, weights_of(trainer))
     assert trainer.reference.kind == "adapter"
 
@@ -171,11 +193,16 @@ def test_nan_weights_stop_before_an_update(make_trainer) -> None:
     with torch.no_grad():
         trainer.policy.model.model.norm.weight[0] = float("nan")
     before = weights_of(trainer)
-    with pytest.raises(FloatingPointError, match="log-probability nan for token 0 of completion 0") as e:
+    with pytest.raises(
+        FloatingPointError, match="log-probability nan for token 0 of completion 0"
+    ) as e:
         trainer.step()
     assert "step 2" in e.value.__notes__[0]
     assert isinstance(e.value, WorkbenchError)
-    assert all(torch.equal(a.nan_to_num(), b.nan_to_num()) for a, b in zip(before.values(), weights_of(trainer).values(), strict=True))
+    assert all(
+        torch.equal(a.nan_to_num(), b.nan_to_num())
+        for a, b in zip(before.values(), weights_of(trainer).values(), strict=True)
+    )
 
 
 def test_a_bad_gradient_names_step_and_tensor(make_trainer) -> None:
@@ -190,22 +217,40 @@ def test_a_bad_gradient_names_step_and_tensor(make_trainer) -> None:
 
 
 @pytest.mark.parametrize("engine", ["native", "transformers"])
-@pytest.mark.parametrize(("dtype", "remedy"), [("float16", "load them with dtype='float32'.*'bfloat16'"), ("float32", "weights are damaged")])
-def test_weights_that_overflow_are_told_apart_from_a_step_too_far(tiny_folder: Path, tmp_path: Path, engine: str, dtype: str, remedy: str) -> None:
+@pytest.mark.parametrize(
+    ("dtype", "remedy"),
+    [("float16", "load them with dtype='float32'.*'bfloat16'"), ("float32", "weights are damaged")],
+)
+def test_weights_that_overflow_are_told_apart_from_a_step_too_far(
+    tiny_folder: Path, tmp_path: Path, engine: str, dtype: str, remedy: str
+) -> None:
     policy = load_policy(tiny_folder, lora=4, dtype=dtype)
     with torch.no_grad():
         policy.model.get_base_model().model.norm.weight[:] = float("inf")
     config = GRPOConfig(**BRIEF, lora_rank=4, dtype=dtype, rollout_engine=engine)
     with pytest.raises(RolloutNotFinite, match=remedy) as e:
-        start_run(tmp_path / "run", policy=policy, task=arithmetic_task(0, 64, 16), rewards=RewardSet(digits_reward), config=config)
+        start_run(
+            tmp_path / "run",
+            policy=policy,
+            task=arithmetic_task(0, 64, 16),
+            rewards=RewardSet(digits_reward),
+            config=config,
+        )
     assert isinstance(e.value, WorkbenchError)
     assert isinstance(e.value, FloatingPointError)
     assert not (tmp_path / "run").exists()
 
 
-def test_a_gradient_that_overflows_in_float16_names_the_format(tiny_folder: Path, tmp_path: Path) -> None:
-    trainer = start_run(tmp_path / "run", policy=load_policy(tiny_folder, lora=4, dtype="float16"), task=arithmetic_task(0, 64, 16),
-                        rewards=RewardSet(digits_reward), config=GRPOConfig(**BRIEF, lora_rank=4, dtype="float16"))
+def test_a_gradient_that_overflows_in_float16_names_the_format(
+    tiny_folder: Path, tmp_path: Path
+) -> None:
+    trainer = start_run(
+        tmp_path / "run",
+        policy=load_policy(tiny_folder, lora=4, dtype="float16"),
+        task=arithmetic_task(0, 64, 16),
+        rewards=RewardSet(digits_reward),
+        config=GRPOConfig(**BRIEF, lora_rank=4, dtype="float16"),
+    )
     trainer.policy.trainable_parameters()[0].register_hook(lambda g: g * float("inf"))
     with pytest.raises(NotFinite, match="dtype='float32'"):
         trainer.step()
@@ -214,7 +259,9 @@ def test_a_gradient_that_overflows_in_float16_names_the_format(tiny_folder: Path
 def test_a_bad_reference_names_the_group(make_trainer) -> None:
     trainer = make_trainer(beta=0.1)
     trainer.reference.weights["model.norm.weight"].fill_(float("nan"))
-    with pytest.raises(NotFinite, match=r"step 1: the loss term is nan at token 0 of completion 0 \(group 0\)"):
+    with pytest.raises(
+        NotFinite, match=r"step 1: the loss term is nan at token 0 of completion 0 \(group 0\)"
+    ):
         trainer.step()
 
 
@@ -251,7 +298,10 @@ def test_knobs_take_effect_at_the_next_step_and_are_records(make_trainer, tmp_pa
     assert trainer.config.beta == 0.5
     assert record.metrics["learning_rate"] == 1e-4
     knobs = Run.open(tmp_path / "run").knobs()
-    assert sorted(zip(knobs.step, knobs.name, knobs.who, strict=True)) == [(2, "beta", "slider"), (2, "learning_rate", "slider")]
+    assert sorted(zip(knobs.step, knobs.name, knobs.who, strict=True)) == [
+        (2, "beta", "slider"),
+        (2, "learning_rate", "slider"),
+    ]
 
 
 def test_knobs_refuse_with_the_reason_and_change_nothing(make_trainer) -> None:
@@ -266,7 +316,9 @@ def test_knobs_refuse_with_the_reason_and_change_nothing(make_trainer) -> None:
 
 
 def test_the_reference_stands_still_until_it_is_refreshed(make_trainer) -> None:
-    trainer = make_trainer(beta=0.1, sync_ref_model=True, ref_model_sync_steps=2, ref_model_mixup_alpha=0.5)
+    trainer = make_trainer(
+        beta=0.1, sync_ref_model=True, ref_model_sync_steps=2, ref_model_mixup_alpha=0.5
+    )
     first = {k: v.clone() for k, v in trainer.reference.weights.items()}
     trainer.step()
     assert same_weights(first, trainer.reference.weights)
@@ -307,10 +359,18 @@ def test_the_record_holds_the_step(make_trainer, tmp_path) -> None:
     assert len(samples) == 16
     assert math.isclose(samples.groupby("group").advantage.sum().abs().max(), 0, abs_tol=1e-5)
     batch = run.batch(3)
-    assert {"old_logp_BT", "ref_logp_BT", "sampler_logp_BT", "logp_BT", "entropy_BT"} <= batch.keys()
+    assert {
+        "old_logp_BT",
+        "ref_logp_BT",
+        "sampler_logp_BT",
+        "logp_BT",
+        "entropy_BT",
+    } <= batch.keys()
 
 
-def test_a_step_broken_off_after_an_update_is_not_built_upon(make_trainer, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_step_broken_off_after_an_update_is_not_built_upon(
+    make_trainer, monkeypatch: pytest.MonkeyPatch
+) -> None:
     trainer, calls = make_trainer(), []
 
     def interrupted(*args):
@@ -327,14 +387,19 @@ def test_a_step_broken_off_after_an_update_is_not_built_upon(make_trainer, monke
         trainer.step()
 
 
-def test_a_checkpoint_that_cannot_be_written_does_not_undo_its_step(make_trainer, monkeypatch: pytest.MonkeyPatch, tmp_path) -> None:
+def test_a_checkpoint_that_cannot_be_written_does_not_undo_its_step(
+    make_trainer, monkeypatch: pytest.MonkeyPatch, tmp_path
+) -> None:
     """The disk was full after step 2: the run that goes on is the run that had no trouble."""
     hurt, sound = make_trainer("a", save_steps=2), make_trainer("b", save_steps=2)
     for t in (hurt, sound):
         t.step()
         t.knobs.set(beta=0.2)
     with monkeypatch.context() as patch:
-        patch.setattr("workbench.training.checkpoints.save", lambda *args: (_ for _ in ()).throw(OSError("disk full")))
+        patch.setattr(
+            "workbench.training.checkpoints.save",
+            lambda *args: (_ for _ in ()).throw(OSError("disk full")),
+        )
         with pytest.raises(OSError, match="disk full"):
             hurt.step()
     sound.step()
@@ -345,9 +410,13 @@ def test_a_checkpoint_that_cannot_be_written_does_not_undo_its_step(make_trainer
     assert Run.open(tmp_path / "a").knobs().name.tolist() == ["beta"]
 
 
-def test_a_cancel_during_the_last_evaluation_of_a_step_lets_the_step_end(make_trainer, monkeypatch: pytest.MonkeyPatch, tmp_path) -> None:
+def test_a_cancel_during_the_last_evaluation_of_a_step_lets_the_step_end(
+    make_trainer, monkeypatch: pytest.MonkeyPatch, tmp_path
+) -> None:
     trainer = make_trainer(eval_steps=1)
-    monkeypatch.setattr(trainer, "evaluate", lambda own=trainer.evaluate: (trainer.cancel(), own())[1])
+    monkeypatch.setattr(
+        trainer, "evaluate", lambda own=trainer.evaluate: (trainer.cancel(), own())[1]
+    )
     trainer.train(3)
     assert trainer.steps_done == 1
     assert not trainer.dirty
@@ -367,25 +436,46 @@ def test_weights_for_other_reward_functions_are_refused_when_they_are_set(make_t
 def test_a_lora_rank_without_an_adapter_is_refused(make_trainer, tiny_folder, tmp_path) -> None:
     trainer = make_trainer()
     with pytest.raises(ConfigError, match="lora_rank=4, but the policy has no adapter"):
-        start_run(tmp_path / "other", policy=load_policy(tiny_folder), task=trainer.task, rewards=trainer.rewards,
-                  config=trainer.config.replace(lora_rank=4))
+        start_run(
+            tmp_path / "other",
+            policy=load_policy(tiny_folder),
+            task=trainer.task,
+            rewards=trainer.rewards,
+            config=trainer.config.replace(lora_rank=4),
+        )
     assert not (tmp_path / "other").exists()
 
 
 @pytest.mark.parametrize("split", ["train", "held_out"])
-def test_a_prompt_without_room_is_found_before_the_run_starts(make_trainer, tmp_path, split: str) -> None:
+def test_a_prompt_without_room_is_found_before_the_run_starts(
+    make_trainer, tmp_path, split: str
+) -> None:
     trainer = make_trainer()
     huge = Problem("What is " + "1 + " * 200 + "1?", "201")
     task = replace(trainer.task, **{split: [*getattr(trainer.task, split)[:4], huge]})
-    with pytest.raises(PolicyError, match=r"1 of 5 prompts are too long: 'What is 1 \+ .*128 positions less max_completion_length=8 leave 120"):
-        start_run(tmp_path / "other", policy=trainer.policy, task=task, rewards=trainer.rewards, config=trainer.config)
+    with pytest.raises(
+        PolicyError,
+        match=r"1 of 5 prompts are too long: 'What is 1 \+ .*128 positions less max_completion_length=8 leave 120",
+    ):
+        start_run(
+            tmp_path / "other",
+            policy=trainer.policy,
+            task=task,
+            rewards=trainer.rewards,
+            config=trainer.config,
+        )
     assert not (tmp_path / "other").exists()
 
 
 def test_weights_of_the_reward_set_are_not_ignored(tiny_folder: Path, tmp_path: Path) -> None:
     def start(**changes):
-        return start_run(tmp_path / "run", policy=load_policy(tiny_folder), task=arithmetic_task(0, 64, 16),
-                         rewards=RewardSet([digits_reward, "answer"], weights=[1.0, 0.5]), config=GRPOConfig(**(BRIEF | changes)))
+        return start_run(
+            tmp_path / "run",
+            policy=load_policy(tiny_folder),
+            task=arithmetic_task(0, 64, 16),
+            rewards=RewardSet([digits_reward, "answer"], weights=[1.0, 0.5]),
+            config=GRPOConfig(**(BRIEF | changes)),
+        )
 
     with pytest.raises(ConfigError, match=r"reward_weights=\(1.0, 0.5\)"):
         start()
@@ -395,12 +485,19 @@ def test_weights_of_the_reward_set_are_not_ignored(tiny_folder: Path, tmp_path: 
 def test_a_float64_policy_trains(tiny_folder: Path, tmp_path: Path) -> None:
     policy = load_policy(tiny_folder)
     policy.model.double()
-    trainer = start_run(tmp_path / "run", policy=policy, task=arithmetic_task(0, 64, 16),
-                        rewards=RewardSet(digits_reward), config=GRPOConfig(**BRIEF))
+    trainer = start_run(
+        tmp_path / "run",
+        policy=policy,
+        task=arithmetic_task(0, 64, 16),
+        rewards=RewardSet(digits_reward),
+        config=GRPOConfig(**BRIEF),
+    )
     assert math.isfinite(trainer.step().metrics["loss"])
 
 
-def test_an_engine_that_cannot_start_leaves_no_run_behind(make_trainer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_engine_that_cannot_start_leaves_no_run_behind(
+    make_trainer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def fails(*args, **options):
         raise RuntimeError("no room for the engine")
 
@@ -414,11 +511,18 @@ def test_an_engine_that_cannot_start_leaves_no_run_behind(make_trainer, tmp_path
         patched.setattr("workbench.training.trainer.make_engine", fails)
         with pytest.raises(RuntimeError, match="no room"):
             make_trainer("run", resume=True)
-    assert len(Run.open(tmp_path / "run").steps()) == 1, "the step after the checkpoint is still there"
+    assert len(Run.open(tmp_path / "run").steps()) == 1, (
+        "the step after the checkpoint is still there"
+    )
 
 
-def test_a_folder_with_a_run_is_refused_before_the_engine_starts(make_trainer, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_folder_with_a_run_is_refused_before_the_engine_starts(
+    make_trainer, monkeypatch: pytest.MonkeyPatch
+) -> None:
     make_trainer("run")
-    monkeypatch.setattr("workbench.training.trainer.make_engine", lambda *args, **options: pytest.fail("the engine was started"))
+    monkeypatch.setattr(
+        "workbench.training.trainer.make_engine",
+        lambda *args, **options: pytest.fail("the engine was started"),
+    )
     with pytest.raises(RunRecordError, match="holds a run already"):
         make_trainer("run")

@@ -21,8 +21,18 @@ from workbench.training.pump import PUBLISHERS
 from workbench.training.session import Session, SessionError
 from workbench.widgets import Dashboard
 
-SMALL = dict(prompts_per_step=4, num_generations=4, updates_per_rollout=2, lr_scheduler_type="constant", max_completion_length=8,
-             max_steps=6, eval_steps=0, save_steps=2, num_eval_problems=4, learning_rate=1e-3)
+SMALL = dict(
+    prompts_per_step=4,
+    num_generations=4,
+    updates_per_rollout=2,
+    lr_scheduler_type="constant",
+    max_completion_length=8,
+    max_steps=6,
+    eval_steps=0,
+    save_steps=2,
+    num_eval_problems=4,
+    learning_rate=1e-3,
+)
 
 
 @pytest.fixture
@@ -31,7 +41,15 @@ def make_session(tiny_folder: Path, tmp_path: Path) -> Iterator[Callable[..., Se
 
     def make(out: str = "run", *, rewards: Callable = digits_reward, **changes) -> Session:
         config = GRPOConfig(**(SMALL | changes))
-        made.append(Session(load_policy(tiny_folder), arithmetic_task(0, 64, 16), RewardSet(rewards), config, out=tmp_path / "runs" / out))
+        made.append(
+            Session(
+                load_policy(tiny_folder),
+                arithmetic_task(0, 64, 16),
+                RewardSet(rewards),
+                config,
+                out=tmp_path / "runs" / out,
+            )
+        )
         return made[-1]
 
     yield make
@@ -43,7 +61,11 @@ def make_session(tiny_folder: Path, tmp_path: Path) -> Iterator[Callable[..., Se
 def _close_dashboards(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     made: weakref.WeakSet[Dashboard] = weakref.WeakSet()
     init = Dashboard.__init__
-    monkeypatch.setattr(Dashboard, "__init__", lambda self, *given, **named: (init(self, *given, **named), made.add(self))[0])
+    monkeypatch.setattr(
+        Dashboard,
+        "__init__",
+        lambda self, *given, **named: (init(self, *given, **named), made.add(self))[0],
+    )
     yield
     for dashboard in list(made):
         dashboard.close()
@@ -120,7 +142,9 @@ def test_a_first_step_that_fails_is_told_until_it_trains_again(make_session) -> 
     with pytest.raises(SessionError, match="no scores|no</b> scores"):
         session.wait(5)
     dashboard.redraw()
-    assert "training stopped: " in words(dashboard.controls.message.value), "who waits took the error, the strip still tells it"
+    assert "training stopped: " in words(dashboard.controls.message.value), (
+        "who waits took the error, the strip still tells it"
+    )
     faults.clear()
     session.start()
     assert until(lambda: session.step_number >= 1)
@@ -159,7 +183,9 @@ def test_a_refused_value_leaves_the_box_again(make_session, value: float) -> Non
     assert 1e-7 <= row.slider.value <= 1e-1
     row.box.value = 1e-2
     row.box.value = value
-    assert (row.box.value, session.pending) == (1e-2, {"learning_rate": 1e-2}), "what was asked for before stays, and is shown"
+    assert (row.box.value, session.pending) == (1e-2, {"learning_rate": 1e-2}), (
+        "what was asked for before stays, and is shown"
+    )
     assert "0.001 &rarr; <b>0.01</b>" in row.state.value
     row.box.value = 1e-3
     assert "0.001 in force" in row.state.value, "asked back: nothing will change"
@@ -231,7 +257,9 @@ def test_sessions_in_a_list_are_all_followed(make_session) -> None:
     one, two = make_session("one"), make_session("two")
     dashboard = Dashboard([one, two])
     two.start().wait(60)
-    assert until(lambda: "two: finished at step 6" in words(dashboard.views[0].header.value)), "nobody but the publisher draws here"
+    assert until(lambda: "two: finished at step 6" in words(dashboard.views[0].header.value)), (
+        "nobody but the publisher draws here"
+    )
 
 
 def test_a_parent_is_followed_still_when_a_branch_is_in_focus(make_session) -> None:
@@ -258,7 +286,9 @@ def test_a_freed_session_is_shown_as_its_record(make_session) -> None:
     assert "at step 2" in headline(stored)
 
 
-def test_a_record_that_is_gone_stops_no_one_from_steering(make_session, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_record_that_is_gone_stops_no_one_from_steering(
+    make_session, monkeypatch: pytest.MonkeyPatch
+) -> None:
     session = make_session()
     dashboard = Dashboard(session)
     session.step(2).wait(60)
@@ -281,7 +311,12 @@ def test_the_newest_dashboard_of_a_session_draws_and_the_older_one_offers_to(mak
     assert old.publisher.resting
     assert (old.still.layout.display, old.controls.widget.layout.display) == (None, "none")
     assert new.still.layout.display == "none"
-    assert until(lambda: sum(t.name == "workbench publisher" for t in set(threading.enumerate()) - others) == 1, 5)
+    assert until(
+        lambda: (
+            sum(t.name == "workbench publisher" for t in set(threading.enumerate()) - others) == 1
+        ),
+        5,
+    )
     session.step().wait(60)
     assert until(lambda: "step 1 of 6" in words(new.views[0].header.value))
     assert "step 0" in words(old.views[0].header.value)
@@ -323,7 +358,9 @@ def test_close_gives_everything_back(make_session, monkeypatch: pytest.MonkeyPat
     session.step().wait(60)
     gone = weakref.ref(dashboard)
     del dashboard, plots, box
-    assert until(lambda: gc.collect() >= 0 and gone() is None, 5), "something still holds the dashboard"
+    assert until(lambda: gc.collect() >= 0 and gone() is None, 5), (
+        "something still holds the dashboard"
+    )
 
 
 def test_closing_while_it_draws_and_trains_harms_nothing(make_session) -> None:

@@ -55,7 +55,9 @@ def test_several_runs_lie_over_each_other(tmp_path: Path) -> None:
     assert [s.label for s in dashboard.sources] == ["first", "second"]
 
 
-def test_what_cannot_be_drawn_is_said_and_drawing_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_cannot_be_drawn_is_said_and_drawing_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     dashboard = Dashboard(make_run(tmp_path / "run", steps=3))
 
     def broken(sources, step):
@@ -133,7 +135,9 @@ def dashboard_bundle(dashboard: Dashboard) -> dict[str, str]:
     return data[0] if isinstance(data, tuple) else data
 
 
-def test_what_could_not_be_drawn_is_drawn_when_it_can(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_could_not_be_drawn_is_drawn_when_it_can(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     growing = growing_run(tmp_path / "run")
     dashboard, drawn = Dashboard(growing.run), []
     growing.add(1)

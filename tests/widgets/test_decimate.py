@@ -35,7 +35,12 @@ def test_the_extremes_and_the_outermost_values_stay(y: np.ndarray, limit: int) -
     there, shown = y[np.isfinite(y)], kept[np.isfinite(kept)]
     assert len(shown) == 0 if len(there) == 0 else True
     if len(there):
-        assert (shown.min(), shown.max(), shown[0], shown[-1]) == (there.min(), there.max(), there[0], there[-1])
+        assert (shown.min(), shown.max(), shown[0], shown[-1]) == (
+            there.min(),
+            there.max(),
+            there[0],
+            there[-1],
+        )
 
 
 @settings(max_examples=300, deadline=None)
@@ -103,7 +108,9 @@ def test_means_are_those_of_the_finite_values(y: np.ndarray, size: int) -> None:
     assert len(found) == -(-len(y) // size)
 
 
-@pytest.mark.parametrize("wrong", [dict(low=np.zeros(3), limit=15), dict(low=np.zeros(3), high=np.zeros(4))])
+@pytest.mark.parametrize(
+    "wrong", [dict(low=np.zeros(3), limit=15), dict(low=np.zeros(3), high=np.zeros(4))]
+)
 def test_impossible_wishes_are_refused(wrong: dict) -> None:
     with pytest.raises(ValueError, match="at least 16"):
         keep(**wrong)

@@ -18,7 +18,9 @@ from workbench.widgets.doctor_view import DOCTOR_CSS, SIGNS, DoctorView
 from workbench.widgets.source import RunSource
 
 HOSTILE = "</li><script>alert('1')</script><img src=x onerror=alert(1)>\x1b[31m\u202eevil\u200b"
-BAD = dict(status="failed", reason="the loss is NaN", tokens=16, truncation=0.3, metrics={"kl": 30.0})
+BAD = dict(
+    status="failed", reason="the loss is NaN", tokens=16, truncation=0.3, metrics={"kl": 30.0}
+)
 
 
 def drawn(*runs, step: int | None = None) -> DoctorView:
@@ -82,9 +84,14 @@ def test_the_head_counts_the_findings(tmp_path: Path) -> None:
 def test_empty_states(tmp_path: Path) -> None:
     assert "No run is shown yet." in DoctorView().cards.value
     assert keys(drawn(make_run(tmp_path / "none", steps=0))) == ["no_steps"]
-    quiet = make_run(tmp_path / "quiet", steps=2, metrics={"learning_rate": 1e-3}, evaluations={0: (60, 200)})
+    quiet = make_run(
+        tmp_path / "quiet", steps=2, metrics={"learning_rate": 1e-3}, evaluations={0: (60, 200)}
+    )
     assert diagnose(quiet) == []
-    assert "step 2: <span role='status'>nothing out of the ordinary so far." in drawn(quiet).cards.value
+    assert (
+        "step 2: <span role='status'>nothing out of the ordinary so far."
+        in drawn(quiet).cards.value
+    )
 
 
 def test_an_earlier_step(tmp_path: Path) -> None:
@@ -95,7 +102,10 @@ def test_an_earlier_step(tmp_path: Path) -> None:
 
 
 def test_several_runs_are_named_and_a_shorter_one_shows_its_last_step(tmp_path: Path) -> None:
-    runs = [make_run(tmp_path / n, name=n, steps=s) for n, s in (("first", 30), ("second", 10), ("c", 3), ("d", 3), ("e", 3))]
+    runs = [
+        make_run(tmp_path / n, name=n, steps=s)
+        for n, s in (("first", 30), ("second", 10), ("c", 3), ("d", 3), ("e", 3))
+    ]
     text = drawn(*runs[:2], step=20).cards.value
     assert text.index("<b>first</b>, step 20") < text.index("<b>second</b>, step 10:")
     assert "Shown are the first 4 of 5 runs." in drawn(*runs).cards.value
@@ -103,8 +113,15 @@ def test_several_runs_are_named_and_a_shorter_one_shows_its_last_step(tmp_path: 
 
 def test_hostile_text_is_inert(tmp_path: Path) -> None:
     names = [HOSTILE, "answer"]
-    run = make_run(tmp_path / "run", name=HOSTILE, reward_names=names, status="failed", reason=HOSTILE * 500,
-                   rewards=lambda step: np.stack([np.zeros(16), np.arange(16) % 2], 1), metrics={f"seconds/{HOSTILE}": 90.0})
+    run = make_run(
+        tmp_path / "run",
+        name=HOSTILE,
+        reward_names=names,
+        status="failed",
+        reason=HOSTILE * 500,
+        rewards=lambda step: np.stack([np.zeros(16), np.arange(16) % 2], 1),
+        metrics={f"seconds/{HOSTILE}": 90.0},
+    )
     view = drawn(run, make_run(tmp_path / "other", name=HOSTILE))
     html = view.cards.value
     assert {"run_failed", "component_flat", "step_time"} <= set(keys(view))
@@ -116,7 +133,9 @@ def test_hostile_text_is_inert(tmp_path: Path) -> None:
     assert len(html) < 60_000
 
 
-def test_an_error_is_shown_and_gone_with_the_next_drawing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_error_is_shown_and_gone_with_the_next_drawing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     source = RunSource(make_run(tmp_path / "run"))
     view = DoctorView()
     view.show([source], None)
@@ -165,7 +184,14 @@ def test_no_small_print() -> None:
 
 def test_a_stored_run_needs_no_torch(tmp_path: Path) -> None:
     make_run(tmp_path / "run")
-    code = ("import sys; from workbench.widgets.doctor_view import DoctorView; from workbench.widgets.source import RunSource; "
-            "v = DoctorView(); v.show([RunSource(sys.argv[1])], None); print('torch' in sys.modules, len(v.cards.value) > 500)")
-    done = subprocess.run([sys.executable, "-c", code, str(tmp_path / "run")], capture_output=True, text=True, check=True)
+    code = (
+        "import sys; from workbench.widgets.doctor_view import DoctorView; from workbench.widgets.source import RunSource; "
+        "v = DoctorView(); v.show([RunSource(sys.argv[1])], None); print('torch' in sys.modules, len(v.cards.value) > 500)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path / "run")],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
     assert done.stdout.split() == ["False", "True"]

@@ -29,20 +29,35 @@ def test_the_page_holds_curves_groups_words_and_settings(tmp_path: Path) -> None
     assert "Doctor" in body
 
 
-@pytest.mark.parametrize(("steps", "prompts", "said"), [(20, 9, "12 of 20 steps, and of each step the first 8 of 9 groups"),
-                                                       (3, 2, "3 of 3 steps, and of each step the first 2 of 2 groups")])
-def test_the_page_says_how_much_of_the_run_it_holds(steps: int, prompts: int, said: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("steps", "prompts", "said"),
+    [
+        (20, 9, "12 of 20 steps, and of each step the first 8 of 9 groups"),
+        (3, 2, "3 of 3 steps, and of each step the first 2 of 2 groups"),
+    ],
+)
+def test_the_page_says_how_much_of_the_run_it_holds(
+    steps: int, prompts: int, said: str, tmp_path: Path
+) -> None:
     run = make_run(tmp_path / "run", steps=steps, prompts=prompts, group=2)
     assert said in without_plotly(export_html(run, tmp_path / "p.html").read_text())
 
 
 def test_nothing_is_asked_from_outside(tmp_path: Path) -> None:
-    body = without_plotly(export_html(make_run(tmp_path / "run", steps=5), tmp_path / "p.html").read_text())
+    body = without_plotly(
+        export_html(make_run(tmp_path / "run", steps=5), tmp_path / "p.html").read_text()
+    )
     assert not re.search(r"""(src|href)\s*=\s*["']?(https?:)?//""", body)
 
 
 def test_texts_of_a_model_are_inert(tmp_path: Path) -> None:
-    run = make_run(tmp_path / "run", steps=2, prompts=2, group=4, texts=lambda step: [HOSTILE[i % len(HOSTILE)] for i in range(8)])
+    run = make_run(
+        tmp_path / "run",
+        steps=2,
+        prompts=2,
+        group=4,
+        texts=lambda step: [HOSTILE[i % len(HOSTILE)] for i in range(8)],
+    )
     body = without_plotly(export_html(run, tmp_path / "p.html").read_text())
     assert "<script>alert" not in body
     assert "onerror=" not in re.sub(r"&lt;.*?&gt;", "", body)

@@ -48,7 +48,12 @@ def rows_of(html: str) -> list[int]:
 
 def test_a_card_has_all_of_a_group(source: RunSource) -> None:
     view, samples = view_of(source, 2), source.run.samples(2)
-    assert [rows_of(card) for card in shown(view)] == [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9, 10, 11], [12, 13, 14, 15]]
+    assert [rows_of(card) for card in shown(view)] == [
+        [0, 1, 2, 3],
+        [4, 5, 6, 7],
+        [8, 9, 10, 11],
+        [12, 13, 14, 15],
+    ]
     for card, (_, group) in zip(shown(view), samples.groupby("group"), strict=True):
         text = text_of(card)
         assert group["prompt"].iloc[0] in text
@@ -62,17 +67,39 @@ def test_a_card_has_all_of_a_group(source: RunSource) -> None:
         assert text.count("right") == (group["rewards/answer_reward"] > 0).sum()
         assert text.count("wrong") == (group["rewards/answer_reward"] <= 0).sum()
     head = text_of(shown(view)[0])
-    assert all(title in head for title in ("format_reward", "answer_reward", "baseline", "advantage", "tokens"))
+    assert all(
+        title in head
+        for title in ("format_reward", "answer_reward", "baseline", "advantage", "tokens")
+    )
 
 
-@pytest.mark.parametrize(("text", "gold", "remark"), [
-    ("it is 42", "42", "right, untagged"), ("it is 41", "42", "wrong"), ("\\boxed{Paris}", "Paris", "right, untagged"),
-    ("<answer>41</answer> or 42", "42", "wrong"), ("\\boxed{x^2}", "x^2", "wrong"), ("42", None, "wrong")])
-def test_a_right_answer_without_its_tag_is_not_called_wrong(tmp_path, monkeypatch, text: str, gold: str | None, remark: str) -> None:
-    monkeypatch.setattr(math_process, "equal", lambda *_: pytest.fail("a view compares no expressions"))
-    monkeypatch.setattr(math_process, "readable", lambda *_: pytest.fail("a view reads no expressions"))
-    made = make_run(tmp_path / "a", steps=1, rewards=lambda step: np.zeros((16, 2)), texts=lambda step: [text] * 16,
-                    samples=lambda step, s: replace(s, gold_answers=[gold] * 4))
+@pytest.mark.parametrize(
+    ("text", "gold", "remark"),
+    [
+        ("it is 42", "42", "right, untagged"),
+        ("it is 41", "42", "wrong"),
+        ("\\boxed{Paris}", "Paris", "right, untagged"),
+        ("<answer>41</answer> or 42", "42", "wrong"),
+        ("\\boxed{x^2}", "x^2", "wrong"),
+        ("42", None, "wrong"),
+    ],
+)
+def test_a_right_answer_without_its_tag_is_not_called_wrong(
+    tmp_path, monkeypatch, text: str, gold: str | None, remark: str
+) -> None:
+    monkeypatch.setattr(
+        math_process, "equal", lambda *_: pytest.fail("a view compares no expressions")
+    )
+    monkeypatch.setattr(
+        math_process, "readable", lambda *_: pytest.fail("a view reads no expressions")
+    )
+    made = make_run(
+        tmp_path / "a",
+        steps=1,
+        rewards=lambda step: np.zeros((16, 2)),
+        texts=lambda step: [text] * 16,
+        samples=lambda step, s: replace(s, gold_answers=[gold] * 4),
+    )
     card = shown(view_of(RunSource(made)))[0]
     assert card.count(f'<span class="wb-flag">{remark}</span>') == 4
 
@@ -80,22 +107,41 @@ def test_a_right_answer_without_its_tag_is_not_called_wrong(tmp_path, monkeypatc
 def test_the_bar_shows_sign_and_size(source: RunSource) -> None:
     view, samples = view_of(source, 3), source.run.samples(3)
     largest = samples["advantage"].abs().max()
-    bars = [(tag[1]["class"], tag[1]["style"]) for card in shown(view) for tag in read_html(card).tags
-            if tag[1].get("class") in ("wb-up", "wb-down")]
-    wanted = [("wb-up" if a > 0 else "wb-down", f"width:{abs(a) / largest * 50:.0f}%") for a in samples["advantage"] if a != 0]
+    bars = [
+        (tag[1]["class"], tag[1]["style"])
+        for card in shown(view)
+        for tag in read_html(card).tags
+        if tag[1].get("class") in ("wb-up", "wb-down")
+    ]
+    wanted = [
+        ("wb-up" if a > 0 else "wb-down", f"width:{abs(a) / largest * 50:.0f}%")
+        for a in samples["advantage"]
+        if a != 0
+    ]
     assert bars == wanted != []
 
 
 def test_a_dead_group_is_explained(tmp_path) -> None:
-    view = view_of(RunSource(make_run(tmp_path / "a", steps=1, rewards=lambda step: np.ones((16, 2)))))
-    assert all("every advantage is 0, so the group teaches nothing" in text_of(card) for card in shown(view))
+    view = view_of(
+        RunSource(make_run(tmp_path / "a", steps=1, rewards=lambda step: np.ones((16, 2))))
+    )
+    assert all(
+        "every advantage is 0, so the group teaches nothing" in text_of(card)
+        for card in shown(view)
+    )
 
 
 def test_not_scored_and_no_gold_answer_are_words(tmp_path) -> None:
     rewards = np.ones((16, 2))
     rewards[0] = [0, np.nan]
-    source = RunSource(make_run(tmp_path / "a", steps=1, rewards=lambda step: rewards,
-                                samples=lambda step, s: replace(s, gold_answers=[None] * 4)))
+    source = RunSource(
+        make_run(
+            tmp_path / "a",
+            steps=1,
+            rewards=lambda step: rewards,
+            samples=lambda step, s: replace(s, gold_answers=[None] * 4),
+        )
+    )
     text = text_of(shown(view_of(source))[0])
     assert "not scored" in text
     assert "gold answer: none" in text
@@ -103,11 +149,14 @@ def test_not_scored_and_no_gold_answer_are_words(tmp_path) -> None:
 
 
 def test_another_baseline_is_said(tmp_path) -> None:
-    view = view_of(RunSource(make_run(tmp_path / "a", steps=1, config={"advantage_baseline": "leave_one_out"})))
+    view = view_of(
+        RunSource(make_run(tmp_path / "a", steps=1, config={"advantage_baseline": "leave_one_out"}))
+    )
     assert "leave_one_out" in text_of(view.summary.value)
 
 
 # ------------------------------------------------------------------------------------------------ picking a completion
+
 
 def test_look_at_tokens_calls_back_with_the_row_each_time(source: RunSource) -> None:
     picked: list[int] = []
@@ -142,7 +191,9 @@ def test_drawing_picks_nothing_where_new_options_select_the_first(source: RunSou
     view = GroupsView(on_pick=picked.append)
     view.sort.value = "original order"
     for card in view.cards:
-        card.buttons.observe(lambda change, buttons=card.buttons: setattr(buttons, "index", 0), "_options_labels")
+        card.buttons.observe(
+            lambda change, buttons=card.buttons: setattr(buttons, "index", 0), "_options_labels"
+        )
     view.show([source], 1)
     view.keep.value = "with a right completion"
     view.matching_only.value = True
@@ -186,7 +237,9 @@ def test_the_listener_may_be_waited_for_by_another_drawing(source: RunSource) ->
     view.sort.value = "original order"
     view.show([source], 1)
     with outer:
-        click = threading.Thread(target=lambda: setattr(view.cards[0].buttons, "value", 2), daemon=True)
+        click = threading.Thread(
+            target=lambda: setattr(view.cards[0].buttons, "value", 2), daemon=True
+        )
         click.start()
         assert entered.wait(10)
         view.show([source], 2)
@@ -195,6 +248,7 @@ def test_the_listener_may_be_waited_for_by_another_drawing(source: RunSource) ->
 
 
 # --------------------------------------------------------------------------------------- sorting, filters, search, pages
+
 
 def test_it_opens_with_the_group_that_teaches_most(source: RunSource) -> None:
     view = GroupsView()
@@ -209,11 +263,20 @@ def test_it_opens_with_the_group_that_teaches_most(source: RunSource) -> None:
 
 @pytest.mark.parametrize("sort", SORTS)
 @pytest.mark.parametrize("keep", FILTERS)
-def test_every_order_and_filter_holds_with_rewards_that_are_not_scored(tmp_path, sort: str, keep: str) -> None:
+def test_every_order_and_filter_holds_with_rewards_that_are_not_scored(
+    tmp_path, sort: str, keep: str
+) -> None:
     rewards = np.random.default_rng(0).random((16, 4)).round(1)
     rewards[rewards < 0.3] = np.nan
     rewards[4:8] = np.nan
-    source = RunSource(make_run(tmp_path / "a", steps=1, reward_names=("a", "b", "c", "answer"), rewards=lambda step: rewards))
+    source = RunSource(
+        make_run(
+            tmp_path / "a",
+            steps=1,
+            reward_names=("a", "b", "c", "answer"),
+            rewards=lambda step: rewards,
+        )
+    )
     view = view_of(source)
     view.sort.value, view.keep.value = sort, keep
     for by in view.by.options:
@@ -227,7 +290,11 @@ def test_every_order_and_filter_holds_with_rewards_that_are_not_scored(tmp_path,
 @pytest.mark.parametrize("group", [1, 256])
 def test_a_group_of_one_and_a_group_of_many(tmp_path, group: int) -> None:
     rewards = np.random.default_rng(0).random((2 * group, 2))
-    view = view_of(RunSource(make_run(tmp_path / "a", steps=1, prompts=2, group=group, rewards=lambda step: rewards)))
+    view = view_of(
+        RunSource(
+            make_run(tmp_path / "a", steps=1, prompts=2, group=group, rewards=lambda step: rewards)
+        )
+    )
     assert len(rows_of(shown(view)[0])) == group
     assert len(view.cards[0].buttons.options) == group
 
@@ -270,7 +337,9 @@ def test_pages(tmp_path) -> None:
     assert len(shown(view)) == GROUPS_AT_ONCE, "another order begins at its first page"
 
 
-@pytest.mark.parametrize(("prompts", "group", "cards"), [(16, 8, 8), (8, 16, 4), (16, 64, 1), (4, 100, 1)])
+@pytest.mark.parametrize(
+    ("prompts", "group", "cards"), [(16, 8, 8), (8, 16, 4), (16, 64, 1), (4, 100, 1)]
+)
 def test_large_groups_come_in_smaller_pages(tmp_path, prompts: int, group: int, cards: int) -> None:
     view = view_of(RunSource(make_run(tmp_path / "a", steps=1, prompts=prompts, group=group)))
     assert len(shown(view)) == cards
@@ -278,7 +347,17 @@ def test_large_groups_come_in_smaller_pages(tmp_path, prompts: int, group: int, 
 
 
 def test_long_texts_come_in_smaller_pages(tmp_path) -> None:
-    view = view_of(RunSource(make_run(tmp_path / "a", steps=1, prompts=8, group=8, texts=lambda step: ["word " * 2000] * 64)))
+    view = view_of(
+        RunSource(
+            make_run(
+                tmp_path / "a",
+                steps=1,
+                prompts=8,
+                group=8,
+                texts=lambda step: ["word " * 2000] * 64,
+            )
+        )
+    )
     assert len(shown(view)) == 8
     assert "characters left out" in text_of(shown(view)[0])
     view.length.value = 4000
@@ -286,6 +365,7 @@ def test_long_texts_come_in_smaller_pages(tmp_path) -> None:
 
 
 # --------------------------------------------------------------------------------------------------- where it stands
+
 
 def test_nothing_to_show_is_said() -> None:
     view = GroupsView()
@@ -359,13 +439,26 @@ def test_errors_are_shown_in_place_and_heal(source: RunSource, monkeypatch) -> N
 
 # -------------------------------------------------------------------------------------------------- hostile and large
 
+
 def hostile_source(tmp_path) -> RunSource:
-    return RunSource(make_run(
-        tmp_path / "h", steps=1, prompts=4, group=3, texts=lambda step: HOSTILE, reward_names=HOSTILE[:2],
-        samples=lambda step, s: replace(s, prompts=HOSTILE[2:6], gold_answers=HOSTILE[6:10], problem_ids=HOSTILE[8:12])))
+    return RunSource(
+        make_run(
+            tmp_path / "h",
+            steps=1,
+            prompts=4,
+            group=3,
+            texts=lambda step: HOSTILE,
+            reward_names=HOSTILE[:2],
+            samples=lambda step, s: replace(
+                s, prompts=HOSTILE[2:6], gold_answers=HOSTILE[6:10], problem_ids=HOSTILE[8:12]
+            ),
+        )
+    )
 
 
-@pytest.mark.parametrize("query", ["", "x", "<", "script>", "\u202e", "%s", "\x00", "&", "lt", "\\", "(", "span"])
+@pytest.mark.parametrize(
+    "query", ["", "x", "<", "script>", "\u202e", "%s", "\x00", "&", "lt", "\\", "(", "span"]
+)
 @pytest.mark.parametrize("length", [300, 4000])
 def test_hostile_texts_are_inert(tmp_path, query: str, length: int) -> None:
     view = view_of(hostile_source(tmp_path))
@@ -405,7 +498,9 @@ def test_every_place_is_marked_and_nothing_else_changes() -> None:
 
 def test_1024_completions_are_drawn_quickly(tmp_path) -> None:
     texts = ["The sum of 12 and 30 is 42, so <answer>42</answer>.\n" * 20] * 1024
-    source = RunSource(make_run(tmp_path / "a", steps=2, prompts=128, group=8, texts=lambda step: texts))
+    source = RunSource(
+        make_run(tmp_path / "a", steps=2, prompts=128, group=8, texts=lambda step: texts)
+    )
     view = GroupsView()
 
     def seconds(act) -> float:
@@ -415,6 +510,18 @@ def test_1024_completions_are_drawn_quickly(tmp_path) -> None:
         return time.process_time() - start
 
     assert min(seconds(lambda step=step: view.show([source], step)) for step in (1, 2, 1, 2)) < 0.05
-    assert min(seconds(lambda name=name: setattr(view.sort, "value", name)) for name in ("length", "mean reward", "truncated")) < 0.05
-    assert min(seconds(lambda text=text: setattr(view.search, "value", text)) for text in ("sum", "answer", "42")) < 0.05
+    assert (
+        min(
+            seconds(lambda name=name: setattr(view.sort, "value", name))
+            for name in ("length", "mean reward", "truncated")
+        )
+        < 0.05
+    )
+    assert (
+        min(
+            seconds(lambda text=text: setattr(view.search, "value", text))
+            for text in ("sum", "answer", "42")
+        )
+        < 0.05
+    )
     assert min(seconds(view.next.click) for _ in range(3)) < 0.05

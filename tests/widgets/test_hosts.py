@@ -26,22 +26,29 @@ MANAGER = "https://colab.example/manager.js"
 DESCRIBED = "layout style description description_tooltip"
 NUMBER = DESCRIBED + " value min max step disabled"
 IPYWIDGETS_7 = {
-    "Accordion": "layout children box_style selected_index", "Tab": "layout children box_style selected_index",
-    "Box": "layout children box_style", "GridBox": "layout children box_style", "HBox": "layout children box_style",
+    "Accordion": "layout children box_style selected_index",
+    "Tab": "layout children box_style selected_index",
+    "Box": "layout children box_style",
+    "GridBox": "layout children box_style",
+    "HBox": "layout children box_style",
     "VBox": "layout children box_style",
-    "BoundedIntText": NUMBER + " continuous_update", "IntSlider": NUMBER + " continuous_update orientation readout readout_format",
+    "BoundedIntText": NUMBER + " continuous_update",
+    "IntSlider": NUMBER + " continuous_update orientation readout readout_format",
     "FloatSlider": NUMBER + " continuous_update orientation readout readout_format",
     "FloatLogSlider": NUMBER + " base continuous_update orientation readout readout_format",
-    "FloatText": DESCRIBED + " value step disabled continuous_update", "IntProgress": DESCRIBED + " value min max bar_style orientation",
+    "FloatText": DESCRIBED + " value step disabled continuous_update",
+    "IntProgress": DESCRIBED + " value min max bar_style orientation",
     "Button": "layout style description tooltip icon button_style disabled",
     "ToggleButton": DESCRIBED + " value tooltip icon button_style disabled",
     "ToggleButtons": DESCRIBED + " options value index label tooltips icons button_style disabled",
-    "Checkbox": DESCRIBED + " value indent disabled", "Dropdown": DESCRIBED + " options value index label disabled",
-    "HTML": DESCRIBED + " value placeholder", "Text": DESCRIBED + " value placeholder continuous_update disabled",
+    "Checkbox": DESCRIBED + " value indent disabled",
+    "Dropdown": DESCRIBED + " options value index label disabled",
+    "HTML": DESCRIBED + " value placeholder",
+    "Text": DESCRIBED + " value placeholder continuous_update disabled",
     "Layout": "align_content align_items align_self border bottom display flex flex_flow grid_area grid_auto_columns grid_auto_flow"
-              " grid_auto_rows grid_column grid_gap grid_row grid_template_areas grid_template_columns grid_template_rows height"
-              " justify_content justify_items left margin max_height max_width min_height min_width object_fit object_position order"
-              " overflow overflow_x overflow_y padding right top visibility width",
+    " grid_auto_rows grid_column grid_gap grid_row grid_template_areas grid_template_columns grid_template_rows height"
+    " justify_content justify_items left margin max_height max_width min_height min_width object_fit object_position order"
+    " overflow overflow_x overflow_y padding right top visibility width",
 }
 """What ipywidgets 7.7.1 (Colab's) takes when a widget is made. Anything else is dropped there, and newer traitlets refuse it."""
 
@@ -69,8 +76,17 @@ class SessionLike(SimpleNamespace):
 
 def session_like(run: Run) -> SessionLike:
     return SessionLike(
-        run=run, subscribe=lambda listener: lambda: None, config=workbench.GRPOConfig(), status="paused", step_number=run.last_step(),
-        pending={}, activity="", error=None, trainer=None, out=run.path)
+        run=run,
+        subscribe=lambda listener: lambda: None,
+        config=workbench.GRPOConfig(),
+        status="paused",
+        step_number=run.last_step(),
+        pending={},
+        activity="",
+        error=None,
+        trainer=None,
+        out=run.path,
+    )
 
 
 def written(dashboard: Dashboard) -> str:
@@ -93,13 +109,19 @@ def test_in_colab_a_stored_run_needs_no_waiting(colab: list[str], tmp_path: Path
     assert "session.wait()" not in written(Dashboard(make_run(tmp_path / "run", steps=3)))
 
 
-def test_vs_code_says_when_it_hands_over_clicks(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_vs_code_says_when_it_hands_over_clicks(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     target = session_like(make_run(tmp_path / "run", steps=3))
     assert hosts.limits_here() == ""
     elsewhere = Dashboard(target)
     assert "VS Code" not in written(elsewhere)
     elsewhere.close()  # a publisher would live on
-    monkeypatch.setattr(IPython, "get_ipython", lambda: SimpleNamespace(user_ns={"__vsc_ipynb_file__": "start.ipynb"}))
+    monkeypatch.setattr(
+        IPython,
+        "get_ipython",
+        lambda: SimpleNamespace(user_ns={"__vsc_ipynb_file__": "start.ipynb"}),
+    )
     dashboard = Dashboard(target)
     assert "VS Code" in written(dashboard)
     assert "session.wait()" in hosts.limits_here()
@@ -114,9 +136,13 @@ def test_one_picture_in_the_cell_under_any_ipywidgets(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("rests", [True, False])
-def test_what_a_waiting_cell_draws_last_is_the_end(rests: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_a_waiting_cell_draws_last_is_the_end(
+    rests: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
     calls: list[tuple[bool, threading.Thread]] = []
-    monkeypatch.setattr(pump, "PUBLISHERS", [lambda at_once: calls.append((at_once, threading.current_thread()))])
+    monkeypatch.setattr(
+        pump, "PUBLISHERS", [lambda at_once: calls.append((at_once, threading.current_thread()))]
+    )
     done = threading.Event()
     if rests:
         done.set()
@@ -130,12 +156,25 @@ def test_widgets_are_made_with_what_ipywidgets_7_takes_too() -> None:
     for path in sorted(Path(hosts.__file__).parent.rglob("*.py")):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             made = isinstance(node, ast.Call) and ast.unparse(node.func).removeprefix("w.")
-            if made and ast.unparse(node.func).startswith("w.") and made[0].isupper() and "." not in made:
-                assert made in IPYWIDGETS_7, f"{path.name}:{node.lineno}: look up which traits {made} has in ipywidgets 7.7 and add them here"
+            if (
+                made
+                and ast.unparse(node.func).startswith("w.")
+                and made[0].isupper()
+                and "." not in made
+            ):
+                assert made in IPYWIDGETS_7, (
+                    f"{path.name}:{node.lineno}: look up which traits {made} has in ipywidgets 7.7 and add them here"
+                )
                 seen.add(made)
-                unknown += [f"{path.name}:{node.lineno}: {made}({k.arg}=)" for k in node.keywords if k.arg and k.arg not in IPYWIDGETS_7[made].split()]
+                unknown += [
+                    f"{path.name}:{node.lineno}: {made}({k.arg}=)"
+                    for k in node.keywords
+                    if k.arg and k.arg not in IPYWIDGETS_7[made].split()
+                ]
     assert unknown == []
-    assert {"Tab", "Dropdown", "FloatLogSlider", "Layout"} <= seen, "the search finds the widgets that are made"
+    assert {"Tab", "Dropdown", "FloatLogSlider", "Layout"} <= seen, (
+        "the search finds the widgets that are made"
+    )
 
 
 def test_tooltips_have_the_name_that_is_installed() -> None:

@@ -16,8 +16,13 @@ def row_of(name: str, value: Any) -> tuple[KnobRow, list[Any]]:
     return KnobRow(name, value, lambda _, new: asked.append(new)), asked
 
 
-@pytest.mark.parametrize(("name", "value", "on_the_grid"), [("beta", 0.005, 0.0050118723), ("epsilon_high", None, 0.28), ("delta", None, 4.0)])
-def test_a_browser_that_rounds_the_slider_moves_nothing(name: str, value: Any, on_the_grid: float) -> None:
+@pytest.mark.parametrize(
+    ("name", "value", "on_the_grid"),
+    [("beta", 0.005, 0.0050118723), ("epsilon_high", None, 0.28), ("delta", None, 4.0)],
+)
+def test_a_browser_that_rounds_the_slider_moves_nothing(
+    name: str, value: Any, on_the_grid: float
+) -> None:
     row, asked = row_of(name, value)
     row.slider.value = on_the_grid * (1 + 1e-6)
     row.slider.value = on_the_grid

@@ -32,7 +32,14 @@ class Wire(BaseComm):
         self.sent: list[tuple[dict, list]] = []
         super().__init__(**given)
 
-    def publish_msg(self, msg_type: str, data: Any = None, metadata: Any = None, buffers: Any = None, **keys: Any) -> None:
+    def publish_msg(
+        self,
+        msg_type: str,
+        data: Any = None,
+        metadata: Any = None,
+        buffers: Any = None,
+        **keys: Any,
+    ) -> None:
         self.sent.append((data, list(buffers or ())))
 
     def _reply_subshell_for(self, data: Any, default: Any) -> str:
@@ -42,7 +49,11 @@ class Wire(BaseComm):
         return [data["state"] for data, _ in self.sent if data.get("method") == "update"]
 
     def custom(self) -> list[tuple[dict, list]]:
-        return [(data["content"], buffers) for data, buffers in self.sent if data.get("method") == "custom"]
+        return [
+            (data["content"], buffers)
+            for data, buffers in self.sent
+            if data.get("method") == "custom"
+        ]
 
 
 @pytest.fixture
@@ -72,7 +83,11 @@ def unpacked(plot: LivePlot) -> list[dict]:
 
     def filled(value: Any) -> Any:
         if isinstance(value, dict):
-            return columns[value["column"]] if set(value) == {"column"} else {k: filled(v) for k, v in value.items()}
+            return (
+                columns[value["column"]]
+                if set(value) == {"column"}
+                else {k: filled(v) for k, v in value.items()}
+            )
         return [filled(v) for v in value] if isinstance(value, list) else value
 
     return filled(plot.spec)
@@ -80,8 +95,13 @@ def unpacked(plot: LivePlot) -> list[dict]:
 
 def test_the_two_traits_hold_the_whole_picture() -> None:
     x = np.arange(3)
-    given = {"data": [{"x": x, "y": x * 0.5, "error_y": {"array": x + 1.0}, "name": "a"}, {"x": x, "y": np.array([np.nan, 1, 2])}],
-             "layout": {"title": {"text": "t"}, "shapes": [{"x0": 1}]}}
+    given = {
+        "data": [
+            {"x": x, "y": x * 0.5, "error_y": {"array": x + 1.0}, "name": "a"},
+            {"x": x, "y": np.array([np.nan, 1, 2])},
+        ],
+        "layout": {"title": {"text": "t"}, "shapes": [{"x0": 1}]},
+    }
     plot = LivePlot([given])
     json.dumps(plot.spec, allow_nan=False)
     (shown,) = unpacked(plot)
@@ -106,7 +126,9 @@ def test_a_redraw_is_one_message(wired: None) -> None:
     assert len(plot.comm.sent[-1][1]) == 1, "all numbers travel in one binary buffer"
 
 
-def test_plotly_js_comes_from_the_package_and_not_twice_at_once(wired: None, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_plotly_js_comes_from_the_package_and_not_twice_at_once(
+    wired: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
     now = [100.0]
     monkeypatch.setattr(liveplot.time, "monotonic", lambda: now[0])
     plot = LivePlot()
@@ -122,7 +144,9 @@ def test_plotly_js_comes_from_the_package_and_not_twice_at_once(wired: None, mon
     assert len(plot.comm.custom()) == 2
 
 
-def test_a_page_hears_why_there_is_no_plotly_js(wired: None, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_page_hears_why_there_is_no_plotly_js(
+    wired: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def missing() -> str:
         raise ImportError("No module named 'plotly'")
 
@@ -136,7 +160,10 @@ def test_a_page_hears_why_there_is_no_plotly_js(wired: None, monkeypatch: pytest
 
 
 def test_the_page_is_answered_while_a_cell_runs(wired: None) -> None:
-    assert LivePlot().comm._reply_subshell_for({}, "the one that the page chose") == "the one that the page chose"
+    assert (
+        LivePlot().comm._reply_subshell_for({}, "the one that the page chose")
+        == "the one that the page chose"
+    )
 
 
 def test_a_click_reaches_python_each_time(wired: None) -> None:
@@ -151,7 +178,9 @@ def test_a_click_reaches_python_each_time(wired: None) -> None:
 def test_a_saved_notebook_keeps_the_picture_and_the_words() -> None:
     data, _ = DisplayFormatter().format(LivePlot([example(5), example(6)], columns=2))
     assert WIDGET_VIEW in data
-    assert not callable(LivePlot._ipython_display_), "ipywidgets 7 would show the widget without the picture"
+    assert not callable(LivePlot._ipython_display_), (
+        "ipywidgets 7 would show the widget without the picture"
+    )
     root = ElementTree.fromstring(data["image/svg+xml"])
     assert len(root.findall(f"{SVG}g")) == 2
     assert data["text/plain"].count("reward (mean): mean 2.5 at step 5") == 1
@@ -166,9 +195,16 @@ def test_an_empty_plot_can_be_shown() -> None:
 
 def test_the_still_picture_draws_the_numbers() -> None:
     y = np.array([0.0, 1.0, np.nan, 2.0, 2.0])
-    svg = draw_svg([figure("t", "a", plot_lines(np.arange(5), y, "n", look(0)), x_range=(0, 4))], columns=1, height=200)
+    svg = draw_svg(
+        [figure("t", "a", plot_lines(np.arange(5), y, "n", look(0)), x_range=(0, 4))],
+        columns=1,
+        height=200,
+    )
     (path,) = [p for p in ElementTree.fromstring(svg).iter(f"{SVG}path") if p.get("opacity")]
-    stretches = [[tuple(map(float, point.split(","))) for point in part.split("L")] for part in path.get("d")[1:].split("M")]
+    stretches = [
+        [tuple(map(float, point.split(","))) for point in part.split("L")]
+        for part in path.get("d")[1:].split("M")
+    ]
     assert [len(s) for s in stretches] == [2, 2], "the gap is a gap"
     (x0, y0), (x1, y1) = stretches[0]
     (x3, y3), (x4, y4) = stretches[1]
@@ -183,22 +219,41 @@ def test_the_still_picture_shrinks_with_a_narrow_page() -> None:
     assert svg.get("style") == "max-width:100%;height:auto"
 
 
-@pytest.mark.parametrize(("x", "said"), [([0.1, 0.2, 0.3], "n 2 at step 0.3, lowest 0 at 0.1"),
-                                         ([12345.0, 12346.0, 12347.0], "n 2 at step 12347, lowest 0 at 12345")])
+@pytest.mark.parametrize(
+    ("x", "said"),
+    [
+        ([0.1, 0.2, 0.3], "n 2 at step 0.3, lowest 0 at 0.1"),
+        ([12345.0, 12346.0, 12347.0], "n 2 at step 12347, lowest 0 at 12345"),
+    ],
+)
 def test_places_on_the_x_axis_are_said_as_they_are(x: list[float], said: str) -> None:
-    drawn = figure("t", "a", plot_lines(np.array(x), np.arange(3.0), "n", look(0)), x_range=(x[0], x[-1]))
+    drawn = figure(
+        "t", "a", plot_lines(np.array(x), np.arange(3.0), "n", look(0)), x_range=(x[0], x[-1])
+    )
     assert said in drawn["layout"]["meta"]["summary"]
 
 
 def test_a_stack_is_drawn_on_top_of_one_another() -> None:
     parts = {"a": np.ones(3), "b": np.full(3, 2.0)}
     svg = draw_svg([figure("t", "s", stack(np.arange(3), parts), x_range=(0, 2))], columns=1)
-    tops = [float(re.match(r"M[\d.]+,([\d.]+)", p.get("d"))[1]) for p in ElementTree.fromstring(svg).iter(f"{SVG}path") if p.get("opacity")]
+    tops = [
+        float(re.match(r"M[\d.]+,([\d.]+)", p.get("d"))[1])
+        for p in ElementTree.fromstring(svg).iter(f"{SVG}path")
+        if p.get("opacity")
+    ]
     floor = 230 - 34
     assert (floor - tops[1]) / (floor - tops[0]) == pytest.approx(3, rel=0.01)
 
 
-@pytest.mark.parametrize("axis", [Axis(0, 1, 0, 100), Axis(0.31, 0.32, 0, 100), Axis(-7, -6, 0, 100, log=True), Axis(0, 0.004, 0, 9, percent=True)])
+@pytest.mark.parametrize(
+    "axis",
+    [
+        Axis(0, 1, 0, 100),
+        Axis(0.31, 0.32, 0, 100),
+        Axis(-7, -6, 0, 100, log=True),
+        Axis(0, 0.004, 0, 9, percent=True),
+    ],
+)
 def test_axes_have_two_to_eight_numbers_inside_that_read_back(axis: Axis) -> None:
     ticks = axis.ticks()
     assert 2 <= len(ticks) <= 8

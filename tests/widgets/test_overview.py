@@ -24,8 +24,18 @@ from workbench.widgets.plot_markers import PLACES, knob_places
 from workbench.widgets.plot_pieces import look, plot_text
 from workbench.widgets.source import RunSource
 
-TITLES = ["reward", "held-out accuracy", "kl", "clip_ratio", "entropy", "grad_norm", "completion_length", "dead_group_share",
-          "logp difference", "seconds"]
+TITLES = [
+    "reward",
+    "held-out accuracy",
+    "kl",
+    "clip_ratio",
+    "entropy",
+    "grad_norm",
+    "completion_length",
+    "dead_group_share",
+    "logp difference",
+    "seconds",
+]
 HOSTILE = '<img src=x onerror="alert(1)">\u202e\u200b&amp;\x1b[31m'
 
 
@@ -41,7 +51,10 @@ def source(tmp_path: Path, name: str = "made", **how: Any) -> RunSource:
 def long_source(tmp_path: Path, steps: int = 10_000) -> RunSource:
     """A source that holds so many steps, without writing them all."""
     short, rng = source(tmp_path, f"long{steps}", steps=2), np.random.default_rng(0)
-    columns = {name: np.abs(rng.normal(short.metrics[name].mean(), 0.1, steps)) for name in short.metrics.columns}
+    columns = {
+        name: np.abs(rng.normal(short.metrics[name].mean(), 0.1, steps))
+        for name in short.metrics.columns
+    }
     short.metrics = pd.DataFrame(columns | {"step": np.arange(1, steps + 1)})
     return short
 
@@ -71,12 +84,20 @@ def test_ten_panels_that_plotly_accepts(plain: RunSource) -> None:
 def test_lines_are_the_metrics(plain: RunSource) -> None:
     drawn, m = figures([plain]), plain.metrics
     for title, name, column in (
-        ("reward", "mean", "reward"), ("reward", "answer_reward", "rewards/answer_reward"), ("kl", "kl", "kl"),
-        ("clip_ratio", "low", "clip_ratio_low"), ("clip_ratio", "high", "clip_ratio_high"), ("entropy", "entropy", "entropy"),
-        ("grad_norm", "grad_norm", "grad_norm"), ("completion_length", "max", "completion_length_max"),
-        ("completion_length", "truncated (right)", "truncated_share"), ("dead_group_share", "dead", "dead_group_share"),
-        ("logp difference", "mean", "sampler_logp_difference"), ("logp difference", "max", "sampler_logp_difference_max"),
-        ("seconds", "rollout", "seconds/rollout"), ("seconds", "update", "seconds/update"),
+        ("reward", "mean", "reward"),
+        ("reward", "answer_reward", "rewards/answer_reward"),
+        ("kl", "kl", "kl"),
+        ("clip_ratio", "low", "clip_ratio_low"),
+        ("clip_ratio", "high", "clip_ratio_high"),
+        ("entropy", "entropy", "entropy"),
+        ("grad_norm", "grad_norm", "grad_norm"),
+        ("completion_length", "max", "completion_length_max"),
+        ("completion_length", "truncated (right)", "truncated_share"),
+        ("dead_group_share", "dead", "dead_group_share"),
+        ("logp difference", "mean", "sampler_logp_difference"),
+        ("logp difference", "max", "sampler_logp_difference_max"),
+        ("seconds", "rollout", "seconds/rollout"),
+        ("seconds", "update", "seconds/update"),
     ):
         found = trace(panel(drawn, title), name)
         np.testing.assert_allclose(found["y"], m[column], rtol=1e-6)
@@ -88,7 +109,9 @@ def test_the_band_is_the_spread_around_the_mean(plain: RunSource) -> None:
     n = len(m)
     assert around["fill"] == "toself"
     np.testing.assert_allclose(around["y"][:n], m["reward"] + m["reward_std"], rtol=1e-6)
-    np.testing.assert_allclose(around["y"][n : 2 * n][::-1], m["reward"] - m["reward_std"], rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(
+        around["y"][n : 2 * n][::-1], m["reward"] - m["reward_std"], rtol=1e-5, atol=1e-6
+    )
 
 
 def test_accuracy_has_its_interval(plain: RunSource) -> None:
@@ -115,7 +138,15 @@ def test_on_policy_is_said_and_nothing_is_drawn(tmp_path: Path) -> None:
     fixed = figures([source(tmp_path, "a", metrics={"ratio_min": 1.0, "ratio_max": 1.0})])
     assert notes(panel(fixed, "clip_ratio")) == ON_POLICY
     assert panel(fixed, "clip_ratio")["data"] == []
-    nearly = figures([source(tmp_path, "b", metrics={"ratio_min": 1.0, "ratio_max": lambda s: 1.0 + (s == 6) * 1e-6})])
+    nearly = figures(
+        [
+            source(
+                tmp_path,
+                "b",
+                metrics={"ratio_min": 1.0, "ratio_max": lambda s: 1.0 + (s == 6) * 1e-6},
+            )
+        ]
+    )
     assert "on-policy" not in notes(panel(nearly, "clip_ratio"))
     assert len(panel(nearly, "clip_ratio")["data"]) == 2
 
@@ -139,14 +170,23 @@ def test_gaps_infinities_and_lone_points_are_drawn_as_such(tmp_path: Path) -> No
 
 def test_a_spike_turns_the_axis_logarithmic(tmp_path: Path) -> None:
     calm = figures([source(tmp_path, "a")])
-    spiky = figures([source(tmp_path, "b", metrics={"grad_norm": lambda step: 50.0 if step == 3 else 0.5})])
-    zero = figures([source(tmp_path, "c", metrics={"grad_norm": lambda step: 50.0 if step == 3 else 0.0})])
-    kinds = [panel(f, "grad_norm")["layout"]["yaxis"].get("type", "linear") for f in (calm, spiky, zero)]
+    spiky = figures(
+        [source(tmp_path, "b", metrics={"grad_norm": lambda step: 50.0 if step == 3 else 0.5})]
+    )
+    zero = figures(
+        [source(tmp_path, "c", metrics={"grad_norm": lambda step: 50.0 if step == 3 else 0.0})]
+    )
+    kinds = [
+        panel(f, "grad_norm")["layout"]["yaxis"].get("type", "linear") for f in (calm, spiky, zero)
+    ]
     assert kinds == ["linear", "log", "linear"]
 
 
 def test_the_summary_of_a_panel_is_in_words(plain: RunSource) -> None:
-    said, reward = panel(figures([plain]), "reward")["layout"]["meta"]["summary"], plain.metrics["reward"]
+    said, reward = (
+        panel(figures([plain]), "reward")["layout"]["meta"]["summary"],
+        plain.metrics["reward"],
+    )
     assert f"mean {reward.iloc[-1]:.4g} at step 12" in said
     assert f"lowest {reward.min():.4g} at {reward.argmin() + 1}" in said
 
@@ -164,15 +204,24 @@ def test_knob_changes_are_marked_on_every_panel(tmp_path: Path) -> None:
 
 
 def test_dragging_a_slider_does_not_flood_the_panels(tmp_path: Path) -> None:
-    dragged = source(tmp_path, steps=120, prompts=1, tokens=6, keep_tokens=False, samples=False,
-                     knobs={step: {"beta": 0.005 + step / 1000} for step in range(20, 120)})
+    dragged = source(
+        tmp_path,
+        steps=120,
+        prompts=1,
+        tokens=6,
+        keep_tokens=False,
+        samples=False,
+        knobs={step: {"beta": 0.005 + step / 1000} for step in range(20, 120)},
+    )
     f = figures([dragged])[0]
     assert 10 < len(f["layout"]["shapes"]) <= PLACES
     places = knob_places(dragged, 120)
     assert places[0].values["beta"][0] == pytest.approx(0.005)
     assert places[-1].values["beta"][1] == pytest.approx(0.124)
     for one, other in itertools.pairwise(places):
-        assert one.values["beta"][1] == other.values["beta"][0], "no change is lost between two markers"
+        assert one.values["beta"][1] == other.values["beta"][0], (
+            "no change is lost between two markers"
+        )
 
 
 def test_the_chosen_step_is_marked(plain: RunSource) -> None:
@@ -200,7 +249,15 @@ def test_sixteen_looks_differ() -> None:
 
 
 def test_one_of_two_runs_on_policy(tmp_path: Path) -> None:
-    shown = panel(figures([source(tmp_path, "moves"), source(tmp_path, "stays", metrics={"ratio_min": 1.0, "ratio_max": 1.0})]), "clip_ratio")
+    shown = panel(
+        figures(
+            [
+                source(tmp_path, "moves"),
+                source(tmp_path, "stays", metrics={"ratio_min": 1.0, "ratio_max": 1.0}),
+            ]
+        ),
+        "clip_ratio",
+    )
     assert "on-policy" in notes(shown)
     assert "stays" in notes(shown)
     assert {t["name"] for t in shown["data"]} == {"moves", "moves, high"}
@@ -252,11 +309,21 @@ def test_a_redraw_of_10_000_steps_takes_under_50_ms_and_stays_bounded(tmp_path: 
 
 def test_the_header_says_it_in_words(tmp_path: Path) -> None:
     view = Overview()
-    view.show([source(tmp_path, steps=20, status="failed", reason="NotFinite: the loss is NaN", name="r1")], None)
+    view.show(
+        [
+            source(
+                tmp_path, steps=20, status="failed", reason="NotFinite: the loss is NaN", name="r1"
+            )
+        ],
+        None,
+    )
     words = re.sub(r"<[^>]+>", "", view.header.value.split("</style>")[1])
     assert "r1: failed at step 20 of 20: NotFinite: the loss is NaN" in words
     assert re.search(r"reward \d\.\d{3} · spread in a group 0\.\d{3} · KL 0\.\d{4}", words)
-    assert "held-out accuracy 70.0% (interval 63.3% to 75.9%, n = 200, step 20; 30.0% at step 0)" in words
+    assert (
+        "held-out accuracy 70.0% (interval 63.3% to 75.9%, n = 200, step 20; 30.0% at step 0)"
+        in words
+    )
 
 
 def test_the_header_is_that_of_the_chosen_step(plain: RunSource) -> None:
@@ -264,7 +331,9 @@ def test_the_header_is_that_of_the_chosen_step(plain: RunSource) -> None:
     view.show([plain], 3)
     assert "(shown: step 3)" in view.header.value
     assert f"reward {plain.metrics['reward'][2]:.3f}" in view.header.value
-    assert "accuracy <b>30.0%</b>" in view.header.value, "the accuracy known at step 3 is that of step 0"
+    assert "accuracy <b>30.0%</b>" in view.header.value, (
+        "the accuracy known at step 3 is that of step 0"
+    )
 
 
 def test_a_run_that_is_not_ended_is_open(tmp_path: Path) -> None:
@@ -292,13 +361,18 @@ def test_no_run_is_said() -> None:
 
 
 def test_foreign_names_are_inert_everywhere(tmp_path: Path) -> None:
-    hostile = source(tmp_path, "h", reward_names=[HOSTILE, "answer_reward"], knobs={3: {HOSTILE: HOSTILE}})
+    hostile = source(
+        tmp_path, "h", reward_names=[HOSTILE, "answer_reward"], knobs={3: {HOSTILE: HOSTILE}}
+    )
     hostile.label = HOSTILE
     for sources in ([hostile], [hostile, source(tmp_path, "other")]):
         view = Overview()
         view.show(sources, None)
         assert view.message.value == ""
-        spec = [{**f, "layout": {k: v for k, v in f["layout"].items() if k != "meta"}} for f in view.plots.spec]
+        spec = [
+            {**f, "layout": {k: v for k, v in f["layout"].items() if k != "meta"}}
+            for f in view.plots.spec
+        ]
         for shown in (view.header.value.split("</style>")[1], str(spec), view.picture()):
             assert "<img" not in shown
             assert not {"\u202e", "\u200b", "\x1b"} & set(shown)
@@ -340,9 +414,11 @@ def test_a_click_chooses_the_step_and_its_error_is_shown(plain: RunSource) -> No
 
 
 def test_no_torch_is_imported(plain: RunSource) -> None:
-    code = ("import sys; from workbench.widgets.overview import Overview; from workbench.widgets.source import RunSource; "
-            f"v = Overview(); v.show([RunSource({str(plain.run.path)!r})]); assert not v.message.value, v.message.value; "
-            "v.picture(); print('torch' in sys.modules)")
+    code = (
+        "import sys; from workbench.widgets.overview import Overview; from workbench.widgets.source import RunSource; "
+        f"v = Overview(); v.show([RunSource({str(plain.run.path)!r})]); assert not v.message.value, v.message.value; "
+        "v.picture(); print('torch' in sys.modules)"
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"
 
@@ -357,6 +433,8 @@ def test_a_run_keeps_its_look_while_another_has_no_step_yet(tmp_path: Path) -> N
 
 
 def test_small_numbers_are_written_without_a_prefix(tmp_path: Path) -> None:
-    kl = figures([RunSource(make_run(tmp_path / "a", steps=6, metrics={"kl": lambda step: 1e-4 * step}))])[2]
+    kl = figures(
+        [RunSource(make_run(tmp_path / "a", steps=6, metrics={"kl": lambda step: 1e-4 * step}))]
+    )[2]
     axis = go.Figure(kl).layout.yaxis
     assert (axis.exponentformat, axis.minexponent) == ("power", 5), "0.0008 and not 800µ"

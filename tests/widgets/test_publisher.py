@@ -82,4 +82,8 @@ def test_the_newest_with_a_session_in_focus_takes_over_and_close_leaves_nothing(
     for made in (first, second, both, both):
         made.close()
     assert (one.listeners, two.listeners, PUBLISHERS) == ([], [], before)
-    assert until(lambda: not any(t.name == "workbench publisher" for t in set(threading.enumerate()) - others))
+    assert until(
+        lambda: (
+            not any(t.name == "workbench publisher" for t in set(threading.enumerate()) - others)
+        )
+    )

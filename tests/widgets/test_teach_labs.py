@@ -20,13 +20,22 @@ LABS = [AdvantageLab, ClipLab, KLLab, LengthLab]
 
 
 def plain(markup: str) -> str:
-    return re.sub(r"\s+", " ", html.unescape(re.sub(r"<[^>]+>", " ", re.sub(r"<style>.*?</style>", "", markup, flags=re.S)))).strip()
+    return re.sub(
+        r"\s+",
+        " ",
+        html.unescape(
+            re.sub(r"<[^>]+>", " ", re.sub(r"<style>.*?</style>", "", markup, flags=re.S))
+        ),
+    ).strip()
 
 
 def cells(lab) -> list[list[str]]:
     """The rows of the tables as text."""
     rows = re.findall(r"<tr>(.*?)</tr>", lab.output.value, flags=re.S)
-    return [[plain(c) for c in re.findall(r"<t[hd][^>]*>(.*?)</t[hd]>", row, flags=re.S)] for row in rows]
+    return [
+        [plain(c) for c in re.findall(r"<t[hd][^>]*>(.*?)</t[hd]>", row, flags=re.S)]
+        for row in rows
+    ]
 
 
 @pytest.mark.parametrize("lab_class", LABS)
@@ -44,7 +53,12 @@ def test_a_lab_shows_itself_with_words_for_a_saved_notebook(lab_class) -> None:
 @pytest.mark.parametrize("lab_class", LABS)
 def test_every_number_has_a_labelled_box(lab_class) -> None:
     lab = lab_class()
-    boxes = [b for v in vars(lab).values() for b in (v if isinstance(v, list) else [v]) if hasattr(b, "slider") and hasattr(b, "put")]
+    boxes = [
+        b
+        for v in vars(lab).values()
+        for b in (v if isinstance(v, list) else [v])
+        if hasattr(b, "slider") and hasattr(b, "put")
+    ]
     assert all(b.box.description for b in boxes)
     for b in boxes:
         b.slider.value = b.slider.max
@@ -57,8 +71,13 @@ def test_every_number_has_a_labelled_box(lab_class) -> None:
 
 def test_the_seed_example_sample_and_population() -> None:
     lab = AdvantageLab([1, 1, 0, 0])
-    sample, population = (lab.figures.advantages[f"scale_rewards=group, advantage_std={s}"] for s in ("sample", "population"))
-    assert sample == pytest.approx([0.5 / (math.sqrt(1 / 3) + 1e-4)] * 2 + [-0.5 / (math.sqrt(1 / 3) + 1e-4)] * 2)
+    sample, population = (
+        lab.figures.advantages[f"scale_rewards=group, advantage_std={s}"]
+        for s in ("sample", "population")
+    )
+    assert sample == pytest.approx(
+        [0.5 / (math.sqrt(1 / 3) + 1e-4)] * 2 + [-0.5 / (math.sqrt(1 / 3) + 1e-4)] * 2
+    )
     assert population == pytest.approx([0.5 / 0.5001] * 2 + [-0.5 / 0.5001] * 2)
     assert "+0.866, +0.866, -0.866, -0.866 (sample" in lab.summary
     assert "+1.000, +1.000, -1.000, -1.000 (population" in lab.summary
@@ -84,7 +103,11 @@ def test_moved_rewards_are_shown_under_every_scaling() -> None:
         assert f.advantages[name] == pytest.approx(values, abs=1e-4), name
     table = cells(lab)
     for i, reward in enumerate((-1.0, 2.0, -2.0)):
-        assert table[i + 1] == [str(i + 1), f"{reward:g}", *(f"{f.advantages[name][i]:+.3f}" for name in WAYS)]
+        assert table[i + 1] == [
+            str(i + 1),
+            f"{reward:g}",
+            *(f"{f.advantages[name][i]:+.3f}" for name in WAYS),
+        ]
 
 
 def test_the_box_takes_what_the_slider_cannot() -> None:
@@ -113,7 +136,9 @@ def test_wrong_other_groups_are_refused_and_the_picture_stays() -> None:
     assert lab.output.value == before
     lab.others.value = "0 0 0 4"
     assert (lab.problem, lab.message.value) == ("", "")
-    assert lab.figures.advantages["scale_rewards=batch"][0] == pytest.approx(0.5 / (np.std([1, 1, 0, 0, 0, 0, 0, 4], ddof=1) + 1e-4))
+    assert lab.figures.advantages["scale_rewards=batch"][0] == pytest.approx(
+        0.5 / (np.std([1, 1, 0, 0, 0, 0, 0, 4], ddof=1) + 1e-4)
+    )
     lab.rewards[0].box.value = float("nan")
     assert "must be a finite number" in lab.problem
 
@@ -121,19 +146,28 @@ def test_wrong_other_groups_are_refused_and_the_picture_stays() -> None:
 # ------------------------------------------------------------------------------------------------------------- clip
 
 
-@pytest.mark.parametrize(("ratio", "positive", "negative"), [
-    (1.0, (1.0, 1.0, 0), (-1.0, -1.0, 0)),
-    (1.5, (1.3, 0.0, 1), (-1.5, -1.5, 0)),
-    (0.5, (0.5, 0.5, 0), (-0.8, 0.0, -1)),
-    (2.5, (1.3, 0.0, 1), (-2.0, 0.0, 0)),
-])
+@pytest.mark.parametrize(
+    ("ratio", "positive", "negative"),
+    [
+        (1.0, (1.0, 1.0, 0), (-1.0, -1.0, 0)),
+        (1.5, (1.3, 0.0, 1), (-1.5, -1.5, 0)),
+        (0.5, (0.5, 0.5, 0), (-0.8, 0.0, -1)),
+        (2.5, (1.3, 0.0, 1), (-2.0, 0.0, 0)),
+    ],
+)
 def test_the_clip_at_one_ratio(ratio, positive, negative) -> None:
     """epsilon 0.2, epsilon_high 0.3, delta 2: min( min(r, delta) A, clip(r) A )."""
     lab = ClipLab(epsilon=0.2, epsilon_high=0.3, delta=2.0)
     lab.ratio.slider.value = ratio
-    for name, (objective, gradient, clipped) in zip(("A = +1", "A = −1"), (positive, negative), strict=True):
+    for name, (objective, gradient, clipped) in zip(
+        ("A = +1", "A = −1"), (positive, negative), strict=True
+    ):
         curve = lab.at_ratio[name]
-        assert (curve.objective[0], curve.gradient[0], curve.clipped[0]) == (pytest.approx(objective), pytest.approx(gradient), clipped)
+        assert (curve.objective[0], curve.gradient[0], curve.clipped[0]) == (
+            pytest.approx(objective),
+            pytest.approx(gradient),
+            clipped,
+        )
         row = next(r for r in cells(lab) if r[0] == name)
         assert row[1:3] == [f"{objective:+.4f}", f"{gradient + 0.0:+.4f}"]
     assert ("capped by delta" in plain(lab.output.value)) is (ratio > 2)
@@ -145,7 +179,10 @@ def test_regions_without_gradient_are_marked_and_follow_the_sliders() -> None:
     lab.rows["epsilon"].slider.value = 0.5
     lab.rows["epsilon_high"].off.value = False  # begins at 0.28
     lab.rows["delta"].box.value = 1.8
-    assert lab.summary == "No gradient with A = +1: above 1.28; with A = −1: below 0.50 and above 1.80."
+    assert (
+        lab.summary
+        == "No gradient with A = +1: above 1.28; with A = −1: below 0.50 and above 1.80."
+    )
     for figure, sign in zip(lab.plot._figures, (1, -1), strict=True):
         moving, still = figure["data"][:2]
         x = moving["x"].astype(float)
@@ -185,8 +222,13 @@ def test_a_delta_inside_the_clip_is_refused_with_the_configs_words() -> None:
 
 def test_the_known_example_of_the_inverted_k3() -> None:
     f = KLLab((0.7, 0.2, 0.1), (0.4, 0.4, 0.2)).figures
-    assert f.exact == pytest.approx(0.7 * math.log(7 / 4) + 0.2 * math.log(1 / 2) + 0.1 * math.log(1 / 2))
-    assert [round(x, 4) for x in (f.exact, f.expectation["k3"], f.expectation["k1"], f.expectation[INVERTED])] == [0.1838, 0.1838, 0.1838, 0.1912]
+    assert f.exact == pytest.approx(
+        0.7 * math.log(7 / 4) + 0.2 * math.log(1 / 2) + 0.1 * math.log(1 / 2)
+    )
+    assert [
+        round(x, 4)
+        for x in (f.exact, f.expectation["k3"], f.expectation["k1"], f.expectation[INVERTED])
+    ] == [0.1838, 0.1838, 0.1838, 0.1912]
     assert f.reverse == pytest.approx(0.4 * math.log(4 / 7) + 0.6 * math.log(2))
 
 
@@ -199,17 +241,31 @@ def test_moved_weights_are_normalised_and_every_estimate_is_shown() -> None:
     lab.reference[1].box.value = 0.5
     f = lab.figures
     d = [math.log(0.5 / 0.25), math.log(0.5 / 0.75)]
-    expected = {"k1": [-x for x in d], "k2": [x * x / 2 for x in d], "k3": [math.exp(x) - x - 1 for x in d],
-                INVERTED: [math.exp(-x) + x - 1 for x in d]}
+    expected = {
+        "k1": [-x for x in d],
+        "k2": [x * x / 2 for x in d],
+        "k3": [math.exp(x) - x - 1 for x in d],
+        INVERTED: [math.exp(-x) + x - 1 for x in d],
+    }
     assert f.policy == pytest.approx([0.25, 0.75])
     for name, values in expected.items():
         assert f.per_token[name] == pytest.approx(values)
         assert f.expectation[name] == pytest.approx(0.25 * values[0] + 0.75 * values[1])
     table = cells(lab)
     assert table[0][-1] == "k3 inverted (a known bug)"
-    assert table[1] == ["sampled a", "0.2500", "0.5000", *(f"{v[0]:.4f}" for v in expected.values())]
+    assert table[1] == [
+        "sampled a",
+        "0.2500",
+        "0.5000",
+        *(f"{v[0]:.4f}" for v in expected.values()),
+    ]
     assert table[3][3:] == [f"{f.expectation[n]:.4f}" for n in expected]
-    assert table[4][3:] == ["+0.0000", f"{f.expectation['k2'] - f.exact:+.4f}", "+0.0000", f"{f.expectation[INVERTED] - f.exact:+.4f}"]
+    assert table[4][3:] == [
+        "+0.0000",
+        f"{f.expectation['k2'] - f.exact:+.4f}",
+        "+0.0000",
+        f"{f.expectation[INVERTED] - f.exact:+.4f}",
+    ]
     assert "well-known bug" in lab.summary
 
 
@@ -227,11 +283,18 @@ def test_a_probability_of_zero_is_refused() -> None:
 def test_what_a_token_weighs() -> None:
     lab = LengthLab((2, 4, 4, 10), (1, -1, 0.5, 2))
     lab.longest.box.value = 16
-    expected = {"grpo": [1 / 8, 1 / 16, 1 / 16, 1 / 40], "bnpo": [1 / 20] * 4, "dr_grpo": [1 / 64] * 4, "dapo": [1 / 20] * 4,
-                "luspo": [1 / 4] * 4}
+    expected = {
+        "grpo": [1 / 8, 1 / 16, 1 / 16, 1 / 40],
+        "bnpo": [1 / 20] * 4,
+        "dr_grpo": [1 / 64] * 4,
+        "dapo": [1 / 20] * 4,
+        "luspo": [1 / 4] * 4,
+    }
     for name, weights in expected.items():
         assert lab.figures.weight[name] == pytest.approx(weights), name
-        pushes = [w * n * a for w, n, a in zip(weights, (2, 4, 4, 10), (1, -1, 0.5, 2), strict=True)]
+        pushes = [
+            w * n * a for w, n, a in zip(weights, (2, 4, 4, 10), (1, -1, 0.5, 2), strict=True)
+        ]
         assert lab.figures.push[name] == pytest.approx(pushes), name
         rows = [r for r in cells(lab) if r[0] == name]
         assert rows[0][1:] == [f"{x:.4f}" for x in lab.figures.weight[name]]
@@ -274,7 +337,9 @@ for lab in (AdvantageLab(), ClipLab(), KLLab(), LengthLab()):
     assert "needs torch" in lab.problem, (lab.problem, lab.message.value)
     assert "needs torch" in lab._repr_mimebundle_()[0]["text/plain"]
 """
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=False
+    )
     assert done.returncode == 0, done.stderr
 
 

@@ -28,13 +28,23 @@ def make_batch(config, seed: int = 0, **changes):
 
     old = floats(-3, -0.1)
     made = {
-        "ids_BT": rng.integers(0, 50, (B, T)).astype(np.int32), "mask_BT": mask_BT, "lengths_B": LENGTHS,
-        "old_logp_BT": old, "logp_BT": np.where(mask_BT, old + floats(-0.6, 0.6), 0).astype(np.float32),
+        "ids_BT": rng.integers(0, 50, (B, T)).astype(np.int32),
+        "mask_BT": mask_BT,
+        "lengths_B": LENGTHS,
+        "old_logp_BT": old,
+        "logp_BT": np.where(mask_BT, old + floats(-0.6, 0.6), 0).astype(np.float32),
         "ref_logp_BT": np.where(mask_BT, old + floats(-1, 1), 0).astype(np.float32),
-        "sampler_logp_BT": np.where(mask_BT, old + floats(-0.3, 0.3), 0).astype(np.float32), "entropy_BT": floats(0, 2),
-        "rewards_BK": rng.random((B, 1)), "reward_B": rng.random(B), "advantages_B": rng.normal(size=B).round(3),
-        "baseline_B": np.full(B, 0.5), "truncated_B": np.arange(B) % 3 == 0, "num_generations": 2, "reward_names": ["r"],
-        "config": config if isinstance(config, dict) else config.to_dict()}
+        "sampler_logp_BT": np.where(mask_BT, old + floats(-0.3, 0.3), 0).astype(np.float32),
+        "entropy_BT": floats(0, 2),
+        "rewards_BK": rng.random((B, 1)),
+        "reward_B": rng.random(B),
+        "advantages_B": rng.normal(size=B).round(3),
+        "baseline_B": np.full(B, 0.5),
+        "truncated_B": np.arange(B) % 3 == 0,
+        "num_generations": 2,
+        "reward_names": ["r"],
+        "config": config if isinstance(config, dict) else config.to_dict(),
+    }
     return {name: value for name, value in (made | changes).items() if value is not None}
 
 
@@ -42,7 +52,10 @@ def config_of(**changes) -> GRPOConfig:
     """Two updates of two groups of two."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        return GRPOConfig(**{"prompts_per_step": 4, "num_generations": 2, "updates_per_rollout": 2, "beta": 0.04} | changes)
+        return GRPOConfig(
+            **{"prompts_per_step": 4, "num_generations": 2, "updates_per_rollout": 2, "beta": 0.04}
+            | changes
+        )
 
 
 def random_config(seed: int) -> GRPOConfig:
@@ -55,22 +68,39 @@ def random_config(seed: int) -> GRPOConfig:
     while True:
         try:
             return config_of(
-                loss_type=one_of(*LOSS_TYPES), importance_sampling_level=one_of("token", "token", "sequence"), beta=one_of(0.0, 0.1),
-                epsilon=one_of(0.05, 0.2), epsilon_high=one_of(None, 0.3, 1.5), delta=one_of(None, 1.6),
-                kl_estimator=one_of("k1", "k2", "k3"), use_bias_correction_kl=one_of(True, False),
-                top_entropy_quantile=one_of(1.0, 0.3), off_policy_mask_threshold=one_of(None, 0.02),
-                importance_sampling_mode=one_of(None, *SAMPLER_CORRECTIONS), importance_sampling_clip_max=one_of(1.15, None),
-                importance_sampling_clip_min=one_of(None, 0.9), micro_batch_size=one_of(None, 1, 3),
-                mask_truncated_completions=one_of(True, False), updates_per_rollout=one_of(1, 2, 4), num_iterations=one_of(1, 2))
+                loss_type=one_of(*LOSS_TYPES),
+                importance_sampling_level=one_of("token", "token", "sequence"),
+                beta=one_of(0.0, 0.1),
+                epsilon=one_of(0.05, 0.2),
+                epsilon_high=one_of(None, 0.3, 1.5),
+                delta=one_of(None, 1.6),
+                kl_estimator=one_of("k1", "k2", "k3"),
+                use_bias_correction_kl=one_of(True, False),
+                top_entropy_quantile=one_of(1.0, 0.3),
+                off_policy_mask_threshold=one_of(None, 0.02),
+                importance_sampling_mode=one_of(None, *SAMPLER_CORRECTIONS),
+                importance_sampling_clip_max=one_of(1.15, None),
+                importance_sampling_clip_min=one_of(None, 0.9),
+                micro_batch_size=one_of(None, 1, 3),
+                mask_truncated_completions=one_of(True, False),
+                updates_per_rollout=one_of(1, 2, 4),
+                num_iterations=one_of(1, 2),
+            )
         except ConfigError:
             continue
 
 
 def expected(batch, config):
     """The objective's per-token figures, (B, T) float64, an update's micro-batch at a time, as the trainer computes them."""
-    mask_BT = batch["mask_BT"] & ~(batch["truncated_B"][:, None] & config.mask_truncated_completions)
+    mask_BT = batch["mask_BT"] & ~(
+        batch["truncated_B"][:, None] & config.mask_truncated_completions
+    )
     parts = torch.arange(B).chunk(config.updates_per_rollout)
-    rows = [piece.numpy() for part in parts for piece in part.split(config.micro_batch_size or len(part))]
+    rows = [
+        piece.numpy()
+        for part in parts
+        for piece in part.split(config.micro_batch_size or len(part))
+    ]
     advantages = batch.get("advantage_BT", batch["advantages_B"])
 
     def of(name, part):
@@ -79,12 +109,22 @@ def expected(batch, config):
     found: dict[str, list] = {}
     for part in rows:
         one = policy_loss(
-            of("logp_BT", part), torch.as_tensor(advantages[part]).double(), torch.as_tensor(mask_BT[part]), config,
-            old_logp=of("old_logp_BT", part), ref_logp=of("ref_logp_BT", part), entropy=of("entropy_BT", part),
-            sampler_logp=of("sampler_logp_BT", part), num_items=BatchTotals(len(part), 1)).per_token
+            of("logp_BT", part),
+            torch.as_tensor(advantages[part]).double(),
+            torch.as_tensor(mask_BT[part]),
+            config,
+            old_logp=of("old_logp_BT", part),
+            ref_logp=of("ref_logp_BT", part),
+            entropy=of("entropy_BT", part),
+            sampler_logp=of("sampler_logp_BT", part),
+            num_items=BatchTotals(len(part), 1),
+        ).per_token
         for name in ("ratio", "clipped_low", "clipped_high", "kl", "term"):
             found.setdefault(name, []).append(getattr(one, name))
-    return {name: None if values[0] is None else torch.cat(values).numpy() for name, values in found.items()}, mask_BT
+    return {
+        name: None if values[0] is None else torch.cat(values).numpy()
+        for name, values in found.items()
+    }, mask_BT
 
 
 def assert_same(batch, config) -> None:
@@ -97,30 +137,56 @@ def assert_same(batch, config) -> None:
             assert np.isnan(got["ratio"]).all()
             continue
         np.testing.assert_allclose(got["ratio"], wanted["ratio"][part], rtol=1e-12)
-        assert (got["clipped"] == 1.0 * wanted["clipped_high"][part] - wanted["clipped_low"][part]).all()
+        assert (
+            got["clipped"] == 1.0 * wanted["clipped_high"][part] - wanted["clipped_low"][part]
+        ).all()
         if wanted["kl"] is not None:
             np.testing.assert_allclose(got["kl"], wanted["kl"][part], rtol=1e-9, atol=1e-14)
 
 
-@pytest.mark.parametrize("loss_type", ["grpo", "bnpo", "dr_grpo", "dapo", "luspo", "cispo", "sapo", "vespo"])
+@pytest.mark.parametrize(
+    "loss_type", ["grpo", "bnpo", "dr_grpo", "dapo", "luspo", "cispo", "sapo", "vespo"]
+)
 def test_every_loss_type_as_in_the_objective(loss_type: str) -> None:
-    config = config_of(loss_type=loss_type, **({"epsilon_high": 1.2} if loss_type == "cispo" else {}))
+    config = config_of(
+        loss_type=loss_type, **({"epsilon_high": 1.2} if loss_type == "cispo" else {})
+    )
     batch = make_batch(config)
     assert_same(batch, config)
     clipped = np.concatenate([token_row(batch, row).values["clipped"] for row in range(B)])
     assert (clipped != 0).any() == (loss_type not in ("sapo", "vespo"))
 
 
-@pytest.mark.parametrize("changes", [
-    {"epsilon": 0.1, "epsilon_high": 0.3, "delta": 1.4}, {"importance_sampling_level": "sequence", "epsilon": 0.02},
-    {"kl_estimator": "k1"}, {"kl_estimator": "k2", "use_bias_correction_kl": False}, {"use_bias_correction_kl": False}, {"beta": 0.0},
-    {"top_entropy_quantile": 0.4}, {"top_entropy_quantile": 0.4, "micro_batch_size": 3}, {"off_policy_mask_threshold": 0.01},
-    {"importance_sampling_mode": "token_truncate", "importance_sampling_clip_max": 1.1},
-    {"importance_sampling_mode": "token_mask", "importance_sampling_clip_min": 0.9, "importance_sampling_clip_max": 1.1},
-    {"importance_sampling_mode": "sequence_truncate", "importance_sampling_clip_max": 1.1},
-    {"importance_sampling_mode": "sequence_mask", "importance_sampling_clip_max": None},
-    {"loss_type": "vespo", "importance_sampling_mode": "token_mask", "importance_sampling_clip_max": 1.1},
-    {"mask_truncated_completions": True}, {"mask_truncated_completions": True, "top_entropy_quantile": 0.5}], ids=str)
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"epsilon": 0.1, "epsilon_high": 0.3, "delta": 1.4},
+        {"importance_sampling_level": "sequence", "epsilon": 0.02},
+        {"kl_estimator": "k1"},
+        {"kl_estimator": "k2", "use_bias_correction_kl": False},
+        {"use_bias_correction_kl": False},
+        {"beta": 0.0},
+        {"top_entropy_quantile": 0.4},
+        {"top_entropy_quantile": 0.4, "micro_batch_size": 3},
+        {"off_policy_mask_threshold": 0.01},
+        {"importance_sampling_mode": "token_truncate", "importance_sampling_clip_max": 1.1},
+        {
+            "importance_sampling_mode": "token_mask",
+            "importance_sampling_clip_min": 0.9,
+            "importance_sampling_clip_max": 1.1,
+        },
+        {"importance_sampling_mode": "sequence_truncate", "importance_sampling_clip_max": 1.1},
+        {"importance_sampling_mode": "sequence_mask", "importance_sampling_clip_max": None},
+        {
+            "loss_type": "vespo",
+            "importance_sampling_mode": "token_mask",
+            "importance_sampling_clip_max": 1.1,
+        },
+        {"mask_truncated_completions": True},
+        {"mask_truncated_completions": True, "top_entropy_quantile": 0.5},
+    ],
+    ids=str,
+)
 def test_every_option_as_in_the_objective(changes) -> None:
     config = config_of(**changes)
     assert_same(make_batch(config, seed=3), config)
@@ -143,7 +209,10 @@ def test_one_advantage_per_token_is_used() -> None:
 def test_differences_of_log_probabilities() -> None:
     batch = make_batch(config_of())
     got = token_row(batch, 3)
-    wide = {name: batch[f"{name}_BT"][3, :7].astype(float) for name in ("logp", "old_logp", "sampler_logp", "entropy")}
+    wide = {
+        name: batch[f"{name}_BT"][3, :7].astype(float)
+        for name in ("logp", "old_logp", "sampler_logp", "entropy")
+    }
     assert (got.values["change"] == wide["logp"] - wide["old_logp"]).all()
     assert (got.values["mismatch"] == wide["old_logp"] - wide["sampler_logp"]).all()
     assert (got.values["entropy"] == wide["entropy"]).all()
@@ -173,6 +242,7 @@ def test_clip_sides_by_hand() -> None:
 
 # ----------------------------------------------------------------------------------------- what is missing or trivial
 
+
 def test_on_policy_without_old_logp_the_ratio_is_exactly_one() -> None:
     config = config_of(updates_per_rollout=1)
     batch = make_batch(config, old_logp_BT=None)
@@ -182,7 +252,9 @@ def test_on_policy_without_old_logp_the_ratio_is_exactly_one() -> None:
     assert (got.values["change"] == 0).all()
     assert "exactly 1" in got.notes["ratio"]
     assert "clipping cannot fire" in got.notes["clipped"]
-    assert (got.values["mismatch"] == batch["logp_BT"][0].astype(float) - batch["sampler_logp_BT"][0]).all()
+    assert (
+        got.values["mismatch"] == batch["logp_BT"][0].astype(float) - batch["sampler_logp_BT"][0]
+    ).all()
 
 
 def test_off_policy_without_old_logp_nothing_is_made_up() -> None:
@@ -236,10 +308,14 @@ def test_nan_in_a_row_that_was_not_skipped_stays_nan() -> None:
     assert not got.inputs.skipped
 
 
-@pytest.mark.parametrize("changes", [{"logp_BT": None}, {"entropy_BT": None}, {"sampler_logp_BT": None}], ids=str)
+@pytest.mark.parametrize(
+    "changes", [{"logp_BT": None}, {"entropy_BT": None}, {"sampler_logp_BT": None}], ids=str
+)
 def test_an_array_that_was_not_kept_is_named(changes) -> None:
     got = token_row(make_batch(config_of(), **changes), 0)
-    name = {"logp_BT": "ratio", "entropy_BT": "entropy", "sampler_logp_BT": "mismatch"}[next(iter(changes))]
+    name = {"logp_BT": "ratio", "entropy_BT": "entropy", "sampler_logp_BT": "mismatch"}[
+        next(iter(changes))
+    ]
     assert np.isnan(got.values[name]).all()
     assert f"{next(iter(changes)).removesuffix('_BT')} was not recorded" in got.notes[name]
 
@@ -254,9 +330,17 @@ def test_the_first_update_is_explained_and_the_last_is_not() -> None:
 
 
 def test_notes_name_the_settings_in_force() -> None:
-    assert "sequence" in token_row(make_batch(config_of(importance_sampling_level="sequence", epsilon=0.01)), 4).notes["clipped"]
+    assert (
+        "sequence"
+        in token_row(
+            make_batch(config_of(importance_sampling_level="sequence", epsilon=0.01)), 4
+        ).notes["clipped"]
+    )
     assert "clips nothing" in token_row(make_batch(config_of(loss_type="sapo")), 4).notes["clipped"]
-    assert "epsilon_high" in token_row(make_batch(config_of(loss_type="cispo", epsilon_high=2.0)), 4).notes["clipped"]
+    assert (
+        "epsilon_high"
+        in token_row(make_batch(config_of(loss_type="cispo", epsilon_high=2.0)), 4).notes["clipped"]
+    )
     assert "k2" in token_row(make_batch(config_of(kl_estimator="k2")), 4).notes["kl"]
 
 
@@ -266,7 +350,9 @@ def test_an_older_config_gets_the_defaults() -> None:
 
 
 def test_an_empty_row_and_a_wrong_row() -> None:
-    batch = make_batch(config_of(importance_sampling_level="sequence", epsilon=0.01, off_policy_mask_threshold=0.1))
+    batch = make_batch(
+        config_of(importance_sampling_level="sequence", epsilon=0.01, off_policy_mask_threshold=0.1)
+    )
     assert all(len(values) == 0 for values in token_row(batch, 5).values.values())
     with pytest.raises(IndexError, match="rows 0 to 7"):
         token_row(batch, 8)
@@ -283,4 +369,9 @@ def test_a_huge_ratio_is_no_crash() -> None:
 
 def test_no_torch_is_imported() -> None:
     code = "import sys, workbench.widgets.tokens, workbench.widgets.groups; print('torch' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "False"
+    assert (
+        subprocess.run(
+            [sys.executable, "-c", code], capture_output=True, text=True, check=True
+        ).stdout.strip()
+        == "False"
+    )

@@ -59,7 +59,11 @@ def test_rounding_gets_no_colour() -> None:
 
 
 @pytest.mark.parametrize("name", QUANTITIES)
-@pytest.mark.parametrize("values", [np.zeros(0), np.full(3, np.nan), np.zeros(3), np.array([np.inf, -np.inf, np.nan])], ids=str)
+@pytest.mark.parametrize(
+    "values",
+    [np.zeros(0), np.full(3, np.nan), np.zeros(3), np.array([np.inf, -np.inf, np.nan])],
+    ids=str,
+)
 def test_nothing_to_scale_is_no_error(name: str, values: np.ndarray) -> None:
     with np.errstate(invalid="ignore"):
         scale = scale_of(QUANTITIES[name], [values])
@@ -83,16 +87,29 @@ def test_negative_differs_by_more_than_colour() -> None:
 
 def luminance(colour: tuple[float, float, float]) -> float:
     """WCAG 2's relative luminance."""
-    parts = [c / 255 / 12.92 if c / 255 <= 0.04045 else ((c / 255 + 0.055) / 1.055) ** 2.4 for c in colour]
+    parts = [
+        c / 255 / 12.92 if c / 255 <= 0.04045 else ((c / 255 + 0.055) / 1.055) ** 2.4
+        for c in colour
+    ]
     return 0.2126 * parts[0] + 0.7152 * parts[1] + 0.0722 * parts[2]
 
 
-@pytest.mark.parametrize(("page", "text"), [((255, 255, 255), (33, 33, 33)), ((17, 17, 17), (255, 255, 255)), ((31, 31, 31), (204, 204, 204))],
-                         ids=["JupyterLab light", "JupyterLab dark", "VS Code dark"])
+@pytest.mark.parametrize(
+    ("page", "text"),
+    [
+        ((255, 255, 255), (33, 33, 33)),
+        ((17, 17, 17), (255, 255, 255)),
+        ((31, 31, 31), (204, 204, 204)),
+    ],
+    ids=["JupyterLab light", "JupyterLab dark", "VS Code dark"],
+)
 def test_text_keeps_its_contrast_on_every_level(page, text) -> None:
     colours = re.findall(r"rgba\((\d+),(\d+),(\d+),([\d.]+)\); \}", colour_css(".x"))
     assert len(colours) == 3 * LEVELS
     for *rgb, opacity in colours:
-        mixed = tuple(float(opacity) * int(c) + (1 - float(opacity)) * p for c, p in zip(rgb, page, strict=True))
+        mixed = tuple(
+            float(opacity) * int(c) + (1 - float(opacity)) * p
+            for c, p in zip(rgb, page, strict=True)
+        )
         bright, dark = sorted((luminance(mixed), luminance(text)), reverse=True)
         assert (bright + 0.05) / (dark + 0.05) >= 4.5

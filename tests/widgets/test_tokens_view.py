@@ -36,7 +36,9 @@ def view_of(source: RunSource, step: int | None = None) -> TokensView:
 
 def tokens_in(html: str) -> list[dict[str, str | None]]:
     """The attributes of each token."""
-    return [attributes for tag, attributes in read_html(html).tags if attributes.get("role") == "option"]
+    return [
+        attributes for tag, attributes in read_html(html).tags if attributes.get("role") == "option"
+    ]
 
 
 def test_each_completion_is_one_tab_stop_and_a_named_list(source: RunSource) -> None:
@@ -44,10 +46,15 @@ def test_each_completion_is_one_tab_stop_and_a_named_list(source: RunSource) -> 
     assert view.beside is not None
     tags = read_html(view.body.html).tags
     lists = [a for _, a in tags if a.get("role") == "listbox"]
-    assert [a["aria-label"] for a in lists] == [f"tokens of row {row}, coloured by advantage" for row in (view.row, view.beside)]
+    assert [a["aria-label"] for a in lists] == [
+        f"tokens of row {row}, coloured by advantage" for row in (view.row, view.beside)
+    ]
     tokens = tokens_in(view.body.html)
     assert len(tokens) == sum(source.run.batch(2)["lengths_B"][[view.row, view.beside]])
-    assert [a for _, a in tags if "tabindex" in a] == [tokens[0], tokens[source.run.batch(2)["lengths_B"][view.row]]]
+    assert [a for _, a in tags if "tabindex" in a] == [
+        tokens[0],
+        tokens[source.run.batch(2)["lengths_B"][view.row]],
+    ]
 
 
 def test_the_script_gets_the_exact_values(source: RunSource) -> None:
@@ -77,7 +84,9 @@ def test_every_quantity_is_drawn_with_a_legend(source: RunSource, name: str) -> 
     legend = text_of(view.legend.value)
     assert QUANTITIES[name].meaning in legend
     assert "when its row was last used in an update" in legend
-    assert list(view.body.readings[0])[:2] == ["id", QUANTITIES[name].label], "the chosen one comes first"
+    assert list(view.body.readings[0])[:2] == ["id", QUANTITIES[name].label], (
+        "the chosen one comes first"
+    )
 
 
 def test_numbers_have_four_digits_and_a_typographic_minus() -> None:
@@ -123,7 +132,10 @@ def test_values_that_are_not_known_are_words(tmp_path) -> None:
         assert "not known" in text
         assert np.isnan(view.body.readings[0][QUANTITIES[name].label][0])
         assert not re.search(r"\bnan\b", view.body.html)
-        assert ["na" in (t["class"] or "").split() for t in tokens_in(view.body.html)][:2] == [True, name == "mismatch"]
+        assert ["na" in (t["class"] or "").split() for t in tokens_in(view.body.html)][:2] == [
+            True,
+            name == "mismatch",
+        ]
     assert "sampler_logp was not recorded" in text
 
 
@@ -147,16 +159,41 @@ def test_a_hostile_piece_is_inert(text: str) -> None:
 
 def hostile_run(path) -> Run:
     """Tokens, prompts, answers, ids and reward names are all hostile; row i has every piece, beginning with piece i."""
-    n, config = len(HOSTILE), GRPOConfig(prompts_per_step=4, num_generations=3, updates_per_rollout=2)
-    writer = RunWriter.create(path, config=config.to_dict(), name=HOSTILE[0], reward_names=[HOSTILE[1], HOSTILE[2]],
-                              pieces=lambda ids: [HOSTILE[i] for i in ids])
+    n, config = (
+        len(HOSTILE),
+        GRPOConfig(prompts_per_step=4, num_generations=3, updates_per_rollout=2),
+    )
+    writer = RunWriter.create(
+        path,
+        config=config.to_dict(),
+        name=HOSTILE[0],
+        reward_names=[HOSTILE[1], HOSTILE[2]],
+        pieces=lambda ids: [HOSTILE[i] for i in ids],
+    )
     ids = np.concatenate([np.roll(np.arange(n), -row) for row in range(12)])
-    floats = {name: -np.ones(len(ids)) for name in ("logp", "old_logp", "ref_logp", "sampler_logp", "entropy")}
+    floats = {
+        name: -np.ones(len(ids))
+        for name in ("logp", "old_logp", "ref_logp", "sampler_logp", "entropy")
+    }
     samples = Samples(
-        num_generations=3, problem_ids=HOSTILE[:4], prompts=HOSTILE[2:6], gold_answers=[*HOSTILE[6:9], None],
-        completions=HOSTILE, rewards_BK=np.full((12, 2), np.nan), reward_B=np.full(12, np.nan), advantage_B=np.arange(12) - 5.5,
-        baseline_B=np.full(12, np.nan), length_B=np.full(12, n), truncated_B=np.arange(12) % 2 == 0, dead_N=np.arange(4) % 2 == 0)
-    writer.write_step(StepRecord(step=1, metrics={}, samples=samples, tokens=TokenArrays(np.full(12, n), ids, floats)))
+        num_generations=3,
+        problem_ids=HOSTILE[:4],
+        prompts=HOSTILE[2:6],
+        gold_answers=[*HOSTILE[6:9], None],
+        completions=HOSTILE,
+        rewards_BK=np.full((12, 2), np.nan),
+        reward_B=np.full(12, np.nan),
+        advantage_B=np.arange(12) - 5.5,
+        baseline_B=np.full(12, np.nan),
+        length_B=np.full(12, n),
+        truncated_B=np.arange(12) % 2 == 0,
+        dead_N=np.arange(4) % 2 == 0,
+    )
+    writer.write_step(
+        StepRecord(
+            step=1, metrics={}, samples=samples, tokens=TokenArrays(np.full(12, n), ids, floats)
+        )
+    )
     writer.finish()
     return Run(path)
 
@@ -217,7 +254,9 @@ def test_previous_and_next_stop_at_the_ends(source: RunSource) -> None:
 def test_the_menu_says_what_each_row_got(source: RunSource) -> None:
     label = view_of(source, 2).row_menu.options[5][0]
     sample = source.run.samples(2).iloc[5]
-    assert label.startswith(f"row 5 · group 1 · reward {sample['reward']:.4g} · advantage {figure(sample['advantage'], '+.4g')}")
+    assert label.startswith(
+        f"row 5 · group 1 · reward {sample['reward']:.4g} · advantage {figure(sample['advantage'], '+.4g')}"
+    )
 
 
 def test_the_table_has_the_exact_values(source: RunSource) -> None:
@@ -236,7 +275,9 @@ def test_the_table_has_the_exact_values(source: RunSource) -> None:
 
 
 def test_long_completions_come_in_pages(tmp_path) -> None:
-    source = RunSource(make_run(tmp_path / "a", steps=1, prompts=2, group=3, tokens=PAGE + 10, truncation=1.0))
+    source = RunSource(
+        make_run(tmp_path / "a", steps=1, prompts=2, group=3, tokens=PAGE + 10, truncation=1.0)
+    )
     view = view_of(source)
     view.pick(0)
     assert len(tokens_in(view.body.html)) == PAGE
@@ -254,9 +295,18 @@ def test_long_completions_come_in_pages(tmp_path) -> None:
 
 # ------------------------------------------------------------------------------------------------------- what it opens
 
+
 def rewarded(path, *totals: float) -> RunSource:
     """One step of groups of four with these rewards."""
-    return RunSource(make_run(path, steps=1, prompts=len(totals) // 4, reward_names=("r",), rewards=lambda step: np.array(totals)))
+    return RunSource(
+        make_run(
+            path,
+            steps=1,
+            prompts=len(totals) // 4,
+            reward_names=("r",),
+            rewards=lambda step: np.array(totals),
+        )
+    )
 
 
 def test_it_opens_on_the_largest_advantage_beside_its_opposite(tmp_path) -> None:
@@ -273,8 +323,16 @@ def test_it_opens_on_the_largest_advantage_beside_its_opposite(tmp_path) -> None
 
 def test_a_dead_group_is_not_opened_even_with_an_advantage(tmp_path) -> None:
     """As with a baseline of the batch."""
-    source = RunSource(make_run(tmp_path / "a", steps=1, prompts=2, samples=lambda step, s: replace(
-        s, advantage_B=np.array([9.0] * 4 + [0, 1, 0, -2]), dead_N=np.array([True, False]))))
+    source = RunSource(
+        make_run(
+            tmp_path / "a",
+            steps=1,
+            prompts=2,
+            samples=lambda step, s: replace(
+                s, advantage_B=np.array([9.0] * 4 + [0, 1, 0, -2]), dead_N=np.array([True, False])
+            ),
+        )
+    )
     assert (view_of(source).row, view_of(source).beside) == (7, 5)
 
 
@@ -310,11 +368,34 @@ def test_a_completion_of_another_group_has_its_own_question(tmp_path) -> None:
 
 def test_no_tokens_at_all(tmp_path) -> None:
     none = np.zeros(6, int)
-    writer = RunWriter.create(tmp_path / "a", config=GRPOConfig().to_dict(), name="a", reward_names=["r"], pieces=lambda ids: [])
-    writer.write_step(StepRecord(step=1, metrics={}, tokens=TokenArrays(none, none[:0], {"logp": none[:0]}), samples=Samples(
-        num_generations=3, problem_ids=["a", "b"], prompts=["p", "q"], gold_answers=["1", None], completions=[""] * 6,
-        rewards_BK=np.arange(6.0)[:, None], reward_B=np.arange(6.0), advantage_B=np.tile([-1.0, 0, 1], 2), baseline_B=np.ones(6),
-        length_B=none, truncated_B=none > 0, dead_N=np.zeros(2, bool))))
+    writer = RunWriter.create(
+        tmp_path / "a",
+        config=GRPOConfig().to_dict(),
+        name="a",
+        reward_names=["r"],
+        pieces=lambda ids: [],
+    )
+    writer.write_step(
+        StepRecord(
+            step=1,
+            metrics={},
+            tokens=TokenArrays(none, none[:0], {"logp": none[:0]}),
+            samples=Samples(
+                num_generations=3,
+                problem_ids=["a", "b"],
+                prompts=["p", "q"],
+                gold_answers=["1", None],
+                completions=[""] * 6,
+                rewards_BK=np.arange(6.0)[:, None],
+                reward_B=np.arange(6.0),
+                advantage_B=np.tile([-1.0, 0, 1], 2),
+                baseline_B=np.ones(6),
+                length_B=none,
+                truncated_B=none > 0,
+                dead_N=np.zeros(2, bool),
+            ),
+        )
+    )
     writer.finish()
     view = view_of(RunSource(Run(tmp_path / "a")))
     for name in QUANTITIES:
@@ -352,6 +433,7 @@ def test_two_runs_of_different_length_one_after_the_other(tmp_path, source: RunS
 
 
 # --------------------------------------------------------------------------------------------------- where it stands
+
 
 def test_nothing_to_show_is_said() -> None:
     view = TokensView()
@@ -494,7 +576,9 @@ def test_many_threads_at_once(source: RunSource) -> None:
 
 
 def test_4000_tokens_are_drawn_quickly(tmp_path) -> None:
-    source = RunSource(make_run(tmp_path / "a", steps=1, prompts=2, group=3, tokens=4000, truncation=1.0))
+    source = RunSource(
+        make_run(tmp_path / "a", steps=1, prompts=2, group=3, tokens=4000, truncation=1.0)
+    )
     view, seconds = view_of(source), []
     for name in ("ratio", "kl", "entropy", "term", "change"):
         start = time.process_time()

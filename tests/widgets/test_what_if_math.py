@@ -19,16 +19,39 @@ def compared(stored, **changes) -> Comparison:
     return Comparison(kept, outcome(kept, kept.config), outcome(kept, kept.changed(changes)[0]))
 
 
-@pytest.mark.parametrize("settings", [
-    dict(beta=0.0),
-    dict(beta=0.1, loss_type="grpo", epsilon=0.05),
-    dict(beta=0.05, loss_type="dr_grpo", mask_truncated_completions=True, kl_estimator="k1", max_completion_length=64),
-    dict(beta=0.0, loss_type="bnpo", scale_rewards="none", prompts_per_step=6, updates_per_rollout=3),
-    dict(beta=0.02, loss_type="vespo", importance_sampling_mode="token_truncate"),
-    dict(beta=0.0, loss_type="cispo", epsilon_high=1.1),
-    dict(beta=0.0, loss_type="luspo", importance_sampling_level="sequence", epsilon=3e-4, epsilon_high=4e-4, micro_batch_size=3),
-    dict(beta=0.0, updates_per_rollout=1),
-], ids=lambda s: s.get("loss_type", "dapo"))
+@pytest.mark.parametrize(
+    "settings",
+    [
+        dict(beta=0.0),
+        dict(beta=0.1, loss_type="grpo", epsilon=0.05),
+        dict(
+            beta=0.05,
+            loss_type="dr_grpo",
+            mask_truncated_completions=True,
+            kl_estimator="k1",
+            max_completion_length=64,
+        ),
+        dict(
+            beta=0.0,
+            loss_type="bnpo",
+            scale_rewards="none",
+            prompts_per_step=6,
+            updates_per_rollout=3,
+        ),
+        dict(beta=0.02, loss_type="vespo", importance_sampling_mode="token_truncate"),
+        dict(beta=0.0, loss_type="cispo", epsilon_high=1.1),
+        dict(
+            beta=0.0,
+            loss_type="luspo",
+            importance_sampling_level="sequence",
+            epsilon=3e-4,
+            epsilon_high=4e-4,
+            micro_batch_size=3,
+        ),
+        dict(beta=0.0, updates_per_rollout=1),
+    ],
+    ids=lambda s: s.get("loss_type", "dapo"),
+)
 def test_a_step_computed_again_is_the_recorded_one(tiny_folder, tmp_path, settings) -> None:
     run, records = trained(tiny_folder, tmp_path / "run", steps=2, **settings)
     norms = []
@@ -36,9 +59,19 @@ def test_a_step_computed_again_is_the_recorded_one(tiny_folder, tmp_path, settin
         kept = KeptBatch.of(run.batch(record.step))
         again = outcome(kept, kept.config)
         assert again.loss == pytest.approx(record.metrics["loss"], abs=2e-7, rel=1e-5)
-        for name in ("clip_ratio_low", "clip_ratio_high", "clip_ratio_region", "kl", "ratio_max", "ratio_mean", "policy_weight"):
+        for name in (
+            "clip_ratio_low",
+            "clip_ratio_high",
+            "clip_ratio_region",
+            "kl",
+            "ratio_max",
+            "ratio_mean",
+            "policy_weight",
+        ):
             assert (name in again.metrics) == (name in record.metrics), name
-            assert again.metrics.get(name, 0) == pytest.approx(record.metrics.get(name, 0), rel=1e-4, abs=1e-6), name
+            assert again.metrics.get(name, 0) == pytest.approx(
+                record.metrics.get(name, 0), rel=1e-4, abs=1e-6
+            ), name
         np.testing.assert_allclose(again.advantages_B, record.samples.advantage_B)
         norms.append(again.gradient_norm)
     assert max(norms) > 0
@@ -71,13 +104,17 @@ def test_kl_and_beta_by_hand() -> None:
     k2 = ratio * np.log(ratio) ** 2 / 2
     assert c.happened.metrics["kl"] == pytest.approx(k3.mean(), rel=1e-5)
     assert c.what_if.metrics["kl"] == pytest.approx(k2.mean(), rel=1e-5)
-    assert c.what_if.loss - c.happened.loss == pytest.approx(0.5 * ((k2[0] + k2[1]) / 4 + k2[2] / 2), rel=1e-5)
+    assert c.what_if.loss - c.happened.loss == pytest.approx(
+        0.5 * ((k2[0] + k2[1]) / 4 + k2[2] / 2), rel=1e-5
+    )
 
 
 def test_the_gradient_is_that_of_the_loss() -> None:
     """Finite differences of the sum over updates, in one token of each completion."""
     run_config = dict(loss_type="dapo", beta=0.3)
-    stored = by_hand(config=run_config, ref_logp_BT=np.array([[-0.5, -2.5], [-1.0, 0.0]], np.float32))
+    stored = by_hand(
+        config=run_config, ref_logp_BT=np.array([[-0.5, -2.5], [-1.0, 0.0]], np.float32)
+    )
     gradient_BT = compared(stored, epsilon=0.9).what_if.gradient_BT
     for b, t in ((0, 0), (0, 1), (1, 0)):
         losses = []
@@ -88,22 +125,41 @@ def test_the_gradient_is_that_of_the_loss() -> None:
         assert gradient_BT[b, t] == pytest.approx((losses[1] - losses[0]) / 2e-2, rel=2e-3)
 
 
-@pytest.mark.parametrize("change", [
-    dict(scale_rewards="batch"), dict(scale_rewards="none"), dict(advantage_baseline="leave_one_out"), dict(advantage_std="population"),
-    dict(advantage_baseline="batch", scale_rewards="none")])
+@pytest.mark.parametrize(
+    "change",
+    [
+        dict(scale_rewards="batch"),
+        dict(scale_rewards="none"),
+        dict(advantage_baseline="leave_one_out"),
+        dict(advantage_std="population"),
+        dict(advantage_baseline="batch", scale_rewards="none"),
+    ],
+)
 def test_advantages_under_another_scaling_or_baseline(tmp_path, change) -> None:
     rng = np.random.default_rng(0)
     stored = make_run(tmp_path / "run", steps=1, rewards=lambda step: rng.random((16, 2))).batch(1)
     c = compared(stored, **change)
-    names = {"scale_rewards": "scale_rewards", "advantage_baseline": "baseline", "advantage_std": "std"}
-    expected = group_advantages(torch.as_tensor(stored["rewards_BK"]), 4, **{names[n]: v for n, v in change.items()})
+    names = {
+        "scale_rewards": "scale_rewards",
+        "advantage_baseline": "baseline",
+        "advantage_std": "std",
+    }
+    expected = group_advantages(
+        torch.as_tensor(stored["rewards_BK"]), 4, **{names[n]: v for n, v in change.items()}
+    )
     np.testing.assert_allclose(c.what_if.advantages_B, expected)
     np.testing.assert_array_equal(c.happened.advantages_B, stored["advantages_B"])
-    assert c.changed_advantages == (~np.isclose(expected, stored["advantages_B"], rtol=0, atol=1e-5)).sum() > 0
+    assert (
+        c.changed_advantages
+        == (~np.isclose(expected, stored["advantages_B"], rtol=0, atol=1e-5)).sum()
+        > 0
+    )
     assert c.what_if.loss != c.happened.loss
 
 
-@pytest.mark.parametrize(("loss_type", "divisor"), [("dapo", 3), ("bnpo", 3), ("grpo", 4), ("dr_grpo", 8), ("luspo", 2)])
+@pytest.mark.parametrize(
+    ("loss_type", "divisor"), [("dapo", 3), ("bnpo", 3), ("grpo", 4), ("dr_grpo", 8), ("luspo", 2)]
+)
 def test_skipped_rows_count_in_the_normaliser_and_nowhere_else(loss_type, divisor) -> None:
     """3 tokens, 2 sequences of at most 4 tokens; the known row has 2 tokens."""
     whole = by_hand(config={"loss_type": loss_type})
@@ -130,8 +186,12 @@ def test_both_updates_have_a_gradient_and_one_without_rows_has_no_share(tmp_path
     half = compared(holed, epsilon=0.01).what_if
     assert not half.gradient_BT[:8].any()
     np.testing.assert_array_equal(half.gradient_BT[8:], whole.gradient_BT[8:])
-    counted = stored["lengths_B"][8:].sum() / stored["lengths_B"].sum()  # the first update clips nothing
-    assert half.metrics["clip_ratio_region"] * counted == pytest.approx(whole.metrics["clip_ratio_region"])
+    counted = (
+        stored["lengths_B"][8:].sum() / stored["lengths_B"].sum()
+    )  # the first update clips nothing
+    assert half.metrics["clip_ratio_region"] * counted == pytest.approx(
+        whole.metrics["clip_ratio_region"]
+    )
 
 
 def test_a_skipped_row_that_would_have_an_advantage_is_counted() -> None:
@@ -142,7 +202,9 @@ def test_a_skipped_row_that_would_have_an_advantage_is_counted() -> None:
 
 
 def test_truncated_rows_outside_the_loss() -> None:
-    stored = by_hand(config={"mask_truncated_completions": True}, truncated_B=np.array([False, True]))
+    stored = by_hand(
+        config={"mask_truncated_completions": True}, truncated_B=np.array([False, True])
+    )
     stored["logp_BT"][1] = np.nan
     kept = KeptBatch.of(stored)
     assert (kept.left_out_B.tolist(), kept.skipped_B.tolist()) == ([False, True], [False, False])

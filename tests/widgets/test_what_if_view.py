@@ -24,7 +24,13 @@ from workbench.widgets.what_if_tokens import tokens
 
 def plain(markup: str) -> str:
     """The text that a reader sees."""
-    return re.sub(r"\s+", " ", html.unescape(re.sub(r"<[^>]+>", " ", re.sub(r"<style>.*?</style>", "", markup, flags=re.S)))).strip()
+    return re.sub(
+        r"\s+",
+        " ",
+        html.unescape(
+            re.sub(r"<[^>]+>", " ", re.sub(r"<style>.*?</style>", "", markup, flags=re.S))
+        ),
+    ).strip()
 
 
 def shown(run, step: int | None = None) -> tuple[WhatIfView, RunSource]:
@@ -69,21 +75,40 @@ def test_a_step_without_tokens_says_so(tmp_path) -> None:
 
 
 def test_ratios_that_are_not_known_are_not_taken_for_one(tmp_path) -> None:
-    view, _ = shown(make_run(tmp_path / "run", steps=1, logps=lambda step, floats: {"old_logp": None}))
-    assert "'old_logp') were not kept, and the batch served 2 updates: the ratios are not known" in plain(view.head.value)
+    view, _ = shown(
+        make_run(tmp_path / "run", steps=1, logps=lambda step, floats: {"old_logp": None})
+    )
+    assert (
+        "'old_logp') were not kept, and the batch served 2 updates: the ratios are not known"
+        in plain(view.head.value)
+    )
     assert not visible(view)
 
 
 @pytest.mark.filterwarnings("error::RuntimeWarning")
 def test_rewards_of_which_none_is_scored(tmp_path) -> None:
-    view, _ = shown(make_run(tmp_path / "run", steps=1, samples=lambda step, s: replace(
-        s, advantage_B=np.full(16, np.nan), rewards_BK=np.full((16, 2), np.nan), reward_B=np.full(16, np.nan))))
+    view, _ = shown(
+        make_run(
+            tmp_path / "run",
+            steps=1,
+            samples=lambda step, s: replace(
+                s,
+                advantage_B=np.full(16, np.nan),
+                rewards_BK=np.full((16, 2), np.nan),
+                reward_B=np.full(16, np.nan),
+            ),
+        )
+    )
     assert view.message.value == ""
     assert "mean |advantage| not a number not a number" in plain(view.result.value)
     assert "none known" in view.plot.summary
 
 
-@pytest.mark.parametrize("config", [{"num_iterations": 3}, {"importance_sampling_level": "sequence", "epsilon": 3e-3}], ids=str)
+@pytest.mark.parametrize(
+    "config",
+    [{"num_iterations": 3}, {"importance_sampling_level": "sequence", "epsilon": 3e-3}],
+    ids=str,
+)
 def test_several_passes_and_ratios_of_sequences(tmp_path, config) -> None:
     view, _ = shown(make_run(tmp_path / "run", steps=1, config=config))
     view.controls.rows["epsilon"].box.value = 0.03
@@ -109,12 +134,18 @@ def test_the_epsilon_slider_is_answered_with_exact_shares(tmp_path) -> None:
     view.controls.rows["epsilon"].slider.value = 0.05
     c = view.comparison
     r, a = ratios(run, 3)
-    states = {e: np.where((r > 1 + e) & (a > 0), 1, np.where((r < 1 - e) & (a < 0), -1, 0)) for e in (0.2, 0.05)}
+    states = {
+        e: np.where((r > 1 + e) & (a > 0), 1, np.where((r < 1 - e) & (a < 0), -1, 0))
+        for e in (0.2, 0.05)
+    }
     changed = int((states[0.05] != states[0.2]).sum())
     assert c.changed_tokens == changed > 0
     text = plain(view.result.value)
     assert text.startswith("With epsilon=0.05 clipping would have stopped ")
-    assert f"{words.percent(c.what_if.metrics['clip_ratio_region'])} of the tokens instead of {words.percent(c.happened.metrics['clip_ratio_region'])}:" in text
+    assert (
+        f"{words.percent(c.what_if.metrics['clip_ratio_region'])} of the tokens instead of {words.percent(c.happened.metrics['clip_ratio_region'])}:"
+        in text
+    )
     assert c.happened.metrics["clip_ratio_region"] != c.what_if.metrics["clip_ratio_region"]
     assert f"{changed:,} of {len(r):,} tokens change" in text
     shares = [(states[0.05] == side).mean() for side in (-1, 1)]
@@ -158,7 +189,9 @@ def test_an_impossible_combination_is_refused_and_the_picture_stays(tmp_path) ->
     before = view.result.value, view.tokens.html, view.comparison
     view.controls.rows["loss_type"].box.value = "cispo"
     message = plain(view.message.value)
-    asked = view.comparison.happened.config.replace(epsilon=0.05, loss_type="cispo", epsilon_high=5.0)
+    asked = view.comparison.happened.config.replace(
+        epsilon=0.05, loss_type="cispo", epsilon_high=5.0
+    )
     object.__setattr__(asked, "epsilon_high", None)
     assert errors_of(asked)[0] in message
     assert "role='alert'" in view.message.value
@@ -167,11 +200,17 @@ def test_an_impossible_combination_is_refused_and_the_picture_stays(tmp_path) ->
     view.controls.rows["epsilon_high"].off.value = False
     assert view.message.value == ""
     assert view.comparison.what_if.config.loss_type == "cispo"
-    assert "the cap on the ratio would have held 0 % of the tokens, where" in plain(view.result.value)
+    assert "the cap on the ratio would have held 0 % of the tokens, where" in plain(
+        view.result.value
+    )
     assert "were stopped when it happened" in plain(view.result.value)
     view.controls.rows["epsilon_high"].off.value = True
     view.controls.rows["loss_type"].box.value = "sapo"
-    assert "With epsilon=0.05, loss_type=sapo nothing would have been clipped, where" in re.sub(r"([a-z_]+=[^ ,]+), ([a-z_]+=[^ ,]+)", lambda m: ", ".join(sorted(m.groups())), plain(view.result.value))
+    assert "With epsilon=0.05, loss_type=sapo nothing would have been clipped, where" in re.sub(
+        r"([a-z_]+=[^ ,]+), ([a-z_]+=[^ ,]+)",
+        lambda m: ", ".join(sorted(m.groups())),
+        plain(view.result.value),
+    )
 
 
 def test_what_the_batch_cannot_answer_is_said(tmp_path) -> None:
@@ -215,7 +254,11 @@ def test_the_same_step_is_not_computed_twice(tmp_path, monkeypatch) -> None:
 
 def test_ratio_one_is_explained(tmp_path) -> None:
     config = {"updates_per_rollout": 1}
-    view, _ = shown(make_run(tmp_path / "run", steps=1, config=config, logps=lambda step, floats: {"old_logp": None}))
+    view, _ = shown(
+        make_run(
+            tmp_path / "run", steps=1, config=config, logps=lambda step, floats: {"old_logp": None}
+        )
+    )
     view.controls.rows["epsilon"].box.value = 0.01
     text = plain(view.result.value)
     assert "Every ratio is exactly 1 here" in text
@@ -236,7 +279,9 @@ def test_skipped_completions_are_counted_in_words(tmp_path) -> None:
     assert "4 of 16 completions had no gradient when it happened" in plain(view.result.value)
     assert "what they would add is not known" not in plain(view.result.value)
     view.controls.rows["advantage_baseline"].box.value = "batch"
-    assert "4 of them would have an advantage here, and what they would add is not known" in plain(view.result.value)
+    assert "4 of them would have an advantage here, and what they would add is not known" in plain(
+        view.result.value
+    )
     view.row.value = 0
     assert "Nothing is known of this completion's gradient" in plain(view.tokens.html)
 
@@ -246,11 +291,16 @@ def test_the_tokens_show_the_difference_of_the_gradients(tmp_path) -> None:
     view.controls.rows["epsilon"].box.value = 0.02
     c, row = view.comparison, view.row.value
     length = int(c.kept.batch.rollout.lengths_B[row])
-    difference = c.happened.gradient_BT[row, :length].astype(float) - c.what_if.gradient_BT[row, :length].astype(float)
+    difference = c.happened.gradient_BT[row, :length].astype(float) - c.what_if.gradient_BT[
+        row, :length
+    ].astype(float)
     (got,) = view.tokens.readings
     assert got["difference of push"] == difference.tolist()
     assert np.abs(difference).max() > 0
-    assert got["push when it happened"] == (-c.happened.gradient_BT[row, :length].astype(float)).tolist()
+    assert (
+        got["push when it happened"]
+        == (-c.happened.gradient_BT[row, :length].astype(float)).tolist()
+    )
     assert got["clipped in the what-if"] == c.what_if.clipped_BT[row, :length].tolist()
     assert any(got["clipped in the what-if"])
     assert got["clipped when it happened"] == c.happened.clipped_BT[row, :length].tolist()
@@ -263,7 +313,9 @@ def test_the_tokens_show_the_difference_of_the_gradients(tmp_path) -> None:
 def test_hostile_tokens_stay_inert(tmp_path) -> None:
     view, _ = shown(make_run(tmp_path / "run", steps=1))
     ids = view._stored["ids_BT"][0, : view._stored["lengths_B"][0]].tolist()
-    out, _ = tokens(view.comparison, 0, ids, dict.fromkeys(ids, "<script>alert('\"1\"')</script>\x1b[31m‮"))
+    out, _ = tokens(
+        view.comparison, 0, ids, dict.fromkeys(ids, "<script>alert('\"1\"')</script>\x1b[31m‮")
+    )
     assert "<script>" not in out
     assert "\x1b" not in out
     assert "‮" not in out
@@ -272,7 +324,9 @@ def test_hostile_tokens_stay_inert(tmp_path) -> None:
 
 def test_a_loss_that_disagrees_with_the_record_is_named(tmp_path) -> None:
     view, _ = shown(make_run(tmp_path / "run", steps=1, metrics={"loss": 123.0}))
-    assert "The record says loss 123; computed again from the kept batch it is" in plain(view.result.value)
+    assert "The record says loss 123; computed again from the kept batch it is" in plain(
+        view.result.value
+    )
 
 
 def test_an_error_in_a_callback_is_shown_and_the_next_move_works(tmp_path, monkeypatch) -> None:
@@ -303,7 +357,15 @@ def test_any_thread_may_move_a_control(tmp_path) -> None:
 
 def test_64_completions_of_256_tokens_are_answered_within_100_ms(tmp_path) -> None:
     rng = np.random.default_rng(0)
-    run = make_run(tmp_path / "run", steps=1, prompts=8, group=8, tokens=256, truncation=1.0, rewards=lambda step: rng.random((64, 2)))
+    run = make_run(
+        tmp_path / "run",
+        steps=1,
+        prompts=8,
+        group=8,
+        tokens=256,
+        truncation=1.0,
+        rewards=lambda step: rng.random((64, 2)),
+    )
     view, _ = shown(run)
     assert view.comparison.tokens == 64 * 256
     seconds = []
@@ -327,5 +389,7 @@ view.show([RunSource({str(run.path)!r})], None)
 assert NEEDS_TORCH in view.head.value, view.head.value + view.message.value
 assert view.body.layout.display == "none"
 """
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=False
+    )
     assert done.returncode == 0, done.stderr

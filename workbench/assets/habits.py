@@ -63,8 +63,13 @@ def add_then_subtract(a: int, b: int, c: int) -> Working:
 
 
 RIGHT: dict[str, Callable[..., Working]] = {
-    "add": add, "word_add": add, "subtract": subtract, "word_subtract": subtract,
-    "brackets": sum_then_times, "precedence": product_then_plus, "word_two_steps": add_then_subtract,
+    "add": add,
+    "word_add": add,
+    "subtract": subtract,
+    "word_subtract": subtract,
+    "brackets": sum_then_times,
+    "precedence": product_then_plus,
+    "word_two_steps": add_then_subtract,
 }
 WRONG: dict[str, Callable[..., Working]] = {
     "add": lambda a, b: add(a, b, carry_kept=False),

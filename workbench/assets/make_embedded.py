@@ -39,16 +39,28 @@ def make_tokenizer(texts: list[str], vocab_size: int = 384) -> Any:
 
     raw = Tokenizer(models.BPE())
     raw.pre_tokenizer = pre_tokenizers.Sequence(
-        [pre_tokenizers.Digits(individual_digits=True), pre_tokenizers.ByteLevel(add_prefix_space=False)])
+        [
+            pre_tokenizers.Digits(individual_digits=True),
+            pre_tokenizers.ByteLevel(add_prefix_space=False),
+        ]
+    )
     raw.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(
-        vocab_size=vocab_size - len(TAGS), special_tokens=SPECIAL, initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
-        show_progress=False)
+        vocab_size=vocab_size - len(TAGS),
+        special_tokens=SPECIAL,
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
     raw.train_from_iterator(texts, trainer)
     raw.add_tokens([AddedToken(tag, special=False, normalized=False) for tag in TAGS])
     tokenizer = PreTrainedTokenizerFast(
-        tokenizer_object=raw, pad_token="<|pad|>", eos_token="<|end|>", extra_special_tokens=["<|user|>", "<|assistant|>"],
-        model_max_length=256, clean_up_tokenization_spaces=False)
+        tokenizer_object=raw,
+        pad_token="<|pad|>",
+        eos_token="<|end|>",
+        extra_special_tokens=["<|user|>", "<|assistant|>"],
+        model_max_length=256,
+        clean_up_tokenization_spaces=False,
+    )
     tokenizer.chat_template = CHAT_TEMPLATE
     return tokenizer
 
@@ -59,11 +71,22 @@ def make_policy(tokenizer: Any, seed: int) -> Policy:
 
     torch.manual_seed(seed)
     config = LlamaConfig(
-        vocab_size=len(tokenizer), hidden_size=128, intermediate_size=384, num_hidden_layers=4, num_attention_heads=4,
-        num_key_value_heads=4, max_position_embeddings=256, tie_word_embeddings=True,
-        pad_token_id=tokenizer.pad_token_id, eos_token_id=tokenizer.eos_token_id, bos_token_id=None)
+        vocab_size=len(tokenizer),
+        hidden_size=128,
+        intermediate_size=384,
+        num_hidden_layers=4,
+        num_attention_heads=4,
+        num_key_value_heads=4,
+        max_position_embeddings=256,
+        tie_word_embeddings=True,
+        pad_token_id=tokenizer.pad_token_id,
+        eos_token_id=tokenizer.eos_token_id,
+        bos_token_id=None,
+    )
     model = LlamaForCausalLM(config)
-    model.set_attn_implementation("eager")  # 2.5 times faster than SDPA here: short rows, small heads, a CPU
+    model.set_attn_implementation(
+        "eager"
+    )  # 2.5 times faster than SDPA here: short rows, small heads, a CPU
     return Policy(model, tokenizer, "embedded", (tokenizer.eos_token_id,), tokenizer.pad_token_id)
 
 
@@ -77,8 +100,12 @@ def batches(policy: Policy, size: int, rng: np.random.Generator) -> Iterator[lis
     while True:
         problems = draw_problems(size * 8, rng, held_out=False)
         examples = [
-            (policy.encode_prompt([{"role": "user", "content": p.question}]), policy.encode_completion(text_of(p, rng)))
-            for p in problems]
+            (
+                policy.encode_prompt([{"role": "user", "content": p.question}]),
+                policy.encode_completion(text_of(p, rng)),
+            )
+            for p in problems
+        ]
         examples.sort(key=lambda e: len(e[0]) + len(e[1]))
         for i in rng.permutation(8):
             yield examples[i * size : (i + 1) * size]
@@ -87,7 +114,9 @@ def batches(policy: Policy, size: int, rng: np.random.Generator) -> Iterator[lis
 def main(
     out: Annotated[Path, typer.Option(help="Folder to write.")] = Path("embedded"),
     steps: Annotated[int, typer.Option(help="SFT steps.")] = 5000,
-    polish: Annotated[int, typer.Option(help="Steps of the second round, at a third of the learning rate.")] = 1500,
+    polish: Annotated[
+        int, typer.Option(help="Steps of the second round, at a third of the learning rate.")
+    ] = 1500,
     batch_size: int = 128,
     learning_rate: float = 3e-3,
     seed: int = 0,
@@ -107,15 +136,42 @@ def main(
     def report(step: int, loss: float) -> None:
         recent.append(loss)
         if step % 100 == 99:
-            print(f"step {step + 1} loss {np.mean(recent[-100:]):.4f} {time.monotonic() - start:.0f} s", flush=True)
+            print(
+                f"step {step + 1} loss {np.mean(recent[-100:]):.4f} {time.monotonic() - start:.0f} s",
+                flush=True,
+            )
 
-    sft(policy, batches(policy, batch_size, rng), steps=steps, learning_rate=learning_rate, weight_decay=0.01, on_step=report)
-    second = batches(policy, batch_size, np.random.default_rng(seed + 1))  # a second, gentler round: arithmetic gets surer
-    sft(policy, second, steps=polish, learning_rate=learning_rate / 3, weight_decay=0.01, on_step=report)
+    sft(
+        policy,
+        batches(policy, batch_size, rng),
+        steps=steps,
+        learning_rate=learning_rate,
+        weight_decay=0.01,
+        on_step=report,
+    )
+    second = batches(
+        policy, batch_size, np.random.default_rng(seed + 1)
+    )  # a second, gentler round: arithmetic gets surer
+    sft(
+        policy,
+        second,
+        steps=polish,
+        learning_rate=learning_rate / 3,
+        weight_decay=0.01,
+        on_step=report,
+    )
     policy.model.save_pretrained(out)
     tokenizer.save_pretrained(out)
-    facts = dict(parameters=parameters, steps=steps, polish=polish, batch_size=batch_size, learning_rate=learning_rate, seed=seed,
-                 final_loss=round(float(np.mean(recent[-100:])), 5), torch=torch.__version__)
+    facts = dict(
+        parameters=parameters,
+        steps=steps,
+        polish=polish,
+        batch_size=batch_size,
+        learning_rate=learning_rate,
+        seed=seed,
+        final_loss=round(float(np.mean(recent[-100:])), 5),
+        torch=torch.__version__,
+    )
     (out / "made.json").write_text(json.dumps(facts, indent=2) + "\n")
 
 

@@ -35,7 +35,9 @@ def doctor_command(as_json: bool) -> None:
     else:
         table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
         for f in findings:
-            table.add_row(f.status, f.what, escape(f.detail + (f"\n-> {f.remedy}" if f.remedy else "")))
+            table.add_row(
+                f.status, f.what, escape(f.detail + (f"\n-> {f.remedy}" if f.remedy else ""))
+            )
         Console(highlight=False).print(table)
     if any(f.status == "problem" for f in findings):
         raise SystemExit(1)
@@ -74,7 +76,9 @@ def _package(need: Requirement) -> Finding:
     except metadata.PackageNotFoundError:
         return Finding(need.name, "problem", "not installed", f"pip install '{need}'")
     if not need.specifier.contains(version, prereleases=True):
-        return Finding(need.name, "problem", f"{version}, wanted {need.specifier}", f"pip install '{need}'")
+        return Finding(
+            need.name, "problem", f"{version}, wanted {need.specifier}", f"pip install '{need}'"
+        )
     return Finding(need.name, "ok", version)
 
 
@@ -85,15 +89,32 @@ def _machine() -> list[Finding]:
 
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     load = f", load {os.getloadavg()[0]:.1f}" if hasattr(os, "getloadavg") else ""
-    found = [Finding("CPU", "ok", f"{cores} cores, torch uses {torch.get_num_threads()} threads{load}")]
+    found = [
+        Finding("CPU", "ok", f"{cores} cores, torch uses {torch.get_num_threads()} threads{load}")
+    ]
     free = shutil.disk_usage(Path.cwd()).free / 1e9
-    found.append(Finding("disk", "ok" if free > 5 else "note", f"{free:.0f} GB free in this folder"))
+    found.append(
+        Finding("disk", "ok" if free > 5 else "note", f"{free:.0f} GB free in this folder")
+    )
     if not torch.cuda.is_available():
-        return [*found, Finding("GPU", "note", "none that torch can use: the embedded policy and small models run on the CPU")]
+        return [
+            *found,
+            Finding(
+                "GPU",
+                "note",
+                "none that torch can use: the embedded policy and small models run on the CPU",
+            ),
+        ]
     for i in range(torch.cuda.device_count()):
         p = torch.cuda.get_device_properties(i)
-        bf16 = "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "no bf16: fp16 only"
-        found.append(Finding(f"GPU {i}", "ok", f"{p.name}, {p.total_memory / 2**30:.0f} GiB, {bf16}"))
+        bf16 = (
+            "bf16"
+            if torch.cuda.is_bf16_supported(including_emulation=False)
+            else "no bf16: fp16 only"
+        )
+        found.append(
+            Finding(f"GPU {i}", "ok", f"{p.name}, {p.total_memory / 2**30:.0f} GiB, {bf16}")
+        )
     return found
 
 
@@ -101,15 +122,25 @@ def _embedded() -> Finding:
     weights = resources.files("workbench") / "assets" / "embedded" / "model.safetensors"
     if weights.is_file():
         return Finding("embedded policy", "ok", "there: `workbench train` needs no network")
-    return Finding("embedded policy", "problem", "its weights are missing from the installation", "reinstall grpo-workbench")
+    return Finding(
+        "embedded policy",
+        "problem",
+        "its weights are missing from the installation",
+        "reinstall grpo-workbench",
+    )
 
 
 def _optional() -> list[Finding]:
-    extras = (("gguf", "policies from .gguf files", "pip install gguf"),
-              ("trl", "comparison with TRL in the tests", "pip install 'grpo-workbench[test]'"))
+    extras = (
+        ("gguf", "policies from .gguf files", "pip install gguf"),
+        ("trl", "comparison with TRL in the tests", "pip install 'grpo-workbench[test]'"),
+    )
     return [_vllm()] + [
-        Finding(name, "ok", metadata.version(name)) if find_spec(name) else Finding(name, "note", f"not installed: no {use}", how)
-        for name, use, how in extras]
+        Finding(name, "ok", metadata.version(name))
+        if find_spec(name)
+        else Finding(name, "note", f"not installed: no {use}", how)
+        for name, use, how in extras
+    ]
 
 
 def _vllm() -> Finding:
@@ -118,8 +149,16 @@ def _vllm() -> Finding:
 
     name = next(iter(metadata.packages_distributions().get("vllm", [])), None)
     if name is None:
-        return Finding("vllm", "note", "not installed: no vLLM rollouts in this process (a `vllm serve` elsewhere can be used)", INSTALL)
-    version, kind = metadata.version(name), "runs on the CPU" if name.endswith("cpu") else "needs a GPU"
+        return Finding(
+            "vllm",
+            "note",
+            "not installed: no vLLM rollouts in this process (a `vllm serve` elsewhere can be used)",
+            INSTALL,
+        )
+    version, kind = (
+        metadata.version(name),
+        "runs on the CPU" if name.endswith("cpu") else "needs a GPU",
+    )
     if not version.startswith("0.32."):
         return Finding("vllm", "note", f"{version}, tried with 0.32 only; {kind}", INSTALL)
     return Finding("vllm", "ok", f"{version}, {kind}")
@@ -132,6 +171,14 @@ def _jupyter() -> list[Finding]:
         try:
             versions[name] = metadata.version(name)
         except metadata.PackageNotFoundError:
-            return [Finding("widgets", "problem", f"{name} is not installed", f"pip install {name}")]
+            return [
+                Finding("widgets", "problem", f"{name} is not installed", f"pip install {name}")
+            ]
     text = ", ".join(f"{n} {v}" for n, v in versions.items())
-    return [Finding("widgets", "ok", f"{text}; a JupyterLab in another environment needs the same anywidget minor version")]
+    return [
+        Finding(
+            "widgets",
+            "ok",
+            f"{text}; a JupyterLab in another environment needs the same anywidget minor version",
+        )
+    ]

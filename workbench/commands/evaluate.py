@@ -11,7 +11,15 @@ from workbench.commands.train import lengths_of, set_threads
 
 
 def eval_command(
-    policy: str, task: str, *, n: int, seed: int, max_completion_length: int | None, dtype: str | None, quantization: str | None, threads: int | None,
+    policy: str,
+    task: str,
+    *,
+    n: int,
+    seed: int,
+    max_completion_length: int | None,
+    dtype: str | None,
+    quantization: str | None,
+    threads: int | None,
     as_json: bool,
 ) -> None:
     """See `workbench eval --help`."""
@@ -30,19 +38,42 @@ def eval_command(
     engine = make_engine("native", loaded.model, loaded.eos_token_ids, loaded.pad_token_id)
     result = evaluate(engine, loaded, problems, problems.held_out[:n], max_completion_length)
     if as_json:
-        print(json.dumps({"policy": policy, "task": task, "dtype": str(loaded.weight_dtype).removeprefix("torch."),
-                          "quantization": loaded.quantization, "max_completion_length": max_completion_length, "n": result.n, "correct": result.correct,
-                          "accuracy": result.accuracy, "interval": [result.low, result.high], **result.extra}))
+        print(
+            json.dumps(
+                {
+                    "policy": policy,
+                    "task": task,
+                    "dtype": str(loaded.weight_dtype).removeprefix("torch."),
+                    "quantization": loaded.quantization,
+                    "max_completion_length": max_completion_length,
+                    "n": result.n,
+                    "correct": result.correct,
+                    "accuracy": result.accuracy,
+                    "interval": [result.low, result.high],
+                    **result.extra,
+                }
+            )
+        )
         return
     console = Console(highlight=False)
     kind = "" if loaded.quantization == "none" else f" in {loaded.quantization}"
-    console.print(f"{policy}{kind} on {problems.name}: {result.accuracy:.1%} of {result.n} held-out problems (greedy, strict; "
-                  f"95 % interval {result.low:.1%} to {result.high:.1%})")
+    console.print(
+        f"{policy}{kind} on {problems.name}: {result.accuracy:.1%} of {result.n} held-out problems (greedy, strict; "
+        f"95 % interval {result.low:.1%} to {result.high:.1%})"
+    )
     for kind, (right, count) in sorted(result.extra["by_kind"].items()):
-        console.print(f"  {kind or 'all':20} {right:4d} of {count:4d}  {right / count:.1%}", markup=False)
+        console.print(
+            f"  {kind or 'all':20} {right:4d} of {count:4d}  {right / count:.1%}", markup=False
+        )
 
 
 def _usual_length(policy: str, loaded: Any) -> int:
     """As in the run that the policy lies in; else 48 for the embedded one, and 256 or half the positions for another."""
-    positions = getattr(loaded.model.config.get_text_config(decoder=True), "max_position_embeddings", None) or 512
-    return int(lengths_of(policy).get("max_completion_length") or (48 if policy == "embedded" else min(256, positions // 2)))
+    positions = (
+        getattr(loaded.model.config.get_text_config(decoder=True), "max_position_embeddings", None)
+        or 512
+    )
+    return int(
+        lengths_of(policy).get("max_completion_length")
+        or (48 if policy == "embedded" else min(256, positions // 2))
+    )

@@ -20,7 +20,9 @@ def lab_command(folder: Path | None, browser: bool) -> None:
         raise LabError("JupyterLab is not installed here. Run: pip install jupyterlab")
     place = folder or _notebooks()
     if not place.is_dir():
-        raise LabError(f"there is no folder {str(place)!r}. Name the folder of notebooks: workbench lab FOLDER")
+        raise LabError(
+            f"there is no folder {str(place)!r}. Name the folder of notebooks: workbench lab FOLDER"
+        )
     command = [sys.executable, "-m", "jupyterlab", *_opening(place.resolve())]
     raise SystemExit(subprocess.call(command if browser else [*command, "--no-browser"]))
 

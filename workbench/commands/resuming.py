@@ -27,7 +27,14 @@ class Parts:
     shuffle_rewards: bool
 
 
-def parts_of(out: Path, resume: bool, policy: str | None, task: str | None, rewards: Sequence[str] | None, shuffle: bool) -> Parts:
+def parts_of(
+    out: Path,
+    resume: bool,
+    policy: str | None,
+    task: str | None,
+    rewards: Sequence[str] | None,
+    shuffle: bool,
+) -> Parts:
     """What was asked for; the rest from the record where one is resumed, else the defaults. Raises `ConfigError` for what has to be named."""
     given = list(rewards) if rewards else None
     if not resume or not is_run_record(out / "run.sqlite"):
@@ -35,15 +42,20 @@ def parts_of(out: Path, resume: bool, policy: str | None, task: str | None, rewa
     meta = Run.open(out).meta
     plain = [name.removeprefix(SHUFFLED) for name in meta.reward_names]
     return Parts(
-        policy or meta.policy, task or _known_task(meta.task, out), given or _known_rewards(plain, out),
-        shuffle or all(name.startswith(SHUFFLED) for name in meta.reward_names))
+        policy or meta.policy,
+        task or _known_task(meta.task, out),
+        given or _known_rewards(plain, out),
+        shuffle or all(name.startswith(SHUFFLED) for name in meta.reward_names),
+    )
 
 
 def _known_task(name: str, out: Path) -> str:
     from workbench.tasks import TASKS
 
     if name not in TASKS:
-        raise ConfigError(f"the task {name!r} of {out} is none that the workbench knows by name. Name its file again: --task {name}.jsonl")
+        raise ConfigError(
+            f"the task {name!r} of {out} is none that the workbench knows by name. Name its file again: --task {name}.jsonl"
+        )
     return name
 
 
@@ -53,7 +65,9 @@ def _known_rewards(names: Sequence[str], out: Path) -> list[str]:
     spec_of = {function.__name__: spec for spec, function in REWARDS.items()}
     if unknown := [name for name in names if name not in spec_of]:
         flags = " ".join(f"--reward {spec_of.get(name, f'FILE.py:{name}')}" for name in names)
-        raise ConfigError(f"the reward functions of {out} are {', '.join(names)}; where {unknown[0]!r} lies is not in its record. Name all again: {flags}")
+        raise ConfigError(
+            f"the reward functions of {out} are {', '.join(names)}; where {unknown[0]!r} lies is not in its record. Name all again: {flags}"
+        )
     return [spec_of[name] for name in names]
 
 
@@ -66,8 +80,10 @@ def check_same_problems(out: Path, task: Any) -> None:
     for problem_id, prompt in zip(asked.problem_id, asked.prompt, strict=True):
         index = int(problem_id.split("/")[1])
         if index >= len(task.train) or task.train[index].question != prompt:
-            raise ConfigError(f"{out} asked {prompt[:60]!r}, which the task {task.name!r} does not have there. The run's problems came from "
-                              "a file: name it, as it was then, with --task PATH, or start a new run in another folder.")
+            raise ConfigError(
+                f"{out} asked {prompt[:60]!r}, which the task {task.name!r} does not have there. The run's problems came from "
+                "a file: name it, as it was then, with --task PATH, or start a new run in another folder."
+            )
 
 
 def resume_command(out: Path, parts: Parts, threads: int | None) -> str:

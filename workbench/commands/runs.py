@@ -15,7 +15,14 @@ class ExportError(WorkbenchError, ValueError):
     """An export that was asked for wrongly."""
 
 
-COLUMNS = {"path": "run", "status": "status", "steps": "steps", "accuracy_first": "before", "accuracy_last": "after", "reward_last": "reward"}
+COLUMNS = {
+    "path": "run",
+    "status": "status",
+    "steps": "steps",
+    "accuracy_first": "before",
+    "accuracy_last": "after",
+    "reward_last": "reward",
+}
 """Columns shown, and their headings: before and after are held-out accuracies."""
 
 
@@ -25,7 +32,9 @@ def runs_command(folder: Path, as_json: bool) -> None:
         frame = None
     else:
         frame = list_runs(folder)
-        frame["path"] = [str(Path(p).parent if Path(p).name == "run.sqlite" else p) for p in frame["path"]]
+        frame["path"] = [
+            str(Path(p).parent if Path(p).name == "run.sqlite" else p) for p in frame["path"]
+        ]
     if as_json:
         print("[]" if frame is None else frame.to_json(orient="records", date_format="iso"))
         return

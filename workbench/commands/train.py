@@ -24,13 +24,24 @@ LORA_LEARNING_RATE = 10
 
 
 def train_command(
-    *, policy: str | None, task: str | None, rewards: Sequence[str] | None, preset: str | None, changes: dict[str, Any], out: Path,
-    resume: bool, threads: int | None, shuffle_rewards: bool, as_json: bool,
+    *,
+    policy: str | None,
+    task: str | None,
+    rewards: Sequence[str] | None,
+    preset: str | None,
+    changes: dict[str, Any],
+    out: Path,
+    resume: bool,
+    threads: int | None,
+    shuffle_rewards: bool,
+    as_json: bool,
 ) -> None:
     """See `workbench train --help`."""
     started = time.monotonic()
     if not resume and is_run_record(out / "run.sqlite"):
-        raise ConfigError(f"--out {out}: this folder holds a run already. Add --resume to go on with it, or name another folder.")
+        raise ConfigError(
+            f"--out {out}: this folder holds a run already. Add --resume to go on with it, or name another folder."
+        )
     parts = parts_of(out, resume, policy, task, rewards, shuffle_rewards)
     config = make_config(parts.policy, preset, changes, out if resume else None)
     view = JsonView() if as_json else TerminalView(out, parts.policy, parts.task)
@@ -43,7 +54,10 @@ def train_command(
             except BaseException as e:
                 _close_after_error(trainer, e)
                 if isinstance(e, KeyboardInterrupt):
-                    print(f"broken off after step {trainer.steps_done}. Go on: {resume_command(out, parts, threads)}", file=sys.stderr)
+                    print(
+                        f"broken off after step {trainer.steps_done}. Go on: {resume_command(out, parts, threads)}",
+                        file=sys.stderr,
+                    )
                 raise
         finished = trainer.steps_done >= trainer.config.max_steps
         if not finished:
@@ -51,11 +65,16 @@ def train_command(
         saved, notice = save_trained(trainer.policy, out)
     if notice:
         print(notice, file=sys.stderr)
-    view.result(summary(out, trainer.steps_done, time.monotonic() - started) | {"policy": str(saved)}, trainer.config.max_steps,
-                resume_command(out, parts, threads))
+    view.result(
+        summary(out, trainer.steps_done, time.monotonic() - started) | {"policy": str(saved)},
+        trainer.config.max_steps,
+        resume_command(out, parts, threads),
+    )
 
 
-def make_config(policy: str, preset: str | None, changes: dict[str, Any], resumed: Path | None) -> GRPOConfig:
+def make_config(
+    policy: str, preset: str | None, changes: dict[str, Any], resumed: Path | None
+) -> GRPOConfig:
     """The config of the run to resume, a preset, or the default for the policy, with `changes` on top.
 
     An adapter gets ten times the learning rate that the preset has for all weights, unless `changes` name one. Where the policy
@@ -70,7 +89,9 @@ def make_config(policy: str, preset: str | None, changes: dict[str, Any], resume
     if preset is None and policy == "embedded":
         config = GRPOConfig.from_dict(changes)
     else:
-        config = GRPOConfig.preset(preset or "real", **(lengths_of(policy) if preset is None else {}) | changes)
+        config = GRPOConfig.preset(
+            preset or "real", **(lengths_of(policy) if preset is None else {}) | changes
+        )
     if config.lora_rank > 0 and "learning_rate" not in changes:
         return config.replace(learning_rate=config.learning_rate * LORA_LEARNING_RATE)
     return config
@@ -78,7 +99,11 @@ def make_config(policy: str, preset: str | None, changes: dict[str, Any], resume
 
 def _rank_named(changes: dict[str, Any], own: dict[str, Any]) -> dict[str, Any]:
     """The changes with a number where a bare --lora left the rank open."""
-    return changes | {"lora_rank": own.get("lora_rank") or DEFAULT_RANK} if changes.get("lora_rank") == AUTO else changes
+    return (
+        changes | {"lora_rank": own.get("lora_rank") or DEFAULT_RANK}
+        if changes.get("lora_rank") == AUTO
+        else changes
+    )
 
 
 def _as_saved(policy: str, changes: dict[str, Any]) -> dict[str, Any]:
@@ -112,8 +137,15 @@ def summary(out: Path, steps: int, seconds: float) -> dict[str, Any]:
     first, last = evaluations.iloc[0], evaluations.iloc[-1]
     after = int(last.step) > 0 or steps == 0
     return {
-        "run": str(out), "steps": steps, "accuracy_step": int(last.step), "accuracy_before": float(first.accuracy),
-        "accuracy_after": float(last.accuracy) if after else None, "interval_after": [float(last.low), float(last.high)] if after else None, "problems": int(last.n), "seconds": round(seconds, 2)}
+        "run": str(out),
+        "steps": steps,
+        "accuracy_step": int(last.step),
+        "accuracy_before": float(first.accuracy),
+        "accuracy_after": float(last.accuracy) if after else None,
+        "interval_after": [float(last.low), float(last.high)] if after else None,
+        "problems": int(last.n),
+        "seconds": round(seconds, 2),
+    }
 
 
 def set_threads(threads: int | None, policy: str) -> None:
@@ -125,7 +157,12 @@ def set_threads(threads: int | None, policy: str) -> None:
 
 
 def _trainer(
-    parts: Parts, config: GRPOConfig, out: Path, resume: bool, threads: int | None, notice: Callable[[str], None],
+    parts: Parts,
+    config: GRPOConfig,
+    out: Path,
+    resume: bool,
+    threads: int | None,
+    notice: Callable[[str], None],
 ) -> Any:
     notice("loading torch and transformers")
     from workbench.policy import load_for
@@ -138,15 +175,25 @@ def _trainer(
     notice(f"loading policy {parts.policy} and task {parts.task}")
     chosen = RewardSet(parts.rewards or list(DEFAULT_REWARDS))
     problems = load_task(parts.task, seed=config.seed)  # the quick things first
-    goes_on = is_run_record(out / "run.sqlite")  # only then is there one: a new run was refused beside it
+    goes_on = is_run_record(
+        out / "run.sqlite"
+    )  # only then is there one: a new run was refused beside it
     if goes_on:
         check_same_problems(out, problems)
     loaded = load_for(config, parts.policy)
-    if not goes_on and loaded.quantization in KINDS:  # files that were stored quantised: the record says so
+    if (
+        not goes_on and loaded.quantization in KINDS
+    ):  # files that were stored quantised: the record says so
         config = config.replace(quantization=loaded.quantization)
     notice("evaluating before the first step" if not resume else "going on")
-    return start_run(out, policy=loaded, task=problems, config=config, resume=resume,
-                     rewards=shuffled(chosen, config.seed) if parts.shuffle_rewards else chosen)
+    return start_run(
+        out,
+        policy=loaded,
+        task=problems,
+        config=config,
+        resume=resume,
+        rewards=shuffled(chosen, config.seed) if parts.shuffle_rewards else chosen,
+    )
 
 
 def _close_after_error(trainer: Any, error: BaseException) -> None:

@@ -11,15 +11,29 @@ from typing import Any
 
 from rich.console import Console, Group
 from rich.live import Live
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 from rich.table import Table
 from rich.text import Text
 
 BARS = "▁▂▃▄▅▆▇█"
 SHOWN = (
-    ("reward", "reward, group mean"), ("reward_std", "reward, spread in a group"), ("dead_group_share", "dead groups"),
-    ("kl", "KL to the reference"), ("clip_ratio_low", "clipped low"), ("clip_ratio_high", "clipped high"),
-    ("entropy", "entropy, nats"), ("completion_length", "length, tokens"), ("seconds/step", "seconds a step"))
+    ("reward", "reward, group mean"),
+    ("reward_std", "reward, spread in a group"),
+    ("dead_group_share", "dead groups"),
+    ("kl", "KL to the reference"),
+    ("clip_ratio_low", "clipped low"),
+    ("clip_ratio_high", "clipped high"),
+    ("entropy", "entropy, nats"),
+    ("completion_length", "length, tokens"),
+    ("seconds/step", "seconds a step"),
+)
 
 
 def sparkline(values: list[float], width: int = 40) -> str:
@@ -27,7 +41,9 @@ def sparkline(values: list[float], width: int = 40) -> str:
     shown = values[-width:]
     finite = [v for v in shown if math.isfinite(v)] or [0.0]
     low, span = min(finite), max(finite) - min(finite) or 1.0
-    return "".join(BARS[int((v - low) / span * (len(BARS) - 1))] if math.isfinite(v) else " " for v in shown)
+    return "".join(
+        BARS[int((v - low) / span * (len(BARS) - 1))] if math.isfinite(v) else " " for v in shown
+    )
 
 
 class JsonView:
@@ -47,7 +63,11 @@ class JsonView:
 
     def step(self, record: Any) -> None:
         """One line for the step, with its evaluation when there was one."""
-        line = {"step": record.step, "reward": record.metrics["reward"], "seconds": record.metrics["seconds/step"]}
+        line = {
+            "step": record.step,
+            "reward": record.metrics["reward"],
+            "seconds": record.metrics["seconds/step"],
+        }
         if record.evaluations:
             line["accuracy"] = record.evaluations[-1].accuracy
         print(json.dumps(line), flush=True)
@@ -66,9 +86,17 @@ class TerminalView:
         self.history: dict[str, deque[float]] = {}
         self.accuracies: list[tuple[int, float]] = []
         self.progress = Progress(
-            TextColumn("step"), MofNCompleteColumn(), BarColumn(), TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn(),
-            console=self.console)
-        self.live = Live(console=self.console, refresh_per_second=4) if self.console.is_terminal else None
+            TextColumn("step"),
+            MofNCompleteColumn(),
+            BarColumn(),
+            TimeElapsedColumn(),
+            TextColumn("left"),
+            TimeRemainingColumn(),
+            console=self.console,
+        )
+        self.live = (
+            Live(console=self.console, refresh_per_second=4) if self.console.is_terminal else None
+        )
 
     def notice(self, text: str) -> None:
         """One dim line."""
@@ -80,7 +108,9 @@ class TerminalView:
 
         evaluations = Run.open(trainer.run.path).evaluations()
         self.accuracies = [(int(r.step), float(r.accuracy)) for r in evaluations.itertuples()]
-        self.task = self.progress.add_task("", total=trainer.config.max_steps, completed=trainer.steps_done)
+        self.task = self.progress.add_task(
+            "", total=trainer.config.max_steps, completed=trainer.steps_done
+        )
 
     def __enter__(self) -> TerminalView:
         warnings.simplefilter("default")
@@ -107,9 +137,13 @@ class TerminalView:
         """The step in one line of text."""
         last = {name: values[-1] for name, values in self.history.items()}
         at, accuracy = self.accuracies[-1]
-        kl = f"kl {last['kl']:.4f}  " if "kl" in last else ""  # without beta there is no reference to differ from
-        return (f"step {step}  reward {last['reward']:.3f}  accuracy {accuracy:.1%} (step {at})  {kl}"
-                f"dead {last['dead_group_share']:.0%}  {last['seconds/step']:.2f} s")
+        kl = (
+            f"kl {last['kl']:.4f}  " if "kl" in last else ""
+        )  # without beta there is no reference to differ from
+        return (
+            f"step {step}  reward {last['reward']:.3f}  accuracy {accuracy:.1%} (step {at})  {kl}"
+            f"dead {last['dead_group_share']:.0%}  {last['seconds/step']:.2f} s"
+        )
 
     def panel(self) -> Group:
         """The whole picture."""
@@ -126,24 +160,42 @@ class TerminalView:
     def result(self, values: dict[str, Any], planned: int, go_on: str) -> None:
         """What the run came to, and what can be done with it now; `go_on` is the command that resumes it."""
         if values["steps"] < planned:
-            self.console.print(f"stopped after step {values['steps']} of {planned}, with a checkpoint; accuracy was last measured at step "
-                               f"{values['accuracy_step']}.", markup=False)
-            self.console.print(f"Go on: {go_on}", markup=False, soft_wrap=True)  # one line, to be copied whole
+            self.console.print(
+                f"stopped after step {values['steps']} of {planned}, with a checkpoint; accuracy was last measured at step "
+                f"{values['accuracy_step']}.",
+                markup=False,
+            )
+            self.console.print(
+                f"Go on: {go_on}", markup=False, soft_wrap=True
+            )  # one line, to be copied whole
             return
         self.accuracy(values)
         if "dead_group_share" in self.history and min(self.history["dead_group_share"]) == 1:
-            self.console.print(f"In every group all rewards were equal, so nothing was learnt. What to look at: workbench doctor {values['run']}", markup=False)
-        self.console.print(f"record: {values['run']}/run.sqlite   policy: {values['policy']}   list: workbench runs")
+            self.console.print(
+                f"In every group all rewards were equal, so nothing was learnt. What to look at: workbench doctor {values['run']}",
+                markup=False,
+            )
+        self.console.print(
+            f"record: {values['run']}/run.sqlite   policy: {values['policy']}   list: workbench runs"
+        )
 
     def accuracy(self, values: dict[str, Any]) -> None:
         """Before and after, or when it was last measured."""
         if values["accuracy_after"] is None:
-            self.console.print(f"{values['steps']} steps, {values['seconds']:.0f} s; accuracy was measured at step 0 only: {values['accuracy_before']:.1%}. "
-                               f"Measure it: workbench eval --policy {values['policy']}", markup=False)
+            self.console.print(
+                f"{values['steps']} steps, {values['seconds']:.0f} s; accuracy was measured at step 0 only: {values['accuracy_before']:.1%}. "
+                f"Measure it: workbench eval --policy {values['policy']}",
+                markup=False,
+            )
             return
         low, high = values["interval_after"]
-        at = "" if values["accuracy_step"] == values["steps"] else f", measured at step {values['accuracy_step']}"
+        at = (
+            ""
+            if values["accuracy_step"] == values["steps"]
+            else f", measured at step {values['accuracy_step']}"
+        )
         self.console.print(
             f"held-out accuracy {values['accuracy_before']:.1%} -> {values['accuracy_after']:.1%} "
             f"(95 % interval {low:.1%} to {high:.1%}, {values['problems']} problems, greedy, strict{at}) "
-            f"in {values['steps']} steps, {values['seconds']:.0f} s")
+            f"in {values['steps']} steps, {values['seconds']:.0f} s"
+        )

@@ -12,8 +12,18 @@ from workbench.widgets.plot_pieces import Strip, figure, lines, look, marker, pl
 
 
 def panel(
-    title: str, x: Any, ys: Mapping[str, Any], *, about: str = "", x_title: str = "", y_title: str = "", log_x: bool = False,
-    log_y: bool = False, y_range: Sequence[float] | None = None, dots: bool = False, verticals: Mapping[str, float] | None = None,
+    title: str,
+    x: Any,
+    ys: Mapping[str, Any],
+    *,
+    about: str = "",
+    x_title: str = "",
+    y_title: str = "",
+    log_x: bool = False,
+    log_y: bool = False,
+    y_range: Sequence[float] | None = None,
+    dots: bool = False,
+    verticals: Mapping[str, float] | None = None,
 ) -> Figure:
     """One panel: a line (`dots`: points) for each name of `ys` over `x`, all of one length; `verticals` are named lines at an x.
 
@@ -23,15 +33,35 @@ def panel(
     curves = {name: np.asarray(y, float) for name, y in ys.items()}
     for name, y in curves.items():
         if y.shape != x.shape:
-            raise ValueError(f"panel {title!r}: {name!r} has {y.size} values, x has {x.size}. Give them the same length.")
+            raise ValueError(
+                f"panel {title!r}: {name!r} has {y.size} values, x has {x.size}. Give them the same length."
+            )
     if x.size < 2:
         raise ValueError(f"panel {title!r}: x has {x.size} values; a line needs two.")
-    traces = [trace for i, (name, y) in enumerate(curves.items()) for trace in _curve(x, y, plot_text(name), i, dots)]
+    traces = [
+        trace
+        for i, (name, y) in enumerate(curves.items())
+        for trace in _curve(x, y, plot_text(name), i, dots)
+    ]
     drawn = figure(
-        plot_text(title, 60), plot_text(about, 90), traces, x_range=_span(x, log_x), strip=_strip(verticals or {}, log_x),
-        y={"title": {"text": plot_text(y_title, 60)}, **_scale(log_y), **({"range": list(y_range)} if y_range else {})})
+        plot_text(title, 60),
+        plot_text(about, 90),
+        traces,
+        x_range=_span(x, log_x),
+        strip=_strip(verticals or {}, log_x),
+        y={
+            "title": {"text": plot_text(y_title, 60)},
+            **_scale(log_y),
+            **({"range": list(y_range)} if y_range else {}),
+        },
+    )
     layout = drawn["layout"]
-    layout["xaxis"] |= {"title": {"text": plot_text(x_title, 60), "standoff": 8, "font": {"size": 13}}, "tickformat": "", "hoverformat": ".4~g", **_scale(log_x)}
+    layout["xaxis"] |= {
+        "title": {"text": plot_text(x_title, 60), "standoff": 8, "font": {"size": 13}},
+        "tickformat": "",
+        "hoverformat": ".4~g",
+        **_scale(log_x),
+    }
     said = layout["meta"]["summary"].replace(" at step ", f" at {plot_text(x_title or 'x', 60)} ")
     layout["meta"]["summary"] = said.replace(" ():", ":", 1)
     layout["margin"]["b"] = 46
@@ -60,7 +90,10 @@ def _span(x: np.ndarray, log: bool) -> tuple[float, float]:
 
 def _strip(verticals: Mapping[str, float], log: bool) -> Strip:
     """A row for each name, so that none covers another."""
-    labels = [(row, float(np.log10(at)) if log else at, plot_text(name), "left") for row, (name, at) in enumerate(verticals.items())]
+    labels = [
+        (row, float(np.log10(at)) if log else at, plot_text(name), "left")
+        for row, (name, at) in enumerate(verticals.items())
+    ]
     return Strip([marker(at) for at in verticals.values()], labels)
 
 

@@ -18,9 +18,21 @@ class Comparison:
     rows: Sequence[Row]
 
     def _repr_html_(self) -> str:
-        heads = "".join(f"<th scope='col' style='text-align:left'>{h}</th>" for h in ("what", "printed", "exact", "why"))
-        body = "".join("<tr>" + "".join(f"<td style='text-align:left'>{safe_text(written(cell))}</td>" for cell in row) + "</tr>" for row in self.rows)
-        return framed(f"<div style='overflow-x:auto'><table><thead><tr>{heads}</tr></thead><tbody>{body}</tbody></table></div>")
+        heads = "".join(
+            f"<th scope='col' style='text-align:left'>{h}</th>"
+            for h in ("what", "printed", "exact", "why")
+        )
+        body = "".join(
+            "<tr>"
+            + "".join(
+                f"<td style='text-align:left'>{safe_text(written(cell))}</td>" for cell in row
+            )
+            + "</tr>"
+            for row in self.rows
+        )
+        return framed(
+            f"<div style='overflow-x:auto'><table><thead><tr>{heads}</tr></thead><tbody>{body}</tbody></table></div>"
+        )
 
     def __repr__(self) -> str:
         return "\n".join(" | ".join(written(cell) for cell in row) for row in self.rows)

@@ -21,5 +21,7 @@ def recorded_names() -> list[str]:
 def recorded(name: str) -> Path:
     """The record of a shipped run: `Dashboard(recorded("long"))`, `Run.open(recorded("long"))`. Raises `WorkbenchError`."""
     if name not in recorded_names():
-        raise WorkbenchError(f"there is no recorded run {name!r}. Choose from {', '.join(recorded_names())}.")
+        raise WorkbenchError(
+            f"there is no recorded run {name!r}. Choose from {', '.join(recorded_names())}."
+        )
     return FOLDER / f"{name}.sqlite"

@@ -76,11 +76,17 @@ class Facts:
         if isinstance(source, (str, Path)):
             source = Run.open(source)
         run = source if isinstance(source, Run) else source.run
-        tables = _read(run) if isinstance(source, Run) else {name: getattr(source, name) for name in TABLES}
+        tables = (
+            _read(run)
+            if isinstance(source, Run)
+            else {name: getattr(source, name) for name in TABLES}
+        )
         last = int(tables["metrics"]["step"].iloc[-1]) if len(tables["metrics"]) else 0
         step = last if step is None else step
         if not 0 <= step <= last:
-            raise ValueError(f"step {step!r} is not in the record of {run.meta.name!r}, which ends at step {last}.")
+            raise ValueError(
+                f"step {step!r} is not in the record of {run.meta.name!r}, which ends at step {last}."
+            )
         cut = {name: frame[frame["step"] <= step] for name, frame in tables.items()}
         return cls(run=run, meta=run.meta, step=step, newest=step == last, **cut)
 
@@ -101,7 +107,9 @@ class Facts:
     def weights(self) -> dict[str, float]:
         """The weight of each reward function."""
         names = self.meta.reward_names
-        return dict(zip(names, self.config.get("reward_weights") or [1.0] * len(names), strict=True))
+        return dict(
+            zip(names, self.config.get("reward_weights") or [1.0] * len(names), strict=True)
+        )
 
     # ------------------------------------------------------------------------------------------------------ curves
 
@@ -112,7 +120,11 @@ class Facts:
 
     def column(self, name: str) -> np.ndarray:
         """A metric at every step, NaN where it is absent."""
-        return self.metrics[name].to_numpy(float) if name in self.metrics else np.full(len(self.metrics), np.nan)
+        return (
+            self.metrics[name].to_numpy(float)
+            if name in self.metrics
+            else np.full(len(self.metrics), np.nan)
+        )
 
     def values(self, name: str, rows: slice = slice(None)) -> np.ndarray:
         """The finite values of a metric in some rows, all of them unless said."""
@@ -161,8 +173,12 @@ class Facts:
     def held_out(self) -> list[Evaluated]:
         """The evaluations of the split that was evaluated first, those with an interval, in order."""
         rows = list(self.evaluations.itertuples())
-        rows = [row for row in rows if row.split == rows[0].split and row.n > 0 and row.high >= row.low]
-        return [Evaluated(int(row.step), int(row.n), row.accuracy, row.low, row.high) for row in rows]
+        rows = [
+            row for row in rows if row.split == rows[0].split and row.n > 0 and row.high >= row.low
+        ]
+        return [
+            Evaluated(int(row.step), int(row.n), row.accuracy, row.low, row.high) for row in rows
+        ]
 
     # ------------------------------------------------------------------------------------------------------ samples
 
@@ -181,13 +197,24 @@ class Facts:
         return (float(values.min()), float(values.max())) if len(values) else None
 
     def _samples_of(self, steps: Sequence[int]) -> list[StepSamples]:
-        revision, last = self.run.position()  # a rewind may have taken steps away since the tables were read
-        found = [_samples(str(self.run.path), self.meta.id, revision, step) for step in steps if step <= last]
+        revision, last = (
+            self.run.position()
+        )  # a rewind may have taken steps away since the tables were read
+        found = [
+            _samples(str(self.run.path), self.meta.id, revision, step)
+            for step in steps
+            if step <= last
+        ]
         return [s for s in found if s is not None]
 
 
 def _read(run: Run) -> dict[str, pd.DataFrame]:
-    return {"metrics": run.steps(), "knobs": run.knobs(), "evaluations": run.evaluations(), "events": run.events()}
+    return {
+        "metrics": run.steps(),
+        "knobs": run.knobs(),
+        "evaluations": run.evaluations(),
+        "events": run.events(),
+    }
 
 
 @lru_cache(maxsize=512)

@@ -36,7 +36,9 @@ class Finding:
 
     def __post_init__(self) -> None:
         if self.severity not in SEVERITIES:
-            raise ValueError(f"finding {self.key!r}: severity={self.severity!r} must be one of {', '.join(SEVERITIES)}.")
+            raise ValueError(
+                f"finding {self.key!r}: severity={self.severity!r} must be one of {', '.join(SEVERITIES)}."
+            )
 
 
 def figure(value: float) -> str:
@@ -67,5 +69,13 @@ def span(steps: Sequence[int] | np.ndarray) -> str:
 
 def quoted(value: Any) -> str:
     """A value or text from the run, cut when it is long."""
-    text = value if isinstance(value, str) else figure(value) if isinstance(value, float) else repr(value)
-    return text if len(text) <= LONGEST_TEXT else f"{text[:LONGEST_TEXT]}… ({len(text):,} characters)"
+    text = (
+        value
+        if isinstance(value, str)
+        else figure(value)
+        if isinstance(value, float)
+        else repr(value)
+    )
+    return (
+        text if len(text) <= LONGEST_TEXT else f"{text[:LONGEST_TEXT]}… ({len(text):,} characters)"
+    )

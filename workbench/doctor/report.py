@@ -30,9 +30,15 @@ def inert(text: str) -> str:
 
 
 def _paragraph(finding: Finding) -> str:
-    parts = [(f"{finding.severity.upper()}: ", finding.what), ("  evidence: ", finding.evidence), ("  try: ", finding.try_)]
+    parts = [
+        (f"{finding.severity.upper()}: ", finding.what),
+        ("  evidence: ", finding.evidence),
+        ("  try: ", finding.try_),
+    ]
     return "\n".join(_wrapped(label, inert(text)) for label, text in parts if text)
 
 
 def _wrapped(label: str, text: str) -> str:
-    return textwrap.fill(text, WIDTH, initial_indent=label, subsequent_indent="    ", break_on_hyphens=False)
+    return textwrap.fill(
+        text, WIDTH, initial_indent=label, subsequent_indent="    ", break_on_hyphens=False
+    )

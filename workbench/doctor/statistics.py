@@ -68,11 +68,17 @@ def departure(before: np.ndarray, after: np.ndarray) -> Change | None:
         return None
     position, distance = _positions(len(before)), (len(before) + len(after)) / 2
     slope, squares = float(position @ before / (position @ position)), float(position @ position)
-    squared_error = _noise(before) * (1 / len(before) + distance**2 / squares) + _noise(after) / len(after)
-    return _change(float(before.mean() + slope * distance), float(after.mean()), squared_error, before, after)
+    squared_error = _noise(before) * (1 / len(before) + distance**2 / squares) + _noise(
+        after
+    ) / len(after)
+    return _change(
+        float(before.mean() + slope * distance), float(after.mean()), squared_error, before, after
+    )
 
 
-def _change(expected: float, found: float, squared_error: float, before: np.ndarray, after: np.ndarray) -> Change:
+def _change(
+    expected: float, found: float, squared_error: float, before: np.ndarray, after: np.ndarray
+) -> Change:
     rounding = 1e-9 * max(abs(before).max(), abs(after).max())
     return Change(expected, found, float(MARGIN_ERRORS * np.sqrt(squared_error) + rounding))
 
@@ -90,4 +96,7 @@ def _noise(values: np.ndarray) -> float:
         return 0.0
     neighbour = float(rest[1:] @ rest[:-1]) / float(rest @ rest)
     neighbour += (2 + 4 * max(neighbour, 0)) / len(values)
-    return float(np.clip((1 + neighbour) / max(1 - neighbour, 1e-6), 1.0, LARGEST_INFLATION)) * variance
+    return (
+        float(np.clip((1 + neighbour) / max(1 - neighbour, 1e-6), 1.0, LARGEST_INFLATION))
+        * variance
+    )

@@ -21,11 +21,18 @@ def wilson_interval(correct: int, n: int, z: float = 1.959964) -> tuple[float, f
     p, shrink = correct / n, 1 + z * z / n
     centre = (p + z * z / (2 * n)) / shrink
     half = z / shrink * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
-    return (max(centre - half, 0.0) if correct else 0.0), (min(centre + half, 1.0) if correct < n else 1.0)  # no 1e-17 at the ends
+    return (max(centre - half, 0.0) if correct else 0.0), (
+        min(centre + half, 1.0) if correct < n else 1.0
+    )  # no 1e-17 at the ends
 
 
 def greedy_answers(
-    engine: RolloutEngine, policy: Policy, task: Task, problems: Sequence[Problem], max_completion_length: int, batch_size: int
+    engine: RolloutEngine,
+    policy: Policy,
+    task: Task,
+    problems: Sequence[Problem],
+    max_completion_length: int,
+    batch_size: int,
 ) -> list[str]:
     """One greedy completion for each problem, as text; prompts of similar length go together."""
     prompts = [policy.encode_prompt(task.messages(p)) for p in problems]
@@ -42,8 +49,14 @@ def greedy_answers(
 
 
 def evaluate(
-    engine: RolloutEngine, policy: Policy, task: Task, problems: Sequence[Problem], max_completion_length: int, *,
-    batch_size: int = 128, split: str = "held_out",
+    engine: RolloutEngine,
+    policy: Policy,
+    task: Task,
+    problems: Sequence[Problem],
+    max_completion_length: int,
+    *,
+    batch_size: int = 128,
+    split: str = "held_out",
 ) -> Evaluation:
     """Strict greedy accuracy: the whole completion has the form and the answer is right. Counts by kind in `extra`."""
     answers = greedy_answers(engine, policy, task, problems, max_completion_length, batch_size)

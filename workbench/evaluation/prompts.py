@@ -9,17 +9,24 @@ from workbench.tasks.types import Problem, Task
 
 
 def check_prompts(
-    policy: Policy, task: Task, problems: Sequence[Problem], max_completion_length: int, max_prompt_length: int | None = None
+    policy: Policy,
+    task: Task,
+    problems: Sequence[Problem],
+    max_completion_length: int,
+    max_prompt_length: int | None = None,
 ) -> None:
     """Raises `PolicyError` when a prompt is over `max_prompt_length` tokens or leaves the model no room for a completion.
 
     A prompt has no more tokens than bytes, the template's apart, so only those that might be too long are encoded.
     """
-    positions = getattr(policy.model.config.get_text_config(decoder=True), "max_position_embeddings", None)
+    positions = getattr(
+        policy.model.config.get_text_config(decoder=True), "max_position_embeddings", None
+    )
     if positions is not None and positions <= max_completion_length:
         raise PolicyError(
             f"max_completion_length={max_completion_length} leaves no room for a prompt in the {positions} positions of policy "
-            f"{policy.source!r}. Lower it.")
+            f"{policy.source!r}. Lower it."
+        )
     room = None if positions is None else positions - max_completion_length
     limit = min((n for n in (room, max_prompt_length) if n is not None), default=None)
     if limit is None or not problems:
@@ -30,8 +37,14 @@ def check_prompts(
     too_long = [question for question, length in lengths.items() if length > limit]
     if too_long:
         worst = max(too_long, key=lengths.__getitem__)
-        why = f"max_prompt_length is {limit}" if limit == max_prompt_length else (
-            f"the model's {positions} positions less max_completion_length={max_completion_length} leave {limit}")
+        why = (
+            f"max_prompt_length is {limit}"
+            if limit == max_prompt_length
+            else (
+                f"the model's {positions} positions less max_completion_length={max_completion_length} leave {limit}"
+            )
+        )
         raise PolicyError(
             f"{len(too_long)} of {len(problems)} prompts are too long: {worst[:60]!r} has {lengths[worst]} tokens, {why}. Change "
-            "that or leave such problems out; prompts are never cut.")
+            "that or leave such problems out; prompts are never cut."
+        )

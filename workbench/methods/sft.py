@@ -27,14 +27,17 @@ def pad_examples(examples: Sequence[Example], pad_token_id: int) -> tuple[Tensor
     ids = torch.tensor([row + [pad_token_id] * (width - len(row)) for row in rows])
     mask = torch.tensor([[1] * len(row) + [0] * (width - len(row)) for row in rows])
     labels = torch.tensor(
-        [[IGNORED] * len(p) + c + [IGNORED] * (width - len(p) - len(c)) for p, c in examples])
+        [[IGNORED] * len(p) + c + [IGNORED] * (width - len(p) - len(c)) for p, c in examples]
+    )
     return ids, mask, labels
 
 
 def sft_loss(model: torch.nn.Module, ids_BT: Tensor, mask_BT: Tensor, labels_BT: Tensor) -> Tensor:
     """Mean negative log-likelihood per completion token, in nats."""
     logits = model(input_ids=ids_BT, attention_mask=mask_BT, use_cache=False).logits[:, :-1]
-    return F.cross_entropy(logits.flatten(0, 1).float(), labels_BT[:, 1:].flatten(), ignore_index=IGNORED)
+    return F.cross_entropy(
+        logits.flatten(0, 1).float(), labels_BT[:, 1:].flatten(), ignore_index=IGNORED
+    )
 
 
 def warmup_cosine(step: int, steps: int, warmup: int) -> float:
@@ -55,15 +58,24 @@ def sft(
     on_step: Callable[[int, float], None] = lambda step, loss: None,
 ) -> None:
     """Train `policy` on `steps` batches with AdamW; `on_step` is told each step's loss. Raises when a loss is not finite."""
-    optimizer = torch.optim.AdamW(policy.trainable_parameters(), lr=learning_rate, betas=(0.9, 0.99), weight_decay=weight_decay)
+    optimizer = torch.optim.AdamW(
+        policy.trainable_parameters(),
+        lr=learning_rate,
+        betas=(0.9, 0.99),
+        weight_decay=weight_decay,
+    )
     policy.model.train()
     for step in range(steps):
         for group in optimizer.param_groups:
             group["lr"] = learning_rate * warmup_cosine(step, steps, warmup)
-        ids, mask, labels = (t.to(policy.device) for t in pad_examples(next(batches), policy.pad_token_id))
+        ids, mask, labels = (
+            t.to(policy.device) for t in pad_examples(next(batches), policy.pad_token_id)
+        )
         loss = sft_loss(policy.model, ids, mask, labels)
         if not torch.isfinite(loss):
-            raise FloatingPointError(f"SFT step {step}: the loss is {loss.item()}. Lower learning_rate={learning_rate}.")
+            raise FloatingPointError(
+                f"SFT step {step}: the loss is {loss.item()}. Lower learning_rate={learning_rate}."
+            )
         loss.backward()
         torch.nn.utils.clip_grad_norm_(policy.trainable_parameters(), 1.0)
         optimizer.step()

@@ -5,7 +5,12 @@ Every name of the config's objective section means here what it means in TRL 1.1
 deviates.
 """
 
-from workbench.objective.advantages import GroupStatistics, group_advantages, group_statistics, total_rewards
+from workbench.objective.advantages import (
+    GroupStatistics,
+    group_advantages,
+    group_statistics,
+    total_rewards,
+)
 from workbench.objective.diagnostics import merge_metrics
 from workbench.objective.kl import KL_ESTIMATORS, kl_per_token
 from workbench.objective.loss import PerToken, PolicyLoss, policy_loss

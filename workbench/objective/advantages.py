@@ -108,7 +108,9 @@ def group_statistics(
     )
 
 
-def _normalized(reward_NGK: Tensor, weight_K: Tensor, scale: str, baseline: str, correction: int) -> Tensor:
+def _normalized(
+    reward_NGK: Tensor, weight_K: Tensor, scale: str, baseline: str, correction: int
+) -> Tensor:
     """Advantages of the weighted sum of the scores, (N, G)."""
     scored_NG = ~reward_NGK.isnan().all(2)
     filled_NGK = _fill_missing(reward_NGK)
@@ -125,15 +127,23 @@ def _normalized(reward_NGK: Tensor, weight_K: Tensor, scale: str, baseline: str,
     return torch.where(silent_NG, 0.0, centred_NG / divisor)
 
 
-def _normalize_then_sum(reward_NGK: Tensor, weight_K: Tensor, baseline: str, correction: int) -> Tensor:
+def _normalize_then_sum(
+    reward_NGK: Tensor, weight_K: Tensor, baseline: str, correction: int
+) -> Tensor:
     """GDPO's advantages, (N, G)."""
     one = weight_K.new_ones(1)
     each_NGK = torch.stack(
-        [_normalized(r.unsqueeze(2), one, "group", baseline, correction) for r in reward_NGK.unbind(2)], 2
+        [
+            _normalized(r.unsqueeze(2), one, "group", baseline, correction)
+            for r in reward_NGK.unbind(2)
+        ],
+        2,
     )
     sum_NG = _weighted_sum(each_NGK, weight_K)
     scored_NG = ~reward_NGK.isnan().all(2)
-    white_NG = (sum_NG - _mean(sum_NG, scored_NG, (0, 1))) / (_std(sum_NG, scored_NG, (0, 1), correction) + EPS)
+    white_NG = (sum_NG - _mean(sum_NG, scored_NG, (0, 1))) / (
+        _std(sum_NG, scored_NG, (0, 1), correction) + EPS
+    )
     silent_NG = ~scored_NG
     if baseline in ("group", "leave_one_out"):
         silent_NG = silent_NG | _no_spread(sum_NG, scored_NG)
@@ -203,7 +213,9 @@ def _no_spread(x_NG: Tensor, counted_NG: Tensor) -> Tensor:
 def _grouped(rewards: Tensor, num_generations: int, weights: Weights) -> tuple[Tensor, Tensor]:
     """Checked rewards (N, G, K) and weights (K,)."""
     if rewards.dim() not in (1, 2) or rewards.numel() == 0:
-        raise ValueError(f"rewards must be (B,) or (B, K) and not empty, got shape {tuple(rewards.shape)}.")
+        raise ValueError(
+            f"rewards must be (B,) or (B, K) and not empty, got shape {tuple(rewards.shape)}."
+        )
     reward_BK = rewards.detach().reshape(len(rewards), -1)
     if not reward_BK.is_floating_point():
         reward_BK = reward_BK.to(torch.get_default_dtype())

@@ -39,7 +39,10 @@ def loss_metrics(x: LossInputs, tokens: PerToken) -> dict[str, Tensor]:
     """
 
     def mean(values_BT: Tensor) -> Tensor:
-        return token_average(values_BT.to(x.mask_BT.dtype) if values_BT.dtype == torch.bool else values_BT, x.valid_BT)
+        return token_average(
+            values_BT.to(x.mask_BT.dtype) if values_BT.dtype == torch.bool else values_BT,
+            x.valid_BT,
+        )
 
     metrics = {
         "tokens": x.valid_BT.sum(),
@@ -57,7 +60,10 @@ def loss_metrics(x: LossInputs, tokens: PerToken) -> dict[str, Tensor]:
     if x.entropy_BT is not None:
         metrics["entropy"] = mean(x.entropy_BT)
     if x.sampler_logp_BT is not None:
-        difference_BT, ratio_BT = (x.old_logp_BT - x.sampler_logp_BT).abs(), sampler_ratio(x, "token")
+        difference_BT, ratio_BT = (
+            (x.old_logp_BT - x.sampler_logp_BT).abs(),
+            sampler_ratio(x, "token"),
+        )
         metrics |= {
             "sampler_logp_difference": mean(difference_BT),
             "sampler_logp_difference_max": _largest(difference_BT, x.valid_BT),
@@ -77,7 +83,9 @@ def merge_metrics(parts: Sequence[Mapping[str, Tensor | float]]) -> dict[str, fl
         raise ValueError("merge_metrics got no metrics: pass those of at least one micro-batch.")
     rows = [{name: float(value) for name, value in part.items()} for part in parts]
     full = [row for row in rows if row["tokens"] > 0] or rows
-    return {name: _merged(name, rows if name in ("tokens", "sequences") else full) for name in rows[0]}
+    return {
+        name: _merged(name, rows if name in ("tokens", "sequences") else full) for name in rows[0]
+    }
 
 
 def _merged(name: str, rows: list[dict[str, float]]) -> float:

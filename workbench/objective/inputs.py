@@ -55,7 +55,12 @@ def clean_inputs(
     entropy: Tensor | None,
 ) -> LossInputs:
     """Checked inputs with zeros on padding; only `logp` keeps its gradient. Raises ValueError for wrong shapes."""
-    others = {"old_logp": old_logp, "ref_logp": ref_logp, "sampler_logp": sampler_logp, "entropy": entropy}
+    others = {
+        "old_logp": old_logp,
+        "ref_logp": ref_logp,
+        "sampler_logp": sampler_logp,
+        "entropy": entropy,
+    }
     _check_shapes(logp, advantages, mask, others)
     valid_BT = mask != 0
 
@@ -80,9 +85,13 @@ def clean_inputs(
     )
 
 
-def _check_shapes(logp: Tensor, advantages: Tensor, mask: Tensor, others: dict[str, Tensor | None]) -> None:
+def _check_shapes(
+    logp: Tensor, advantages: Tensor, mask: Tensor, others: dict[str, Tensor | None]
+) -> None:
     if logp.dim() != 2 or not logp.is_floating_point():
-        raise ValueError(f"logp must be (B, T) and of a floating type, got {tuple(logp.shape)} of {logp.dtype}.")
+        raise ValueError(
+            f"logp must be (B, T) and of a floating type, got {tuple(logp.shape)} of {logp.dtype}."
+        )
     for name, x in (others | {"mask": mask}).items():
         if x is not None and x.shape != logp.shape:
             raise ValueError(

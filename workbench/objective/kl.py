@@ -28,13 +28,17 @@ KL_ESTIMATORS: dict[str, Callable[[Tensor], Tensor]] = {
 """name -> estimate as a function of d = log pi_ref - log pi."""
 
 
-def kl_per_token(logp_BT: Tensor, ref_logp_BT: Tensor, estimator: str = "k3", ratio_BT: Tensor | None = None) -> Tensor:
+def kl_per_token(
+    logp_BT: Tensor, ref_logp_BT: Tensor, estimator: str = "k3", ratio_BT: Tensor | None = None
+) -> Tensor:
     """The estimate at each token in nats, (B, T), with gradient through `logp_BT`.
 
     `ratio_BT` is the importance ratio of the config's level, not detached, neither clipped nor capped by delta (TRL's
     `use_bias_correction_kl`); None = no correction. Raises ValueError for an unknown estimator.
     """
     if estimator not in KL_ESTIMATORS:
-        raise ValueError(f"kl_estimator={estimator!r} is unknown. Choose one of {', '.join(KL_ESTIMATORS)}.")
+        raise ValueError(
+            f"kl_estimator={estimator!r} is unknown. Choose one of {', '.join(KL_ESTIMATORS)}."
+        )
     kl_BT = KL_ESTIMATORS[estimator](ref_logp_BT - logp_BT)
     return kl_BT if ratio_BT is None else ratio_BT * kl_BT

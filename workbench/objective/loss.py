@@ -97,7 +97,9 @@ def policy_loss(
     ValueError for shapes and names that do not fit, and for missing inputs.
     """
     if config.loss_type not in TERMS:
-        raise ValueError(f"loss_type={config.loss_type!r} is unknown. Choose one of {', '.join(TERMS)}.")
+        raise ValueError(
+            f"loss_type={config.loss_type!r} is unknown. Choose one of {', '.join(TERMS)}."
+        )
     x = clean_inputs(logp, advantages, mask, old_logp, ref_logp, sampler_logp, entropy)
     totals = resolve_totals(num_items, x.mask_BT, config.loss_type)
     ratio_BT = importance_ratio(x, config.importance_sampling_level)
@@ -119,7 +121,9 @@ def _policy_weight(x: LossInputs, config: GRPOConfig, totals: BatchTotals) -> Te
     if config.off_policy_mask_threshold is not None:
         weight_BT = weight_BT * off_policy_mask(x, config.off_policy_mask_threshold)
     if config.top_entropy_quantile < 1:
-        weight_BT = weight_BT * entropy_mask(x, config.top_entropy_quantile, totals.entropy_threshold)
+        weight_BT = weight_BT * entropy_mask(
+            x, config.top_entropy_quantile, totals.entropy_threshold
+        )
     if config.loss_type == "vespo":
         return weight_BT
     return weight_BT * sampler_correction(x, config)
@@ -128,7 +132,9 @@ def _policy_weight(x: LossInputs, config: GRPOConfig, totals: BatchTotals) -> Te
 def _not_finite(x: LossInputs, ratio_BT: Tensor, config: GRPOConfig) -> Tensor:
     """Where a number that decides the term is NaN or infinite, bool (B, T); sampler and entropy decide where used."""
     wrong_BT = ~ratio_BT.isfinite()
-    uses_sampler = config.importance_sampling_mode is not None or config.off_policy_mask_threshold is not None
+    uses_sampler = (
+        config.importance_sampling_mode is not None or config.off_policy_mask_threshold is not None
+    )
     if uses_sampler and x.sampler_logp_BT is not None:
         wrong_BT = wrong_BT | ~x.sampler_logp_BT.isfinite()
     if config.top_entropy_quantile < 1 and x.entropy_BT is not None:
@@ -149,7 +155,12 @@ def _kl(x: LossInputs, ratio_BT: Tensor, config: GRPOConfig) -> Tensor | None:
 
 
 def _per_token(
-    x: LossInputs, config: GRPOConfig, ratio_BT: Tensor, kl_BT: Tensor | None, weight_BT: Tensor, term_BT: Tensor
+    x: LossInputs,
+    config: GRPOConfig,
+    ratio_BT: Tensor,
+    kl_BT: Tensor | None,
+    weight_BT: Tensor,
+    term_BT: Tensor,
 ) -> PerToken:
     def shown(values_BT: Tensor) -> Tensor:
         return torch.where(x.valid_BT, values_BT.detach(), 0.0)

@@ -26,7 +26,9 @@ def off_policy_mask(x: LossInputs, threshold: float) -> Tensor:
     judged by its own sign.
     """
     behaviour_BT = x.old_logp_BT if x.sampler_logp_BT is None else x.sampler_logp_BT
-    distance_B1 = (x.mask_BT * (behaviour_BT - x.logp_BT.detach())).sum(1, keepdim=True) / x.length_B1
+    distance_B1 = (x.mask_BT * (behaviour_BT - x.logp_BT.detach())).sum(
+        1, keepdim=True
+    ) / x.length_B1
     return (x.advantage_BT >= 0) | (distance_B1 <= threshold)
 
 
@@ -89,8 +91,14 @@ def sampler_correction(x: LossInputs, config: GRPOConfig) -> Tensor:
             "or set None."
         )
     ratio_BT = sampler_ratio(x, level)
-    low = 0.0 if config.importance_sampling_clip_min is None else config.importance_sampling_clip_min
-    high = torch.inf if config.importance_sampling_clip_max is None else config.importance_sampling_clip_max
+    low = (
+        0.0 if config.importance_sampling_clip_min is None else config.importance_sampling_clip_min
+    )
+    high = (
+        torch.inf
+        if config.importance_sampling_clip_max is None
+        else config.importance_sampling_clip_max
+    )
     if action == "truncate":
         return ratio_BT.clamp(low, high)
     return torch.where((ratio_BT >= low) & (ratio_BT <= high), ratio_BT, 0.0)

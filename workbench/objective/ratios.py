@@ -31,7 +31,9 @@ def importance_ratio(x: LossInputs, level: str) -> Tensor:
     if level == "sequence":
         mean_log_ratio_B1 = (x.mask_BT * x.log_ratio_BT).sum(1, keepdim=True) / x.length_B1
         return mean_log_ratio_B1.exp().expand_as(x.logp_BT)
-    raise ValueError(f"importance_sampling_level={level!r} is unknown. Choose 'token' or 'sequence'.")
+    raise ValueError(
+        f"importance_sampling_level={level!r} is unknown. Choose 'token' or 'sequence'."
+    )
 
 
 def clip_bounds(config: GRPOConfig) -> tuple[float, float]:

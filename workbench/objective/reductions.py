@@ -43,7 +43,9 @@ class BatchTotals:
         return self.tokens.clamp(min=1) if isinstance(self.tokens, Tensor) else max(self.tokens, 1)
 
 
-def sequence_mean(term_BT: Tensor, mask_BT: Tensor, totals: BatchTotals, config: GRPOConfig) -> Tensor:
+def sequence_mean(
+    term_BT: Tensor, mask_BT: Tensor, totals: BatchTotals, config: GRPOConfig
+) -> Tensor:
     """Mean over sequences of the mean over the sequence's tokens. Long completions weigh less per token."""
     return (term_BT.sum(1) / mask_BT.sum(1).clamp(min=1)).sum() / totals.sequences
 
@@ -53,12 +55,16 @@ def token_mean(term_BT: Tensor, mask_BT: Tensor, totals: BatchTotals, config: GR
     return term_BT.sum() / totals.token_count
 
 
-def constant_length(term_BT: Tensor, mask_BT: Tensor, totals: BatchTotals, config: GRPOConfig) -> Tensor:
+def constant_length(
+    term_BT: Tensor, mask_BT: Tensor, totals: BatchTotals, config: GRPOConfig
+) -> Tensor:
     """Sum over the tokens over (sequences x max_completion_length). No length is preferred."""
     return term_BT.sum() / (totals.sequences * config.max_completion_length)
 
 
-def sequence_sum(term_BT: Tensor, mask_BT: Tensor, totals: BatchTotals, config: GRPOConfig) -> Tensor:
+def sequence_sum(
+    term_BT: Tensor, mask_BT: Tensor, totals: BatchTotals, config: GRPOConfig
+) -> Tensor:
     """Mean over sequences of the sum over the sequence's tokens."""
     return term_BT.sum() / totals.sequences
 
@@ -79,7 +85,9 @@ WHOLE_BATCH_TOKENS = ("dapo", "cispo", "vespo")
 """The loss types that TRL divides by the whole generation batch's tokens; the others see the micro-batch only."""
 
 
-def resolve_totals(num_items: int | Tensor | BatchTotals | None, mask_BT: Tensor, loss_type: str) -> BatchTotals:
+def resolve_totals(
+    num_items: int | Tensor | BatchTotals | None, mask_BT: Tensor, loss_type: str
+) -> BatchTotals:
     """The totals to divide by. None: this micro-batch's own. A number: TRL's meaning, see `WHOLE_BATCH_TOKENS`."""
     if isinstance(num_items, BatchTotals):
         return num_items

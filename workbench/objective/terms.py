@@ -46,7 +46,9 @@ def capped_reinforce(x: LossInputs, ratio_BT: Tensor, config: GRPOConfig) -> Ten
 
 def soft_gate(x: LossInputs, ratio_BT: Tensor, config: GRPOConfig) -> Tensor:
     """-A sigmoid(tau (r - 1)) 4 / tau: SAPO (arXiv 2511.20347). tau is one number for A > 0, another otherwise."""
-    tau_BT = _where(x.advantage_BT > 0, config.sapo_temperature_pos, config.sapo_temperature_neg, ratio_BT)
+    tau_BT = _where(
+        x.advantage_BT > 0, config.sapo_temperature_pos, config.sapo_temperature_neg, ratio_BT
+    )
     return -x.advantage_BT * torch.sigmoid(tau_BT * (ratio_BT - 1)) * 4 / tau_BT
 
 
@@ -69,7 +71,9 @@ def gamma_weighted(x: LossInputs, ratio_BT: Tensor, config: GRPOConfig) -> Tenso
         log_w_B1 = (x.mask_BT * (bounded_BT + correction_BT)).sum(1, keepdim=True)
         log_w_B1 = log_w_B1.clamp(math.log(MIN_WEIGHT), MAX_LOG_RATIO)
         k_BT = _where(x.advantage_BT >= 0, config.vespo_k_pos, config.vespo_k_neg, log_w_B1)
-        lambda_BT = _where(x.advantage_BT >= 0, config.vespo_lambda_pos, config.vespo_lambda_neg, log_w_B1)
+        lambda_BT = _where(
+            x.advantage_BT >= 0, config.vespo_lambda_pos, config.vespo_lambda_neg, log_w_B1
+        )
         phi_BT = (lambda_BT + k_BT * log_w_B1 - lambda_BT * log_w_B1.exp()).exp()
     return -phi_BT * x.advantage_BT * x.logp_BT
 

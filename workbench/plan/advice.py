@@ -40,7 +40,11 @@ class Change:
 
 
 def advise(
-    config: GRPOConfig, memory: float, judge: Callable[[GRPOConfig], Judged], now: Judged, table: list[tuple[dict[str, Any], str]]
+    config: GRPOConfig,
+    memory: float,
+    judge: Callable[[GRPOConfig], Judged],
+    now: Judged,
+    table: list[tuple[dict[str, Any], str]],
 ) -> list[Change]:
     """Changes of the `table` that lower the peak by at least 2 %, or let start what does not, strongest first; then a combination
     that fits where no single one does. None of them leads to a run that cannot start."""
@@ -60,20 +64,35 @@ def advise(
     kept = [c for c in pool if "rollout_engine" not in c.settings]
     tried = [_combined(config, kept, memory, judge, now)]
     if len(kept) < len(pool):  # with another engine, where vLLM cannot stay
-        tried.append(_combined(config, [c for c in pool if not any(n.startswith("vllm_") for n in c.settings)], memory, judge, now))
+        tried.append(
+            _combined(
+                config,
+                [c for c in pool if not any(n.startswith("vllm_") for n in c.settings)],
+                memory,
+                judge,
+                now,
+            )
+        )
     made = [c for c in tried if c is not None]
     return singles + sorted(made, key=lambda c: (not c.fits, 0 if c.fits else c.peak))[:1]
 
 
 def _combined(
-    config: GRPOConfig, changes: list[Change], memory: float, judge: Callable[[GRPOConfig], Judged], now: Judged
+    config: GRPOConfig,
+    changes: list[Change],
+    memory: float,
+    judge: Callable[[GRPOConfig], Judged],
+    now: Judged,
 ) -> Change | None:
     """The changes added one by one, strongest first, until they fit; the last attempt where they never do; None where it is no
     combination, or does not start."""
     settings: dict[str, Any] = {}
     costs: list[str] = []
     last = Judged(float("inf"), now.starts)
-    for change in [*changes, *changes]:  # twice: what brought nothing at first may be the largest part later
+    for change in [
+        *changes,
+        *changes,
+    ]:  # twice: what brought nothing at first may be the largest part later
         if set(change.settings) & set(settings):
             continue
         found = judge(changed(config, settings | change.settings))
@@ -92,39 +111,102 @@ def changed(config: GRPOConfig, settings: dict[str, Any]) -> GRPOConfig:
     import warnings
 
     values = dict(settings)
-    if config.prompts_per_step > 1 and "prompts_per_step" in values and values["prompts_per_step"] % config.updates_per_rollout:
+    if (
+        config.prompts_per_step > 1
+        and "prompts_per_step" in values
+        and values["prompts_per_step"] % config.updates_per_rollout
+    ):
         values["updates_per_rollout"] = 1
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         return config.replace(**values)
 
 
-def candidates(c: GRPOConfig, device_kind: str, utilization: float | None = None) -> list[tuple[dict[str, Any], str]]:
+def candidates(
+    c: GRPOConfig, device_kind: str, utilization: float | None = None
+) -> list[tuple[dict[str, Any], str]]:
     """Single changes that make sense for this config, with what each costs. utilization: the least with which vLLM starts."""
-    share = {} if utilization is None or utilization == c.vllm_gpu_memory_utilization else {"vllm_gpu_memory_utilization": utilization}
+    share = (
+        {}
+        if utilization is None or utilization == c.vllm_gpu_memory_utilization
+        else {"vllm_gpu_memory_utilization": utilization}
+    )
     more = bool(share) and (utilization or 0) > c.vllm_gpu_memory_utilization
-    said = "more of the GPU for vLLM" if more else "less room for vLLM's keys and values: fewer rows at a time"
-    may_sleep = c.rollout_engine == "vllm" and c.vllm_mode == "colocate" and device_kind == "cuda" and not c.vllm_enable_sleep_mode
+    said = (
+        "more of the GPU for vLLM"
+        if more
+        else "less room for vLLM's keys and values: fewer rows at a time"
+    )
+    may_sleep = (
+        c.rollout_engine == "vllm"
+        and c.vllm_mode == "colocate"
+        and device_kind == "cuda"
+        and not c.vllm_enable_sleep_mode
+    )
     at_once = c.rows_at_once
     half = max(at_once // 4, 1)
     adapter = {"lora_rank": 16} if c.lora_rank == 0 else {}
     table: list[tuple[bool, dict[str, Any], str]] = [
         (c.lora_rank == 0, adapter, "an adapter is trained in place of all weights"),
-        (c.quantization == "none", adapter | {"quantization": "nf4"}, "base in 4 bits: a little less exact, slower steps" + (", and an adapter" if adapter else "")),
-        (not c.gradient_checkpointing, {"gradient_checkpointing": True}, "about a third more time in the update; the result is the same"),
-        (at_once > 1, {"micro_batch_size": half}, "more and smaller forwards; the result is the same"),
-        (at_once > 4, {"micro_batch_size": 1}, "many small forwards, prompts computed for each; the result is the same"),
+        (
+            c.quantization == "none",
+            adapter | {"quantization": "nf4"},
+            "base in 4 bits: a little less exact, slower steps"
+            + (", and an adapter" if adapter else ""),
+        ),
+        (
+            not c.gradient_checkpointing,
+            {"gradient_checkpointing": True},
+            "about a third more time in the update; the result is the same",
+        ),
+        (
+            at_once > 1,
+            {"micro_batch_size": half},
+            "more and smaller forwards; the result is the same",
+        ),
+        (
+            at_once > 4,
+            {"micro_batch_size": 1},
+            "many small forwards, prompts computed for each; the result is the same",
+        ),
         (c.optim == "adamw", {"optim": "adamw_8bit"}, "moments in 8 bits"),
         (c.beta > 0 and c.lora_rank == 0, {"beta": 0.0}, "no reference, so no KL term"),
-        (c.lora_rank > 0 and c.quantization == "none" and c.dtype in ("auto", "float32") and device_kind == "cpu", {"dtype": "bfloat16"}, "base in 16 bits"),
-        (c.num_generations >= 4, {"num_generations": c.num_generations // 2}, "groups half as large"),
-        (c.max_completion_length >= 32, {"max_completion_length": c.max_completion_length // 2}, "longer answers are cut off"),
-        ((c.max_prompt_length or 0) >= 64, {"max_prompt_length": (c.max_prompt_length or 0) // 2}, "longer prompts are refused"),
-        (c.prompts_per_step > 1, {"prompts_per_step": c.prompts_per_step // 2}, "half the prompts in a step"),
+        (
+            c.lora_rank > 0
+            and c.quantization == "none"
+            and c.dtype in ("auto", "float32")
+            and device_kind == "cpu",
+            {"dtype": "bfloat16"},
+            "base in 16 bits",
+        ),
+        (
+            c.num_generations >= 4,
+            {"num_generations": c.num_generations // 2},
+            "groups half as large",
+        ),
+        (
+            c.max_completion_length >= 32,
+            {"max_completion_length": c.max_completion_length // 2},
+            "longer answers are cut off",
+        ),
+        (
+            (c.max_prompt_length or 0) >= 64,
+            {"max_prompt_length": (c.max_prompt_length or 0) // 2},
+            "longer prompts are refused",
+        ),
+        (
+            c.prompts_per_step > 1,
+            {"prompts_per_step": c.prompts_per_step // 2},
+            "half the prompts in a step",
+        ),
         (bool(share), share, said),
         (may_sleep, {"vllm_enable_sleep_mode": True}, SLEEP),
         (may_sleep and bool(share), share | {"vllm_enable_sleep_mode": True}, f"{said}; {SLEEP}"),
         (c.rollout_engine == "vllm", {"rollout_engine": "native"}, "slower rollouts"),
-        (c.rollout_engine == "transformers", {"rollout_engine": "native"}, "nothing, where the native engine serves the model"),
+        (
+            c.rollout_engine == "transformers",
+            {"rollout_engine": "native"},
+            "nothing, where the native engine serves the model",
+        ),
     ]
     return [(settings, cost) for applies, settings, cost in table if applies]

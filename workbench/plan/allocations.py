@@ -56,10 +56,14 @@ class Allocations(TorchDispatchMode):
     def __init__(self, known: Iterable[Tensor] = (), vocabulary: int = -1) -> None:
         super().__init__()
         self.vocabulary, self.peak, self._live = vocabulary, Peak(), _Live()
-        self._known = [t.untyped_storage() for t in known]  # held, so that no new storage gets the address of an old one
+        self._known = [
+            t.untyped_storage() for t in known
+        ]  # held, so that no new storage gets the address of an old one
         self._known_addresses = {s._cdata for s in self._known}
 
-    def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+    def __torch_dispatch__(
+        self, function: Any, types: Any, args: Any = (), kwargs: Any = None
+    ) -> Any:
         result = function(*args, **(kwargs or {}))
         for tensor in tree_leaves(result):
             if isinstance(tensor, Tensor) and tensor.device.type == "meta":
@@ -94,7 +98,10 @@ class Allocations(TorchDispatchMode):
 
     def _mark(self) -> None:
         live, peak = self._live, self.peak
-        peak.small, peak.large = max(peak.small, live.small), max(peak.large, live.bytes - live.small)
+        peak.small, peak.large = (
+            max(peak.small, live.small),
+            max(peak.large, live.bytes - live.small),
+        )
         if live.bytes > peak.bytes:
             peak.bytes, peak.logits = live.bytes, live.logits
 

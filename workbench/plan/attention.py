@@ -35,20 +35,40 @@ def use_fused_attention(model: Any) -> None:
 
 
 def fused(
-    module: Any, query: Tensor, key: Tensor, value: Tensor, attention_mask: Tensor | None, dropout: float = 0.0,
-    scaling: float | None = None, is_causal: bool | None = None, **_: Any,
+    module: Any,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attention_mask: Tensor | None,
+    dropout: float = 0.0,
+    scaling: float | None = None,
+    is_causal: bool | None = None,
+    **_: Any,
 ) -> tuple[Tensor, None]:
     """transformers' attention interface: (batch, heads, tokens, size) in, (batch, tokens, heads, size) out."""
     groups = query.shape[1] // key.shape[1]
     if groups > 1:
         key, value = _repeated(key, groups), _repeated(value, groups)
     if attention_mask is not None and attention_mask.dtype == torch.bool:
-        attention_mask = torch.zeros_like(attention_mask, dtype=query.dtype).masked_fill_(~attention_mask, float("-inf"))
+        attention_mask = torch.zeros_like(attention_mask, dtype=query.dtype).masked_fill_(
+            ~attention_mask, float("-inf")
+        )
     out = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu(
-        query, key, value, 0.0, attention_mask is None and query.shape[2] > 1, attn_mask=attention_mask, scale=scaling)[0]
+        query,
+        key,
+        value,
+        0.0,
+        attention_mask is None and query.shape[2] > 1,
+        attn_mask=attention_mask,
+        scale=scaling,
+    )[0]
     return out.transpose(1, 2).contiguous(), None
 
 
 def _repeated(heads: Tensor, groups: int) -> Tensor:
     batch, count, tokens, size = heads.shape
-    return heads[:, :, None].expand(batch, count, groups, tokens, size).reshape(batch, count * groups, tokens, size)
+    return (
+        heads[:, :, None]
+        .expand(batch, count, groups, tokens, size)
+        .reshape(batch, count * groups, tokens, size)
+    )

@@ -36,5 +36,3 @@ class _Swapped:
     def remove(self) -> None:
         """The layer's own forward is back."""
         del self.layer.forward
-
-

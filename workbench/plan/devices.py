@@ -56,19 +56,34 @@ class Device:
 GIB = 1024**3
 
 
-def _gpu(name: str, gib: float, terabytes: float, fp32: float, half: float, bfloat16: bool = True) -> Device:
-    formats = [("float32", fp32 * 1e12), ("float16", half * 1e12)] + ([("bfloat16", half * 1e12)] if bfloat16 else [])
-    return Device(name, "cuda", int(gib * GIB), terabytes * 1e12, tuple(formats), bfloat16, "the maker's data sheet (peak figures, not measured)")
+def _gpu(
+    name: str, gib: float, terabytes: float, fp32: float, half: float, bfloat16: bool = True
+) -> Device:
+    formats = [("float32", fp32 * 1e12), ("float16", half * 1e12)] + (
+        [("bfloat16", half * 1e12)] if bfloat16 else []
+    )
+    return Device(
+        name,
+        "cuda",
+        int(gib * GIB),
+        terabytes * 1e12,
+        tuple(formats),
+        bfloat16,
+        "the maker's data sheet (peak figures, not measured)",
+    )
 
 
-GPUS = {d.name: d for d in (
-    _gpu("T4", 14.6, 0.32, 8.1, 65, bfloat16=False),
-    _gpu("L4", 22.0, 0.30, 30.3, 121),
-    _gpu("A100-40", 39.4, 1.555, 19.5, 312),
-    _gpu("A100-80", 79.1, 2.039, 19.5, 312),
-    _gpu("H100", 79.1, 3.35, 67, 989),
-    _gpu("H200", 139.8, 4.8, 67, 989),
-)}
+GPUS = {
+    d.name: d
+    for d in (
+        _gpu("T4", 14.6, 0.32, 8.1, 65, bfloat16=False),
+        _gpu("L4", 22.0, 0.30, 30.3, 121),
+        _gpu("A100-40", 39.4, 1.555, 19.5, 312),
+        _gpu("A100-80", 79.1, 2.039, 19.5, 312),
+        _gpu("H100", 79.1, 3.35, 67, 989),
+        _gpu("H200", 139.8, 4.8, 67, 989),
+    )
+}
 """The devices that have a name."""
 ALIASES = {"A100": "A100-40", "A100-40GB": "A100-40", "A100-80GB": "A100-80"}
 """A100 alone is taken for the smaller of the two, which is what fits on both."""
@@ -89,8 +104,15 @@ def device_named(name: str | None) -> Device:
         return measured_cpu()
     size = re.fullmatch(r"(\d+(?:\.\d+)?)\s*G(?:I?B)?", text)
     if size is None or float(size[1]) == 0:
-        raise PlanError(f"--gpu {name!r} is unknown. Use {', '.join(GPUS)}, a size such as 24GB, or cpu.")
-    return Device(f"{size[1]} GB", "cuda", int(float(size[1]) * GIB * 0.96), source="a bare size says nothing about speed")
+        raise PlanError(
+            f"--gpu {name!r} is unknown. Use {', '.join(GPUS)}, a size such as 24GB, or cpu."
+        )
+    return Device(
+        f"{size[1]} GB",
+        "cuda",
+        int(float(size[1]) * GIB * 0.96),
+        source="a bare size says nothing about speed",
+    )
 
 
 def this_device() -> Device:
@@ -105,8 +127,17 @@ def this_device() -> Device:
     torch.cuda.empty_cache()  # what measuring took is free again only then
     free, total = torch.cuda.mem_get_info(device)
     return Device(
-        torch.cuda.get_device_name(device), "cuda", free, rates.bandwidth, tuple(rates.flops.items()),
-        torch.cuda.is_bf16_supported(including_emulation=False), rates.source, measured=True, total=total, has_context=True)
+        torch.cuda.get_device_name(device),
+        "cuda",
+        free,
+        rates.bandwidth,
+        tuple(rates.flops.items()),
+        torch.cuda.is_bf16_supported(including_emulation=False),
+        rates.source,
+        measured=True,
+        total=total,
+        has_context=True,
+    )
 
 
 def measured_cpu() -> Device:
@@ -117,7 +148,16 @@ def measured_cpu() -> Device:
     from workbench.policy.memory import available_bytes
 
     rates = measure("cpu")
-    return Device("cpu", "cpu", available_bytes(torch.device("cpu")), rates.bandwidth, tuple(rates.flops.items()), True, rates.source, measured=True)
+    return Device(
+        "cpu",
+        "cpu",
+        available_bytes(torch.device("cpu")),
+        rates.bandwidth,
+        tuple(rates.flops.items()),
+        True,
+        rates.source,
+        measured=True,
+    )
 
 
 def cpu_without_rates(memory: int | None = None) -> Device:

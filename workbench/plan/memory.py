@@ -38,9 +38,20 @@ HEAP_HOLES = {"full": 0.45, "adapter": 0.75}
 adapter's many small tensors between large ones leave more of them."""
 ADAM8_BLOCK = 256
 PARTS = {
-    "weights": "weights", "constants": "quantisation constants", "adapter": "adapter", "optimizer": "optimizer states", "reference": "reference (copy)",
-    "gradients": "gradients", "activations": "activations", "logits": "logits", "kv_cache": "keys and values", "vllm": "vLLM",
-    "mapped": "file of the weights, still mapped", "overhead": "allocator and work space", "framework": "libraries and context"}
+    "weights": "weights",
+    "constants": "quantisation constants",
+    "adapter": "adapter",
+    "optimizer": "optimizer states",
+    "reference": "reference (copy)",
+    "gradients": "gradients",
+    "activations": "activations",
+    "logits": "logits",
+    "kv_cache": "keys and values",
+    "vllm": "vLLM",
+    "mapped": "file of the weights, still mapped",
+    "overhead": "allocator and work space",
+    "framework": "libraries and context",
+}
 """Part -> how it is called for a person."""
 
 
@@ -66,20 +77,28 @@ class _Moving:
     large: float = 0.0
 
 
-def phases_of(skeleton: Skeleton, config: GRPOConfig, prompt_tokens: int, device: Device) -> list[Phase]:
+def phases_of(
+    skeleton: Skeleton, config: GRPOConfig, prompt_tokens: int, device: Device
+) -> list[Phase]:
     """The three phases of a step, in order."""
     gradients = {"gradients": _bytes(skeleton.trained)}
     update = _traced(trace.update_peak(skeleton, config, prompt_tokens))
     moving = {
         "rollout": _rollout(skeleton, config, prompt_tokens, device),
-        "logprobs": _traced(trace.logprobs_peak(skeleton, config, prompt_tokens)) if asks_logprobs(config) else _Moving({}),
+        "logprobs": _traced(trace.logprobs_peak(skeleton, config, prompt_tokens))
+        if asks_logprobs(config)
+        else _Moving({}),
         "update": _Moving(update.parts | gradients, update.small, update.large),
     }
     static, heap = standing(skeleton, config, device), max(m.small for m in moving.values())
     phases = []
     for name, m in moving.items():
         parts = static | vllm_parts(skeleton, config, device, name) | m.parts
-        parts["overhead"] = _heap_overhead(m, heap, config) if device.kind == "cpu" else CUDA_OVERHEAD * _alive(parts)
+        parts["overhead"] = (
+            _heap_overhead(m, heap, config)
+            if device.kind == "cpu"
+            else CUDA_OVERHEAD * _alive(parts)
+        )
         phases.append(Phase(name, {part: float(parts.get(part, 0.0)) for part in PARTS}))
     return phases
 
@@ -100,10 +119,20 @@ def standing(skeleton: Skeleton, config: GRPOConfig, device: Device) -> dict[str
     copied = config.beta > 0 and config.lora_rank == 0
     kind = "full" if config.lora_rank == 0 else "adapter"
     return {
-        "weights": skeleton.weights, "constants": skeleton.constants, "adapter": skeleton.adapter,
-        "optimizer": optimizer_bytes(skeleton, config), "reference": _bytes(skeleton.trained) if copied else 0,
-        "mapped": skeleton.body * skeleton.file_itemsize if config.quantization != "none" and device.kind == "cpu" else 0,
-        "framework": CPU_FRAMEWORK[kind] if device.kind == "cpu" else 0 if device.has_context else CUDA_FRAMEWORK}
+        "weights": skeleton.weights,
+        "constants": skeleton.constants,
+        "adapter": skeleton.adapter,
+        "optimizer": optimizer_bytes(skeleton, config),
+        "reference": _bytes(skeleton.trained) if copied else 0,
+        "mapped": skeleton.body * skeleton.file_itemsize
+        if config.quantization != "none" and device.kind == "cpu"
+        else 0,
+        "framework": CPU_FRAMEWORK[kind]
+        if device.kind == "cpu"
+        else 0
+        if device.has_context
+        else CUDA_FRAMEWORK,
+    }
 
 
 def asks_logprobs(config: GRPOConfig) -> bool:
@@ -129,20 +158,36 @@ def kv_bytes(skeleton: Skeleton, rows: int, tokens: int) -> float:
 def _rollout(skeleton: Skeleton, config: GRPOConfig, prompt_tokens: int, device: Device) -> _Moving:
     parts = rollout_parts(skeleton, config, prompt_tokens, device)
     everything = sum(parts.values())
-    large = parts["kv_cache"] if parts.get("kv_cache", 0.0) / (2 * skeleton.plain_config.num_hidden_layers) >= HEAP_LIMIT else 0.0
+    large = (
+        parts["kv_cache"]
+        if parts.get("kv_cache", 0.0) / (2 * skeleton.plain_config.num_hidden_layers) >= HEAP_LIMIT
+        else 0.0
+    )
     return _Moving(parts, everything - large, large)
 
 
-def rollout_parts(skeleton: Skeleton, config: GRPOConfig, prompt_tokens: int, device: Device) -> dict[str, float]:
+def rollout_parts(
+    skeleton: Skeleton, config: GRPOConfig, prompt_tokens: int, device: Device
+) -> dict[str, float]:
     """Keys and values of all rows, the prompts' forward, and the logits of one token a row."""
     if config.rollout_engine == "vllm":
         return {}
     native = config.rollout_engine == "native"
-    B, N, layers = config.completions_per_step, config.prompts_per_step, skeleton.plain_config.num_hidden_layers
+    B, N, layers = (
+        config.completions_per_step,
+        config.prompts_per_step,
+        skeleton.plain_config.num_hidden_layers,
+    )
     cache = kv_bytes(skeleton, B, prompt_tokens + config.max_completion_length)
-    beside = kv_bytes(skeleton, N, prompt_tokens) if native else cache / layers  # the prompts' own; the layer being made longer
+    beside = (
+        kv_bytes(skeleton, N, prompt_tokens) if native else cache / layers
+    )  # the prompts' own; the layer being made longer
     prefill = trace.prefill_peak(skeleton, N if native else B, prompt_tokens).bytes
-    return {"kv_cache": cache + beside, "logits": _sampled_logits(skeleton, config, device, native), "activations": prefill}
+    return {
+        "kv_cache": cache + beside,
+        "logits": _sampled_logits(skeleton, config, device, native),
+        "activations": prefill,
+    }
 
 
 def _sampled_logits(skeleton: Skeleton, config: GRPOConfig, device: Device, native: bool) -> float:
@@ -154,7 +199,9 @@ def _sampled_logits(skeleton: Skeleton, config: GRPOConfig, device: Device, nati
     return held + (2 * entries * 4 if device.kind == "cuda" else 4 * 4 * 2**20)
 
 
-def vllm_parts(skeleton: Skeleton, config: GRPOConfig, device: Device, phase: str) -> dict[str, float]:
+def vllm_parts(
+    skeleton: Skeleton, config: GRPOConfig, device: Device, phase: str
+) -> dict[str, float]:
     """What a vLLM in this process holds: its share of the GPU, given back while it sleeps; on a CPU a copy of the weights and
     its cache. Whether the share is enough for it is `vllm_share`'s question."""
     if config.rollout_engine != "vllm" or config.vllm_mode == "server":

@@ -72,7 +72,13 @@ class Plan:
     @property
     def fits(self) -> bool | None:
         """Whether it fits and can start; None where the device's memory is unknown."""
-        return False if self.obstacle is not None else None if self.margin is None else self.margin >= 0
+        return (
+            False
+            if self.obstacle is not None
+            else None
+            if self.margin is None
+            else self.margin >= 0
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values: bytes, seconds, counts."""
@@ -86,7 +92,14 @@ class Plan:
         return as_text(self)
 
 
-def plan(config: GRPOConfig, shape: Shape, device: Device, *, advice: bool | None = None, trial: bool = False) -> Plan:
+def plan(
+    config: GRPOConfig,
+    shape: Shape,
+    device: Device,
+    *,
+    advice: bool | None = None,
+    trial: bool = False,
+) -> Plan:
     """What a run of `config` with a model of `shape` would take on `device`. No weights are read, and none made but for a trial.
 
     Every prompt is taken as `max_prompt_length` long (512 where that is None, less where the model has too few positions), every
@@ -101,13 +114,25 @@ def plan(config: GRPOConfig, shape: Shape, device: Device, *, advice: bool | Non
     bare = _skeleton(shape, config, device)
     phases = _followed(shape, config, device, bare)
     made = Plan(
-        shape=shape, config=config, device=device, parameters=_parameters(bare), trained_parameters=sum(p.numel() for p in bare.trained),
-        dtype=str(bare.dtype).removeprefix("torch."), phases=phases,
-        seconds=speed.seconds_of(bare, config, prompt_tokens, device), obstacle=obstacle(shape, config, device, bare.numbers, phases),
-        notes=_notes(shape, config, device, bare, prompt_tokens))
+        shape=shape,
+        config=config,
+        device=device,
+        parameters=_parameters(bare),
+        trained_parameters=sum(p.numel() for p in bare.trained),
+        dtype=str(bare.dtype).removeprefix("torch."),
+        phases=phases,
+        seconds=speed.seconds_of(bare, config, prompt_tokens, device),
+        obstacle=obstacle(shape, config, device, bare.numbers, phases),
+        notes=_notes(shape, config, device, bare, prompt_tokens),
+    )
     if trial:
         made = _with_trial(made, bare, prompt_tokens)
-    wanted = advice if advice is not None else device.memory is not None and (made.obstacle is not None or (made.margin or 0) < TIGHT * device.memory)
+    wanted = (
+        advice
+        if advice is not None
+        else device.memory is not None
+        and (made.obstacle is not None or (made.margin or 0) < TIGHT * device.memory)
+    )
     if wanted and device.memory is not None:
         made.advice.extend(_advice(made, device.memory, bare.numbers))
     return made
@@ -122,7 +147,9 @@ def _advice(made: Plan, room: float, numbers: int) -> list[Change]:
     @functools.cache
     def judge(c: GRPOConfig) -> Judged:
         phases = _followed(shape, c, device)
-        return Judged(max(p.bytes for p in phases), obstacle(shape, c, device, numbers, phases) is None)
+        return Judged(
+            max(p.bytes for p in phases), obstacle(shape, c, device, numbers, phases) is None
+        )
 
     return advise(config, room, judge, Judged(made.peak, made.obstacle is None), table)
 
@@ -130,12 +157,16 @@ def _advice(made: Plan, room: float, numbers: int) -> list[Change]:
 def _with_trial(made: Plan, bare: Skeleton, prompt_tokens: int) -> Plan:
     from workbench.plan.trial import run_trial, why_not
 
-    reason = "it does not fit" if made.fits is False else why_not(made.shape, made.config, made.device)
+    reason = (
+        "it does not fit" if made.fits is False else why_not(made.shape, made.config, made.device)
+    )
     if reason is not None:
         return replace(made, notes=[*made.notes, f"Nothing was timed: {reason}."])
     found = run_trial(made.shape, bare, made.config, prompt_tokens, made.device)
     limit = None if made.seconds is None else made.seconds.limit  # a trial needs no rates
-    return replace(made, seconds=speed.from_trial(found.seconds, limit, found.words, made.device.kind))
+    return replace(
+        made, seconds=speed.from_trial(found.seconds, limit, found.words, made.device.kind)
+    )
 
 
 def peak_of(shape: Shape, config: GRPOConfig, device: Device) -> float:
@@ -143,13 +174,31 @@ def peak_of(shape: Shape, config: GRPOConfig, device: Device) -> float:
     return max(p.bytes for p in _followed(shape, config, device))
 
 
-def _followed(shape: Shape, config: GRPOConfig, device: Device, whole: Skeleton | None = None) -> list[Phase]:
+def _followed(
+    shape: Shape, config: GRPOConfig, device: Device, whole: Skeleton | None = None
+) -> list[Phase]:
     """The phases. Where all layers are alike every part grows by the same bytes with each of them, so two small models tell it."""
-    prompt_tokens, layers = longest_prompt(shape, config), shape.config.get_text_config(decoder=True).num_hidden_layers
+    prompt_tokens, layers = (
+        longest_prompt(shape, config),
+        shape.config.get_text_config(decoder=True).num_hidden_layers,
+    )
     if layers <= FEW or not layers_are_alike(shape.config):
-        return _phases(whole or _skeleton(shape, config, device), shape, config, prompt_tokens, device)
-    few, more = (_phases(_skeleton(with_layers(shape, n), config, device), shape, config, prompt_tokens, device) for n in (FEW - 1, FEW))
-    return [Phase(a.name, {k: a.parts[k] + (layers - FEW + 1) * (b.parts[k] - a.parts[k]) for k in a.parts}) for a, b in zip(few, more, strict=True)]
+        return _phases(
+            whole or _skeleton(shape, config, device), shape, config, prompt_tokens, device
+        )
+    few, more = (
+        _phases(
+            _skeleton(with_layers(shape, n), config, device), shape, config, prompt_tokens, device
+        )
+        for n in (FEW - 1, FEW)
+    )
+    return [
+        Phase(
+            a.name,
+            {k: a.parts[k] + (layers - FEW + 1) * (b.parts[k] - a.parts[k]) for k in a.parts},
+        )
+        for a, b in zip(few, more, strict=True)
+    ]
 
 
 def _skeleton(shape: Shape, config: GRPOConfig, device: Device) -> Skeleton:
@@ -159,7 +208,9 @@ def _skeleton(shape: Shape, config: GRPOConfig, device: Device) -> Skeleton:
     return skeleton(shape, config, device)
 
 
-def _phases(bare: Skeleton, shape: Shape, config: GRPOConfig, prompt_tokens: int, device: Device) -> list[Phase]:
+def _phases(
+    bare: Skeleton, shape: Shape, config: GRPOConfig, prompt_tokens: int, device: Device
+) -> list[Phase]:
     try:
         return memory.phases_of(bare, config, prompt_tokens, device)
     except WorkbenchError:
@@ -167,7 +218,8 @@ def _phases(bare: Skeleton, shape: Shape, config: GRPOConfig, prompt_tokens: int
     except Exception as e:  # the code of an architecture may ask for a number that is not there, in any way it likes
         raise PlanError(
             f"policy {shape.name!r}: the forward of {type(bare.model).__name__} cannot be followed without weights ({str(e)[:160]}). Its "
-            f"weights would take {size(bare.weights + bare.constants + bare.adapter)}; for the rest, try a step with micro_batch_size=1.") from e
+            f"weights would take {size(bare.weights + bare.constants + bare.adapter)}; for the rest, try a step with micro_batch_size=1."
+        ) from e
 
 
 def longest_prompt(shape: Shape, config: GRPOConfig) -> int:
@@ -179,7 +231,8 @@ def longest_prompt(shape: Shape, config: GRPOConfig) -> int:
     if positions <= config.max_completion_length:
         raise PlanError(
             f"max_completion_length={config.max_completion_length} leaves no room for a prompt in the {positions} positions of policy "
-            f"{shape.name!r}. Lower it.")
+            f"{shape.name!r}. Lower it."
+        )
     return min(wanted, positions - config.max_completion_length)
 
 
@@ -192,24 +245,59 @@ def _parameters(bare: Skeleton) -> int:
     return stored + sum(m.out_features * m.in_features - m.weight.numel() for m in quantised)
 
 
-def _notes(shape: Shape, config: GRPOConfig, device: Device, bare: Skeleton, prompt_tokens: int) -> list[str]:
+def _notes(
+    shape: Shape, config: GRPOConfig, device: Device, bare: Skeleton, prompt_tokens: int
+) -> list[str]:
     from workbench.rollout.cache import unsupported_reason
 
     reason = unsupported_reason(bare.model) if config.rollout_engine == "native" else None
     table = [
-        (device.kind == "cuda", "No figure for a GPU has been compared with a measurement: its context and the allocator's share are estimates."),
-        (reason is not None, f"The native engine cannot serve this model ({reason}); rollouts would use the transformers engine, which needs more."),
-        (True, f"Prompts of {prompt_tokens} and completions of {config.max_completion_length} tokens are taken throughout."
-               + (" Set max_prompt_length to what yours have." if config.max_prompt_length is None else "")),
-        (shape.stored is not None, f"The model's files are quantised already ({shape.stored.kind if shape.stored else ''}), and are planned so: "
-                                   "leave quantization out, and train an adapter."),
+        (
+            device.kind == "cuda",
+            "No figure for a GPU has been compared with a measurement: its context and the allocator's share are estimates.",
+        ),
+        (
+            reason is not None,
+            f"The native engine cannot serve this model ({reason}); rollouts would use the transformers engine, which needs more.",
+        ),
+        (
+            True,
+            f"Prompts of {prompt_tokens} and completions of {config.max_completion_length} tokens are taken throughout."
+            + (
+                " Set max_prompt_length to what yours have."
+                if config.max_prompt_length is None
+                else ""
+            ),
+        ),
+        (
+            shape.stored is not None,
+            f"The model's files are quantised already ({shape.stored.kind if shape.stored else ''}), and are planned so: "
+            "leave quantization out, and train an adapter.",
+        ),
         (_without_tensor_cores(config, device), _float32_words(device)),
-        (has_share(config, device), "vLLM's copy of the base is not quantised; what else it needs to start is an estimate."),
-        (config.rollout_engine == "vllm", "vLLM: its own figures, by its settings; compared with a measurement on a CPU only."),
-        (config.rollout_engine == "vllm" and config.vllm_mode == "colocate" and device.measured and find_spec("vllm") is None,
-         f"vLLM is not installed here, so this run could not start. Run: {INSTALL}"),
-        (bare.autocast, "The weights are float32, computed with in bfloat16; each forward makes a bfloat16 copy of them."),
-        (config.use_dora, "DoRA's extra products are counted as torch makes them on unquantised weights."),
+        (
+            has_share(config, device),
+            "vLLM's copy of the base is not quantised; what else it needs to start is an estimate.",
+        ),
+        (
+            config.rollout_engine == "vllm",
+            "vLLM: its own figures, by its settings; compared with a measurement on a CPU only.",
+        ),
+        (
+            config.rollout_engine == "vllm"
+            and config.vllm_mode == "colocate"
+            and device.measured
+            and find_spec("vllm") is None,
+            f"vLLM is not installed here, so this run could not start. Run: {INSTALL}",
+        ),
+        (
+            bare.autocast,
+            "The weights are float32, computed with in bfloat16; each forward makes a bfloat16 copy of them.",
+        ),
+        (
+            config.use_dora,
+            "DoRA's extra products are counted as torch makes them on unquantised weights.",
+        ),
     ]
     return [text for applies, text in table if applies]
 
@@ -222,5 +310,7 @@ def _without_tensor_cores(config: GRPOConfig, device: Device) -> bool:
 def _float32_words(device: Device) -> str:
     plain, half = device.flops_of("float32"), device.flops_of("float16")
     rates = f" ({plain / 1e12:.0f} instead of {half / 1e12:.0f} TFLOP/s)" if plain and half else ""
-    return (f"{device.name} has no bfloat16, so all weights are trained in plain float32, without its tensor cores{rates}. An adapter (--lora, "
-            "lora_rank=16) computes in float16 there.")
+    return (
+        f"{device.name} has no bfloat16, so all weights are trained in plain float32, without its tensor cores{rates}. An adapter (--lora, "
+        "lora_rank=16) computes in float16 there."
+    )

@@ -28,11 +28,19 @@ def measure(kind: str) -> Rates:
     device = torch.device(kind)
     formats = [torch.float32, torch.bfloat16]
     if kind == "cuda":
-        half = torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float16
+        half = (
+            torch.bfloat16
+            if torch.cuda.is_bf16_supported(including_emulation=False)
+            else torch.float16
+        )
         formats = [torch.float32, half]
     flops = {str(f).removeprefix("torch."): _matmul_rate(device, f) for f in formats}
     threads = f", {torch.get_num_threads()} thread(s)" if kind == "cpu" else ""
-    return Rates(_copy_rate(device), flops, f"measured on this machine just now{threads}: one matrix product and one copy")
+    return Rates(
+        _copy_rate(device),
+        flops,
+        f"measured on this machine just now{threads}: one matrix product and one copy",
+    )
 
 
 def _matmul_rate(device: torch.device, dtype: torch.dtype) -> float:
@@ -47,7 +55,9 @@ def _copy_rate(device: torch.device) -> float:
     return 2 * source.nbytes / quickest(lambda: target.copy_(source), device)
 
 
-def quickest(call: Callable[[], object], device: torch.device, repeats: int = 5, enough: float = float("inf")) -> float:
+def quickest(
+    call: Callable[[], object], device: torch.device, repeats: int = 5, enough: float = float("inf")
+) -> float:
     """Seconds of the best of several calls, after one that warms up: other programs only make it slower. No further call is begun
     once they have taken `enough` seconds."""
     best, spent = float("inf"), 0.0

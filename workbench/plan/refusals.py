@@ -18,7 +18,9 @@ def check_run(shape: Shape, config: GRPOConfig, device: Device) -> None:
 
     if config.rollout_engine == "vllm":
         check_settings(config)
-        check_sleep(config.vllm_mode == "colocate" and config.vllm_enable_sleep_mode, device.kind == "cpu")
+        check_sleep(
+            config.vllm_mode == "colocate" and config.vllm_enable_sleep_mode, device.kind == "cpu"
+        )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConfigWarning)  # about learning, which nobody does here
         check_dtype(config)
@@ -34,8 +36,13 @@ def _check_stored(shape: Shape, config: GRPOConfig) -> None:
     if not shape.stored.followed:
         raise PlanError(
             f"policy {shape.name!r} is stored quantised by {kind!r}, whose layers a plan cannot follow. Its weights take what its files take; "
-            "plan the unquantised model with quantization='nf4' for the rest, which is about the same.")
+            "plan the unquantised model with quantization='nf4' for the rest, which is about the same."
+        )
     if config.lora_rank == 0:
-        raise PlanError(f"policy {shape.name!r} is quantised ({kind}), and quantised weights stand still. Add lora_rank=16 (--lora).")
+        raise PlanError(
+            f"policy {shape.name!r} is quantised ({kind}), and quantised weights stand still. Add lora_rank=16 (--lora)."
+        )
     if config.quantization not in ("none", kind):
-        raise PlanError(f"policy {shape.name!r} is quantised already, as {kind!r}. Leave out quantization={config.quantization!r}.")
+        raise PlanError(
+            f"policy {shape.name!r} is quantised already, as {kind!r}. Leave out quantization={config.quantization!r}."
+        )

@@ -10,8 +10,20 @@ if TYPE_CHECKING:
     from workbench.plan.planner import Plan
 
 SHOWN = (
-    "lora_rank", "quantization", "dtype", "gradient_checkpointing", "optim", "rollout_engine", "prompts_per_step", "num_generations",
-    "updates_per_rollout", "micro_batch_size", "max_prompt_length", "max_completion_length", "beta")
+    "lora_rank",
+    "quantization",
+    "dtype",
+    "gradient_checkpointing",
+    "optim",
+    "rollout_engine",
+    "prompts_per_step",
+    "num_generations",
+    "updates_per_rollout",
+    "micro_batch_size",
+    "max_prompt_length",
+    "max_completion_length",
+    "beta",
+)
 """The settings that decide over memory and time."""
 
 
@@ -22,25 +34,68 @@ def size(count: float) -> str:
 
 def duration(seconds: float) -> str:
     """Seconds with two figures, or minutes."""
-    return f"{seconds / 60:.0f} min" if seconds >= 600 else f"{seconds:.0f} s" if seconds >= 10 else f"{seconds:.2g} s"
+    return (
+        f"{seconds / 60:.0f} min"
+        if seconds >= 600
+        else f"{seconds:.0f} s"
+        if seconds >= 10
+        else f"{seconds:.2g} s"
+    )
 
 
 def as_dict(plan: Plan) -> dict[str, Any]:
     """One JSON object."""
     seconds = plan.seconds
     return {
-        "policy": plan.shape.name, "config_from": plan.shape.source, "parameters": plan.parameters, "trained_parameters": plan.trained_parameters,
-        "dtype": plan.dtype, "settings": {name: getattr(plan.config, name) for name in SHOWN},
-        "device": {"name": plan.device.name, "kind": plan.device.kind, "memory_bytes": plan.device.memory, "rates_from": plan.device.source,
-                   "rates_measured": plan.device.measured},
-        "phases": [{"name": p.name, "bytes": round(p.bytes), "parts": {k: round(v) for k, v in p.parts.items()}} for p in plan.phases],
-        "peak_phase": plan.peak_phase.name, "peak_bytes": round(plan.peak), "fits": plan.fits,
-        "obstacle": plan.obstacle, "margin_bytes": None if plan.margin is None else round(plan.margin),
-        "seconds": None if seconds is None else {
-            "limit": seconds.limit, "low": seconds.low, "high": seconds.high, "step": dict(zip(("limit", "low", "high"), seconds.step, strict=True)),
-            "trial": seconds.trial, "source": seconds.source, "is_estimate": True},
-        "advice": [{"settings": c.settings, "peak_bytes": round(c.peak), "fits": c.fits, "together": c.together, "cost": c.cost} for c in plan.advice],
-        "notes": plan.notes}
+        "policy": plan.shape.name,
+        "config_from": plan.shape.source,
+        "parameters": plan.parameters,
+        "trained_parameters": plan.trained_parameters,
+        "dtype": plan.dtype,
+        "settings": {name: getattr(plan.config, name) for name in SHOWN},
+        "device": {
+            "name": plan.device.name,
+            "kind": plan.device.kind,
+            "memory_bytes": plan.device.memory,
+            "rates_from": plan.device.source,
+            "rates_measured": plan.device.measured,
+        },
+        "phases": [
+            {
+                "name": p.name,
+                "bytes": round(p.bytes),
+                "parts": {k: round(v) for k, v in p.parts.items()},
+            }
+            for p in plan.phases
+        ],
+        "peak_phase": plan.peak_phase.name,
+        "peak_bytes": round(plan.peak),
+        "fits": plan.fits,
+        "obstacle": plan.obstacle,
+        "margin_bytes": None if plan.margin is None else round(plan.margin),
+        "seconds": None
+        if seconds is None
+        else {
+            "limit": seconds.limit,
+            "low": seconds.low,
+            "high": seconds.high,
+            "step": dict(zip(("limit", "low", "high"), seconds.step, strict=True)),
+            "trial": seconds.trial,
+            "source": seconds.source,
+            "is_estimate": True,
+        },
+        "advice": [
+            {
+                "settings": c.settings,
+                "peak_bytes": round(c.peak),
+                "fits": c.fits,
+                "together": c.together,
+                "cost": c.cost,
+            }
+            for c in plan.advice
+        ],
+        "notes": plan.notes,
+    }
 
 
 def verdict(plan: Plan) -> str:
@@ -51,7 +106,9 @@ def verdict(plan: Plan) -> str:
     has = f"{plan.device.name} has {size(plan.device.memory)}{' free' if plan.device.measured else ''}"
     if plan.margin < 0:
         also = "" if plan.obstacle is None else f" And {plan.obstacle}"
-        return f"Does not fit: {plan.shape.name} {need}; {has}, {size(-plan.margin)} too little.{also}"
+        return (
+            f"Does not fit: {plan.shape.name} {need}; {has}, {size(-plan.margin)} too little.{also}"
+        )
     if plan.obstacle is not None:
         return f"Does not fit: {plan.obstacle}"
     tight = " That is tight." if plan.margin < 0.1 * plan.device.memory else ""
@@ -67,7 +124,9 @@ def seconds_words(plan: Plan) -> str:
     at = "without the reward functions, at full lengths"
     if s.trial is None:
         least = "" if limit is None else f" The device's limit is {duration(limit)}."
-        parts = ", ".join(f"{name} {duration(s.low[name])} to {duration(s.high[name])}" for name in s.low)
+        parts = ", ".join(
+            f"{name} {duration(s.low[name])} to {duration(s.high[name])}" for name in s.low
+        )
         return f"Seconds per step, an estimate: {duration(low)} to {duration(high)} ({parts}; {at}).{least} From: {s.source}."
     parts = ", ".join(f"{name} {duration(seconds)}" for name, seconds in s.trial.items())
     return f"Seconds per step: about {duration(sum(s.trial.values()))}, {duration(low)} to {duration(high)} ({parts}; {at}). From {s.source}."
@@ -85,22 +144,34 @@ def advice_words(plan: Plan) -> list[str]:
 def rows(plan: Plan) -> list[tuple[str, list[str]]]:
     """The parts that are not zero everywhere, with their size in each phase, and the sum."""
     shown = [name for name in PARTS if any(p.parts[name] for p in plan.phases)]
-    table = [(PARTS[name], [size(p.parts[name]) if p.parts[name] else "" for p in plan.phases]) for name in shown]
+    table = [
+        (PARTS[name], [size(p.parts[name]) if p.parts[name] else "" for p in plan.phases])
+        for name in shown
+    ]
     return [*table, ("together", [size(p.bytes) for p in plan.phases])]
 
 
 def headline(plan: Plan) -> str:
     """What is planned."""
-    return (f"{plan.shape.name}: {plan.parameters / 1e6:,.1f}M parameters ({plan.trained_parameters / 1e6:,.1f}M trained), {plan.dtype}, from "
-            f"{plan.shape.source}")
+    return (
+        f"{plan.shape.name}: {plan.parameters / 1e6:,.1f}M parameters ({plan.trained_parameters / 1e6:,.1f}M trained), {plan.dtype}, from "
+        f"{plan.shape.source}"
+    )
 
 
 def as_text(plan: Plan) -> str:
     """The plan for a terminal."""
     width = max(len(label) for label, _ in rows(plan)) + 2
     lines = [headline(plan), "", " " * width + "".join(f"{p.name:>12}" for p in plan.phases)]
-    lines += [f"{label:<{width}}" + "".join(f"{cell:>12}" for cell in cells) for label, cells in rows(plan)]
+    lines += [
+        f"{label:<{width}}" + "".join(f"{cell:>12}" for cell in cells)
+        for label, cells in rows(plan)
+    ]
     lines += ["", verdict(plan), seconds_words(plan)]
     if plan.advice:
-        lines += ["", "What to change, strongest first (each alone, with the peak that it gives):", *(f"  {t}" for t in advice_words(plan))]
+        lines += [
+            "",
+            "What to change, strongest first (each alone, with the peak that it gives):",
+            *(f"  {t}" for t in advice_words(plan)),
+        ]
     return "\n".join([*lines, *(f"note: {n}" for n in plan.notes)])

@@ -44,16 +44,51 @@ class Shape:
     stored: Stored | None = None
 
 
-def _qwen(hidden: int, inner: int, layers: int, heads: int, kv: int, vocab: int = 151936, tied: bool = True) -> dict[str, Any]:
+def _qwen(
+    hidden: int,
+    inner: int,
+    layers: int,
+    heads: int,
+    kv: int,
+    vocab: int = 151936,
+    tied: bool = True,
+) -> dict[str, Any]:
     return dict(
-        model_type="qwen2", hidden_size=hidden, intermediate_size=inner, num_hidden_layers=layers, num_attention_heads=heads,
-        num_key_value_heads=kv, vocab_size=vocab, tie_word_embeddings=tied, max_position_embeddings=32768, rope_theta=1e6, rms_norm_eps=1e-6)
+        model_type="qwen2",
+        hidden_size=hidden,
+        intermediate_size=inner,
+        num_hidden_layers=layers,
+        num_attention_heads=heads,
+        num_key_value_heads=kv,
+        vocab_size=vocab,
+        tie_word_embeddings=tied,
+        max_position_embeddings=32768,
+        rope_theta=1e6,
+        rms_norm_eps=1e-6,
+    )
 
 
-def _llama(hidden: int, inner: int, layers: int, heads: int, kv: int, vocab: int, tied: bool, positions: int = 131072) -> dict[str, Any]:
+def _llama(
+    hidden: int,
+    inner: int,
+    layers: int,
+    heads: int,
+    kv: int,
+    vocab: int,
+    tied: bool,
+    positions: int = 131072,
+) -> dict[str, Any]:
     return dict(
-        model_type="llama", hidden_size=hidden, intermediate_size=inner, num_hidden_layers=layers, num_attention_heads=heads,
-        num_key_value_heads=kv, vocab_size=vocab, tie_word_embeddings=tied, max_position_embeddings=positions)
+        model_type="llama",
+        hidden_size=hidden,
+        intermediate_size=inner,
+        num_hidden_layers=layers,
+        num_attention_heads=heads,
+        num_key_value_heads=kv,
+        vocab_size=vocab,
+        tie_word_embeddings=tied,
+        max_position_embeddings=positions,
+    )
 
 
 PUBLISHED: dict[str, dict[str, Any]] = {
@@ -87,7 +122,11 @@ def published(name: str) -> Shape | None:
     if found is None or name.count("/") > 1:
         return None
     values = dict(PUBLISHED[found])
-    return Shape(name, AutoConfig.for_model(values.pop("model_type"), **values), f"the published config of {found}, which the workbench ships")
+    return Shape(
+        name,
+        AutoConfig.for_model(values.pop("model_type"), **values),
+        f"the published config of {found}, which the workbench ships",
+    )
 
 
 def _located(name: str | Path) -> Shape:
@@ -98,8 +137,10 @@ def _located(name: str | Path) -> Shape:
     try:
         config = AutoConfig.from_pretrained(where, **options)
     except (OSError, ValueError, KeyError, RuntimeError) as e:
-        raise PlanError(f"policy {text!r}: its config cannot be read ({e}). Give a folder, a .gguf file, a Hub id, or one of "
-                        f"{', '.join(PUBLISHED)}.") from e
+        raise PlanError(
+            f"policy {text!r}: its config cannot be read ({e}). Give a folder, a .gguf file, a Hub id, or one of "
+            f"{', '.join(PUBLISHED)}."
+        ) from e
     if "gguf_file" in options:
         return Shape(text, config, "the header of the .gguf file")
     return Shape(text, config, "its config.json", stored_as(config))
@@ -122,21 +163,47 @@ def _where(text: str, path: Path) -> tuple[str, dict[str, Any]]:
     """First argument and options for `AutoConfig.from_pretrained`. A Hub id is not asked about twice: only its config is fetched."""
     from workbench.policy.locate import locate
 
-    local = text == "embedded" or path.suffix == ".gguf" or path.exists() or path.is_absolute() or text.startswith(".")
+    local = (
+        text == "embedded"
+        or path.suffix == ".gguf"
+        or path.exists()
+        or path.is_absolute()
+        or text.startswith(".")
+    )
     if not local:
         return text, {}
     place = locate(text)
     return place.where, place.options
 
 
-LIKE_LAYERS = ("llama", "qwen2", "qwen3", "mistral", "phi", "phi3", "gpt2", "opt", "gemma", "gpt_neox", "starcoder2", "stablelm", "olmo", "olmo2", "granite")
+LIKE_LAYERS = (
+    "llama",
+    "qwen2",
+    "qwen3",
+    "mistral",
+    "phi",
+    "phi3",
+    "gpt2",
+    "opt",
+    "gemma",
+    "gpt_neox",
+    "starcoder2",
+    "stablelm",
+    "olmo",
+    "olmo2",
+    "granite",
+)
 """Model types whose layers are all of one build, unless `layer_types` says otherwise."""
 
 
 def layers_are_alike(config: Any) -> bool:
     """True where one layer takes what every other takes."""
     text = config.get_text_config(decoder=True)
-    return text is config and config.model_type in LIKE_LAYERS and len(set(getattr(config, "layer_types", None) or ["one"])) == 1
+    return (
+        text is config
+        and config.model_type in LIKE_LAYERS
+        and len(set(getattr(config, "layer_types", None) or ["one"])) == 1
+    )
 
 
 def with_layers(shape: Shape, layers: int) -> Shape:

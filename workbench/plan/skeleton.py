@@ -60,7 +60,10 @@ class Skeleton:
     def weights_in_floating_point(self) -> int:
         """Bytes of the base's weights if none were quantised, as another engine would hold them."""
         quantised = [m for m in self.model.modules() if isinstance(m, QuantizedLinear)]
-        return self.weights + sum(m.out_features * m.in_features * self.dtype.itemsize - m.weight.numel() for m in quantised)
+        return self.weights + sum(
+            m.out_features * m.in_features * self.dtype.itemsize - m.weight.numel()
+            for m in quantised
+        )
 
     @property
     def numbers(self) -> int:
@@ -84,7 +87,12 @@ def dtype_for(config: GRPOConfig, device: Device) -> torch.dtype:
 
 def computes_in_bfloat16(config: GRPOConfig, device: Device) -> bool:
     """True where float32 weights are trained under autocast; as `wants_autocast`."""
-    return config.dtype == "auto" and config.lora_rank == 0 and device.kind == "cuda" and device.has_bfloat16
+    return (
+        config.dtype == "auto"
+        and config.lora_rank == 0
+        and device.kind == "cuda"
+        and device.has_bfloat16
+    )
 
 
 def skeleton(shape: Shape, config: GRPOConfig, device: Device) -> Skeleton:
@@ -112,11 +120,17 @@ def skeleton(shape: Shape, config: GRPOConfig, device: Device) -> Skeleton:
         _checkpoint(model)
     base = [t for n, t in _tensors(model) if not n.endswith("scales") and ".lora_" not in n]
     return Skeleton(
-        model=model, dtype=dtype, body=body, head=width, weights=storage_bytes(base),
+        model=model,
+        dtype=dtype,
+        body=body,
+        head=width,
+        weights=storage_bytes(base),
         constants=storage_bytes(t for n, t in _tensors(model) if n.endswith("scales")),
         adapter=storage_bytes(t for n, t in _tensors(model) if ".lora_" in n),
-        trained=[p for p in model.parameters() if p.requires_grad], autocast=computes_in_bfloat16(config, device),
-        file_itemsize=getattr(getattr(shape.config, "dtype", None), "itemsize", 2))
+        trained=[p for p in model.parameters() if p.requires_grad],
+        autocast=computes_in_bfloat16(config, device),
+        file_itemsize=getattr(getattr(shape.config, "dtype", None), "itemsize", 2),
+    )
 
 
 def quantized_as(shape: Shape, config: GRPOConfig) -> tuple[str | None, tuple[str, ...]]:
@@ -182,9 +196,18 @@ class QuantizedLinear(nn.Module):
         from transformers.pytorch_utils import Conv1D
 
         inputs, outputs = weight.shape if isinstance(layer, Conv1D) else weight.shape[::-1]
-        self.in_features, self.out_features, self.kind, self.dtype = inputs, outputs, kind, weight.dtype
-        self.weight = nn.Parameter(on_meta(code_bytes(kind, outputs, inputs), dtype=torch.uint8), requires_grad=False)
-        self.register_buffer("scales", on_meta(scale_bytes(kind, outputs, inputs), dtype=torch.uint8))
+        self.in_features, self.out_features, self.kind, self.dtype = (
+            inputs,
+            outputs,
+            kind,
+            weight.dtype,
+        )
+        self.weight = nn.Parameter(
+            on_meta(code_bytes(kind, outputs, inputs), dtype=torch.uint8), requires_grad=False
+        )
+        self.register_buffer(
+            "scales", on_meta(scale_bytes(kind, outputs, inputs), dtype=torch.uint8)
+        )
         self.bias = layer.bias
 
     def forward(self, x: Tensor) -> Tensor:

@@ -43,10 +43,16 @@ class Seconds:
     @property
     def step(self) -> tuple[float | None, float, float]:
         """(limit, low, high) of a whole step, rewards apart."""
-        return None if self.limit is None else sum(self.limit.values()), sum(self.low.values()), sum(self.high.values())
+        return (
+            None if self.limit is None else sum(self.limit.values()),
+            sum(self.low.values()),
+            sum(self.high.values()),
+        )
 
 
-def seconds_of(skeleton: Skeleton, config: GRPOConfig, prompt_tokens: int, device: Device) -> Seconds | None:
+def seconds_of(
+    skeleton: Skeleton, config: GRPOConfig, prompt_tokens: int, device: Device
+) -> Seconds | None:
     """The seconds of a step on `device`; None where no rates are known."""
     compute = "bfloat16" if skeleton.autocast else str(skeleton.dtype).removeprefix("torch.")
     rate, bandwidth = device.flops_of(compute), device.bandwidth
@@ -54,8 +60,12 @@ def seconds_of(skeleton: Skeleton, config: GRPOConfig, prompt_tokens: int, devic
         return None
     limit = {
         "rollout": rollout_limit(skeleton, config, prompt_tokens, rate, bandwidth),
-        "logprobs": logprob_passes(config) * forward_operations(skeleton, config, prompt_tokens) / rate,
-        "update": update_factor(config) * forward_operations(skeleton, config, prompt_tokens) / rate,
+        "logprobs": logprob_passes(config)
+        * forward_operations(skeleton, config, prompt_tokens)
+        / rate,
+        "update": update_factor(config)
+        * forward_operations(skeleton, config, prompt_tokens)
+        / rate,
     }
     forwards = _forwards(config)
     if config.rollout_engine == "vllm":
@@ -63,15 +73,29 @@ def seconds_of(skeleton: Skeleton, config: GRPOConfig, prompt_tokens: int, devic
     layers = skeleton.plain_config.num_hidden_layers
     low, high = (
         {name: s / share + layers * launch * forwards[name] for name, s in limit.items()}
-        for share, launch in zip(SHARE_OF_LIMIT[device.kind], SECONDS_PER_LAYER[device.kind], strict=True))
+        for share, launch in zip(
+            SHARE_OF_LIMIT[device.kind], SECONDS_PER_LAYER[device.kind], strict=True
+        )
+    )
     quick, slow = SHARE_OF_LIMIT[device.kind]
-    return Seconds(limit, low, high, f"{compute} rate and bandwidth: {device.source}; range: {quick:.0%} to {slow:.0%} of these (an assumption)")
+    return Seconds(
+        limit,
+        low,
+        high,
+        f"{compute} rate and bandwidth: {device.source}; range: {quick:.0%} to {slow:.0%} of these (an assumption)",
+    )
 
 
-def from_trial(trial: dict[str, float], limit: dict[str, float] | None, source: str, kind: str) -> Seconds:
+def from_trial(
+    trial: dict[str, float], limit: dict[str, float] | None, source: str, kind: str
+) -> Seconds:
     """The seconds of a trial: on a CPU with the range in which measured steps lay, on a GPU with a wide one, and words that it is assumed."""
     low, high = ({name: s * factor for name, s in trial.items()} for factor in TRIAL_RANGE[kind])
-    said = "" if kind == "cpu" else "; the range is an assumption: on a GPU no trial has been compared with a step"
+    said = (
+        ""
+        if kind == "cpu"
+        else "; the range is an assumption: on a GPU no trial has been compared with a step"
+    )
     return Seconds(limit, low, high, source + said, trial)
 
 
@@ -83,7 +107,9 @@ def logprob_passes(config: GRPOConfig) -> int:
 def update_factor(config: GRPOConfig) -> int:
     """Operations of the updates in forwards: one forward, one backward to the inputs, one to the weights where all are trained,
     and one more forward where activations are computed again; times the passes over the batch."""
-    return config.num_iterations * (2 + int(config.lora_rank == 0) + int(config.gradient_checkpointing))
+    return config.num_iterations * (
+        2 + int(config.lora_rank == 0) + int(config.gradient_checkpointing)
+    )
 
 
 def forward_operations(skeleton: Skeleton, config: GRPOConfig, prompt_tokens: int) -> float:
@@ -95,22 +121,31 @@ def forward_operations(skeleton: Skeleton, config: GRPOConfig, prompt_tokens: in
     return 2 * skeleton.body * tokens + 2 * skeleton.head * scored + attention
 
 
-def rollout_limit(skeleton: Skeleton, config: GRPOConfig, prompt_tokens: int, rate: float, bandwidth: float) -> float:
+def rollout_limit(
+    skeleton: Skeleton, config: GRPOConfig, prompt_tokens: int, rate: float, bandwidth: float
+) -> float:
     """Seconds for the prompts and for one token after another of all rows at their full length."""
     B, T = config.completions_per_step, config.max_completion_length
     prompts = B if config.rollout_engine == "transformers" else config.prompts_per_step
     prefill = 2 * skeleton.body * prompts * prompt_tokens / rate
     middle = prompt_tokens + T / 2
     cache = memory.kv_bytes(skeleton, B, prompt_tokens + T) * middle / (prompt_tokens + T)
-    operations = 2 * (skeleton.body + skeleton.head) * B + 4 * _attention_width(skeleton) * B * middle
-    return prefill + T * max((read_bytes(skeleton, config.rollout_engine == "vllm") + cache) / bandwidth, operations / rate)
+    operations = (
+        2 * (skeleton.body + skeleton.head) * B + 4 * _attention_width(skeleton) * B * middle
+    )
+    return prefill + T * max(
+        (read_bytes(skeleton, config.rollout_engine == "vllm") + cache) / bandwidth,
+        operations / rate,
+    )
 
 
 def read_bytes(skeleton: Skeleton, by_vllm: bool = False) -> float:
     """Bytes that one token of the rollout moves for the weights. Quantised ones are written out and read again; under autocast so
     is the bfloat16 copy. vLLM has a copy of its own in the format of the arithmetic."""
     if by_vllm:
-        return (skeleton.body + skeleton.head) * (2 if skeleton.autocast else skeleton.dtype.itemsize)
+        return (skeleton.body + skeleton.head) * (
+            2 if skeleton.autocast else skeleton.dtype.itemsize
+        )
     head = skeleton.head * skeleton.dtype.itemsize
     body = float(skeleton.body * skeleton.dtype.itemsize)
     if skeleton.constants:
@@ -131,6 +166,8 @@ def _forwards(config: GRPOConfig) -> dict[str, int]:
     """Forwards in each phase, a backward counted as one and a half."""
     share = config.completions_per_step // config.updates_per_rollout
     batches = -(-share // len(trace.micro_batch(config))) * config.updates_per_rollout
-    return {"rollout": config.max_completion_length, "logprobs": batches * logprob_passes(config),
-            "update": round(2.5 * batches * config.num_iterations)}
-
+    return {
+        "rollout": config.max_completion_length,
+        "logprobs": batches * logprob_passes(config),
+        "update": round(2.5 * batches * config.num_iterations),
+    }

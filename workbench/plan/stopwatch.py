@@ -50,22 +50,45 @@ def time_pieces(policy: Policy, config: GRPOConfig, prompt_tokens: int, context:
     """Time each piece, the quickest of `REPEATS` after one that warms up. context: tokens before the one that is drawn."""
     rollout, rows = _trial_rows(policy, config, prompt_tokens)
     return Pieces(
-        _rollout_seconds(policy, config, prompt_tokens, context) | _training_seconds(policy, config, rollout, rows),
-        tokens=_tokens(policy, rollout, rows), scored=len(rows) * config.max_completion_length)
+        _rollout_seconds(policy, config, prompt_tokens, context)
+        | _training_seconds(policy, config, rollout, rows),
+        tokens=_tokens(policy, rollout, rows),
+        scored=len(rows) * config.max_completion_length,
+    )
 
 
-def _rollout_seconds(policy: Policy, config: GRPOConfig, prompt_tokens: int, context: int) -> dict[str, float]:
+def _rollout_seconds(
+    policy: Policy, config: GRPOConfig, prompt_tokens: int, context: int
+) -> dict[str, float]:
     rows, kind, clock = config.completions_per_step, policy.device.type, _Clock(policy.device)
-    engine = make_engine(config.rollout_engine, policy.model, policy.eos_token_ids, policy.pad_token_id, config=config, should_stop=clock)
+    engine = make_engine(
+        config.rollout_engine,
+        policy.model,
+        policy.eos_token_ids,
+        policy.pad_token_id,
+        config=config,
+        should_stop=clock,
+    )
     generator = torch.Generator().manual_seed(0)
     width = min(context, CONTEXT[kind])
-    timed = min(rows, max(CONTEXT[kind] // width, 2)) if config.rollout_engine == "transformers" else rows
+    timed = (
+        min(rows, max(CONTEXT[kind] // width, 2))
+        if config.rollout_engine == "transformers"
+        else rows
+    )
 
     def draw(width: int, rows: int, tokens: int) -> None:
-        engine.generate([[1] * width], rows, Sampling(tokens, config.temperature, config.top_k, config.top_p), generator)
+        engine.generate(
+            [[1] * width],
+            rows,
+            Sampling(tokens, config.temperature, config.top_k, config.top_p),
+            generator,
+        )
 
     def token(rows: int) -> float:
-        return min(clock.each_of_last(DRAWN, lambda: draw(width, rows, 1 + DRAWN)) for _ in range(REPEATS))
+        return min(
+            clock.each_of_last(DRAWN, lambda: draw(width, rows, 1 + DRAWN)) for _ in range(REPEATS)
+        )
 
     draw(prompt_tokens, min(2, rows), 2)  # warms up
     seconds = token(timed)
@@ -101,7 +124,9 @@ def of_all_rows(seconds: float, of_half: float, timed: int, rows: int) -> float:
     return seconds + (rows - timed) * min(max(each, 0.0), seconds / timed)
 
 
-def _training_seconds(policy: Policy, config: GRPOConfig, rollout: Rollout, rows: torch.Tensor) -> dict[str, float]:
+def _training_seconds(
+    policy: Policy, config: GRPOConfig, rollout: Rollout, rows: torch.Tensor
+) -> dict[str, float]:
     optimizer = make_optimizer(policy.trainable_parameters(), config)
 
     @torch.no_grad()
@@ -114,7 +139,13 @@ def _training_seconds(policy: Policy, config: GRPOConfig, rollout: Rollout, rows
 
     advantages = torch.ones(len(rollout.mask_BT), device=policy.device)
     rollout.sampler_logp_BT[rows] = logps().float()
-    batch = Batch(rollout, advantages, loss_mask(rollout, config), rollout.sampler_logp_BT, rollout.sampler_logp_BT)
+    batch = Batch(
+        rollout,
+        advantages,
+        loss_mask(rollout, config),
+        rollout.sampler_logp_BT,
+        rollout.sampler_logp_BT,
+    )
     whole = config.replace(micro_batch_size=None)
 
     def gradient() -> None:
@@ -129,11 +160,15 @@ def _training_seconds(policy: Policy, config: GRPOConfig, rollout: Rollout, rows
         apply_gradient(policy, optimizer, config)
 
     seconds = {"logprobs": _quickest(logps, policy), "gradient": _quickest(gradient, policy)}
-    seconds["reference"] = _quickest(reference_logps, policy) if policy.has_adapter else seconds["logprobs"]
+    seconds["reference"] = (
+        _quickest(reference_logps, policy) if policy.has_adapter else seconds["logprobs"]
+    )
     return seconds | {"optimizer": max(_quickest(update, policy) - _quickest(zeros, policy), 0.0)}
 
 
-def _trial_rows(policy: Policy, config: GRPOConfig, prompt_tokens: int) -> tuple[Rollout, torch.Tensor]:
+def _trial_rows(
+    policy: Policy, config: GRPOConfig, prompt_tokens: int
+) -> tuple[Rollout, torch.Tensor]:
     """As many rows of the first micro-batch as have few enough tokens, at least one."""
     with torch.device(policy.device):
         rollout = trace.longest_rollout(config, prompt_tokens)

@@ -25,11 +25,19 @@ from workbench.rollout.types import Rollout
 def longest_rollout(config: GRPOConfig, prompt_tokens: int) -> Rollout:
     """A rollout of the config's size in which everything has its greatest length; token ids are all 0. On the CPU, small."""
     N, G, T = config.prompts_per_step, config.num_generations, config.max_completion_length
-    ids_BT, mask_BT = torch.zeros(N * G, T, dtype=torch.long), torch.ones(N * G, T, dtype=torch.bool)
+    ids_BT, mask_BT = (
+        torch.zeros(N * G, T, dtype=torch.long),
+        torch.ones(N * G, T, dtype=torch.bool),
+    )
     return Rollout(
-        prompt_ids_NP=torch.zeros(N, prompt_tokens, dtype=torch.long), prompt_mask_NP=torch.ones(N, prompt_tokens, dtype=torch.bool),
-        completion_ids_BT=ids_BT, mask_BT=mask_BT, sampler_logp_BT=torch.zeros(N * G, T),
-        truncated_B=torch.zeros(N * G, dtype=torch.bool), num_generations=G)
+        prompt_ids_NP=torch.zeros(N, prompt_tokens, dtype=torch.long),
+        prompt_mask_NP=torch.ones(N, prompt_tokens, dtype=torch.bool),
+        completion_ids_BT=ids_BT,
+        mask_BT=mask_BT,
+        sampler_logp_BT=torch.zeros(N * G, T),
+        truncated_B=torch.zeros(N * G, dtype=torch.bool),
+        num_generations=G,
+    )
 
 
 def micro_batch(config: GRPOConfig) -> Tensor:
@@ -42,13 +50,17 @@ def computed_tokens(skeleton: Skeleton, config: GRPOConfig, prompt_tokens: int) 
     rollout, rows = longest_rollout(config, prompt_tokens), micro_batch(config)
     packs = can_pack(skeleton.model, rollout, rows)
     updates = torch.arange(config.completions_per_step).chunk(config.updates_per_rollout)
-    return sum(tokens_of(rollout, part, packs) for update in updates for part in update.split(len(rows)))
+    return sum(
+        tokens_of(rollout, part, packs) for update in updates for part in update.split(len(rows))
+    )
 
 
 def tokens_of(rollout: Rollout, rows: Tensor, packs: bool) -> int:
     """Tokens that go through the layers for these completions of a longest rollout; `packs`: those of one prompt share it."""
     prompt, T = rollout.prompt_ids_NP.shape[1], rollout.mask_BT.shape[1]
-    return len(rows) * T + prompt * (len((rows // rollout.num_generations).unique()) if packs else len(rows))
+    return len(rows) * T + prompt * (
+        len((rows // rollout.num_generations).unique()) if packs else len(rows)
+    )
 
 
 def update_peak(skeleton: Skeleton, config: GRPOConfig, prompt_tokens: int) -> Peak:
@@ -57,7 +69,12 @@ def update_peak(skeleton: Skeleton, config: GRPOConfig, prompt_tokens: int) -> P
         p.grad = torch.zeros_like(p)
     try:
         with _Counting(skeleton, [p.grad for p in skeleton.trained]) as counted:
-            logp, entropy = completion_logps(skeleton.model, longest_rollout(config, prompt_tokens), micro_batch(config), config.temperature)
+            logp, entropy = completion_logps(
+                skeleton.model,
+                longest_rollout(config, prompt_tokens),
+                micro_batch(config),
+                config.temperature,
+            )
             del entropy
             logp.sum().backward()
         return counted.peak
@@ -69,7 +86,12 @@ def update_peak(skeleton: Skeleton, config: GRPOConfig, prompt_tokens: int) -> P
 def logprobs_peak(skeleton: Skeleton, config: GRPOConfig, prompt_tokens: int) -> Peak:
     """The forward of one micro-batch without gradient, as for old and reference log-probabilities."""
     with torch.no_grad(), _Counting(skeleton) as counted:
-        completion_logps(skeleton.model, longest_rollout(config, prompt_tokens), micro_batch(config), config.temperature)
+        completion_logps(
+            skeleton.model,
+            longest_rollout(config, prompt_tokens),
+            micro_batch(config),
+            config.temperature,
+        )
     return counted.peak
 
 
@@ -78,7 +100,13 @@ def prefill_peak(skeleton: Skeleton, rows: int, prompt_tokens: int) -> Peak:
     ids = on_meta(rows, prompt_tokens, dtype=torch.long)
     plain = plain_model(skeleton.model)
     with torch.no_grad(), evaluation_mode(skeleton.model), _Counting(skeleton) as counted:
-        plain(input_ids=ids, attention_mask=torch.ones_like(ids), position_ids=ids, logits_to_keep=1, use_cache=False)
+        plain(
+            input_ids=ids,
+            attention_mask=torch.ones_like(ids),
+            position_ids=ids,
+            logits_to_keep=1,
+            use_cache=False,
+        )
     return counted.peak
 
 
@@ -92,7 +120,9 @@ class _Counting(Allocations):
     def __enter__(self) -> _Counting:
         self._hooks = [self._plain.register_forward_pre_hook(_to_meta, with_kwargs=True)]
         if self._autocast:
-            self._hooks += weights_cast_to_bfloat16(self._plain, self._plain.config._attn_implementation == "eager")
+            self._hooks += weights_cast_to_bfloat16(
+                self._plain, self._plain.config._attn_implementation == "eager"
+            )
         super().__enter__()
         return self
 
@@ -107,10 +137,17 @@ def _to_meta(module: Any, args: Any, kwargs: dict[str, Any]) -> Any:
     it looks at its values."""
     moved = {k: v.to("meta") if isinstance(v, Tensor) else v for k, v in kwargs.items()}
     mask = moved.get("attention_mask")
-    if mask is not None and mask.dim() == 2 and not getattr(module, "_is_stateful", False) and module.config.model_type != "bloom":
+    if (
+        mask is not None
+        and mask.dim() == 2
+        and not getattr(module, "_is_stateful", False)
+        and module.config.model_type != "bloom"
+    ):
         rows, width = mask.shape
         additive = module.config._attn_implementation == "eager"
-        moved["attention_mask"] = on_meta(rows, 1, width, width, dtype=module.dtype if additive else torch.bool)
+        moved["attention_mask"] = on_meta(
+            rows, 1, width, width, dtype=module.dtype if additive else torch.bool
+        )
     return args, moved
 
 
@@ -119,6 +156,16 @@ def cache_bytes(skeleton: Skeleton, tokens: int) -> int:
     ids = on_meta(1, tokens, dtype=torch.long)
     with torch.no_grad(), evaluation_mode(skeleton.model), _Counting(skeleton):
         cache = plain_model(skeleton.model)(
-            input_ids=ids, attention_mask=torch.ones_like(ids), position_ids=ids, logits_to_keep=1, use_cache=True).past_key_values
-    tensors = [value for layer in cache.layers for value in vars(layer).values() if isinstance(value, Tensor)]
+            input_ids=ids,
+            attention_mask=torch.ones_like(ids),
+            position_ids=ids,
+            logits_to_keep=1,
+            use_cache=True,
+        ).past_key_values
+    tensors = [
+        value
+        for layer in cache.layers
+        for value in vars(layer).values()
+        if isinstance(value, Tensor)
+    ]
     return storage_bytes(t for t in tensors if t.device.type == "meta")

@@ -63,37 +63,58 @@ def why_not(shape: Shape, config: GRPOConfig, device: Device) -> str | None:
     return None
 
 
-def run_trial(shape: Shape, bare: Skeleton, config: GRPOConfig, prompt_tokens: int, device: Device) -> Trial:
+def run_trial(
+    shape: Shape, bare: Skeleton, config: GRPOConfig, prompt_tokens: int, device: Device
+) -> Trial:
     """Time the small policies and reckon the seconds of the whole. It takes a few seconds, and the memory of a few layers."""
     layers, vocabulary = bare.plain_config.num_hidden_layers, bare.plain_config.vocab_size
-    few = min(max(round(LAYER_BYTES[device.kind] / (bare.body * bare.dtype.itemsize / layers)), 1), max(layers // 2, 1))
+    few = min(
+        max(round(LAYER_BYTES[device.kind] / (bare.body * bare.dtype.itemsize / layers)), 1),
+        max(layers // 2, 1),
+    )
     small, wide = (min(v, vocabulary) for v in VOCABULARY)
     base, deeper, wider = (
         _pieces(shape, config, prompt_tokens, device.kind, n, v)
-        for n, v in ((few, small), (2 * few, small), (few, wide)))
+        for n, v in ((few, small), (2 * few, small), (few, wide))
+    )
     more_layers, more_words = (layers - few) / few, (vocabulary - small) / max(wide - small, 1)
     tokens = trace.computed_tokens(bare, config, prompt_tokens) / base.tokens
     words = config.completions_per_step * config.max_completion_length / base.scored
 
     def whole(name: str) -> float:
-        at, over = base.seconds[name], (tokens, words) if name in ("logprobs", "reference", "gradient") else (1.0, 1.0)
+        at, over = (
+            base.seconds[name],
+            (tokens, words) if name in ("logprobs", "reference", "gradient") else (1.0, 1.0),
+        )
         body = at + more_layers * max(deeper.seconds[name] - at, 0.0)
         return over[0] * body + over[1] * more_words * max(wider.seconds[name] - at, 0.0)
 
-    return Trial(_phases({name: whole(name) for name in base.seconds}, config), (few, 2 * few), torch.get_num_threads() if device.kind == "cpu" else None)
+    return Trial(
+        _phases({name: whole(name) for name in base.seconds}, config),
+        (few, 2 * few),
+        torch.get_num_threads() if device.kind == "cpu" else None,
+    )
 
 
 def _phases(whole: dict[str, float], config: GRPOConfig) -> dict[str, float]:
     """The pieces, as often as a step has them."""
-    prompts = config.completions_per_step if config.rollout_engine == "transformers" else config.prompts_per_step
+    prompts = (
+        config.completions_per_step
+        if config.rollout_engine == "transformers"
+        else config.prompts_per_step
+    )
     old, reference = int(not config.on_policy), int(config.beta > 0)
     return {
         "rollout": prompts * whole["prompt"] + (config.max_completion_length - 1) * whole["token"],
         "logprobs": old * whole["logprobs"] + reference * whole["reference"],
-        "update": config.num_iterations * (whole["gradient"] + config.updates_per_rollout * whole["optimizer"])}
+        "update": config.num_iterations
+        * (whole["gradient"] + config.updates_per_rollout * whole["optimizer"]),
+    }
 
 
-def _pieces(shape: Shape, config: GRPOConfig, prompt_tokens: int, kind: str, layers: int, vocabulary: int) -> Pieces:
+def _pieces(
+    shape: Shape, config: GRPOConfig, prompt_tokens: int, kind: str, layers: int, vocabulary: int
+) -> Pieces:
     """Prompts and completions are cut alike where even one row has too many tokens for a trial; the rollout's context is not."""
     full = config.max_completion_length
     share = min(1.0, TOKENS[kind] / (prompt_tokens + full))
@@ -102,14 +123,21 @@ def _pieces(shape: Shape, config: GRPOConfig, prompt_tokens: int, kind: str, lay
     return time_pieces(policy, cut, max(round(share * prompt_tokens), 1), prompt_tokens + full // 2)
 
 
-def small_policy(shape: Shape, config: GRPOConfig, device: str, layers: int, vocabulary: int) -> Policy:
+def small_policy(
+    shape: Shape, config: GRPOConfig, device: str, layers: int, vocabulary: int
+) -> Policy:
     """The policy that `config` would train, with `layers` layers, a `vocabulary` of that size and random weights. It has no tokenizer."""
     from transformers import AutoModelForCausalLM
 
     small = copy.deepcopy(with_layers(shape, layers).config)
     if hasattr(small, "quantization_config"):
         del small.quantization_config  # the numbers are random: they are quantised here
-    small.vocab_size, small.pad_token_id, small.bos_token_id, small.eos_token_id = vocabulary, None, None, None
+    small.vocab_size, small.pad_token_id, small.bos_token_id, small.eos_token_id = (
+        vocabulary,
+        None,
+        None,
+        None,
+    )
     place, frozen = torch.device(device), config.lora_rank > 0
     dtype = weight_dtype(config.dtype, place, frozen)
     with fork_rng(place):
@@ -119,6 +147,11 @@ def small_policy(shape: Shape, config: GRPOConfig, device: str, layers: int, voc
         quantize(model, "int8" if kind == "int8" else "nf4", dtype)
         steady(model)
     model = for_training(
-        model, lora_of(config), seed=0, source=shape.name, autocast=wants_autocast(config.dtype, place, frozen),
-        gradient_checkpointing=config.gradient_checkpointing)
+        model,
+        lora_of(config),
+        seed=0,
+        source=shape.name,
+        autocast=wants_autocast(config.dtype, place, frozen),
+        gradient_checkpointing=config.gradient_checkpointing,
+    )
     return Policy(model, None, shape.name, (), 0, config.gradient_checkpointing)

@@ -34,7 +34,12 @@ def lora_config(lora: LoraLike, **options: Any) -> Any | None:
     if not isinstance(lora, int) or lora < 0:
         raise PolicyError(f"lora={lora!r}: give a rank such as 16, True, or a peft.LoraConfig.")
     rank = DEFAULT_RANK if lora is True else lora
-    fields: dict[str, Any] = {"r": rank, "lora_alpha": 2 * rank, "target_modules": "all-linear", "task_type": "CAUSAL_LM"}
+    fields: dict[str, Any] = {
+        "r": rank,
+        "lora_alpha": 2 * rank,
+        "target_modules": "all-linear",
+        "task_type": "CAUSAL_LM",
+    }
     return LoraConfig(**(fields | options))
 
 
@@ -42,7 +47,11 @@ def layers_of(model: Any) -> dict[str, nn.Module]:
     """The layers that LoRA can adapt, by full name, the head included."""
     from transformers.pytorch_utils import Conv1D
 
-    return {name: m for name, m in model.named_modules() if isinstance(m, (nn.Linear, nn.Embedding, Conv1D))}
+    return {
+        name: m
+        for name, m in model.named_modules()
+        if isinstance(m, (nn.Linear, nn.Embedding, Conv1D))
+    }
 
 
 def keeps_weights_transposed(model: Any) -> bool:
@@ -60,17 +69,25 @@ def check_targets(model: Any, lora: Any) -> None:
     if isinstance(targets, str):  # a regular expression over full names, as in peft
         absent = [] if any(re.fullmatch(targets, name) for name in names) else [targets]
     else:
-        absent = [t for t in sorted(targets) if not any(name == t or name.endswith("." + t) for name in names)]
+        absent = [
+            t
+            for t in sorted(targets)
+            if not any(name == t or name.endswith("." + t) for name in names)
+        ]
     if absent:
         endings = sorted({name.split(".")[-1] for name in names})
-        raise PolicyError(f"the LoRA adapter does not fit: this model has no layer {', '.join(map(repr, absent))}. It has: {', '.join(endings)}.")
+        raise PolicyError(
+            f"the LoRA adapter does not fit: this model has no layer {', '.join(map(repr, absent))}. It has: {', '.join(endings)}."
+        )
 
 
 @contextmanager
 def quiet_peft() -> Iterator[None]:
     """Without the warning that peft asks transformers by a name which is to go: nothing that a user of either can mend."""
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message=".*gradient_checkpointing.*deprecated", category=FutureWarning)
+        warnings.filterwarnings(
+            "ignore", message=".*gradient_checkpointing.*deprecated", category=FutureWarning
+        )
         yield
 
 
@@ -96,11 +113,17 @@ def saved_settings(folder: Path) -> dict[str, Any]:
     """
     stored = json.loads((folder / "adapter_config.json").read_text())
     if stored.get("peft_type") != "LORA":
-        raise PolicyError(f"policy {str(folder)!r} is an adapter of type {stored.get('peft_type')}. Give a LoRA adapter.")
+        raise PolicyError(
+            f"policy {str(folder)!r} is an adapter of type {stored.get('peft_type')}. Give a LoRA adapter."
+        )
     targets = stored.get("target_modules") or "all-linear"
     return {
-        "lora_rank": stored["r"], "lora_alpha": float(stored["lora_alpha"]), "use_rslora": bool(stored.get("use_rslora")),
-        "use_dora": bool(stored.get("use_dora")), "lora_target_modules": targets if isinstance(targets, str) else ",".join(sorted(targets))}
+        "lora_rank": stored["r"],
+        "lora_alpha": float(stored["lora_alpha"]),
+        "use_rslora": bool(stored.get("use_rslora")),
+        "use_dora": bool(stored.get("use_dora")),
+        "lora_target_modules": targets if isinstance(targets, str) else ",".join(sorted(targets)),
+    }
 
 
 def remember_quantization(folder: Path, kind: str) -> None:
@@ -111,7 +134,9 @@ def remember_quantization(folder: Path, kind: str) -> None:
 def stored_quantization(folder: Path) -> str:
     """How the base of a saved adapter was kept while it was trained; 'none' where nothing says so."""
     note = folder / BESIDE
-    return str(json.loads(note.read_text()).get("quantization", "none")) if note.is_file() else "none"
+    return (
+        str(json.loads(note.read_text()).get("quantization", "none")) if note.is_file() else "none"
+    )
 
 
 def check_saved(folder: Path, name: str, asked: Mapping[str, Any]) -> None:
@@ -121,7 +146,8 @@ def check_saved(folder: Path, name: str, asked: Mapping[str, Any]) -> None:
         if _setting(value) != _setting(own[field]):
             raise PolicyError(
                 f"policy {name!r} is a saved adapter, which keeps its own rank and targets: asked for is {field}={value!r}, its own is "
-                f"{own[field]!r}. Leave it out (--lora alone takes the adapter's), or give its own.")
+                f"{own[field]!r}. Leave it out (--lora alone takes the adapter's), or give its own."
+            )
 
 
 def _setting(value: Any) -> Any:
@@ -135,9 +161,13 @@ def with_saved_adapter(model: Any, folder: Path, source: str, trainable: bool = 
 
     try:
         with quiet_peft():
-            return _named(PeftModel.from_pretrained(model, str(folder), is_trainable=trainable), source)
+            return _named(
+                PeftModel.from_pretrained(model, str(folder), is_trainable=trainable), source
+            )
     except (ValueError, RuntimeError, KeyError) as e:
-        raise PolicyError(f"the adapter in {str(folder)!r} does not fit its base model {source!r}: {e}") from e
+        raise PolicyError(
+            f"the adapter in {str(folder)!r} does not fit its base model {source!r}: {e}"
+        ) from e
 
 
 def _named(wrapped: Any, source: str) -> Any:

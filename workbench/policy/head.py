@@ -55,7 +55,9 @@ def _is_plain(model: Any, head: nn.Linear) -> bool:
     """True when the logits are what the head gives and nothing else (no cap, no scale); found out once."""
     known = head.__dict__.get("_workbench_is_plain")
     if known is None:
-        known = _looks_plain(model) if head.weight.device.type == "meta" else _gives_the_logits(model)
+        known = (
+            _looks_plain(model) if head.weight.device.type == "meta" else _gives_the_logits(model)
+        )
         head.__dict__["_workbench_is_plain"] = known
     return bool(known)
 
@@ -63,7 +65,10 @@ def _is_plain(model: Any, head: nn.Linear) -> bool:
 def _looks_plain(model: Any) -> bool:
     """The same for a model without numbers, by what its config may say of its logits."""
     config = model.config.get_text_config(decoder=True)
-    return all(getattr(config, name, None) in (None, 1, 1.0) for name in ("final_logit_softcapping", "logit_scale", "logits_scaling"))
+    return all(
+        getattr(config, name, None) in (None, 1, 1.0)
+        for name in ("final_logit_softcapping", "logit_scale", "logits_scaling")
+    )
 
 
 @torch.no_grad()
@@ -71,7 +76,11 @@ def _gives_the_logits(model: Any) -> bool:
     """Whether numbers given in the head's place come out as the logits, to the last bit."""
     head = model.get_output_embeddings()
     ids = torch.zeros(1, 2, dtype=torch.long, device=head.weight.device)
-    given = torch.linspace(-100, 100, 2 * head.weight.shape[0], device=head.weight.device).to(head.weight.dtype).view(1, 2, -1)
+    given = (
+        torch.linspace(-100, 100, 2 * head.weight.shape[0], device=head.weight.device)
+        .to(head.weight.dtype)
+        .view(1, 2, -1)
+    )
     with _in_its_place(head, lambda hidden: given):
         logits = model(input_ids=ids, attention_mask=torch.ones_like(ids), use_cache=False).logits
     return torch.equal(logits.float(), given.float())
@@ -105,10 +114,21 @@ def before_head(model: Any, inputs: dict[str, Any]) -> tuple[Tensor, Head]:
     return hidden, Head(head.weight, head.bias, dtype, _rows_at_once(head))
 
 
-def blockwise_logps(hidden_KH: Tensor, head: Head, targets_K: Tensor, temperature: float) -> tuple[Tensor, Tensor]:
+def blockwise_logps(
+    hidden_KH: Tensor, head: Head, targets_K: Tensor, temperature: float
+) -> tuple[Tensor, Tensor]:
     """`(logp_K, entropy_K)` in nats, float32 (float64 where the weights are): of each target under softmax(logits / temperature), and
     the entropy of that distribution, without gradient."""
-    return _Blockwise.apply(hidden_KH, head.weight_VH, head.bias_V, head.dtype, head.rows, targets_K, temperature, torch.is_grad_enabled())
+    return _Blockwise.apply(
+        hidden_KH,
+        head.weight_VH,
+        head.bias_V,
+        head.dtype,
+        head.rows,
+        targets_K,
+        temperature,
+        torch.is_grad_enabled(),
+    )
 
 
 class _Blockwise(torch.autograd.Function):
@@ -118,13 +138,26 @@ class _Blockwise(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, hidden_KH: Tensor, weight_VH: Tensor, bias_V: Tensor | None, dtype: torch.dtype, at_once: int,
-        targets_K: Tensor, temperature: float, with_gradient: bool,
+        ctx: Any,
+        hidden_KH: Tensor,
+        weight_VH: Tensor,
+        bias_V: Tensor | None,
+        dtype: torch.dtype,
+        at_once: int,
+        targets_K: Tensor,
+        temperature: float,
+        with_gradient: bool,
     ) -> tuple[Tensor, Tensor]:
         weight, bias = weight_VH.to(dtype), None if bias_V is None else bias_V.to(dtype)
         wide = torch.float64 if dtype == torch.float64 else torch.float32
-        logp_K, entropy_K, norm_K = (hidden_KH.new_empty(len(hidden_KH), dtype=wide) for _ in range(3))
-        slope_KH = hidden_KH.new_empty(hidden_KH.shape, dtype=dtype) if with_gradient and hidden_KH.requires_grad else None
+        logp_K, entropy_K, norm_K = (
+            hidden_KH.new_empty(len(hidden_KH), dtype=wide) for _ in range(3)
+        )
+        slope_KH = (
+            hidden_KH.new_empty(hidden_KH.shape, dtype=dtype)
+            if with_gradient and hidden_KH.requires_grad
+            else None
+        )
         for rows in _blocks(len(hidden_KH), at_once):
             z = _logits(hidden_KH[rows], weight, bias, temperature)
             norm_K[rows] = z.logsumexp(-1)
@@ -143,7 +176,9 @@ class _Blockwise(torch.autograd.Function):
     def backward(ctx: Any, grad_K: Tensor, _: Tensor) -> Any:
         hidden_KH, weight_VH, bias_V, targets_K, norm_K, slope_KH = ctx.saved_tensors
         hidden = None if slope_KH is None else (slope_KH * grad_K[:, None]).to(hidden_KH.dtype)
-        weight = torch.zeros_like(weight_VH, dtype=norm_K.dtype) if ctx.needs_input_grad[1] else None
+        weight = (
+            torch.zeros_like(weight_VH, dtype=norm_K.dtype) if ctx.needs_input_grad[1] else None
+        )
         bias = torch.zeros_like(bias_V, dtype=norm_K.dtype) if ctx.needs_input_grad[2] else None
         if weight is not None or bias is not None:
             own = weight_VH.to(ctx.dtype), None if bias_V is None else bias_V.to(ctx.dtype)
@@ -154,8 +189,16 @@ class _Blockwise(torch.autograd.Function):
                     _add_product(weight, p.to(ctx.dtype).T, hidden_KH[rows].to(ctx.dtype))
                 if bias is not None:
                     bias += p.sum(0)
-        return (hidden, None if weight is None else weight.to(weight_VH.dtype), None if bias is None or bias_V is None else bias.to(bias_V.dtype),
-                None, None, None, None, None)
+        return (
+            hidden,
+            None if weight is None else weight.to(weight_VH.dtype),
+            None if bias is None or bias_V is None else bias.to(bias_V.dtype),
+            None,
+            None,
+            None,
+            None,
+            None,
+        )
 
 
 def _logits(hidden: Tensor, weight: Tensor, bias: Tensor | None, temperature: float) -> Tensor:

@@ -40,29 +40,46 @@ def find_on_hub(name: str) -> Found:
     try:
         cached = isinstance(hub.try_to_load_from_cache(name, "config.json"), str)
     except HFValidationError as e:
-        raise PolicyError(f"policy {name!r} is no folder here and cannot be a model id: {e} {KINDS}") from e
+        raise PolicyError(
+            f"policy {name!r} is no folder here and cannot be a model id: {e} {KINDS}"
+        ) from e
     if constants.HF_HUB_OFFLINE:
-        return _from_cache(name, cached, "HF_HUB_OFFLINE forbids asking the Hub. Unset it, or fetch the model beforehand")
+        return _from_cache(
+            name,
+            cached,
+            "HF_HUB_OFFLINE forbids asking the Hub. Unset it, or fetch the model beforehand",
+        )
     try:
         info = hub.HfApi().model_info(name, timeout=PATIENCE, files_metadata=True)
         if info.gated:
             hub.HfApi().auth_check(name)
     except GatedRepoError as e:
         raise PolicyError(
-            f"policy {name!r} is gated. Accept its conditions on its page on the Hub, then log in on this machine: hf auth login") from e
+            f"policy {name!r} is gated. Accept its conditions on its page on the Hub, then log in on this machine: hf auth login"
+        ) from e
     except RepositoryNotFoundError as e:
         raise PolicyError(
             f"policy {name!r} could not be found: no folder of this name, and no model on the Hub (or a private one: hf auth "
-            f"login). {KINDS}") from e
-    except Exception as e:  # the network's many ways to fail, which differ by version of the Hub's library
-        return _from_cache(name, cached, f"the Hub cannot be reached ({type(e).__name__}: {e}). Check the network", e)
+            f"login). {KINDS}"
+        ) from e
+    except (
+        Exception
+    ) as e:  # the network's many ways to fail, which differ by version of the Hub's library
+        return _from_cache(
+            name,
+            cached,
+            f"the Hub cannot be reached ({type(e).__name__}: {e}). Check the network",
+            e,
+        )
     return Found(False, _check_room(name, info.siblings or []))
 
 
 def _from_cache(name: str, cached: bool, why: str, error: Exception | None = None) -> Found:
     if cached:
         return Found(cached_only=True)
-    raise PolicyError(f"policy {name!r} could not be loaded: there is no such folder, it is not in the cache, and {why}. {KINDS}") from error
+    raise PolicyError(
+        f"policy {name!r} could not be loaded: there is no such folder, it is not in the cache, and {why}. {KINDS}"
+    ) from error
 
 
 def _check_room(name: str, files: list[Any]) -> int:
@@ -71,26 +88,46 @@ def _check_room(name: str, files: list[Any]) -> int:
 
     weights = _fetched(files)
     if not weights:
-        others = [f.rfilename for f in files if f.rfilename.endswith((".bin", ".gguf", ".pt", ".pth", ".safetensors"))][:3]
+        others = [
+            f.rfilename
+            for f in files
+            if f.rfilename.endswith((".bin", ".gguf", ".pt", ".pth", ".safetensors"))
+        ][:3]
         raise PolicyError(
             f"policy {name!r} has no weights as safetensors by transformers' names on the Hub{' (only ' + ', '.join(others) + ')' if others else ''}. Choose "
-            "a model that has; a single .gguf file can be downloaded and given by its path.")
-    missing = sum(f.size or 0 for f in weights if not isinstance(try_to_load_from_cache(name, f.rfilename), str))
-    place = next(p for p in (Path(constants.HF_HUB_CACHE), *Path(constants.HF_HUB_CACHE).parents) if p.exists())
+            "a model that has; a single .gguf file can be downloaded and given by its path."
+        )
+    missing = sum(
+        f.size or 0
+        for f in weights
+        if not isinstance(try_to_load_from_cache(name, f.rfilename), str)
+    )
+    place = next(
+        p
+        for p in (Path(constants.HF_HUB_CACHE), *Path(constants.HF_HUB_CACHE).parents)
+        if p.exists()
+    )
     free = shutil.disk_usage(place).free
     if missing > free:
         raise PolicyError(
             f"policy {name!r} needs {missing / 1e9:.1f} GB of disk, {place} has {free / 1e9:.1f} GB free. Make room, or set HF_HOME to "
-            "a folder on another disk.")
+            "a folder on another disk."
+        )
     return missing
 
 
 def _fetched(files: list[Any]) -> list[Any]:
     """The files of weights that transformers would fetch: one, or the shards of an index; not the same weights in another layout
     beside them (Mistral's consolidated.safetensors)."""
-    found = {f.rfilename: f for f in files if f.rfilename.endswith(".safetensors") and "/" not in f.rfilename}
+    found = {
+        f.rfilename: f
+        for f in files
+        if f.rfilename.endswith(".safetensors") and "/" not in f.rfilename
+    }
     if "model.safetensors" in found:
         return [found["model.safetensors"]]
     if not any(f.rfilename == "model.safetensors.index.json" for f in files):
         return []
-    return [f for name, f in found.items() if re.fullmatch(r"model-\d+-of-\d+\.safetensors", name)] or list(found.values())
+    return [
+        f for name, f in found.items() if re.fullmatch(r"model-\d+-of-\d+\.safetensors", name)
+    ] or list(found.values())

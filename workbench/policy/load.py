@@ -67,7 +67,10 @@ def load_policy(
 
     Raises `PolicyError` for what cannot work, before any weights are read where that can be known.
     """
-    place, device = locate(name), torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    place, device = (
+        locate(name),
+        torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu")),
+    )
     adapter = lora_config(lora)
     if place.adapter is not None and adapter is not None and lora is not True:
         check_saved(place.adapter, place.name, {"lora_rank": adapter.r})
@@ -82,15 +85,31 @@ def load_policy(
     model, tokenizer = _read(place, config, chosen, kind, device, trust_remote_code)
     if place.adapter is not None:
         model = with_saved_adapter(model, place.adapter, _source(place), trainable)
-    model = for_training(model, adapter if place.adapter is None else None, seed=seed, source=_source(place),
-                         autocast=wants_autocast(dtype, device, frozen), gradient_checkpointing=gradient_checkpointing)
+    model = for_training(
+        model,
+        adapter if place.adapter is None else None,
+        seed=seed,
+        source=_source(place),
+        autocast=wants_autocast(dtype, device, frozen),
+        gradient_checkpointing=gradient_checkpointing,
+    )
     if not trainable:
         model.requires_grad_(False)
     eos = end_token_ids(model, tokenizer, place.name)
-    return Policy(model, tokenizer, place.name, eos, padding_id(model, tokenizer, eos), gradient_checkpointing)
+    return Policy(
+        model, tokenizer, place.name, eos, padding_id(model, tokenizer, eos), gradient_checkpointing
+    )
 
 
-def for_training(model: Any, adapter: Any, *, seed: int, source: str, autocast: bool, gradient_checkpointing: bool) -> Any:
+def for_training(
+    model: Any,
+    adapter: Any,
+    *,
+    seed: int,
+    source: str,
+    autocast: bool,
+    gradient_checkpointing: bool,
+) -> Any:
     """A model with its weights, made ready: no dropout, a fresh adapter where one is asked for, arithmetic in bfloat16, checkpointing."""
     if adapter is not None:
         model = with_adapter(model, adapter, seed, source)
@@ -120,7 +139,9 @@ def _config(place: Place, trust_remote_code: bool) -> Any:
     try:
         return AutoConfig.from_pretrained(place.where, **_options(place, trust_remote_code))
     except (OSError, ValueError, KeyError, RuntimeError) as e:
-        raise PolicyError(f"policy {place.name!r} could not be loaded, its config cannot be read: {e}") from e
+        raise PolicyError(
+            f"policy {place.name!r} could not be loaded, its config cannot be read: {e}"
+        ) from e
 
 
 def _already(place: Place, config: Any) -> str:
@@ -129,15 +150,26 @@ def _already(place: Place, config: Any) -> str:
 
 
 def _check_before_reading(
-    place: Place, config: Any, adapter: Any, kind: str, dtype: torch.dtype, device: torch.device, trust_remote_code: bool, frozen: bool
+    place: Place,
+    config: Any,
+    adapter: Any,
+    kind: str,
+    dtype: torch.dtype,
+    device: torch.device,
+    trust_remote_code: bool,
+    frozen: bool,
 ) -> None:
     """All that the config and the files' headers can tell."""
     checks.check_architecture(config, place.name, trust_remote_code)
     already = _already(place, config)
     if already != "none" and not frozen:
-        raise PolicyError(f"policy {place.name!r} is quantised, and quantised weights stand still. Add lora=16 (--lora).")
+        raise PolicyError(
+            f"policy {place.name!r} is quantised, and quantised weights stand still. Add lora=16 (--lora)."
+        )
     if already != "none" and kind not in ("none", already):
-        raise PolicyError(f"policy {place.name!r} is quantised already, as {already!r}. Leave out quantization={kind!r}.")
+        raise PolicyError(
+            f"policy {place.name!r} is quantised already, as {already!r}. Leave out quantization={kind!r}."
+        )
     if already in checks.BITS:
         need_bitsandbytes(f"policy {place.name!r}, quantised as {already!r},")
     checks.check_files(place)
@@ -150,7 +182,12 @@ def _check_before_reading(
 
 
 def _read(
-    place: Place, config: Any, dtype: torch.dtype, kind: str, device: torch.device, trust_remote_code: bool
+    place: Place,
+    config: Any,
+    dtype: torch.dtype,
+    kind: str,
+    device: torch.device,
+    trust_remote_code: bool,
 ) -> tuple[Any, Any]:
     """Model on `device`, quantised when asked for, and tokenizer. Raises `PolicyError`."""
     from safetensors import SafetensorError
@@ -160,7 +197,9 @@ def _read(
     loaded: Any
     how: dict[str, Any] = {"config": config, "dtype": dtype, "output_loading_info": True}
     already = _already(place, config)
-    if kind != "none" and already == "none" and not place.is_gguf:  # transformers quantises no .gguf file
+    if (
+        kind != "none" and already == "none" and not place.is_gguf
+    ):  # transformers quantises no .gguf file
         how |= {"quantization_config": loading_config(kind, dtype)}
     if device.type == "cuda" or "quantization_config" in how:
         how |= {"device_map": {"": device}}
@@ -206,6 +245,8 @@ def _no_dropout(model: Any) -> None:
 def _checkpoint_activations(model: Any) -> None:
     """transformers checkpoints in training mode alone; with no dropout that mode computes what evaluation does."""
     renamed = hasattr(model, "activation_checkpointing_enable")  # transformers 5.2x on
-    enable = model.activation_checkpointing_enable if renamed else model.gradient_checkpointing_enable
+    enable = (
+        model.activation_checkpointing_enable if renamed else model.gradient_checkpointing_enable
+    )
     enable({"use_reentrant": False})
     model.train()

@@ -54,24 +54,39 @@ def locate(name: str | Path) -> Place:
     if path.is_dir():
         return _folder(text, path)
     if path.is_file():
-        raise PolicyError(f"policy {text!r} is a file. Give the folder that it lies in, or a .gguf file.")
+        raise PolicyError(
+            f"policy {text!r} is a file. Give the folder that it lies in, or a .gguf file."
+        )
     if path.is_absolute() or text.startswith(".") or text.count("/") > 1:
         raise PolicyError(f"policy {text!r}: there is no such folder. Check the path.")
     found = find_on_hub(text)
-    return Place(text, text, {"local_files_only": True} if found.cached_only else {}, download_bytes=found.download_bytes)
+    return Place(
+        text,
+        text,
+        {"local_files_only": True} if found.cached_only else {},
+        download_bytes=found.download_bytes,
+    )
 
 
 def _gguf(name: str, path: Path) -> Place:
     from importlib.util import find_spec
 
     if not path.is_file():
-        raise PolicyError(f"policy {name!r}: there is no such file. Give the path of an existing .gguf file.")
+        raise PolicyError(
+            f"policy {name!r}: there is no such file. Give the path of an existing .gguf file."
+        )
     with path.open("rb") as f:
         if f.read(4) != b"GGUF":
-            raise PolicyError(f"policy {name!r} does not begin like a .gguf file. Fetch it again, or give another one.")
+            raise PolicyError(
+                f"policy {name!r} does not begin like a .gguf file. Fetch it again, or give another one."
+            )
     if find_spec("gguf") is None:
-        raise PolicyError(f"policy {name!r}: reading a .gguf file needs the package gguf. Run: pip install gguf (or pip install 'grpo-workbench[gguf]')")
-    return Place(name, str(path.parent.resolve()), {"gguf_file": path.name, "local_files_only": True})
+        raise PolicyError(
+            f"policy {name!r}: reading a .gguf file needs the package gguf. Run: pip install gguf (or pip install 'grpo-workbench[gguf]')"
+        )
+    return Place(
+        name, str(path.parent.resolve()), {"gguf_file": path.name, "local_files_only": True}
+    )
 
 
 def _folder(name: str, path: Path) -> Place:
@@ -81,26 +96,39 @@ def _folder(name: str, path: Path) -> Place:
         return _adapter(name, path)
     raise PolicyError(
         f"policy {name!r}: the folder holds no config.json. Give the folder that save_pretrained wrote; a run keeps it as "
-        "RUN/policy.")
+        "RUN/policy."
+    )
 
 
 def adapter_folder(name: str | Path) -> Path | None:
     """The folder called `name` when it holds a saved adapter without its base, else None."""
     path = Path(name).expanduser()
-    return path if (path / "adapter_config.json").is_file() and not (path / "config.json").is_file() else None
+    return (
+        path
+        if (path / "adapter_config.json").is_file() and not (path / "config.json").is_file()
+        else None
+    )
 
 
 def _adapter(name: str, path: Path) -> Place:
     """The place of the adapter's base model, with the adapter on top."""
     if not (path / "adapter_model.safetensors").is_file():
-        raise PolicyError(f"policy {name!r}: the adapter has no adapter_model.safetensors. Save it again with save_policy(..., adapter_only=True).")
+        raise PolicyError(
+            f"policy {name!r}: the adapter has no adapter_model.safetensors. Save it again with save_policy(..., adapter_only=True)."
+        )
     base = json.loads((path / "adapter_config.json").read_text()).get("base_model_name_or_path")
     if not base:
-        raise PolicyError(f"policy {name!r}: its adapter_config.json names no base model. Put its name into base_model_name_or_path.")
+        raise PolicyError(
+            f"policy {name!r}: its adapter_config.json names no base model. Put its name into base_model_name_or_path."
+        )
     try:
         found = locate(base)
     except PolicyError as e:
-        raise PolicyError(f"policy {name!r} is an adapter for {base!r}, which is needed too: {e}") from e
+        raise PolicyError(
+            f"policy {name!r} is an adapter for {base!r}, which is needed too: {e}"
+        ) from e
     if found.adapter is not None:
-        raise PolicyError(f"policy {name!r} is an adapter for another adapter, {base!r}. Merge that one first: save_policy(load_policy({base!r}), FOLDER).")
+        raise PolicyError(
+            f"policy {name!r} is an adapter for another adapter, {base!r}. Merge that one first: save_policy(load_policy({base!r}), FOLDER)."
+        )
     return Place(name, found.where, found.options, path, found.download_bytes)

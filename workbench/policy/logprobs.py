@@ -13,14 +13,20 @@ from workbench.policy.packing import can_pack, pack, packed_inputs
 from workbench.rollout.types import Rollout
 
 
-def completion_logps(model: Any, rollout: Rollout, rows: Tensor, temperature: float) -> tuple[Tensor, Tensor]:
+def completion_logps(
+    model: Any, rollout: Rollout, rows: Tensor, temperature: float
+) -> tuple[Tensor, Tensor]:
     """`(logp_RT, entropy_RT)` of the R completions in `rows`, in nats; the first with gradient.
 
     Logits are divided by the sampling `temperature` first, so that the ratio to the sampler is 1 before an update. T is
     the rollout's width; what stands on padding is 0. Completions of one prompt share its computing where the model
     allows it (see `packing`); otherwise each has a row of its own. Logits of many tokens are made a block at a time (see `head`).
     """
-    run = _packed(model, rollout, rows) if can_pack(model, rollout, rows) else _row_by_row(rollout, rows)
+    run = (
+        _packed(model, rollout, rows)
+        if can_pack(model, rollout, rows)
+        else _row_by_row(rollout, rows)
+    )
     targets_K = rollout.completion_ids_BT[rows[run.row_K], run.token_K]
     if head.worth_it(model, len(targets_K)):
         hidden_NCH, own = head.before_head(model, run.inputs)
@@ -28,7 +34,9 @@ def completion_logps(model: Any, rollout: Rollout, rows: Tensor, temperature: fl
     else:
         logp_K, entropy_K = _logps(model(**run.inputs).logits[run.place], targets_K, temperature)
     shape, at = (len(rows), rollout.mask_BT.shape[1]), (run.row_K, run.token_K)
-    return logp_K.new_zeros(shape).index_put(at, logp_K), entropy_K.new_zeros(shape).index_put(at, entropy_K)
+    return logp_K.new_zeros(shape).index_put(at, logp_K), entropy_K.new_zeros(shape).index_put(
+        at, entropy_K
+    )
 
 
 def _logps(logits_KV: Tensor, targets_K: Tensor, temperature: float) -> tuple[Tensor, Tensor]:
@@ -51,7 +59,12 @@ class _Run:
 
 def _packed(model: Any, rollout: Rollout, rows: Tensor) -> _Run:
     packed = pack(rollout, rows)
-    return _Run(packed_inputs(model, packed), (packed.packed_K, packed.column_K - packed.first_column), packed.row_K, packed.token_K)
+    return _Run(
+        packed_inputs(model, packed),
+        (packed.packed_K, packed.column_K - packed.first_column),
+        packed.row_K,
+        packed.token_K,
+    )
 
 
 def _row_by_row(rollout: Rollout, rows: Tensor) -> _Run:
@@ -59,11 +72,20 @@ def _row_by_row(rollout: Rollout, rows: Tensor) -> _Run:
     prompts = rows // rollout.num_generations
     prompt_mask = rollout.prompt_mask_NP[prompts]
     width = max(int(rollout.lengths_B[rows].max()), 1)
-    start = rollout.prompt_mask_NP.shape[1] - int(prompt_mask.sum(1).max())  # columns of padding alone
+    start = rollout.prompt_mask_NP.shape[1] - int(
+        prompt_mask.sum(1).max()
+    )  # columns of padding alone
     mask_RT = rollout.mask_BT[rows, :width]
-    ids = torch.cat([rollout.prompt_ids_NP[prompts, start:], rollout.completion_ids_BT[rows, :width]], 1)
+    ids = torch.cat(
+        [rollout.prompt_ids_NP[prompts, start:], rollout.completion_ids_BT[rows, :width]], 1
+    )
     attention = torch.cat([prompt_mask[:, start:], mask_RT], 1).long()
     inputs = dict(
-        input_ids=ids, attention_mask=attention, position_ids=(attention.cumsum(1) - 1).clamp(min=0), logits_to_keep=width + 1, use_cache=False)
+        input_ids=ids,
+        attention_mask=attention,
+        position_ids=(attention.cumsum(1) - 1).clamp(min=0),
+        logits_to_keep=width + 1,
+        use_cache=False,
+    )
     row_K, token_K = mask_RT.nonzero(as_tuple=True)
     return _Run(inputs, (row_K, token_K), row_K, token_K)

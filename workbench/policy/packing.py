@@ -47,11 +47,15 @@ class Packed:
 def can_pack(model: Any, rollout: Rollout, rows: Tensor) -> bool:
     """True when the model takes a mask of its own making and the packed rows stay short enough to gain by it."""
     plain = plain_model(model)
-    takes_masks = getattr(plain, "_can_compile_fullgraph", False) and plain.config._attn_implementation in ("sdpa", "eager")
+    takes_masks = getattr(
+        plain, "_can_compile_fullgraph", False
+    ) and plain.config._attn_implementation in ("sdpa", "eager")
     if not takes_masks or len(rows) == 0 or unsupported_reason(model) is not None:
         return False
     prompts, counts = (rows // rollout.num_generations).unique(return_counts=True)
-    length = rollout.prompt_mask_NP[prompts].sum(1).max() + counts.max() * rollout.lengths_B[rows].max()
+    length = (
+        rollout.prompt_mask_NP[prompts].sum(1).max() + counts.max() * rollout.lengths_B[rows].max()
+    )
     return bool(counts.max() > 1 and length <= LONGEST_ROW)
 
 
@@ -82,11 +86,17 @@ def _places(packed_R: Tensor, length_R: Tensor, prompt_length_N: Tensor) -> tupl
     """For each completion: its number among those of its prompt, and the column where it starts."""
     order = packed_R.argsort(stable=True)
     before = torch.zeros_like(length_R)
-    before[order] = length_R[order].cumsum(0) - length_R[order]  # tokens of all completions ahead of it
-    first = torch.full_like(prompt_length_N, int(length_R.sum())).scatter_reduce(0, packed_R, before, "amin")
+    before[order] = (
+        length_R[order].cumsum(0) - length_R[order]
+    )  # tokens of all completions ahead of it
+    first = torch.full_like(prompt_length_N, int(length_R.sum())).scatter_reduce(
+        0, packed_R, before, "amin"
+    )
     number = torch.empty_like(packed_R)
     number[order] = torch.arange(len(packed_R), device=packed_R.device)
-    lowest = torch.full_like(prompt_length_N, len(packed_R)).scatter_reduce(0, packed_R, number, "amin")
+    lowest = torch.full_like(prompt_length_N, len(packed_R)).scatter_reduce(
+        0, packed_R, number, "amin"
+    )
     return number - lowest[packed_R], prompt_length_N[packed_R] + before - first[packed_R]
 
 
@@ -104,7 +114,13 @@ def packed_inputs(model: Any, packed: Packed) -> dict[str, Any]:
     visible = packed.visible_N1LL
     if plain_model(model).config._attn_implementation == "eager":
         dtype = plain_model(model).dtype
-        visible = torch.zeros_like(visible, dtype=dtype).masked_fill_(~visible, torch.finfo(dtype).min)
+        visible = torch.zeros_like(visible, dtype=dtype).masked_fill_(
+            ~visible, torch.finfo(dtype).min
+        )
     return dict(
-        input_ids=packed.ids_NL, attention_mask=visible, position_ids=packed.positions_NL,
-        logits_to_keep=packed.ids_NL.shape[1] - packed.first_column, use_cache=False)
+        input_ids=packed.ids_NL,
+        attention_mask=visible,
+        position_ids=packed.positions_NL,
+        logits_to_keep=packed.ids_NL.shape[1] - packed.first_column,
+        use_cache=False,
+    )

@@ -51,8 +51,14 @@ class Policy:
         base = self.model.get_base_model() if self.has_adapter else self.model
         if getattr(base, "is_loaded_in_8bit", False):
             return "int8"
-        stored = getattr(base.config, "quantization_config", None)  # none for a .gguf file that was quantised in memory
-        return getattr(stored, "bnb_4bit_quant_type", "nf4") if getattr(base, "is_loaded_in_4bit", False) else "none"
+        stored = getattr(
+            base.config, "quantization_config", None
+        )  # none for a .gguf file that was quantised in memory
+        return (
+            getattr(stored, "bnb_4bit_quant_type", "nf4")
+            if getattr(base, "is_loaded_in_4bit", False)
+            else "none"
+        )
 
     @property
     def weight_dtype(self) -> torch.dtype:
@@ -74,12 +80,14 @@ class Policy:
             differing = sorted(own.keys() ^ state.keys())
             raise PolicyError(
                 f"the saved weights do not belong to policy {self.source!r}: {len(differing)} names differ, first "
-                f"{differing[0]!r}. Use the policy and the LoRA setting that the run was started with.")
+                f"{differing[0]!r}. Use the policy and the LoRA setting that the run was started with."
+            )
         for name, p in own.items():
             if p.shape != state[name].shape:
                 raise PolicyError(
                     f"saved weight {name!r} has shape {tuple(state[name].shape)}, policy {self.source!r} has {tuple(p.shape)}. Use the policy and "
-                    "the LoRA setting that the run was started with.")
+                    "the LoRA setting that the run was started with."
+                )
 
     @torch.no_grad()
     def load_trainable_state(self, state: dict[str, Tensor]) -> None:
@@ -98,23 +106,38 @@ class Policy:
         """
         messages = self._as_the_template_takes_them(messages)
         if not self.tokenizer.chat_template:
-            return self.tokenizer("\n\n".join(m["content"] for m in messages) + "\n\n", split_special_tokens=True)["input_ids"]
+            return self.tokenizer(
+                "\n\n".join(m["content"] for m in messages) + "\n\n", split_special_tokens=True
+            )["input_ids"]
         if not any(self._spells_control_token(m["content"]) for m in messages):
             return self._encode(self._render(messages))
         marks = {f"{MARK}{i}{MARK}": m["content"] for i, m in enumerate(messages)}
-        text = self._render([m | {"content": mark} for m, mark in zip(messages, marks, strict=True)])
+        text = self._render(
+            [m | {"content": mark} for m, mark in zip(messages, marks, strict=True)]
+        )
         parts = re.split(f"({'|'.join(marks)})", text)
-        return [i for part in parts if part for i in self._encode(marks.get(part, part), split_special_tokens=part in marks)]
+        return [
+            i
+            for part in parts
+            if part
+            for i in self._encode(marks.get(part, part), split_special_tokens=part in marks)
+        ]
 
     def _as_the_template_takes_them(self, messages: Sequence[Message]) -> list[Message]:
         """The messages, with the system's text in the first user turn where the template has no place for it."""
         head, rest = list(messages[:1]), list(messages[1:])
-        if not head or head[0]["role"] != "system" or not self.tokenizer.chat_template or self.takes_system:
+        if (
+            not head
+            or head[0]["role"] != "system"
+            or not self.tokenizer.chat_template
+            or self.takes_system
+        ):
             return head + rest
         if not rest or rest[0]["role"] != "user":
             raise PolicyError(
                 f"the chat template of policy {self.source!r} takes no system message, and no user turn follows that could open "
-                "with its text. Put the text into a user message.")
+                "with its text. Put the text into a user message."
+            )
         return [rest[0] | {"content": f"{head[0]['content']}\n\n{rest[0]['content']}"}, *rest[1:]]
 
     @property
@@ -129,7 +152,9 @@ class Policy:
         return True
 
     def _render(self, messages: Sequence[Message]) -> str:
-        return self.tokenizer.apply_chat_template(list(messages), tokenize=False, add_generation_prompt=True)
+        return self.tokenizer.apply_chat_template(
+            list(messages), tokenize=False, add_generation_prompt=True
+        )
 
     def _encode(self, text: str, **options: Any) -> list[int]:
         return self.tokenizer(text, add_special_tokens=False, **options)["input_ids"]
@@ -143,7 +168,9 @@ class Policy:
 
     def decode(self, ids: Sequence[int]) -> str:
         """The text of a completion; end and padding tokens are left out, tags such as <think> stay."""
-        return self.tokenizer.decode(list(ids), skip_special_tokens=True, clean_up_tokenization_spaces=False)
+        return self.tokenizer.decode(
+            list(ids), skip_special_tokens=True, clean_up_tokenization_spaces=False
+        )
 
     def pieces(self, ids: Sequence[int]) -> list[str]:
         """The text of each token by itself, special tokens included."""

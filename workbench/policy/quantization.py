@@ -35,13 +35,16 @@ def check_quantization(quantization: str | None, trains_all: bool) -> str:
     """The kind asked for. Raises `PolicyError` for an unknown one, one without an adapter, and a missing bitsandbytes."""
     kind = quantization or "none"
     if kind not in KINDS:
-        raise PolicyError(f"quantization={quantization!r} is unknown. Use one of {', '.join(KINDS)}.")
+        raise PolicyError(
+            f"quantization={quantization!r} is unknown. Use one of {', '.join(KINDS)}."
+        )
     if kind == "none":
         return kind
     if trains_all:
         raise PolicyError(
             f"quantization={kind!r} without an adapter: quantised weights stand still, so there would be nothing to train. Add "
-            "lora=16 (--lora), or use quantization='none'; for sampling and evaluation alone, load_policy(..., trainable=False).")
+            "lora=16 (--lora), or use quantization='none'; for sampling and evaluation alone, load_policy(..., trainable=False)."
+        )
     need_bitsandbytes(f"quantization={kind!r}")
     return kind
 
@@ -62,7 +65,11 @@ def stored_kind(config: Any) -> str:
     says = stored if isinstance(stored, dict) else stored.to_dict()
     if says.get("load_in_8bit"):
         return "int8"
-    return says.get("bnb_4bit_quant_type", "fp4") if says.get("load_in_4bit") else str(says.get("quant_method"))
+    return (
+        says.get("bnb_4bit_quant_type", "fp4")
+        if says.get("load_in_4bit")
+        else str(says.get("quant_method"))
+    )
 
 
 def compute_in(model: Any, dtype: torch.dtype) -> None:
@@ -74,9 +81,15 @@ def compute_in(model: Any, dtype: torch.dtype) -> None:
     for module in model.modules():
         if isinstance(module, bnb.nn.Linear4bit):
             packed: Any = module.weight
-            module.compute_dtype, module.compute_type_is_set, packed.quant_state.dtype = dtype, True, dtype
+            module.compute_dtype, module.compute_type_is_set, packed.quant_state.dtype = (
+                dtype,
+                True,
+                dtype,
+            )
         for p in module.parameters(recurse=False):
-            if type(p) is nn.Parameter and p.dtype == stored:  # weights that transformers keeps in float32 stay so
+            if (
+                type(p) is nn.Parameter and p.dtype == stored
+            ):  # weights that transformers keeps in float32 stay so
                 p.data = p.data.to(dtype)
     model.config.dtype = dtype
 
@@ -88,7 +101,11 @@ def loading_config(kind: str, compute: torch.dtype) -> Any:
     if kind == "int8":
         return BitsAndBytesConfig(load_in_8bit=True)
     return BitsAndBytesConfig(
-        load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_use_double_quant=True, bnb_4bit_compute_dtype=compute)
+        load_in_4bit=True,
+        bnb_4bit_quant_type="nf4",
+        bnb_4bit_use_double_quant=True,
+        bnb_4bit_compute_dtype=compute,
+    )
 
 
 def quantize(model: Any, kind: str, compute: torch.dtype) -> None:
@@ -99,8 +116,14 @@ def quantize(model: Any, kind: str, compute: torch.dtype) -> None:
     head = model.get_output_embeddings()
     for name, module in list(model.named_modules()):
         if module is not head and (type(module) is nn.Linear or isinstance(module, Conv1D)):
-            model.set_submodule(name, _quantized_layer(module, isinstance(module, Conv1D), kind, compute))
-    model.is_loaded_in_4bit, model.is_loaded_in_8bit, model.is_quantized = kind == "nf4", kind == "int8", True
+            model.set_submodule(
+                name, _quantized_layer(module, isinstance(module, Conv1D), kind, compute)
+            )
+    model.is_loaded_in_4bit, model.is_loaded_in_8bit, model.is_quantized = (
+        kind == "nf4",
+        kind == "int8",
+        True,
+    )
 
 
 def _quantized_layer(layer: Any, transposed: bool, kind: str, compute: torch.dtype) -> nn.Module:
@@ -111,10 +134,27 @@ def _quantized_layer(layer: Any, transposed: bool, kind: str, compute: torch.dty
     made: Any
     stored: Any
     if kind == "nf4":
-        made = bnb.nn.Linear4bit(inputs, outputs, layer.bias is not None, compute, compress_statistics=True, quant_type="nf4", device="meta")
-        stored = bnb.nn.Params4bit(weight, requires_grad=False, compress_statistics=True, quant_type="nf4", module=made)
+        made = bnb.nn.Linear4bit(
+            inputs,
+            outputs,
+            layer.bias is not None,
+            compute,
+            compress_statistics=True,
+            quant_type="nf4",
+            device="meta",
+        )
+        stored = bnb.nn.Params4bit(
+            weight, requires_grad=False, compress_statistics=True, quant_type="nf4", module=made
+        )
     else:
-        made = bnb.nn.Linear8bitLt(inputs, outputs, layer.bias is not None, has_fp16_weights=False, threshold=6.0, device="meta")
+        made = bnb.nn.Linear8bitLt(
+            inputs,
+            outputs,
+            layer.bias is not None,
+            has_fp16_weights=False,
+            threshold=6.0,
+            device="meta",
+        )
         stored = bnb.nn.Int8Params(weight.cpu(), requires_grad=False, has_fp16_weights=False)
     made.weight = stored.to(weight.device)  # this quantises
     made.bias = layer.bias

@@ -24,7 +24,9 @@ class Reference:
         self.weights = weights
         if weights is not None:
             own = policy.trainable_state()
-            self.weights = {name: w.to(own[name].device, own[name].dtype) for name, w in weights.items()}
+            self.weights = {
+                name: w.to(own[name].device, own[name].dtype) for name, w in weights.items()
+            }
         elif not policy.has_adapter:
             self.weights = _copy(policy.trainable_state())
 
@@ -52,7 +54,10 @@ class Reference:
         """
         own = self.policy.trainable_state()
         if self.weights is None:
-            self.weights = {k: torch.zeros_like(p) if "lora_B" in k else p.detach().clone() for k, p in own.items()}
+            self.weights = {
+                k: torch.zeros_like(p) if "lora_B" in k else p.detach().clone()
+                for k, p in own.items()
+            }
         for name, kept in self.weights.items():
             kept.lerp_(own[name].to(kept.dtype), alpha)
 

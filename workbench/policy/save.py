@@ -32,10 +32,14 @@ def save_policy(policy: Policy, folder: str | Path, *, adapter_only: bool = Fals
     is no adapter to write.
     """
     if adapter_only and not policy.has_adapter:
-        raise PolicyError(f"adapter_only=True, but policy {policy.source!r} has no adapter. Save it whole.")
+        raise PolicyError(
+            f"adapter_only=True, but policy {policy.source!r} has no adapter. Save it whole."
+        )
     with no_progress_bars():
         if adapter_only:
-            policy.model.save_pretrained(folder, save_embedding_layers=False)  # 'auto' would ask the Hub about the base
+            policy.model.save_pretrained(
+                folder, save_embedding_layers=False
+            )  # 'auto' would ask the Hub about the base
             remember_quantization(Path(folder), policy.quantization)
             (Path(folder) / "README.md").write_text(_card(policy))
         elif policy.has_adapter:
@@ -51,12 +55,19 @@ def no_room_to_save(policy: Policy, folder: str | Path) -> str | None:
     A merged policy is made in the CPU's memory, beside the one that was trained and dequantised: 15 GB for 7 B parameters in
     16 bits. Disk is asked of the first parent of `folder` that is there.
     """
-    memory, place = available_bytes(torch.device("cpu")), next(p for p in (Path(folder).absolute(), *Path(folder).absolute().parents) if p.exists())
+    memory, place = (
+        available_bytes(torch.device("cpu")),
+        next(p for p in (Path(folder).absolute(), *Path(folder).absolute().parents) if p.exists()),
+    )
     need = ROOM * whole_bytes(policy, twice_tied=True)
     if policy.has_adapter and memory is not None and need > memory:
         return f"merging takes {need / 1e9:.1f} GB of memory, {memory / 1e9:.1f} GB are free"
     need, disk = ROOM * whole_bytes(policy), shutil.disk_usage(place).free
-    return f"it takes {need / 1e9:.1f} GB of disk, {place} has {disk / 1e9:.1f} GB free" if need > disk else None
+    return (
+        f"it takes {need / 1e9:.1f} GB of disk, {place} has {disk / 1e9:.1f} GB free"
+        if need > disk
+        else None
+    )
 
 
 def whole_bytes(policy: Policy, twice_tied: bool = False) -> int:
@@ -77,8 +88,10 @@ def _of_the_adapter(name: str) -> bool:
 def _card(policy: Policy) -> str:
     """What the folder of an adapter says of itself, in place of peft's empty form."""
     base = "" if policy.quantization == "none" else f", kept in {policy.quantization}"
-    return (f"---\nlibrary_name: peft\n---\nA LoRA adapter for `{Path(policy.source).name}`{base}, trained with the GRPO workbench. Load it with "
-            "`workbench.load_policy(FOLDER)`; adapter_config.json names the base and where it was.\n")
+    return (
+        f"---\nlibrary_name: peft\n---\nA LoRA adapter for `{Path(policy.source).name}`{base}, trained with the GRPO workbench. Load it with "
+        "`workbench.load_policy(FOLDER)`; adapter_config.json names the base and where it was.\n"
+    )
 
 
 def merged(policy: Policy) -> Any:
@@ -86,12 +99,18 @@ def merged(policy: Policy) -> Any:
     from peft import PeftModel, get_peft_model_state_dict, set_peft_model_state_dict
 
     plain = float_base(policy.model.get_base_model())
-    (name,) = policy.model.active_adapters if hasattr(policy.model, "active_adapters") else ("default",)
+    (name,) = (
+        policy.model.active_adapters if hasattr(policy.model, "active_adapters") else ("default",)
+    )
     config = copy.deepcopy(policy.model.peft_config[name])
     config.fan_in_fan_out = keeps_weights_transposed(plain)
     with quiet_peft():
         wrapped = PeftModel(plain, config, adapter_name=name)
-    set_peft_model_state_dict(wrapped, get_peft_model_state_dict(policy.model, adapter_name=name, save_embedding_layers=False), adapter_name=name)
+    set_peft_model_state_dict(
+        wrapped,
+        get_peft_model_state_dict(policy.model, adapter_name=name, save_embedding_layers=False),
+        adapter_name=name,
+    )
     return wrapped.merge_and_unload()
 
 
@@ -103,7 +122,9 @@ def float_base(base: Any) -> Any:
         del config.quantization_config
     plain = _bare(type(base), config)
     weights, wanted = _plain_weights(base, dtype), plain.state_dict().keys()
-    plain.load_state_dict({name: w for name, w in weights.items() if name in wanted}, strict=True, assign=True)
+    plain.load_state_dict(
+        {name: w for name, w in weights.items() if name in wanted}, strict=True, assign=True
+    )
     plain.tie_weights()
     plain.generation_config = base.generation_config
     return plain.to(dtype)
@@ -121,13 +142,20 @@ def _plain_weights(base: Any, dtype: torch.dtype) -> dict[str, torch.Tensor]:
 
     state = {}
     modules = dict(base.named_modules())
-    for name, tensor in [*base.named_parameters(remove_duplicate=False), *base.named_buffers(remove_duplicate=False)]:
+    for name, tensor in [
+        *base.named_parameters(remove_duplicate=False),
+        *base.named_buffers(remove_duplicate=False),
+    ]:
         if _of_the_adapter(name):
             continue
         module = modules[name.rpartition(".")[0]]
         weight = float_weight(module, tensor, dtype)
         clean = name.replace(".base_layer.", ".").replace(".original_module.", ".")
-        state[clean] = weight.T.contiguous() if issubclass(getattr(module, "source_cls", object), Conv1D) and name.endswith("weight") else weight
+        state[clean] = (
+            weight.T.contiguous()
+            if issubclass(getattr(module, "source_cls", object), Conv1D) and name.endswith("weight")
+            else weight
+        )
     return state
 
 

@@ -15,13 +15,17 @@ def end_token_ids(model: Any, tokenizer: Any, name: str) -> tuple[int, ...]:
     """
     turn = turn_end(tokenizer)
     found = [] if turn is None else [turn]
-    for eos in (getattr(model.generation_config, "eos_token_id", None), model.config.get_text_config(decoder=True).eos_token_id,
-                tokenizer.eos_token_id):
+    for eos in (
+        getattr(model.generation_config, "eos_token_id", None),
+        model.config.get_text_config(decoder=True).eos_token_id,
+        tokenizer.eos_token_id,
+    ):
         found += eos if isinstance(eos, list) else [] if eos is None else [eos]
     usable = [i for i in dict.fromkeys(found) if 0 <= i < vocabulary_of(model)]
     if not usable:
         raise PolicyError(
-            f"policy {name!r} has no end token, so every completion would be truncated. Set tokenizer.eos_token and save it.")
+            f"policy {name!r} has no end token, so every completion would be truncated. Set tokenizer.eos_token and save it."
+        )
     return tuple(usable)
 
 
@@ -35,7 +39,10 @@ def turn_end(tokenizer: Any) -> int | None:
     talk = [{"role": "user", "content": "?"}, {"role": "assistant", "content": MARK}]
     after = tokenizer.apply_chat_template(talk, tokenize=False).rpartition(MARK)[2]
     ids = tokenizer(after, add_special_tokens=False)["input_ids"][:1]
-    special = {*tokenizer.all_special_ids, *(i for i, token in tokenizer.added_tokens_decoder.items() if token.special)}
+    special = {
+        *tokenizer.all_special_ids,
+        *(i for i, token in tokenizer.added_tokens_decoder.items() if token.special),
+    }
     return ids[0] if ids and ids[0] in special else None
 
 

@@ -51,7 +51,11 @@ def answers_equal(given: str, gold: str) -> bool:
 
 def compared_plainly(gold: object) -> bool:
     """Whether `gold` is a number or words, so that `answers_equal` neither starts math-verify's process nor raises."""
-    return isinstance(gold, str) and len(gold) <= MAX_LENGTH and (read_numeral(gold) or _words(gold)) is not None
+    return (
+        isinstance(gold, str)
+        and len(gold) <= MAX_LENGTH
+        and (read_numeral(gold) or _words(gold)) is not None
+    )
 
 
 def check_gold(gold: str) -> None:
@@ -65,7 +69,9 @@ def _read_gold(gold: str) -> Numeral | Words | str:
     if not isinstance(gold, str):
         raise GoldError(f"the gold answer is {gold!r:.80}, a {type(gold).__name__}; expected text.")
     if not gold.strip() or len(gold) > MAX_LENGTH:
-        raise GoldError(f"the gold answer must have 1 to {MAX_LENGTH} characters: {gold!r:.80} has {len(gold)}.")
+        raise GoldError(
+            f"the gold answer must have 1 to {MAX_LENGTH} characters: {gold!r:.80} has {len(gold)}."
+        )
     known = read_numeral(gold) or _words(gold)
     if known is not None:
         return known

@@ -53,7 +53,9 @@ class Batch:
         """The batch of sample `i` alone; what it logs is thrown away."""
         columns = {name: values[i : i + 1] for name, values in self.columns.items()}
         silent = {"log_extra": lambda column, values: None, "log_metric": lambda name, value: None}
-        return Batch(self.prompts[i : i + 1], self.completions[i : i + 1], columns, {**self.extras, **silent})
+        return Batch(
+            self.prompts[i : i + 1], self.completions[i : i + 1], columns, {**self.extras, **silent}
+        )
 
     def arguments(self, function: RewardFunction) -> dict[str, Any]:
         """The keyword arguments of `function`: all of them, as in TRL, or those it names if it has no `**kwargs`.
@@ -70,7 +72,9 @@ class Batch:
 
 def is_async(function: RewardFunction) -> bool:
     """Whether calling `function` gives a coroutine; an object with an async `__call__` counts."""
-    return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(getattr(function, "__call__", None))  # noqa: B004
+    return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(
+        getattr(function, "__call__", None)
+    )
 
 
 def call(name: str, function: RewardFunction, batch: Batch) -> list[float]:
@@ -98,21 +102,34 @@ def run_coroutine(coroutine: Coroutine[Any, Any, Any]) -> Any:
 def checked(output: Any, size: int) -> list[float]:
     """`output` as `size` finite floats, NaN where it says None. Raises `_Fault`."""
     if isinstance(output, (str, bytes, Mapping)) or not hasattr(output, "__iter__"):
-        raise _Fault(f"returned {output!r:.80}, a {type(output).__name__}; expected a list of {size} rewards")
+        raise _Fault(
+            f"returned {output!r:.80}, a {type(output).__name__}; expected a list of {size} rewards"
+        )
     rewards = list(output)
     if len(rewards) != size:
-        raise _Fault(f"returned {len(rewards)} reward(s) for {size} completion(s); expected one for each")
+        raise _Fault(
+            f"returned {len(rewards)} reward(s) for {size} completion(s); expected one for each"
+        )
     return [_checked_one(value, i) for i, value in enumerate(rewards)]
 
 
 def _checked_one(value: Any, row: int) -> float:
     if value is None:
         return math.nan
-    number = value.item() if callable(getattr(value, "item", None)) and getattr(value, "ndim", 1) == 0 else value
+    number = (
+        value.item()
+        if callable(getattr(value, "item", None)) and getattr(value, "ndim", 1) == 0
+        else value
+    )
     if not isinstance(number, (bool, int, float)):
-        raise _Fault(f"returned {value!r:.80}, a {type(value).__name__}; expected a number, or None: not scored", row)
+        raise _Fault(
+            f"returned {value!r:.80}, a {type(value).__name__}; expected a number, or None: not scored",
+            row,
+        )
     if not abs(number) <= LARGEST:  # also true of NaN
-        raise _Fault(f"returned {number!r:.80}; expected a finite float32 number, or None: not scored", row)
+        raise _Fault(
+            f"returned {number!r:.80}; expected a finite float32 number, or None: not scored", row
+        )
     return float(number)
 
 
@@ -126,7 +143,9 @@ def _blamed(name: str, function: RewardFunction, batch: Batch, error: Exception)
     what = str(error) if isinstance(error, _Fault) else f"raised {type(error).__name__}: {error}"
     text = f"reward function {name!r} {what}."
     if row is None:
-        row = next((i for i in range(len(batch.prompts)) if _fails_alone(function, batch.row(i))), None)
+        row = next(
+            (i for i in range(len(batch.prompts)) if _fails_alone(function, batch.row(i))), None
+        )
         if row is None:
             text += f" None of the {len(batch.prompts)} samples makes it fail on its own: it fails on the batch."
         else:
@@ -142,7 +161,9 @@ def _blamed(name: str, function: RewardFunction, batch: Batch, error: Exception)
 def _fails_alone(function: RewardFunction, sample: Batch) -> bool:
     try:
         arguments = sample.arguments(function)
-        checked(run_coroutine(function(**arguments)) if is_async(function) else function(**arguments), 1)
+        checked(
+            run_coroutine(function(**arguments)) if is_async(function) else function(**arguments), 1
+        )
     except Exception:  # reported through the error of the whole batch
         return True
     return False
@@ -151,4 +172,3 @@ def _fails_alone(function: RewardFunction, sample: Batch) -> bool:
 def _excerpt(value: Any, limit: int = 200) -> str:
     shown = repr(value)
     return shown if len(shown) <= limit else f"{shown[: limit // 2]} … {shown[-limit // 2 :]}"
-

@@ -29,7 +29,9 @@ class ShuffledRewards:
     def score(self, prompts: Any, completions: Any, *, step: int, **rest: Any) -> RewardTable:
         """As `RewardSet.score`, shuffled. What the functions logged per completion stays with its completion."""
         table = self.rewards.score(prompts, completions, step=step, **rest)
-        order_B = np.random.default_rng((_SHUFFLE_STREAM, self.seed, step)).permutation(len(table.rewards_BK))
+        order_B = np.random.default_rng((_SHUFFLE_STREAM, self.seed, step)).permutation(
+            len(table.rewards_BK)
+        )
         return replace(table, rewards_BK=table.rewards_BK[order_B], names=self.names)
 
 

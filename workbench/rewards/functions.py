@@ -21,7 +21,11 @@ def completion_text(completion: Completion) -> str:
     if isinstance(completion, str):
         return completion
     messages = list(completion) if isinstance(completion, Sequence) else []
-    said = [m.get("content") for m in messages if isinstance(m, Mapping) and m.get("role") == "assistant"]
+    said = [
+        m.get("content")
+        for m in messages
+        if isinstance(m, Mapping) and m.get("role") == "assistant"
+    ]
     texts = [content for content in said if isinstance(content, str)]
     if texts and len(texts) == len(said):
         return "\n".join(texts)
@@ -36,17 +40,27 @@ def format_reward(completions: Sequence[Completion], **_: Any) -> list[float]:
     return [float(parse(completion_text(c)) is not None) for c in completions]
 
 
-def answer_reward(completions: Sequence[Completion], answer: Sequence[str], **_: Any) -> list[float]:
+def answer_reward(
+    completions: Sequence[Completion], answer: Sequence[str], **_: Any
+) -> list[float]:
     """1 where the one `<answer>…</answer>` of the text holds the gold answer, whatever stands around it, else 0.
 
     Raises `workbench.rewards.answers.GoldError` for a gold answer that cannot be read.
     """
-    return [float(_is_right(tagged_answer(completion_text(c)), a)) for c, a in zip(completions, answer, strict=True)]
+    return [
+        float(_is_right(tagged_answer(completion_text(c)), a))
+        for c, a in zip(completions, answer, strict=True)
+    ]
 
 
-def lenient_answer_reward(completions: Sequence[Completion], answer: Sequence[str], **_: Any) -> list[float]:
+def lenient_answer_reward(
+    completions: Sequence[Completion], answer: Sequence[str], **_: Any
+) -> list[float]:
     """1 where the likeliest answer in the text, tagged or not, is the gold answer, else 0. Raises `GoldError`."""
-    return [float(_is_right(extract_answer(completion_text(c)), a)) for c, a in zip(completions, answer, strict=True)]
+    return [
+        float(_is_right(extract_answer(completion_text(c)), a))
+        for c, a in zip(completions, answer, strict=True)
+    ]
 
 
 def strict_correct(text: str, gold: str) -> bool:
@@ -61,5 +75,7 @@ def lenient_correct(text: str, gold: str) -> bool:
 
 
 def _is_right(given: str | None, gold: str) -> bool:
-    check_gold(gold)  # a gold answer that cannot be read is an error, also where nothing was answered
+    check_gold(
+        gold
+    )  # a gold answer that cannot be read is an error, also where nothing was answered
     return given is not None and answers_equal(given, gold)

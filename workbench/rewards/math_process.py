@@ -38,7 +38,9 @@ class MathProcess:
                 worker = self._started()
                 print(request, file=worker.stdin, flush=True)
                 return self._reply() is True
-            except BaseException:  # an interrupt: the answer to this question would be taken for that to the next
+            except (
+                BaseException
+            ):  # an interrupt: the answer to this question would be taken for that to the next
                 self._stop()
                 raise
 

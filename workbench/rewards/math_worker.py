@@ -22,7 +22,9 @@ MEMORY_LIMIT = 4 << 30
 
 
 def main() -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to the whole group; the owner decides, by closing stdin
+    signal.signal(
+        signal.SIGINT, signal.SIG_IGN
+    )  # Ctrl-C goes to the whole group; the owner decides, by closing stdin
     try:
         import math_verify  # noqa: F401
     except ImportError as error:

@@ -32,7 +32,9 @@ def resolve_reward(spec: RewardFunction | str) -> RewardFunction:
     if callable(spec):
         return spec
     if not isinstance(spec, str):
-        raise RewardSpecError(f"reward {spec!r:.80} is a {type(spec).__name__}; expected a function or its name.")
+        raise RewardSpecError(
+            f"reward {spec!r:.80} is a {type(spec).__name__}; expected a function or its name."
+        )
     if spec in REWARDS:
         return REWARDS[spec]
     place, colon, name = spec.rpartition(":")
@@ -69,8 +71,18 @@ def _module_of_file(path: Path, spec: str) -> ModuleType:
 def _function(module: ModuleType, name: str, spec: str) -> RewardFunction:
     function: Any = getattr(module, name, None)
     if not callable(function):
-        own = [n for n, v in vars(module).items() if callable(v) and getattr(v, "__module__", "") == module.__name__]
-        what = "has no" if function is None else f"holds a {type(function).__name__}, not a function, in"
+        own = [
+            n
+            for n, v in vars(module).items()
+            if callable(v) and getattr(v, "__module__", "") == module.__name__
+        ]
+        what = (
+            "has no"
+            if function is None
+            else f"holds a {type(function).__name__}, not a function, in"
+        )
         known = ", ".join(own) or "none"
-        raise RewardSpecError(f"reward {spec!r}: {module.__name__} {what} {name!r}. Its functions are: {known}.")
+        raise RewardSpecError(
+            f"reward {spec!r}: {module.__name__} {what} {name!r}. Its functions are: {known}."
+        )
     return function

@@ -14,7 +14,15 @@ from typing import Any
 
 import numpy as np
 
-from workbench.rewards.calling import Batch, RewardError, RewardFunction, call, call_async, is_async, run_coroutine
+from workbench.rewards.calling import (
+    Batch,
+    RewardError,
+    RewardFunction,
+    call,
+    call_async,
+    is_async,
+    run_coroutine,
+)
 from workbench.rewards.resolve import RewardSpecError, resolve_reward
 
 __all__ = ["RewardError", "RewardSet", "RewardTable"]
@@ -37,9 +45,13 @@ class RewardTable:
 
     def total_B(self, weights: Sequence[float] | None = None) -> np.ndarray:
         """The weighted sum of the functions that scored a completion, float32; NaN where none did."""
-        weights_K = np.ones(len(self.names)) if weights is None else np.asarray(weights, dtype=float)
+        weights_K = (
+            np.ones(len(self.names)) if weights is None else np.asarray(weights, dtype=float)
+        )
         unscored_B = np.isnan(self.rewards_BK).all(axis=1)
-        return np.where(unscored_B, np.nan, np.nansum(self.rewards_BK * weights_K, axis=1)).astype(np.float32)
+        return np.where(unscored_B, np.nan, np.nansum(self.rewards_BK * weights_K, axis=1)).astype(
+            np.float32
+        )
 
 
 class RewardSet:
@@ -50,11 +62,17 @@ class RewardSet:
     """
 
     def __init__(
-        self, functions: Sequence[RewardFunction | str] | RewardFunction | str, weights: Sequence[float] | None = None
+        self,
+        functions: Sequence[RewardFunction | str] | RewardFunction | str,
+        weights: Sequence[float] | None = None,
     ) -> None:
-        specs = [functions] if callable(functions) or isinstance(functions, str) else list(functions)
+        specs = (
+            [functions] if callable(functions) or isinstance(functions, str) else list(functions)
+        )
         if not specs:
-            raise RewardSpecError("no reward function given. Name at least one, for example 'answer'.")
+            raise RewardSpecError(
+                "no reward function given. Name at least one, for example 'answer'."
+            )
         self.functions = tuple(resolve_reward(spec) for spec in specs)
         self.names = _unique_names(self.functions)
         self.weights = _checked_weights(weights, self.names)
@@ -77,17 +95,26 @@ class RewardSet:
         functions run at the same time. Raises `RewardError` naming function and sample; `ValueError` for unequal
         lengths.
         """
-        lists = dict(columns or {}) | ({} if completion_ids is None else {"completion_ids": completion_ids})
+        lists = dict(columns or {}) | (
+            {} if completion_ids is None else {"completion_ids": completion_ids}
+        )
         _check_lengths({"prompts": prompts, "completions": completions, **lists})
         log = _Log(len(prompts))
-        extras = {"trainer_state": trainer_state or SimpleNamespace(global_step=step), **log.callbacks}
+        extras = {
+            "trainer_state": trainer_state or SimpleNamespace(global_step=step),
+            **log.callbacks,
+        }
         rewards_KB = self._run(Batch(prompts, completions, lists, extras))
-        rewards_BK = np.asarray(rewards_KB, dtype=np.float32).reshape(len(self.names), len(prompts)).T.copy()
+        rewards_BK = (
+            np.asarray(rewards_KB, dtype=np.float32).reshape(len(self.names), len(prompts)).T.copy()
+        )
         return RewardTable(rewards_BK, self.names, dict(log.extra), log.means())
 
     def _run(self, batch: Batch) -> list[list[float]]:
         named = list(zip(self.names, self.functions, strict=True))
-        results = {name: call(name, function, batch) for name, function in named if not is_async(function)}
+        results = {
+            name: call(name, function, batch) for name, function in named if not is_async(function)
+        }
         waiting = [(name, function) for name, function in named if is_async(function)]
         if waiting:
             results |= run_coroutine(_gather(waiting, batch))
@@ -110,7 +137,9 @@ class _Log:
 
     def log_extra(self, column: str, values: Sequence[Any]) -> None:
         if len(values) != self.size:
-            raise ValueError(f"log_extra({column!r}): {len(values)} values, expected {self.size}, one per completion.")
+            raise ValueError(
+                f"log_extra({column!r}): {len(values)} values, expected {self.size}, one per completion."
+            )
         self.extra[column] = list(values)
 
     def log_metric(self, name: str, value: float) -> None:
@@ -145,4 +174,6 @@ def _check_lengths(lists: Mapping[str, Sequence[Any]]) -> None:
     size = len(lists["prompts"])
     wrong = {name: len(values) for name, values in lists.items() if len(values) != size}
     if wrong:
-        raise ValueError(f"{size} prompts, but {wrong}: every list needs one entry for each completion.")
+        raise ValueError(
+            f"{size} prompts, but {wrong}: every list needs one entry for each completion."
+        )

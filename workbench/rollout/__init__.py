@@ -10,7 +10,16 @@ from workbench.config import GRPOConfig
 from workbench.rollout.request import RolloutCancelled
 from workbench.rollout.types import Rollout, RolloutEngine, Sampling
 
-__all__ = ["Rollout", "RolloutCancelled", "RolloutEngine", "Sampling", "check_engine", "free", "make_engine", "rest"]
+__all__ = [
+    "Rollout",
+    "RolloutCancelled",
+    "RolloutEngine",
+    "Sampling",
+    "check_engine",
+    "free",
+    "make_engine",
+    "rest",
+]
 
 
 def make_engine(
@@ -35,12 +44,23 @@ def make_engine(
     if name == "vllm":
         from workbench.rollout.vllm_engine import VLLMEngine
 
-        return VLLMEngine(model, eos_token_ids, pad_token_id, config or GRPOConfig(rollout_engine="vllm"), should_stop=should_stop)
+        return VLLMEngine(
+            model,
+            eos_token_ids,
+            pad_token_id,
+            config or GRPOConfig(rollout_engine="vllm"),
+            should_stop=should_stop,
+        )
     if name not in ("native", "transformers"):
-        raise ValueError(f"rollout_engine={name!r} is unknown. Use 'native', 'transformers' or 'vllm'.")
+        raise ValueError(
+            f"rollout_engine={name!r} is unknown. Use 'native', 'transformers' or 'vllm'."
+        )
     reason = unsupported_reason(model) if name == "native" else None
     if reason is not None:
-        warnings.warn(f"rollouts use the transformers engine, slower than the native one: {reason}.", stacklevel=2)
+        warnings.warn(
+            f"rollouts use the transformers engine, slower than the native one: {reason}.",
+            stacklevel=2,
+        )
     if name == "native" and reason is None:
         return NativeEngine(model, eos_token_ids, pad_token_id, should_stop=should_stop)
     return TransformersEngine(model, eos_token_ids, pad_token_id, should_stop=should_stop)

@@ -40,7 +40,9 @@ class PreallocatedLayer(DynamicLayer):
         """Put the tokens at `begin`, where the filled part then ends behind them; returns the filled part."""
         end = begin + keys.shape[2]
         if end > self.capacity:
-            raise ValueError(f"the cache holds {self.capacity} tokens a row, {end} were written. Raise its capacity.")
+            raise ValueError(
+                f"the cache holds {self.capacity} tokens a row, {end} were written. Raise its capacity."
+            )
         self._key_storage[:, :, begin:end] = keys
         self._value_storage[:, :, begin:end] = values
         return self._filled(end)
@@ -50,7 +52,9 @@ class PreallocatedLayer(DynamicLayer):
         self.keys, self.values = keys, values
         return keys, values
 
-    def update(self, key_states: Tensor, value_states: Tensor, *args: Any, **kwargs: Any) -> tuple[Tensor, Tensor]:
+    def update(
+        self, key_states: Tensor, value_states: Tensor, *args: Any, **kwargs: Any
+    ) -> tuple[Tensor, Tensor]:
         """Append the keys and values of the new tokens; returns all of them."""
         if not self.is_initialized:
             self.lazy_initialization(key_states, value_states)
@@ -78,7 +82,9 @@ class PreallocatedLayer(DynamicLayer):
         self.keep_rows(indices)
 
     def batch_repeat_interleave(self, repeats: int) -> None:
-        self.expand_rows(torch.arange(len(self._key_storage)).repeat_interleave(repeats), self.capacity)
+        self.expand_rows(
+            torch.arange(len(self._key_storage)).repeat_interleave(repeats), self.capacity
+        )
 
     def reorder_cache(self, beam_idx: Tensor) -> None:
         self.expand_rows(beam_idx, self.capacity)
@@ -111,7 +117,9 @@ def plain_model(model: Any) -> Any:
         return model
     learned = [name for name, config in model.peft_config.items() if config.is_prompt_learning]
     if learned:
-        raise ValueError(f"adapter {learned[0]!r} is prompt learning, which the rollout does not serve. Use LoRA.")
+        raise ValueError(
+            f"adapter {learned[0]!r} is prompt learning, which the rollout does not serve. Use LoRA."
+        )
     return model.get_base_model()
 
 
@@ -128,9 +136,15 @@ def unsupported_reason(model: Any) -> str | None:
     rules = [
         (config.is_encoder_decoder, "is an encoder-decoder model"),
         (getattr(config, "add_cross_attention", False), "has cross-attention"),
-        (getattr(model, "_is_stateful", False), "keeps a recurrent state instead of a key-value cache"),
+        (
+            getattr(model, "_is_stateful", False),
+            "keeps a recurrent state instead of a key-value cache",
+        ),
         (config.get_text_config(decoder=True) is not config, "takes more than text"),
-        (getattr(config, "alibi", False), "uses ALiBi, which derives positions from a mask of its own"),
+        (
+            getattr(config, "alibi", False),
+            "uses ALiBi, which derives positions from a mask of its own",
+        ),
         (missing, f"has a forward without {', '.join(missing)}"),
     ]
     found = [reason for applies, reason in rules if applies] or _odd_layers(config)
@@ -145,4 +159,6 @@ def _odd_layers(config: Any) -> list[str]:
         return []
     kinds = sorted(set(getattr(config, "layer_types", None) or ["sliding_attention"]))
     caches = ", ".join(odd) or "none for some layers"
-    return [f"has layers other than full attention (layer types: {', '.join(kinds)}; caches: {caches})"]
+    return [
+        f"has layers other than full attention (layer types: {', '.join(kinds)}; caches: {caches})"
+    ]

@@ -24,7 +24,9 @@ class Decoder:
     more token of each row; `keep_rows` drops the others. At most `max_steps` steps. No autograd: call it under no_grad.
     """
 
-    def __init__(self, model: Any, prompt_ids_NP: Tensor, prompt_mask_NP: Tensor, max_steps: int) -> None:
+    def __init__(
+        self, model: Any, prompt_ids_NP: Tensor, prompt_mask_NP: Tensor, max_steps: int
+    ) -> None:
         self.model = model
         self.capacity = prompt_ids_NP.shape[1] + max_steps
         self.cache = PreallocatedCache(model.config.num_hidden_layers, prompt_ids_NP.shape[1])
@@ -53,13 +55,18 @@ class Decoder:
         """The mask as one query attends by it. The 4D forms are what transformers itself hands to models that it can
         compile, bool for sdpa and additive for eager; every other model gets the 2D mask and makes its own."""
         attention = self.model.config._attn_implementation
-        if not getattr(self.model, "_can_compile_fullgraph", False) or attention not in ("sdpa", "eager"):
+        if not getattr(self.model, "_can_compile_fullgraph", False) or attention not in (
+            "sdpa",
+            "eager",
+        ):
             return mask_RC
         mask_R11C = mask_RC[:, None, None, :].bool()
         if attention == "sdpa":
             return mask_R11C
         dtype = self.model.get_input_embeddings().weight.dtype
-        return torch.zeros_like(mask_R11C, dtype=dtype).masked_fill_(~mask_R11C, torch.finfo(dtype).min)
+        return torch.zeros_like(mask_R11C, dtype=dtype).masked_fill_(
+            ~mask_R11C, torch.finfo(dtype).min
+        )
 
     def step(self, ids_R: Tensor) -> Tensor:
         """Append one token to every row; the logits after it, (R, V)."""
@@ -78,6 +85,12 @@ class Decoder:
 
     def _forward(self, ids_RT: Tensor, mask: Tensor | None) -> Tensor:
         output = self.model(
-            input_ids=ids_RT, attention_mask=mask, position_ids=self.position_ids_RT, past_key_values=self.cache,
-            use_cache=True, return_dict=True, **self.last_only)
+            input_ids=ids_RT,
+            attention_mask=mask,
+            position_ids=self.position_ids_RT,
+            past_key_values=self.cache,
+            use_cache=True,
+            return_dict=True,
+            **self.last_only,
+        )
         return output.logits[:, -1]

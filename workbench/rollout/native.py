@@ -53,7 +53,9 @@ class NativeEngine:
         """Raises ValueError for a model that it cannot serve and for ids outside the vocabulary."""
         reason = unsupported_reason(model)
         if reason is not None:
-            raise ValueError(f"the native engine cannot serve this model: {reason}. Use rollout_engine='transformers'.")
+            raise ValueError(
+                f"the native engine cannot serve this model: {reason}. Use rollout_engine='transformers'."
+            )
         check_special_ids(model, eos_token_ids, pad_token_id)
         self.model = plain_model(model)
         self.eos_token_ids = tuple(eos_token_ids)
@@ -63,7 +65,11 @@ class NativeEngine:
         self.should_stop = should_stop
 
     def generate(
-        self, prompts: list[list[int]], num_generations: int, sampling: Sampling, generator: torch.Generator
+        self,
+        prompts: list[list[int]],
+        num_generations: int,
+        sampling: Sampling,
+        generator: torch.Generator,
     ) -> Rollout:
         """`num_generations` completions for each prompt, on the model's device; see `Rollout`.
 
@@ -74,18 +80,35 @@ class NativeEngine:
         device = self.model.get_input_embeddings().weight.device
         unique = list(dict.fromkeys(map(tuple, prompts)))
         place = {prompt: index for index, prompt in enumerate(unique)}
-        rows_B = torch.tensor([place[tuple(p)] for p in prompts], device=device).repeat_interleave(num_generations)
+        rows_B = torch.tensor([place[tuple(p)] for p in prompts], device=device).repeat_interleave(
+            num_generations
+        )
         eos_E = torch.tensor(self.eos_token_ids, dtype=torch.long, device=device)
         with torch.no_grad(), evaluation_mode(self.model):
             ids_NP, mask_NP = left_pad(unique, self.pad_token_id, device)
-            decoder = Decoder(self.model, ids_NP, mask_NP, max_steps=sampling.max_completion_length - 1)
+            decoder = Decoder(
+                self.model, ids_NP, mask_NP, max_steps=sampling.max_completion_length - 1
+            )
             ids_BT, logp_BT = self._sample(decoder, rows_B, eos_E, sampling, generator)
         prompt_ids_NP, prompt_mask_NP = left_pad(prompts, self.pad_token_id, device)
-        return make_rollout(prompt_ids_NP, prompt_mask_NP, ids_BT, logp_BT, eos_E, self.pad_token_id, num_generations,
-                            self.model.get_input_embeddings().weight.dtype)
+        return make_rollout(
+            prompt_ids_NP,
+            prompt_mask_NP,
+            ids_BT,
+            logp_BT,
+            eos_E,
+            self.pad_token_id,
+            num_generations,
+            self.model.get_input_embeddings().weight.dtype,
+        )
 
     def _sample(
-        self, decoder: Decoder, rows_B: Tensor, eos_E: Tensor, sampling: Sampling, generator: torch.Generator
+        self,
+        decoder: Decoder,
+        rows_B: Tensor,
+        eos_E: Tensor,
+        sampling: Sampling,
+        generator: torch.Generator,
     ) -> tuple[Tensor, Tensor]:
         """Sampled ids and log-probabilities, (B, T) each; `live_R` are the rows still in the batch."""
         shape, device = (len(rows_B), sampling.max_completion_length), rows_B.device

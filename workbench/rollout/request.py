@@ -34,14 +34,20 @@ def check_special_ids(model: Any, eos_token_ids: Sequence[int], pad_token_id: in
     for name, ids in (("eos_token_ids", list(eos_token_ids)), ("pad_token_id", [pad_token_id])):
         bad = [i for i in ids if not isinstance(i, int) or not 0 <= i < vocab_size]
         if bad:
-            raise ValueError(f"{name} holds {bad[0]!r}, which is no token id: the vocabulary is 0 to {vocab_size - 1}. "
-                             "Pass the ids of the policy's own tokenizer.")
+            raise ValueError(
+                f"{name} holds {bad[0]!r}, which is no token id: the vocabulary is 0 to {vocab_size - 1}. "
+                "Pass the ids of the policy's own tokenizer."
+            )
 
 
-def check_request(model: Any, prompts: list[list[int]], num_generations: int, sampling: Sampling) -> None:
+def check_request(
+    model: Any, prompts: list[list[int]], num_generations: int, sampling: Sampling
+) -> None:
     """Raise ValueError for a request that no engine can serve, naming the value and the remedy."""
     if num_generations < 1:
-        raise ValueError(f"num_generations={num_generations}: at least 1 completion for each prompt is needed.")
+        raise ValueError(
+            f"num_generations={num_generations}: at least 1 completion for each prompt is needed."
+        )
     if not prompts:
         raise ValueError("prompts is empty: give at least one prompt.")
     _check_sampling(sampling)
@@ -49,15 +55,20 @@ def check_request(model: Any, prompts: list[list[int]], num_generations: int, sa
     vocab_size, limit = config.vocab_size, getattr(config, "max_position_embeddings", None)
     for index, prompt in enumerate(prompts):
         if len(prompt) == 0:
-            raise ValueError(f"prompt {index} is empty: a prompt needs at least one token (for example the BOS token).")
+            raise ValueError(
+                f"prompt {index} is empty: a prompt needs at least one token (for example the BOS token)."
+            )
         if not 0 <= min(prompt) <= max(prompt) < vocab_size:
             bad = next(i for i in prompt if not 0 <= i < vocab_size)
-            raise ValueError(f"prompt {index} holds token id {bad}, outside the vocabulary of {vocab_size}. "
-                             "Encode prompts with the policy's own tokenizer.")
+            raise ValueError(
+                f"prompt {index} holds token id {bad}, outside the vocabulary of {vocab_size}. "
+                "Encode prompts with the policy's own tokenizer."
+            )
         if limit is not None and len(prompt) + sampling.max_completion_length > limit:
             raise ValueError(
                 f"prompt {index} has {len(prompt)} tokens, with max_completion_length={sampling.max_completion_length} "
-                f"that is beyond the model's {limit} positions. Lower max_completion_length or leave the prompt out.")
+                f"that is beyond the model's {limit} positions. Lower max_completion_length or leave the prompt out."
+            )
 
 
 def _check_sampling(sampling: Sampling) -> None:
@@ -89,8 +100,14 @@ def is_end(ids: Tensor, eos_token_ids: Tensor) -> Tensor:
 
 
 def make_rollout(
-    prompt_ids_NP: Tensor, prompt_mask_NP: Tensor, ids_BT: Tensor, logp_BT: Tensor, eos_token_ids: Tensor,
-    pad_token_id: int, num_generations: int, weight_dtype: torch.dtype | None = None,
+    prompt_ids_NP: Tensor,
+    prompt_mask_NP: Tensor,
+    ids_BT: Tensor,
+    logp_BT: Tensor,
+    eos_token_ids: Tensor,
+    pad_token_id: int,
+    num_generations: int,
+    weight_dtype: torch.dtype | None = None,
 ) -> Rollout:
     """A `Rollout` from sampled tokens: all after the first end token of a row becomes padding.
 
@@ -113,20 +130,25 @@ def make_rollout(
     )
 
 
-def _check_finite(logp_BT: Tensor, mask_BT: Tensor, num_generations: int, weight_dtype: torch.dtype | None) -> None:
+def _check_finite(
+    logp_BT: Tensor, mask_BT: Tensor, num_generations: int, weight_dtype: torch.dtype | None
+) -> None:
     bad = (mask_BT & ~logp_BT.isfinite()).nonzero()
     if len(bad):
         row, token = bad[0].tolist()
         where = f"token {token} of completion {row % num_generations} of prompt {row // num_generations}"
         raise RolloutNotFinite(
             f"the policy gave log-probability {logp_BT[row, token].item()} for {where} ({len(bad)} such tokens). Its "
-            f"weights or logits are not finite. {_remedy(weight_dtype)}")
+            f"weights or logits are not finite. {_remedy(weight_dtype)}"
+        )
 
 
 def _remedy(weight_dtype: torch.dtype | None) -> str:
     if weight_dtype == torch.float16:
-        return ("The weights are float16, which ends at 65504, and some models go beyond: load them with dtype='float32', or use a GPU that "
-                "computes in bfloat16 (dtype='bfloat16'; a T4 does not). If it was well until now, go back to a checkpoint and lower learning_rate.")
+        return (
+            "The weights are float16, which ends at 65504, and some models go beyond: load them with dtype='float32', or use a GPU that "
+            "computes in bfloat16 (dtype='bfloat16'; a T4 does not). If it was well until now, go back to a checkpoint and lower learning_rate."
+        )
     return "Before the first step: the policy's own weights are damaged, load them anew. Later: go back to a checkpoint and lower learning_rate."
 
 

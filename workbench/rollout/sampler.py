@@ -23,19 +23,25 @@ _CHUNK = 2**20
 """Logits worked on at once on a CPU (4 MB: stays in its cache and spares fresh memory for every token)."""
 
 
-def next_tokens(logits_BV: Tensor, sampling: Sampling, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+def next_tokens(
+    logits_BV: Tensor, sampling: Sampling, generator: torch.Generator
+) -> tuple[Tensor, Tensor]:
     """One token for each row, and its log-probability: (ids_B int64, logp_B float32).
 
     `logp_B` is under softmax(logits / temperature) over the whole vocabulary, before top-k and top-p; greedy
     (temperature 0) records it at temperature 1 and draws nothing. Rows with NaN, or with no finite logit, get a
     non-finite `logp_B`, which the engines report.
     """
-    return pick_tokens(logits_BV, sampling, uniforms(logits_BV.shape[0], generator, logits_BV.device))
+    return pick_tokens(
+        logits_BV, sampling, uniforms(logits_BV.shape[0], generator, logits_BV.device)
+    )
 
 
 def uniforms(count: int, generator: torch.Generator, device: torch.device) -> Tensor:
     """`count` float64 numbers in [0, 1), drawn where the generator lives and brought to `device`."""
-    return torch.rand(count, dtype=torch.float64, generator=generator, device=generator.device).to(device)
+    return torch.rand(count, dtype=torch.float64, generator=generator, device=generator.device).to(
+        device
+    )
 
 
 def pick_tokens(logits_BV: Tensor, sampling: Sampling, uniform_B: Tensor) -> tuple[Tensor, Tensor]:
@@ -43,7 +49,10 @@ def pick_tokens(logits_BV: Tensor, sampling: Sampling, uniform_B: Tensor) -> tup
     rows = max(1, _CHUNK // logits_BV.shape[1])
     if logits_BV.device.type != "cpu" or logits_BV.shape[0] <= rows:
         return _pick(logits_BV, uniform_B, sampling)
-    parts = [_pick(*part, sampling) for part in zip(logits_BV.split(rows), uniform_B.split(rows), strict=True)]
+    parts = [
+        _pick(*part, sampling)
+        for part in zip(logits_BV.split(rows), uniform_B.split(rows), strict=True)
+    ]
     return torch.cat([ids for ids, _ in parts]), torch.cat([logp for _, logp in parts])
 
 
@@ -115,11 +124,17 @@ def _inverse_cdf(weights_BV: Tensor, sums_BN: Tensor, uniform_B: Tensor) -> Tens
     cumulative_BN = sums_BN.cumsum(-1)
     target_B1 = uniform_B[:, None] * cumulative_BN[:, -1:]
     block_B1 = _first_above(cumulative_BN, target_B1)
-    before_B1 = torch.where(block_B1 > 0, cumulative_BN.gather(1, (block_B1 - 1).clamp_(min=0)), 0.0)
+    before_B1 = torch.where(
+        block_B1 > 0, cumulative_BN.gather(1, (block_B1 - 1).clamp_(min=0)), 0.0
+    )
     tokens_BK = block_B1 * _BLOCK + torch.arange(_BLOCK, device=weights_BV.device)
     last = weights_BV.shape[1] - 1
     inside_BK = weights_BV.gather(1, tokens_BK.clamp(max=last)).double() * (tokens_BK <= last)
-    return (block_B1 * _BLOCK + _first_above(inside_BK.cumsum(-1), target_B1 - before_B1)).squeeze(1).clamp_(max=last)
+    return (
+        (block_B1 * _BLOCK + _first_above(inside_BK.cumsum(-1), target_B1 - before_B1))
+        .squeeze(1)
+        .clamp_(max=last)
+    )
 
 
 def _first_above(cumulative_BN: Tensor, target_B1: Tensor) -> Tensor:
@@ -127,4 +142,6 @@ def _first_above(cumulative_BN: Tensor, target_B1: Tensor) -> Tensor:
     the total: it is brought just below it. (A row of NaN gets the last index.)"""
     total_B1 = cumulative_BN[:, -1:]
     target_B1 = torch.minimum(target_B1, torch.nextafter(total_B1, torch.zeros_like(total_B1)))
-    return torch.searchsorted(cumulative_BN, target_B1, right=True).clamp_(max=cumulative_BN.shape[1] - 1)
+    return torch.searchsorted(cumulative_BN, target_B1, right=True).clamp_(
+        max=cumulative_BN.shape[1] - 1
+    )

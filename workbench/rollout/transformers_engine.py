@@ -48,13 +48,19 @@ class TransformersEngine:
         check_special_ids(model, eos_token_ids, pad_token_id)
         self.model = plain_model(model)
         if self.model.config.is_encoder_decoder:
-            raise ValueError(f"{type(self.model).__name__} is an encoder-decoder model; rollouts need a causal LM.")
+            raise ValueError(
+                f"{type(self.model).__name__} is an encoder-decoder model; rollouts need a causal LM."
+            )
         self.eos_token_ids = tuple(eos_token_ids)
         self.pad_token_id = pad_token_id
         self.should_stop = should_stop
 
     def generate(
-        self, prompts: list[list[int]], num_generations: int, sampling: Sampling, generator: torch.Generator
+        self,
+        prompts: list[list[int]],
+        num_generations: int,
+        sampling: Sampling,
+        generator: torch.Generator,
     ) -> Rollout:
         """`num_generations` completions for each prompt, on the model's device; see `Rollout`.
 
@@ -65,7 +71,11 @@ class TransformersEngine:
         device = self.model.get_input_embeddings().weight.device
         ids_NP, mask_NP = left_pad(prompts, self.pad_token_id, device)
         recorder = _LogpRecorder(sampling.temperature or 1.0, self.should_stop)
-        with evaluation_mode(self.model), _own_generation_config(self.model), _seeded_from(generator, device):
+        with (
+            evaluation_mode(self.model),
+            _own_generation_config(self.model),
+            _seeded_from(generator, device),
+        ):
             ids = self.model.generate(
                 ids_NP.repeat_interleave(num_generations, 0),
                 attention_mask=mask_NP.long().repeat_interleave(num_generations, 0),
@@ -75,16 +85,30 @@ class TransformersEngine:
         logp_BT = recorder.finish(ids)
         eos_E = torch.tensor(self.eos_token_ids, dtype=torch.long, device=device)
         ids_BT = ids[:, ids_NP.shape[1] :]
-        return make_rollout(ids_NP, mask_NP, ids_BT, logp_BT, eos_E, self.pad_token_id, num_generations,
-                            self.model.get_input_embeddings().weight.dtype)
+        return make_rollout(
+            ids_NP,
+            mask_NP,
+            ids_BT,
+            logp_BT,
+            eos_E,
+            self.pad_token_id,
+            num_generations,
+            self.model.get_input_embeddings().weight.dtype,
+        )
 
     def _config(self, sampling: Sampling) -> GenerationConfig:
         greedy = sampling.temperature == 0
         config = GenerationConfig(
-            do_sample=not greedy, max_new_tokens=sampling.max_completion_length, use_cache=True,
-            eos_token_id=list(self.eos_token_ids) or None, pad_token_id=self.pad_token_id)
+            do_sample=not greedy,
+            max_new_tokens=sampling.max_completion_length,
+            use_cache=True,
+            eos_token_id=list(self.eos_token_ids) or None,
+            pad_token_id=self.pad_token_id,
+        )
         if not greedy:
-            config.update(temperature=sampling.temperature, top_k=sampling.top_k, top_p=sampling.top_p)
+            config.update(
+                temperature=sampling.temperature, top_k=sampling.top_k, top_p=sampling.top_p
+            )
         return config
 
 

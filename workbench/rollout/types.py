@@ -48,14 +48,22 @@ class Rollout:
 
     def completion_lists(self) -> list[list[int]]:
         """The sampled token ids of each row, without padding."""
-        return [ids[: int(n)].tolist() for ids, n in zip(self.completion_ids_BT, self.lengths_B, strict=True)]
+        return [
+            ids[: int(n)].tolist()
+            for ids, n in zip(self.completion_ids_BT, self.lengths_B, strict=True)
+        ]
 
     def select_prompts(self, indices: list[int]) -> Rollout:
         """The same rollout with only those prompts (and all their completions)."""
         prompts = torch.as_tensor(indices)
-        rows = (prompts[:, None] * self.num_generations + torch.arange(self.num_generations)).flatten()
-        picked = {f.name: getattr(self, f.name)[prompts if f.name.endswith("_NP") else rows]
-                  for f in fields(self) if f.name != "num_generations"}
+        rows = (
+            prompts[:, None] * self.num_generations + torch.arange(self.num_generations)
+        ).flatten()
+        picked = {
+            f.name: getattr(self, f.name)[prompts if f.name.endswith("_NP") else rows]
+            for f in fields(self)
+            if f.name != "num_generations"
+        }
         return replace(self, **picked)
 
 
@@ -65,7 +73,11 @@ class RolloutEngine(Protocol):
     name: str
 
     def generate(
-        self, prompts: list[list[int]], num_generations: int, sampling: Sampling, generator: torch.Generator
+        self,
+        prompts: list[list[int]],
+        num_generations: int,
+        sampling: Sampling,
+        generator: torch.Generator,
     ) -> Rollout:
         """`num_generations` completions for each prompt (token ids). The draws come from `generator` alone."""
         ...

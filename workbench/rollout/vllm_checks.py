@@ -27,27 +27,35 @@ def check_config(config: GRPOConfig) -> None:
     if config.vllm_mode == "colocate" and find_spec("vllm") is None:
         raise VLLMError(
             f"rollout_engine='vllm', but vLLM is not installed here. Run: {INSTALL} (Linux; it brings its own torch), or set "
-            "rollout_engine='native'.")
+            "rollout_engine='native'."
+        )
     check_settings(config)
 
 
 def check_settings(config: GRPOConfig) -> None:
     """The part of `check_config` that holds on every machine, with or without vLLM. Raises `VLLMError`."""
     if config.use_dora:
-        raise VLLMError("use_dora=True with rollout_engine='vllm': vLLM does not serve DoRA. Set use_dora=False, or rollout_engine='native'.")
+        raise VLLMError(
+            "use_dora=True with rollout_engine='vllm': vLLM does not serve DoRA. Set use_dora=False, or rollout_engine='native'."
+        )
     if config.vllm_mode == "server" and config.lora_rank == 0:
         raise VLLMError(
             "lora_rank=0 with vllm_mode='server': a server takes adapters over HTTP, never all weights of a policy, so it would sample "
-            "from the weights that it was started with. Set lora_rank=16 (--lora), or vllm_mode='colocate'.")
+            "from the weights that it was started with. Set lora_rank=16 (--lora), or vllm_mode='colocate'."
+        )
     check_sampling(Sampling(1, config.temperature, config.top_k, config.top_p), processed=True)
     if config.lora_rank > RANKS[-1]:
-        raise VLLMError(f"lora_rank={config.lora_rank}: vLLM serves adapters up to rank {RANKS[-1]}. Lower it, or set rollout_engine='native'.")
+        raise VLLMError(
+            f"lora_rank={config.lora_rank}: vLLM serves adapters up to rank {RANKS[-1]}. Lower it, or set rollout_engine='native'."
+        )
 
 
 def check_sleep(sleep_mode: bool, on_cpu: bool) -> None:
     """Raises `VLLMError` for sleep mode without a GPU."""
     if sleep_mode and on_cpu:
-        raise VLLMError("vllm_enable_sleep_mode=True: only a GPU's memory can be given back. Set vllm_enable_sleep_mode=False.")
+        raise VLLMError(
+            "vllm_enable_sleep_mode=True: only a GPU's memory can be given back. Set vllm_enable_sleep_mode=False."
+        )
 
 
 def check_sampling(sampling: Sampling, processed: bool) -> None:
@@ -58,16 +66,20 @@ def check_sampling(sampling: Sampling, processed: bool) -> None:
     if sampling.temperature == 0:
         return
     if not COLDEST <= sampling.temperature <= HOTTEST:
-        raise VLLMError(f"temperature={sampling.temperature}: vLLM samples at 0 or at {COLDEST} to {HOTTEST}. Change it, or set rollout_engine='native'.")
+        raise VLLMError(
+            f"temperature={sampling.temperature}: vLLM samples at 0 or at {COLDEST} to {HOTTEST}. Change it, or set rollout_engine='native'."
+        )
     if processed and (sampling.top_p < 1 or sampling.top_k > 0):
         raise VLLMError(
             f"top_p={sampling.top_p}, top_k={sampling.top_k} with rollout_engine='vllm': vLLM then reports log-probabilities of the cut "
             "distribution, while the loss uses the whole one. Set top_p=1 and top_k=0 (right for training anyway), or "
-            "rollout_engine='native'.")
+            "rollout_engine='native'."
+        )
     if not processed and sampling.temperature != 1:
         raise VLLMError(
             f"temperature={sampling.temperature}: this server reports log-probabilities at temperature 1. Start it with "
-            "--logprobs-mode processed_logprobs, or set temperature=1.")
+            "--logprobs-mode processed_logprobs, or set temperature=1."
+        )
 
 
 def adapter_of(model: Any) -> tuple[str, Any] | None:
@@ -76,7 +88,9 @@ def adapter_of(model: Any) -> tuple[str, Any] | None:
         return None
     names = list(model.active_adapters)
     if len(names) != 1:
-        raise VLLMError(f"the policy has {len(names)} active adapters ({', '.join(names)}); vLLM samples with one. Activate one, or set rollout_engine='native'.")
+        raise VLLMError(
+            f"the policy has {len(names)} active adapters ({', '.join(names)}); vLLM samples with one. Activate one, or set rollout_engine='native'."
+        )
     return names[0], model.peft_config[names[0]]
 
 
@@ -90,24 +104,41 @@ def adapter_rank(model: Any) -> int:
     rules = [
         (kind != "LORA", f"is of type {kind}"),
         (getattr(config, "use_dora", False), "uses DoRA"),
-        (getattr(config, "bias", "none") != "none", f"trains biases (bias={getattr(config, 'bias', None)!r})"),
-        (getattr(config, "modules_to_save", None), f"trains whole modules ({getattr(config, 'modules_to_save', None)})"),
-        (_trained_beside(model), f"is not all that is trained: {', '.join(_trained_beside(model)[:3])}"),
+        (
+            getattr(config, "bias", "none") != "none",
+            f"trains biases (bias={getattr(config, 'bias', None)!r})",
+        ),
+        (
+            getattr(config, "modules_to_save", None),
+            f"trains whole modules ({getattr(config, 'modules_to_save', None)})",
+        ),
+        (
+            _trained_beside(model),
+            f"is not all that is trained: {', '.join(_trained_beside(model)[:3])}",
+        ),
     ]
     for applies, text in rules:
         if applies:
-            raise VLLMError(f"vLLM cannot serve this adapter: it {text}. Use a plain LoRA adapter, or set rollout_engine='native'.")
+            raise VLLMError(
+                f"vLLM cannot serve this adapter: it {text}. Use a plain LoRA adapter, or set rollout_engine='native'."
+            )
     rank = max([config.r, *(config.rank_pattern or {}).values()])
     if rank > RANKS[-1]:
-        raise VLLMError(f"the adapter's rank {rank} is above {RANKS[-1]}, the highest that vLLM serves. Lower it, or set rollout_engine='native'.")
+        raise VLLMError(
+            f"the adapter's rank {rank} is above {RANKS[-1]}, the highest that vLLM serves. Lower it, or set rollout_engine='native'."
+        )
     return next(r for r in RANKS if r >= rank)
 
 
 def _trained_beside(model: nn.Module) -> list[str]:
-    return [name for name, p in model.named_parameters() if p.requires_grad and ".lora_" not in name]
+    return [
+        name for name, p in model.named_parameters() if p.requires_grad and ".lora_" not in name
+    ]
 
 
-def check_agreement(sampler_logp_T: Tensor, trainer_logp_T: Tensor, tolerance: float, where: str, remedy: str) -> None:
+def check_agreement(
+    sampler_logp_T: Tensor, trainer_logp_T: Tensor, tolerance: float, where: str, remedy: str
+) -> None:
     """Raises `VLLMError` when the mean difference of the two on the same tokens is above `tolerance` nats.
 
     It finds a wrong model, weights that did not arrive and an architecture that vLLM computes otherwise.
@@ -116,4 +147,5 @@ def check_agreement(sampler_logp_T: Tensor, trainer_logp_T: Tensor, tolerance: f
     if not difference <= tolerance:
         raise VLLMError(
             f"{where} computes something else than the policy: on {len(sampler_logp_T)} test tokens their log-probabilities differ by "
-            f"{difference:.3g} nats on average, {tolerance:g} is allowed. {remedy}")
+            f"{difference:.3g} nats on average, {tolerance:g} is allowed. {remedy}"
+        )

@@ -29,7 +29,13 @@ from workbench.rollout.request import raise_if_stopped
 from workbench.rollout.types import Sampling
 from workbench.rollout.vllm_checks import VLLMError, adapter_rank, check_sleep
 from workbench.rollout.vllm_memory import check_room
-from workbench.rollout.vllm_weights import Fingerprint, base_weights, fingerprint, save_adapter, save_config
+from workbench.rollout.vllm_weights import (
+    Fingerprint,
+    base_weights,
+    fingerprint,
+    save_adapter,
+    save_config,
+)
 
 Completions = list[list[tuple[list[int], list[float]]]]
 """For each prompt its completions: token ids and their log-probabilities."""
@@ -39,7 +45,8 @@ CPU_BLOCK = 32
 
 MEMORY_REMEDY = (
     "Where it says that its cache or its weights have too little memory, raise vllm_gpu_memory_utilization or lower the lengths; where it says "
-    "that too little is free, lower vllm_gpu_memory_utilization or free what else is on the GPU.")
+    "that too little is free, lower vllm_gpu_memory_utilization or free what else is on the GPU."
+)
 CPU_REMEDY = "Lower the lengths where memory is short."
 
 
@@ -80,25 +87,47 @@ class Colocated:
         check_sleep(self.settings.sleep_mode, self.on_cpu)
         if not self.on_cpu:
             self._check_room()
-        lora = dict(enable_lora=True, max_lora_rank=self.rank, max_loras=1, max_cpu_loras=1) if self.rank else {}
-        device: dict[str, Any] = dict(
-            enforce_eager=True, kv_cache_memory_bytes=CPU_KV_BYTES, block_size=CPU_BLOCK) if self.on_cpu else dict(
-            gpu_memory_utilization=self.settings.gpu_memory_utilization, enable_sleep_mode=self.settings.sleep_mode)
+        lora = (
+            dict(enable_lora=True, max_lora_rank=self.rank, max_loras=1, max_cpu_loras=1)
+            if self.rank
+            else {}
+        )
+        device: dict[str, Any] = (
+            dict(enforce_eager=True, kv_cache_memory_bytes=CPU_KV_BYTES, block_size=CPU_BLOCK)
+            if self.on_cpu
+            else dict(
+                gpu_memory_utilization=self.settings.gpu_memory_utilization,
+                enable_sleep_mode=self.settings.sleep_mode,
+            )
+        )
         with _as_it_was():
             from vllm import LLM
 
             try:
                 llm = LLM(
-                    model=str(self.folder), load_format="dummy", skip_tokenizer_init=True, generation_config="vllm",
-                    dtype=str(self.settings.dtype).removeprefix("torch."), logprobs_mode="processed_logprobs",
-                    enable_prefix_caching=True, max_model_len=self.settings.max_model_len,
-                    max_num_seqs=self.settings.max_num_seqs, use_tqdm_on_load=False, **lora, **device)
+                    model=str(self.folder),
+                    load_format="dummy",
+                    skip_tokenizer_init=True,
+                    generation_config="vllm",
+                    dtype=str(self.settings.dtype).removeprefix("torch."),
+                    logprobs_mode="processed_logprobs",
+                    enable_prefix_caching=True,
+                    max_model_len=self.settings.max_model_len,
+                    max_num_seqs=self.settings.max_num_seqs,
+                    use_tqdm_on_load=False,
+                    **lora,
+                    **device,
+                )
             except Exception as e:
                 _forget_groups()
-                raise VLLMError(f"vLLM could not start: {e}\n{MEMORY_REMEDY if not self.on_cpu else CPU_REMEDY} "
-                                "Where vLLM does not serve the model, set rollout_engine='native'.") from e
+                raise VLLMError(
+                    f"vLLM could not start: {e}\n{MEMORY_REMEDY if not self.on_cpu else CPU_REMEDY} "
+                    "Where vLLM does not serve the model, set rollout_engine='native'."
+                ) from e
         if not hasattr(llm.llm_engine.engine_core, "engine_core"):
-            raise VLLMError("vLLM was used in this process before, with its engine in another one. Restart the kernel and run the workbench first.")
+            raise VLLMError(
+                "vLLM was used in this process before, with its engine in another one. Restart the kernel and run the workbench first."
+            )
         return llm
 
     def _check_room(self) -> None:
@@ -120,18 +149,24 @@ class Colocated:
         if (base, trained) == (self.base_known, self.trained_known):
             return
         everything = base != self.base_known or not self.rank
-        self.base_known = self.trained_known = None  # should this fail in the middle, the next try does it all again
+        self.base_known = self.trained_known = (
+            None  # should this fail in the middle, the next try does it all again
+        )
         if everything:
             self._load_base(model)
         if self.rank:
             self._load_adapter(model)
         if not self.llm.llm_engine.reset_prefix_cache():
-            raise RuntimeError("vLLM kept blocks of its prefix cache, computed with old weights, although no request is running.")
+            raise RuntimeError(
+                "vLLM kept blocks of its prefix cache, computed with old weights, although no request is running."
+            )
         self.base_known, self.trained_known = base, trained
 
     def _load_base(self, model: Any) -> None:
         with torch.no_grad(), _as_it_was():
-            self.llm.llm_engine.collective_rpc("reload_weights", kwargs={"weights_iterator": base_weights(model)})
+            self.llm.llm_engine.collective_rpc(
+                "reload_weights", kwargs={"weights_iterator": base_weights(model)}
+            )
         self.adapter = None
 
     def _load_adapter(self, model: Any) -> None:
@@ -145,7 +180,9 @@ class Colocated:
         try:
             self.llm.llm_engine.add_lora(self.adapter)
         except Exception as e:
-            raise VLLMError(f"vLLM cannot serve this adapter: {e} Choose other lora_target_modules, or set rollout_engine='native'.") from e
+            raise VLLMError(
+                f"vLLM cannot serve this adapter: {e} Choose other lora_target_modules, or set rollout_engine='native'."
+            ) from e
         if before is not None:
             self.llm.llm_engine.remove_lora(before.lora_int_id)
             shutil.rmtree(before.lora_path)
@@ -153,28 +190,61 @@ class Colocated:
     # ------------------------------------------------------------------------------------------------- requests
 
     def sample(
-        self, prompts: list[list[int]], n: int, sampling: Sampling, eos_token_ids: Sequence[int], seeds: list[int],
+        self,
+        prompts: list[list[int]],
+        n: int,
+        sampling: Sampling,
+        eos_token_ids: Sequence[int],
+        seeds: list[int],
         should_stop: Callable[[], bool] | None,
     ) -> Completions:
         """`n` completions of each prompt, end token included. Raises `RolloutCancelled` between two tokens."""
         from vllm import SamplingParams
         from vllm.sampling_params import RequestOutputKind
 
-        asked = [SamplingParams(
-            n=n, temperature=sampling.temperature, top_p=sampling.top_p, top_k=sampling.top_k, seed=seed,
-            max_tokens=sampling.max_completion_length, logprobs=0, flat_logprobs=True, detokenize=False, ignore_eos=True,
-            stop_token_ids=list(eos_token_ids), output_kind=RequestOutputKind.FINAL_ONLY) for seed in seeds]
+        asked = [
+            SamplingParams(
+                n=n,
+                temperature=sampling.temperature,
+                top_p=sampling.top_p,
+                top_k=sampling.top_k,
+                seed=seed,
+                max_tokens=sampling.max_completion_length,
+                logprobs=0,
+                flat_logprobs=True,
+                detokenize=False,
+                ignore_eos=True,
+                stop_token_ids=list(eos_token_ids),
+                output_kind=RequestOutputKind.FINAL_ONLY,
+            )
+            for seed in seeds
+        ]
         outputs = self._run(prompts, asked, should_stop)
-        return [[(list(c.token_ids), list(c.logprobs.logprobs)) for c in sorted(o.outputs, key=lambda c: c.index)] for o in outputs]
+        return [
+            [
+                (list(c.token_ids), list(c.logprobs.logprobs))
+                for c in sorted(o.outputs, key=lambda c: c.index)
+            ]
+            for o in outputs
+        ]
 
     def score(self, ids: list[int]) -> list[float]:
         """The log-probability of each token of `ids` after the first."""
         from vllm import SamplingParams
 
-        [output] = self._run([ids], [SamplingParams(max_tokens=1, temperature=0.0, prompt_logprobs=0, detokenize=False)], None)
-        return [entry[token].logprob for token, entry in zip(ids[1:], output.prompt_logprobs[1:], strict=True)]
+        [output] = self._run(
+            [ids],
+            [SamplingParams(max_tokens=1, temperature=0.0, prompt_logprobs=0, detokenize=False)],
+            None,
+        )
+        return [
+            entry[token].logprob
+            for token, entry in zip(ids[1:], output.prompt_logprobs[1:], strict=True)
+        ]
 
-    def _run(self, prompts: list[list[int]], asked: list[Any], should_stop: Callable[[], bool] | None) -> list[Any]:
+    def _run(
+        self, prompts: list[list[int]], asked: list[Any], should_stop: Callable[[], bool] | None
+    ) -> list[Any]:
         from vllm import TokensPrompt
 
         engine, done = self.llm.llm_engine, dict[str, Any]()
@@ -185,7 +255,12 @@ class Colocated:
         with fork_rng(), torch.compiler.set_stance("force_eager") if self.on_cpu else nullcontext():
             try:
                 for name, prompt, params in zip(names, prompts, asked, strict=True):
-                    engine.add_request(name, TokensPrompt(prompt_token_ids=prompt), params, lora_request=self.adapter)
+                    engine.add_request(
+                        name,
+                        TokensPrompt(prompt_token_ids=prompt),
+                        params,
+                        lora_request=self.adapter,
+                    )
                 while engine.has_unfinished_requests():
                     raise_if_stopped(should_stop)
                     done |= {o.request_id: o for o in engine.step() if o.finished}
@@ -226,7 +301,12 @@ def acquire(user: Any, model: Any, settings: Settings) -> Colocated:
     if not _exit_hook:
         atexit.register(close_open)
         _exit_hook = True
-    if _open is None or _open.model() is not model or _open.settings != settings or _open.rank != adapter_rank(model):
+    if (
+        _open is None
+        or _open.model() is not model
+        or _open.settings != settings
+        or _open.rank != adapter_rank(model)
+    ):
         close_open()
         _open = Colocated(model, settings)
     if user not in _open.users:
@@ -272,10 +352,23 @@ def _as_it_was() -> Iterator[None]:
     vLLM runs in this process (so that weights can be handed over), sends no usage statistics, is silent but for errors,
     and binds no threads to cores.
     """
-    os.environ |= {"VLLM_ENABLE_V1_MULTIPROCESSING": "0", "VLLM_NO_USAGE_STATS": "1", "VLLM_DO_NOT_TRACK": "1"}
-    for name, value in (("LOGGING_LEVEL", "ERROR"), ("LOGGING_STREAM", "ext://sys.stderr"), ("CPU_OMP_THREADS_BIND", "nobind")):
+    os.environ |= {
+        "VLLM_ENABLE_V1_MULTIPROCESSING": "0",
+        "VLLM_NO_USAGE_STATS": "1",
+        "VLLM_DO_NOT_TRACK": "1",
+    }
+    for name, value in (
+        ("LOGGING_LEVEL", "ERROR"),
+        ("LOGGING_STREAM", "ext://sys.stderr"),
+        ("CPU_OMP_THREADS_BIND", "nobind"),
+    ):
         os.environ.setdefault(f"VLLM_{name}", value)
-    before, threads, python, numpy = torch.set_num_threads, torch.get_num_threads(), random.getstate(), np.random.get_state()
+    before, threads, python, numpy = (
+        torch.set_num_threads,
+        torch.get_num_threads(),
+        random.getstate(),
+        np.random.get_state(),
+    )
     with fork_rng(), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:

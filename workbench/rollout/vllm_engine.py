@@ -16,9 +16,21 @@ import torch
 
 from workbench.config import GRPOConfig
 from workbench.rollout.cache import plain_model
-from workbench.rollout.request import check_request, check_special_ids, left_pad, make_rollout, raise_if_stopped
+from workbench.rollout.request import (
+    check_request,
+    check_special_ids,
+    left_pad,
+    make_rollout,
+    raise_if_stopped,
+)
 from workbench.rollout.types import Rollout, Sampling
-from workbench.rollout.vllm_checks import VLLMError, adapter_rank, check_agreement, check_config, check_sampling
+from workbench.rollout.vllm_checks import (
+    VLLMError,
+    adapter_rank,
+    check_agreement,
+    check_config,
+    check_sampling,
+)
 from workbench.rollout.vllm_colocate import Completions, Settings, acquire, release
 from workbench.rollout.vllm_memory import longest_sequence
 from workbench.rollout.vllm_server import Server
@@ -38,7 +50,12 @@ class VLLMEngine:
     name = "vllm"
 
     def __init__(
-        self, model: Any, eos_token_ids: Sequence[int], pad_token_id: int, config: GRPOConfig, *,
+        self,
+        model: Any,
+        eos_token_ids: Sequence[int],
+        pad_token_id: int,
+        config: GRPOConfig,
+        *,
         should_stop: Callable[[], bool] | None = None,
     ) -> None:
         """Starts vLLM (or finds the server) and hands the weights over. Raises `VLLMError`, ValueError for bad ids."""
@@ -51,8 +68,12 @@ class VLLMEngine:
         ids = probe_ids(text.vocab_size)
         own_logp_T, dtype = probe_logps(model, ids)
         self._settings = Settings(
-            longest_sequence(text, config), min(MAX_SEQUENCES, config.completions_per_step), config.vllm_gpu_memory_utilization,
-            config.vllm_enable_sleep_mode, dtype)
+            longest_sequence(text, config),
+            min(MAX_SEQUENCES, config.completions_per_step),
+            config.vllm_gpu_memory_utilization,
+            config.vllm_enable_sleep_mode,
+            dtype,
+        )
         self._server = None
         if config.vllm_mode == "server":
             self._server = Server(config.vllm_server_base_url, self._settings.max_model_len)
@@ -64,10 +85,17 @@ class VLLMEngine:
     def _expected(self, dtype: torch.dtype) -> tuple[str, float, str]:
         """How the sampler is called, how much it may differ, and what to do when it differs more."""
         if self._server is None:
-            return "vLLM", TOLERANCE.get(dtype, 0.25), "It does not serve this model rightly: set rollout_engine='native'."
+            return (
+                "vLLM",
+                TOLERANCE.get(dtype, 0.25),
+                "It does not serve this model rightly: set rollout_engine='native'.",
+            )
         quantised = getattr(plain_model(self.model), "is_quantized", False)
-        return (f"the server at {self._server.url}", 1.0 if quantised else 0.25,
-                f"It serves {self._server.served!r}: start `vllm serve` with the policy's own base model, in its dtype.")
+        return (
+            f"the server at {self._server.url}",
+            1.0 if quantised else 0.25,
+            f"It serves {self._server.served!r}: start `vllm serve` with the policy's own base model, in its dtype.",
+        )
 
     def _synced(self) -> Any:
         """The sampler, with the policy's weights of now."""
@@ -76,7 +104,11 @@ class VLLMEngine:
         return backend
 
     def generate(
-        self, prompts: list[list[int]], num_generations: int, sampling: Sampling, generator: torch.Generator
+        self,
+        prompts: list[list[int]],
+        num_generations: int,
+        sampling: Sampling,
+        generator: torch.Generator,
     ) -> Rollout:
         """`num_generations` completions for each prompt, on the model's device; see `Rollout`.
 
@@ -90,10 +122,21 @@ class VLLMEngine:
         backend = self._synced()
         check_sampling(sampling, backend.processed)
         greedy = sampling.temperature == 0
-        seeds = [0] * len(prompts) if greedy else torch.randint(
-            2**53, (len(prompts),), generator=generator, device=generator.device).tolist()
+        seeds = (
+            [0] * len(prompts)
+            if greedy
+            else torch.randint(
+                2**53, (len(prompts),), generator=generator, device=generator.device
+            ).tolist()
+        )
         found: Completions = backend.sample(
-            prompts, 1 if greedy else num_generations, sampling, self.eos_token_ids, seeds, self.should_stop)
+            prompts,
+            1 if greedy else num_generations,
+            sampling,
+            self.eos_token_ids,
+            seeds,
+            self.should_stop,
+        )
         if greedy:
             found = [group * num_generations for group in found]
         rows = [row for group in found for row in group]
@@ -104,22 +147,45 @@ class VLLMEngine:
         if longest + sampling.max_completion_length > limit:
             raise VLLMError(
                 f"a prompt of {longest} tokens with max_completion_length={sampling.max_completion_length} is longer than the {limit} tokens "
-                "that vLLM was started for (max_prompt_length + max_completion_length). Raise max_prompt_length.")
+                "that vLLM was started for (max_prompt_length + max_completion_length). Raise max_prompt_length."
+            )
 
     def _rollout(
-        self, prompts: list[list[int]], num_generations: int, rows: list[tuple[list[int], list[float]]], longest: int
+        self,
+        prompts: list[list[int]],
+        num_generations: int,
+        rows: list[tuple[list[int], list[float]]],
+        longest: int,
     ) -> Rollout:
         device = self.model.get_input_embeddings().weight.device
         prompt_ids_NP, prompt_mask_NP = left_pad(prompts, self.pad_token_id, device)
         width = max(len(ids) for ids, _ in rows)
-        odd = [ids for ids, _ in rows if len(ids) != longest and (not ids or ids[-1] not in self.eos_token_ids)]
+        odd = [
+            ids
+            for ids, _ in rows
+            if len(ids) != longest and (not ids or ids[-1] not in self.eos_token_ids)
+        ]
         if odd:
-            raise RuntimeError(f"vLLM ended a completion after {len(odd[0])} of {longest} tokens without an end token.")
-        ids_BT = torch.tensor([ids + [self.pad_token_id] * (width - len(ids)) for ids, _ in rows], device=device)
-        logp_BT = torch.tensor([logps + [0.0] * (width - len(logps)) for _, logps in rows], device=device)
+            raise RuntimeError(
+                f"vLLM ended a completion after {len(odd[0])} of {longest} tokens without an end token."
+            )
+        ids_BT = torch.tensor(
+            [ids + [self.pad_token_id] * (width - len(ids)) for ids, _ in rows], device=device
+        )
+        logp_BT = torch.tensor(
+            [logps + [0.0] * (width - len(logps)) for _, logps in rows], device=device
+        )
         eos_E = torch.tensor(self.eos_token_ids, dtype=torch.long, device=device)
-        return make_rollout(prompt_ids_NP, prompt_mask_NP, ids_BT, logp_BT, eos_E, self.pad_token_id, num_generations,
-                            self.model.get_input_embeddings().weight.dtype)
+        return make_rollout(
+            prompt_ids_NP,
+            prompt_mask_NP,
+            ids_BT,
+            logp_BT,
+            eos_E,
+            self.pad_token_id,
+            num_generations,
+            self.model.get_input_embeddings().weight.dtype,
+        )
 
     def rest(self) -> None:
         """The rollouts of a step are over: with vllm_enable_sleep_mode vLLM gives its memory back until the next one."""

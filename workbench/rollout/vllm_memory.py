@@ -58,7 +58,13 @@ class Need:
 def need_of(text_config: Any, numbers: int, dtype: str, tokens: int, sequences: int) -> Need:
     """The need of a model with that many weights, in `dtype`, for sequences of `tokens`, `sequences` of them at once."""
     itemsize = {"float32": 4}.get(dtype, 2)
-    return Need(numbers * itemsize, one_sequence(text_config, tokens) * itemsize, work_bytes(text_config, sequences, itemsize), dtype, tokens)
+    return Need(
+        numbers * itemsize,
+        one_sequence(text_config, tokens) * itemsize,
+        work_bytes(text_config, sequences, itemsize),
+        dtype,
+        tokens,
+    )
 
 
 def one_sequence(c: Any, tokens: int) -> int:
@@ -78,25 +84,39 @@ def work_bytes(c: Any, sequences: int, itemsize: int) -> float:
     """An estimate of the largest forward: the inner layer of `BATCHED_TOKENS`, and the sampler's float32 logits, a few times."""
     inner = getattr(c, "intermediate_size", None)
     inner = max(inner) if isinstance(inner, list | tuple) else inner or 4 * c.hidden_size
-    return BATCHED_TOKENS * (3 * inner + 2 * c.hidden_size) * itemsize + sequences * c.vocab_size * (itemsize + 3 * 4) + GRAPHS
+    return (
+        BATCHED_TOKENS * (3 * inner + 2 * c.hidden_size) * itemsize
+        + sequences * c.vocab_size * (itemsize + 3 * 4)
+        + GRAPHS
+    )
 
 
 def longest_sequence(text_config: Any, config: GRPOConfig) -> int:
     """Tokens of the longest sequence: what the config allows, within the model's positions."""
     positions = getattr(text_config, "max_position_embeddings", None)
-    wanted = None if config.max_prompt_length is None else config.max_prompt_length + config.max_completion_length
+    wanted = (
+        None
+        if config.max_prompt_length is None
+        else config.max_prompt_length + config.max_completion_length
+    )
     known = [n for n in (positions, wanted) if n is not None]
     if not known:
-        raise VLLMError("the model names no longest sequence. Set max_prompt_length, so that vLLM knows how long one can be.")
+        raise VLLMError(
+            "the model names no longest sequence. Set max_prompt_length, so that vLLM knows how long one can be."
+        )
     return min(known)
 
 
 def numbers_of(model: nn.Module) -> int:
     """Weights of the base without its adapter; a quantised one counts for each number that it stands for."""
-    return sum(count_of(p) for name, p in plain_model(model).named_parameters() if ".lora_" not in name)
+    return sum(
+        count_of(p) for name, p in plain_model(model).named_parameters() if ".lora_" not in name
+    )
 
 
-def share_problem(need: Need, utilization: float, total: float, *, least: float, room: float, quantized: bool) -> str | None:
+def share_problem(
+    need: Need, utilization: float, total: float, *, least: float, room: float, quantized: bool
+) -> str | None:
     """Why a share of `utilization` is too small, and what would do; None where it holds `least` bytes.
 
     total: bytes of the GPU. room: bytes of it that vLLM could have beside everything else.
@@ -107,7 +127,8 @@ def share_problem(need: Need, utilization: float, total: float, *, least: float,
     return (
         f"vllm_gpu_memory_utilization={utilization:g} gives vLLM {_gb(utilization * total)} of {_gb(total)}, too little to start: it needs about "
         f"{_gb(need.usual)} ({_gb(need.weights)} for the base in {need.dtype}{bits}; {_gb(need.cache)} for keys and values of one sequence of "
-        f"{need.tokens} tokens; {_gb(need.work)} of work space, an estimate). {remedy(need, total, room)}")
+        f"{need.tokens} tokens; {_gb(need.work)} of work space, an estimate). {remedy(need, total, room)}"
+    )
 
 
 def remedy(need: Need, total: float, room: float) -> str:
@@ -115,8 +136,10 @@ def remedy(need: Need, total: float, room: float) -> str:
     wanted = need.utilization(total)
     if wanted <= HIGHEST and wanted * total <= room:
         return f"vllm_gpu_memory_utilization={wanted:.2f} would do."
-    return (f"No value does with all else as it is, which leaves {_gb(max(room, 0))} for it. Take a smaller policy, smaller batches, a larger GPU, or "
-            "set rollout_engine='native'.")
+    return (
+        f"No value does with all else as it is, which leaves {_gb(max(room, 0))} for it. Take a smaller policy, smaller batches, a larger GPU, or "
+        "set rollout_engine='native'."
+    )
 
 
 def check_room(model: Any, settings: Any, free: float, total: float) -> None:
@@ -125,10 +148,21 @@ def check_room(model: Any, settings: Any, free: float, total: float) -> None:
     dtype = str(settings.dtype).removeprefix("torch.")
     need = need_of(text, numbers_of(model), dtype, settings.max_model_len, settings.max_num_seqs)
     share = settings.gpu_memory_utilization
-    problem = share_problem(need, share, total, least=need.sure, room=free, quantized=bool(getattr(plain_model(model), "is_quantized", False)))
+    problem = share_problem(
+        need,
+        share,
+        total,
+        least=need.sure,
+        room=free,
+        quantized=bool(getattr(plain_model(model), "is_quantized", False)),
+    )
     if problem is None and share * total > free:
         lower = math.floor(100 * free / total) / 100
-        helps = f"Lower it to {lower:.2f}, or free what else is on the GPU." if lower * total >= need.sure else remedy(need, total, free)
+        helps = (
+            f"Lower it to {lower:.2f}, or free what else is on the GPU."
+            if lower * total >= need.sure
+            else remedy(need, total, free)
+        )
         problem = f"vllm_gpu_memory_utilization={share:g} asks for {_gb(share * total)} of {_gb(total)}, and {_gb(free)} are free. {helps}"
     if problem is not None:
         raise VLLMError(problem)

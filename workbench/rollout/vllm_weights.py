@@ -29,7 +29,11 @@ def fingerprint(model: nn.Module, trained: bool) -> Fingerprint:
     Of trained weights the bits are hashed, because 8-bit optimizers write through pointers and leave no trace in
     torch's version counters. Of the rest the counters tell (quantised layers apart, which keep books of their own).
     """
-    chosen = [p for p in model.parameters() if p.requires_grad == trained and (trained or p.is_floating_point())]
+    chosen = [
+        p
+        for p in model.parameters()
+        if p.requires_grad == trained and (trained or p.is_floating_point())
+    ]
     marks = [(p.data_ptr(), p._version) for p in chosen]
     if not trained or not chosen:
         return (*marks,)
@@ -43,7 +47,14 @@ def base_weights(model: Any) -> Iterator[tuple[str, Tensor]]:
     """
     plain = plain_model(model)
     named = [*plain.named_parameters(remove_duplicate=False), *_persistent_buffers(plain)]
-    pairs = ((n.replace(".base_layer.", "."), plain_numbers(plain.get_submodule(n.rpartition(".")[0]), t)) for n, t in named if ".lora_" not in n)
+    pairs = (
+        (
+            n.replace(".base_layer.", "."),
+            plain_numbers(plain.get_submodule(n.rpartition(".")[0]), t),
+        )
+        for n, t in named
+        if ".lora_" not in n
+    )
     if getattr(plain, "is_quantized", False):  # its conversions are about quantising
         yield from pairs
     else:
@@ -83,7 +94,10 @@ def save_adapter(model: Any, folder: Path) -> None:
     name, config = found
     folder.mkdir(parents=True)
     state = get_peft_model_state_dict(model, adapter_name=name, save_embedding_layers=False)
-    save_file({k: t.detach().cpu().contiguous() for k, t in state.items()}, folder / "adapter_model.safetensors")
+    save_file(
+        {k: t.detach().cpu().contiguous() for k, t in state.items()},
+        folder / "adapter_model.safetensors",
+    )
     config = copy.copy(config)
     config.init_lora_weights, config.inference_mode = True, True
     config.save_pretrained(folder)
@@ -91,7 +105,9 @@ def save_adapter(model: Any, folder: Path) -> None:
 
 def probe_ids(vocab_size: int) -> list[int]:
     """A few token ids, always the same, on which sampler and trainer are compared before the run."""
-    return torch.randint(vocab_size, (PROBE_TOKENS + 1,), generator=torch.Generator().manual_seed(0)).tolist()
+    return torch.randint(
+        vocab_size, (PROBE_TOKENS + 1,), generator=torch.Generator().manual_seed(0)
+    ).tolist()
 
 
 @torch.no_grad()

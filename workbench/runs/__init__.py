@@ -5,7 +5,13 @@ No torch is imported here, so that a stored run opens on any machine with numpy 
 
 from workbench.runs.compare import align_metrics, diff_configs
 from workbench.runs.export import export_csv
-from workbench.runs.files import RunNotFoundError, RunRecordError, RunWarning, is_run_record, record_path
+from workbench.runs.files import (
+    RunNotFoundError,
+    RunRecordError,
+    RunWarning,
+    is_run_record,
+    record_path,
+)
 from workbench.runs.listing import list_runs
 from workbench.runs.queries import RunMeta
 from workbench.runs.reader import Run

@@ -26,7 +26,9 @@ def pack(array: np.ndarray) -> tuple[str, str, bytes]:
 def unpack(dtype: str, codec: str, blob: bytes) -> np.ndarray:
     """The flat array that `pack` was given. Raises ValueError for a dtype or codec that this version does not know."""
     if codec != CODEC or dtype not in DTYPES:
-        raise ValueError(f"array of dtype {dtype!r}, codec {codec!r}: this version reads {DTYPES} in {CODEC!r}.")
+        raise ValueError(
+            f"array of dtype {dtype!r}, codec {codec!r}: this version reads {DTYPES} in {CODEC!r}."
+        )
     planes = np.frombuffer(zlib.decompress(blob), np.uint8).reshape(np.dtype(dtype).itemsize, -1)
     flat = np.ascontiguousarray(planes.T).reshape(-1).view(dtype)
     return flat.astype(np.dtype(dtype).newbyteorder("="), copy=False)

@@ -40,14 +40,27 @@ def diff_configs(runs: Sequence[Run | str | Path]) -> pd.DataFrame:
     return frame.rename_axis("field")
 
 
-def align_metrics(runs: Sequence[Run | str | Path], metrics: Sequence[str] | None = None) -> dict[str, pd.DataFrame]:
+def align_metrics(
+    runs: Sequence[Run | str | Path], metrics: Sequence[str] | None = None
+) -> dict[str, pd.DataFrame]:
     """For each metric (all unless said) a frame with a row per step and a column per run, NaN where one has none."""
     import pandas as pd
 
     opened = [_as_run(run) for run in runs]
-    frames = dict(zip(labels(opened), (run.steps(columns=metrics).set_index("step") for run in opened), strict=True))
-    names = metrics or list(dict.fromkeys(name for frame in frames.values() for name in frame.columns if name != "time"))
-    return {name: pd.DataFrame({label: frame[name] for label, frame in frames.items() if name in frame}) for name in names}
+    frames = dict(
+        zip(
+            labels(opened),
+            (run.steps(columns=metrics).set_index("step") for run in opened),
+            strict=True,
+        )
+    )
+    names = metrics or list(
+        dict.fromkeys(name for frame in frames.values() for name in frame.columns if name != "time")
+    )
+    return {
+        name: pd.DataFrame({label: frame[name] for label, frame in frames.items() if name in frame})
+        for name in names
+    }
 
 
 def _as_run(run: Run | str | Path) -> Run:
@@ -56,8 +69,15 @@ def _as_run(run: Run | str | Path) -> Run:
 
 def _settings(run: Run) -> dict[str, Any]:
     meta = run.meta
-    values = {"policy": meta.policy, "task": meta.task, "seed": meta.seed, "reward_names": meta.reward_names}
+    values = {
+        "policy": meta.policy,
+        "task": meta.task,
+        "seed": meta.seed,
+        "reward_names": meta.reward_names,
+    }
     values |= meta.config
     for knob in run.knobs().itertuples():
-        values[knob.name] = f"{values.get(knob.name, knob.old)}, then {knob.new} from step {knob.step}"
+        values[knob.name] = (
+            f"{values.get(knob.name, knob.old)}, then {knob.new} from step {knob.step}"
+        )
     return values

@@ -36,7 +36,9 @@ _writers: weakref.WeakValueDictionary[str, Any] = weakref.WeakValueDictionary()
 def describe_environment() -> dict[str, Any]:
     """Versions, Python, platform, CPU, GPUs and threads, as JSON values; the last two only where torch is loaded."""
     torch = sys.modules.get("torch")
-    gpus = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())] if torch else None
+    gpus = (
+        [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())] if torch else None
+    )
     return {
         "packages": _versions(),
         "python": platform.python_version(),

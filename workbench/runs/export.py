@@ -31,7 +31,10 @@ def export_csv(run: Run | str | Path, folder: str | Path) -> list[Path]:
         for column in frame.columns.intersection(["extra", "old", "new"]):
             frame[column] = frame[column].map(json.dumps)
         frame.to_csv(folder / f"{name}.csv", index=False)
-    _write_lines(folder / "samples.jsonl", (row for step in steps["step"] for row in _rows(run.samples(step))))
+    _write_lines(
+        folder / "samples.jsonl",
+        (row for step in steps["step"] for row in _rows(run.samples(step))),
+    )
     _write_lines(folder / "events.jsonl", _rows(run.events()))
     (folder / "meta.json").write_text(json.dumps(asdict(run.meta), indent=2) + "\n")
     return [folder / name for name in FILES]

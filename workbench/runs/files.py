@@ -69,7 +69,9 @@ def is_run_record(path: str | Path) -> bool:
 def read(file: Path, query: Callable[[sqlite3.Connection], T]) -> T:
     """The answer of `query` to one consistent state of the record. Raises `RunRecordError`."""
     if not file.exists():
-        raise RunNotFoundError(f"{file}: no run record there. Give a run's folder or its .sqlite file.")
+        raise RunNotFoundError(
+            f"{file}: no run record there. Give a run's folder or its .sqlite file."
+        )
     if not file.is_file():
         raise RunRecordError(f"{file} is not a file. Give a run's folder or its .sqlite file.")
     if file.stat().st_size == 0:
@@ -91,12 +93,17 @@ def explained(file: Path) -> Iterator[None]:
         raise type(error)(f"{file} {error}") from None
     except (sqlite3.Error, zlib.error, json.JSONDecodeError, UnicodeDecodeError) as error:
         if getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_NOTADB:
-            raise NotARunRecordError(f"{file} is not a run record: it is not an SQLite file.") from error
+            raise NotARunRecordError(
+                f"{file} is not a run record: it is not an SQLite file."
+            ) from error
         raise RunRecordError(f"{file} {_complaint(file, error)}") from error
 
 
 def _complaint(file: Path, error: Exception) -> str:
-    if not isinstance(error, sqlite3.Error) or getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_CORRUPT:
+    if (
+        not isinstance(error, sqlite3.Error)
+        or getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_CORRUPT
+    ):
         return f"is damaged: {error}. Go back to a copy of it, or save what is left with `sqlite3 FILE .recover`."
     hint = (
         " Its -wal file belongs to it: keep both together, in a folder where you may write."
@@ -110,7 +117,9 @@ def _answer(file: Path, query: Callable[[sqlite3.Connection], T]) -> T:
     quiet = _quiet_state(file)
     if quiet is not None:
         try:
-            answer, kept_in_wal = _connected(file, IMMUTABLE, lambda db: (query(db), _is_kept_in_wal(db)))
+            answer, kept_in_wal = _connected(
+                file, IMMUTABLE, lambda db: (query(db), _is_kept_in_wal(db))
+            )
             if kept_in_wal and _quiet_state(file) == quiet:
                 return answer
         except RunRecordError:
@@ -122,7 +131,11 @@ def _answer(file: Path, query: Callable[[sqlite3.Connection], T]) -> T:
 def _connected(file: Path, options: str, query: Callable[[sqlite3.Connection], T]) -> T:
     with (
         explained(file),
-        closing(sqlite3.connect(uri(file, options), uri=True, timeout=BUSY_SECONDS, isolation_level=None)) as db,
+        closing(
+            sqlite3.connect(
+                uri(file, options), uri=True, timeout=BUSY_SECONDS, isolation_level=None
+            )
+        ) as db,
     ):
         db.execute("BEGIN")
         return query(db)
@@ -131,9 +144,13 @@ def _connected(file: Path, options: str, query: Callable[[sqlite3.Connection], T
 def _identified(db: sqlite3.Connection) -> sqlite3.Connection:
     """The connection, when it is one to a record that this version reads."""
     if _pragma(db, "application_id") != APPLICATION_ID:
-        raise NotARunRecordError("is not a run record of the workbench, but another program's SQLite file.")
+        raise NotARunRecordError(
+            "is not a run record of the workbench, but another program's SQLite file."
+        )
     if (version := _pragma(db, "user_version")) > FORMAT_VERSION:
-        raise NewerFormatError(f"has format version {version}; this workbench reads up to {FORMAT_VERSION}. Update grpo-workbench.")
+        raise NewerFormatError(
+            f"has format version {version}; this workbench reads up to {FORMAT_VERSION}. Update grpo-workbench."
+        )
     return db
 
 

@@ -53,7 +53,11 @@ def list_runs(folder: str | Path, *, reward_metric: str = "reward") -> pd.DataFr
     folder = Path(folder)
     if not folder.is_dir():
         raise RunNotFoundError(f"{folder} is not a folder. Give the folder that holds the runs.")
-    rows = [row for file in sorted(folder.rglob("*.sqlite")) if (row := _row(file, reward_metric)) is not None]
+    rows = [
+        row
+        for file in sorted(folder.rglob("*.sqlite"))
+        if (row := _row(file, reward_metric)) is not None
+    ]
     frame = pd.DataFrame(rows, columns=list(COLUMNS))
     frame["started"] = pd.to_datetime(frame["started"].astype(float), unit="s", utc=True)
     return frame.sort_values("started", kind="stable", ignore_index=True)
@@ -64,14 +68,20 @@ def _row(file: Path, reward_metric: str) -> dict[str, Any] | None:
     try:
         if file.name != RUN_FILE and not is_run_record(file):
             return None
-        return {"path": str(file), "problem": "", **read(file, lambda db: _facts(db, reward_metric))}
+        return {
+            "path": str(file),
+            "problem": "",
+            **read(file, lambda db: _facts(db, reward_metric)),
+        }
     except RunRecordError as error:
         return {"path": str(file), "status": "unreadable", "problem": str(error)}
 
 
 def _facts(db: sqlite3.Connection, reward_metric: str) -> dict[str, Any]:
     meta = queries.meta(db)
-    rewards = [_metric(db, f"SELECT {end}(step) FROM steps", reward_metric) for end in ("min", "max")]
+    rewards = [
+        _metric(db, f"SELECT {end}(step) FROM steps", reward_metric) for end in ("min", "max")
+    ]
     accuracies = [number(row[0], "accuracy") for row in db.execute(ACCURACIES)] or [math.nan]
     return {
         "id": meta.id,
@@ -81,7 +91,9 @@ def _facts(db: sqlite3.Connection, reward_metric: str) -> dict[str, Any]:
         "reward_first": rewards[0],
         "reward_last": rewards[1],
         "accuracy_first": accuracies[0],
-        "accuracy_last": accuracies[-1] if len(accuracies) > 1 else math.nan,  # one evaluation is the one before training
+        "accuracy_last": accuracies[-1]
+        if len(accuracies) > 1
+        else math.nan,  # one evaluation is the one before training
         "started": meta.started,
         "seconds": (meta.finished or meta.last_write) - meta.started,
         "policy": meta.policy,

@@ -12,7 +12,14 @@ from pathlib import Path
 from typing import Any
 
 from workbench.runs.environment import describe_environment
-from workbench.runs.files import BUSY_SECONDS, RunRecordError, RunWarning, explained, is_run_record, uri
+from workbench.runs.files import (
+    BUSY_SECONDS,
+    RunRecordError,
+    RunWarning,
+    explained,
+    is_run_record,
+    uri,
+)
 from workbench.runs.rows import put_meta
 from workbench.runs.schema import FORMAT_VERSION, statements
 
@@ -25,7 +32,13 @@ def open_record(file: Path) -> tuple[sqlite3.Connection, str]:
     same run. Where the file system refuses a write-ahead log, a rollback journal takes its place, with a `RunWarning`.
     """
     refusal = wal_refusal(file)
-    db = sqlite3.connect(uri(file, "mode=rw"), uri=True, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
+    db = sqlite3.connect(
+        uri(file, "mode=rw"),
+        uri=True,
+        timeout=BUSY_SECONDS,
+        isolation_level=None,
+        check_same_thread=False,
+    )
     if refusal:
         _use_rollback_journal(db)
         warnings.warn(
@@ -45,7 +58,9 @@ def wal_refusal(file: Path) -> str | None:
     scratch = file.with_name(f".{file.name}.probe")
     remove_database(scratch)
     try:
-        with closing(sqlite3.connect(uri(scratch, "mode=rwc"), uri=True, isolation_level=None)) as db:
+        with closing(
+            sqlite3.connect(uri(scratch, "mode=rwc"), uri=True, isolation_level=None)
+        ) as db:
             db.execute("PRAGMA synchronous = OFF")
             mode = db.execute("PRAGMA journal_mode = WAL").fetchone()[0]
             db.execute("CREATE TABLE probe (x)")
@@ -66,7 +81,9 @@ def new_record(file: Path, facts: dict[str, Any]) -> Iterator[sqlite3.Connection
     file.parent.mkdir(parents=True, exist_ok=True)
     draft = file.with_name(f".{file.name}.new")
     for leftover in (file, draft):
-        remove_database(leftover)  # of a run that was killed here; a log without its file would spoil the new record
+        remove_database(
+            leftover
+        )  # of a run that was killed here; a log without its file would spoil the new record
     defaults = {
         "finished": None,
         "status": "running",
@@ -75,9 +92,16 @@ def new_record(file: Path, facts: dict[str, Any]) -> Iterator[sqlite3.Connection
         "writer": None,
         "journal_mode": "wal",
     }
-    stamps = {"format_version": FORMAT_VERSION, "environment": describe_environment(), "started": time.time()}
+    stamps = {
+        "format_version": FORMAT_VERSION,
+        "environment": describe_environment(),
+        "started": time.time(),
+    }
     try:
-        with explained(file), closing(sqlite3.connect(uri(draft, "mode=rwc"), uri=True, isolation_level=None)) as db:
+        with (
+            explained(file),
+            closing(sqlite3.connect(uri(draft, "mode=rwc"), uri=True, isolation_level=None)) as db,
+        ):
             db.execute("BEGIN")
             for statement in statements():
                 db.execute(statement)
@@ -98,7 +122,9 @@ def remove_database(file: Path) -> None:
 def check_free(file: Path) -> None:
     """Raises `RunRecordError` when something is there already."""
     if is_run_record(file):
-        raise RunRecordError(f"{file} holds a run already. Resume it with RunWriter.resume(path, step), or choose another path.")
+        raise RunRecordError(
+            f"{file} holds a run already. Resume it with RunWriter.resume(path, step), or choose another path."
+        )
     if file.exists() and (not file.is_file() or file.stat().st_size > 0):
         raise RunRecordError(f"{file} exists and is not a run record. Choose another path.")
 

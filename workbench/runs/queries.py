@@ -103,7 +103,9 @@ def config_at(db: sqlite3.Connection, step: int) -> dict[str, Any]:
 
 def steps(db: sqlite3.Connection, since: int, names: Sequence[str] | None) -> Columns:
     """Step, time, and each metric as float64 (NaN where a step has none), for the steps after `since`."""
-    found = db.execute("SELECT step, time, metrics FROM steps WHERE step > ? ORDER BY step", (since,)).fetchall()
+    found = db.execute(
+        "SELECT step, time, metrics FROM steps WHERE step > ? ORDER BY step", (since,)
+    ).fetchall()
     metrics = json.loads("[" + ",".join(row[2] for row in found) + "]")
     names = list(dict.fromkeys(name for row in metrics for name in row)) if names is None else names
     values = {name: np.array([row.get(name) for row in metrics], dtype=float) for name in names}
@@ -115,7 +117,15 @@ def steps(db: sqlite3.Connection, since: int, names: Sequence[str] | None) -> Co
 
 def column(name: str, values: list[Any]) -> np.ndarray:
     """The values as the dtype that a column of that name has; NULL in a float column is NaN."""
-    dtype = np.int64 if name in INTEGERS else np.float64 if name in FLOATS else np.bool_ if name in BOOLS else object
+    dtype = (
+        np.int64
+        if name in INTEGERS
+        else np.float64
+        if name in FLOATS
+        else np.bool_
+        if name in BOOLS
+        else object
+    )
     filled = np.empty(len(values), dtype)
     filled[:] = values
     return filled
@@ -123,18 +133,25 @@ def column(name: str, values: list[Any]) -> np.ndarray:
 
 def samples(db: sqlite3.Connection, condition: str, value: Any) -> Columns:
     """The completions where `condition` holds, with their prompts and a column `rewards/<name>` per reward function."""
-    found = db.execute(f"{SAMPLES_SQL} WHERE {condition} ORDER BY s.step, s.row", (value,)).fetchall()
+    found = db.execute(
+        f"{SAMPLES_SQL} WHERE {condition} ORDER BY s.step, s.row", (value,)
+    ).fetchall()
     cells = {name: [from_cell(row[i]) for row in found] for i, name in enumerate(SAMPLE_COLUMNS)}
     rewards = [json.loads(cell) for cell in cells.pop("rewards")]
     names = get_meta(db, "reward_names")
-    by_function = {f"rewards/{name}": np.array([row[k] for row in rewards], float) for k, name in enumerate(names)}
+    by_function = {
+        f"rewards/{name}": np.array([row[k] for row in rewards], float)
+        for k, name in enumerate(names)
+    }
     return {name: column(name, values) for name, values in cells.items()} | by_function
 
 
 def arrays(db: sqlite3.Connection, step: int) -> dict[str, np.ndarray]:
     """The flat token arrays of a step by name: lengths, ids and the float ones; empty when they were not kept."""
     require_step(db, step)
-    found = db.execute("SELECT name, dtype, codec, data FROM arrays WHERE step = ? ORDER BY rowid", (int(step),))
+    found = db.execute(
+        "SELECT name, dtype, codec, data FROM arrays WHERE step = ? ORDER BY rowid", (int(step),)
+    )
     return {name: unpack(dtype, codec, blob) for name, dtype, codec, blob in found}
 
 
@@ -146,7 +163,9 @@ def tokens(db: sqlite3.Connection, step: int, row: int | None) -> Columns:
     part = slice(None)
     if row is not None and len(lengths_B):
         if not 0 <= row < len(lengths_B):
-            raise RunRecordError(f"row {row!r} is not in step {step}, which has rows 0 to {len(lengths_B) - 1}.")
+            raise RunRecordError(
+                f"row {row!r} is not in step {step}, which has rows 0 to {len(lengths_B) - 1}."
+            )
         part = slice(int(lengths_B[:row].sum()), int(lengths_B[: row + 1].sum()))
     ids = flat.pop("ids", np.zeros(0, np.int32))[part]
     known = vocab(db, np.unique(ids).tolist())
@@ -157,11 +176,20 @@ def tokens(db: sqlite3.Connection, step: int, row: int | None) -> Columns:
 
 def vocab(db: sqlite3.Connection, ids: Sequence[int] | None = None) -> dict[int, str]:
     """The text of those token ids, or of all that occurred, where it is known."""
-    wanted = ("", ()) if ids is None else (" WHERE id IN (SELECT value FROM json_each(?))", (json.dumps(ids),))
-    return {i: from_cell(piece) for i, piece in db.execute(f"SELECT id, piece FROM vocab{wanted[0]}", wanted[1])}
+    wanted = (
+        ("", ())
+        if ids is None
+        else (" WHERE id IN (SELECT value FROM json_each(?))", (json.dumps(ids),))
+    )
+    return {
+        i: from_cell(piece)
+        for i, piece in db.execute(f"SELECT id, piece FROM vocab{wanted[0]}", wanted[1])
+    }
 
 
-def table(db: sqlite3.Connection, name: str, columns: Sequence[str], json_columns: Sequence[str]) -> Columns:
+def table(
+    db: sqlite3.Connection, name: str, columns: Sequence[str], json_columns: Sequence[str]
+) -> Columns:
     """A small table as columns, in the order of the steps."""
     found = db.execute(f"SELECT {', '.join(columns)} FROM {name} ORDER BY step, rowid").fetchall()
     read = {c: json.loads if c in json_columns else from_cell for c in columns}

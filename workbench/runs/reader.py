@@ -100,7 +100,9 @@ class Run:
 
     def problem(self, problem_id: str) -> pd.DataFrame:
         """All completions that one problem ever got, as `samples` gives them."""
-        return self._frame(lambda db: queries.samples(db, "g.problem_id = ?", to_cell(problem_id, "problem_id")))
+        return self._frame(
+            lambda db: queries.samples(db, "g.problem_id = ?", to_cell(problem_id, "problem_id"))
+        )
 
     def groups(self, step: int) -> pd.DataFrame:
         """The groups of a step, a row each: group, problem_id, prompt, gold_answer, n, mean, std, min and max of the
@@ -137,17 +139,26 @@ class Run:
         the step is not there or its samples or tokens were not kept.
         """
         flat, samples, meta, config = self._read(
-            lambda db: (queries.arrays(db, step), self._samples(db, step), queries.meta(db), queries.config_at(db, step))
+            lambda db: (
+                queries.arrays(db, step),
+                self._samples(db, step),
+                queries.meta(db),
+                queries.config_at(db, step),
+            )
         )
         if not flat or not len(samples["row"]):
-            raise RunRecordError(f"step {step} of {meta.name!r}: its {'samples' if flat else 'tokens'} were not kept.")
+            raise RunRecordError(
+                f"step {step} of {meta.name!r}: its {'samples' if flat else 'tokens'} were not kept."
+            )
         lengths_B = flat["lengths"]
         return {
             "ids_BT": pad(flat["ids"], lengths_B),
             "mask_BT": prefix_mask(lengths_B),
             "lengths_B": lengths_B,
             **{f"{name}_BT": pad(flat[name], lengths_B) for name in flat if name not in RESERVED},
-            "rewards_BK": np.array([samples[f"rewards/{n}"] for n in meta.reward_names]).reshape(-1, len(lengths_B)).T,
+            "rewards_BK": np.array([samples[f"rewards/{n}"] for n in meta.reward_names])
+            .reshape(-1, len(lengths_B))
+            .T,
             "reward_B": samples["reward"],
             "advantages_B": samples["advantage"],
             "baseline_B": samples["baseline"],
@@ -167,7 +178,9 @@ class Run:
     def _frame(self, query: Callable[[sqlite3.Connection], queries.Columns]) -> pd.DataFrame:
         return _frame_of(self._read(query))
 
-    def _table(self, name: str, columns: Sequence[str], json_columns: Sequence[str]) -> pd.DataFrame:
+    def _table(
+        self, name: str, columns: Sequence[str], json_columns: Sequence[str]
+    ) -> pd.DataFrame:
         return self._frame(lambda db: queries.table(db, name, columns, json_columns))
 
     def _samples(self, db: sqlite3.Connection, step: int) -> queries.Columns:
@@ -178,4 +191,6 @@ class Run:
 def _frame_of(columns: queries.Columns) -> pd.DataFrame:
     import pandas as pd
 
-    return pd.DataFrame({name: pd.Series(values, dtype=values.dtype) for name, values in columns.items()})
+    return pd.DataFrame(
+        {name: pd.Series(values, dtype=values.dtype) for name, values in columns.items()}
+    )

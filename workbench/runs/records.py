@@ -44,7 +44,9 @@ class Evaluation:
 
     def __post_init__(self) -> None:
         if not 0 <= self.correct <= self.n:
-            raise ValueError(f"evaluation of {self.split!r}: correct={self.correct} must lie between 0 and n={self.n}.")
+            raise ValueError(
+                f"evaluation of {self.split!r}: correct={self.correct} must lie between 0 and n={self.n}."
+            )
 
     @property
     def accuracy(self) -> float:
@@ -104,11 +106,26 @@ class Samples:
             object.__setattr__(self, name, np.asarray(getattr(self, name), dtype=dtype))
         groups, rows = len(self.problem_ids), len(self.problem_ids) * self.num_generations
         if self.rewards_BK.ndim != 2:
-            raise ValueError(f"rewards_BK has shape {self.rewards_BK.shape}: expected (completions, reward functions).")
+            raise ValueError(
+                f"rewards_BK has shape {self.rewards_BK.shape}: expected (completions, reward functions)."
+            )
         for name in ("prompts", "gold_answers", "dead_N"):
             _check_length(name, getattr(self, name), groups, "one per problem id")
-        for name in ("completions", "rewards_BK", "reward_B", "advantage_B", "baseline_B", "length_B", "truncated_B"):
-            _check_length(name, getattr(self, name), rows, f"{groups} problems x num_generations={self.num_generations}")
+        for name in (
+            "completions",
+            "rewards_BK",
+            "reward_B",
+            "advantage_B",
+            "baseline_B",
+            "length_B",
+            "truncated_B",
+        ):
+            _check_length(
+                name,
+                getattr(self, name),
+                rows,
+                f"{groups} problems x num_generations={self.num_generations}",
+            )
 
 
 @dataclass(frozen=True)
@@ -127,21 +144,33 @@ class TokenArrays:
     def __post_init__(self) -> None:
         object.__setattr__(self, "lengths", np.asarray(self.lengths, dtype=np.int32))
         object.__setattr__(self, "ids", np.asarray(self.ids, dtype=np.int32))
-        object.__setattr__(self, "floats", {k: np.asarray(v, dtype=np.float32) for k, v in self.floats.items()})
+        object.__setattr__(
+            self, "floats", {k: np.asarray(v, dtype=np.float32) for k, v in self.floats.items()}
+        )
         if taken := [name for name in self.floats if name in RESERVED]:
-            raise ValueError(f"floats may not be called {taken[0]!r}: that name is taken. Rename it.")
+            raise ValueError(
+                f"floats may not be called {taken[0]!r}: that name is taken. Rename it."
+            )
         if (self.lengths < 0).any():
-            raise ValueError(f"lengths must not be negative: {self.lengths.min()} in row {self.lengths.argmin()}.")
+            raise ValueError(
+                f"lengths must not be negative: {self.lengths.min()} in row {self.lengths.argmin()}."
+            )
         for name, flat in {"ids": self.ids, **self.floats}.items():
             if flat.shape != (self.lengths.sum(),):
-                raise ValueError(f"{name} has shape {flat.shape}: the lengths ask for ({self.lengths.sum()},).")
+                raise ValueError(
+                    f"{name} has shape {flat.shape}: the lengths ask for ({self.lengths.sum()},)."
+                )
 
     @classmethod
     def from_padded(cls, ids_BT: Any, mask_BT: Any, **floats_BT: Any) -> TokenArrays:
         """From right-padded (B, T) arrays; `mask_BT` is True on every sampled token. Raises ValueError."""
         mask_BT = np.asarray(mask_BT, dtype=bool)
         lengths_B = row_lengths(mask_BT)
-        wrong = {k: np.shape(v) for k, v in {"ids_BT": ids_BT, **floats_BT}.items() if np.shape(v) != mask_BT.shape}
+        wrong = {
+            k: np.shape(v)
+            for k, v in {"ids_BT": ids_BT, **floats_BT}.items()
+            if np.shape(v) != mask_BT.shape
+        }
         if wrong:
             raise ValueError(f"{wrong}: these shapes differ from that of mask_BT, {mask_BT.shape}.")
         flat = {name: np.asarray(values)[mask_BT] for name, values in floats_BT.items()}
@@ -167,10 +196,18 @@ class StepRecord:
     def __post_init__(self) -> None:
         if isinstance(self.step, bool) or not isinstance(self.step, int) or self.step < 1:
             raise ValueError(f"step={self.step!r}: steps are whole numbers from 1.")
-        object.__setattr__(self, "metrics", {k: number(v, f"metric {k!r}") for k, v in self.metrics.items()})
-        same = self.samples is None or self.tokens is None or np.array_equal(self.samples.length_B, self.tokens.lengths)
+        object.__setattr__(
+            self, "metrics", {k: number(v, f"metric {k!r}") for k, v in self.metrics.items()}
+        )
+        same = (
+            self.samples is None
+            or self.tokens is None
+            or np.array_equal(self.samples.length_B, self.tokens.lengths)
+        )
         if not same:
-            raise ValueError(f"step {self.step}: samples.length_B and tokens.lengths differ. Both count sampled tokens.")
+            raise ValueError(
+                f"step {self.step}: samples.length_B and tokens.lengths differ. Both count sampled tokens."
+            )
 
 
 def _check_length(name: str, values: Any, expected: int, why: str) -> None:

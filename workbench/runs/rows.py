@@ -46,7 +46,9 @@ def packed_arrays(record: StepRecord) -> Packed:
 def put_step(db: sqlite3.Connection, record: StepRecord, arrays: Packed) -> None:
     """All rows of a step but the vocabulary's."""
     step = record.step
-    metrics = ", ".join(f"{json.dumps(name)}: {number_to_json(value)}" for name, value in record.metrics.items())
+    metrics = ", ".join(
+        f"{json.dumps(name)}: {number_to_json(value)}" for name, value in record.metrics.items()
+    )
     db.execute("INSERT INTO steps VALUES (?, ?, ?)", (step, record.time, f"{{{metrics}}}"))
     for knob in record.knobs:
         put_knob(db, step, knob)
@@ -56,18 +58,30 @@ def put_step(db: sqlite3.Connection, record: StepRecord, arrays: Packed) -> None
         put_event(db, step, event)
     if record.samples is not None:
         _put_samples(db, step, record.samples)
-    db.executemany("INSERT INTO arrays VALUES (?, ?, ?, ?, ?)", [(step, name, *packed) for name, packed in arrays.items()])
+    db.executemany(
+        "INSERT INTO arrays VALUES (?, ?, ?, ?, ?)",
+        [(step, name, *packed) for name, packed in arrays.items()],
+    )
 
 
 def put_pieces(db: sqlite3.Connection, pieces: Mapping[int, str]) -> None:
     """The texts of token ids."""
-    db.executemany("INSERT INTO vocab VALUES (?, ?)", [(i, to_cell(p, f"the text of token {i}")) for i, p in pieces.items()])
+    db.executemany(
+        "INSERT INTO vocab VALUES (?, ?)",
+        [(i, to_cell(p, f"the text of token {i}")) for i, p in pieces.items()],
+    )
 
 
 def put_knob(db: sqlite3.Connection, step: int, knob: KnobChange) -> None:
     """A knob change that took effect at `step`."""
-    old, new = to_json(knob.old, f"old value of {knob.name}"), to_json(knob.new, f"new value of {knob.name}")
-    db.execute("INSERT INTO knobs VALUES (?, ?, ?, ?, ?, ?)", (step, knob.name, old, new, knob.who, knob.time))
+    old, new = (
+        to_json(knob.old, f"old value of {knob.name}"),
+        to_json(knob.new, f"new value of {knob.name}"),
+    )
+    db.execute(
+        "INSERT INTO knobs VALUES (?, ?, ?, ?, ?, ?)",
+        (step, knob.name, old, new, knob.who, knob.time),
+    )
 
 
 def put_evaluation(db: sqlite3.Connection, step: int, e: Evaluation) -> None:
@@ -79,7 +93,13 @@ def put_evaluation(db: sqlite3.Connection, step: int, e: Evaluation) -> None:
 
 def put_event(db: sqlite3.Connection, step: int, event: Event) -> None:
     """An event."""
-    values = (step, event.time, event.kind, to_cell(event.text, "event.text"), to_json(dict(event.data), "event.data"))
+    values = (
+        step,
+        event.time,
+        event.kind,
+        to_cell(event.text, "event.text"),
+        to_json(dict(event.data), "event.data"),
+    )
     db.execute("INSERT INTO events VALUES (?, ?, ?, ?, ?)", values)
 
 
@@ -91,7 +111,10 @@ def cut_after(db: sqlite3.Connection, step: int) -> None:
 
 def copy_up_to(source: sqlite3.Connection, target: sqlite3.Connection, step: int) -> None:
     """Copy everything up to `step`, and the vocabulary, into an empty record."""
-    for table, condition in {**dict.fromkeys(STEP_TABLES, " WHERE step <= ? ORDER BY rowid"), "vocab": ""}.items():
+    for table, condition in {
+        **dict.fromkeys(STEP_TABLES, " WHERE step <= ? ORDER BY rowid"),
+        "vocab": "",
+    }.items():
         found = source.execute(f"SELECT * FROM {table}{condition}", (step,) if condition else ())
         places = ", ".join("?" * len(found.description))
         target.executemany(f"INSERT INTO {table} VALUES ({places})", found)
@@ -107,7 +130,9 @@ def _put_samples(db: sqlite3.Connection, step: int, s: Samples) -> None:
             None if gold is None else to_cell(gold, "a gold answer"),
             int(dead),
         )
-        for i, (problem, prompt, gold, dead) in enumerate(zip(s.problem_ids, s.prompts, s.gold_answers, s.dead_N, strict=True))
+        for i, (problem, prompt, gold, dead) in enumerate(
+            zip(s.problem_ids, s.prompts, s.gold_answers, s.dead_N, strict=True)
+        )
     ]
     db.executemany("INSERT INTO groups VALUES (?, ?, ?, ?, ?, ?)", groups)
     columns = zip(

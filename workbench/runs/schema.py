@@ -48,8 +48,14 @@ RUN_TABLES: dict[str, str] = {
 
 def statements() -> list[str]:
     """The SQL that makes an empty record."""
-    tables = [f"CREATE TABLE {name} ({columns})" for name, columns in (RUN_TABLES | STEP_TABLES).items()]
-    return [f"PRAGMA application_id = {APPLICATION_ID}", f"PRAGMA user_version = {FORMAT_VERSION}", *tables]
+    tables = [
+        f"CREATE TABLE {name} ({columns})" for name, columns in (RUN_TABLES | STEP_TABLES).items()
+    ]
+    return [
+        f"PRAGMA application_id = {APPLICATION_ID}",
+        f"PRAGMA user_version = {FORMAT_VERSION}",
+        *tables,
+    ]
 
 
 def to_cell(text: str, what: str) -> str | bytes:
@@ -73,7 +79,9 @@ def to_json(value: Any, what: str) -> str:
     try:
         return json.dumps(value)
     except (TypeError, ValueError) as error:
-        raise TypeError(f"{what} must be plain JSON values: {error}. Convert arrays and tensors to lists.") from error
+        raise TypeError(
+            f"{what} must be plain JSON values: {error}. Convert arrays and tensors to lists."
+        ) from error
 
 
 def number(value: Any, what: str) -> float:

@@ -41,26 +41,40 @@ def thin(path: str | Path, out: str | Path, keep_steps: Collection[int]) -> Path
     kept = sorted({int(step) for step in keep_steps})
     facts, last = read(origin, lambda db: (all_meta(db), last_step(db)))
     if outside := [step for step in kept if not 1 <= step <= last]:
-        raise RunRecordError(f"{origin} holds steps 1 to {last}: it has no step {outside[0]} to keep. Leave it out of keep_steps.")
+        raise RunRecordError(
+            f"{origin} holds steps 1 to {last}: it has no step {outside[0]} to keep. Leave it out of keep_steps."
+        )
     with new_record(file, {}) as db:
         put_meta(db, **_handed_on(facts))
         read(origin, lambda source: _copy(source, db, kept))
         _forget_tracebacks(db)
         put_event(db, 0, Event("notice", _words(kept, last), {"kept_steps": kept}))
-    with explained(file), closing(sqlite3.connect(uri(file, "mode=rw"), uri=True, isolation_level=None)) as db:
+    with (
+        explained(file),
+        closing(sqlite3.connect(uri(file, "mode=rw"), uri=True, isolation_level=None)) as db,
+    ):
         db.execute("VACUUM")
     return file
 
 
 def spread_steps(last: int, every: int, ends: int = 1) -> list[int]:
     """Steps of 1 to `last` that are worth keeping: every `every`-th, the first `ends` and the last `ends`."""
-    return [step for step in range(1, last + 1) if step <= ends or step > last - ends or step % every == 0]
+    return [
+        step
+        for step in range(1, last + 1)
+        if step <= ends or step > last - ends or step % every == 0
+    ]
 
 
 def _handed_on(facts: dict[str, Any]) -> dict[str, Any]:
     """The facts of the run without what names the machine."""
-    environment = {name: facts["environment"][name] for name in ENVIRONMENT if name in facts["environment"]}
-    named = {key: Path(facts[key]).name if Path(facts[key]).is_absolute() else facts[key] for key in ("policy", "task")}
+    environment = {
+        name: facts["environment"][name] for name in ENVIRONMENT if name in facts["environment"]
+    }
+    named = {
+        key: Path(facts[key]).name if Path(facts[key]).is_absolute() else facts[key]
+        for key in ("policy", "task")
+    }
     return facts | named | {"environment": environment, "writer": None, "journal_mode": "wal"}
 
 
@@ -68,15 +82,22 @@ def _copy(source: sqlite3.Connection, target: sqlite3.Connection, kept: list[int
     """Every table, of the heavy ones the kept steps."""
     for table in (*STEP_TABLES, "vocab"):
         condition = " WHERE step IN (SELECT value FROM json_each(?))" if table in HEAVY else ""
-        found = source.execute(f"SELECT * FROM {table}{condition} ORDER BY rowid", (json.dumps(kept),) if condition else ())
-        target.executemany(f"INSERT INTO {table} VALUES ({', '.join('?' * len(found.description))})", found)
+        found = source.execute(
+            f"SELECT * FROM {table}{condition} ORDER BY rowid",
+            (json.dumps(kept),) if condition else (),
+        )
+        target.executemany(
+            f"INSERT INTO {table} VALUES ({', '.join('?' * len(found.description))})", found
+        )
 
 
 def _forget_tracebacks(db: sqlite3.Connection) -> None:
     for rowid, cell in db.execute("SELECT rowid, data FROM events").fetchall():
         data = json.loads(cell)
         if data.pop("traceback", None) is not None:
-            db.execute("UPDATE events SET data = ? WHERE rowid = ?", (to_json(data, "event.data"), rowid))
+            db.execute(
+                "UPDATE events SET data = ? WHERE rowid = ?", (to_json(data, "event.data"), rowid)
+            )
 
 
 def _words(kept: list[int], last: int) -> str:

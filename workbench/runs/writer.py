@@ -79,7 +79,9 @@ class RunWriter:
         need no tokenizer. Raises `RunRecordError` when there is a record already, ValueError for doubled reward names.
         """
         if len(set(reward_names)) < len(reward_names):
-            raise ValueError(f"reward_names={list(reward_names)}: two are the same. Give each function its own __name__.")
+            raise ValueError(
+                f"reward_names={list(reward_names)}: two are the same. Give each function its own __name__."
+            )
         file = record_path(path)
         facts = {
             "policy": policy,
@@ -93,7 +95,9 @@ class RunWriter:
         return cls(file, pieces)
 
     @classmethod
-    def resume(cls, path: str | Path, step: int, *, pieces: Pieces | None = None, take_over: bool = False) -> RunWriter:
+    def resume(
+        cls, path: str | Path, step: int, *, pieces: Pieces | None = None, take_over: bool = False
+    ) -> RunWriter:
         """An existing record, cut back in one transaction to what it was when `step` had been recorded.
 
         Later steps, knobs, evaluations and events go, to be made again; an event says how many. `step` 0 keeps what
@@ -113,7 +117,11 @@ class RunWriter:
         with writer._transaction(f"the return to step {step}") as db:
             rows.cut_after(db, step)
             rows.put_meta(db, revision=meta["revision"] + 1)
-            rows.put_event(db, step, Event("resume", f"resumed after step {step}; {last - step} later steps removed"))
+            rows.put_event(
+                db,
+                step,
+                Event("resume", f"resumed after step {step}; {last - step} later steps removed"),
+            )
         return writer
 
     @classmethod
@@ -135,9 +143,15 @@ class RunWriter:
         _check_step(origin, step, last)
         facts = {key: old[key] for key in ("policy", "task", "reward_names", "config", "seed")}
         file = record_path(path)
-        with new_record(file, facts | _identity(name or f"{old['name']} from step {step}", old, step)) as db:
+        with new_record(
+            file, facts | _identity(name or f"{old['name']} from step {step}", old, step)
+        ) as db:
             read(origin, lambda source: rows.copy_up_to(source, db, step))
-            rows.put_event(db, step, Event("branch", f"branched from {old['name']} ({old['id']}) after step {step}"))
+            rows.put_event(
+                db,
+                step,
+                Event("branch", f"branched from {old['name']} ({old['id']}) after step {step}"),
+            )
         return cls(file, pieces)
 
     @property
@@ -202,14 +216,18 @@ class RunWriter:
     def __enter__(self) -> RunWriter:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: Any) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: Any
+    ) -> None:
         if error is not None and self._db is not None and not isinstance(error, TakenOverError):
             self.finish("failed", f"{type(error).__name__}: {error}")
         self.close()
 
     def _connection(self) -> sqlite3.Connection:
         if self._db is None:
-            raise RunRecordError(f"the record {self.path} is closed. RunWriter.resume(path, step) opens it again.")
+            raise RunRecordError(
+                f"the record {self.path} is closed. RunWriter.resume(path, step) opens it again."
+            )
         return self._db
 
     @contextmanager
@@ -219,11 +237,15 @@ class RunWriter:
             try:
                 db.execute("BEGIN IMMEDIATE")
                 if not taking_over and not self._owns(db):
-                    raise TakenOverError(f"{self.path}: {what} was not recorded: another writer has taken the run over.")
+                    raise TakenOverError(
+                        f"{self.path}: {what} was not recorded: another writer has taken the run over."
+                    )
                 yield db
                 db.execute("COMMIT")
             except sqlite3.Error as error:
-                raise RunRecordError(f"{self.path}: {what} was not recorded: {error}. What was there before is whole.") from error
+                raise RunRecordError(
+                    f"{self.path}: {what} was not recorded: {error}. What was there before is whole."
+                ) from error
             finally:
                 if db.in_transaction:
                     db.execute("ROLLBACK")
@@ -238,10 +260,16 @@ class RunWriter:
                 f"RunWriter.resume(path, {step - 1})."
             )
         if step > last + 1:
-            raise RunRecordError(f"{self.path}: step {step} cannot follow step {last}: steps are recorded without a gap.")
+            raise RunRecordError(
+                f"{self.path}: step {step} cannot follow step {last}: steps are recorded without a gap."
+            )
 
     def _check_rewards(self, record: StepRecord) -> None:
-        found = len(self._reward_names) if record.samples is None else record.samples.rewards_BK.shape[1]
+        found = (
+            len(self._reward_names)
+            if record.samples is None
+            else record.samples.rewards_BK.shape[1]
+        )
         if found != len(self._reward_names):
             raise RunRecordError(
                 f"step {record.step}: rewards_BK has {found} columns, but the run has the reward functions "
@@ -258,10 +286,14 @@ class RunWriter:
 
 def _check_step(file: Path, step: int, last: int) -> None:
     if not 0 <= step <= last:
-        raise RunRecordError(f"{file} holds steps 1 to {last}: it cannot go on from step {step}. Choose a step from 0 to {last}.")
+        raise RunRecordError(
+            f"{file} holds steps 1 to {last}: it cannot go on from step {step}. Choose a step from 0 to {last}."
+        )
 
 
-def _identity(name: str, parent: Mapping[str, Any] | None = None, branch_step: int | None = None) -> dict[str, Any]:
+def _identity(
+    name: str, parent: Mapping[str, Any] | None = None, branch_step: int | None = None
+) -> dict[str, Any]:
     """A fresh id, the name (the id where none is given), and the run that a branch comes from."""
     run_id = uuid.uuid4().hex[:12]
     origin = {

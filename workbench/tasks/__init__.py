@@ -30,4 +30,6 @@ def load_task(name_or_path: str | Path, seed: int = 0) -> Task:
     if path.suffix or path.exists():
         return jsonl_task(path, seed=seed)
     known = ", ".join(TASKS)
-    raise TaskError(f"task {str(name_or_path)!r} is unknown. Choose one of {known}, or the path of a .jsonl file.")
+    raise TaskError(
+        f"task {str(name_or_path)!r} is unknown. Choose one of {known}, or the path of a .jsonl file."
+    )

@@ -54,23 +54,51 @@ def _two_steps(rng: np.random.Generator) -> Numbers:
 
 
 KINDS: dict[str, Kind] = {
-    "add": Kind(0.2, _two_numbers, ("What is {0} + {1}?", "Calculate {0} + {1}."), lambda a, b: a + b),
-    "subtract": Kind(0.19, _larger_first, ("What is {0} - {1}?", "Calculate {0} - {1}."), lambda a, b: a - b),
-    "brackets": Kind(0.125, _three_digits, ("What is ({0} + {1}) * {2}?", "Solve ({0} + {1}) * {2}."), lambda a, b, c: (a + b) * c),
-    "precedence": Kind(0.125, _three_digits, ("What is {0} + {1} * {2}?", "Solve {0} + {1} * {2}."), lambda a, b, c: a + b * c),
+    "add": Kind(
+        0.2, _two_numbers, ("What is {0} + {1}?", "Calculate {0} + {1}."), lambda a, b: a + b
+    ),
+    "subtract": Kind(
+        0.19, _larger_first, ("What is {0} - {1}?", "Calculate {0} - {1}."), lambda a, b: a - b
+    ),
+    "brackets": Kind(
+        0.125,
+        _three_digits,
+        ("What is ({0} + {1}) * {2}?", "Solve ({0} + {1}) * {2}."),
+        lambda a, b, c: (a + b) * c,
+    ),
+    "precedence": Kind(
+        0.125,
+        _three_digits,
+        ("What is {0} + {1} * {2}?", "Solve {0} + {1} * {2}."),
+        lambda a, b, c: a + b * c,
+    ),
     "word_add": Kind(
-        0.09, _two_numbers,
-        ("{name} has {0} {things} and gets {1} more. How many {things} does {name} have?",
-         "{name} has {0} {things}. A friend brings {1} more. How many {things} are there?"), lambda a, b: a + b),
+        0.09,
+        _two_numbers,
+        (
+            "{name} has {0} {things} and gets {1} more. How many {things} does {name} have?",
+            "{name} has {0} {things}. A friend brings {1} more. How many {things} are there?",
+        ),
+        lambda a, b: a + b,
+    ),
     "word_subtract": Kind(
-        0.09, _larger_first,
-        ("{name} has {0} {things} and loses {1}. How many {things} are left?",
-         "{name} has {0} {things}. {name} gives away {1}. How many {things} does {name} have?"), lambda a, b: a - b),
+        0.09,
+        _larger_first,
+        (
+            "{name} has {0} {things} and loses {1}. How many {things} are left?",
+            "{name} has {0} {things}. {name} gives away {1}. How many {things} does {name} have?",
+        ),
+        lambda a, b: a - b,
+    ),
     "word_two_steps": Kind(
-        0.18, _two_steps,
-        ("{name} has {0} {things}, gets {1} more and loses {2}. How many {things} are left?",
-         "{name} has {0} {things}. {name} buys {1} more and gives away {2}. How many {things} does {name} have?"),
-        lambda a, b, c: a + b - c),
+        0.18,
+        _two_steps,
+        (
+            "{name} has {0} {things}, gets {1} more and loses {2}. How many {things} are left?",
+            "{name} has {0} {things}. {name} buys {1} more and gives away {2}. How many {things} does {name} have?",
+        ),
+        lambda a, b, c: a + b - c,
+    ),
 }
 
 
@@ -107,4 +135,6 @@ def arithmetic_task(seed: int = 0, train_size: int = 4000, held_out_size: int = 
     """The task drawn with `seed`: the same seed gives the same problems on every machine."""
     rng = np.random.default_rng([seed, 20240205])
     train = draw_problems(train_size, rng, held_out=False)
-    return Task("arithmetic", train, draw_problems(held_out_size, rng, held_out=True), SYSTEM_PROMPT)
+    return Task(
+        "arithmetic", train, draw_problems(held_out_size, rng, held_out=True), SYSTEM_PROMPT
+    )

@@ -33,7 +33,9 @@ def parse(text: str) -> Parsed | None:
     repeated tags and a blank answer, and no line break anywhere.)
     """
     body = text.strip()
-    if not (body.startswith("<think>") and body.endswith("</answer>")) or any(body.count(tag) != 1 for tag in _TAGS):
+    if not (body.startswith("<think>") and body.endswith("</answer>")) or any(
+        body.count(tag) != 1 for tag in _TAGS
+    ):
         return None
     think, _, rest = body.removeprefix("<think>").partition("</think>")
     between, opened, answer = rest.removesuffix("</answer>").partition("<answer>")

@@ -21,5 +21,7 @@ def gsm8k_task() -> Task:
             "copy: load_task('folder/train.jsonl')."
         ) from error
     keys = Keys("question", "answer")
-    train, held_out = ([problem_of_row(row, keys) for row in data[split]] for split in ("train", "test"))
+    train, held_out = (
+        [problem_of_row(row, keys) for row in data[split]] for split in ("train", "test")
+    )
     return Task("gsm8k", train, held_out, SYSTEM_PROMPT)

@@ -52,7 +52,9 @@ def jsonl_task(
     return Task(name, train, tests, system_prompt)
 
 
-def read_jsonl(path: Path, question_key: str | None = None, answer_key: str | None = None) -> list[Problem]:
+def read_jsonl(
+    path: Path, question_key: str | None = None, answer_key: str | None = None
+) -> list[Problem]:
     """The problems of one file, each question once. Raises `TaskError`."""
     _check_path(path)
     keys: Keys | None = None
@@ -68,9 +70,13 @@ def read_jsonl(path: Path, question_key: str | None = None, answer_key: str | No
         problems.setdefault(problem.question, problem)
         count += 1
     if not problems:
-        raise TaskError(f"{path}: no problems in it; the file is empty. Expected one JSON object per line.")
+        raise TaskError(
+            f"{path}: no problems in it; the file is empty. Expected one JSON object per line."
+        )
     if count > len(problems):
-        warnings.warn(f"{path}: {count - len(problems)} repeated question(s) left out.", stacklevel=3)
+        warnings.warn(
+            f"{path}: {count - len(problems)} repeated question(s) left out.", stacklevel=3
+        )
     return list(problems.values())
 
 
@@ -80,7 +86,9 @@ def _check_path(path: Path) -> None:
     if not path.exists():
         raise TaskError(f"{path}: there is no such file.")
     if path.suffix != ".jsonl":
-        raise TaskError(f"{path}: its name ends in {path.suffix!r}, expected a .jsonl file (one JSON object per line).")
+        raise TaskError(
+            f"{path}: its name ends in {path.suffix!r}, expected a .jsonl file (one JSON object per line)."
+        )
 
 
 def _lines(path: Path) -> Iterator[tuple[int, bytes]]:
@@ -96,10 +104,15 @@ def _row(line: bytes) -> dict[str, Any]:
         row = json.loads(line.decode("utf-8-sig"), parse_constant=_no_constant)
     except UnicodeDecodeError:
         raise
-    except (ValueError, RecursionError) as error:  # a JSONDecodeError, an integer of 5000 digits, nesting without end
+    except (
+        ValueError,
+        RecursionError,
+    ) as error:  # a JSONDecodeError, an integer of 5000 digits, nesting without end
         raise TaskError(f"not valid JSON ({error})") from error
     if not isinstance(row, Mapping):
-        raise TaskError(f"holds a {type(row).__name__}, expected an object with a question and an answer.")
+        raise TaskError(
+            f"holds a {type(row).__name__}, expected an object with a question and an answer."
+        )
     return dict(row)
 
 
@@ -110,10 +123,14 @@ def _no_constant(name: str) -> NoReturn:
 def _fail(path: Path, number: int, line: bytes, error: Exception) -> NoReturn:
     what = f"not UTF-8 ({error.reason})" if isinstance(error, UnicodeDecodeError) else str(error)
     begins = line[:80].decode("utf-8", "backslashreplace").strip()
-    raise TaskError(f"{path}, line {number}: {what.rstrip('.')}. The line begins: {begins!r}") from error
+    raise TaskError(
+        f"{path}, line {number}: {what.rstrip('.')}. The line begins: {begins!r}"
+    ) from error
 
 
-def _split(path: Path, problems: list[Problem], count: int | None, seed: int) -> tuple[list[Problem], list[Problem]]:
+def _split(
+    path: Path, problems: list[Problem], count: int | None, seed: int
+) -> tuple[list[Problem], list[Problem]]:
     count = min(MAX_HELD_OUT, max(1, len(problems) // 10)) if count is None else count
     if isinstance(count, bool) or not 0 < count < len(problems):
         raise TaskError(
@@ -131,5 +148,8 @@ def _without(train: list[Problem], held_out: list[Problem], path: Path) -> list[
     kept = [p for p in train if p.question not in held]
     if len(kept) < len(train):
         count = len(train) - len(kept)
-        warnings.warn(f"{path}: {count} question(s) left out of training because they are held out.", stacklevel=3)
+        warnings.warn(
+            f"{path}: {count} question(s) left out of training because they are held out.",
+            stacklevel=3,
+        )
     return kept

@@ -26,10 +26,13 @@ class Keys:
     answer: str
 
 
-def find_keys(row: Mapping[str, Any], question_key: str | None = None, answer_key: str | None = None) -> Keys:
+def find_keys(
+    row: Mapping[str, Any], question_key: str | None = None, answer_key: str | None = None
+) -> Keys:
     """The keys of `row`, the given ones or the first known ones. Raises `TaskError` when one is not there."""
     return Keys(
-        _find_key(row, "question", question_key, QUESTION_KEYS), _find_key(row, "answer", answer_key, ANSWER_KEYS)
+        _find_key(row, "question", question_key, QUESTION_KEYS),
+        _find_key(row, "answer", answer_key, ANSWER_KEYS),
     )
 
 
@@ -83,7 +86,9 @@ def _find_key(row: Mapping[str, Any], what: str, given: str | None, known: tuple
 
 def _text(row: Mapping[str, Any], key: str, what: str) -> str:
     if key not in row:
-        raise TaskError(f"no {what}: the key {key!r} is missing; its keys are {sorted(row)!r:.300}.")
+        raise TaskError(
+            f"no {what}: the key {key!r} is missing; its keys are {sorted(row)!r:.300}."
+        )
     value = row[key]
     if isinstance(value, bool) or not isinstance(value, (str, int, float)):
         raise TaskError(f"the {what} (key {key!r}) is {value!r:.80}, expected text or a number.")
@@ -91,5 +96,7 @@ def _text(row: Mapping[str, Any], key: str, what: str) -> str:
     if not text:
         raise TaskError(f"the {what} (key {key!r}) is blank.")
     if any("\ud800" <= c <= "\udfff" for c in text):
-        raise TaskError(f"the {what} (key {key!r}) holds half a surrogate pair, which no tokenizer takes: {text!r:.80}")
+        raise TaskError(
+            f"the {what} (key {key!r}) holds half a surrogate pair, which no tokenizer takes: {text!r:.80}"
+        )
     return text

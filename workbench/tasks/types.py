@@ -16,7 +16,16 @@ class TaskError(WorkbenchError, ValueError):
 
 
 RESERVED_COLUMNS = frozenset(
-    {"question", "answer", "kind", "prompt", "prompts", "completion", "completions", "completion_ids"}
+    {
+        "question",
+        "answer",
+        "kind",
+        "prompt",
+        "prompts",
+        "completion",
+        "completions",
+        "completion_ids",
+    }
     | {"trainer_state", "log_extra", "log_metric"}
 )
 """Names that a reward function already gets from elsewhere; no further column may take one."""
@@ -42,7 +51,9 @@ class Problem:
     def __post_init__(self) -> None:
         taken = sorted(RESERVED_COLUMNS & set(self.columns))
         if taken:
-            raise TaskError(f"column name(s) {', '.join(map(repr, taken))} are reserved. Rename them.")
+            raise TaskError(
+                f"column name(s) {', '.join(map(repr, taken))} are reserved. Rename them."
+            )
 
 
 @dataclass(frozen=True)
@@ -69,7 +80,11 @@ class Task:
 
     def messages(self, problem: Problem) -> list[dict[str, str]]:
         """The conversation that asks `problem`, as a chat template takes it."""
-        system = [] if self.system_prompt is None else [{"role": "system", "content": self.system_prompt}]
+        system = (
+            []
+            if self.system_prompt is None
+            else [{"role": "system", "content": self.system_prompt}]
+        )
         return [*system, {"role": "user", "content": problem.question}]
 
     def draw(self, cursor: int, n: int, seed: int) -> list[int]:
@@ -105,8 +120,12 @@ def columns_of(problems: Sequence[Problem]) -> dict[str, list[Any]]:
 
 def _check_split(task: str, split: str, problems: Sequence[Problem]) -> None:
     if len(problems) == 0:
-        raise TaskError(f"task {task!r}: the split {split!r} is empty. Give it at least one problem.")
+        raise TaskError(
+            f"task {task!r}: the split {split!r} is empty. Give it at least one problem."
+        )
     for i, problem in enumerate(problems):
         for part in ("question", "answer"):
             if not getattr(problem, part).strip():
-                raise TaskError(f"task {task!r}: problem {i} of {split!r} has an empty {part}: {problem!r:.200}")
+                raise TaskError(
+                    f"task {task!r}: problem {i} of {split!r} has an empty {part}: {problem!r:.200}"
+                )

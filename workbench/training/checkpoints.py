@@ -64,7 +64,9 @@ def save(root: Path, checkpoint: Checkpoint) -> Path:
     shutil.rmtree(draft, ignore_errors=True)
     draft.mkdir(parents=True)
     for name, tensors in checkpoint.tensors.items():
-        save_file({k: t.detach().contiguous() for k, t in tensors.items()}, draft / f"{name}.safetensors")
+        save_file(
+            {k: t.detach().contiguous() for k, t in tensors.items()}, draft / f"{name}.safetensors"
+        )
     (draft / "state.json").write_text(json.dumps(checkpoint.state))
     manifest = {p.name: _sha256(p) for p in sorted(draft.iterdir())}
     (draft / "manifest.json").write_text(json.dumps({"step": checkpoint.step, "sha256": manifest}))
@@ -100,7 +102,9 @@ def load(root: Path, step: int) -> Checkpoint:
         if not (folder / name).is_file():
             raise CheckpointError(f"checkpoint {folder}: {name} is missing.")
         if _sha256(folder / name) != digest:
-            raise CheckpointError(f"checkpoint {folder}: {name} is damaged, its SHA-256 is not that of the manifest.")
+            raise CheckpointError(
+                f"checkpoint {folder}: {name} is damaged, its SHA-256 is not that of the manifest."
+            )
     tensors = {Path(n).stem: load_file(folder / n) for n in manifest if n.endswith(".safetensors")}
     return Checkpoint(step, tensors, json.loads((folder / "state.json").read_text()))
 

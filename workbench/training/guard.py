@@ -13,7 +13,9 @@ class NotFinite(WorkbenchError, FloatingPointError):
     """A tensor of a step holds NaN or infinity; the weights are still those of before the update."""
 
 
-def check_finite(step: int, name: str, values_BT: Tensor, mask_BT: Tensor, rows: Tensor, num_generations: int) -> None:
+def check_finite(
+    step: int, name: str, values_BT: Tensor, mask_BT: Tensor, rows: Tensor, num_generations: int
+) -> None:
     """Raises `NotFinite` naming step, tensor, completion, group and token when a counted value is not finite."""
     bad = ~torch.isfinite(values_BT.detach()) & mask_BT.bool()
     if bad.any():
@@ -22,7 +24,8 @@ def check_finite(step: int, name: str, values_BT: Tensor, mask_BT: Tensor, rows:
         raise NotFinite(
             f"step {step}: {name} is {values_BT[first, token].item()} at token {token} of completion {row} (group "
             f"{row // num_generations}); {int(bad.sum())} such values. No update was made. Lower learning_rate, or look at "
-            "what was sampled in this group.")
+            "what was sampled in this group."
+        )
 
 
 def check_gradients(step: int, policy: Policy) -> None:
@@ -30,12 +33,17 @@ def check_gradients(step: int, policy: Policy) -> None:
     for name, p in policy.trainable_state().items():
         if p.grad is not None and not torch.isfinite(p.grad).all():
             raise NotFinite(
-                f"step {step}: the gradient of {name} is not finite. No update was made. {_remedy(policy)}")
+                f"step {step}: the gradient of {name} is not finite. No update was made. {_remedy(policy)}"
+            )
 
 
 def _remedy(policy: Policy) -> str:
     if policy.weight_dtype == torch.float16:
-        return ("The weights are float16, and a backward pass through them may overflow: load them with dtype='float32', or use a GPU that "
-                "computes in bfloat16 (dtype='bfloat16'; a T4 does not).")
-    return ("If earlier steps went well, go back to a checkpoint and lower learning_rate: the weights have moved too far. If not, look at "
-            "beta, temperature and the rewards of this step for a value far too large.")
+        return (
+            "The weights are float16, and a backward pass through them may overflow: load them with dtype='float32', or use a GPU that "
+            "computes in bfloat16 (dtype='bfloat16'; a T4 does not)."
+        )
+    return (
+        "If earlier steps went well, go back to a checkpoint and lower learning_rate: the weights have moved too far. If not, look at "
+        "beta, temperature and the rewards of this step for a value far too large."
+    )

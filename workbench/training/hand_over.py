@@ -54,4 +54,6 @@ def load_latest(trainer: Trainer) -> None:
 def open_record(trainer: Trainer) -> None:
     """A stopped or finished run has closed its record; going on opens it again."""
     if trainer.run.closed:
-        trainer.run = RunWriter.resume(trainer.folder.parent, trainer.steps_done, pieces=trainer.policy.pieces)
+        trainer.run = RunWriter.resume(
+            trainer.folder.parent, trainer.steps_done, pieces=trainer.policy.pieces
+        )

@@ -43,7 +43,8 @@ class Knobs:
                     GRPOConfig.describe(name)
                     raise ConfigError(
                         f"{name} is fixed for the run: batches, seeds and schedules are laid out from it. Start a new run with "
-                        f"{name}={values[name]!r}. Live are: {', '.join(live)}.")
+                        f"{name}={values[name]!r}. Live are: {', '.join(live)}."
+                    )
             wanted = {n: v for n, (v, _) in self._pending.items()} | values
             config = self._config.replace(**wanted)
             if self._reward_names is not None:
@@ -55,7 +56,9 @@ class Knobs:
         with self._lock:
             changes = [
                 KnobChange(name, getattr(self._config, name), value, who)
-                for name, (value, who) in self._pending.items() if value != getattr(self._config, name)]
+                for name, (value, who) in self._pending.items()
+                if value != getattr(self._config, name)
+            ]
             if changes:
                 self._config = self._config.replace(**{c.name: c.new for c in changes})
             self._pending.clear()
@@ -69,7 +72,11 @@ class Knobs:
     def ask_again(self, config: GRPOConfig, who: str) -> None:
         """Ask for the live values of `config` where those in force differ: a return to a checkpoint loses no setting."""
         with self._lock:
-            asked = {n: (getattr(config, n), who) for n in GRPOConfig.live_fields() if getattr(config, n) != getattr(self._config, n)}
+            asked = {
+                n: (getattr(config, n), who)
+                for n in GRPOConfig.live_fields()
+                if getattr(config, n) != getattr(self._config, n)
+            }
             self._pending = asked | self._pending
 
     def snapshot(self) -> tuple[GRPOConfig, dict[str, tuple[Any, str]]]:
@@ -89,4 +96,5 @@ def check_weights(config: GRPOConfig, reward_names: Sequence[str]) -> None:
     if config.reward_weights is not None and len(config.reward_weights) != len(reward_names):
         raise ConfigError(
             f"reward_weights={config.reward_weights!r} has {len(config.reward_weights)} entries for the reward functions "
-            f"{', '.join(reward_names)}. Give one weight for each.")
+            f"{', '.join(reward_names)}. Give one weight for each."
+        )

@@ -29,8 +29,17 @@ from workbench.training.trainer import Trainer
 DEFAULT_REWARDS = ("format", "answer")
 Rewards = RewardSet | ShuffledRewards
 EXTENDABLE = (
-    "max_steps", "eval_steps", "num_eval_problems", "save_steps", "save_total_limit", "micro_batch_size", "gradient_checkpointing",
-    "vllm_server_base_url", "vllm_gpu_memory_utilization", "vllm_enable_sleep_mode")
+    "max_steps",
+    "eval_steps",
+    "num_eval_problems",
+    "save_steps",
+    "save_total_limit",
+    "micro_batch_size",
+    "gradient_checkpointing",
+    "vllm_server_base_url",
+    "vllm_gpu_memory_utilization",
+    "vllm_enable_sleep_mode",
+)
 """Fixed fields that may still differ when a run is resumed: they do not change what a step computes."""
 
 
@@ -53,17 +62,27 @@ def start_run(
     differ, `OutOfMemory`. A new run whose first evaluation fails leaves nothing behind; a run that was there stays as it was.
     """
     out = Path(out)
-    chosen = rewards if isinstance(rewards, (RewardSet, ShuffledRewards)) else RewardSet(list(rewards))
+    chosen = (
+        rewards if isinstance(rewards, (RewardSet, ShuffledRewards)) else RewardSet(list(rewards))
+    )
     _check_start(out, policy, task, chosen, config)
     if resume and is_run_record(out / "run.sqlite"):
         return _resumed(out, policy, task, chosen, config)
     if checkpoints.steps_in(out / "checkpoints") and not is_run_record(out / "run.sqlite"):
         raise checkpoints.CheckpointError(
-            f"{out / 'checkpoints'} holds checkpoints of a run whose record is gone. Delete that folder or name another one.")
+            f"{out / 'checkpoints'} holds checkpoints of a run whose record is gone. Delete that folder or name another one."
+        )
     check_free(out / "run.sqlite")
     create = partial(
-        RunWriter.create, out, config=config.to_dict(), name=name or out.name, policy=policy.source, task=task.name,
-        reward_names=chosen.names, pieces=policy.pieces)
+        RunWriter.create,
+        out,
+        config=config.to_dict(),
+        name=name or out.name,
+        policy=policy.source,
+        task=task.name,
+        reward_names=chosen.names,
+        pieces=policy.pieces,
+    )
     missing = [folder for folder in (out, *out.parents) if not folder.exists()]
     trainer = Trainer(policy, task, chosen, config, open_run=create, out=out)
     try:
@@ -78,28 +97,40 @@ def _leave_nothing(trainer: Trainer, made: Sequence[Path]) -> None:
     trainer.run.close()
     free(trainer.engine)
     remove_database(trainer.run.path)
-    for folder in (checkpoints.folder_of(trainer.folder, 0), checkpoints.draft_of(trainer.folder, 0)):
+    for folder in (
+        checkpoints.folder_of(trainer.folder, 0),
+        checkpoints.draft_of(trainer.folder, 0),
+    ):
         shutil.rmtree(folder, ignore_errors=True)
     for folder in (trainer.folder, *made):
         with suppress(OSError):  # not empty, or never made
             folder.rmdir()
 
 
-def _check_start(out: Path, policy: Policy, task: Task, rewards: Rewards, config: GRPOConfig) -> None:
+def _check_start(
+    out: Path, policy: Policy, task: Task, rewards: Rewards, config: GRPOConfig
+) -> None:
     """All that can be known before the first step to end in an error."""
     if out.exists() and not out.is_dir():
         raise ConfigError(f"out={str(out)!r} is a file. Name the folder of the run.")
     check_engine(config)
     check_policy(policy, config)
     check_weights(config, rewards.names)
-    if isinstance(rewards, RewardSet) and any(w != 1 for w in rewards.weights) and config.reward_weights != rewards.weights:
+    if (
+        isinstance(rewards, RewardSet)
+        and any(w != 1 for w in rewards.weights)
+        and config.reward_weights != rewards.weights
+    ):
         raise ConfigError(
             f"the RewardSet has weights={rewards.weights}, the config reward_weights={config.reward_weights}. Training takes the config's: set "
-            f"GRPOConfig(reward_weights={rewards.weights}), which can also be changed while it runs.")
+            f"GRPOConfig(reward_weights={rewards.weights}), which can also be changed while it runs."
+        )
     for problem in (*task.train, *task.held_out):
         check_gold(problem.answer)
     check_prompts(policy, task, task.train, config.max_completion_length, config.max_prompt_length)
-    check_prompts(policy, task, task.held_out[: config.num_eval_problems], config.max_completion_length)
+    check_prompts(
+        policy, task, task.held_out[: config.num_eval_problems], config.max_completion_length
+    )
     check_batch_fits(policy, config)
     warn_where_too_small(policy, config)
 
@@ -107,11 +138,18 @@ def _check_start(out: Path, policy: Policy, task: Task, rewards: Rewards, config
 def _check_same(run: Run, policy: Policy, task: Task, rewards: Rewards) -> None:
     """Raises `ConfigError` when the run was made with another task or other rewards; another policy is warned of."""
     for what, own, given in (
-        ("task", run.meta.task, task.name), ("rewards", ", ".join(run.meta.reward_names), ", ".join(rewards.names))):
+        ("task", run.meta.task, task.name),
+        ("rewards", ", ".join(run.meta.reward_names), ", ".join(rewards.names)),
+    ):
         if own != given:
-            raise ConfigError(f"the run's {what}: {own}. It cannot be resumed with: {given}. Give its own, or start a new run in another folder.")
+            raise ConfigError(
+                f"the run's {what}: {own}. It cannot be resumed with: {given}. Give its own, or start a new run in another folder."
+            )
     if run.meta.policy != policy.source:
-        warnings.warn(f"the run was started with policy {run.meta.policy!r}, it goes on with {policy.source!r}.", stacklevel=4)
+        warnings.warn(
+            f"the run was started with policy {run.meta.policy!r}, it goes on with {policy.source!r}.",
+            stacklevel=4,
+        )
 
 
 def _from_the_start(trainer: Trainer) -> Trainer:
@@ -120,7 +158,9 @@ def _from_the_start(trainer: Trainer) -> Trainer:
     return trainer
 
 
-def _resumed(out: Path, policy: Policy, task: Task, rewards: Rewards, config: GRPOConfig) -> Trainer:
+def _resumed(
+    out: Path, policy: Policy, task: Task, rewards: Rewards, config: GRPOConfig
+) -> Trainer:
     run = Run.open(out)
     _check_same(run, policy, task, rewards)
     changes = _changes(GRPOConfig.from_dict(run.config), config)
@@ -128,7 +168,8 @@ def _resumed(out: Path, policy: Policy, task: Task, rewards: Rewards, config: GR
     if checkpoint is None:
         if checkpoints.steps_in(out / "checkpoints"):
             raise checkpoints.CheckpointError(
-                f"{out / 'checkpoints'}: every checkpoint is damaged. Start a new run in another folder.")
+                f"{out / 'checkpoints'}: every checkpoint is damaged. Start a new run in another folder."
+            )
         anew = partial(RunWriter.resume, out, 0, pieces=policy.pieces)
         return _from_the_start(Trainer(policy, task, rewards, config, open_run=anew, out=out))
     policy.check_trainable_state(checkpoint.tensors["weights"])  # while the record is as it was
@@ -139,7 +180,9 @@ def _resumed(out: Path, policy: Policy, task: Task, rewards: Rewards, config: GR
     checkpoints.drop_after(trainer.folder, checkpoint.step)
     extended = {n: v for n, v in changes.items() if n in EXTENDABLE}
     trainer.knobs.restore((trainer.config.replace(**extended), trainer.knobs.snapshot()[1]))
-    trainer.knobs.ask_again(trainer.config.replace(**moved), "user")  # moved in the steps that have to be made again
+    trainer.knobs.ask_again(
+        trainer.config.replace(**moved), "user"
+    )  # moved in the steps that have to be made again
     trainer.knobs.set("resume", **{n: v for n, v in changes.items() if n not in EXTENDABLE})
     return trainer
 
@@ -152,5 +195,6 @@ def _changes(own: GRPOConfig, wanted: GRPOConfig) -> dict[str, object]:
         if name not in GRPOConfig.live_fields() + EXTENDABLE:
             raise ConfigError(
                 f"{name}={after[name]!r} differs from the run's own {before[name]!r} and is fixed for a run. Resume without it, "
-                "or start a new run in another folder.")
+                "or start a new run in another folder."
+            )
     return changes

@@ -35,4 +35,6 @@ class Listeners:
                 with suppress(ValueError):
                     self._listeners.remove(listener)
                 warnings.warn(
-                    f"a listener of {self._owner!r} failed and is not called any more: {type(e).__name__}: {e}", stacklevel=3)
+                    f"a listener of {self._owner!r} failed and is not called any more: {type(e).__name__}: {e}",
+                    stacklevel=3,
+                )

@@ -15,7 +15,12 @@ from workbench.config_fields import ConfigWarning
 from workbench.errors import WorkbenchError
 from workbench.policy.policy import Policy
 
-MARKS = ("DefaultCPUAllocator: can't allocate memory", "DefaultCPUAllocator: not enough memory", "out of memory", "CUBLAS_STATUS_ALLOC_FAILED")
+MARKS = (
+    "DefaultCPUAllocator: can't allocate memory",
+    "DefaultCPUAllocator: not enough memory",
+    "out of memory",
+    "CUBLAS_STATUS_ALLOC_FAILED",
+)
 """How a RuntimeError of torch reads where no memory was left: on a CPU, on Windows, in the CUDA runtime, in cuBLAS."""
 
 
@@ -30,7 +35,11 @@ def ran_out(error: BaseException) -> bool:
     """Whether the error is torch's or Python's way to say that there is no memory left."""
     if isinstance(error, (torch.OutOfMemoryError, MemoryError)):
         return not isinstance(error, OutOfMemory)
-    return isinstance(error, RuntimeError) and not isinstance(error, WorkbenchError) and any(mark in str(error) for mark in MARKS)
+    return (
+        isinstance(error, RuntimeError)
+        and not isinstance(error, WorkbenchError)
+        and any(mark in str(error) for mark in MARKS)
+    )
 
 
 @contextmanager
@@ -48,26 +57,55 @@ def explained(phase: str, config: GRPOConfig, policy: str) -> Iterator[None]:
 def _words(phase: str, config: GRPOConfig, policy: str, error: BaseException) -> str:
     doing, remedy = _phase(phase, config)
     said = str(error).splitlines()[0] if str(error) else type(error).__name__
-    said = ". ".join(said[max(said.find("DefaultCPUAllocator"), 0):].split(". ")[:2])[:160].rstrip(". ")
-    return (f"out of memory in the phase {phase!r}: {doing} ({said}). {remedy} What a run needs, by phase and setting: "
-            f"workbench plan --policy {shlex.quote(policy)}, with the run's other options.")
+    said = ". ".join(said[max(said.find("DefaultCPUAllocator"), 0) :].split(". ")[:2])[:160].rstrip(
+        ". "
+    )
+    return (
+        f"out of memory in the phase {phase!r}: {doing} ({said}). {remedy} What a run needs, by phase and setting: "
+        f"workbench plan --policy {shlex.quote(policy)}, with the run's other options."
+    )
 
 
 def _phase(phase: str, config: GRPOConfig) -> tuple[str, str]:
     """What a phase does, and the settings that make it smaller."""
     length, rows = config.max_completion_length, config.rows_at_once
-    batch = (f"Lower prompts_per_step={config.prompts_per_step}, num_generations={config.num_generations} or max_completion_length={length}, "
-             "which are fixed for a run: start a new one.")
+    batch = (
+        f"Lower prompts_per_step={config.prompts_per_step}, num_generations={config.num_generations} or max_completion_length={length}, "
+        "which are fixed for a run: start a new one."
+    )
     if config.rollout_engine == "vllm":
         batch = f"vllm_gpu_memory_utilization={config.vllm_gpu_memory_utilization} is vLLM's share, vllm_enable_sleep_mode=True lends it out. {batch}"
-    pieces = f"Set micro_batch_size={rows // 2}: the result stays the same, and the run can be resumed with it." if rows > 1 else batch
+    pieces = (
+        f"Set micro_batch_size={rows // 2}: the result stays the same, and the run can be resumed with it."
+        if rows > 1
+        else batch
+    )
     table = {
-        "rollout": (f"{config.completions_per_step} completions of up to {length} tokens were being sampled", batch),
-        "evaluation": (f"held-out problems were being answered, {config.completions_per_step} at once, with up to {length} tokens", batch),
-        "reward": ("the reward functions were scoring the completions", "Let them need less, or do their work elsewhere."),
-        "logprobs": (f"the log-probabilities of {rows} completions at once were being computed", pieces),
-        "update": (f"forward, backward or the optimizer's update, with {rows} completions at once", pieces + _lighter(config)),
-        "reference": ("the reference's copy of the weights was being made", "Set beta=0 (no reference), or lora_rank=16 (--lora), which needs no copy.")}
+        "rollout": (
+            f"{config.completions_per_step} completions of up to {length} tokens were being sampled",
+            batch,
+        ),
+        "evaluation": (
+            f"held-out problems were being answered, {config.completions_per_step} at once, with up to {length} tokens",
+            batch,
+        ),
+        "reward": (
+            "the reward functions were scoring the completions",
+            "Let them need less, or do their work elsewhere.",
+        ),
+        "logprobs": (
+            f"the log-probabilities of {rows} completions at once were being computed",
+            pieces,
+        ),
+        "update": (
+            f"forward, backward or the optimizer's update, with {rows} completions at once",
+            pieces + _lighter(config),
+        ),
+        "reference": (
+            "the reference's copy of the weights was being made",
+            "Set beta=0 (no reference), or lora_rank=16 (--lora), which needs no copy.",
+        ),
+    }
     return table.get(phase, ("the tensors of a step were being put together or recorded", batch))
 
 
@@ -75,9 +113,15 @@ def _lighter(config: GRPOConfig) -> str:
     """What else makes an update smaller."""
     if not config.gradient_checkpointing:
         return " gradient_checkpointing=True needs less, too, for about a third more time."
-    choices = [text for text, applies in (
-        ("lora_rank=16 (--lora)", config.lora_rank == 0), ("optim='adamw_8bit'", config.optim == "adamw"),
-        ("quantization='nf4'", config.lora_rank > 0 and config.quantization == "none")) if applies]
+    choices = [
+        text
+        for text, applies in (
+            ("lora_rank=16 (--lora)", config.lora_rank == 0),
+            ("optim='adamw_8bit'", config.optim == "adamw"),
+            ("quantization='nf4'", config.lora_rank > 0 and config.quantization == "none"),
+        )
+        if applies
+    ]
     return f" A new run with {' or '.join(choices)} needs less." if choices else ""
 
 
@@ -118,14 +162,23 @@ def warn_where_too_small(policy: Policy, config: GRPOConfig) -> None:
         return
     try:
         needed = planned_bytes(policy, config, memory)
-    except Exception as e:  # advice alone: it never ends a run that might work, but is not silent either
-        warnings.warn(f"whether the run fits into the GPU's memory could not be planned: {type(e).__name__}: {e}", ConfigWarning, stacklevel=4)
+    except (
+        Exception
+    ) as e:  # advice alone: it never ends a run that might work, but is not silent either
+        warnings.warn(
+            f"whether the run fits into the GPU's memory could not be planned: {type(e).__name__}: {e}",
+            ConfigWarning,
+            stacklevel=4,
+        )
         return
     if needed > memory:
         warnings.warn(
             f"the plan of this run needs {needed / 2**30:.1f} GiB at its peak, {policy.device} has {memory / 2**30:.1f} GiB in all: it will probably run "
             f"out of memory. Set a smaller micro_batch_size (now {config.rows_at_once} completions at once) or gradient_checkpointing=True; "
-            f"workbench plan --policy {shlex.quote(policy.source)} says what fits.", ConfigWarning, stacklevel=4)
+            f"workbench plan --policy {shlex.quote(policy.source)} says what fits.",
+            ConfigWarning,
+            stacklevel=4,
+        )
 
 
 def gpu_memory(policy: Policy) -> int | None:
@@ -144,11 +197,20 @@ def planned_bytes(policy: Policy, config: GRPOConfig, memory: int) -> float:
     bare = copy.deepcopy(policy.model.config)
     if hasattr(bare, "quantization_config"):
         del bare.quantization_config  # the plan quantises by the setting
-    loaded: dict[str, object] = {"quantization": policy.quantization, "gradient_checkpointing": policy.gradient_checkpointing}
+    loaded: dict[str, object] = {
+        "quantization": policy.quantization,
+        "gradient_checkpointing": policy.gradient_checkpointing,
+    }
     if policy.has_adapter and config.lora_rank == 0:  # a saved adapter, which keeps its own rank
         loaded["lora_rank"] = max(c.r for c in policy.model.peft_config.values())
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConfigWarning)
         as_loaded = config.replace(**loaded)
-    device = Device(str(policy.device), "cuda", memory, has_bfloat16=torch.cuda.is_available() and torch.cuda.is_bf16_supported(including_emulation=False))
+    device = Device(
+        str(policy.device),
+        "cuda",
+        memory,
+        has_bfloat16=torch.cuda.is_available()
+        and torch.cuda.is_bf16_supported(including_emulation=False),
+    )
     return peak_of(Shape(policy.source, bare, "the policy itself"), as_loaded, device)

@@ -15,7 +15,10 @@ from workbench.policy.quantization import need_bitsandbytes
 def make_optimizer(parameters: Sequence[nn.Parameter], config: GRPOConfig) -> torch.optim.Optimizer:
     """AdamW, or AdamW with its moments in 8 bits, block by block of 256 (arXiv 2110.02861; bitsandbytes, which leaves
     parameters of fewer than 4,096 numbers in 32 bits). Raises `PolicyError` where bitsandbytes is missing."""
-    options: dict[str, Any] = {"lr": config.learning_rate, "betas": (config.adam_beta1, config.adam_beta2)}
+    options: dict[str, Any] = {
+        "lr": config.learning_rate,
+        "betas": (config.adam_beta1, config.adam_beta2),
+    }
     if config.optim == "adamw":
         return torch.optim.AdamW(parameters, fused=True, **options)
     need_bitsandbytes("optim='adamw_8bit'")
@@ -30,7 +33,9 @@ def optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
     tensors = {}
     for i, p in enumerate(_parameters(optimizer)):
         for key, value in optimizer.state.get(p, {}).items():
-            tensors[f"{i}.{key}"] = torch.as_tensor(value).clone() if key.startswith("qmap") else torch.as_tensor(value)
+            tensors[f"{i}.{key}"] = (
+                torch.as_tensor(value).clone() if key.startswith("qmap") else torch.as_tensor(value)
+            )
     return tensors
 
 
@@ -41,7 +46,9 @@ def load_optimizer(optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor])
     for name, value in tensors.items():
         index, key = name.split(".", 1)
         state.setdefault(int(index), {})[key] = int(value) if in_bits and key == "step" else value
-    optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
+    optimizer.load_state_dict(
+        {"state": state, "param_groups": optimizer.state_dict()["param_groups"]}
+    )
 
 
 def _parameters(optimizer: torch.optim.Optimizer) -> list[Tensor]:

@@ -29,4 +29,6 @@ class Phases:
 
     def metrics(self) -> dict[str, float]:
         """`seconds/NAME` by phase and `seconds/step`, their sum."""
-        return {f"seconds/{n}": s for n, s in self.seconds.items()} | {"seconds/step": sum(self.seconds.values())}
+        return {f"seconds/{n}": s for n, s in self.seconds.items()} | {
+            "seconds/step": sum(self.seconds.values())
+        }

@@ -35,14 +35,19 @@ def knob_moves(run: Run) -> KnobMoves:
 
 
 def rewind(
-    trainer: Trainer, out: Path, step: int, on_step: Callable[[Any], None] = lambda record: None,
+    trainer: Trainer,
+    out: Path,
+    step: int,
+    on_step: Callable[[Any], None] = lambda record: None,
     should_stop: Callable[[], bool] = lambda: False,
 ) -> None:
     """Put `trainer` and its record back to what they were after `step`. Raises `RewindError`."""
     run = Run.open(out)
     checkpoint = _checkpoint_before(out, step, run.last_step())
     moves = knob_moves(run)
-    checkpoints.drop_after(trainer.folder, checkpoint.step)  # before the record is cut: no checkpoint may be ahead of it
+    checkpoints.drop_after(
+        trainer.folder, checkpoint.step
+    )  # before the record is cut: no checkpoint may be ahead of it
     trainer.run.close()
     trainer.run = RunWriter.resume(out, checkpoint.step, pieces=trainer.policy.pieces)
     load_checkpoint(trainer, checkpoint)
@@ -50,7 +55,9 @@ def rewind(
     trainer.save()
 
 
-def branch_record(parent: Path, out: Path, step: int, name: str, pieces: Callable[..., Any]) -> tuple[RunWriter, KnobMoves]:
+def branch_record(
+    parent: Path, out: Path, step: int, name: str, pieces: Callable[..., Any]
+) -> tuple[RunWriter, KnobMoves]:
     """A new run in `out` whose record and first checkpoints are those of `parent` up to `step`. Raises `RewindError`.
 
     The record is cut back to the newest checkpoint at or before `step`; `replay` makes the rest again.
@@ -59,7 +66,10 @@ def branch_record(parent: Path, out: Path, step: int, name: str, pieces: Callabl
     checkpoint = _checkpoint_before(parent, step, run.last_step())
     writer = RunWriter.branch(parent, out, step, name=name, pieces=pieces)
     for kept in {0, checkpoint.step}:
-        shutil.copytree(checkpoints.folder_of(parent / "checkpoints", kept), checkpoints.folder_of(out / "checkpoints", kept))
+        shutil.copytree(
+            checkpoints.folder_of(parent / "checkpoints", kept),
+            checkpoints.folder_of(out / "checkpoints", kept),
+        )
     if checkpoint.step < step:
         writer.close()
         writer = RunWriter.resume(out, checkpoint.step, pieces=pieces)
@@ -67,7 +77,10 @@ def branch_record(parent: Path, out: Path, step: int, name: str, pieces: Callabl
 
 
 def replay(
-    trainer: Trainer, moves: KnobMoves, until: int, on_step: Callable[[Any], None] = lambda record: None,
+    trainer: Trainer,
+    moves: KnobMoves,
+    until: int,
+    on_step: Callable[[Any], None] = lambda record: None,
     should_stop: Callable[[], bool] = lambda: False,
 ) -> None:
     """Step to `until` with the knobs moving as they once did; `should_stop` is asked before each step."""
@@ -82,7 +95,9 @@ def replay(
 def _checkpoint_before(out: Path, step: int, last: int) -> checkpoints.Checkpoint:
     """The newest whole checkpoint at or before `step`. Raises `RewindError`."""
     if not 0 <= step <= last:
-        raise RewindError(f"step {step} is not in the run, which has made {last} steps. Choose 0 to {last}.")
+        raise RewindError(
+            f"step {step} is not in the run, which has made {last} steps. Choose 0 to {last}."
+        )
     for candidate in reversed([s for s in checkpoints.steps_in(out / "checkpoints") if s <= step]):
         try:
             return checkpoints.load(out / "checkpoints", candidate)

@@ -53,13 +53,24 @@ class Session:
         name: str = "",
     ) -> None:
         config = config or GRPOConfig()
-        folder = Path(out) if out is not None else Path("runs") / datetime.now().strftime("%Y%m%d-%H%M%S")
+        folder = (
+            Path(out)
+            if out is not None
+            else Path("runs") / datetime.now().strftime("%Y%m%d-%H%M%S")
+        )
         folder = folder if resume else free_folder(folder)
         loaded = _policy(policy, config)
         with launching:
             others_rest(model=loaded.model)
             trainer = start_run(
-                folder, policy=loaded, task=_task(task, config), rewards=rewards, config=config, resume=resume, name=name)
+                folder,
+                policy=loaded,
+                task=_task(task, config),
+                rewards=rewards,
+                config=config,
+                resume=resume,
+                name=name,
+            )
             self._adopt(trainer, folder)
 
     def _adopt(self, trainer: Trainer, folder: Path) -> None:
@@ -135,7 +146,8 @@ class Session:
             if trainer.steps_done >= trainer.config.max_steps:
                 raise SessionError(
                     f"the run is finished: {trainer.steps_done} of max_steps={trainer.config.max_steps}. Rewind, branch, or call "
-                    "session.extend(steps).")
+                    "session.extend(steps)."
+                )
             self._launch(lambda: self._train(steps))
         return self
 
@@ -190,9 +202,13 @@ class Session:
             rested = pumped_wait(self._worker.idle, timeout)
         except KeyboardInterrupt:
             self.pause()
-            rested = pumped_wait(self._worker.idle, None)  # returns at once, with the last picture drawn
+            rested = pumped_wait(
+                self._worker.idle, None
+            )  # returns at once, with the last picture drawn
         if not rested:
-            raise TimeoutError(f"the session still runs after {timeout} s, at step {self.step_number}. It goes on; pause() rests it.")
+            raise TimeoutError(
+                f"the session still runs after {timeout} s, at step {self.step_number}. It goes on; pause() rests it."
+            )
         self._tell()
         self._raise_error()
         return self
@@ -209,7 +225,12 @@ class Session:
         with self._lock:
             self._resting("rewind")
             self._check_step(step)
-            self._launch(lambda: rewind(self._trainer(), self.out, step, lambda record: self._tell(), self._stops), f"going back to step {step}")
+            self._launch(
+                lambda: rewind(
+                    self._trainer(), self.out, step, lambda record: self._tell(), self._stops
+                ),
+                f"going back to step {step}",
+            )
         return self
 
     def branch(self, name: str, from_step: int | None = None, **knobs: Any) -> Session:
@@ -230,13 +251,26 @@ class Session:
             parent.save()
             folder = free_folder(self.out.parent / name)
             writer, moves = branch_record(self.out, folder, step, folder.name, parent.policy.pieces)
-            child = Trainer(parent.policy, parent.task, parent.rewards, parent.config, open_run=lambda: writer, out=folder)
+            child = Trainer(
+                parent.policy,
+                parent.task,
+                parent.rewards,
+                parent.config,
+                open_run=lambda: writer,
+                out=folder,
+            )
             session = Session.__new__(Session)
             session._adopt(child, folder)
 
             def catch_up() -> None:
                 try:
-                    replay(session._trainer(), moves, step, lambda record: session._tell(), session._stops)
+                    replay(
+                        session._trainer(),
+                        moves,
+                        step,
+                        lambda record: session._tell(),
+                        session._stops,
+                    )
                 finally:
                     session._trainer().knobs.set(who="branch", **knobs)
                 session._trainer().save()
@@ -269,7 +303,12 @@ class Session:
         with launching:
             others_rest(but=self._worker)
             self._trainer().allow()
-            self._wanted, self._status, self.error, self.activity = "paused", "running", None, activity
+            self._wanted, self._status, self.error, self.activity = (
+                "paused",
+                "running",
+                None,
+                activity,
+            )
             self._worker.launch(lambda: self._guarded(work))
         self._tell()
 
@@ -292,7 +331,9 @@ class Session:
         open_record(trainer)
         try:
             work()
-        except RolloutCancelled:  # while steps were made again: the session rests at the last whole one
+        except (
+            RolloutCancelled
+        ):  # while steps were made again: the session rests at the last whole one
             trainer.save()
         asked, self._asked_meanwhile = self._asked_meanwhile, {}
         trainer.knobs.set(who="user", **asked)
@@ -308,7 +349,9 @@ class Session:
 
     def _train(self, steps: int | None) -> None:
         trainer = self._trainer()
-        trainer.train(steps, on_step=lambda record: self._tell(), should_stop=self._worker.stop.is_set)
+        trainer.train(
+            steps, on_step=lambda record: self._tell(), should_stop=self._worker.stop.is_set
+        )
 
     def _keep_what_is_whole(self, error: BaseException) -> None:
         """A checkpoint when no update was broken off, else the last one is loaded; the reason goes into the record.
@@ -318,7 +361,9 @@ class Session:
         trainer = self._trainer()
         text = "".join(traceback.format_exception(error))
         let_go(error)
-        trainer.run.write_event(Event("error", f"{type(error).__name__}: {error}", {"traceback": text}))
+        trainer.run.write_event(
+            Event("error", f"{type(error).__name__}: {error}", {"traceback": text})
+        )
         if trainer.dirty:
             load_latest(trainer)
         else:
@@ -336,7 +381,9 @@ class Session:
 
     def _trainer(self) -> Trainer:
         if self.trainer is None:
-            raise SessionError("the session was freed: its record can be read, but it cannot train. Make a new Session with resume=True.")
+            raise SessionError(
+                "the session was freed: its record can be read, but it cannot train. Make a new Session with resume=True."
+            )
         return self.trainer
 
     def _resting(self, what: str) -> None:
@@ -348,13 +395,17 @@ class Session:
 
     def _check_step(self, step: int) -> None:
         if not 0 <= step <= self.step_number:
-            raise RewindError(f"step {step} is not in the run, which has made {self.step_number} steps. Choose 0 to {self.step_number}.")
+            raise RewindError(
+                f"step {step} is not in the run, which has made {self.step_number} steps. Choose 0 to {self.step_number}."
+            )
 
     def _raise_error(self) -> None:
         error, self.error = self.error, None
         if error is not None:
             self._set_status("paused")
-            raise SessionError(f"training stopped at step {self.step_number}: {type(error).__name__}: {error}") from error
+            raise SessionError(
+                f"training stopped at step {self.step_number}: {type(error).__name__}: {error}"
+            ) from error
 
     def _set_status(self, status: str) -> None:
         self._status = status
@@ -366,8 +417,15 @@ class Session:
 
 def check_name(name: str) -> None:
     """A branch's name becomes a folder beside its parent's. Raises `RewindError` for one that cannot, or leads elsewhere."""
-    if name in ("", ".", "..") or not name.isprintable() or set(name) & set("/\\") or len(name.encode()) > 200:
-        raise RewindError(f"branch({name!r}): the name becomes a folder beside the run's own. Use 1 to 200 printable characters, no / or \\.")
+    if (
+        name in ("", ".", "..")
+        or not name.isprintable()
+        or set(name) & set("/\\")
+        or len(name.encode()) > 200
+    ):
+        raise RewindError(
+            f"branch({name!r}): the name becomes a folder beside the run's own. Use 1 to 200 printable characters, no / or \\."
+        )
 
 
 def free_folder(folder: Path) -> Path:

@@ -23,13 +23,26 @@ def checkpoint_of(trainer: Trainer) -> Checkpoint:
     if trainer.dirty:
         raise RuntimeError(
             f"step {trainer.steps_done + 1} was broken off after an update, so there is no whole state to save. Resume from "
-            "the last checkpoint.")
-    tensors = {"weights": trainer.policy.trainable_state(), "optimizer": optimizer_tensors(trainer.optimizer),
-               "random": random_tensors(trainer.generator)}
-    if trainer.reference is not None and trainer.reference.weights is not None and trainer.steps_done > 0:
+            "the last checkpoint."
+        )
+    tensors = {
+        "weights": trainer.policy.trainable_state(),
+        "optimizer": optimizer_tensors(trainer.optimizer),
+        "random": random_tensors(trainer.generator),
+    }
+    if (
+        trainer.reference is not None
+        and trainer.reference.weights is not None
+        and trainer.steps_done > 0
+    ):
         tensors["reference"] = trainer.reference.weights
     config, pending = trainer.knobs.snapshot()
-    values = {"cursor": trainer.cursor, "config": config.to_dict(), "pending": pending, "random": random_values()}
+    values = {
+        "cursor": trainer.cursor,
+        "config": config.to_dict(),
+        "pending": pending,
+        "random": random_values(),
+    }
     return Checkpoint(trainer.steps_done, tensors, values)
 
 
@@ -41,7 +54,11 @@ def load_checkpoint(trainer: Trainer, checkpoint: Checkpoint) -> None:
     load_random_values(checkpoint.state["random"])
     pending = {name: (value, who) for name, (value, who) in checkpoint.state["pending"].items()}
     trainer.knobs.restore((GRPOConfig.from_dict(checkpoint.state["config"]), pending))
-    trainer.steps_done, trainer.cursor, trainer.dirty = checkpoint.step, checkpoint.state["cursor"], False
+    trainer.steps_done, trainer.cursor, trainer.dirty = (
+        checkpoint.step,
+        checkpoint.state["cursor"],
+        False,
+    )
     trainer.reference = None
     if "reference" in checkpoint.tensors:
         trainer.reference = Reference(trainer.policy, checkpoint.tensors["reference"])
@@ -52,7 +69,9 @@ def load_checkpoint(trainer: Trainer, checkpoint: Checkpoint) -> None:
 def random_tensors(generator: torch.Generator) -> dict[str, Tensor]:
     """The states of the rollout's generator and of torch's global ones."""
     cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_available() else []
-    return {"rollout": generator.get_state(), "torch": torch.get_rng_state()} | {f"cuda.{i}": s for i, s in enumerate(cuda)}
+    return {"rollout": generator.get_state(), "torch": torch.get_rng_state()} | {
+        f"cuda.{i}": s for i, s in enumerate(cuda)
+    }
 
 
 def load_random_tensors(generator: torch.Generator, tensors: dict[str, Tensor]) -> None:
@@ -68,8 +87,10 @@ def random_values() -> dict[str, Any]:
     """The states of Python's and NumPy's global generators, which a reward function may use, as plain values."""
     version, words, gauss = random.getstate()
     name, keys, position, has_gauss, cached = np.random.get_state(legacy=True)
-    return {"python": [version, list(words), gauss],
-            "numpy": [name, np.asarray(keys).tolist(), int(position), int(has_gauss), float(cached)]}
+    return {
+        "python": [version, list(words), gauss],
+        "numpy": [name, np.asarray(keys).tolist(), int(position), int(has_gauss), float(cached)],
+    }
 
 
 def load_random_values(values: dict[str, Any]) -> None:

@@ -43,8 +43,14 @@ class Trainer:
     """
 
     def __init__(
-        self, policy: Policy, task: Task, rewards: RewardSet | ShuffledRewards, config: GRPOConfig, *,
-        open_run: Callable[[], RunWriter], out: Path
+        self,
+        policy: Policy,
+        task: Task,
+        rewards: RewardSet | ShuffledRewards,
+        config: GRPOConfig,
+        *,
+        open_run: Callable[[], RunWriter],
+        out: Path,
     ) -> None:
         """open_run: gives the record; called when all else stands, so that what cannot start leaves no record."""
         self.policy, self.task, self.rewards = policy, task, rewards
@@ -52,8 +58,13 @@ class Trainer:
         self.folder = Path(out) / "checkpoints"
         self._cancelled = False
         self.engine = make_engine(
-            config.rollout_engine, policy.model, policy.eos_token_ids, policy.pad_token_id, config=config,
-            should_stop=lambda: self._cancelled and not self.dirty)  # the evaluation that ends a step is part of the step
+            config.rollout_engine,
+            policy.model,
+            policy.eos_token_ids,
+            policy.pad_token_id,
+            config=config,
+            should_stop=lambda: self._cancelled and not self.dirty,
+        )  # the evaluation that ends a step is part of the step
         self.optimizer = make_optimizer(policy.trainable_parameters(), config)
         with explained("reference", config, policy.source):
             self.reference: Reference | None = Reference(policy) if config.beta > 0 else None
@@ -74,10 +85,14 @@ class Trainer:
         Raises what a reward function or the NaN guard raised, and `OutOfMemory`.
         """
         if self.dirty:
-            raise RuntimeError(f"step {self.steps_done + 1} was broken off after an update. Load a checkpoint: start_run(..., resume=True).")
+            raise RuntimeError(
+                f"step {self.steps_done + 1} was broken off after an update. Load a checkpoint: start_run(..., resume=True)."
+            )
         start, knobs = self.generator.get_state(), self.knobs.snapshot()
         try:
-            with explained("record", self.config, self.policy.source):  # what lies between the phases
+            with explained(
+                "record", self.config, self.policy.source
+            ):  # what lies between the phases
                 step = self._step()
         except BaseException as e:
             e.add_note(f"This was in step {self.steps_done + 1}.")
@@ -91,7 +106,12 @@ class Trainer:
         return step
 
     def _step(self) -> StepRecord:
-        changes, config, number, phases = self.knobs.take(), self.config, self.steps_done + 1, Phases(self.config, self.policy.source)
+        changes, config, number, phases = (
+            self.knobs.take(),
+            self.config,
+            self.steps_done + 1,
+            Phases(self.config, self.policy.source),
+        )
         indices = self.task.draw(self.cursor, config.prompts_per_step, config.seed)
         problems = [self.task.train[i] for i in indices]
 
@@ -103,8 +123,14 @@ class Trainer:
             table = self.score(problems, completions, rollout, config, number)
             rewards_BK = torch.as_tensor(table.rewards_BK)
         advantages_B = group_advantages(
-            rewards_BK, config.num_generations, scale_rewards=config.scale_rewards, weights=config.reward_weights,
-            baseline=config.advantage_baseline, aggregation=config.multi_objective_aggregation, std=config.advantage_std)
+            rewards_BK,
+            config.num_generations,
+            scale_rewards=config.scale_rewards,
+            weights=config.reward_weights,
+            baseline=config.advantage_baseline,
+            aggregation=config.multi_objective_aggregation,
+            std=config.advantage_std,
+        )
         batch = Batch(rollout, advantages_B.to(self.policy.device), loss_mask(rollout, config))
         with phases("logprobs"):
             self.add_old_and_reference(batch, config)
@@ -123,22 +149,37 @@ class Trainer:
         metrics |= {"learning_rate": learning_rate_at(number, config)}
         due = (config.eval_steps and number % config.eval_steps == 0) or number == config.max_steps
         step = StepRecord(
-            step=number, metrics=metrics, knobs=changes, tokens=record.tokens_of(batch),
+            step=number,
+            metrics=metrics,
+            knobs=changes,
+            tokens=record.tokens_of(batch),
             samples=record.samples_of(problems, indices, completions, rewards_BK, batch, config),
-            evaluations=[self.evaluate()] if due else [])
+            evaluations=[self.evaluate()] if due else [],
+        )
         self.run.write_step(step)
-        self.steps_done, self.cursor, self.dirty = number, self.cursor + config.prompts_per_step, False
+        self.steps_done, self.cursor, self.dirty = (
+            number,
+            self.cursor + config.prompts_per_step,
+            False,
+        )
         return step
 
     def train(
-        self, steps: int | None = None, *, on_step: Callable[[StepRecord], None] = lambda step: None,
+        self,
+        steps: int | None = None,
+        *,
+        on_step: Callable[[StepRecord], None] = lambda step: None,
         should_stop: Callable[[], bool] = lambda: False,
     ) -> None:
         """Step until `max_steps`, or for `steps` more, or until `should_stop()`; ends with a checkpoint.
 
         A run that has come to `max_steps` is finished and its record closed.
         """
-        last = self.config.max_steps if steps is None else min(self.steps_done + steps, self.config.max_steps)
+        last = (
+            self.config.max_steps
+            if steps is None
+            else min(self.steps_done + steps, self.config.max_steps)
+        )
         try:
             with suppress(RolloutCancelled):
                 while self.steps_done < last and not should_stop():
@@ -163,7 +204,9 @@ class Trainer:
     def sample(self, problems: Sequence[Problem], config: GRPOConfig) -> Rollout:
         """G completions for each problem, from the current weights."""
         prompts = [self._prompt(p, config) for p in problems]
-        sampling = Sampling(config.max_completion_length, config.temperature, config.top_k, config.top_p)
+        sampling = Sampling(
+            config.max_completion_length, config.temperature, config.top_k, config.top_p
+        )
         return self.engine.generate(prompts, config.num_generations, sampling, self.generator)
 
     def _prompt(self, problem: Problem, config: GRPOConfig) -> list[int]:
@@ -171,18 +214,27 @@ class Trainer:
         if config.max_prompt_length is not None and len(ids) > config.max_prompt_length:
             raise PolicyError(
                 f"the prompt {problem.question[:60]!r} has {len(ids)} tokens, max_prompt_length is {config.max_prompt_length}. "
-                "Raise max_prompt_length or leave such problems out; prompts are never cut.")
+                "Raise max_prompt_length or leave such problems out; prompts are never cut."
+            )
         return ids
 
     def score(
-        self, problems: Sequence[Problem], completions: Sequence[str], rollout: Rollout, config: GRPOConfig, step: int
+        self,
+        problems: Sequence[Problem],
+        completions: Sequence[str],
+        rollout: Rollout,
+        config: GRPOConfig,
+        step: int,
     ) -> RewardTable:
         """The rewards of all completions, by function."""
         rows = [p for p in problems for _ in range(config.num_generations)]
         return self.rewards.score(
             prompts=[self.task.messages(p) for p in rows],
             completions=[[{"role": "assistant", "content": text}] for text in completions],
-            completion_ids=rollout.completion_lists(), columns=columns_of(rows), step=step)
+            completion_ids=rollout.completion_lists(),
+            columns=columns_of(rows),
+            step=step,
+        )
 
     @torch.no_grad()
     def add_old_and_reference(self, batch: Batch, config: GRPOConfig) -> None:
@@ -197,24 +249,46 @@ class Trainer:
 
     def _logps(self, rollout: Rollout, config: GRPOConfig) -> Tensor:
         rows = torch.arange(config.completions_per_step, device=self.policy.device)
-        parts = rows.split(config.micro_batch_size or config.completions_per_step // config.updates_per_rollout)
-        return torch.cat([completion_logps(self.policy.model, rollout, part, config.temperature)[0] for part in parts])
+        parts = rows.split(
+            config.micro_batch_size or config.completions_per_step // config.updates_per_rollout
+        )
+        return torch.cat(
+            [
+                completion_logps(self.policy.model, rollout, part, config.temperature)[0]
+                for part in parts
+            ]
+        )
 
     def refresh_reference(self, config: GRPOConfig, step: int) -> None:
         """Mix the policy into the reference when it is time to."""
-        if config.sync_ref_model and self.reference is not None and step % config.ref_model_sync_steps == 0:
+        if (
+            config.sync_ref_model
+            and self.reference is not None
+            and step % config.ref_model_sync_steps == 0
+        ):
             self.reference.mix_in_policy(config.ref_model_mixup_alpha)
 
     def _first_policy_as_reference(self) -> Reference:
         """The policy as it was before the first step; needed when beta leaves 0 in mid-run."""
-        return Reference(self.policy, None if self.policy.has_adapter else checkpoints.load(self.folder, 0).tensors["weights"])
+        return Reference(
+            self.policy,
+            None
+            if self.policy.has_adapter
+            else checkpoints.load(self.folder, 0).tensors["weights"],
+        )
 
     def evaluate(self) -> Evaluation:
         """Greedy strict accuracy on the first `num_eval_problems` held-out problems."""
         problems = self.task.held_out[: self.config.num_eval_problems]
         with explained("evaluation", self.config, self.policy.source):
-            return evaluate(self.engine, self.policy, self.task, problems, self.config.max_completion_length,
-                            batch_size=self.config.completions_per_step)
+            return evaluate(
+                self.engine,
+                self.policy,
+                self.task,
+                problems,
+                self.config.max_completion_length,
+                batch_size=self.config.completions_per_step,
+            )
 
     def save(self) -> Path:
         """Write a checkpoint of the last whole step; see `workbench.training.state`."""

@@ -15,9 +15,13 @@ from workbench.training.batch import Batch, micro_batches, rows_with_gradient, t
 from workbench.training.guard import check_finite, check_gradients
 
 
-def accumulate_gradient(policy: Policy, batch: Batch, rows: Tensor, config: GRPOConfig, step: int) -> dict[str, float]:
+def accumulate_gradient(
+    policy: Policy, batch: Batch, rows: Tensor, config: GRPOConfig, step: int
+) -> dict[str, float]:
     """Add up the gradient over the micro-batches of `rows`; returns the loss and its metrics. Raises `NotFinite`."""
-    for p in policy.trainable_parameters():  # AdamW moves by its momentum even where every row was skipped
+    for p in (
+        policy.trainable_parameters()
+    ):  # AdamW moves by its momentum even where every row was skipped
         p.grad = torch.zeros_like(p)
     totals, parts, loss = totals_of(batch, rows, config), [], 0.0
     scale = loss_scale(policy, totals)
@@ -26,12 +30,20 @@ def accumulate_gradient(policy: Policy, batch: Batch, rows: Tensor, config: GRPO
         logp, entropy = completion_logps(policy.model, batch.rollout, part, config.temperature)
         check_finite(step, "the log-probability", logp, mask, part, config.num_generations)
         for kept_BT, new_RT in ((batch.logp_BT, logp), (batch.entropy_BT, entropy)):
-            kept_BT[part] = new_RT.detach().to(kept_BT.dtype)  # the record is float32, whatever the policy is
+            kept_BT[part] = new_RT.detach().to(
+                kept_BT.dtype
+            )  # the record is float32, whatever the policy is
         out = policy_loss(
-            logp, batch.advantages_B[part].to(logp.dtype), mask, config,
+            logp,
+            batch.advantages_B[part].to(logp.dtype),
+            mask,
+            config,
             old_logp=None if batch.old_logp_BT is None else batch.old_logp_BT[part],
             ref_logp=None if batch.ref_logp_BT is None else batch.ref_logp_BT[part],
-            entropy=entropy.detach(), sampler_logp=batch.rollout.sampler_logp_BT[part], num_items=totals)
+            entropy=entropy.detach(),
+            sampler_logp=batch.rollout.sampler_logp_BT[part],
+            num_items=totals,
+        )
         check_finite(step, "the loss term", out.per_token.term, mask, part, config.num_generations)
         (out.loss * scale if scale != 1 else out.loss).backward()
         loss += out.loss.item()
@@ -56,9 +68,13 @@ def loss_scale(policy: Policy, totals: BatchTotals) -> float:
     return 2.0 ** round(math.log2(max(float(totals.tokens), 1.0)))
 
 
-def apply_gradient(policy: Policy, optimizer: torch.optim.Optimizer, config: GRPOConfig) -> dict[str, float]:
+def apply_gradient(
+    policy: Policy, optimizer: torch.optim.Optimizer, config: GRPOConfig
+) -> dict[str, float]:
     """Clip the gradient and move the weights; returns the norm before clipping."""
-    norm = torch.nn.utils.clip_grad_norm_(policy.trainable_parameters(), config.max_grad_norm or float("inf"))
+    norm = torch.nn.utils.clip_grad_norm_(
+        policy.trainable_parameters(), config.max_grad_norm or float("inf")
+    )
     optimizer.step()
     optimizer.zero_grad(set_to_none=True)
     return {"grad_norm": float(norm)}

@@ -40,7 +40,9 @@ class Worker:
         """Block until it rests; at once inside its own thread, where a listener asks in the middle of a step."""
         if threading.current_thread() is self._thread:
             return
-        while not self.idle.wait(0.05):  # never join: an interrupted join marks a living thread dead before Python 3.13
+        while not self.idle.wait(
+            0.05
+        ):  # never join: an interrupted join marks a living thread dead before Python 3.13
             pass
 
 

@@ -17,7 +17,9 @@ def close_all(widgets: Iterable[w.Widget]) -> None:
 def _everything(widgets: Iterable[w.Widget]) -> Iterator[w.Widget]:
     for widget in widgets:
         yield widget
-        yield from _everything(part for name in widget.keys for part in _widgets_in(getattr(widget, name)))
+        yield from _everything(
+            part for name in widget.keys for part in _widgets_in(getattr(widget, name))
+        )
 
 
 def _widgets_in(value: Any) -> list[w.Widget]:

@@ -19,7 +19,16 @@ from workbench.widgets.text import safe_text
 if TYPE_CHECKING:
     from workbench.training.session import Session
 
-FIRST = ("beta", "learning_rate", "epsilon", "epsilon_high", "temperature", "delta", "loss_type", "scale_rewards")
+FIRST = (
+    "beta",
+    "learning_rate",
+    "epsilon",
+    "epsilon_high",
+    "temperature",
+    "delta",
+    "loss_type",
+    "scale_rewards",
+)
 """The knobs that stand open, two in a row on a wide page; the others are folded away."""
 LEFT_OUT = ("reward_weights",)
 EPSILONS = ("epsilon", "epsilon_high", "delta")
@@ -32,7 +41,9 @@ class Controls:
     Calls that may take a while (pause waits for the step in hand) only ask, and return; an error is said in the strip.
     """
 
-    def __init__(self, session: Session, on_branch: Callable[[Session], None] = lambda child: None) -> None:
+    def __init__(
+        self, session: Session, on_branch: Callable[[Session], None] = lambda child: None
+    ) -> None:
         self.session, self._on_branch = session, on_branch
         self.message = w.HTML()
         self.status = w.HTML()
@@ -42,31 +53,78 @@ class Controls:
         self._leading_to = ""
         self._failure_said = False
         self._refreshing = threading.RLock()
-        self.progress = w.IntProgress(min=0, max=session.config.max_steps, layout=w.Layout(width="150px"))
-        self.rows = {name: KnobRow(name, getattr(session.config, name), self._ask, "118px" if name in FIRST else "245px")
-                     for name in GRPOConfig.live_fields() if name not in LEFT_OUT}
+        self.progress = w.IntProgress(
+            min=0, max=session.config.max_steps, layout=w.Layout(width="150px")
+        )
+        self.rows = {
+            name: KnobRow(
+                name,
+                getattr(session.config, name),
+                self._ask,
+                "118px" if name in FIRST else "245px",
+            )
+            for name in GRPOConfig.live_fields()
+            if name not in LEFT_OUT
+        }
         self.buttons = self._make_buttons()
-        self.at_step = w.BoundedIntText(value=0, min=0, max=0, description="at step", layout=w.Layout(width="128px"),
-                                          style={"description_width": "50px"}, continuous_update=True)  # else a step made takes away the digits
-        self.branch_name = w.Text(value="branch", description="named", layout=w.Layout(width="172px"),
-                                  style={"description_width": "50px"})
-        more = w.Accordion([knob_grid((r for n, r in self.rows.items() if n not in FIRST), width=600)], selected_index=None)
+        self.at_step = w.BoundedIntText(
+            value=0,
+            min=0,
+            max=0,
+            description="at step",
+            layout=w.Layout(width="128px"),
+            style={"description_width": "50px"},
+            continuous_update=True,
+        )  # else a step made takes away the digits
+        self.branch_name = w.Text(
+            value="branch",
+            description="named",
+            layout=w.Layout(width="172px"),
+            style={"description_width": "50px"},
+        )
+        more = w.Accordion(
+            [knob_grid((r for n, r in self.rows.items() if n not in FIRST), width=600)],
+            selected_index=None,
+        )
         more.set_title(0, "more knobs")
         b = self.buttons
-        train = w.HBox([b["start"], b["pause"], b["step"], b["stop"], self.progress, self.status], layout=w.Layout(align_items="center"))
-        back = w.HBox([self.at_step, b["rewind"], b["branch"], self.branch_name], layout=w.Layout(align_items="center"))
-        self.widget = w.VBox([
-            w.HBox([train, back], layout=w.Layout(flex_flow="row wrap", justify_content="space-between")),
-            self.about, self.message, knob_grid(self.rows[n] for n in FIRST), self.hint, more])
+        train = w.HBox(
+            [b["start"], b["pause"], b["step"], b["stop"], self.progress, self.status],
+            layout=w.Layout(align_items="center"),
+        )
+        back = w.HBox(
+            [self.at_step, b["rewind"], b["branch"], self.branch_name],
+            layout=w.Layout(align_items="center"),
+        )
+        self.widget = w.VBox(
+            [
+                w.HBox(
+                    [train, back],
+                    layout=w.Layout(flex_flow="row wrap", justify_content="space-between"),
+                ),
+                self.about,
+                self.message,
+                knob_grid(self.rows[n] for n in FIRST),
+                self.hint,
+                more,
+            ]
+        )
         self.refresh()
 
     def _make_buttons(self) -> dict[str, w.Button]:
         made = {}
         for name, text, tip in (
-            ("start", "Start", "Train until max_steps; also goes on after a pause"), ("pause", "Pause", "Rest after the step in hand"),
-            ("step", "Step", "Make one step and rest"), ("stop", "Stop", "End after the step in hand, with a checkpoint"),
-            ("rewind", "Rewind", "Go back to the step written here; the steps after it leave the record"),
-            ("branch", "Branch", "A new run from the step written here, with the pending knobs")):
+            ("start", "Start", "Train until max_steps; also goes on after a pause"),
+            ("pause", "Pause", "Rest after the step in hand"),
+            ("step", "Step", "Make one step and rest"),
+            ("stop", "Stop", "End after the step in hand, with a checkpoint"),
+            (
+                "rewind",
+                "Rewind",
+                "Go back to the step written here; the steps after it leave the record",
+            ),
+            ("branch", "Branch", "A new run from the step written here, with the pending knobs"),
+        ):
             made[name] = w.Button(description=text, tooltip=tip, layout=w.Layout(width="74px"))
             made[name].on_click(partial(self._clicked, getattr(self, f"_{name}")))
         return made
@@ -125,7 +183,9 @@ class Controls:
     def _branch(self) -> None:
         at = int(self.at_step.value)
         knobs = self.session.pending
-        child = self.session.branch(self.branch_name.value.strip() or "branch", from_step=at, **knobs)
+        child = self.session.branch(
+            self.branch_name.value.strip() or "branch", from_step=at, **knobs
+        )
         self._on_branch(child)
 
     def follow(self, session: Session) -> None:
@@ -139,9 +199,16 @@ class Controls:
             self._refresh(self.session)
 
     def _refresh(self, s: Session) -> None:
-        running, trainer = s.status == "running", s.trainer  # looked at once: another thread may free the session
+        running, trainer = (
+            s.status == "running",
+            s.trainer,
+        )  # looked at once: another thread may free the session
         for name, button in self.buttons.items():
-            button.disabled = trainer is None or (name in ("start", "step") and running) or (name in ("pause", "stop") and not running)
+            button.disabled = (
+                trainer is None
+                or (name in ("start", "step") and running)
+                or (name in ("pause", "stop") and not running)
+            )
         self._offer_steps(s.step_number, running)
         self.progress.value = s.step_number
         if not running:
@@ -175,10 +242,19 @@ class Controls:
         put(self.status, "value", framed(f'<span role="status">{html.escape(text)}</span>'))
 
     def _refresh_rows(self, config: GRPOConfig, pending: dict[str, Any]) -> None:
-        idle = "on-policy: with one update per rollout the ratio is exactly 1, and clipping cannot fire" if config.on_policy else ""
+        idle = (
+            "on-policy: with one update per rollout the ratio is exactly 1, and clipping cannot fire"
+            if config.on_policy
+            else ""
+        )
         put(self.hint, "value", framed(_dim(idle + ".")) if idle else "")
         for name, row in self.rows.items():
-            row.show(getattr(config, name), pending.get(name), name in pending, idle if name in EPSILONS else "")
+            row.show(
+                getattr(config, name),
+                pending.get(name),
+                name in pending,
+                idle if name in EPSILONS else "",
+            )
 
 
 def _dim(words: str) -> str:

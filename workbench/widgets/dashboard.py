@@ -56,11 +56,19 @@ class Dashboard(w.VBox):
     def __init__(self, target: Target, *, scale: float = 1.0) -> None:
         targets = _targets(target)
         if not 0.5 <= scale <= 4:
-            raise ValueError(f"Dashboard(scale={scale!r}): must be between 0.5 and 4; 1 is the normal size, 1.4 one for a projector.")
+            raise ValueError(
+                f"Dashboard(scale={scale!r}): must be between 0.5 and 4; 1 is the normal size, 1.4 one for a projector."
+            )
         sessions = [t for t in targets if _is_session(t) and t.status != "freed"]
         self.session: Session | None = sessions[0] if sessions else None
         self.sources = [RunSource(t.run, t) if _is_session(t) else RunSource(t) for t in targets]
-        self.views: list[View] = [Overview(on_pick=self.show_step), GroupsView(on_pick=self._look_at), TokensView(), WhatIfView(), DoctorView()]
+        self.views: list[View] = [
+            Overview(on_pick=self.show_step),
+            GroupsView(on_pick=self._look_at),
+            TokensView(),
+            WhatIfView(),
+            DoctorView(),
+        ]
         self._drawing, self._moving = threading.RLock(), threading.local()
         self._stale = True
         self.error = w.HTML()
@@ -71,7 +79,11 @@ class Dashboard(w.VBox):
         self.tabs.observe(lambda change: self.redraw(force=True), "selected_index")
         self.chooser = self._make_chooser()
         self.controls = self._make_controls()
-        said = framed(f'<div class="wb-note">{limits_here()}</div>') if self.controls and limits_here() else ""
+        said = (
+            framed(f'<div class="wb-note">{limits_here()}</div>')
+            if self.controls and limits_here()
+            else ""
+        )
         size = f"wb-scaled-{round(100 * scale)}"  # a class of its own: another dashboard may have another scale
         zoom = w.HTML(f"<style>.{size} {{ zoom: {float(scale):.2f}; }}</style>{said}")
         parts = [zoom, self.still, self.error, self.chooser, self.tabs, SliderNames()]
@@ -106,9 +118,14 @@ class Dashboard(w.VBox):
         put(self.error, "value", "")
 
     def _say(self, text: str, detail: str) -> None:
-        put(self.error, "value", framed(
-            f'<div class="wb-error" role="alert">This page could not be drawn: {safe_text(text, 2000)}'
-            f"<details><summary>where</summary><pre class='wb-text'>{safe_text(detail, 20_000)}</pre></details></div>"))
+        put(
+            self.error,
+            "value",
+            framed(
+                f'<div class="wb-error" role="alert">This page could not be drawn: {safe_text(text, 2000)}'
+                f"<details><summary>where</summary><pre class='wb-text'>{safe_text(detail, 20_000)}</pre></details></div>"
+            ),
+        )
 
     @property
     def view(self) -> View:
@@ -123,13 +140,25 @@ class Dashboard(w.VBox):
     # ----------------------------------------------------------------------------------- choosing a step, replaying
 
     def _make_chooser(self) -> w.Widget:
-        self.newest = w.Checkbox(value=True, description="newest", indent=False, layout=w.Layout(width="90px"))
-        self.step = w.IntSlider(value=0, min=0, max=0, description="step", continuous_update=True, layout=w.Layout(width="420px"),
-                                style={"description_width": "40px"})
+        self.newest = w.Checkbox(
+            value=True, description="newest", indent=False, layout=w.Layout(width="90px")
+        )
+        self.step = w.IntSlider(
+            value=0,
+            min=0,
+            max=0,
+            description="step",
+            continuous_update=True,
+            layout=w.Layout(width="420px"),
+            style={"description_width": "40px"},
+        )
         self.replay = Replay(self.step)
         self.step.observe(self._step_moved, "value")
         self.newest.observe(self._newest_ticked, "value")
-        return w.HBox([self.newest, self.step, self.replay.widget], layout=w.Layout(flex_flow="row wrap", align_items="center"))
+        return w.HBox(
+            [self.newest, self.step, self.replay.widget],
+            layout=w.Layout(flex_flow="row wrap", align_items="center"),
+        )
 
     def _step_moved(self, change: dict[str, Any]) -> None:
         if not self._by_itself:
@@ -160,7 +189,9 @@ class Dashboard(w.VBox):
     def _follow(self, last: int) -> None:
         with self._quietly():
             limits = {"max": last, "min": min(1, last)}
-            for name in limits if last >= self.step.min else reversed(limits):  # at no time may min be above max
+            for name in (
+                limits if last >= self.step.min else reversed(limits)
+            ):  # at no time may min be above max
                 setattr(self.step, name, limits[name])
             if self.newest.value:
                 self.step.value = last
@@ -200,7 +231,11 @@ class Dashboard(w.VBox):
 
     def _make_still(self) -> w.Widget:
         words = w.HTML(framed(f'<div class="wb-note" role="status">{TAKEN_OVER}</div>'))
-        button = w.Button(description="Follow here", tooltip="Draw here again, too", layout=w.Layout(width="110px"))
+        button = w.Button(
+            description="Follow here",
+            tooltip="Draw here again, too",
+            layout=w.Layout(width="110px"),
+        )
         button.on_click(lambda _: self._go_on())
         return w.HBox([words, button], layout=w.Layout(display="none", align_items="center"))
 
@@ -234,7 +269,9 @@ class Dashboard(w.VBox):
         if not self.sources[0].last_step:
             return data, metadata
         names = html.unescape(", ".join(plot_text(source.label, 80) for source in self.sources))
-        return with_picture(data, self._svg(), f"Dashboard of {names}, step {self.sources[0].last_step}"), metadata
+        return with_picture(
+            data, self._svg(), f"Dashboard of {names}, step {self.sources[0].last_step}"
+        ), metadata
 
     def close(self) -> None:
         """Stop drawing and give back all widgets of the page; the session goes on. Twice does nothing."""
@@ -252,9 +289,12 @@ def _targets(target: Target) -> list[Any]:
         if not (_is_session(one) or isinstance(one, (Run, str, Path))):
             raise TypeError(
                 f"Dashboard({reprlib.repr(target)}): {reprlib.repr(one)} is a {type(one).__name__}. Give a Session, a Run, the path "
-                "of a run, or a list of these.")
+                "of a run, or a list of these."
+            )
     if not targets:
-        raise ValueError("Dashboard([]): there is no run in the list. Give a Session, a Run, the path of a run, or a list of these.")
+        raise ValueError(
+            "Dashboard([]): there is no run in the list. Give a Session, a Run, the path of a run, or a list of these."
+        )
     return targets
 
 

@@ -29,7 +29,9 @@ def keep(low: np.ndarray, high: np.ndarray | None = None, *, limit: int = POINTS
     low = np.asarray(low, float)
     high = low if high is None else np.asarray(high, float)
     if limit < 16 or low.shape != high.shape:
-        raise ValueError(f"limit={limit}, shapes {low.shape} and {high.shape}: the limit must be at least 16, the shapes the same.")
+        raise ValueError(
+            f"limit={limit}, shapes {low.shape} and {high.shape}: the limit must be at least 16, the shapes the same."
+        )
     if len(low) <= limit:
         return np.arange(len(low))
     finite = np.isfinite(low) & np.isfinite(high)
@@ -37,7 +39,9 @@ def keep(low: np.ndarray, high: np.ndarray | None = None, *, limit: int = POINTS
     ends = np.array([0, len(low) - 1])
     if not len(points):
         return ends
-    room = limit - 2 if len(points) == len(low) else (limit - 5) // 2  # a gap may follow every point
+    room = (
+        limit - 2 if len(points) == len(low) else (limit - 5) // 2
+    )  # a gap may follow every point
     chosen = points[_extremes(low[points], high[points], room)]
     chosen = np.unique(np.concatenate([chosen, points[[0, -1]]]))
     return np.unique(np.concatenate([ends, chosen, _gaps(chosen, finite)]))
@@ -56,7 +60,9 @@ def means(values: np.ndarray, size: int) -> np.ndarray:
     values = np.asarray(values, float)
     starts = np.arange(0, len(values), size)
     finite = np.isfinite(values)
-    sums, counts = (np.add.reduceat(v, starts) for v in (np.where(finite, values, 0.0), finite.astype(float)))
+    sums, counts = (
+        np.add.reduceat(v, starts) for v in (np.where(finite, values, 0.0), finite.astype(float))
+    )
     return np.divide(sums, counts, out=np.full(len(starts), np.nan), where=counts > 0)
 
 
@@ -67,7 +73,10 @@ def _extremes(low: np.ndarray, high: np.ndarray, room: int) -> np.ndarray:
         return np.arange(len(low))
     whole = len(low) // size * size
     starts = np.arange(0, whole, size)
-    found = [starts + low[:whole].reshape(-1, size).argmin(1), starts + high[:whole].reshape(-1, size).argmax(1)]
+    found = [
+        starts + low[:whole].reshape(-1, size).argmin(1),
+        starts + high[:whole].reshape(-1, size).argmax(1),
+    ]
     if whole < len(low):
         found += [[whole + low[whole:].argmin()], [whole + high[whole:].argmax()]]
     return np.concatenate(found)

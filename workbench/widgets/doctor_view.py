@@ -13,7 +13,12 @@ from workbench.widgets.source import RunSource
 from workbench.widgets.style import BLUE, GREEN, ORANGE, PINK, framed
 from workbench.widgets.text import safe_text
 
-SIGNS = {"problem": ("✖", ORANGE), "warning": ("▲", PINK), "note": ("●", BLUE), "good": ("✔", GREEN)}
+SIGNS = {
+    "problem": ("✖", ORANGE),
+    "warning": ("▲", PINK),
+    "note": ("●", BLUE),
+    "good": ("✔", GREEN),
+}
 """Symbol and colour of a severity; its word stands beside them."""
 RUNS_AT_ONCE = 4
 TEXT_LIMIT, NAME_LIMIT = 1200, 80
@@ -38,7 +43,9 @@ class DoctorView(Guarded):
     def __init__(self) -> None:
         super().__init__()
         self.cards = w.HTML()
-        self.widget = w.VBox([w.HTML(framed(f"<style>{DOCTOR_CSS}</style>")), self.message, self.cards])
+        self.widget = w.VBox(
+            [w.HTML(framed(f"<style>{DOCTOR_CSS}</style>")), self.message, self.cards]
+        )
         self.show([], None)
 
     def show(self, sources: Sequence[RunSource], step: int | None) -> None:
@@ -51,10 +58,16 @@ class DoctorView(Guarded):
         put(self.cards, "value", "")
 
     def _show(self, sources: Sequence[RunSource], step: int | None) -> None:
-        parts = [_run_html(source, step, several=len(sources) > 1) for source in sources[:RUNS_AT_ONCE]]
+        parts = [
+            _run_html(source, step, several=len(sources) > 1) for source in sources[:RUNS_AT_ONCE]
+        ]
         if len(sources) > RUNS_AT_ONCE:
             parts.append(_note(f"Shown are the first {RUNS_AT_ONCE} of {len(sources)} runs."))
-        put(self.cards, "value", f"<div class='wb'>{''.join(parts) or _note('No run is shown yet.')}</div>")
+        put(
+            self.cards,
+            "value",
+            f"<div class='wb'>{''.join(parts) or _note('No run is shown yet.')}</div>",
+        )
         self.settled()
 
 
@@ -72,19 +85,28 @@ def _run_html(source: RunSource, step: int | None, several: bool) -> str:
 
 def _counts(findings: Sequence[Finding]) -> str:
     count = Counter(finding.severity for finding in findings)
-    words = [f"{count[s]} {s}{'s' if s != 'good' and count[s] > 1 else ''}" for s in SEVERITIES if count[s]]
+    words = [
+        f"{count[s]} {s}{'s' if s != 'good' and count[s] > 1 else ''}"
+        for s in SEVERITIES
+        if count[s]
+    ]
     return ", ".join(words) or "nothing out of the ordinary so far."
 
 
 def _card(finding: Finding) -> str:
     """One finding: sign and word, what, evidence, what to try."""
     sign, colour = SIGNS[finding.severity]
-    remedy = f"<p><span class='wb-label'>Try:</span> {safe_text(finding.try_, TEXT_LIMIT)}</p>" if finding.try_ else ""
+    remedy = (
+        f"<p><span class='wb-label'>Try:</span> {safe_text(finding.try_, TEXT_LIMIT)}</p>"
+        if finding.try_
+        else ""
+    )
     return (
         f"<li class='wb-finding' style='border-left-color:{colour}' data-key='{safe_text(finding.key)}'>"
         f"<div class='wb-severity'><span class='wb-sign' aria-hidden='true' style='color:{colour}'>{sign}</span>{finding.severity}</div>"
         f"<div><p class='wb-what'>{safe_text(finding.what, TEXT_LIMIT)}</p>"
-        f"<p><span class='wb-label'>Evidence:</span> {safe_text(finding.evidence, TEXT_LIMIT)}</p>{remedy}</div></li>")
+        f"<p><span class='wb-label'>Evidence:</span> {safe_text(finding.evidence, TEXT_LIMIT)}</p>{remedy}</div></li>"
+    )
 
 
 def _note(text: str) -> str:

@@ -42,8 +42,17 @@ document.querySelectorAll(".js-plotly-plot").forEach((plot) => Plotly.Plots.resi
 def export_html(runs: Run | str | Path | list[Run | str | Path], out: str | Path) -> Path:
     """Write the page of one run, or of several to compare (the first one with its groups), to `out`; returns it."""
     sources = [RunSource(r) for r in (runs if isinstance(runs, list) else [runs])]
-    page = [_head(sources), f'<div class="wb">{headline(sources)}</div>', '<div class="panels">', *_panels(sources), "</div>",
-            _groups(sources[0]), *(_doctor(s) for s in sources), _settings(sources[0]), f"<script>{SCRIPT}</script></body></html>"]
+    page = [
+        _head(sources),
+        f'<div class="wb">{headline(sources)}</div>',
+        '<div class="panels">',
+        *_panels(sources),
+        "</div>",
+        _groups(sources[0]),
+        *(_doctor(s) for s in sources),
+        _settings(sources[0]),
+        f"<script>{SCRIPT}</script></body></html>",
+    ]
     out = Path(out)
     out.write_text("\n".join(page).encode("utf-8", "replace").decode(), encoding="utf-8")
     return out
@@ -53,16 +62,25 @@ def _head(sources: Sequence[RunSource]) -> str:
     from plotly.offline import get_plotlyjs
 
     title = safe_text(", ".join(s.label for s in sources), 200)
-    return (f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{html.escape(", ".join(s.label for s in sources))}</title>'
-            f"<style>{CSS}{GROUPS_CSS}{PAGE_CSS}</style><script>{get_plotlyjs()}</script></head><body><h1>{title}</h1>")
+    return (
+        f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{html.escape(", ".join(s.label for s in sources))}</title>'
+        f"<style>{CSS}{GROUPS_CSS}{PAGE_CSS}</style><script>{get_plotlyjs()}</script></head><body><h1>{title}</h1>"
+    )
 
 
 def _panels(sources: Sequence[RunSource]) -> list[str]:
     import plotly.graph_objects as go
     import plotly.io as pio
 
-    config = {"displaylogo": False, "responsive": True, "modeBarButtonsToRemove": ["sendChartToCloud"]}
-    return [pio.to_html(go.Figure(f), include_plotlyjs=False, full_html=False, config=config) for f in figures(sources)]
+    config = {
+        "displaylogo": False,
+        "responsive": True,
+        "modeBarButtonsToRemove": ["sendChartToCloud"],
+    }
+    return [
+        pio.to_html(go.Figure(f), include_plotlyjs=False, full_html=False, config=config)
+        for f in figures(sources)
+    ]
 
 
 def _groups(source: RunSource) -> str:
@@ -70,17 +88,25 @@ def _groups(source: RunSource) -> str:
     tables = {step: table for step in steps if (table := _table(source, step))}
     pages = [(step, _step_groups(source, table)) for step, table in tables.items()]
     if not pages:
-        return '<div class="wb"><h2>Groups</h2><p class="wb-note">No completions were kept.</p></div>'
+        return (
+            '<div class="wb"><h2>Groups</h2><p class="wb-note">No completions were kept.</p></div>'
+        )
     options = "".join(f"<option>{step}</option>" for step, _ in pages)
-    bodies = "".join(f'<div class="step" data-step="{step}" hidden>{body}</div>' for step, body in pages)
+    bodies = "".join(
+        f'<div class="step" data-step="{step}" hidden>{body}</div>' for step, body in pages
+    )
     most = max(map(len, tables.values()))
-    part = (f'<p class="wb-note">This file holds the groups of {len(pages)} of {len(source.metrics)} steps, and of each step '
-            f"the first {min(most, GROUPS_SHOWN)} of {most} groups.</p>")
+    part = (
+        f'<p class="wb-note">This file holds the groups of {len(pages)} of {len(source.metrics)} steps, and of each step '
+        f"the first {min(most, GROUPS_SHOWN)} of {most} groups.</p>"
+    )
     return f'<div class="wb"><h2>Groups</h2>{part}<label>step <select id="step">{options}</select></label>{bodies}</div>'
 
 
 def _spread(steps: list[int]) -> list[int]:
-    places = np.unique(np.linspace(0, len(steps) - 1, min(STEPS_SHOWN, len(steps))).round().astype(int))
+    places = np.unique(
+        np.linspace(0, len(steps) - 1, min(STEPS_SHOWN, len(steps))).round().astype(int)
+    )
     return [int(steps[i]) for i in places]
 
 
@@ -90,9 +116,13 @@ def _table(source: RunSource, step: int) -> GroupTable | None:
 
 
 def _step_groups(source: RunSource, table: GroupTable) -> str:
-    look = Look("", 600, float(np.nanmax(np.abs(table.advantage_NG))) or 1.0, right_by(source.reward_names))
+    look = Look(
+        "", 600, float(np.nanmax(np.abs(table.advantage_NG))) or 1.0, right_by(source.reward_names)
+    )
     everything = np.ones(table.G, dtype=bool)
-    return "".join(group_html(table, n, everything, look) for n in range(min(len(table), GROUPS_SHOWN)))
+    return "".join(
+        group_html(table, n, everything, look) for n in range(min(len(table), GROUPS_SHOWN))
+    )
 
 
 def _doctor(source: RunSource) -> str:
@@ -101,10 +131,18 @@ def _doctor(source: RunSource) -> str:
 
 def _settings(source: RunSource) -> str:
     def rows(values: dict[str, Any]) -> str:
-        return "".join(f"<tr><td>{html.escape(k)}</td><td>{safe_text(str(v), 300)}</td></tr>" for k, v in values.items())
+        return "".join(
+            f"<tr><td>{html.escape(k)}</td><td>{safe_text(str(v), 300)}</td></tr>"
+            for k, v in values.items()
+        )
 
     knobs = "".join(
         f"<tr><td>{k.step}</td><td>{html.escape(k.name)}</td><td>{safe_text(str(k.old))}</td><td>{safe_text(str(k.new))}</td><td>{safe_text(k.who)}</td></tr>"
-        for k in source.knobs.itertuples())
-    moved = f"<h2>Knob changes</h2><table><tr><th>step</th><th>name</th><th>old</th><th>new</th><th>who</th></tr>{knobs}</table>" if knobs else ""
+        for k in source.knobs.itertuples()
+    )
+    moved = (
+        f"<h2>Knob changes</h2><table><tr><th>step</th><th>name</th><th>old</th><th>new</th><th>who</th></tr>{knobs}</table>"
+        if knobs
+        else ""
+    )
     return f'<div class="wb">{moved}<h2>Settings</h2><table>{rows(source.run.config)}</table></div>'

@@ -15,7 +15,12 @@ def figure(value: float, spec: str = ".4g", missing: str = "not scored") -> str:
 
 def written(text: str) -> str:
     """A formatted number as it is printed: − for its sign, no zeros in front of an exponent, ∞ for inf."""
-    return re.sub(r"(?<=e)([+-])0*", r"\1", text).replace("e+", "e").replace("-", "−").replace("inf", "∞")
+    return (
+        re.sub(r"(?<=e)([+-])0*", r"\1", text)
+        .replace("e+", "e")
+        .replace("-", "−")
+        .replace("inf", "∞")
+    )
 
 
 def exact(value: float) -> str:

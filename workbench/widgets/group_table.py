@@ -47,11 +47,23 @@ class GroupTable:
             return samples[name].to_numpy().reshape(-1, G)
 
         return cls(
-            problem_N=grouped("problem_id")[:, 0], prompt_N=grouped("prompt")[:, 0], gold_N=grouped("gold_answer")[:, 0],
-            dead_N=grouped("dead")[:, 0], completion_NG=grouped("completion"),
-            rewards={c.removeprefix("rewards/"): grouped(c) for c in samples.columns if c.startswith("rewards/")},
-            reward_NG=grouped("reward"), baseline_NG=grouped("baseline"), advantage_NG=grouped("advantage"),
-            length_NG=grouped("length"), truncated_NG=grouped("truncated"), config=config)
+            problem_N=grouped("problem_id")[:, 0],
+            prompt_N=grouped("prompt")[:, 0],
+            gold_N=grouped("gold_answer")[:, 0],
+            dead_N=grouped("dead")[:, 0],
+            completion_NG=grouped("completion"),
+            rewards={
+                c.removeprefix("rewards/"): grouped(c)
+                for c in samples.columns
+                if c.startswith("rewards/")
+            },
+            reward_NG=grouped("reward"),
+            baseline_NG=grouped("baseline"),
+            advantage_NG=grouped("advantage"),
+            length_NG=grouped("length"),
+            truncated_NG=grouped("truncated"),
+            config=config,
+        )
 
     def __len__(self) -> int:
         return len(self.prompt_N)
@@ -78,7 +90,10 @@ class GroupTable:
     @cached_property
     def folded(self) -> tuple[Array, Array]:
         """Lower-case texts for the search: of each group (prompt, gold answer, problem), of each completion."""
-        heads = ["\n".join(map(str, texts)).casefold() for texts in zip(self.prompt_N, self.gold_N, self.problem_N, strict=True)]
+        heads = [
+            "\n".join(map(str, texts)).casefold()
+            for texts in zip(self.prompt_N, self.gold_N, self.problem_N, strict=True)
+        ]
         folded = np.array([text.casefold() for text in self.completion_NG.flat], object)
         return np.array(heads, object), folded.reshape(self.completion_NG.shape)
 
@@ -94,7 +109,9 @@ class GroupTable:
             return np.ones(self.reward_NG.shape, bool)
         heads_N, folded_NG = self.folded
         in_head_N = np.array([wanted in head for head in heads_N], bool)
-        in_text = np.array([wanted in text for text in folded_NG.flat], bool).reshape(folded_NG.shape)
+        in_text = np.array([wanted in text for text in folded_NG.flat], bool).reshape(
+            folded_NG.shape
+        )
         return in_text | in_head_N[:, None]
 
 
@@ -127,10 +144,15 @@ FILTERS: dict[str, Callable[[GroupTable, str], Array]] = {
 
 def right_by(names: list[str]) -> str:
     """The reward function that most likely says whether an answer is right; the total where none looks like it."""
-    return next((n for n in names if re.search("answer|correct|accura|exact|solve", n, re.IGNORECASE)), TOTAL)
+    return next(
+        (n for n in names if re.search("answer|correct|accura|exact|solve", n, re.IGNORECASE)),
+        TOTAL,
+    )
 
 
-def chosen(table: GroupTable, sort: str, smallest_first: bool, keep: str, by: str, query: str) -> tuple[Array, Array]:
+def chosen(
+    table: GroupTable, sort: str, smallest_first: bool, keep: str, by: str, query: str
+) -> tuple[Array, Array]:
     """(the numbers of the groups to show, in order; bool (N, G) of the completions that match). NaN sorts last."""
     matching_NG = FILTERS[keep](table, by) & table.found(query)
     key_N = SORTS[sort](table)

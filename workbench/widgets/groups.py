@@ -7,7 +7,15 @@ from collections.abc import Callable
 import ipywidgets as w
 import numpy as np
 
-from workbench.widgets.group_table import FILTERS, SORTS, SPREAD, TOTAL, GroupTable, chosen, right_by
+from workbench.widgets.group_table import (
+    FILTERS,
+    SORTS,
+    SPREAD,
+    TOTAL,
+    GroupTable,
+    chosen,
+    right_by,
+)
 from workbench.widgets.groups_html import GROUPS_CSS, Look, group_html
 from workbench.widgets.guarded import put, show_if
 from workbench.widgets.source import RunSource
@@ -35,27 +43,68 @@ class GroupsView(StepView):
         self.summary = w.HTML()
         self.cards = [_Card(self._look_at_tokens) for _ in range(GROUPS_AT_ONCE)]
         wrap = w.Layout(flex_flow="row wrap", align_items="center")
-        self.widget = w.VBox([
-            w.HTML(framed(f"<style>{GROUPS_CSS}</style>")), w.HBox([self.steps.widget, self.search, self.matching_only], layout=wrap),
-            w.HBox([self.keep, self.by, self.sort, self.smallest_first], layout=wrap),
-            self.message, self.summary, w.HBox([self.previous, self.next, self.length], layout=wrap), *(card.widget for card in self.cards)])
+        self.widget = w.VBox(
+            [
+                w.HTML(framed(f"<style>{GROUPS_CSS}</style>")),
+                w.HBox([self.steps.widget, self.search, self.matching_only], layout=wrap),
+                w.HBox([self.keep, self.by, self.sort, self.smallest_first], layout=wrap),
+                self.message,
+                self.summary,
+                w.HBox([self.previous, self.next, self.length], layout=wrap),
+                *(card.widget for card in self.cards),
+            ]
+        )
         self.draw_empty(NO_RUN)
 
     def _make_controls(self) -> None:
         style = {"description_width": "60px"}
-        self.search = w.Text(placeholder="text, then Enter", description="search", continuous_update=False,
-                             layout=w.Layout(width="300px"), style=style)
-        self.keep = w.Dropdown(options=list(FILTERS), description="show", layout=w.Layout(width="290px"), style=style)
-        self.by = w.Dropdown(options=[TOTAL], description="right by", layout=w.Layout(width="260px"), style=style)
-        self.matching_only = w.Checkbox(value=False, description="matching completions only", indent=False,
-                                        layout=w.Layout(width="210px"))
-        self.sort = w.Dropdown(options=list(SORTS), value=SPREAD, description="sort by", layout=w.Layout(width="240px"), style=style)
-        self.smallest_first = w.Checkbox(value=False, description="smallest first", indent=False, layout=w.Layout(width="130px"))
-        self.length = w.Dropdown(options=[(f"{n:,} characters", n) for n in LENGTHS], value=LENGTHS[0], description="texts up to",
-                                 layout=w.Layout(width="250px"), style={"description_width": "80px"})
+        self.search = w.Text(
+            placeholder="text, then Enter",
+            description="search",
+            continuous_update=False,
+            layout=w.Layout(width="300px"),
+            style=style,
+        )
+        self.keep = w.Dropdown(
+            options=list(FILTERS), description="show", layout=w.Layout(width="290px"), style=style
+        )
+        self.by = w.Dropdown(
+            options=[TOTAL], description="right by", layout=w.Layout(width="260px"), style=style
+        )
+        self.matching_only = w.Checkbox(
+            value=False,
+            description="matching completions only",
+            indent=False,
+            layout=w.Layout(width="210px"),
+        )
+        self.sort = w.Dropdown(
+            options=list(SORTS),
+            value=SPREAD,
+            description="sort by",
+            layout=w.Layout(width="240px"),
+            style=style,
+        )
+        self.smallest_first = w.Checkbox(
+            value=False, description="smallest first", indent=False, layout=w.Layout(width="130px")
+        )
+        self.length = w.Dropdown(
+            options=[(f"{n:,} characters", n) for n in LENGTHS],
+            value=LENGTHS[0],
+            description="texts up to",
+            layout=w.Layout(width="250px"),
+            style={"description_width": "80px"},
+        )
         self.previous = w.Button(description="‹ previous groups", layout=w.Layout(width="150px"))
         self.next = w.Button(description="next groups ›", layout=w.Layout(width="150px"))
-        for control in (self.search, self.keep, self.by, self.matching_only, self.sort, self.smallest_first, self.length):
+        for control in (
+            self.search,
+            self.keep,
+            self.by,
+            self.matching_only,
+            self.sort,
+            self.smallest_first,
+            self.length,
+        ):
             self.answer(control, self._from_first)
         self.previous.on_click(lambda _: self.guarded(self._move, -1))
         self.next.on_click(lambda _: self.guarded(self._move, 1))
@@ -74,7 +123,11 @@ class GroupsView(StepView):
     def draw_empty(self, why: str) -> None:
         """Show no group, and why."""
         self._table = None
-        put(self.summary, "value", f'<div class="wb"><div class="wb-note" role="status">{safe_text(why)}</div></div>')
+        put(
+            self.summary,
+            "value",
+            f'<div class="wb"><div class="wb-note" role="status">{safe_text(why)}</div></div>',
+        )
         for part in (self.previous, self.next, self.length, *(card.widget for card in self.cards)):
             show_if(part, False)
 
@@ -97,23 +150,50 @@ class GroupsView(StepView):
         if table is None:
             return
         numbers, matching_NG = chosen(
-            table, self.sort.value, self.smallest_first.value, self.keep.value, self.by.value, self.search.value)
+            table,
+            self.sort.value,
+            self.smallest_first.value,
+            self.keep.value,
+            self.by.value,
+            self.search.value,
+        )
         size = self._groups_at_once(table)
         shown = numbers[self._page * size : (self._page + 1) * size].tolist()
-        look = Look(self.search.value, self.length.value, float(np.nanmax(abs(table.advantage_NG), initial=0.0)), self.by.value)
+        look = Look(
+            self.search.value,
+            self.length.value,
+            float(np.nanmax(abs(table.advantage_NG), initial=0.0)),
+            self.by.value,
+        )
         everything = np.ones(table.G, bool)
         with self.filling():
-            for card, n in zip(self.cards, [*shown, *[None] * (len(self.cards) - len(shown))], strict=True):
-                card.draw(table, n, matching_NG[n] if n is not None and self.matching_only.value else everything, look)
+            for card, n in zip(
+                self.cards, [*shown, *[None] * (len(self.cards) - len(shown))], strict=True
+            ):
+                card.draw(
+                    table,
+                    n,
+                    matching_NG[n] if n is not None and self.matching_only.value else everything,
+                    look,
+                )
         self._show_summary(table, len(numbers), int(matching_NG.sum()), shown, size)
         self.settled()
 
     def _groups_at_once(self, table: GroupTable) -> int:
         longest = max(map(len, table.completion_NG.flat))
         characters = table.G * min(self.length.value, longest)
-        return max(1, min(GROUPS_AT_ONCE, COMPLETIONS_AT_ONCE // table.G, CHARACTERS_AT_ONCE // max(characters, 1)))
+        return max(
+            1,
+            min(
+                GROUPS_AT_ONCE,
+                COMPLETIONS_AT_ONCE // table.G,
+                CHARACTERS_AT_ONCE // max(characters, 1),
+            ),
+        )
 
-    def _show_summary(self, table: GroupTable, found: int, matching: int, shown: list[int], size: int) -> None:
+    def _show_summary(
+        self, table: GroupTable, found: int, matching: int, shown: list[int], size: int
+    ) -> None:
         first = self._page * size
         baseline = table.config.get("advantage_baseline", "group")
         lines = [
@@ -121,10 +201,16 @@ class GroupsView(StepView):
             f"{int(table.truncated_NG.sum())} completions truncated, {int(table.right(self.by.value)[0].sum())} right "
             f"({safe_text(self.by.value, 60)} above 0).",
             f"{found} groups with {matching} matching completions"
-            + (f"; shown are {first + 1} to {first + len(shown)}." if shown else ". Change the search or the filter."),
+            + (
+                f"; shown are {first + 1} to {first + len(shown)}."
+                if shown
+                else ". Change the search or the filter."
+            ),
         ]
         if baseline != "group":
-            lines.append(f"advantage_baseline='{baseline}': the advantages were not taken from the group mean that stands as baseline.")
+            lines.append(
+                f"advantage_baseline='{baseline}': the advantages were not taken from the group mean that stands as baseline."
+            )
         put(self.summary, "value", f'<div class="wb" role="status">{"<br>".join(lines)}</div>')
         put(self.previous, "disabled", self._page == 0)
         put(self.next, "disabled", first + size >= found)
@@ -148,8 +234,12 @@ class _Card:
     def __init__(self, pick: Callable[[int], None]) -> None:
         self._pick = pick
         self.html = w.HTML()
-        self.buttons = w.ToggleButtons(options=[], value=None, description="look at tokens of row",
-                                       style={"description_width": "150px", "button_width": "56px"})
+        self.buttons = w.ToggleButtons(
+            options=[],
+            value=None,
+            description="look at tokens of row",
+            style={"description_width": "150px", "button_width": "56px"},
+        )
         self.buttons.observe(self._clicked, "value")
         self.widget = w.VBox([self.html, self.buttons])
 

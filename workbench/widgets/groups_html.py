@@ -48,15 +48,26 @@ class Look:
 def group_html(table: GroupTable, n: int, rows_G: np.ndarray, look: Look) -> str:
     """Group `n`: heading and a table of the completions for which `rows_G` (bool) is True."""
     names = list(table.rewards)
-    numbers = [*(safe_text(name, 40).replace("_", "_<wbr>") for name in names), "reward", "baseline", "advantage", "tokens"]
+    numbers = [
+        *(safe_text(name, 40).replace("_", "_<wbr>") for name in names),
+        "reward",
+        "baseline",
+        "advantage",
+        "tokens",
+    ]
     columns = "".join(f'<th class="wb-number">{title}</th>' for title in numbers)
     head = f'<th class="wb-number">row</th><th>completion</th>{columns}<th>remarks</th>'
     body = "".join(_row(table, n, g, look) for g in np.flatnonzero(rows_G).tolist())
     hidden = int((~rows_G).sum())
-    more = f'<div class="wb-dim">{hidden} other completions of this group do not match.</div>' if hidden else ""
+    more = (
+        f'<div class="wb-dim">{hidden} other completions of this group do not match.</div>'
+        if hidden
+        else ""
+    )
     return (
         f'<div class="wb"><div class="wb-group">{_heading(table, n, look)}<table aria-label="group {n}: {table.G} completions">'
-        f"<tr>{head}</tr>{body}</table>{more}</div></div>")
+        f"<tr>{head}</tr>{body}</table>{more}</div></div>"
+    )
 
 
 def _heading(table: GroupTable, n: int, look: Look) -> str:
@@ -66,24 +77,32 @@ def _heading(table: GroupTable, n: int, look: Look) -> str:
         f'<div><b>Group {n}</b> <span class="wb-dim">{safe_text(table.problem_N[n], 80)}</span> {_state(table, n)}</div>'
         f'<div class="wb-text">{marked(table.prompt_N[n], look.query, 600)}</div>'
         f'<div>gold answer: <span class="wb-text">{gold_text}</span> · mean reward {figure(table.mean_N[n])}, '
-        f'std {figure(table.std_N[n], missing="none")}</div>')
+        f"std {figure(table.std_N[n], missing='none')}</div>"
+    )
 
 
 def _state(table: GroupTable, n: int) -> str:
     if not table.dead_N[n]:
         return ""
-    silent = " every advantage is 0, so the group teaches nothing." if not table.advantage_NG[n].any() else ""
+    silent = (
+        " every advantage is 0, so the group teaches nothing."
+        if not table.advantage_NG[n].any()
+        else ""
+    )
     return f'<span class="wb-flag">dead</span> All rewards of this group are equal{":" if silent else "."}{silent}'
 
 
 def _row(table: GroupTable, n: int, g: int, look: Look) -> str:
-    rewards = "".join(_number(values_NG[n, g]) for values_NG in (*table.rewards.values(), table.reward_NG))
+    rewards = "".join(
+        _number(values_NG[n, g]) for values_NG in (*table.rewards.values(), table.reward_NG)
+    )
     advantage = float(table.advantage_NG[n, g])
     return (
         f'<tr><td class="wb-number">{n * table.G + g}</td>'
         f'<td class="wb-text wb-completion">{marked(table.completion_NG[n, g], look.query, look.limit)}</td>{rewards}'
         f'{_number(table.baseline_NG[n, g], "none")}<td class="wb-number" title="{exact(advantage)}">{_advantage(advantage, look.largest)}</td>'
-        f'<td class="wb-number">{table.length_NG[n, g]}</td><td>{_remarks(table, n, g, look)}</td></tr>')
+        f'<td class="wb-number">{table.length_NG[n, g]}</td><td>{_remarks(table, n, g, look)}</td></tr>'
+    )
 
 
 def _number(value: float, missing: str = "not scored") -> str:
@@ -101,7 +120,13 @@ def _advantage(value: float, largest: float) -> str:
 
 def _remarks(table: GroupTable, n: int, g: int, look: Look) -> str:
     right_NG, wrong_NG = table.right(look.by)
-    words = ["right"] if right_NG[n, g] else [_why_unpaid(table.completion_NG[n, g], table.gold_N[n])] if wrong_NG[n, g] else []
+    words = (
+        ["right"]
+        if right_NG[n, g]
+        else [_why_unpaid(table.completion_NG[n, g], table.gold_N[n])]
+        if wrong_NG[n, g]
+        else []
+    )
     if table.truncated_NG[n, g]:
         left_out = table.config.get("mask_truncated_completions")
         words.append("truncated, left out of the loss" if left_out else "truncated")
@@ -111,8 +136,10 @@ def _remarks(table: GroupTable, n: int, g: int, look: Look) -> str:
 
 
 def _why_unpaid(text: str, gold: object) -> str:
-    """"right, untagged" where the gold answer, a number or words, is given but not in a tag; else "wrong"."""
-    plainly_right = compared_plainly(gold) and tagged_answer(text) is None and lenient_correct(text, str(gold))
+    """ "right, untagged" where the gold answer, a number or words, is given but not in a tag; else "wrong"."""
+    plainly_right = (
+        compared_plainly(gold) and tagged_answer(text) is None and lenient_correct(text, str(gold))
+    )
     return "right, untagged" if plainly_right else "wrong"
 
 
@@ -125,13 +152,20 @@ def marked(text: str, query: str, limit: int) -> str:
         return _with_marks(text, query, limit)
     start = max(0, min(place.start() - limit // 2, len(text) - limit))
     end = min(len(text), start + limit)
-    return _left_out(start) + _with_marks(text[start:end], query, limit) + _left_out(len(text) - end)
+    return (
+        _left_out(start) + _with_marks(text[start:end], query, limit) + _left_out(len(text) - end)
+    )
 
 
 def _with_marks(text: str, query: str, limit: int) -> str:
     parts = re.split(f"({re.escape(query)})", text, flags=re.IGNORECASE)
-    return "".join(f"<mark>{safe_text(part, limit)}</mark>" if i % 2 else safe_text(part, limit) for i, part in enumerate(parts))
+    return "".join(
+        f"<mark>{safe_text(part, limit)}</mark>" if i % 2 else safe_text(part, limit)
+        for i, part in enumerate(parts)
+    )
 
 
 def _left_out(characters: int) -> str:
-    return f'<span class="wb-cut">… {characters:,} characters left out …</span>' if characters else ""
+    return (
+        f'<span class="wb-cut">… {characters:,} characters left out …</span>' if characters else ""
+    )

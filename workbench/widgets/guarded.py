@@ -73,4 +73,5 @@ def error_html(error: BaseException) -> str:
     trace = "".join(traceback.format_exception(error))
     return (
         f'<div class="wb-error" role="alert"><b>This view could not be drawn.</b> {type(error).__name__}: {safe_text(str(error), 600)}'
-        f'<details><summary>traceback</summary><pre class="wb-text">{safe_text(trace)}</pre></details></div>')
+        f'<details><summary>traceback</summary><pre class="wb-text">{safe_text(trace)}</pre></details></div>'
+    )

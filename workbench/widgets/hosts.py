@@ -15,10 +15,14 @@ TOOLTIP = "tooltip" if "tooltip" in w.FloatText.class_trait_names() else "descri
 """What an input's tooltip is called: ipywidgets 8 has `tooltip`, 7 has `description_tooltip`, for all that have a description.
 Buttons have `tooltip` in both."""
 
-IN_COLAB = ("In Colab this page moves only while a cell is running: let the cell that trains end with "
-            "<code>session.wait()</code>, and run it again after a step that a button made.")
-IN_VS_CODE = ("VS Code hands over what you move and click only while no cell is running: to steer, train without "
-              "<code>session.wait()</code>. Interrupting the cell pauses the run.")
+IN_COLAB = (
+    "In Colab this page moves only while a cell is running: let the cell that trains end with "
+    "<code>session.wait()</code>, and run it again after a step that a button made."
+)
+IN_VS_CODE = (
+    "VS Code hands over what you move and click only while no cell is running: to steer, train without "
+    "<code>session.wait()</code>. Interrupting the cell pauses the run."
+)
 
 
 def in_colab() -> bool:

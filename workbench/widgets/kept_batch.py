@@ -22,7 +22,13 @@ from workbench.objective import group_advantages
 from workbench.rollout.types import Rollout
 from workbench.training.batch import Batch, loss_mask
 
-ADVANTAGE_FIELDS = ("scale_rewards", "advantage_baseline", "advantage_std", "multi_objective_aggregation", "reward_weights")
+ADVANTAGE_FIELDS = (
+    "scale_rewards",
+    "advantage_baseline",
+    "advantage_std",
+    "multi_objective_aggregation",
+    "reward_weights",
+)
 SAME_ADVANTAGE = 1e-5
 """Advantages that differ by less are the same: rounding, where the trainer made them in float32."""
 
@@ -55,24 +61,45 @@ class KeptBatch:
     def of(cls, stored: Mapping[str, Any]) -> KeptBatch:
         """From what `Run.batch(step)` gives. Raises `WhatIfError` where there is nothing to compute, or its numbers were not kept."""
         if "logp_BT" not in stored:
-            raise WhatIfError("the log-probabilities of this step ('logp') were not kept, so nothing can be computed again.")
+            raise WhatIfError(
+                "the log-probabilities of this step ('logp') were not kept, so nothing can be computed again."
+            )
         if not stored["mask_BT"].any():
             raise WhatIfError("none of the completions of this step has a token.")
         config = _config_of(stored)
         if "old_logp_BT" not in stored and config.updates_per_rollout * config.num_iterations > 1:
             raise WhatIfError(
                 f"the log-probabilities before the first update ('old_logp') were not kept, and the batch served "
-                f"{config.updates_per_rollout * config.num_iterations} updates: the ratios are not known.")
+                f"{config.updates_per_rollout * config.num_iterations} updates: the ratios are not known."
+            )
         rollout = _rollout_of(stored)
         advantages = stored.get("advantage_BT", stored["advantages_B"])
-        batch = Batch(rollout, torch.as_tensor(advantages), loss_mask(rollout, config), _kept(stored, "old_logp"),
-                      _kept(stored, "ref_logp"))
-        batch.logp_BT, batch.entropy_BT = torch.as_tensor(stored["logp_BT"]), _kept(stored, "entropy")
-        known_BT = batch.logp_BT.isfinite() if batch.old_logp_BT is None else (batch.logp_BT - batch.old_logp_BT).isfinite()
+        batch = Batch(
+            rollout,
+            torch.as_tensor(advantages),
+            loss_mask(rollout, config),
+            _kept(stored, "old_logp"),
+            _kept(stored, "ref_logp"),
+        )
+        batch.logp_BT, batch.entropy_BT = (
+            torch.as_tensor(stored["logp_BT"]),
+            _kept(stored, "entropy"),
+        )
+        known_BT = (
+            batch.logp_BT.isfinite()
+            if batch.old_logp_BT is None
+            else (batch.logp_BT - batch.old_logp_BT).isfinite()
+        )
         skipped_B = (batch.loss_mask_BT & ~known_BT).any(1)
         batch.logp_BT = torch.where(known_BT, batch.logp_BT, 0.0)
-        return cls(config, batch, torch.as_tensor(stored["rewards_BK"]), batch.loss_mask_BT & ~skipped_B[:, None], skipped_B,
-                   rollout.mask_BT.any(1) & ~batch.loss_mask_BT.any(1))
+        return cls(
+            config,
+            batch,
+            torch.as_tensor(stored["rewards_BK"]),
+            batch.loss_mask_BT & ~skipped_B[:, None],
+            skipped_B,
+            rollout.mask_BT.any(1) & ~batch.loss_mask_BT.any(1),
+        )
 
     @property
     def row_to_show(self) -> int:
@@ -95,17 +122,29 @@ class KeptBatch:
         if not changes:
             return recorded
         same = recorded.dim() == 1 and torch.allclose(
-            self._from_rewards(self.config), recorded.double(), rtol=0, atol=SAME_ADVANTAGE, equal_nan=True)
+            self._from_rewards(self.config),
+            recorded.double(),
+            rtol=0,
+            atol=SAME_ADVANTAGE,
+            equal_nan=True,
+        )
         if not same:
             raise WhatIfError(
                 f"{', '.join(changes)} cannot be asked about here: the advantages of this step were not made from each "
-                "completion's rewards by GRPO's rule, so another scaling or baseline of them is not known.")
+                "completion's rewards by GRPO's rule, so another scaling or baseline of them is not known."
+            )
         return self._from_rewards(config)
 
     def _from_rewards(self, config: GRPOConfig) -> Tensor:
         return group_advantages(
-            self.rewards_BK, config.num_generations, scale_rewards=config.scale_rewards, weights=config.reward_weights,
-            baseline=config.advantage_baseline, aggregation=config.multi_objective_aggregation, std=config.advantage_std)
+            self.rewards_BK,
+            config.num_generations,
+            scale_rewards=config.scale_rewards,
+            weights=config.reward_weights,
+            baseline=config.advantage_baseline,
+            aggregation=config.multi_objective_aggregation,
+            std=config.advantage_std,
+        )
 
 
 def _config_of(stored: Mapping[str, Any]) -> GRPOConfig:
@@ -120,12 +159,20 @@ def _config_of(stored: Mapping[str, Any]) -> GRPOConfig:
 
 def _rollout_of(stored: Mapping[str, Any]) -> Rollout:
     """The rollout without its prompts, which the record keeps as text."""
-    mask_BT, N = torch.as_tensor(stored["mask_BT"]), len(stored["mask_BT"]) // int(stored["num_generations"])
+    mask_BT, N = (
+        torch.as_tensor(stored["mask_BT"]),
+        len(stored["mask_BT"]) // int(stored["num_generations"]),
+    )
     sampler_BT = stored.get("sampler_logp_BT", np.full(mask_BT.shape, np.nan, np.float32))
     return Rollout(
-        prompt_ids_NP=torch.zeros(N, 0, dtype=torch.long), prompt_mask_NP=torch.zeros(N, 0, dtype=torch.bool),
-        completion_ids_BT=torch.as_tensor(stored["ids_BT"]), mask_BT=mask_BT, sampler_logp_BT=torch.as_tensor(sampler_BT),
-        truncated_B=torch.as_tensor(stored["truncated_B"]), num_generations=int(stored["num_generations"]))
+        prompt_ids_NP=torch.zeros(N, 0, dtype=torch.long),
+        prompt_mask_NP=torch.zeros(N, 0, dtype=torch.bool),
+        completion_ids_BT=torch.as_tensor(stored["ids_BT"]),
+        mask_BT=mask_BT,
+        sampler_logp_BT=torch.as_tensor(sampler_BT),
+        truncated_B=torch.as_tensor(stored["truncated_B"]),
+        num_generations=int(stored["num_generations"]),
+    )
 
 
 def _kept(stored: Mapping[str, Any], name: str) -> Any:

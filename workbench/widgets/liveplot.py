@@ -73,12 +73,17 @@ class LivePlot(anywidget.AnyWidget):
         with self._lock, self.hold_sync():
             self._figures = list(figures)
             self.spec = spec
-            self.frame = {"lengths": [len(a) for a in arrays], "buffer": b"".join(a.tobytes() for a in arrays)}
+            self.frame = {
+                "lengths": [len(a) for a in arrays],
+                "buffer": b"".join(a.tobytes() for a in arrays),
+            }
 
     @property
     def summary(self) -> str:
         """What the figures say, in words: a line each."""
-        return "\n".join(f.get("layout", {}).get("meta", {}).get("summary", "") for f in self._figures).strip()
+        return "\n".join(
+            f.get("layout", {}).get("meta", {}).get("summary", "") for f in self._figures
+        ).strip()
 
     def picture(self) -> str:
         """The figures as one SVG, for where no widget runs."""

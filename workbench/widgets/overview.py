@@ -37,7 +37,9 @@ class Overview(Guarded):
         self.header = ipywidgets.HTML(framed(headline([])))
         self.plots = LivePlot(label="the run, step by step", scale=scale)
         self.plots.observe(self._clicked, "clicked")
-        self.widget = ipywidgets.VBox([self.message, self.header, self.plots], layout=ipywidgets.Layout(width="100%"))
+        self.widget = ipywidgets.VBox(
+            [self.message, self.header, self.plots], layout=ipywidgets.Layout(width="100%")
+        )
         show_if(self.plots, False)
 
     def show(self, sources: Sequence[RunSource], step: int | None = None) -> None:
@@ -70,13 +72,18 @@ def headline(sources: Sequence[RunSource], step: int | None = None) -> str:
     if not sources:
         return _paragraph(NO_RUN)
     empty = _paragraph(NO_STEP) if not any(len(s.metrics) for s in sources) else ""
-    return "".join(_run_line(s, i if len(sources) > 1 else None, step) for i, s in enumerate(sources)) + empty
+    return (
+        "".join(_run_line(s, i if len(sources) > 1 else None, step) for i, s in enumerate(sources))
+        + empty
+    )
 
 
 def _run_line(source: RunSource, place: int | None, step: int | None) -> str:
     parts = [_progress(source, step), *_numbers(source, step), _accuracy(source, step)]
     swatch = "" if place is None else _swatch(place)
-    words = f"{swatch}<b>{safe_text(source.label, 80)}</b>: " + " · ".join(part for part in parts if part)
+    words = f"{swatch}<b>{safe_text(source.label, 80)}</b>: " + " · ".join(
+        part for part in parts if part
+    )
     return f"<p style='margin:2px 0'>{words}</p>{_changes(source)}"
 
 
@@ -85,7 +92,11 @@ def _progress(source: RunSource, step: int | None) -> str:
     last = source.last_step
     of = f" of {source.planned}" if source.planned is not None and source.planned >= last else ""
     running = "running" if source.live else "open (training elsewhere, or at rest)"
-    where = f"{running}, step {last}{of}" if source.status == "running" else f"{source.status} at step {last}{of}"
+    where = (
+        f"{running}, step {last}{of}"
+        if source.status == "running"
+        else f"{source.status} at step {last}{of}"
+    )
     reason = ": " + safe_text(source.reason, 160) if source.reason else ""
     looked_at = f" (shown: step {step})" if step is not None and step != last else ""
     return safe_text(where) + reason + looked_at
@@ -96,13 +107,21 @@ def _numbers(source: RunSource, step: int | None) -> list[str]:
     if not len(rows):
         return []
     row = rows.iloc[-1]
-    said = [("reward", "reward {:.3f}"), ("reward_std", "spread in a group {:.3f}"), ("kl", "KL {:.4f}")]
+    said = [
+        ("reward", "reward {:.3f}"),
+        ("reward_std", "spread in a group {:.3f}"),
+        ("kl", "KL {:.4f}"),
+    ]
     return [text.format(row[name]) for name, text in said if name in row and np.isfinite(row[name])]
 
 
 def _accuracy(source: RunSource, step: int | None) -> str:
     """The newest evaluation up to `step`, with its interval, and what it was before training."""
-    rows = source.evaluations if step is None else source.evaluations[source.evaluations["step"] <= step]
+    rows = (
+        source.evaluations
+        if step is None
+        else source.evaluations[source.evaluations["step"] <= step]
+    )
     if not len(rows):
         return ""
     last = rows.iloc[-1]
@@ -129,7 +148,8 @@ def _swatch(place: int) -> str:
     dash = SVG_DASH[style.dash]
     return (
         f'<svg width="34" height="10" role="img" aria-label="{style.dash} line"><line x1="0" x2="32" y1="5" y2="5" '
-        f'stroke="{style.colour}" stroke-width="3" stroke-dasharray="{dash}"/></svg> ')
+        f'stroke="{style.colour}" stroke-width="3" stroke-dasharray="{dash}"/></svg> '
+    )
 
 
 def _paragraph(words: str) -> str:

@@ -88,18 +88,24 @@ class Sheet:
                     traces += lines(run.steps, y, name, look(k), **more)
                 elif y is not None:
                     full = run.name if k == 0 else f"{run.name}, {name}"
-                    traces += lines(run.steps, y, full, run.look, thin=k > 0, legend=legend and k == 0, **more)
+                    traces += lines(
+                        run.steps, y, full, run.look, thin=k > 0, legend=legend and k == 0, **more
+                    )
         return traces
 
 
 def figures(sources: Sequence[RunSource], step: int | None = None) -> list[Figure]:
     """The overview's figures. Empty while no run has a step. The first source is the one in focus."""
-    runs = [Shown(s, plot_text(s.label, 24), look(i)) for i, s in enumerate(sources) if len(s.metrics)]
+    runs = [
+        Shown(s, plot_text(s.label, 24), look(i)) for i, s in enumerate(sources) if len(s.metrics)
+    ]
     if not runs:
         return []
     last = max(run.source.last_step for run in runs)
     x_range = (-0.01 * last, max(last * 1.01, last + 0.2))
-    strip = knob_strip(sources, last)  # all of them: a run keeps its look whether or not another one has a step yet
+    strip = knob_strip(
+        sources, last
+    )  # all of them: a run keeps its look whether or not another one has a step yet
     if step is not None:
         strip = replace(strip, shapes=[*strip.shapes, marker(step, dash="solid", width=1)])
     sheet = Sheet(runs, len(sources) == 1, x_range, strip)
@@ -108,13 +114,30 @@ def figures(sources: Sequence[RunSource], step: int | None = None) -> list[Figur
 
 def reward(sheet: Sheet) -> Figure:
     """Mean reward with the mean spread within a group as a band; alone also each function."""
-    focus, spread, mean = sheet.runs[0], sheet.runs[0].column("reward_std"), sheet.runs[0].column("reward")
-    names = [(f"rewards/{n}", plot_text(n)) for n in focus.source.reward_names] if sheet.alone else []
+    focus, spread, mean = (
+        sheet.runs[0],
+        sheet.runs[0].column("reward_std"),
+        sheet.runs[0].column("reward"),
+    )
+    names = (
+        [(f"rewards/{n}", plot_text(n)) for n in focus.source.reward_names] if sheet.alone else []
+    )
     names = names if len(names) > 1 else []
     traces, about = sheet.lines(("reward", "mean"), *names, legend=True), "mean"
     if spread is not None and mean is not None:
-        around = band(focus.steps, mean - spread, mean + spread, "± spread", focus.look.colour, showlegend=False)
-        about = "mean, band: ± spread in a group" if sheet.alone else f"mean, band: ± spread, {focus.name}"
+        around = band(
+            focus.steps,
+            mean - spread,
+            mean + spread,
+            "± spread",
+            focus.look.colour,
+            showlegend=False,
+        )
+        about = (
+            "mean, band: ± spread in a group"
+            if sheet.alone
+            else f"mean, band: ± spread, {focus.name}"
+        )
         traces = [around, *traces]
     return sheet.panel("reward", about, traces)
 
@@ -126,10 +149,22 @@ def accuracy(sheet: Sheet) -> Figure:
         table = run.source.evaluations
         for k, split in enumerate(dict.fromkeys(table["split"])):
             rows = table[table["split"] == split]
-            x, y, low, high = (rows[c].to_numpy(dtype=float) for c in ("step", "accuracy", "low", "high"))
-            name = plot_text(split) if sheet.alone else run.name if k == 0 else f"{run.name}, {plot_text(split)}"
+            x, y, low, high = (
+                rows[c].to_numpy(dtype=float) for c in ("step", "accuracy", "low", "high")
+            )
+            name = (
+                plot_text(split)
+                if sheet.alone
+                else run.name
+                if k == 0
+                else f"{run.name}, {plot_text(split)}"
+            )
             style = look(k) if sheet.alone else run.look
-            traces.append(points(x, y, low, high, name, style, hovertemplate="%{y:.1%}", showlegend=sheet.alone))
+            traces.append(
+                points(
+                    x, y, low, high, name, style, hovertemplate="%{y:.1%}", showlegend=sheet.alone
+                )
+            )
     note = "" if traces else NO_EVALUATION
     return sheet.panel("held-out accuracy", "with its interval", traces, y=SHARE, note=note)
 
@@ -139,7 +174,9 @@ def kl(sheet: Sheet) -> Figure:
     traces = sheet.lines(("kl", "kl"))
     without = not traces and not any(run.source.run.config.get("beta") for run in sheet.runs)
     how = {"note": NO_KL} if without else {}
-    return sheet.panel("kl", "to the reference, nats per token", traces, y=TO_ZERO | _scale(traces), **how)
+    return sheet.panel(
+        "kl", "to the reference, nats per token", traces, y=TO_ZERO | _scale(traces), **how
+    )
 
 
 def clipping(sheet: Sheet) -> Figure:
@@ -158,11 +195,17 @@ def clipping(sheet: Sheet) -> Figure:
 def is_on_policy(run: Shown) -> bool:
     """True when the importance ratio was exactly 1 for every token of every step."""
     low, high = run.column("ratio_min"), run.column("ratio_max")
-    return low is not None and high is not None and all((v[np.isfinite(v)] == 1).all() for v in (low, high))
+    return (
+        low is not None
+        and high is not None
+        and all((v[np.isfinite(v)] == 1).all() for v in (low, high))
+    )
 
 
 def entropy(sheet: Sheet) -> Figure:
-    return sheet.panel("entropy", "of the policy, nats per token", sheet.lines(("entropy", "entropy")), y=TO_ZERO)
+    return sheet.panel(
+        "entropy", "of the policy, nats per token", sheet.lines(("entropy", "entropy")), y=TO_ZERO
+    )
 
 
 def gradient(sheet: Sheet) -> Figure:
@@ -175,12 +218,23 @@ def length(sheet: Sheet) -> Figure:
     if sheet.alone:
         traces = sheet.lines(("completion_length", "mean"), ("completion_length_max", "max"))
         share = sheet.runs[0].column("truncated_share")
-        cut = [] if share is None else lines(sheet.runs[0].steps, share, "truncated (right)", look(2))
+        cut = (
+            [] if share is None else lines(sheet.runs[0].steps, share, "truncated (right)", look(2))
+        )
         about = "tokens"
     else:
-        traces, about = sheet.lines(("completion_length", "mean")), "tokens; thin: truncated share (right)"
-        cut = [trace for run in sheet.runs if (y := run.column("truncated_share")) is not None
-               for trace in lines(run.steps, y, f"{run.name}, truncated", run.look, thin=True, legend=False)]
+        traces, about = (
+            sheet.lines(("completion_length", "mean")),
+            "tokens; thin: truncated share (right)",
+        )
+        cut = [
+            trace
+            for run in sheet.runs
+            if (y := run.column("truncated_share")) is not None
+            for trace in lines(
+                run.steps, y, f"{run.name}, truncated", run.look, thin=True, legend=False
+            )
+        ]
     right = [trace | {"yaxis": "y2", "hovertemplate": "%{y:.1%}"} for trace in cut]
     y2 = {"tickformat": ".0%", "range": [0, 1], "tickvals": [0, 0.5, 1]}
     return sheet.panel("completion_length", about, traces + right, y=TO_ZERO, y2=y2)
@@ -192,35 +246,61 @@ def dead(sheet: Sheet) -> Figure:
 
 
 def mismatch(sheet: Sheet) -> Figure:
-    traces = sheet.lines(("sampler_logp_difference", "mean"), ("sampler_logp_difference_max", "max"))
-    about = "sampler vs trainer, nats" if sheet.alone else "sampler vs trainer, nats: mean, thin: max"
+    traces = sheet.lines(
+        ("sampler_logp_difference", "mean"), ("sampler_logp_difference_max", "max")
+    )
+    about = (
+        "sampler vs trainer, nats" if sheet.alone else "sampler vs trainer, nats: mean, thin: max"
+    )
     log = traces and all((t["y"][np.isfinite(t["y"])] > 0).all() for t in traces)
-    return sheet.panel("logp difference", about, traces, y=LOG | {"tickformat": ".0e"} if log else TO_ZERO)
+    return sheet.panel(
+        "logp difference", about, traces, y=LOG | {"tickformat": ".0e"} if log else TO_ZERO
+    )
 
 
 def seconds(sheet: Sheet) -> Figure:
     """Where a step's time goes; of several runs only its sum."""
     run = sheet.runs[0]
-    phases = {name: run.column(name) for name in run.source.metrics.columns if name.startswith("seconds/")}
+    phases = {
+        name: run.column(name) for name in run.source.metrics.columns if name.startswith("seconds/")
+    }
     total = phases.pop("seconds/step", None)
-    parts = {plot_text(name.removeprefix("seconds/")): y for name, y in phases.items() if y is not None}
+    parts = {
+        plot_text(name.removeprefix("seconds/")): y for name, y in phases.items() if y is not None
+    }
     if not sheet.alone or not parts:
         return sheet.panel("seconds", "per step", sheet.lines(("seconds/step", "step")), y=TO_ZERO)
     spikes = []
     if total is not None:
         if len(total) > POINTS:
-            spikes = lines(run.steps, total, "slowest and fastest step", Look(GREY, "solid", "circle"))[:1]
+            spikes = lines(
+                run.steps, total, "slowest and fastest step", Look(GREY, "solid", "circle")
+            )[:1]
         rest = total - np.sum([np.nan_to_num(y) for y in parts.values()], axis=0)
         parts |= {"rest": rest} if np.nanmax(rest) > 0.01 * np.nanmax(total) else {}
-    return sheet.panel("seconds", "per step, by phase", [*stack(run.steps, parts), *spikes], y=TO_ZERO)
+    return sheet.panel(
+        "seconds", "per step, by phase", [*stack(run.steps, parts), *spikes], y=TO_ZERO
+    )
 
 
 def _scale(traces: Sequence[Trace]) -> dict[str, Any]:
     """A logarithmic axis where a few spikes would flatten everything else and no value forbids it."""
-    values = np.concatenate([t["y"][np.isfinite(t["y"])] for t in traces]) if traces else np.zeros(0)
+    values = (
+        np.concatenate([t["y"][np.isfinite(t["y"])] for t in traces]) if traces else np.zeros(0)
+    )
     spiky = len(values) and values.min() > 0 and values.max() > SPREAD_OF_SPIKES * np.median(values)
     return LOG if spiky else {}
 
 
 PANELS: tuple[Callable[[Sheet], Figure], ...] = (
-    reward, accuracy, kl, clipping, entropy, gradient, length, dead, mismatch, seconds)
+    reward,
+    accuracy,
+    kl,
+    clipping,
+    entropy,
+    gradient,
+    length,
+    dead,
+    mismatch,
+    seconds,
+)

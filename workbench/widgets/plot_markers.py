@@ -30,7 +30,10 @@ class Place:
 
     def text(self, most: int = 2) -> str:
         """'beta 0.005→0.05, epsilon 0.2→0.3', inert."""
-        shown = [f"{plot_text(name, 24)} {_value(old)}→{_value(new)}" for name, (old, new) in self.values.items()]
+        shown = [
+            f"{plot_text(name, 24)} {_value(old)}→{_value(new)}"
+            for name, (old, new) in self.values.items()
+        ]
         more = f", {len(shown) - most} more" if len(shown) > most else ""
         return ", ".join(shown[:most]) + more
 
@@ -51,7 +54,13 @@ def knob_strip(sources: Sequence[RunSource], last: int) -> Strip:
     for i, source in enumerate(sources):
         alone, style = len(sources) == 1, look(i)
         for place in knob_places(source, last):
-            shapes.append(marker(place.step, colour=GREY if alone else style.colour, dash="dot" if alone else style.dash))
+            shapes.append(
+                marker(
+                    place.step,
+                    colour=GREY if alone else style.colour,
+                    dash="dot" if alone else style.dash,
+                )
+            )
             wanted.append((place.step, [place.text(most) for most in (2, 1)]))
     return Strip(shapes, _labels(sorted(wanted, reverse=True), max(last, 1)))
 
@@ -63,7 +72,9 @@ def _labels(wanted: Sequence[tuple[int, list[str]]], last: int) -> list[tuple[in
     for step, texts in wanted:
         for text, row in product(texts, range(ROWS)):
             width = (len(text) + 1) * LETTER
-            side = "left" if step / last + width <= 1 else "right"  # which end of the text is at the line
+            side = (
+                "left" if step / last + width <= 1 else "right"
+            )  # which end of the text is at the line
             start = step / last - (0 if side == "left" else width)
             if start >= 0 and all(start + width <= a or start >= b for a, b in taken[row]):
                 taken[row].append((start, start + width))

@@ -44,12 +44,29 @@ class Axis:
     def ticks(self) -> list[tuple[float, str]]:
         """Values in data units, with their texts."""
         if self.log:
-            every, digits = max(1, round((self.high - self.low) / 4)), (1, 2, 5) if self.high - self.low < 2.5 else (1,)
-            marks = [d * 10.0**e for e in range(math.floor(self.low), math.ceil(self.high) + 1, every) for d in digits]
-            return [(v, f"{v:.3g}".replace("e-0", "e-")) for v in marks if self.low <= math.log10(v) <= self.high]
+            every, digits = (
+                max(1, round((self.high - self.low) / 4)),
+                (1, 2, 5) if self.high - self.low < 2.5 else (1,),
+            )
+            marks = [
+                d * 10.0**e
+                for e in range(math.floor(self.low), math.ceil(self.high) + 1, every)
+                for d in digits
+            ]
+            return [
+                (v, f"{v:.3g}".replace("e-0", "e-"))
+                for v in marks
+                if self.low <= math.log10(v) <= self.high
+            ]
         step = _round_step((self.high - self.low) / self.parts)
-        values = np.arange(math.ceil(self.low / step - 1e-9), math.floor(self.high / step + 1e-9) + 1) * step
-        return [(v, f"{v:.4g}" if not self.percent else f"{v:.3%}".rstrip("0%").rstrip(".") + "%") for v in values]
+        values = (
+            np.arange(math.ceil(self.low / step - 1e-9), math.floor(self.high / step + 1e-9) + 1)
+            * step
+        )
+        return [
+            (v, f"{v:.4g}" if not self.percent else f"{v:.3%}".rstrip("0%").rstrip(".") + "%")
+            for v in values
+        ]
 
 
 def draw_svg(figures: Sequence[Figure], *, columns: int = 2, height: int = 230) -> str:
@@ -60,12 +77,15 @@ def draw_svg(figures: Sequence[Figure], *, columns: int = 2, height: int = 230) 
     for i, figure in enumerate(figures):
         place = f"translate({i % columns * width:.0f},{i // columns * height})"
         parts.append(f'<g transform="{place}">{"".join(panel(figure, width, height, f"c{i}"))}</g>')
-    says = html.escape(" ".join(f["layout"].get("meta", {}).get("summary", "") for f in figures), quote=False)
+    says = html.escape(
+        " ".join(f["layout"].get("meta", {}).get("summary", "") for f in figures), quote=False
+    )
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {rows * height}" width="{WIDTH}" height="{rows * height}" '
         f'style="max-width:100%;height:auto" '
         f'role="img" font-family="system-ui, sans-serif" font-size="12" fill="{INK}"><desc>{says}</desc>'
-        f'<rect width="100%" height="100%" fill="{PAPER}"/>{"".join(parts)}</svg>')
+        f'<rect width="100%" height="100%" fill="{PAPER}"/>{"".join(parts)}</svg>'
+    )
 
 
 def panel(figure: Figure, width: float, height: float, clip: str) -> Iterator[str]:
@@ -81,7 +101,12 @@ def panel(figure: Figure, width: float, height: float, clip: str) -> Iterator[st
     about = f" {meta['about']}" if meta.get("about") else ""
     yield _text(LEFT, 18, f'<tspan font-weight="bold">{meta.get("title", "")}</tspan>{about}')
     yield from _frame(x_axis, y_axis, y2_axis, layout.get("yaxis", {}).get("visible", True))
-    yield _text((x_axis.start + x_axis.end) / 2, bottom + 29, layout.get("xaxis", {}).get("title", {}).get("text", ""), "middle")
+    yield _text(
+        (x_axis.start + x_axis.end) / 2,
+        bottom + 29,
+        layout.get("xaxis", {}).get("title", {}).get("text", ""),
+        "middle",
+    )
     if layout.get("showlegend"):
         yield from _legend(data, top)
     yield f'<clipPath id="{clip}"><rect x="{LEFT}" y="{top}" width="{width - LEFT - RIGHT}" height="{bottom - top}"/></clipPath>'
@@ -90,7 +115,9 @@ def panel(figure: Figure, width: float, height: float, clip: str) -> Iterator[st
         x = float(x_axis(shape["x0"]))
         yield f'<line x1="{x:.1f}" x2="{x:.1f}" y1="{top}" y2="{bottom}" {_stroke(shape, shape["line"].get("width", 1))}/>'
     for trace in data:
-        yield from _trace(trace, x_axis, y2_axis if trace.get("yaxis") == "y2" and y2_axis else y_axis)
+        yield from _trace(
+            trace, x_axis, y2_axis if trace.get("yaxis") == "y2" and y2_axis else y_axis
+        )
     yield "</g>"
     for words in layout.get("annotations", ()):
         yield from _annotation(words, x_axis, top, bottom)
@@ -105,7 +132,11 @@ def _stacked(traces: Sequence[dict[str, Any]]) -> Iterator[dict[str, Any]]:
             continue
         top = base + np.asarray(trace["y"], float)
         x, floor = np.asarray(trace["x"], float), np.broadcast_to(base, top.shape)
-        yield trace | {"x": np.concatenate([x, x[::-1]]), "y": np.concatenate([top, floor[::-1]]), "fill": "toself"}
+        yield trace | {
+            "x": np.concatenate([x, x[::-1]]),
+            "y": np.concatenate([top, floor[::-1]]),
+            "fill": "toself",
+        }
         base = top
 
 
@@ -120,7 +151,9 @@ def _values(traces: Sequence[dict[str, Any]]) -> list[np.ndarray]:
 
 def _axis(values: Sequence[Any], wanted: dict[str, Any], start: float, end: float) -> Axis:
     log, percent = wanted.get("type") == "log", "%" in wanted.get("tickformat", "")
-    flat = np.concatenate([np.ravel(np.asarray(v, float)) for v in values]) if values else np.zeros(0)
+    flat = (
+        np.concatenate([np.ravel(np.asarray(v, float)) for v in values]) if values else np.zeros(0)
+    )
     flat = flat[np.isfinite(flat) & ((flat > 0) | (not log))]
     flat = np.log10(flat) if log else flat
     low, high = (flat.min(), flat.max()) if len(flat) else (0.0, 1.0)
@@ -156,7 +189,11 @@ def _legend(traces: Sequence[dict[str, Any]], top: float) -> Iterator[str]:
 
 def _annotation(words: dict[str, Any], x_axis: Axis, top: float, bottom: float) -> Iterator[str]:
     """The lines of a text that plotly would put at the same place."""
-    x = float(x_axis(words["x"])) if words["xref"] == "x" else x_axis.start + words["x"] * (x_axis.end - x_axis.start)
+    x = (
+        float(x_axis(words["x"]))
+        if words["xref"] == "x"
+        else x_axis.start + words["x"] * (x_axis.end - x_axis.start)
+    )
     y = bottom - words["y"] * (bottom - top) + (11 if words["yanchor"] == "top" else 0)
     anchor = {"left": "start", "right": "end"}.get(words.get("xanchor", ""), "middle")
     for i, text in enumerate(words["text"].split("<br>")):
@@ -175,11 +212,19 @@ def _trace(trace: dict[str, Any], x_axis: Axis, y_axis: Axis) -> Iterator[str]:
         yield f'<path d="{_path(px, py, closed)}" {fill} {pen} opacity="{trace.get("opacity", 1)}" stroke-linejoin="round"/>'
     if bars:
         top, bottom = y_axis(y + bars["array"]), y_axis(y - bars["arrayminus"])
-        d = "".join(f"M{a:.1f},{b:.1f}V{c:.1f}" for a, b, c in zip(px, top, bottom, strict=True) if np.isfinite(a + b + c))
+        d = "".join(
+            f"M{a:.1f},{b:.1f}V{c:.1f}"
+            for a, b, c in zip(px, top, bottom, strict=True)
+            if np.isfinite(a + b + c)
+        )
         yield f'<path d="{d}" stroke="{colour}"/>'
     if "markers" in trace.get("mode", ""):
         size = trace.get("marker", {}).get("size", 5) / 2
-        dots = "".join(f'<circle cx="{a:.1f}" cy="{b:.1f}" r="{size}"/>' for a, b in zip(px, py, strict=True) if np.isfinite(a + b))
+        dots = "".join(
+            f'<circle cx="{a:.1f}" cy="{b:.1f}" r="{size}"/>'
+            for a, b in zip(px, py, strict=True)
+            if np.isfinite(a + b)
+        )
         yield f'<g fill="{colour}">{dots}</g>'
 
 
@@ -188,12 +233,17 @@ def _path(px: np.ndarray, py: np.ndarray, closed: bool) -> str:
     there = np.isfinite(px) & np.isfinite(py)
     cuts = np.flatnonzero(np.diff(there.astype(int))) + 1
     stretches = [s for s in np.split(np.arange(len(px)), cuts) if len(s) and there[s[0]]]
-    return "".join("M" + "L".join(f"{px[i]:.1f},{py[i]:.1f}" for i in s) + ("Z" if closed else "") for s in stretches)
+    return "".join(
+        "M" + "L".join(f"{px[i]:.1f},{py[i]:.1f}" for i in s) + ("Z" if closed else "")
+        for s in stretches
+    )
 
 
 def _stroke(drawn: dict[str, Any], width: float) -> str:
     dash = DASH.get(drawn.get("line", {}).get("dash", "solid"), "")
-    return f'stroke="{_colour(drawn)}" stroke-width="{width}"' + (f' stroke-dasharray="{dash}"' if dash else "")
+    return f'stroke="{_colour(drawn)}" stroke-width="{width}"' + (
+        f' stroke-dasharray="{dash}"' if dash else ""
+    )
 
 
 def _colour(drawn: dict[str, Any]) -> str:

@@ -32,7 +32,12 @@ class Publisher:
     `rested` is called when a newer publisher of the session in focus takes over; `resume` goes on.
     """
 
-    def __init__(self, draw: Callable[[], None], sessions: Sequence[Session] = (), rested: Callable[[], None] = lambda: None) -> None:
+    def __init__(
+        self,
+        draw: Callable[[], None],
+        sessions: Sequence[Session] = (),
+        rested: Callable[[], None] = lambda: None,
+    ) -> None:
         self._draw, self._rested = draw, rested
         self._changed, self._lock = threading.Event(), threading.RLock()
         self._sessions: list[Session] = []
@@ -70,7 +75,9 @@ class Publisher:
             _open.add(self)
             self._ended = threading.Event()
             self._changed.set()
-            threading.Thread(target=self._loop, args=(self._ended,), name="workbench publisher", daemon=True).start()
+            threading.Thread(
+                target=self._loop, args=(self._ended,), name="workbench publisher", daemon=True
+            ).start()
 
     def publish(self, at_once: bool = False) -> None:
         """Draw if something changed and the last drawing is long enough ago, or `at_once`."""

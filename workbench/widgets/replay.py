@@ -20,10 +20,19 @@ class Replay:
     def __init__(self, step: w.IntSlider) -> None:
         self._step = step
         self._stop = threading.Event()
-        self.button = w.ToggleButton(value=False, description="Replay", tooltip="Play the steps one after the other",
-                                     layout=w.Layout(width="84px"))
-        self.speed = w.Dropdown(options=SPEEDS, value=SPEEDS["4 steps a second"], description="at", layout=w.Layout(width="190px"),
-                                style={"description_width": "24px"})
+        self.button = w.ToggleButton(
+            value=False,
+            description="Replay",
+            tooltip="Play the steps one after the other",
+            layout=w.Layout(width="84px"),
+        )
+        self.speed = w.Dropdown(
+            options=SPEEDS,
+            value=SPEEDS["4 steps a second"],
+            description="at",
+            layout=w.Layout(width="190px"),
+            style={"description_width": "24px"},
+        )
         self.button.observe(self._toggled, "value")
         self.widget = w.HBox([self.button, self.speed])
 
@@ -31,7 +40,9 @@ class Replay:
         self._stop.set()
         if change["new"]:
             self._stop = threading.Event()
-            threading.Thread(target=self._run, args=(self._stop,), name="workbench replay", daemon=True).start()
+            threading.Thread(
+                target=self._run, args=(self._stop,), name="workbench replay", daemon=True
+            ).start()
 
     def _run(self, stop: threading.Event) -> None:
         if self._step.value >= self._step.max:

@@ -68,7 +68,9 @@ class RunSource:
     def _metrics(self, position: tuple[int, int]) -> pd.DataFrame:
         import pandas as pd
 
-        if self._position is None or position[0] != self._position[0]:  # new, or cut back by a resume or a rewind
+        if (
+            self._position is None or position[0] != self._position[0]
+        ):  # new, or cut back by a resume or a rewind
             return self.run.steps()
         new = self.run.steps(since=self._position[1])
         return pd.concat([self.metrics, new], ignore_index=True) if len(new) else self.metrics

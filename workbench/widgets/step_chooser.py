@@ -18,12 +18,36 @@ class StepChooser:
     def __init__(self, view: Guarded, changed: Callable[[], None]) -> None:
         self._view, self._changed = view, changed
         self._offered: int | None = None
-        self.box = w.BoundedIntText(value=0, min=0, max=0, description="step", layout=w.Layout(width="150px"),
-                                    style={"description_width": "40px"}, disabled=True)
-        self.older = w.Button(description="‹ older", tooltip="The step before", layout=w.Layout(width="76px"), disabled=True)
-        self.newer = w.Button(description="newer ›", tooltip="The step after", layout=w.Layout(width="76px"), disabled=True)
-        self.follow = w.Checkbox(value=True, description="follow the dashboard", indent=False, layout=w.Layout(width="190px"))
-        self.widget = w.HBox([self.older, self.box, self.newer, self.follow], layout=w.Layout(flex_flow="row wrap"))
+        self.box = w.BoundedIntText(
+            value=0,
+            min=0,
+            max=0,
+            description="step",
+            layout=w.Layout(width="150px"),
+            style={"description_width": "40px"},
+            disabled=True,
+        )
+        self.older = w.Button(
+            description="‹ older",
+            tooltip="The step before",
+            layout=w.Layout(width="76px"),
+            disabled=True,
+        )
+        self.newer = w.Button(
+            description="newer ›",
+            tooltip="The step after",
+            layout=w.Layout(width="76px"),
+            disabled=True,
+        )
+        self.follow = w.Checkbox(
+            value=True,
+            description="follow the dashboard",
+            indent=False,
+            layout=w.Layout(width="190px"),
+        )
+        self.widget = w.HBox(
+            [self.older, self.box, self.newer, self.follow], layout=w.Layout(flex_flow="row wrap")
+        )
         view.answer(self.box, self._chosen)
         view.answer(self.follow, self._followed)
         self.older.on_click(lambda _: view.guarded(self._move, -1))
@@ -41,7 +65,9 @@ class StepChooser:
             chosen = step or 0 if self.follow.value else self.box.value or step or 0
             chosen = min(chosen, last)
             limits = {"max": last, "min": min(last, 1)}
-            for name in limits if last >= self.box.min else reversed(limits):  # at no time may min be above max
+            for name in (
+                limits if last >= self.box.min else reversed(limits)
+            ):  # at no time may min be above max
                 put(self.box, name, limits[name])
             put(self.box, "value", chosen)
             self._enable(last)

@@ -47,7 +47,9 @@ class TokenBox(anywidget.AnyWidget):
     _esm = Path(__file__).with_suffix(".js").read_text(encoding="utf-8")
     _css = CSS + TOKENS_CSS
 
-    page: traitlets.Dict[str, Any] = traitlets.Dict({"html": "", "panes": [], "values": b""}).tag(sync=True)
+    page: traitlets.Dict[str, Any] = traitlets.Dict({"html": "", "panes": [], "values": b""}).tag(
+        sync=True
+    )
 
     def __init__(self) -> None:
         super().__init__()
@@ -73,10 +75,17 @@ class TokenBox(anywidget.AnyWidget):
 
     def show(self, html: str, readings: Sequence[Readings] = ()) -> None:
         """Draw this page; an equal one is not sent again."""
-        panes: list[dict[str, Any]] = [{
-            "first": r.first, "count": len(r.columns[0].values_T),
-            "columns": [{"label": c.label, "unit": c.unit, "kind": c.kind} for c in r.columns]} for r in readings]
-        values = b"".join(np.ascontiguousarray(c.values_T, "<f8").tobytes() for r in readings for c in r.columns)
+        panes: list[dict[str, Any]] = [
+            {
+                "first": r.first,
+                "count": len(r.columns[0].values_T),
+                "columns": [{"label": c.label, "unit": c.unit, "kind": c.kind} for c in r.columns],
+            }
+            for r in readings
+        ]
+        values = b"".join(
+            np.ascontiguousarray(c.values_T, "<f8").tobytes() for r in readings for c in r.columns
+        )
         page = {"html": f'<div class="wb">{html}</div>', "panes": panes, "values": values}
         if page != self.page:
             self.page = page

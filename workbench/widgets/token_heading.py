@@ -17,10 +17,11 @@ def question(found: TokenStep, row: int) -> str:
     """The prompt that a group answers, and the gold answer."""
     s = found.samples.iloc[row]
     gold = "none" if s["gold_answer"] is None else safe_text(str(s["gold_answer"]), 200)
-    dead = ' · <b>dead</b>: all rewards of this group are equal' if s["dead"] else ""
+    dead = " · <b>dead</b>: all rewards of this group are equal" if s["dead"] else ""
     return (
         f'<div class="wb-prompt"><b>Group {s["group"]}</b> · prompt: <span class="wb-text">{safe_text(s["prompt"], 400)}</span> · '
-        f'gold answer: <span class="wb-text">{gold}</span>{dead}</div>')
+        f'gold answer: <span class="wb-text">{gold}</span>{dead}</div>'
+    )
 
 
 def heading(found: TokenStep, row: TokenRow) -> str:
@@ -30,9 +31,10 @@ def heading(found: TokenStep, row: TokenRow) -> str:
     parts = ", ".join(f"{safe_text(n.removeprefix('rewards/'), 60)} {figure(s[n])}" for n in names)
     end = "truncated: no end token" if s["truncated"] else "ended by itself"
     return (
-        f'<div><b>Step {found.step}, row {row.row}</b> · advantage <b>{figure(s["advantage"], "+.4g", "none")}</b> · reward '
-        f'{figure(s["reward"])} ({parts}) · baseline {figure(s["baseline"], missing="none")} · {len(row.ids_T)} tokens, {end} · '
-        f"last used in update {x.update} of {x.updates}</div>")
+        f"<div><b>Step {found.step}, row {row.row}</b> · advantage <b>{figure(s['advantage'], '+.4g', 'none')}</b> · reward "
+        f"{figure(s['reward'])} ({parts}) · baseline {figure(s['baseline'], missing='none')} · {len(row.ids_T)} tokens, {end} · "
+        f"last used in update {x.update} of {x.updates}</div>"
+    )
 
 
 def readings(row: TokenRow, first: str, part: slice) -> Readings:

@@ -15,7 +15,9 @@ from workbench.widgets.token_pieces import BREAK, Piece
 from workbench.widgets.token_row import QUANTITIES, TokenRow
 from workbench.widgets.token_scales import LEVELS, UNKNOWN, Scale, colour_css
 
-TOKENS_CSS = colour_css(".wb-tokens") + """
+TOKENS_CSS = (
+    colour_css(".wb-tokens")
+    + """
 .wb-tokens .wb-panes { display: flex; flex-wrap: wrap; gap: 8px 24px; }
 .wb-tokens .wb-pane { flex: 1 1 420px; min-width: 0; }
 .wb-tokens .wb-prompt { max-height: 64px; overflow: auto; }
@@ -40,6 +42,7 @@ TOKENS_CSS = colour_css(".wb-tokens") + """
 .wb-tokens .wb-values { max-height: 420px; overflow: auto; }
 .wb-tokens summary { cursor: pointer; }
 """
+)
 READOUT = '<div class="wb-readout" role="group" aria-label="values of the token"></div>'
 """Where the script writes the values of a token."""
 MARKS = {-1.0: " lo", 1.0: " hi"}
@@ -49,7 +52,10 @@ def token_list(tokens: Sequence[tuple[str, Piece]], name: str) -> str:
     """The tokens, each with the classes of its colour and marks, as a list that is one tab stop."""
     if not tokens:
         return '<div class="wb-box"><span class="wb-dim">No tokens.</span></div>'
-    spans = [f'<span class="t {css} {piece.css}" role="option">{piece.shown.removesuffix(BREAK)}</span>{_break_after(piece)}' for css, piece in tokens]
+    spans = [
+        f'<span class="t {css} {piece.css}" role="option">{piece.shown.removesuffix(BREAK)}</span>{_break_after(piece)}'
+        for css, piece in tokens
+    ]
     spans[0] = spans[0].replace("<span ", '<span tabindex="0" ', 1)
     return f'<div class="wb-box" role="listbox" aria-label="{html.escape(name)}">{"".join(spans)}</div>'
 
@@ -59,11 +65,22 @@ def _break_after(piece: Piece) -> str:
     return BREAK if piece.shown.endswith(BREAK) else ""
 
 
-def pane(row: TokenRow, name: str, scale: Scale, piece: Callable[[int], Piece], part: slice, heading: str, below: str = "") -> str:
+def pane(
+    row: TokenRow,
+    name: str,
+    scale: Scale,
+    piece: Callable[[int], Piece],
+    part: slice,
+    heading: str,
+    below: str = "",
+) -> str:
     """One completion: its heading, the tokens of `part` coloured by `name`, what is `below`."""
     ids, levels = row.ids_T[part].tolist(), scale.levels(row.values[name][part]).tolist()
     classes = {level: scale.class_of(level) for level in range(-LEVELS, UNKNOWN + 1)}
-    css = [classes[level] + MARKS.get(side, "") for level, side in zip(levels, row.values["clipped"][part].tolist(), strict=True)]
+    css = [
+        classes[level] + MARKS.get(side, "")
+        for level, side in zip(levels, row.values["clipped"][part].tolist(), strict=True)
+    ]
     tokens = [(marks, piece(i)) for marks, i in zip(css, ids, strict=True)]
     box = token_list(tokens, f"tokens of row {row.row}, coloured by {QUANTITIES[name].label}")
     return f'<div class="wb-pane">{heading}{_notes(row, name)}{box}{below}</div>'
@@ -71,7 +88,11 @@ def pane(row: TokenRow, name: str, scale: Scale, piece: Callable[[int], Piece], 
 
 def known(row: TokenRow, first: str = "") -> list[str]:
     """The quantities that are known for at least one token, and `first` in any case, which leads."""
-    names = [name for name, values_T in row.values.items() if name == first or not np.isnan(values_T).all()]
+    names = [
+        name
+        for name, values_T in row.values.items()
+        if name == first or not np.isnan(values_T).all()
+    ]
     return sorted(names, key=lambda n: n != first)
 
 
@@ -91,4 +112,6 @@ def _notes(row: TokenRow, name: str) -> str:
 
 def page(parts: Sequence[str], above: str = "") -> str:
     """Completions side by side, under what they have in common and the line for the values of a token."""
-    return f'<div class="wb-tokens">{above}{READOUT}<div class="wb-panes">{"".join(parts)}</div></div>'
+    return (
+        f'<div class="wb-tokens">{above}{READOUT}<div class="wb-panes">{"".join(parts)}</div></div>'
+    )

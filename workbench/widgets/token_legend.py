@@ -19,20 +19,29 @@ def legend(scale: Scale, over: str = "the tokens shown") -> str:
     """What the colours and marks of a quantity mean; `over` says what the scale was made from."""
     quantity = scale.quantity
     unit = f" in {quantity.unit}" if quantity.unit else ""
-    swatches = "".join(f'<span class="k {scale.class_of(level)}">{text}</span>' for level, text in scale.ticks())
-    marks = '<span class="k lo">line below: clipped low</span><span class="k hi">line above: clipped high</span>' \
-            '<span class="k na">dotted: not known</span><span class="k sp">framed: special token</span>'
+    swatches = "".join(
+        f'<span class="k {scale.class_of(level)}">{text}</span>' for level, text in scale.ticks()
+    )
+    marks = (
+        '<span class="k lo">line below: clipped low</span><span class="k hi">line above: clipped high</span>'
+        '<span class="k na">dotted: not known</span><span class="k sp">framed: special token</span>'
+    )
     return (
         f'<div class="wb-tokens"><div class="wb-legend" role="group" aria-label="legend"><span><b>{quantity.label}</b>{unit}</span>'
         f'<span class="wb-scale">{swatches}</span><span class="wb-marks">{marks}</span></div>'
         f'<details class="wb-dim"><summary>{html.escape(quantity.meaning)}</summary>{_colours(scale)}{_reach(scale, over)}'
-        f"{LOGP_MEANING}</details></div>")
+        f"{LOGP_MEANING}</details></div>"
+    )
 
 
 def _colours(scale: Scale) -> str:
     if scale.quantity.scale == "side":
         return ""
-    return f"Blue: above {_neutral(scale)}. Orange with stripes: below. " if scale.signed else "The deeper the green, the farther from 0. "
+    return (
+        f"Blue: above {_neutral(scale)}. Orange with stripes: below. "
+        if scale.signed
+        else "The deeper the green, the farther from 0. "
+    )
 
 
 def _neutral(scale: Scale) -> str:
@@ -48,11 +57,16 @@ def _reach(scale: Scale, over: str) -> str:
 def table(row: TokenRow, piece: Callable[[int], Piece], part: slice) -> str:
     """The values of the tokens of `part`, the exact one in each cell's title; a column that is not known at all is left out."""
     names = known(row)
-    head = "".join(f"<th>{text}</th>" for text in ["position", "id", "token", *map(_column_title, names)])
+    head = "".join(
+        f"<th>{text}</th>" for text in ["position", "id", "token", *map(_column_title, names)]
+    )
     columns = [[_cell(name, value) for value in row.values[name][part].tolist()] for name in names]
     body = "".join(
         f'<tr><td class="wb-number">{place}</td><td class="wb-number">{i}</td><td class="wb-text">{piece(i).shown}</td>{"".join(cells)}</tr>'
-        for place, (i, *cells) in enumerate(zip(row.ids_T[part].tolist(), *columns, strict=True), part.start))
+        for place, (i, *cells) in enumerate(
+            zip(row.ids_T[part].tolist(), *columns, strict=True), part.start
+        )
+    )
     return f'<div class="wb-values"><table aria-label="values of row {row.row}"><tr>{head}</tr>{body}</table></div>'
 
 

@@ -9,10 +9,16 @@ from workbench.widgets.text import safe_text
 
 PIECE_LIMIT = 200
 """Characters of one token that are shown; real tokens are shorter."""
-SPECIAL = re.compile(r"<\|.*\|>|</?(s|bos|eos|pad|unk)>|<(start|end)_of_turn>|\[(CLS|SEP|PAD|UNK)\]")
+SPECIAL = re.compile(
+    r"<\|.*\|>|</?(s|bos|eos|pad|unk)>|<(start|end)_of_turn>|\[(CLS|SEP|PAD|UNK)\]"
+)
 """What special tokens look like: the record does not say which ones are."""
 BREAK = "<br>"
-WHITE = {" ": '<span class="ws">·</span><wbr>', "\n": '<span class="ws">⏎</span>' + BREAK, "\t": '<span class="ws">⇥</span>\t'}
+WHITE = {
+    " ": '<span class="ws">·</span><wbr>',
+    "\n": '<span class="ws">⏎</span>' + BREAK,
+    "\t": '<span class="ws">⇥</span>\t',
+}
 
 
 @dataclass(frozen=True)

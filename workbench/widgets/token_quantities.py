@@ -61,8 +61,12 @@ class RowInputs:
     @property
     def skipped(self) -> bool:
         """The row was left out of its update because it could not move the policy, so its `logp` was not computed."""
-        unknown = self.logp_T is not None and len(self.logp_T) > 0 and bool(np.isnan(self.logp_T).all())
-        return unknown and (not self.counted or (self.config.beta == 0 and not self.advantage_T.any()))
+        unknown = (
+            self.logp_T is not None and len(self.logp_T) > 0 and bool(np.isnan(self.logp_T).all())
+        )
+        return unknown and (
+            not self.counted or (self.config.beta == 0 and not self.advantage_T.any())
+        )
 
     def filled(self, name: str) -> Array:
         """An array by name, all NaN where it was not recorded."""
@@ -84,25 +88,38 @@ def row_inputs(batch: Mapping[str, Any], row: int) -> RowInputs:
     """Row `row` of what `Run.batch` gives. Raises IndexError for a row that is not there."""
     lengths_B, config = batch["lengths_B"], settings_of(batch["config"])
     if not 0 <= row < len(lengths_B):
-        raise IndexError(f"row {row} is not in this step, which has rows 0 to {len(lengths_B) - 1}.")
+        raise IndexError(
+            f"row {row} is not in this step, which has rows 0 to {len(lengths_B) - 1}."
+        )
     T = int(lengths_B[row])
-    floats = {name: _array_of(batch, name, row, T) for name in ("logp", "old_logp", "ref_logp", "sampler_logp", "entropy")}
+    floats = {
+        name: _array_of(batch, name, row, T)
+        for name in ("logp", "old_logp", "ref_logp", "sampler_logp", "entropy")
+    }
     per_token_T = _array_of(batch, "advantage", row, T)
     update, updates = update_of(row, len(lengths_B), config)
     if updates == 1 and floats["old_logp"] is None:
         floats["old_logp"] = floats["logp"]
     return RowInputs(
         ids_T=batch["ids_BT"][row, :T],
-        advantage_T=np.full(T, float(batch["advantages_B"][row])) if per_token_T is None else per_token_T,
+        advantage_T=np.full(T, float(batch["advantages_B"][row]))
+        if per_token_T is None
+        else per_token_T,
         **{f"{name}_T": values for name, values in floats.items()},
         counted=not (config.mask_truncated_completions and bool(batch["truncated_B"][row])),
-        update=update, updates=updates, entropy_threshold=_entropy_threshold(batch, row, config), config=config)
+        update=update,
+        updates=updates,
+        entropy_threshold=_entropy_threshold(batch, row, config),
+        config=config,
+    )
 
 
 def update_of(row: int, rows: int, config: SimpleNamespace) -> tuple[int, int]:
     """(in which update of the step the row was last used, how many there were), from 1; as `training.batch.updates_of`."""
     part = row // -(-rows // config.updates_per_rollout)
-    return (config.num_iterations - 1) * config.updates_per_rollout + part + 1, config.updates_per_rollout * config.num_iterations
+    return (
+        config.num_iterations - 1
+    ) * config.updates_per_rollout + part + 1, config.updates_per_rollout * config.num_iterations
 
 
 def importance_ratio(x: RowInputs) -> Array:
@@ -117,7 +134,9 @@ def importance_ratio(x: RowInputs) -> Array:
 def clip_bounds(config: SimpleNamespace) -> tuple[float, float]:
     """The ratios between which nothing is clipped; infinite where the loss type has no such bound."""
     if config.loss_type in CLIPPED_LOSSES:
-        return 1 - config.epsilon, 1 + (config.epsilon if config.epsilon_high is None else config.epsilon_high)
+        return 1 - config.epsilon, 1 + (
+            config.epsilon if config.epsilon_high is None else config.epsilon_high
+        )
     if config.loss_type == "cispo":
         return -math.inf, config.epsilon_high
     return -math.inf, math.inf
@@ -126,7 +145,9 @@ def clip_bounds(config: SimpleNamespace) -> tuple[float, float]:
 def clipped_side(x: RowInputs, ratio_T: Array) -> Array:
     """-1 where a token is clipped low (A < 0), +1 where high (A > 0), 0 elsewhere, NaN where the ratio is not known."""
     low, high = clip_bounds(x.config)
-    side_T = 1.0 * ((ratio_T > high) & (x.advantage_T > 0)) - 1.0 * ((ratio_T < low) & (x.advantage_T < 0))
+    side_T = 1.0 * ((ratio_T > high) & (x.advantage_T > 0)) - 1.0 * (
+        (ratio_T < low) & (x.advantage_T < 0)
+    )
     return np.where(np.isnan(ratio_T), np.nan, side_T)
 
 

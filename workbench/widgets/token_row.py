@@ -9,7 +9,14 @@ from typing import Any
 import numpy as np
 
 from workbench.config_rules import CLIPPED_LOSSES
-from workbench.widgets.token_quantities import Array, RowInputs, clipped_side, importance_ratio, kl_estimate, row_inputs
+from workbench.widgets.token_quantities import (
+    Array,
+    RowInputs,
+    clipped_side,
+    importance_ratio,
+    kl_estimate,
+    row_inputs,
+)
 from workbench.widgets.token_terms import loss_term
 
 
@@ -33,21 +40,70 @@ class Quantity:
 
 QUANTITIES: dict[str, Quantity] = {
     "advantage": Quantity(
-        "advantage", "", "diverging", 1e-6, "A: what the token's gradient is weighted with; positive pushes it up, negative down."),
+        "advantage",
+        "",
+        "diverging",
+        1e-6,
+        "A: what the token's gradient is weighted with; positive pushes it up, negative down.",
+    ),
     "ratio": Quantity(
-        "ratio", "", "ratio", 1e-3, "r = exp(logp - old_logp): how much likelier the token had become since it was sampled."),
+        "ratio",
+        "",
+        "ratio",
+        1e-3,
+        "r = exp(logp - old_logp): how much likelier the token had become since it was sampled.",
+    ),
     "clipped": Quantity(
-        "clipped", "", "side", 0.5, "Low: r below 1 - epsilon with A < 0. High: r above 1 + epsilon_high with A > 0. A clipped "
-        "token gives no policy gradient."),
-    "kl": Quantity("kl", "nats", "sequential", 1e-4, "Estimate of KL(policy, reference) from this token, as beta multiplies it."),
-    "entropy": Quantity("entropy", "nats", "sequential", 1e-3, "Entropy of the policy at this position: 0 = it was certain."),
-    "change": Quantity("log-prob change", "nats", "diverging", 1e-3, "logp - old_logp: what the updates did to this token."),
+        "clipped",
+        "",
+        "side",
+        0.5,
+        "Low: r below 1 - epsilon with A < 0. High: r above 1 + epsilon_high with A > 0. A clipped "
+        "token gives no policy gradient.",
+    ),
+    "kl": Quantity(
+        "kl",
+        "nats",
+        "sequential",
+        1e-4,
+        "Estimate of KL(policy, reference) from this token, as beta multiplies it.",
+    ),
+    "entropy": Quantity(
+        "entropy",
+        "nats",
+        "sequential",
+        1e-3,
+        "Entropy of the policy at this position: 0 = it was certain.",
+    ),
+    "change": Quantity(
+        "log-prob change",
+        "nats",
+        "diverging",
+        1e-3,
+        "logp - old_logp: what the updates did to this token.",
+    ),
     "term": Quantity(
-        "loss term", "", "diverging", 1e-6, "What the reduction adds up: weight x policy term + beta x kl. Its value is not a "
-        "measure of progress: over a group the terms of centred advantages add up to about 0 while their gradient does not."),
+        "loss term",
+        "",
+        "diverging",
+        1e-6,
+        "What the reduction adds up: weight x policy term + beta x kl. Its value is not a "
+        "measure of progress: over a group the terms of centred advantages add up to about 0 while their gradient does not.",
+    ),
     "mismatch": Quantity(
-        "sampler mismatch", "nats", "diverging", 1e-3, "old_logp - sampler_logp: trainer and sampler should agree; 1e-5 is rounding."),
-    "logp": Quantity("logp", "nats", "surprise", 1e-3, "Log-probability of the token: 0 = certain, the colour deepens with surprise."),
+        "sampler mismatch",
+        "nats",
+        "diverging",
+        1e-3,
+        "old_logp - sampler_logp: trainer and sampler should agree; 1e-5 is rounding.",
+    ),
+    "logp": Quantity(
+        "logp",
+        "nats",
+        "surprise",
+        1e-3,
+        "Log-probability of the token: 0 = certain, the colour deepens with surprise.",
+    ),
 }
 """name -> what it is, in the order of the menu."""
 
@@ -68,7 +124,9 @@ def token_row(batch: Mapping[str, Any], row: int) -> TokenRow:
     x = row_inputs(batch, row)
     ratio_T = importance_ratio(x)
     kl_T = kl_estimate(x, ratio_T)
-    in_loss_T = np.full(len(x.ids_T), 1.0 if x.counted else np.nan)  # a row outside the loss has no ratio to clip
+    in_loss_T = np.full(
+        len(x.ids_T), 1.0 if x.counted else np.nan
+    )  # a row outside the loss has no ratio to clip
     old_T = x.filled("old_logp")
     values = {
         "advantage": x.advantage_T,
@@ -82,26 +140,39 @@ def token_row(batch: Mapping[str, Any], row: int) -> TokenRow:
         "logp": x.filled("logp"),
     }
     values = {name: values_T + 0.0 for name, values_T in values.items()}  # no -0
-    return TokenRow(row, x.ids_T, values, {name: note for name in values if (note := note_on(name, x))}, x)
+    return TokenRow(
+        row, x.ids_T, values, {name: note for name in values if (note := note_on(name, x))}, x
+    )
 
 
 def note_on(name: str, x: RowInputs) -> str:
     """What must be known to read this quantity of this row; '' when nothing. What is missing is named before what is trivial."""
     if name == "advantage":
         return _advantage_note(x)
-    if name == "mismatch" and x.old_logp_T is not x.logp_T:  # old_logp was recorded: a skipped row has its mismatch
+    if (
+        name == "mismatch" and x.old_logp_T is not x.logp_T
+    ):  # old_logp was recorded: a skipped row has its mismatch
         return _missing(x, "sampler_logp", "old_logp")
     if not x.counted and name != "term":
         return "Truncated, and mask_truncated_completions is on: the whole row was left out of the loss."
     if x.skipped or not x.counted:
         return _skipped_note(name, x)
     needs = (*NEEDS[name], "ref_logp") if name == "term" and x.config.beta > 0 else NEEDS[name]
-    return _missing(x, *needs) or (_trivial(name, x) if name in ("ratio", "clipped", "change", "kl") else "")
+    return _missing(x, *needs) or (
+        _trivial(name, x) if name in ("ratio", "clipped", "change", "kl") else ""
+    )
 
 
 NEEDS: dict[str, tuple[str, ...]] = {
-    "ratio": ("logp", "old_logp"), "clipped": ("logp", "old_logp"), "change": ("logp", "old_logp"), "term": ("logp", "old_logp"),
-    "kl": ("logp", "ref_logp"), "entropy": ("entropy",), "logp": ("logp",), "mismatch": ("old_logp", "sampler_logp")}
+    "ratio": ("logp", "old_logp"),
+    "clipped": ("logp", "old_logp"),
+    "change": ("logp", "old_logp"),
+    "term": ("logp", "old_logp"),
+    "kl": ("logp", "ref_logp"),
+    "entropy": ("entropy",),
+    "logp": ("logp",),
+    "mismatch": ("old_logp", "sampler_logp"),
+}
 """quantity -> the recorded arrays that it is made of."""
 
 
@@ -117,12 +188,19 @@ def _missing(x: RowInputs, *names: str) -> str:
 def _advantage_note(x: RowInputs) -> str:
     if len(x.advantage_T) and not x.advantage_T.any():
         return "The advantage of this completion is exactly 0: " + (
-            "only the KL can move its tokens." if x.config.beta > 0 else "with beta=0 nothing moves its tokens.")
+            "only the KL can move its tokens."
+            if x.config.beta > 0
+            else "with beta=0 nothing moves its tokens."
+        )
     return ""
 
 
 def _skipped_note(name: str, x: RowInputs) -> str:
-    why = "advantage 0 and beta 0 leave it no gradient" if x.counted else "it is truncated and mask_truncated_completions is on"
+    why = (
+        "advantage 0 and beta 0 leave it no gradient"
+        if x.counted
+        else "it is truncated and mask_truncated_completions is on"
+    )
     if name == "term":
         return f"The row was left out of the update ({why}): its terms are exactly 0."
     return f"Not computed: the row was skipped in the update, since {why}."
@@ -131,19 +209,28 @@ def _skipped_note(name: str, x: RowInputs) -> str:
 def _trivial(name: str, x: RowInputs) -> str:
     if name == "kl":
         estimator = x.config.kl_estimator
-        corrected = ", multiplied by the ratio (use_bias_correction_kl)" if x.config.use_bias_correction_kl else ""
+        corrected = (
+            ", multiplied by the ratio (use_bias_correction_kl)"
+            if x.config.use_bias_correction_kl
+            else ""
+        )
         return f"kl_estimator='{estimator}'{corrected}."
     if x.on_policy:
         return (
             "On-policy: each rollout serves one update, so old_logp is logp itself, the ratio is exactly 1 and clipping cannot "
-            "fire. epsilon does nothing; the gradient is not 0.")
+            "fire. epsilon does nothing; the gradient is not 0."
+        )
     notes = []
     if x.update == 1:
-        notes.append(f"This row was used in update 1 of {x.updates}, before the policy had moved: its ratio is 1 up to rounding.")
+        notes.append(
+            f"This row was used in update 1 of {x.updates}, before the policy had moved: its ratio is 1 up to rounding."
+        )
     if name in ("ratio", "clipped") and x.config.importance_sampling_level == "sequence":
         notes.append("importance_sampling_level='sequence': one ratio for the whole completion.")
     if name == "clipped" and x.config.loss_type == "cispo":
-        notes.append("loss_type='cispo': capped above at epsilon_high, and a capped token keeps its gradient.")
+        notes.append(
+            "loss_type='cispo': capped above at epsilon_high, and a capped token keeps its gradient."
+        )
     elif name == "clipped" and x.config.loss_type not in CLIPPED_LOSSES:
         notes.append(f"loss_type='{x.config.loss_type}' weighs smoothly and clips nothing.")
     return " ".join(notes)

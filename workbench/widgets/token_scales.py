@@ -38,7 +38,9 @@ class Scale:
         """The level of each value, int (T,): -6 to 6, 0 = neutral, 7 = not known."""
         distance_T = coordinates(self.quantity, values_T)
         with np.errstate(invalid="ignore"):
-            shown_T = np.where(abs(distance_T) < self.quantity.noise, 0.0, distance_T / self.limit * LEVELS)
+            shown_T = np.where(
+                abs(distance_T) < self.quantity.noise, 0.0, distance_T / self.limit * LEVELS
+            )
         levels_T = np.nan_to_num(np.rint(shown_T.clip(-LEVELS, LEVELS)), nan=UNKNOWN)
         return levels_T.astype(int)
 
@@ -46,21 +48,39 @@ class Scale:
         """The CSS class of a level."""
         if level == UNKNOWN:
             return "na"
-        return "" if level == 0 else f"n{-level}" if level < 0 else f"{'p' if self.signed else 's'}{level}"
+        return (
+            ""
+            if level == 0
+            else f"n{-level}"
+            if level < 0
+            else f"{'p' if self.signed else 's'}{level}"
+        )
 
     def ticks(self) -> list[tuple[int, str]]:
         """(level, value there) for the legend, from the lowest to the highest."""
         if self.quantity.scale == "side":
             return [(-LEVELS, "clipped low"), (0, "not clipped"), (LEVELS, "clipped high")]
-        levels = [-LEVELS, -LEVELS // 2, 0, LEVELS // 2, LEVELS] if self.signed else [0, LEVELS // 3, 2 * LEVELS // 3, LEVELS]
+        levels = (
+            [-LEVELS, -LEVELS // 2, 0, LEVELS // 2, LEVELS]
+            if self.signed
+            else [0, LEVELS // 3, 2 * LEVELS // 3, LEVELS]
+        )
         return [(level, self._tick(level)) for level in levels]
 
     def _tick(self, level: int) -> str:
         if level == 0:
             return "1" if self.quantity.scale == "ratio" else "0"
         distance = self.limit * level / LEVELS
-        value = np.exp(distance) if self.quantity.scale == "ratio" else -distance if self.quantity.scale == "surprise" else distance
-        return figure(float(value), "+.3g" if self.signed and self.quantity.scale == "diverging" else ".3g")
+        value = (
+            np.exp(distance)
+            if self.quantity.scale == "ratio"
+            else -distance
+            if self.quantity.scale == "surprise"
+            else distance
+        )
+        return figure(
+            float(value), "+.3g" if self.signed and self.quantity.scale == "diverging" else ".3g"
+        )
 
 
 def coordinates(quantity: Quantity, values_T: Array) -> Array:
@@ -75,7 +95,9 @@ def scale_of(quantity: Quantity, arrays: Sequence[Array]) -> Scale:
     """The scale that suits all these values: 98 % of those that are not neutral lie within it."""
     if quantity.scale == "side":
         return Scale(quantity, 1.0, True)
-    distance = np.concatenate([coordinates(quantity, values_T) for values_T in arrays] or [np.zeros(0)])
+    distance = np.concatenate(
+        [coordinates(quantity, values_T) for values_T in arrays] or [np.zeros(0)]
+    )
     distance = distance[np.isfinite(distance) & (abs(distance) >= quantity.noise)]
     limit = float(np.percentile(abs(distance), WITHIN)) if len(distance) else quantity.noise
     signed = quantity.scale in ("diverging", "ratio") or bool((distance < 0).any())
@@ -87,7 +109,9 @@ def colour_css(inside: str) -> str:
     rules = []
     for level in range(1, LEVELS + 1):
         for letter, colour in (("p", BLUE), ("n", ORANGE), ("s", GREEN)):
-            rules.append(f"{inside} .{letter}{level} {{ background-color: {_see_through(colour, DEEPEST * level / LEVELS)}; }}")
+            rules.append(
+                f"{inside} .{letter}{level} {{ background-color: {_see_through(colour, DEEPEST * level / LEVELS)}; }}"
+            )
     stripes = ", ".join(f"{inside} .n{level}" for level in range(1, LEVELS + 1))
     line = "repeating-linear-gradient(135deg, transparent 0 4px, rgba(128,128,128,.45) 4px 5px)"
     return "\n".join([*rules, f"{stripes} {{ background-image: {line}; }}"])

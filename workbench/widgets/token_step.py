@@ -30,7 +30,10 @@ class TokenStep:
     def label(self, row: int) -> str:
         """A line for the menu: which completion, what it got."""
         group = row // self.batch["num_generations"]
-        reward, advantage = figure(self.batch["reward_B"][row]), figure(self.batch["advantages_B"][row], "+.4g", "none")
+        reward, advantage = (
+            figure(self.batch["reward_B"][row]),
+            figure(self.batch["advantages_B"][row], "+.4g", "none"),
+        )
         cut = " · truncated" if self.batch["truncated_B"][row] else ""
         return f"row {row} · group {group} · reward {reward} · advantage {advantage}{cut}"
 
@@ -39,7 +42,10 @@ class TokenStep:
         """The completion with most to see: the largest |advantage| of a group that is not dead, where there is one."""
         written_B, live_B = self.batch["lengths_B"] > 0, ~self.samples["dead"].to_numpy(bool)
         size_B = np.nan_to_num(abs(self.batch["advantages_B"]))
-        kept_B = next((kept_B for kept_B in (written_B & live_B, written_B) if kept_B.any()), np.ones(len(self), bool))
+        kept_B = next(
+            (kept_B for kept_B in (written_B & live_B, written_B) if kept_B.any()),
+            np.ones(len(self), bool),
+        )
         return int(np.where(kept_B, size_B, -1.0).argmax())
 
     def opposite(self, row: int) -> int | None:
@@ -47,7 +53,9 @@ class TokenStep:
         the worst the best. None where all have the same."""
         G = self.batch["num_generations"]
         first = row // G * G
-        distance_G = np.nan_to_num(abs(self.batch["advantages_B"][first : first + G] - self.batch["advantages_B"][row]))
+        distance_G = np.nan_to_num(
+            abs(self.batch["advantages_B"][first : first + G] - self.batch["advantages_B"][row])
+        )
         return first + int(distance_G.argmax()) if distance_G.any() else None
 
 

@@ -51,8 +51,16 @@ def sampler_correction(x: RowInputs) -> Array:
     if mode.startswith("sequence"):
         difference_T = np.full(len(difference_T), difference_T.sum())
     ratio_T = np.exp(difference_T)
-    low = 0.0 if x.config.importance_sampling_clip_min is None else x.config.importance_sampling_clip_min
-    high = math.inf if x.config.importance_sampling_clip_max is None else x.config.importance_sampling_clip_max
+    low = (
+        0.0
+        if x.config.importance_sampling_clip_min is None
+        else x.config.importance_sampling_clip_min
+    )
+    high = (
+        math.inf
+        if x.config.importance_sampling_clip_max is None
+        else x.config.importance_sampling_clip_max
+    )
     if mode.endswith("truncate"):
         return ratio_T.clip(low, high)
     return np.where((ratio_T >= low) & (ratio_T <= high), ratio_T, 0.0)
@@ -60,7 +68,9 @@ def sampler_correction(x: RowInputs) -> Array:
 
 def _clipped_surrogate(x: RowInputs, ratio_T: Array) -> Array:
     unclipped_T = ratio_T if x.config.delta is None else ratio_T.clip(max=x.config.delta)
-    return -np.minimum(unclipped_T * x.advantage_T, ratio_T.clip(*clip_bounds(x.config)) * x.advantage_T)
+    return -np.minimum(
+        unclipped_T * x.advantage_T, ratio_T.clip(*clip_bounds(x.config)) * x.advantage_T
+    )
 
 
 def _capped_reinforce(x: RowInputs, ratio_T: Array) -> Array:
@@ -68,27 +78,41 @@ def _capped_reinforce(x: RowInputs, ratio_T: Array) -> Array:
 
 
 def _soft_gate(x: RowInputs, ratio_T: Array) -> Array:
-    tau_T = np.where(x.advantage_T > 0, x.config.sapo_temperature_pos, x.config.sapo_temperature_neg)
+    tau_T = np.where(
+        x.advantage_T > 0, x.config.sapo_temperature_pos, x.config.sapo_temperature_neg
+    )
     return -x.advantage_T * 4 / tau_T / (1 + np.exp(-tau_T * (ratio_T - 1)))
 
 
 def _gamma_weighted(x: RowInputs, ratio_T: Array) -> Array:
-    bounded_T = x.log_ratio_T.clip(-MAX_LOG_RATIO, MAX_LOG_RATIO) + np.log(sampler_correction(x).clip(min=MIN_WEIGHT))
+    bounded_T = x.log_ratio_T.clip(-MAX_LOG_RATIO, MAX_LOG_RATIO) + np.log(
+        sampler_correction(x).clip(min=MIN_WEIGHT)
+    )
     log_w = np.clip(bounded_T.sum(), math.log(MIN_WEIGHT), MAX_LOG_RATIO)
     good_T, c = x.advantage_T >= 0, x.config
-    k_T, lambda_T = np.where(good_T, c.vespo_k_pos, c.vespo_k_neg), np.where(good_T, c.vespo_lambda_pos, c.vespo_lambda_neg)
-    return -np.exp(lambda_T + k_T * log_w - lambda_T * np.exp(log_w)) * x.advantage_T * x.filled("logp")
+    k_T, lambda_T = (
+        np.where(good_T, c.vespo_k_pos, c.vespo_k_neg),
+        np.where(good_T, c.vespo_lambda_pos, c.vespo_lambda_neg),
+    )
+    return (
+        -np.exp(lambda_T + k_T * log_w - lambda_T * np.exp(log_w))
+        * x.advantage_T
+        * x.filled("logp")
+    )
 
 
-POLICY_TERMS: dict[str, Callable[[RowInputs, Array], Array]] = dict.fromkeys(CLIPPED_LOSSES, _clipped_surrogate) | {
-    "cispo": _capped_reinforce, "sapo": _soft_gate, "vespo": _gamma_weighted}
+POLICY_TERMS: dict[str, Callable[[RowInputs, Array], Array]] = dict.fromkeys(
+    CLIPPED_LOSSES, _clipped_surrogate
+) | {"cispo": _capped_reinforce, "sapo": _soft_gate, "vespo": _gamma_weighted}
 """loss_type -> the policy term of a token."""
 
 
 def _unknown(x: RowInputs, ratio_T: Array) -> Array:
     """Where a number that decides the term is not finite."""
     wrong_T, c = ~np.isfinite(ratio_T), x.config
-    if (c.importance_sampling_mode is not None or c.off_policy_mask_threshold is not None) and x.sampler_logp_T is not None:
+    if (
+        c.importance_sampling_mode is not None or c.off_policy_mask_threshold is not None
+    ) and x.sampler_logp_T is not None:
         wrong_T = wrong_T | ~np.isfinite(x.sampler_logp_T)
     if c.top_entropy_quantile < 1:
         wrong_T = wrong_T | ~np.isfinite(x.filled("entropy"))

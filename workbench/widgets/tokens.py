@@ -39,31 +39,69 @@ class TokensView(StepView):
         self._chosen = False
         self._make_controls()
         self.legend, self.body = w.HTML(), TokenBox()
-        self.widget = w.VBox([
-            w.HBox([self.steps.widget, self.quantity_menu, self.table_box], layout=_wrap()),
-            w.HBox([self.previous, self.row_menu, self.next, self.telling, self.beside_menu], layout=_wrap()),
-            self.message, self.legend, w.HBox([self.earlier, self.later, self.range], layout=_wrap()), self.body])
+        self.widget = w.VBox(
+            [
+                w.HBox([self.steps.widget, self.quantity_menu, self.table_box], layout=_wrap()),
+                w.HBox(
+                    [self.previous, self.row_menu, self.next, self.telling, self.beside_menu],
+                    layout=_wrap(),
+                ),
+                self.message,
+                self.legend,
+                w.HBox([self.earlier, self.later, self.range], layout=_wrap()),
+                self.body,
+            ]
+        )
         self.draw_empty(NO_RUN)
 
     def _make_controls(self) -> None:
         style = {"description_width": "74px"}
-        self.quantity_menu = w.Dropdown(options=[(q.label, name) for name, q in QUANTITIES.items()], value="advantage",
-                                        description="colour by", layout=w.Layout(width="240px"), style=style)
-        self.table_box = w.Checkbox(value=False, description="values as a table", indent=False, layout=w.Layout(width="170px"))
-        self.row_menu = w.Dropdown(options=[], description="completion", layout=w.Layout(width="390px", max_width="100%"), style=style)
-        self.beside_menu = w.Dropdown(options=BESIDE, value=OPPOSITE, description="beside it", layout=w.Layout(width="310px", max_width="100%"),
-                                      style={"description_width": "60px"})
+        self.quantity_menu = w.Dropdown(
+            options=[(q.label, name) for name, q in QUANTITIES.items()],
+            value="advantage",
+            description="colour by",
+            layout=w.Layout(width="240px"),
+            style=style,
+        )
+        self.table_box = w.Checkbox(
+            value=False,
+            description="values as a table",
+            indent=False,
+            layout=w.Layout(width="170px"),
+        )
+        self.row_menu = w.Dropdown(
+            options=[],
+            description="completion",
+            layout=w.Layout(width="390px", max_width="100%"),
+            style=style,
+        )
+        self.beside_menu = w.Dropdown(
+            options=BESIDE,
+            value=OPPOSITE,
+            description="beside it",
+            layout=w.Layout(width="310px", max_width="100%"),
+            style={"description_width": "60px"},
+        )
         self.previous = _button("‹ previous", "The completion before", "92px")
         self.next = _button("next ›", "The completion after", "76px")
-        self.telling = _button("most telling", "The largest |advantage| of a group that is not dead, and its opposite", "110px")
+        self.telling = _button(
+            "most telling",
+            "The largest |advantage| of a group that is not dead, and its opposite",
+            "110px",
+        )
         self.earlier = _button("‹ earlier tokens", "The tokens before these", "130px")
         self.later = _button("later tokens ›", "The tokens after these", "130px")
         self.range = w.HTML()
         for control in (self.quantity_menu, self.beside_menu, self.table_box):
             self.answer(control, self._from_first)
         self.answer(self.row_menu, self._choose)
-        for button, act, *given in ((self.previous, self._move_row, -1), (self.next, self._move_row, 1), (self.telling, self._most_telling),
-                                    (self.earlier, self._move_page, -1), (self.later, self._move_page, 1)):
+        for button, act, *given in (
+            (self.previous, self._move_row, -1),
+            (self.next, self._move_row, 1),
+            (self.telling, self._most_telling),
+            (self.earlier, self._move_page, -1),
+            (self.later, self._move_page, 1),
+        ):
             button.on_click(lambda _, act=act, given=given: self.guarded(act, *given))
 
     # ------------------------------------------------------------------------------------------- what others call
@@ -96,7 +134,11 @@ class TokensView(StepView):
     def _pick(self, row: int, step: int | None) -> None:
         self._wanted, self._chosen = row, True
         with self.filling():
-            put(self.beside_menu, "value", NONE if self.beside_menu.value == OPPOSITE else self.beside_menu.value)
+            put(
+                self.beside_menu,
+                "value",
+                NONE if self.beside_menu.value == OPPOSITE else self.beside_menu.value,
+            )
         if step is not None:
             self.steps.go_to(step)
         self._from_first()
@@ -115,7 +157,9 @@ class TokensView(StepView):
         if self.row_menu.index is None:
             return
         with self.filling():
-            self.row_menu.index = min(max(self.row_menu.index + by, 0), len(self.row_menu.options) - 1)
+            self.row_menu.index = min(
+                max(self.row_menu.index + by, 0), len(self.row_menu.options) - 1
+            )
         self._choose()
 
     def _move_page(self, by: int) -> None:
@@ -136,16 +180,24 @@ class TokensView(StepView):
         self._found = found = self._steps.read(source, step)
         self._fill_menus(found)
         rows = [token_row(found.batch, row) for row in (self.row, self.beside) if row is not None]
-        self._draw(found, rows, self._steps.pieces(source, {i for row in rows for i in row.ids_T.tolist()}))
+        self._draw(
+            found, rows, self._steps.pieces(source, {i for row in rows for i in row.ids_T.tolist()})
+        )
 
     def _fill_menus(self, found: TokenStep) -> None:
         """Offer the completions of this step; what was chosen stays chosen. Raises IndexError for a wrong wish."""
         rows, wanted, beside = len(found), self._wanted, self.beside_menu.value
         self._wanted = None
         if wanted is not None and not 0 <= wanted < rows:
-            raise IndexError(f"row {wanted} is not in step {found.step}, which has rows 0 to {rows - 1}.")
+            raise IndexError(
+                f"row {wanted} is not in step {found.step}, which has rows 0 to {rows - 1}."
+            )
         if wanted is None:
-            wanted = min(self.row, rows - 1) if self._chosen and self.row is not None else found.telling_row
+            wanted = (
+                min(self.row, rows - 1)
+                if self._chosen and self.row is not None
+                else found.telling_row
+            )
         options = tuple((found.label(i), i) for i in range(rows))
         with self.filling():
             _offer(self.row_menu, options, wanted)
@@ -154,19 +206,48 @@ class TokensView(StepView):
     def _draw(self, found: TokenStep, rows: list[TokenRow], pieces: Pieces) -> None:
         name, longest = self.quantity_menu.value, max(len(row.ids_T) for row in rows)
         part = slice(self._first, self._first + self._page)
-        whole_step = name == "advantage"  # one number per completion: only the step gives it a scale
-        scale = scale_of(QUANTITIES[name], [found.batch["advantages_B"]] if whole_step else [row.values[name] for row in rows])
+        whole_step = (
+            name == "advantage"
+        )  # one number per completion: only the step gives it a scale
+        scale = scale_of(
+            QUANTITIES[name],
+            [found.batch["advantages_B"]] if whole_step else [row.values[name] for row in rows],
+        )
         shared = len({row.row // found.batch["num_generations"] for row in rows}) == 1
         drawn = [self._one(found, row, name, scale, pieces, part, not shared) for row in rows]
-        self.body.show(page(drawn, question(found, rows[0].row) if shared else ""), [readings(row, name, part) for row in rows])
-        put(self.legend, "value", _inside(legend(scale, "this step" if whole_step else "the tokens shown")))
+        self.body.show(
+            page(drawn, question(found, rows[0].row) if shared else ""),
+            [readings(row, name, part) for row in rows],
+        )
+        put(
+            self.legend,
+            "value",
+            _inside(legend(scale, "this step" if whole_step else "the tokens shown")),
+        )
         self._show_range(part, longest)
         put(self.previous, "disabled", self.row_menu.index == 0)
         put(self.next, "disabled", self.row_menu.index == len(found) - 1)
 
-    def _one(self, found: TokenStep, row: TokenRow, name: str, scale: Scale, pieces: Pieces, part: slice, alone: bool) -> str:
+    def _one(
+        self,
+        found: TokenStep,
+        row: TokenRow,
+        name: str,
+        scale: Scale,
+        pieces: Pieces,
+        part: slice,
+        alone: bool,
+    ) -> str:
         head = (question(found, row.row) if alone else "") + heading(found, row)
-        return pane(row, name, scale, pieces, part, head, table(row, pieces, part) if self.table_box.value else "")
+        return pane(
+            row,
+            name,
+            scale,
+            pieces,
+            part,
+            head,
+            table(row, pieces, part) if self.table_box.value else "",
+        )
 
     def _show_range(self, part: slice, longest: int) -> None:
         several = longest > self._page
@@ -174,7 +255,13 @@ class TokensView(StepView):
             show_if(button, several)
         put(self.earlier, "disabled", part.start == 0)
         put(self.later, "disabled", part.stop >= longest)
-        put(self.range, "value", _inside(f"tokens {part.start} to {min(part.stop, longest) - 1} of {longest}") if several else "")
+        put(
+            self.range,
+            "value",
+            _inside(f"tokens {part.start} to {min(part.stop, longest) - 1} of {longest}")
+            if several
+            else "",
+        )
 
     def draw_empty(self, why: str) -> None:
         """Show no completion, and why."""

@@ -52,11 +52,20 @@ class WhatIfView(Guarded):
         self.controls = WhatIfControls(self._changed)
         self.head, self.result, self.tokens = w.HTML(), w.HTML(), TokenBox()
         self.plot = LivePlot(columns=1, height=260)
-        self.row = w.Dropdown(options=[("none yet", None)], description="completion", style={"description_width": "90px"},
-                              layout={"width": "420px"})
+        self.row = w.Dropdown(
+            options=[("none yet", None)],
+            description="completion",
+            style={"description_width": "90px"},
+            layout={"width": "420px"},
+        )
         self.answer(self.row, self._draw_tokens)
-        controls = w.VBox([self.controls.widget], layout={"flex": "1 1 620px", "max_width": "660px"})
-        picture = w.VBox([self.result, self.plot, self.row, self.tokens], layout={"flex": "1 1 400px", "min_width": "340px"})
+        controls = w.VBox(
+            [self.controls.widget], layout={"flex": "1 1 620px", "max_width": "660px"}
+        )
+        picture = w.VBox(
+            [self.result, self.plot, self.row, self.tokens],
+            layout={"flex": "1 1 400px", "min_width": "340px"},
+        )
         self.body = w.HBox([controls, picture], layout={"flex_flow": "row wrap"})
         self.widget = w.VBox([self.head, self.message, self.body])
         self._leave("No run yet.")
@@ -72,7 +81,9 @@ class WhatIfView(Guarded):
             key = (sources[0], sources[0].run.position()[0], step)
             if key != self._shown:
                 self.guarded(self._load, sources[0], step, key)
-                show_if(self.body, self._shown == key)  # after an error there is no picture of this step
+                show_if(
+                    self.body, self._shown == key
+                )  # after an error there is no picture of this step
         return None
 
     # ------------------------------------------------------------------------------------------------ what is shown
@@ -95,11 +106,20 @@ class WhatIfView(Guarded):
             self._happened = what_if.outcome(self._kept, self._kept.config)
         except (RunRecordError, WorkbenchError, ValueError) as error:
             return self._leave(f"Nothing to ask about at step {step}: {error}")
-        self._recorded_loss, self._pieces, self._shown = _loss_of(source, step), source.run.vocab(), key
+        self._recorded_loss, self._pieces, self._shown = (
+            _loss_of(source, step),
+            source.run.vocab(),
+            key,
+        )
         self.comparison = what_if.Comparison(self._kept, self._happened, self._happened)
-        put(self.head, "value", framed(
-            f"<b>Step {step} of {html.escape(source.label)}</b>: {words.size_of(self._kept)}. "
-            "Policy and record stay as they are."))
+        put(
+            self.head,
+            "value",
+            framed(
+                f"<b>Step {step} of {html.escape(source.label)}</b>: {words.size_of(self._kept)}. "
+                "Policy and record stay as they are."
+            ),
+        )
         self.controls.follow(self._kept.config.to_dict())
         self._offer_rows()
         return self._compare()
@@ -127,7 +147,9 @@ class WhatIfView(Guarded):
             config, warned = self._kept.changed(self.controls.changes)
             self.comparison = Comparison(self._kept, self._happened, outcome(self._kept, config))
         except (WorkbenchError, ValueError) as error:
-            self._say(f"{error}\nThe picture below is the last one that could be computed.", "error")
+            self._say(
+                f"{error}\nThe picture below is the last one that could be computed.", "error"
+            )
         else:
             self._say("\n".join(warned), "note")
         self._draw()
@@ -136,8 +158,16 @@ class WhatIfView(Guarded):
         c = self.comparison
         assert c is not None
         said = "".join(f"<p>{html.escape(s)}</p>" for s in words.sentences(c))
-        left_out = "".join(f"<li>{html.escape(s)}</li>" for s in words.notes(c, self._recorded_loss))
-        put(self.result, "value", framed(f"<div role='status'>{said}</div>{words.table(c)}<ul class='wb-dim'>{left_out}</ul>"))
+        left_out = "".join(
+            f"<li>{html.escape(s)}</li>" for s in words.notes(c, self._recorded_loss)
+        )
+        put(
+            self.result,
+            "value",
+            framed(
+                f"<div role='status'>{said}</div>{words.table(c)}<ul class='wb-dim'>{left_out}</ul>"
+            ),
+        )
         self.plot.show([advantages_figure(c)])
         self._draw_tokens()
 
@@ -151,28 +181,57 @@ class WhatIfView(Guarded):
         """The completions to choose from; the row chosen before stays chosen where the step has one like it."""
         assert self._kept is not None
         G, before = self._kept.config.num_generations, self.row.value
-        options = [(f"{b}: group {b // G}, reward {figure(float(r))}", b) for b, r in enumerate(self._stored["reward_B"])]
+        options = [
+            (f"{b}: group {b // G}, reward {figure(float(r))}", b)
+            for b, r in enumerate(self._stored["reward_B"])
+        ]
         with self.filling():
             self.row.options = options
-            self.row.value = before if before is not None and before < len(options) else self._kept.row_to_show
+            self.row.value = (
+                before if before is not None and before < len(options) else self._kept.row_to_show
+            )
 
     def _say(self, text: str, kind: str) -> None:
-        role, lines = "alert" if kind == "error" else "status", html.escape(text).replace("\n", "<br>")
-        put(self.message, "value", framed(f"<div class='wb-{kind}' role='{role}'>{lines}</div>") if text else "")
+        role, lines = (
+            "alert" if kind == "error" else "status",
+            html.escape(text).replace("\n", "<br>"),
+        )
+        put(
+            self.message,
+            "value",
+            framed(f"<div class='wb-{kind}' role='{role}'>{lines}</div>") if text else "",
+        )
 
 
 def advantages_figure(c: Comparison) -> dict[str, Any]:
     """The advantage of each completion, as it was and as it would have been, group by group."""
-    x = ((np.arange(len(c.happened.advantages_B)) + 0.5) / c.kept.config.num_generations).astype(np.float32)
-    marks = {"happened": {"color": BLUE, "size": 9, "symbol": "circle-open", "line": {"width": 2}},
-             "what if": {"color": ORANGE, "size": 7, "symbol": "x"}}
+    x = ((np.arange(len(c.happened.advantages_B)) + 0.5) / c.kept.config.num_generations).astype(
+        np.float32
+    )
+    marks = {
+        "happened": {"color": BLUE, "size": 9, "symbol": "circle-open", "line": {"width": 2}},
+        "what if": {"color": ORANGE, "size": 7, "symbol": "x"},
+    }
     data = [
-        {"type": "scatter", "mode": "markers", "name": name, "x": x, "y": o.advantages_B.astype(np.float32), "marker": marks[name],
-         "line": {"color": marks[name]["color"], "width": 0}}
-        for name, o in (("happened", c.happened), ("what if", c.what_if))]
-    layout = {"xaxis": {"title": {"text": "group; each mark is one completion"}}, "yaxis": {"title": {"text": "advantage"}},
-              "showlegend": True, "legend": {"orientation": "h", "y": 1.2}, "margin": {"l": 60, "r": 12, "t": 30, "b": 48},
-              "meta": {"title": "advantage per completion", "summary": words.advantages_summary(c)}}
+        {
+            "type": "scatter",
+            "mode": "markers",
+            "name": name,
+            "x": x,
+            "y": o.advantages_B.astype(np.float32),
+            "marker": marks[name],
+            "line": {"color": marks[name]["color"], "width": 0},
+        }
+        for name, o in (("happened", c.happened), ("what if", c.what_if))
+    ]
+    layout = {
+        "xaxis": {"title": {"text": "group; each mark is one completion"}},
+        "yaxis": {"title": {"text": "advantage"}},
+        "showlegend": True,
+        "legend": {"orientation": "h", "y": 1.2},
+        "margin": {"l": 60, "r": 12, "t": 30, "b": 48},
+        "meta": {"title": "advantage per completion", "summary": words.advantages_summary(c)},
+    }
     return {"data": data, "layout": layout}
 
 

@@ -11,8 +11,18 @@ import ipywidgets as widgets
 
 from workbench.widgets.knob_row import FIELDS, KnobRow
 
-ASKED = ("beta", "epsilon", "epsilon_high", "delta", "loss_type", "importance_sampling_level", "scale_rewards",
-         "advantage_baseline", "advantage_std", "kl_estimator")
+ASKED = (
+    "beta",
+    "epsilon",
+    "epsilon_high",
+    "delta",
+    "loss_type",
+    "importance_sampling_level",
+    "scale_rewards",
+    "advantage_baseline",
+    "advantage_std",
+    "kl_estimator",
+)
 
 BEGIN = {"epsilon_high": 0.28, "delta": 4.0}
 """What an optional field has when it leaves None: DAPO's value, and INTELLECT-2's."""
@@ -25,11 +35,21 @@ class WhatIfControls:
         self._on_change, self._lock = on_change, threading.RLock()
         self._in_force: dict[str, Any] = {name: FIELDS[name].default for name in ASKED}
         self._changes: dict[str, Any] = {}
-        self.rows = {name: KnobRow(name, BEGIN.get(name, self._in_force[name]), self._ask) for name in ASKED}
-        self.reset_button = widgets.Button(description="Reset to what happened", layout={"width": "220px"}, disabled=True)
+        self.rows = {
+            name: KnobRow(name, BEGIN.get(name, self._in_force[name]), self._ask) for name in ASKED
+        }
+        self.reset_button = widgets.Button(
+            description="Reset to what happened", layout={"width": "220px"}, disabled=True
+        )
         self.reset_button.on_click(lambda _: self.reset())
         self._mark()
-        self.widget = widgets.VBox([*(row.widget for row in self.rows.values()), self.reset_button, widgets.HTML(_meanings())])
+        self.widget = widgets.VBox(
+            [
+                *(row.widget for row in self.rows.values()),
+                self.reset_button,
+                widgets.HTML(_meanings()),
+            ]
+        )
 
     @property
     def changes(self) -> dict[str, Any]:
@@ -73,5 +93,8 @@ def _text(value: Any) -> str:
 
 
 def _meanings() -> str:
-    rows = [f"<dt><b>{name}</b></dt><dd>{html.escape(FIELDS[name].metadata['meaning'])}</dd>" for name in ASKED]
+    rows = [
+        f"<dt><b>{name}</b></dt><dd>{html.escape(FIELDS[name].metadata['meaning'])}</dd>"
+        for name in ASKED
+    ]
     return f"<details style='font-size:13px'><summary>What the fields mean</summary><dl>{''.join(rows)}</dl></details>"

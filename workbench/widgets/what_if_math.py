@@ -55,28 +55,50 @@ class Outcome:
 def outcome(kept: KeptBatch, config: GRPOConfig) -> Outcome:
     """The step under `config`. Raises `WhatIfError` or ValueError where the kept batch lacks what it asks for."""
     if config.beta > 0 and kept.batch.ref_logp_BT is None:
-        raise WhatIfError(f"beta={config.beta:g} needs the log-probabilities of the reference, and this step has none: a step made "
-                          "with beta=0 does not compute them. Set beta=0.")
+        raise WhatIfError(
+            f"beta={config.beta:g} needs the log-probabilities of the reference, and this step has none: a step made "
+            "with beta=0 does not compute them. Set beta=0."
+        )
     batch, advantages = kept.batch, kept.advantages(config)
     logp_BT = batch.logp_BT.clone().requires_grad_()
     clipped_BT = torch.zeros(logp_BT.shape, dtype=torch.int8)
     updates, total = [], logp_BT.sum() * 0.0
     for rows in updates_of(config, torch.device("cpu"))[-config.updates_per_rollout :]:
-        totals = totals_of(batch, rows, config)  # of all the update's rows: those that the trainer skipped are counted
+        totals = totals_of(
+            batch, rows, config
+        )  # of all the update's rows: those that the trainer skipped are counted
         rows = rows[kept.counted_BT[rows].any(1)]
         if not len(rows):
             updates.append({"loss": 0.0})
             continue
         out = policy_loss(
-            logp_BT[rows], advantages[rows].to(logp_BT.dtype), kept.counted_BT[rows], config,
-            old_logp=_rows(batch.old_logp_BT, rows), ref_logp=_rows(batch.ref_logp_BT, rows),
-            entropy=_rows(batch.entropy_BT, rows), sampler_logp=_rows(_sampler(batch), rows), num_items=totals)
+            logp_BT[rows],
+            advantages[rows].to(logp_BT.dtype),
+            kept.counted_BT[rows],
+            config,
+            old_logp=_rows(batch.old_logp_BT, rows),
+            ref_logp=_rows(batch.ref_logp_BT, rows),
+            entropy=_rows(batch.entropy_BT, rows),
+            sampler_logp=_rows(_sampler(batch), rows),
+            num_items=totals,
+        )
         total = total + out.loss
-        clipped_BT[rows] = out.per_token.clipped_high.to(torch.int8) - out.per_token.clipped_low.to(torch.int8)
-        updates.append({n: float(v) for n, v in out.metrics.items()} | {"loss": float(out.loss.detach())})
+        clipped_BT[rows] = out.per_token.clipped_high.to(torch.int8) - out.per_token.clipped_low.to(
+            torch.int8
+        )
+        updates.append(
+            {n: float(v) for n, v in out.metrics.items()} | {"loss": float(out.loss.detach())}
+        )
     metrics = update_metrics(updates)
     (gradient_BT,) = torch.autograd.grad(total, logp_BT)
-    return Outcome(config, _per_completion(advantages, kept), metrics.pop("loss"), metrics, clipped_BT.numpy(), gradient_BT.numpy())
+    return Outcome(
+        config,
+        _per_completion(advantages, kept),
+        metrics.pop("loss"),
+        metrics,
+        clipped_BT.numpy(),
+        gradient_BT.numpy(),
+    )
 
 
 @dataclass(frozen=True)
@@ -90,7 +112,10 @@ class Comparison:
     @cached_property
     def changes(self) -> dict[str, tuple[Any, Any]]:
         """field -> (in force, asked about)."""
-        pairs = {f.name: (getattr(self.happened.config, f.name), getattr(self.what_if.config, f.name)) for f in fields(GRPOConfig)}
+        pairs = {
+            f.name: (getattr(self.happened.config, f.name), getattr(self.what_if.config, f.name))
+            for f in fields(GRPOConfig)
+        }
         return {name: pair for name, pair in pairs.items() if pair[0] != pair[1]}
 
     @cached_property
@@ -112,7 +137,9 @@ class Comparison:
     @cached_property
     def unknown_but_wanted(self) -> int:
         """Skipped completions that would have an advantage: what they would add is not known."""
-        return int((self.kept.skipped_B.numpy() & (np.nan_to_num(self.what_if.advantages_B) != 0)).sum())
+        return int(
+            (self.kept.skipped_B.numpy() & (np.nan_to_num(self.what_if.advantages_B) != 0)).sum()
+        )
 
     @cached_property
     def cosine(self) -> float | None:

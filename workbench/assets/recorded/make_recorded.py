@@ -27,10 +27,14 @@ from workbench.tasks import load_task
 from workbench.training.session import Session
 
 FOLDER = Path(__file__).parent
-COMMON: dict[str, Any] = dict(prompts_per_step=8, num_generations=8, learning_rate=1e-4, lr_scheduler_type="constant")
+COMMON: dict[str, Any] = dict(
+    prompts_per_step=8, num_generations=8, learning_rate=1e-4, lr_scheduler_type="constant"
+)
 
 
-def brevity_reward(completions: Sequence[Any], completion_ids: Sequence[Sequence[int]], **columns: Any) -> list[float]:
+def brevity_reward(
+    completions: Sequence[Any], completion_ids: Sequence[Sequence[int]], **columns: Any
+) -> list[float]:
     """A point for every token left unused: meant as a small nudge, worth more than a right answer."""
     return [48.0 - len(ids) for ids in completion_ids]
 
@@ -62,28 +66,53 @@ RECIPES: dict[str, Recipe] = {
     "long": Recipe(
         "200 steps of a policy that learns; beta and epsilon are moved on the way",
         dict(max_steps=200, eval_steps=20, num_eval_problems=500, save_total_limit=11),
-        moves={101: {"beta": 0.5}, 141: {"epsilon": 0.02}}, keep=25),
-    "branch": Recipe("a child of `long` on a short leash", parent="long", from_step=60, fork={"beta": 1.0}, keep=50),
+        moves={101: {"beta": 0.5}, 141: {"epsilon": 0.02}},
+        keep=25,
+    ),
+    "branch": Recipe(
+        "a child of `long` on a short leash",
+        parent="long",
+        from_step=60,
+        fork={"beta": 1.0},
+        keep=50,
+    ),
     "control": Recipe(
         "the start of `long` with rewards dealt to the wrong completions: nothing can be learned",
-        dict(max_steps=60, eval_steps=20, num_eval_problems=500), control=True),
+        dict(max_steps=60, eval_steps=20, num_eval_problems=500),
+        control=True,
+    ),
     "hacked": Recipe(
         "a brevity bonus that outweighs being right",
         dict(max_steps=60, eval_steps=10, num_eval_problems=300, learning_rate=3e-4),
-        rewards=("format", "answer", brevity_reward)),
+        rewards=("format", "answer", brevity_reward),
+    ),
     "kl_blow_up": Recipe(
         "a learning rate fifteen times too high, and a beta that measures the KL but does not hold it",
-        dict(max_steps=40, eval_steps=5, num_eval_problems=300, learning_rate=1.5e-3, beta=1e-6)),
+        dict(max_steps=40, eval_steps=5, num_eval_problems=300, learning_rate=1.5e-3, beta=1e-6),
+    ),
     "truncated": Recipe(
         "completions are cut off before most of them can end",
-        dict(max_steps=30, eval_steps=10, num_eval_problems=300, max_completion_length=16)),
+        dict(max_steps=30, eval_steps=10, num_eval_problems=300, max_completion_length=16),
+    ),
     "patient": Recipe(
         "the unlabelled run of an exercise: a temperature at which a group hardly differs",
-        dict(max_steps=40, eval_steps=20, num_eval_problems=300, temperature=0.1)),
+        dict(max_steps=40, eval_steps=20, num_eval_problems=300, temperature=0.1),
+    ),
     "vllm": Recipe(
         "rollouts by vLLM in the trainer's process, with the adapter alone handed over before each",
-        dict(max_steps=30, eval_steps=10, num_eval_problems=300, rollout_engine="vllm", lora_rank=8, learning_rate=3e-3,
-             lr_scheduler_type="cosine", seed=11), keep=15, needs="vllm"),
+        dict(
+            max_steps=30,
+            eval_steps=10,
+            num_eval_problems=300,
+            rollout_engine="vllm",
+            lora_rank=8,
+            learning_rate=3e-3,
+            lr_scheduler_type="cosine",
+            seed=11,
+        ),
+        keep=15,
+        needs="vllm",
+    ),
 }
 
 
@@ -106,31 +135,58 @@ def _started(name: str, recipe: Recipe, work: Path) -> Session:
     shutil.rmtree(work / name, ignore_errors=True)
     rewards = RewardSet(list(recipe.rewards))
     config = GRPOConfig(**{**COMMON, **recipe.config})
-    return Session(load_for(config, "embedded", device="cpu"), load_task("arithmetic", seed=0),
-                   shuffled(rewards) if recipe.control else rewards, config, out=work / name, name=name)
+    return Session(
+        load_for(config, "embedded", device="cpu"),
+        load_task("arithmetic", seed=0),
+        shuffled(rewards) if recipe.control else rewards,
+        config,
+        out=work / name,
+        name=name,
+    )
 
 
 def _branched(name: str, recipe: Recipe, work: Path) -> Session:
     """The parent, opened again, and its child at the fork. Raises when the parent was not made here before."""
     if not (work / recipe.parent).is_dir():
-        raise typer.BadParameter(f"{name} branches from {recipe.parent}, which is not in {work}. Make that one first.")
+        raise typer.BadParameter(
+            f"{name} branches from {recipe.parent}, which is not in {work}. Make that one first."
+        )
     shutil.rmtree(work / name, ignore_errors=True)
     origin = RECIPES[recipe.parent]
-    parent = Session(load_policy("embedded", device="cpu"), load_task("arithmetic", seed=0), RewardSet(list(origin.rewards)),
-                     GRPOConfig(**{**COMMON, **origin.config}), out=work / recipe.parent, resume=True)
+    parent = Session(
+        load_policy("embedded", device="cpu"),
+        load_task("arithmetic", seed=0),
+        RewardSet(list(origin.rewards)),
+        GRPOConfig(**{**COMMON, **origin.config}),
+        out=work / recipe.parent,
+        resume=True,
+    )
     return parent.branch(name, from_step=recipe.from_step, **recipe.fork).wait()
 
 
 def main(
-    names: Annotated[list[str] | None, typer.Argument(help=f"Which: {', '.join(RECIPES)}; all of them unless said.")] = None,
+    names: Annotated[
+        list[str] | None,
+        typer.Argument(help=f"Which: {', '.join(RECIPES)}; all of them unless said."),
+    ] = None,
     work: Annotated[Path, typer.Option(help="Folder for the full runs.")] = Path("runs/recorded"),
     out: Annotated[Path, typer.Option(help="Folder for the thinned records.")] = FOLDER,
 ) -> None:
     """Make recorded runs and thin them."""
     torch.set_num_threads(1)
     if unknown := [name for name in names or [] if name not in RECIPES]:
-        raise typer.BadParameter(f"{unknown[0]!r} is no recorded run. Choose from {', '.join(RECIPES)}.")
-    absent = [] if names else [name for name, recipe in RECIPES.items() if recipe.needs and find_spec(recipe.needs) is None]
+        raise typer.BadParameter(
+            f"{unknown[0]!r} is no recorded run. Choose from {', '.join(RECIPES)}."
+        )
+    absent = (
+        []
+        if names
+        else [
+            name
+            for name, recipe in RECIPES.items()
+            if recipe.needs and find_spec(recipe.needs) is None
+        ]
+    )
     for name in absent:
         print(f"{name}: left out, because {RECIPES[name].needs} is not installed here", flush=True)
     for name in names or [name for name in RECIPES if name not in absent]:

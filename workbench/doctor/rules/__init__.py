@@ -6,7 +6,15 @@ from collections.abc import Callable
 
 from workbench.doctor.facts import Facts
 from workbench.doctor.finding import Finding
-from workbench.doctor.rules import completions, groups, objective, optimizer, reward_parts, rewards, run
+from workbench.doctor.rules import (
+    completions,
+    groups,
+    objective,
+    optimizer,
+    reward_parts,
+    rewards,
+    run,
+)
 
 Rule = Callable[[Facts], Finding | None]
 

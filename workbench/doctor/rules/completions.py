@@ -16,13 +16,15 @@ def nothing_ends(facts: Facts) -> Finding | None:
     if len(cut) < t.FEWEST_STEPS or np.median(cut) < t.NOTHING_ENDS:
         return None
     return Finding(
-        "nothing_ends", "problem",
+        "nothing_ends",
+        "problem",
         "No completion ends: the policy never writes its end token, so that every completion is cut off.",
         f"median truncated_share {percent(float(np.median(cut)))} at max_completion_length="
         f"{facts.config.get('max_completion_length')} in {span(facts.recent_span())}",
         "See that the tokenizer's end token is the one that the chat template closes a turn with, and that the policy is an instruct "
         "model or was fine-tuned on completions with an end token. If the texts are merely long, start a run with "
-        f"max_completion_length={_doubled(facts)}.")
+        f"max_completion_length={_doubled(facts)}.",
+    )
 
 
 def truncated(facts: Facts) -> Finding | None:
@@ -32,15 +34,26 @@ def truncated(facts: Facts) -> Finding | None:
         return None
     share = float(np.median(cut))
     masked = facts.config.get("mask_truncated_completions")
-    lesson = " They are left out of the loss (mask_truncated_completions=True)." if masked else (
-        " A completion that is cut off before its answer is taught to be bad, whatever its merit.")
+    lesson = (
+        " They are left out of the loss (mask_truncated_completions=True)."
+        if masked
+        else (
+            " A completion that is cut off before its answer is taught to be bad, whatever its merit."
+        )
+    )
     return Finding(
-        "truncated", "problem" if share >= t.TRUNCATED_TOO_HIGH else "warning",
+        "truncated",
+        "problem" if share >= t.TRUNCATED_TOO_HIGH else "warning",
         f"{percent(share)} of the completions are cut off at max_completion_length={facts.config.get('max_completion_length')}."
         + lesson,
         f"median truncated_share {percent(share)} in {span(facts.recent_span())}{_cost_of_truncation(facts)}",
         f"Start a run with max_completion_length={_doubled(facts)}, or ask for shorter answers in the prompt"
-        + ("." if masked else "; mask_truncated_completions=True leaves them out of the loss at once."))
+        + (
+            "."
+            if masked
+            else "; mask_truncated_completions=True leaves them out of the loss at once."
+        ),
+    )
 
 
 def _cost_of_truncation(facts: Facts) -> str:
@@ -52,8 +65,10 @@ def _cost_of_truncation(facts: Facts) -> str:
     cut_rewards, other_rewards = reward[cut & ~np.isnan(reward)], reward[~cut & ~np.isnan(reward)]
     if not len(cut_rewards) or not len(other_rewards):
         return ""
-    return (f"; {percent(float((cut_rewards == 0).mean()))} of the truncated got reward 0, of those that ended "
-            f"{percent(float((other_rewards == 0).mean()))}")
+    return (
+        f"; {percent(float((cut_rewards == 0).mean()))} of the truncated got reward 0, of those that ended "
+        f"{percent(float((other_rewards == 0).mean()))}"
+    )
 
 
 def length_drift(facts: Facts) -> Finding | None:
@@ -67,15 +82,24 @@ def length_drift(facts: Facts) -> Finding | None:
     reward = facts.drift("reward")
     earned = reward is not None and reward.up
     paid = f"; reward {reward}" if reward is not None else ""
-    remedy = ("Read some: if they ramble, use loss_type='dr_grpo' or 'dapo' (now {loss}), which do not favour long wrong answers, or "
-              "add a reward for brevity.") if up else (
-              "Read some: if the thinking is gone, the reward pays without it; pay for it, or raise beta (now {beta}).")
+    remedy = (
+        (
+            "Read some: if they ramble, use loss_type='dr_grpo' or 'dapo' (now {loss}), which do not favour long wrong answers, or "
+            "add a reward for brevity."
+        )
+        if up
+        else (
+            "Read some: if the thinking is gone, the reward pays without it; pay for it, or raise beta (now {beta})."
+        )
+    )
     return Finding(
-        "length_up" if up else "length_down", "note" if earned else "warning",
-        f"The completions get {'longer' if up else 'shorter'}" + (
-            ", and the reward rises with it." if earned else " without a gain in reward."),
+        "length_up" if up else "length_down",
+        "note" if earned else "warning",
+        f"The completions get {'longer' if up else 'shorter'}"
+        + (", and the reward rises with it." if earned else " without a gain in reward."),
         f"completion_length {drift} tokens, the first {t.WINDOW} of {span(facts.steps)} against the last{paid}",
-        remedy.format(loss=repr(facts.config.get("loss_type")), beta=facts.config.get("beta")))
+        remedy.format(loss=repr(facts.config.get("loss_type")), beta=facts.config.get("beta")),
+    )
 
 
 def entropy_collapse(facts: Facts) -> Finding | None:
@@ -89,12 +113,16 @@ def entropy_collapse(facts: Facts) -> Finding | None:
         return None
     fine = _nothing_lost(facts)
     return Finding(
-        "entropy_collapse", "note" if fine else "warning",
+        "entropy_collapse",
+        "note" if fine else "warning",
         "The entropy has collapsed: the completions of a group are nearly the same, so that there is little to compare"
         + (f". {fine}" if fine else " and hardly anything new is tried."),
         f"median entropy {figure(level)} nats per token in {span(facts.recent_span())}; {drift} since the start",
-        "" if fine else f"Raise epsilon_high above epsilon (now {facts.config.get('epsilon')}, DAPO uses 0.28 with epsilon=0.2), temperature (now "
-        f"{facts.config.get('temperature')}) or beta, or go back to a checkpoint before the fall.")
+        ""
+        if fine
+        else f"Raise epsilon_high above epsilon (now {facts.config.get('epsilon')}, DAPO uses 0.28 with epsilon=0.2), temperature (now "
+        f"{facts.config.get('temperature')}) or beta, or go back to a checkpoint before the fall.",
+    )
 
 
 def _nothing_lost(facts: Facts) -> str:
@@ -103,24 +131,38 @@ def _nothing_lost(facts: Facts) -> str:
         return "The reward is at its top, so nothing is lost."
     last = facts.held_out[-1] if facts.held_out else None
     solved = last is not None and last.accuracy >= t.SOLVED and accuracy_fall(facts) is None
-    return f"Held-out accuracy is {percent(last.accuracy)}, so nothing is lost." if last and solved else ""
+    return (
+        f"Held-out accuracy is {percent(last.accuracy)}, so nothing is lost."
+        if last and solved
+        else ""
+    )
 
 
 def entropy_explosion(facts: Facts) -> Finding | None:
     """The policy becomes random."""
     drift, reward = facts.drift("entropy"), facts.drift("reward")
-    if drift is None or not drift.up or drift.factor < t.ENTROPY_EXPLODED or drift.difference < t.ENTROPY_NOTICED:
+    if (
+        drift is None
+        or not drift.up
+        or drift.factor < t.ENTROPY_EXPLODED
+        or drift.difference < t.ENTROPY_NOTICED
+    ):
         return None
     harmed = reward is not None and reward.down
     rate = facts.config.get("learning_rate")
     return Finding(
-        "entropy_explosion", "problem" if harmed else "warning",
-        "The entropy grows: the policy becomes random" + (", and the reward falls with it." if harmed else "."),
+        "entropy_explosion",
+        "problem" if harmed else "warning",
+        "The entropy grows: the policy becomes random"
+        + (", and the reward falls with it." if harmed else "."),
         f"entropy {drift} nats per token, the first {t.WINDOW} of {span(facts.steps)} against the last"
         + (f"; reward {reward}" if harmed else ""),
-        f"Lower learning_rate (now {rate}" + (f", try {figure(rate / 3)}" if rate else "") + f"), raise beta (now "
+        f"Lower learning_rate (now {rate}"
+        + (f", try {figure(rate / 3)}" if rate else "")
+        + f"), raise beta (now "
         f"{facts.config.get('beta')}), and go back to a checkpoint before it began. Clipping negative advantages harder (a smaller "
-        "epsilon) or delta=2 helps against updates that only push away.")
+        "epsilon) or delta=2 helps against updates that only push away.",
+    )
 
 
 def _doubled(facts: Facts) -> int:

@@ -13,18 +13,22 @@ KINDS = {
     "too_easy": (
         "all right: the problems are too easy",
         "Give harder problems, or raise temperature (now {temperature}) so that a group differs again. If held-out accuracy is "
-        "where you want it, stop."),
+        "where you want it, stop.",
+    ),
     "too_hard": (
         "all wrong: the problems are too hard",
         "Give easier problems first, a reward that pays for part of the way, num_generations={more} (now {group}) so that one of "
-        "them succeeds, or a policy that was fine-tuned on examples."),
+        "them succeeds, or a policy that was fine-tuned on examples.",
+    ),
     "stuck": (
         "all with the same part of the reward: one step is learned, the next is too hard",
         "The means by function show which one never pays. Give easier problems for it, let it pay for part of the way, or set "
-        "num_generations={more} (now {group})."),
+        "num_generations={more} (now {group}).",
+    ),
     "mixed": (
         "some all right, some all wrong",
-        "Leave out problems that are always solved or never, or raise num_generations (now {group}, try {more})."),
+        "Leave out problems that are always solved or never, or raise num_generations (now {group}, try {more}).",
+    ),
     "": ("", "See Groups for whether they are all right (too easy) or all wrong (too hard)."),
 }
 
@@ -40,11 +44,19 @@ def dead_groups(facts: Facts) -> Finding | None:
     group = facts.config.get("num_generations") or 8
     return Finding(
         f"dead_groups_{kind}" if kind else "dead_groups",
-        top.severity if top else "problem" if share >= t.DEAD_TOO_HIGH else "warning" if share >= t.DEAD_HIGH else "note",
-        f"{percent(share)} of the groups are dead (all their rewards are equal, so every advantage is 0)" + (f", {what}" if what else "")
+        top.severity
+        if top
+        else "problem"
+        if share >= t.DEAD_TOO_HIGH
+        else "warning"
+        if share >= t.DEAD_HIGH
+        else "note",
+        f"{percent(share)} of the groups are dead (all their rewards are equal, so every advantage is 0)"
+        + (f", {what}" if what else "")
         + ". They cost as much as the others and teach nothing.",
         f"median dead_group_share {percent(share)} in {span(facts.recent_span())}{_counts(facts)}",
-        remedy.format(group=group, more=2 * group, temperature=facts.config.get("temperature")))
+        remedy.format(group=group, more=2 * group, temperature=facts.config.get("temperature")),
+    )
 
 
 def _places(facts: Facts) -> np.ndarray:
@@ -52,7 +64,11 @@ def _places(facts: Facts) -> np.ndarray:
     low, high = facts.reward_range or (0.0, 0.0)
     if high == low:
         return np.zeros(0)
-    places = [place_of(mean, facts) for s in facts.recent_samples for mean in s.reward_NG[s.dead_N].mean(1)]
+    places = [
+        place_of(mean, facts)
+        for s in facts.recent_samples
+        for mean in s.reward_NG[s.dead_N].mean(1)
+    ]
     return np.array([place for place in places if not np.isnan(place)])
 
 
@@ -71,9 +87,19 @@ def _counts(facts: Facts) -> str:
     place = _places(facts)
     if not len(place):
         return ""
-    dead = np.concatenate([s.rewards_NGK[s.dead_N].reshape(-1, s.rewards_NGK.shape[-1]) for s in facts.recent_samples])
-    means = [column[~np.isnan(column)].mean() if (~np.isnan(column)).any() else float("nan") for column in dead.T]
-    paid = ", ".join(f"{quoted(name)} {figure(float(mean))}" for name, mean in zip(facts.meta.reward_names, means, strict=True))
+    dead = np.concatenate(
+        [s.rewards_NGK[s.dead_N].reshape(-1, s.rewards_NGK.shape[-1]) for s in facts.recent_samples]
+    )
+    means = [
+        column[~np.isnan(column)].mean() if (~np.isnan(column)).any() else float("nan")
+        for column in dead.T
+    ]
+    paid = ", ".join(
+        f"{quoted(name)} {figure(float(mean))}"
+        for name, mean in zip(facts.meta.reward_names, means, strict=True)
+    )
     right, wrong = int((place >= 1 - t.NEAR_END).sum()), int((place <= t.NEAR_END).sum())
-    return (f"; of {len(place)} dead groups in {span([s.step for s in facts.recent_samples])}, {right} are all right and {wrong} all "
-            f"wrong; mean reward in them: {paid}")
+    return (
+        f"; of {len(place)} dead groups in {span([s.step for s in facts.recent_samples])}, {right} are all right and {wrong} all "
+        f"wrong; mean reward in them: {paid}"
+    )

@@ -22,14 +22,21 @@ def component_dominates(facts: Facts) -> Finding | None:
     second = max(others, key=lambda k: range_K[k])
     by_scale = range_K[first] >= t.SCALE_FACTOR * range_K[second]
     return Finding(
-        "component_dominates", "warning" if by_scale else "note",
-        f"{quoted(names[first])} decides the advantages nearly alone" + (
+        "component_dominates",
+        "warning" if by_scale else "note",
+        f"{quoted(names[first])} decides the advantages nearly alone"
+        + (
             f": its values range {figure(range_K[first] / range_K[second])} times as far as those of {quoted(names[second])}, which is "
-            "drowned out." if by_scale else "; the other functions hardly differ within a group."),
+            "drowned out."
+            if by_scale
+            else "; the other functions hardly differ within a group."
+        ),
         ", ".join(f"{quoted(n)} {percent(s)}" for n, s in zip(names, share_K, strict=True))
         + f" of the reward's variance within groups in {span([s.step for s in seen])}",
-        "Balance them with reward_weights, or set multi_objective_aggregation='normalize_then_sum'." if by_scale else
-        "Nothing, when the others are learned already; else weigh them more (reward_weights).")
+        "Balance them with reward_weights, or set multi_objective_aggregation='normalize_then_sum'."
+        if by_scale
+        else "Nothing, when the others are learned already; else weigh them more (reward_weights).",
+    )
 
 
 def _shares(seen: list[StepSamples], weight_K: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -39,7 +46,9 @@ def _shares(seen: list[StepSamples], weight_K: np.ndarray) -> tuple[np.ndarray, 
     total = centred.sum(-1, keepdims=True)
     shares = (centred * total).sum((0, 1)) / max((total**2).sum(), 1e-30)
     flat = rewards.reshape(-1, rewards.shape[-1])
-    ranges = [np.ptp(column[~np.isnan(column)]) if (~np.isnan(column)).any() else 0.0 for column in flat.T]
+    ranges = [
+        np.ptp(column[~np.isnan(column)]) if (~np.isnan(column)).any() else 0.0 for column in flat.T
+    ]
     return shares, np.array(ranges)
 
 
@@ -47,29 +56,47 @@ def _nanmean(rewards_NGK: np.ndarray) -> np.ndarray:
     """Mean over the group without the unscored; NaN where none is scored."""
     scored = ~np.isnan(rewards_NGK)
     count = scored.sum(1, keepdims=True)
-    return np.where(count > 0, np.nansum(rewards_NGK, axis=1, keepdims=True) / np.maximum(count, 1), np.nan)
+    return np.where(
+        count > 0, np.nansum(rewards_NGK, axis=1, keepdims=True) / np.maximum(count, 1), np.nan
+    )
 
 
 def component_flat(facts: Facts) -> Finding | None:
     """A function that pays every completion the same, while others differ."""
-    columns = {name: facts.recent(f"rewards/{name}") for name in facts.meta.reward_names if facts.weights[name] != 0}
-    still = [name for name, values in columns.items() if len(values) == t.WINDOW and np.ptp(values) < 1e-9]
+    columns = {
+        name: facts.recent(f"rewards/{name}")
+        for name in facts.meta.reward_names
+        if facts.weights[name] != 0
+    }
+    still = [
+        name
+        for name, values in columns.items()
+        if len(values) == t.WINDOW and np.ptp(values) < 1e-9
+    ]
     still = [name for name in still if not _varies_in_samples(facts, name)]
     if not still or len(still) == len(columns):
         return None
     name = still[0]
     value, history = float(columns[name][-1]), facts.values(f"rewards/{name}")
     learned = value > 0 or (np.ptp(history) > 1e-9 and value >= history.max() - 1e-9)
-    paid = "as much as it ever paid" if learned and np.ptp(history) > 1e-9 else "the same from the start" if np.ptp(
-        history) < 1e-9 else "nothing any more"
+    paid = (
+        "as much as it ever paid"
+        if learned and np.ptp(history) > 1e-9
+        else "the same from the start"
+        if np.ptp(history) < 1e-9
+        else "nothing any more"
+    )
     also = f" So do {', '.join(quoted(n) for n in still[1:])}." if still[1:] else ""
     return Finding(
-        "component_flat", "note" if learned else "warning",
+        "component_flat",
+        "note" if learned else "warning",
         f"{quoted(name)} pays every completion {figure(value)} ({paid}): a function that never varies teaches nothing.{also}",
         f"rewards/{quoted(name)} = {figure(value)} in {span(facts.recent_span())}",
-        "Nothing, when it is learned." if learned else
-        "Call it by hand on a completion that should be paid. If it is right and only too hard for this policy, give easier problems, "
-        "or let it pay for part of the way.")
+        "Nothing, when it is learned."
+        if learned
+        else "Call it by hand on a completion that should be paid. If it is right and only too hard for this policy, give easier problems, "
+        "or let it pay for part of the way.",
+    )
 
 
 def component_rare(facts: Facts) -> Finding | None:
@@ -81,23 +108,29 @@ def component_rare(facts: Facts) -> Finding | None:
     for k, name in enumerate(facts.meta.reward_names):
         values = rewards[..., k][~np.isnan(rewards[..., k])]
         count = int((values > values.min()).sum()) if len(values) else 0
-        surely = count + 2 * np.sqrt(count + 1) <= t.RARE * len(values)  # two standard errors of a count
+        surely = count + 2 * np.sqrt(count + 1) <= t.RARE * len(
+            values
+        )  # two standard errors of a count
         if count and surely and facts.weights[name] != 0:
             paid = count / len(values)
             return Finding(
-                "component_rare", "warning",
+                "component_rare",
+                "warning",
                 f"{quoted(name)} pays only {percent(paid)} of the completions: hardly a group has one to learn from.",
                 f"{count} of {len(values)} completions in {span([s.step for s in seen])}; a group of {group} then holds one in "
                 f"{percent(1 - (1 - paid) ** group)} of the cases",
                 f"Give easier problems first, raise num_generations (now {group}), let it pay for part of the way, or start from a policy "
-                "that succeeds now and then.")
+                "that succeeds now and then.",
+            )
     return None
 
 
 def _varies_in_samples(facts: Facts, name: str) -> bool:
     """Whether a mean that stands still hides different rewards."""
     k = facts.meta.reward_names.index(name)
-    values = np.concatenate([s.rewards_NGK[..., k].ravel() for s in facts.recent_samples] or [np.zeros(0)])
+    values = np.concatenate(
+        [s.rewards_NGK[..., k].ravel() for s in facts.recent_samples] or [np.zeros(0)]
+    )
     values = values[~np.isnan(values)]
     return bool(len(values) and np.ptp(values) > 1e-9)
 
@@ -113,10 +146,12 @@ def not_scored(facts: Facts) -> Finding | None:
         return None
     never = missing_K[worst] == 1
     return Finding(
-        "not_scored", "problem" if never and len(names) == 1 else "warning",
+        "not_scored",
+        "problem" if never and len(names) == 1 else "warning",
         f"{quoted(names[worst])} gives no reward (None) for {percent(missing_K[worst])} of the completions"
         + (": it never scores." if never else "; those are compared without it."),
         ", ".join(f"{quoted(n)} {percent(m)}" for n, m in zip(names, missing_K, strict=True))
         + f" not scored in {span([s.step for s in seen])}",
         "If None is meant (the function is for some problems only), leave it. Else return 0 where an answer is wrong, and see that the "
-        "column that the function reads is in the data.")
+        "column that the function reads is in the data.",
+    )

@@ -30,12 +30,14 @@ def all_equal(facts: Facts) -> Finding | None:
         return None
     value = facts.median("reward")
     return Finding(
-        "rewards_all_equal", "problem",
+        "rewards_all_equal",
+        "problem",
         f"Every completion gets the same reward, {figure(value)}: every group is dead and nothing can be learned.",
         f"reward_std 0 and reward {figure(value)} in {span(facts.recent_span())}",
         "Call the reward functions on a right and on a wrong completion by hand and see that they differ. Usual causes: the answer "
         "is looked for in another form than the prompt asks for, completions are cut off before the answer "
-        f"(max_completion_length={facts.config.get('max_completion_length')}), or the task is far too hard or too easy.")
+        f"(max_completion_length={facts.config.get('max_completion_length')}), or the task is far too hard or too easy.",
+    )
 
 
 def rising(facts: Facts) -> Finding | None:
@@ -43,8 +45,12 @@ def rising(facts: Facts) -> Finding | None:
     progress = facts.progress("reward")
     if progress is None or not progress.up:
         return None
-    return Finding("reward_rising", "good", "The reward has risen: the policy learns what the reward functions pay for.",
-                   f"reward {progress}, the start of {span(facts.steps)} against the end")
+    return Finding(
+        "reward_rising",
+        "good",
+        "The reward has risen: the policy learns what the reward functions pay for.",
+        f"reward {progress}, the start of {span(facts.steps)} against the end",
+    )
 
 
 def falling(facts: Facts) -> Finding | None:
@@ -54,10 +60,15 @@ def falling(facts: Facts) -> Finding | None:
         return None
     rate = facts.config.get("learning_rate")
     return Finding(
-        "reward_falling", "warning", "The reward is falling: the updates do harm.",
+        "reward_falling",
+        "warning",
+        "The reward is falling: the updates do harm.",
         f"reward {progress}, the start of {span(facts.steps)} against the end",
-        f"Lower learning_rate (now {quoted(rate)}" + (f", try {figure(rate / 5)}" if rate else "") + "), look at entropy and kl at "
-        "the step where it turned, and branch from a checkpoint before it.")
+        f"Lower learning_rate (now {quoted(rate)}"
+        + (f", try {figure(rate / 5)}" if rate else "")
+        + "), look at entropy and kl at "
+        "the step where it turned, and branch from a checkpoint before it.",
+    )
 
 
 def hacked(facts: Facts) -> Finding | None:
@@ -70,11 +81,13 @@ def hacked(facts: Facts) -> Finding | None:
     if rise is None or not rise.up:
         return None
     return Finding(
-        "reward_hacked", "problem",
+        "reward_hacked",
+        "problem",
         "The reward rises while held-out accuracy falls: the policy has found a way to be paid without solving the problems.",
         f"reward {rise} since step {peak.step}; accuracy {peak}, then {last}",
         "Read the completions with the highest advantages and see what is paid. Then mend or drop that reward function "
-        f"(reward_weights), raise beta (now {facts.config.get('beta')}), and branch from step {peak.step}.")
+        f"(reward_weights), raise beta (now {facts.config.get('beta')}), and branch from step {peak.step}.",
+    )
 
 
 def accuracy_fall(facts: Facts) -> tuple[Evaluated, Evaluated] | None:
@@ -89,7 +102,10 @@ def _reward_since(facts: Facts, step: int) -> Change | None:
     """The reward around an evaluation, at least the first window, against the recent reward."""
     cut = max(int((facts.steps <= step).sum()), t.WINDOW)
     late = max(cut, len(facts.steps) - t.WINDOW)
-    return change(facts.values("reward", slice(cut - t.WINDOW, cut)), facts.values("reward", slice(late, None)))
+    return change(
+        facts.values("reward", slice(cut - t.WINDOW, cut)),
+        facts.values("reward", slice(late, None)),
+    )
 
 
 def dropped(facts: Facts) -> Finding | None:
@@ -97,22 +113,32 @@ def dropped(facts: Facts) -> Finding | None:
     values = facts.values("reward")
     if len(values) < t.WINDOW + t.FEWEST_VALUES:
         return None
-    late = change(values[-t.FEWEST_VALUES - t.WINDOW : -t.FEWEST_VALUES], values[-t.FEWEST_VALUES :])
+    late = change(
+        values[-t.FEWEST_VALUES - t.WINDOW : -t.FEWEST_VALUES], values[-t.FEWEST_VALUES :]
+    )
     if late is None or not late.down or not -late.difference >= t.DROP * facts.spread:
         return None
     before = facts.step - t.FEWEST_VALUES
     return Finding(
-        "reward_dropped", "warning", "The reward has dropped within a few steps: an update has broken something.",
+        "reward_dropped",
+        "warning",
+        "The reward has dropped within a few steps: an update has broken something.",
         f"reward {late}, {t.WINDOW} steps up to step {before} against the {t.FEWEST_VALUES} since",
         f"Watch whether it recovers. If not, branch from a checkpoint at or before step {before} with a lower learning_rate (now "
         f"{quoted(facts.config.get('learning_rate'))}) or max_grad_norm (now {facts.config.get('max_grad_norm')}), and look at that "
-        "step's tokens.")
+        "step's tokens.",
+    )
 
 
 def rising_without_accuracy(facts: Facts) -> Finding | None:
     """The reward rises, held-out accuracy stays within its intervals."""
     progress, rows = facts.progress("reward"), facts.held_out
-    if progress is None or not progress.up or len(rows) < 2 or rows[-1].step < facts.steps[0] + t.WINDOW:
+    if (
+        progress is None
+        or not progress.up
+        or len(rows) < 2
+        or rows[-1].step < facts.steps[0] + t.WINDOW
+    ):
         return None
     first, last = rows[0], rows[-1]
     overlap = last.low <= first.high and first.low <= last.high
@@ -120,13 +146,20 @@ def rising_without_accuracy(facts: Facts) -> Finding | None:
         return None
     over = flat(facts) is not None
     return Finding(
-        "reward_without_accuracy", "warning" if over else "note",
-        "The reward has risen, but held-out accuracy has not moved beyond its intervals: " + (
-            "what was learned does not help on new problems, and it has stopped there." if over else
-            "so far the gain may be one of form only."),
+        "reward_without_accuracy",
+        "warning" if over else "note",
+        "The reward has risen, but held-out accuracy has not moved beyond its intervals: "
+        + (
+            "what was learned does not help on new problems, and it has stopped there."
+            if over
+            else "so far the gain may be one of form only."
+        ),
         f"reward {progress}; accuracy {first}, then {last}",
         "See which rewards/… curve rose. If only the format's did, give easier problems or a stronger policy, or weigh the answer "
-        "more (reward_weights)." if over else "See which rewards/… curve rises; when only the format's does, wait a little.")
+        "more (reward_weights)."
+        if over
+        else "See which rewards/… curve rises; when only the format's does, wait a little.",
+    )
 
 
 def flat(facts: Facts) -> Finding | None:
@@ -135,32 +168,55 @@ def flat(facts: Facts) -> Finding | None:
     if len(values) < t.PROGRESS_STEPS or not bound > 0 or no_spread(facts) or saturated(facts):
         return None
     quarter = len(values) // 4
-    late, whole = change(values[-2 * quarter : -quarter], values[-quarter:]), facts.progress("reward")
+    late, whole = (
+        change(values[-2 * quarter : -quarter], values[-quarter:]),
+        facts.progress("reward"),
+    )
     if late is None or whole is None or not late.within(bound):
         return None
     course = f"reward {late} in the last two quarters of {span(facts.steps)}; a live group's spread is {figure(facts.spread)}"
     if whole.up or not whole.within(bound):
         return Finding(
-            "reward_plateau", "note", "The reward has stopped rising.", course,
-            "Evaluate and stop, or give harder problems; a higher temperature or a lower beta may free a further gain.")
+            "reward_plateau",
+            "note",
+            "The reward has stopped rising.",
+            course,
+            "Evaluate and stop, or give harder problems; a higher temperature or a lower beta may free a further gain.",
+        )
     rate = facts.config.get("learning_rate")
     return Finding(
-        "reward_flat", "warning", "The reward does not improve: what is learned, if anything, is less than noise.", course,
-        f"Raise learning_rate (now {quoted(rate)}" + (f", try {figure(3 * rate)}" if rate else "") + "), make more of each step "
-        f"(prompts_per_step, num_generations), lower beta (now {facts.config.get('beta')}), or look for dead groups.")
+        "reward_flat",
+        "warning",
+        "The reward does not improve: what is learned, if anything, is less than noise.",
+        course,
+        f"Raise learning_rate (now {quoted(rate)}"
+        + (f", try {figure(3 * rate)}" if rate else "")
+        + "), make more of each step "
+        f"(prompts_per_step, num_generations), lower beta (now {facts.config.get('beta')}), or look for dead groups.",
+    )
 
 
 def saturated(facts: Facts) -> Finding | None:
     """The reward is at the top of what was ever paid."""
     reward, bounds = facts.recent("reward"), facts.reward_range
-    if len(reward) < t.FEWEST_STEPS or bounds is None or place_of(float(np.median(reward)), facts) < t.SATURATED:
+    if (
+        len(reward) < t.FEWEST_STEPS
+        or bounds is None
+        or place_of(float(np.median(reward)), facts) < t.SATURATED
+    ):
         return None
     last = facts.held_out[-1] if facts.held_out else None
     short = last is not None and last.high < t.SOLVED
     accuracy = "" if last is None else f"; held-out accuracy {last}"
     return Finding(
-        "reward_saturated", "warning" if short else "note",
+        "reward_saturated",
+        "warning" if short else "note",
         "The reward is saturated: nearly every completion gets the most that can be had, so little is left to learn"
-        + (", although held-out accuracy is not there yet: the reward pays for something easier." if short else "."),
+        + (
+            ", although held-out accuracy is not there yet: the reward pays for something easier."
+            if short
+            else "."
+        ),
         f"reward {figure(float(np.median(reward)))} of at most {figure(bounds[1])} in {span(facts.recent_span())}{accuracy}",
-        "Give a reward that asks for more." if short else "Stop here, or give harder problems.")
+        "Give a reward that asks for more." if short else "Stop here, or give harder problems.",
+    )

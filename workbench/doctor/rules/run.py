@@ -15,13 +15,13 @@ FOLLOWED = ("reward", "kl", "entropy", "clip_ratio_region", "completion_length",
 """Metrics that are compared before and after a knob change."""
 PHASES = {
     "rollout": "Sampling is the work of most runs. A shorter max_completion_length (now {max_completion_length}), fewer "
-               "num_generations (now {num_generations}) or a faster rollout_engine (now {rollout_engine}) shorten it.",
+    "num_generations (now {num_generations}) or a faster rollout_engine (now {rollout_engine}) shorten it.",
     "update": "Forward and backward passes dominate: fewer num_iterations (now {num_iterations}), a larger micro_batch_size (now "
-              "{micro_batch_size}) if memory allows, or lora_rank (now {lora_rank}) shorten them.",
+    "{micro_batch_size}) if memory allows, or lora_rank (now {lora_rank}) shorten them.",
     "logprobs": "beta=0 (now {beta}) saves the reference's pass, updates_per_rollout=1 (now {updates_per_rollout}) the second look "
-                "at the old policy.",
+    "at the old policy.",
     "reward": "Find the slow function: seconds per call times completions. A checker that starts processes or asks a network is best "
-              "batched or cached.",
+    "batched or cached.",
 }
 
 
@@ -29,8 +29,13 @@ def no_steps(facts: Facts) -> Finding | None:
     """Nothing to say yet."""
     if facts.step > 0:
         return None
-    return Finding("no_steps", "note", "There is no step yet.", f"the run is {facts.meta.status}, with 0 steps recorded",
-                   "Start it, or wait: the first findings come after a few steps.")
+    return Finding(
+        "no_steps",
+        "note",
+        "There is no step yet.",
+        f"the run is {facts.meta.status}, with 0 steps recorded",
+        "Start it, or wait: the first findings come after a few steps.",
+    )
 
 
 def ended(facts: Facts) -> Finding | None:
@@ -39,9 +44,21 @@ def ended(facts: Facts) -> Finding | None:
     if not facts.newest or status not in ("failed", "interrupted", "stopped"):
         return None
     texts = {
-        "failed": ("problem", "The run failed.", "Mend the cause, then resume: the last checkpoint is whole."),
-        "interrupted": ("warning", "The run was interrupted: its process is gone.", "Resume it: the last checkpoint is whole."),
-        "stopped": ("note", "The run was stopped.", "Resume it, or branch from one of its checkpoints."),
+        "failed": (
+            "problem",
+            "The run failed.",
+            "Mend the cause, then resume: the last checkpoint is whole.",
+        ),
+        "interrupted": (
+            "warning",
+            "The run was interrupted: its process is gone.",
+            "Resume it: the last checkpoint is whole.",
+        ),
+        "stopped": (
+            "note",
+            "The run was stopped.",
+            "Resume it, or branch from one of its checkpoints.",
+        ),
     }
     severity, what, remedy = texts[status]
     because = f"; reason: {quoted(reason)}" if reason else ""
@@ -50,16 +67,21 @@ def ended(facts: Facts) -> Finding | None:
 
 def recorded_errors(facts: Facts) -> Finding | None:
     """Errors and warnings that the run itself noted."""
-    found = facts.events[facts.events["kind"].isin(["error", "warning"]) & (facts.events["step"] > facts.step - t.KNOB_STEPS)]
+    found = facts.events[
+        facts.events["kind"].isin(["error", "warning"])
+        & (facts.events["step"] > facts.step - t.KNOB_STEPS)
+    ]
     if not len(found):
         return None
     last = found.iloc[-1]
     error = last["kind"] == "error"
     return Finding(
-        "recorded_error" if error else "recorded_warning", "problem" if error else "warning",
+        "recorded_error" if error else "recorded_warning",
+        "problem" if error else "warning",
         f"The run noted {'an error' if error else 'a warning'}: {quoted(last['text'])}",
         f"at step {last['step']}; {len(found)} such in the last {t.KNOB_STEPS} steps",
-        "What it says is the cause; the run goes on from its last whole step.")
+        "What it says is the cause; the run goes on from its last whole step.",
+    )
 
 
 def accuracy_improved(facts: Facts) -> Finding | None:
@@ -68,9 +90,11 @@ def accuracy_improved(facts: Facts) -> Finding | None:
     if len(rows) < 2 or rows[-1].low <= rows[0].high:
         return None
     return Finding(
-        "accuracy_improved", "good",
+        "accuracy_improved",
+        "good",
         f"Held-out accuracy improved by {points(rows[-1].accuracy - rows[0].accuracy)}, beyond what chance explains.",
-        f"{rows[0]}, {rows[-1]}: the 95 % intervals do not overlap")
+        f"{rows[0]}, {rows[-1]}: the 95 % intervals do not overlap",
+    )
 
 
 def accuracy_fell(facts: Facts) -> Finding | None:
@@ -80,32 +104,39 @@ def accuracy_fell(facts: Facts) -> Finding | None:
         return None
     peak, last = fall
     return Finding(
-        "accuracy_fell", "warning", "Held-out accuracy has fallen from its best, beyond what chance explains.",
+        "accuracy_fell",
+        "warning",
+        "Held-out accuracy has fallen from its best, beyond what chance explains.",
         f"{peak}, {last}: the 95 % intervals do not overlap",
         f"Branch from the checkpoint nearest to step {peak.step}, with a lower learning_rate (now "
-        f"{facts.config.get('learning_rate')}) or a higher beta (now {facts.config.get('beta')}).")
+        f"{facts.config.get('learning_rate')}) or a higher beta (now {facts.config.get('beta')}).",
+    )
 
 
 def evaluation_says_little(facts: Facts) -> Finding | None:
     """No evaluation, or one on too few problems."""
     if not len(facts.evaluations) and facts.step >= t.WINDOW:
         return Finding(
-            "no_evaluation", "note",
+            "no_evaluation",
+            "note",
             "There is no held-out evaluation: whether the policy gets better is not known, only that it is paid more.",
             f"0 evaluations in {span(facts.steps)}",
-            "Give the task held-out problems; eval_steps and num_eval_problems say how often and on how many.")
+            "Give the task held-out problems; eval_steps and num_eval_problems say how often and on how many.",
+        )
     last = facts.held_out[-1] if facts.held_out else None
     if last is None or last.high - last.low <= 2 * t.INTERVAL_WIDE:
         return None
     p = min(max(last.accuracy, 0.1), 0.9)
     wanted = math.ceil(p * (1 - p) * (Z / t.INTERVAL_WANTED) ** 2)
     return Finding(
-        "evaluation_wide", "note",
+        "evaluation_wide",
+        "note",
         f"The evaluation says little: with n={last.n} problems the accuracy is known to ±{50 * (last.high - last.low):.0f} points, and "
         "gains smaller than that are chance.",
         f"held-out accuracy {last}",
         f"num_eval_problems={wanted} brings ±{100 * t.INTERVAL_WANTED:.0f} points (now {facts.config.get('num_eval_problems')}), where "
-        "the task has so many.")
+        "the task has so many.",
+    )
 
 
 def knob_changed(facts: Facts) -> Finding | None:
@@ -114,12 +145,19 @@ def knob_changed(facts: Facts) -> Finding | None:
     if not len(recent):
         return None
     step = int(recent["step"].iloc[-1])
-    moved = [f"{row.name} {quoted(row.old)} → {quoted(row.new)}" for row in recent.itertuples() if row.step == step]
+    moved = [
+        f"{row.name} {quoted(row.old)} → {quoted(row.new)}"
+        for row in recent.itertuples()
+        if row.step == step
+    ]
     followed = _followed(facts, step)
     return Finding(
-        "knob_changed", "note", f"At step {step} a knob was moved: {', '.join(moved)}. {followed}",
+        "knob_changed",
+        "note",
+        f"At step {step} a knob was moved: {', '.join(moved)}. {followed}",
         f"{int((facts.steps >= step).sum())} steps since, compared with where the {t.WINDOW} before were heading",
-        f"To know what the change did, branch from step {max(step - 1, 0)} with the old value and compare the two runs.")
+        f"To know what the change did, branch from step {max(step - 1, 0)} with the old value and compare the two runs.",
+    )
 
 
 def _followed(facts: Facts, step: int) -> str:
@@ -129,31 +167,57 @@ def _followed(facts: Facts, step: int) -> str:
         return f"Too early to say what follows: wait for {t.FEWEST_VALUES} steps."
     found = []
     for name in FOLLOWED:
-        moved = departure(facts.values(name, slice(max(cut - t.WINDOW, 0), cut)), facts.values(name, slice(cut, None)))
+        moved = departure(
+            facts.values(name, slice(max(cut - t.WINDOW, 0), cut)),
+            facts.values(name, slice(cut, None)),
+        )
         if moved and (moved.up or moved.down):
-            found.append(f"{name} {figure(moved.after)} instead of {figure(moved.before)} (noise ±{figure(moved.margin)})")
-    return f"Since then: {'; '.join(found)}." if found else "Nothing has left its earlier course by more than noise since."
+            found.append(
+                f"{name} {figure(moved.after)} instead of {figure(moved.before)} (noise ±{figure(moved.margin)})"
+            )
+    return (
+        f"Since then: {'; '.join(found)}."
+        if found
+        else "Nothing has left its earlier course by more than noise since."
+    )
 
 
 def step_time(facts: Facts) -> Finding | None:
     """One phase takes most of a step's time."""
-    names = [c.removeprefix("seconds/") for c in facts.metrics.columns if c.startswith("seconds/") and c != "seconds/step"]
+    names = [
+        c.removeprefix("seconds/")
+        for c in facts.metrics.columns
+        if c.startswith("seconds/") and c != "seconds/step"
+    ]
     medians = {name: facts.median(f"seconds/{name}") for name in names}
     medians = {name: value for name, value in medians.items() if math.isfinite(value)}
     total = facts.median("seconds/step")
     if len(facts.steps) < t.FEWEST_STEPS or not medians or not total > 0:
         return None
-    name = max(medians, key=lambda n: (n == "reward" and medians[n] >= t.REWARD_SLOW * total, medians[n]))
+    name = max(
+        medians, key=lambda n: (n == "reward" and medians[n] >= t.REWARD_SLOW * total, medians[n])
+    )
     share = medians[name] / total
     if share < (t.REWARD_SLOW if name == "reward" else t.PHASE_DOMINATES):
         return None
     fallback = "See what this phase does."
     known = {field: facts.config.get(field) for field in _FIELDS}
     return Finding(
-        "step_time", "warning" if name == "reward" else "note", f"The phase {quoted(name)!r} takes {percent(share)} of a step's time.",
+        "step_time",
+        "warning" if name == "reward" else "note",
+        f"The phase {quoted(name)!r} takes {percent(share)} of a step's time.",
         f"{figure(medians[name])} s of {figure(total)} s a step (medians of {span(facts.recent_span())})",
-        PHASES.get(name, fallback).format(**known))
+        PHASES.get(name, fallback).format(**known),
+    )
 
 
-_FIELDS = ("max_completion_length", "num_generations", "rollout_engine", "num_iterations", "micro_batch_size", "lora_rank", "beta",
-           "updates_per_rollout")
+_FIELDS = (
+    "max_completion_length",
+    "num_generations",
+    "rollout_engine",
+    "num_iterations",
+    "micro_batch_size",
+    "lora_rank",
+    "beta",
+    "updates_per_rollout",
+)

@@ -16,7 +16,10 @@ WAYS: dict[str, dict[str, str]] = {
     "scale_rewards=group, advantage_std=population": {"std": "population"},
     "scale_rewards=batch": {"scale_rewards": "batch"},
     "scale_rewards=none": {"scale_rewards": "none"},
-    "advantage_baseline=leave_one_out, scale_rewards=none": {"baseline": "leave_one_out", "scale_rewards": "none"},
+    "advantage_baseline=leave_one_out, scale_rewards=none": {
+        "baseline": "leave_one_out",
+        "scale_rewards": "none",
+    },
 }
 """Column -> what `group_advantages` is called with beside the rewards."""
 
@@ -32,7 +35,9 @@ class AdvantageFigures:
     advantages: dict[str, list[float]]
 
 
-def advantage_figures(rewards: Sequence[float], other_groups: Sequence[float] = ()) -> AdvantageFigures:
+def advantage_figures(
+    rewards: Sequence[float], other_groups: Sequence[float] = ()
+) -> AdvantageFigures:
     """The figures of the group `rewards` in a batch with `other_groups` (whole groups, one after another).
 
     Raises ValueError for numbers that are not finite and for other groups of another size.
@@ -45,11 +50,23 @@ def advantage_figures(rewards: Sequence[float], other_groups: Sequence[float] = 
     if not all(math.isfinite(r) for r in (*rewards, *other_groups)):
         raise ValueError("every reward must be a finite number.")
     if len(other_groups) % G:
-        raise ValueError(f"the other groups hold {len(other_groups)} rewards: all groups have the same size, so give {G} for each.")
+        raise ValueError(
+            f"the other groups hold {len(other_groups)} rewards: all groups have the same size, so give {G} for each."
+        )
     reward_B = torch.tensor([*rewards, *other_groups], dtype=torch.float64)
-    sample, population = (group_statistics(reward_B, G, std=std) for std in ("sample", "population"))
-    advantages = {name: group_advantages(reward_B, G, **how)[:G].tolist() for name, how in WAYS.items()}  # type: ignore[arg-type]
-    return AdvantageFigures(float(sample.mean_N[0]), float(sample.std_N[0]), float(population.std_N[0]), bool(sample.dead_N[0]), advantages)
+    sample, population = (
+        group_statistics(reward_B, G, std=std) for std in ("sample", "population")
+    )
+    advantages = {
+        name: group_advantages(reward_B, G, **how)[:G].tolist() for name, how in WAYS.items()
+    }  # type: ignore[arg-type]
+    return AdvantageFigures(
+        float(sample.mean_N[0]),
+        float(sample.std_N[0]),
+        float(population.std_N[0]),
+        bool(sample.dead_N[0]),
+        advantages,
+    )
 
 
 class AdvantageLab(Lab):
@@ -57,17 +74,30 @@ class AdvantageLab(Lab):
     only scale_rewards=batch looks at (whole groups, one after another)."""
 
     heading = "From rewards to advantages"
-    lead = ("Each completion of a group is compared with its siblings. Advantage = (reward − baseline) / (std + 0.0001); what the "
-            "baseline and the std are taken over is a choice.")
+    lead = (
+        "Each completion of a group is compared with its siblings. Advantage = (reward − baseline) / (std + 0.0001); what the "
+        "baseline and the std are taken over is a choice."
+    )
 
-    def __init__(self, rewards: Sequence[float] = (1, 1, 0, 0), other_groups: Sequence[float] | None = None) -> None:
+    def __init__(
+        self, rewards: Sequence[float] = (1, 1, 0, 0), other_groups: Sequence[float] | None = None
+    ) -> None:
         if len(rewards) < 2:
-            raise ValueError(f"rewards={list(rewards)}: a group needs at least 2 completions. Give as many rewards.")
+            raise ValueError(
+                f"rewards={list(rewards)}: a group needs at least 2 completions. Give as many rewards."
+            )
         others = [1.0] * (len(rewards) - 1) + [0.0] if other_groups is None else other_groups
-        self.rewards = [NumberBox(f"reward {i + 1}", -2.0, 2.0, float(r), self.update, step=0.1) for i, r in enumerate(rewards)]
+        self.rewards = [
+            NumberBox(f"reward {i + 1}", -2.0, 2.0, float(r), self.update, step=0.1)
+            for i, r in enumerate(rewards)
+        ]
         self.others = w.Text(
-            value=" ".join(f"{r:g}" for r in others), description="other groups", continuous_update=False,
-            style={"description_width": "110px"}, layout={"width": "410px"})
+            value=" ".join(f"{r:g}" for r in others),
+            description="other groups",
+            continuous_update=False,
+            style={"description_width": "110px"},
+            layout={"width": "410px"},
+        )
         super().__init__()
 
     def controls(self) -> Sequence[w.Widget]:
@@ -78,17 +108,43 @@ class AdvantageLab(Lab):
         rewards = [box.value for box in self.rewards]
         self.figures = f = advantage_figures(rewards, _numbers(self.others.value))
         largest = max(1e-9, *(abs(a) for column in f.advantages.values() for a in column))
-        rows = [[f"{i + 1}", f"{r:g}", *(signed_bar(column[i], largest) for column in f.advantages.values())]
-                for i, r in enumerate(rewards)]
-        return self._words(f), table(["completion", "reward", *(name.replace(", ", "<br>").replace("=", "<br>= ") for name in WAYS)], rows, "advantages")
+        rows = [
+            [
+                f"{i + 1}",
+                f"{r:g}",
+                *(signed_bar(column[i], largest) for column in f.advantages.values()),
+            ]
+            for i, r in enumerate(rewards)
+        ]
+        return self._words(f), table(
+            [
+                "completion",
+                "reward",
+                *(name.replace(", ", "<br>").replace("=", "<br>= ") for name in WAYS),
+            ],
+            rows,
+            "advantages",
+        )
 
     def _words(self, f: AdvantageFigures) -> str:
         text = f"Mean {f.mean:.4f}, std {f.sample_std:.4f} (sample, divides by G−1) or {f.population_std:.4f} (population, divides by G). "
         if f.dead:
-            return text + ("This is a dead group: all rewards are equal, so every advantage is exactly 0 and the group teaches "
-                           "nothing. Change one reward.")
-        shown = (", ".join(fixed(a, 3, "+") for a in f.advantages[f"scale_rewards=group, advantage_std={std}"]) for std in ("sample", "population"))
-        return text + "Advantages over the group's std: {} (sample, TRL's default) or {} (population, the paper's).".format(*shown)
+            return text + (
+                "This is a dead group: all rewards are equal, so every advantage is exactly 0 and the group teaches "
+                "nothing. Change one reward."
+            )
+        shown = (
+            ", ".join(
+                fixed(a, 3, "+") for a in f.advantages[f"scale_rewards=group, advantage_std={std}"]
+            )
+            for std in ("sample", "population")
+        )
+        return (
+            text
+            + "Advantages over the group's std: {} (sample, TRL's default) or {} (population, the paper's).".format(
+                *shown
+            )
+        )
 
 
 def _numbers(text: str) -> list[float]:
@@ -97,4 +153,6 @@ def _numbers(text: str) -> list[float]:
     try:
         return [float(word) for word in words]
     except ValueError:
-        raise ValueError(f"other groups: {text!r} must be numbers with spaces between them, like 1 0 0 1.") from None
+        raise ValueError(
+            f"other groups: {text!r} must be numbers with spaces between them, like 1 0 0 1."
+        ) from None

@@ -45,8 +45,13 @@ def clip_curve(ratios: Sequence[float] | np.ndarray, advantage: float, **knobs: 
         warnings.simplefilter("ignore", ConfigWarning)
         config = GRPOConfig(loss_type="grpo", beta=0.0, **knobs)
     logp = torch.as_tensor(np.log(np.asarray(ratios, float))).unsqueeze(1).requires_grad_()
-    out = policy_loss(logp, torch.full((len(logp),), advantage, dtype=logp.dtype), torch.ones(logp.shape, dtype=torch.bool), config,
-                      old_logp=torch.zeros_like(logp))
+    out = policy_loss(
+        logp,
+        torch.full((len(logp),), advantage, dtype=logp.dtype),
+        torch.ones(logp.shape, dtype=torch.bool),
+        config,
+        old_logp=torch.zeros_like(logp),
+    )
     (gradient,) = torch.autograd.grad(-out.loss * len(logp), logp)
     clipped = out.per_token.clipped_high.int() - out.per_token.clipped_low.int()
     return ClipCurve(*(x.squeeze(1).numpy() for x in (-out.per_token.term, gradient, clipped)))
@@ -56,18 +61,27 @@ class ClipLab(Lab):
     """Move epsilon, epsilon_high, delta and the ratio of one token; `changes` are their values at the start."""
 
     heading = "The clip"
-    lead = ("Each token's objective is min( min(r, delta)·A, clip(r, 1 − epsilon, 1 + epsilon_high)·A ), with r = the policy's "
-            "probability over the old policy's. Where the curve is flat the token pushes nothing.")
+    lead = (
+        "Each token's objective is min( min(r, delta)·A, clip(r, 1 − epsilon, 1 + epsilon_high)·A ), with r = the policy's "
+        "probability over the old policy's. Where the curve is flat the token pushes nothing."
+    )
 
     def __init__(self, **changes: Any) -> None:
         start: dict[str, Any] = {name: FIELDS[name].default for name in KNOBS}
         if unknown := [name for name in changes if name not in start]:
-            raise ValueError(f"{unknown[0]!r} is no knob of ClipLab. Choose from {', '.join(KNOBS)}.")
+            raise ValueError(
+                f"{unknown[0]!r} is no knob of ClipLab. Choose from {', '.join(KNOBS)}."
+            )
         self.values = start | changes
-        self.rows = {name: KnobRow(name, BEGIN.get(name) if value is None else value, self._ask) for name, value in self.values.items()}
+        self.rows = {
+            name: KnobRow(name, BEGIN.get(name) if value is None else value, self._ask)
+            for name, value in self.values.items()
+        }
         for name, row in self.rows.items():
             row.show(self.values[name], None)
-            row.state.layout.display = "none"  # there is no run here that a value could be in force in
+            row.state.layout.display = (
+                "none"  # there is no run here that a value could be in force in
+            )
         self.ratio = NumberBox("ratio", LOW, HIGH, 1.0, self.update)
         self.plot = LivePlot(columns=2, height=280)
         super().__init__()
@@ -90,12 +104,19 @@ class ClipLab(Lab):
         if not 0 < here < float("inf"):
             raise ValueError(f"ratio={here:g}: a ratio of two probabilities is above 0.")
         self.at_ratio = {name: clip_curve([here], a, **self.values) for name, a in SIGNS.items()}
-        grid = np.union1d(np.linspace(LOW, max(HIGH, (self.values["delta"] or 0) * 1.25), POINTS), [here])
+        grid = np.union1d(
+            np.linspace(LOW, max(HIGH, (self.values["delta"] or 0) * 1.25), POINTS), [here]
+        )
         curves = {name: clip_curve(grid, a, **self.values) for name, a in SIGNS.items()}
         flat = {name: flat_words(grid, c.gradient) for name, c in curves.items()}
         self.plot.show([_figure(name, grid, c, here, flat[name]) for name, c in curves.items()])
-        rows = [[name, fixed(c.objective[0], 4, "+"), fixed(c.gradient[0], 4, "+"), _state(c)] for name, c in self.at_ratio.items()]
-        words = "No gradient " + "; ".join(f"with {name}: {text}" for name, text in flat.items()) + "."
+        rows = [
+            [name, fixed(c.objective[0], 4, "+"), fixed(c.gradient[0], 4, "+"), _state(c)]
+            for name, c in self.at_ratio.items()
+        ]
+        words = (
+            "No gradient " + "; ".join(f"with {name}: {text}" for name, text in flat.items()) + "."
+        )
         return words, table([f"at ratio {here:g}", "objective", "gradient", "state"], rows)
 
 
@@ -104,29 +125,75 @@ def flat_words(ratios: np.ndarray, gradient: np.ndarray) -> str:
     flat = gradient == 0
     edges = np.flatnonzero(np.diff(np.concatenate([[False], flat, [False]]).astype(int)))
     spans = [(a, b - 1) for a, b in zip(edges[::2], edges[1::2], strict=True)]
-    words = [f"below {ratios[b]:.2f}" if a == 0 else f"above {ratios[a]:.2f}" if b == len(ratios) - 1 else
-             f"from {ratios[a]:.2f} to {ratios[b]:.2f}" for a, b in spans]
+    words = [
+        f"below {ratios[b]:.2f}"
+        if a == 0
+        else f"above {ratios[a]:.2f}"
+        if b == len(ratios) - 1
+        else f"from {ratios[a]:.2f} to {ratios[b]:.2f}"
+        for a, b in spans
+    ]
     return " and ".join(words) or "nowhere"
 
 
 def _state(curve: ClipCurve) -> str:
     if curve.clipped[0]:
-        return "clipped below: pushes nothing" if curve.clipped[0] < 0 else "clipped above: pushes nothing"
+        return (
+            "clipped below: pushes nothing"
+            if curve.clipped[0] < 0
+            else "clipped above: pushes nothing"
+        )
     return "pushes the token" if curve.gradient[0] else "capped by delta: pushes nothing"
 
 
-def _figure(name: str, ratios: np.ndarray, curve: ClipCurve, here: float, flat: str) -> dict[str, Any]:
+def _figure(
+    name: str, ratios: np.ndarray, curve: ClipCurve, here: float, flat: str
+) -> dict[str, Any]:
     colour = POSITIVE if SIGNS[name] > 0 else NEGATIVE
     x, y = ratios.astype(np.float32), curve.objective.astype(np.float32)
-    moving, still = (np.where(keep, y, np.nan).astype(np.float32) for keep in (curve.gradient != 0, curve.gradient == 0))
+    moving, still = (
+        np.where(keep, y, np.nan).astype(np.float32)
+        for keep in (curve.gradient != 0, curve.gradient == 0)
+    )
     at = int(np.searchsorted(ratios, here))
     data = [
-        {"type": "scatter", "mode": "lines", "name": "has a gradient", "x": x, "y": moving, "line": {"color": colour, "width": 3}},
-        {"type": "scatter", "mode": "lines", "name": "no gradient", "x": x, "y": still, "line": {"color": colour, "width": 5, "dash": "dot"}},
-        {"type": "scatter", "mode": "markers", "name": "this ratio", "x": x[at : at + 1].copy(), "y": y[at : at + 1].copy(),
-         "marker": {"color": colour, "size": 12, "symbol": "diamond"}, "line": {"color": colour, "width": 0}}]
-    layout = {"title": {"text": name, "x": 0, "xref": "paper", "xanchor": "left"}, "xaxis": {"title": {"text": "ratio r", "standoff": 6}}, "yaxis": {"title": {"text": "objective"}},
-              "showlegend": True, "legend": {"orientation": "h", "x": 1, "xanchor": "right", "y": 1, "yanchor": "bottom"}, "margin": {"l": 60, "r": 12, "t": 36, "b": 44},
-              "meta": {"title": name, "summary": f"Objective over the ratio for {name}: no gradient {flat}; at ratio {here:g} the "
-                                                 f"objective is {y[at]:+.3f}."}}
+        {
+            "type": "scatter",
+            "mode": "lines",
+            "name": "has a gradient",
+            "x": x,
+            "y": moving,
+            "line": {"color": colour, "width": 3},
+        },
+        {
+            "type": "scatter",
+            "mode": "lines",
+            "name": "no gradient",
+            "x": x,
+            "y": still,
+            "line": {"color": colour, "width": 5, "dash": "dot"},
+        },
+        {
+            "type": "scatter",
+            "mode": "markers",
+            "name": "this ratio",
+            "x": x[at : at + 1].copy(),
+            "y": y[at : at + 1].copy(),
+            "marker": {"color": colour, "size": 12, "symbol": "diamond"},
+            "line": {"color": colour, "width": 0},
+        },
+    ]
+    layout = {
+        "title": {"text": name, "x": 0, "xref": "paper", "xanchor": "left"},
+        "xaxis": {"title": {"text": "ratio r", "standoff": 6}},
+        "yaxis": {"title": {"text": "objective"}},
+        "showlegend": True,
+        "legend": {"orientation": "h", "x": 1, "xanchor": "right", "y": 1, "yanchor": "bottom"},
+        "margin": {"l": 60, "r": 12, "t": 36, "b": 44},
+        "meta": {
+            "title": name,
+            "summary": f"Objective over the ratio for {name}: no gradient {flat}; at ratio {here:g} the "
+            f"objective is {y[at]:+.3f}.",
+        },
+    }
     return {"data": data, "layout": layout}

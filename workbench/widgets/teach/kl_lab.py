@@ -42,28 +42,51 @@ def kl_figures(policy: Sequence[float], reference: Sequence[float]) -> KLFigures
 
     wrong = [x for x in (*policy, *reference) if not (math.isfinite(x) and x > 0)]
     if wrong:
-        raise ValueError(f"the weight {wrong[0]:g} must be above 0: where the reference has probability 0 the KL is infinite.")
-    p, q = (Categorical(probs=torch.tensor(list(x), dtype=torch.float64)) for x in (policy, reference))
+        raise ValueError(
+            f"the weight {wrong[0]:g} must be above 0: where the reference has probability 0 the KL is infinite."
+        )
+    p, q = (
+        Categorical(probs=torch.tensor(list(x), dtype=torch.float64)) for x in (policy, reference)
+    )
     logp, ref_logp = p.logits, q.logits
     values = {name: kl_per_token(logp, ref_logp, name) for name in KL_ESTIMATORS}
     values[INVERTED] = KL_ESTIMATORS["k3"](logp - ref_logp)
     return KLFigures(
-        p.probs.tolist(), q.probs.tolist(), float(kl_divergence(p, q)), float(kl_divergence(q, p)),
-        {name: v.tolist() for name, v in values.items()}, {name: float((p.probs * v).sum()) for name, v in values.items()})
+        p.probs.tolist(),
+        q.probs.tolist(),
+        float(kl_divergence(p, q)),
+        float(kl_divergence(q, p)),
+        {name: v.tolist() for name, v in values.items()},
+        {name: float((p.probs * v).sum()) for name, v in values.items()},
+    )
 
 
 class KLLab(Lab):
     """Move two distributions over 2 to 4 tokens; the weights are normalised to sum to 1."""
 
     heading = "KL and its estimators"
-    lead = ("The loss penalises the distance from a reference, KL(policy‖reference), estimated from the one token that was sampled. "
-            "With d = log ref − log policy: k1 = −d, k2 = d²/2, k3 = exp(d) − d − 1.")
+    lead = (
+        "The loss penalises the distance from a reference, KL(policy‖reference), estimated from the one token that was sampled. "
+        "With d = log ref − log policy: k1 = −d, k2 = d²/2, k3 = exp(d) − d − 1."
+    )
 
-    def __init__(self, policy: Sequence[float] = (0.7, 0.2, 0.1), reference: Sequence[float] = (0.4, 0.4, 0.2)) -> None:
+    def __init__(
+        self,
+        policy: Sequence[float] = (0.7, 0.2, 0.1),
+        reference: Sequence[float] = (0.4, 0.4, 0.2),
+    ) -> None:
         if len(policy) != len(reference) or not 2 <= len(policy) <= len(NAMES):
-            raise ValueError(f"policy has {len(policy)} tokens, reference {len(reference)}: give both the same 2 to {len(NAMES)} tokens.")
-        self.policy = [NumberBox(f"policy {n}", 0.01, 1.0, float(x), self.update) for n, x in zip(NAMES, policy, strict=False)]
-        self.reference = [NumberBox(f"reference {n}", 0.01, 1.0, float(x), self.update) for n, x in zip(NAMES, reference, strict=False)]
+            raise ValueError(
+                f"policy has {len(policy)} tokens, reference {len(reference)}: give both the same 2 to {len(NAMES)} tokens."
+            )
+        self.policy = [
+            NumberBox(f"policy {n}", 0.01, 1.0, float(x), self.update)
+            for n, x in zip(NAMES, policy, strict=False)
+        ]
+        self.reference = [
+            NumberBox(f"reference {n}", 0.01, 1.0, float(x), self.update)
+            for n, x in zip(NAMES, reference, strict=False)
+        ]
         super().__init__()
 
     def controls(self) -> Sequence[w.Widget]:
@@ -71,19 +94,51 @@ class KLLab(Lab):
         return [w.HBox(columns, layout={"flex_flow": "row wrap"})]
 
     def refresh(self) -> tuple[str, str]:
-        self.figures = f = kl_figures([b.value for b in self.policy], [b.value for b in self.reference])
+        self.figures = f = kl_figures(
+            [b.value for b in self.policy], [b.value for b in self.reference]
+        )
         names = list(f.per_token)
-        rows = [[f"sampled {token}", f"{f.policy[i]:.4f}", f"{f.reference[i]:.4f}", *(fixed(f.per_token[n][i]) for n in names)]
-                for i, token in enumerate(NAMES[: len(f.policy)])]
-        rows.append(["expected, under the policy", "", "", *(f"<b>{fixed(f.expectation[n])}</b>" for n in names)])
-        rows.append(["minus the exact KL", "", "", *(fixed(f.expectation[n] - f.exact, 4, "+") for n in names)])
-        heads = ["", "policy", "reference", *(f"{n}<br>(a known bug)" if n == INVERTED else n for n in names)]
-        return self._words(f), table(heads, rows, "nats; each estimate is that of one sampled token")
+        rows = [
+            [
+                f"sampled {token}",
+                f"{f.policy[i]:.4f}",
+                f"{f.reference[i]:.4f}",
+                *(fixed(f.per_token[n][i]) for n in names),
+            ]
+            for i, token in enumerate(NAMES[: len(f.policy)])
+        ]
+        rows.append(
+            [
+                "expected, under the policy",
+                "",
+                "",
+                *(f"<b>{fixed(f.expectation[n])}</b>" for n in names),
+            ]
+        )
+        rows.append(
+            [
+                "minus the exact KL",
+                "",
+                "",
+                *(fixed(f.expectation[n] - f.exact, 4, "+") for n in names),
+            ]
+        )
+        heads = [
+            "",
+            "policy",
+            "reference",
+            *(f"{n}<br>(a known bug)" if n == INVERTED else n for n in names),
+        ]
+        return self._words(f), table(
+            heads, rows, "nats; each estimate is that of one sampled token"
+        )
 
     def _words(self, f: KLFigures) -> str:
         if f.exact < EQUAL:
             return "The two are equal: the KL is 0 in both directions, and so is every estimate. Move a weight."
         e = {name: fixed(x) for name, x in f.expectation.items()}
-        return (f"Exact: KL(policy‖reference) = {f.exact:.4f} nats, KL(reference‖policy) = {f.reverse:.4f}. On average k1 gives "
-                f"{e['k1']} and k3 {e['k3']}, both exact; k1 alone can be negative. k2 gives {e['k2']}: it is biased. The inverted k3, "
-                f"exp(−d) + d − 1, gives {e[INVERTED]}: a well-known bug of published code, it estimates something else.")
+        return (
+            f"Exact: KL(policy‖reference) = {f.exact:.4f} nats, KL(reference‖policy) = {f.reverse:.4f}. On average k1 gives "
+            f"{e['k1']} and k3 {e['k3']}, both exact; k1 alone can be negative. k2 gives {e['k2']}: it is biased. The inverted k3, "
+            f"exp(−d) + d − 1, gives {e[INVERTED]}: a well-known bug of published code, it estimates something else."
+        )

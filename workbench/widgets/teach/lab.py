@@ -34,7 +34,11 @@ class Lab(Guarded):
         super().__init__()
         self.summary, self.problem = "", ""
         self.output = w.HTML(layout=WIDE)
-        head = w.HTML(framed(f"<h3 style='margin:0'>{html.escape(self.heading)}</h3><p class='wb-dim'>{html.escape(self.lead)}</p>"))
+        head = w.HTML(
+            framed(
+                f"<h3 style='margin:0'>{html.escape(self.heading)}</h3><p class='wb-dim'>{html.escape(self.lead)}</p>"
+            )
+        )
         self.widget = w.VBox([head, *self.controls(), self.message, *self.pictures(), self.output])
         self.update()
 
@@ -73,14 +77,22 @@ class Lab(Guarded):
 
     def _say(self, problem: str) -> None:
         self.problem = problem
-        put(self.message, "value", framed(f"<div class='wb-error' role='alert'>{html.escape(problem)}</div>") if problem else "")
+        put(
+            self.message,
+            "value",
+            framed(f"<div class='wb-error' role='alert'>{html.escape(problem)}</div>")
+            if problem
+            else "",
+        )
 
     def _repr_mimebundle_(self, **_: Any) -> tuple[dict[str, Any], dict[str, Any]]:
         """The widget, and its words and picture for where no widget runs."""
         answer_in_the_subshell(self.widget)
         data, metadata = mimebundle(self.widget)
         svg = self.picture()
-        return data | {"text/plain": f"{self.heading}. {self.summary or self.problem}"} | ({"image/svg+xml": svg} if svg else {}), metadata
+        return data | {"text/plain": f"{self.heading}. {self.summary or self.problem}"} | (
+            {"image/svg+xml": svg} if svg else {}
+        ), metadata
 
 
 def fixed(value: float, digits: int = 4, sign: str = "") -> str:
@@ -108,8 +120,17 @@ def share_bar(value: float, largest: float, text: str) -> str:
 
 def table(heads: Sequence[str], rows: Sequence[Sequence[str]], caption: str = "") -> str:
     """A table of HTML cells; the first one of each row is its head."""
-    top = "".join(f"<th scope='col'{' style=text-align:right' if i else ''}>{h}</th>" for i, h in enumerate(heads))
+    top = "".join(
+        f"<th scope='col'{' style=text-align:right' if i else ''}>{h}</th>"
+        for i, h in enumerate(heads)
+    )
     body = "".join(
-        f"<tr><th scope='row'>{row[0]}</th>" + "".join(f"<td class='wb-number'>{cell}</td>" for cell in row[1:]) + "</tr>" for row in rows)
-    title = f"<caption style='text-align:left;font-size:13px'>{caption}</caption>" if caption else ""
+        f"<tr><th scope='row'>{row[0]}</th>"
+        + "".join(f"<td class='wb-number'>{cell}</td>" for cell in row[1:])
+        + "</tr>"
+        for row in rows
+    )
+    title = (
+        f"<caption style='text-align:left;font-size:13px'>{caption}</caption>" if caption else ""
+    )
     return f"<div style='overflow-x:auto'><table>{title}<thead><tr>{top}</tr></thead><tbody>{body}</tbody></table></div>"

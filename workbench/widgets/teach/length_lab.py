@@ -31,14 +31,22 @@ class LengthFigures:
 
 
 def length_figures(
-    lengths: Sequence[int], advantages: Sequence[float], max_completion_length: int = LONGEST, updates: int = 1
+    lengths: Sequence[int],
+    advantages: Sequence[float],
+    max_completion_length: int = LONGEST,
+    updates: int = 1,
 ) -> LengthFigures:
     """The weights of completions that are split into so many updates. Raises ValueError for sizes that cannot be."""
     wrong = [n for n in lengths if not 1 <= n <= max_completion_length]
     if wrong:
-        raise ValueError(f"length {wrong[0]}: must lie between 1 and max_completion_length={max_completion_length}.")
+        raise ValueError(
+            f"length {wrong[0]}: must lie between 1 and max_completion_length={max_completion_length}."
+        )
     weights = {name: _weights(name, lengths, max_completion_length, updates) for name in LOSSES}
-    sums = {name: [x * n * a for x, n, a in zip(column, lengths, advantages, strict=True)] for name, column in weights.items()}
+    sums = {
+        name: [x * n * a for x, n, a in zip(column, lengths, advantages, strict=True)]
+        for name, column in weights.items()
+    }
     return LengthFigures(weights, sums)
 
 
@@ -55,14 +63,42 @@ def _weights(loss_type: str, lengths: Sequence[int], longest: int, updates: int)
     B = len(lengths)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConfigWarning)
-        config = GRPOConfig(loss_type=loss_type, beta=0.0, max_completion_length=longest, num_generations=B // updates,
-                            prompts_per_step=updates, updates_per_rollout=updates)
+        config = GRPOConfig(
+            loss_type=loss_type,
+            beta=0.0,
+            max_completion_length=longest,
+            num_generations=B // updates,
+            prompts_per_step=updates,
+            updates_per_rollout=updates,
+        )
     mask_BT = torch.arange(max(lengths)) < torch.tensor(list(lengths))[:, None]
-    zero_BT, empty = torch.zeros(mask_BT.shape, dtype=torch.float64), torch.zeros(updates, 0, dtype=torch.long)
-    rollout = Rollout(empty, empty.bool(), zero_BT.long(), mask_BT, zero_BT, torch.zeros(B, dtype=torch.bool), B // updates)
-    batch, logp_BT = Batch(rollout, torch.ones(B, dtype=torch.float64), mask_BT), zero_BT.clone().requires_grad_()
-    losses = [policy_loss(logp_BT[rows], batch.advantages_B[rows], mask_BT[rows], config, num_items=totals_of(batch, rows, config)).loss
-              for rows in updates_of(config, torch.device("cpu"))]
+    zero_BT, empty = (
+        torch.zeros(mask_BT.shape, dtype=torch.float64),
+        torch.zeros(updates, 0, dtype=torch.long),
+    )
+    rollout = Rollout(
+        empty,
+        empty.bool(),
+        zero_BT.long(),
+        mask_BT,
+        zero_BT,
+        torch.zeros(B, dtype=torch.bool),
+        B // updates,
+    )
+    batch, logp_BT = (
+        Batch(rollout, torch.ones(B, dtype=torch.float64), mask_BT),
+        zero_BT.clone().requires_grad_(),
+    )
+    losses = [
+        policy_loss(
+            logp_BT[rows],
+            batch.advantages_B[rows],
+            mask_BT[rows],
+            config,
+            num_items=totals_of(batch, rows, config),
+        ).loss
+        for rows in updates_of(config, torch.device("cpu"))
+    ]
     (gradient_BT,) = torch.autograd.grad(torch.stack(losses).sum(), logp_BT)
     return (-gradient_BT[:, 0]).tolist()
 
@@ -71,39 +107,86 @@ class LengthLab(Lab):
     """Choose the lengths and advantages of a few completions (an even number of them, to split them into two updates)."""
 
     heading = "What one token weighs"
-    lead = ("A loss adds up the tokens' terms and divides. Which number it divides by decides whether a token of a long completion "
-            "counts as much as one of a short completion.")
+    lead = (
+        "A loss adds up the tokens' terms and divides. Which number it divides by decides whether a token of a long completion "
+        "counts as much as one of a short completion."
+    )
 
-    def __init__(self, lengths: Sequence[int] = (4, 8, 16, 32), advantages: Sequence[float] = (1, -1, 1, -1)) -> None:
+    def __init__(
+        self, lengths: Sequence[int] = (4, 8, 16, 32), advantages: Sequence[float] = (1, -1, 1, -1)
+    ) -> None:
         if len(lengths) != len(advantages) or len(lengths) < 4 or len(lengths) % 2:
-            raise ValueError(f"{len(lengths)} lengths and {len(advantages)} advantages: give as many of both, an even number from 4 on.")
-        self.lengths = [NumberBox(f"length {i + 1}", 1, LONGEST, n, self.update, whole=True) for i, n in enumerate(lengths)]
-        self.advantages = [NumberBox(f"advantage {i + 1}", -2.0, 2.0, float(a), self.update, step=0.1) for i, a in enumerate(advantages)]
-        self.longest = NumberBox("max_completion_length", 1, 4 * LONGEST, LONGEST, self.update, whole=True, label_width="170px")
-        self.updates = w.Dropdown(options=[1, 2], value=1, description="updates_per_rollout", style={"description_width": "170px"},
-                                  layout={"width": "260px"})
+            raise ValueError(
+                f"{len(lengths)} lengths and {len(advantages)} advantages: give as many of both, an even number from 4 on."
+            )
+        self.lengths = [
+            NumberBox(f"length {i + 1}", 1, LONGEST, n, self.update, whole=True)
+            for i, n in enumerate(lengths)
+        ]
+        self.advantages = [
+            NumberBox(f"advantage {i + 1}", -2.0, 2.0, float(a), self.update, step=0.1)
+            for i, a in enumerate(advantages)
+        ]
+        self.longest = NumberBox(
+            "max_completion_length",
+            1,
+            4 * LONGEST,
+            LONGEST,
+            self.update,
+            whole=True,
+            label_width="170px",
+        )
+        self.updates = w.Dropdown(
+            options=[1, 2],
+            value=1,
+            description="updates_per_rollout",
+            style={"description_width": "170px"},
+            layout={"width": "260px"},
+        )
         super().__init__()
 
     def controls(self) -> Sequence[w.Widget]:
         self.answer(self.updates, self._update)
-        columns = [w.VBox([box.widget for box in boxes]) for boxes in (self.lengths, self.advantages)]
-        return [w.HBox(columns, layout={"flex_flow": "row wrap"}), self.longest.widget, self.updates]
+        columns = [
+            w.VBox([box.widget for box in boxes]) for boxes in (self.lengths, self.advantages)
+        ]
+        return [
+            w.HBox(columns, layout={"flex_flow": "row wrap"}),
+            self.longest.widget,
+            self.updates,
+        ]
 
     def refresh(self) -> tuple[str, str]:
         lengths, advantages = [b.value for b in self.lengths], [b.value for b in self.advantages]
-        self.figures = f = length_figures(lengths, advantages, self.longest.value, self.updates.value)
+        self.figures = f = length_figures(
+            lengths, advantages, self.longest.value, self.updates.value
+        )
         heads = ["loss_type", *(f"completion {i + 1}<br>{n} tokens" for i, n in enumerate(lengths))]
-        weights = [[name, *(share_bar(x, max(f.weight[name]), f"{x:.4f}") for x in f.weight[name])] for name in LOSSES]
-        pushes = [[name, *(signed_bar(x, max(map(abs, f.push[name])), 4) for x in f.push[name])] for name in LOSSES]
+        weights = [
+            [name, *(share_bar(x, max(f.weight[name]), f"{x:.4f}") for x in f.weight[name])]
+            for name in LOSSES
+        ]
+        pushes = [
+            [name, *(signed_bar(x, max(map(abs, f.push[name])), 4) for x in f.push[name])]
+            for name in LOSSES
+        ]
         rules = "".join(f"<li><b>{name}</b>: {rule}</li>" for name, rule in LOSSES.items())
         return self._words(f, lengths), (
-            table(heads, weights, "weight of one token in the loss of its update (bars: within a row)")
-            + table(heads, pushes, "all tokens of the completion together: weight × tokens × advantage") + f"<ul>{rules}</ul>")
+            table(
+                heads, weights, "weight of one token in the loss of its update (bars: within a row)"
+            )
+            + table(
+                heads, pushes, "all tokens of the completion together: weight × tokens × advantage"
+            )
+            + f"<ul>{rules}</ul>"
+        )
 
     def _words(self, f: LengthFigures, lengths: Sequence[int]) -> str:
         short, long = lengths.index(min(lengths)), lengths.index(max(lengths))
         if lengths[short] == lengths[long]:
             return "All completions are equally long: no loss type prefers one of them. Change a length."
         ratios = [f"{name} {f.weight[name][short] / f.weight[name][long]:.3g}" for name in LOSSES]
-        return (f"A token of completion {short + 1} ({lengths[short]} tokens) weighs, relative to one of completion {long + 1} "
-                f"({lengths[long]} tokens): {', '.join(ratios)} times.")
+        return (
+            f"A token of completion {short + 1} ({lengths[short]} tokens) weighs, relative to one of completion {long + 1} "
+            f"({lengths[long]} tokens): {', '.join(ratios)} times."
+        )

@@ -18,18 +18,38 @@ class NumberBox:
     """`value` is the number. `on_change` is called without arguments whenever a person changes it."""
 
     def __init__(
-        self, name: str, low: float, high: float, value: float, on_change: Callable[[], None], *, step: float = 0.01,
-        whole: bool = False, label_width: str = "110px",
+        self,
+        name: str,
+        low: float,
+        high: float,
+        value: float,
+        on_change: Callable[[], None],
+        *,
+        step: float = 0.01,
+        whole: bool = False,
+        label_width: str = "110px",
     ) -> None:
         self._on_change, self._lock, self._following = on_change, threading.RLock(), False
         self.box = (w.IntText if whole else w.FloatText)(
-            value=value, description=name, style={"description_width": label_width}, layout={"width": f"calc({label_width} + 90px)"})
+            value=value,
+            description=name,
+            style={"description_width": label_width},
+            layout={"width": f"calc({label_width} + 90px)"},
+        )
         self.slider = (w.IntSlider if whole else w.FloatSlider)(
-            value=low, min=low, max=high, step=1 if whole else step, readout=False, layout={"width": "200px", "min_width": "100px"})
+            value=low,
+            min=low,
+            max=high,
+            step=1 if whole else step,
+            readout=False,
+            layout={"width": "200px", "min_width": "100px"},
+        )
         self._place(value)
         self.widget = w.HBox([self.box, self.slider], layout={"align_items": "center"})
         self.box.observe(lambda change: self._changed(lambda: self._place(change["new"])), "value")
-        self.slider.observe(lambda change: self._changed(lambda: self._type(change["new"])), "value")
+        self.slider.observe(
+            lambda change: self._changed(lambda: self._type(change["new"])), "value"
+        )
 
     @property
     def value(self) -> Any:
