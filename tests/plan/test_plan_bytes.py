@@ -12,6 +12,7 @@ import torch
 import transformers as hf
 
 from workbench.config import GRPOConfig
+from workbench.libraries.hf_transformers import forward_with_cache
 from workbench.plan import PUBLISHED, PlanError, Shape, device_named, plan, shape_of
 from workbench.plan.devices import GPUS, cpu_without_rates
 from workbench.plan.memory import kv_bytes, optimizer_bytes
@@ -131,7 +132,7 @@ def test_the_cache_is_that_of_the_native_engine(name: str) -> None:
     bare = skeleton(SHAPES[name], config(), CPU)
     model, cache = real(name), PreallocatedCache(3, 20)
     with torch.no_grad():
-        model(input_ids=torch.zeros(5, 20, dtype=torch.long), past_key_values=cache, use_cache=True)
+        forward_with_cache(model, cache, input_ids=torch.zeros(5, 20, dtype=torch.long))
     assert kv_bytes(bare, 5, 20) == held(
         [t for layer in cache.preallocated for t in (layer.keys, layer.values)]
     )

@@ -8,7 +8,8 @@ from rollout.tiny_models import FULL_ATTENTION, OTHER_ATTENTION, build
 from torch import Tensor
 from transformers import DynamicCache
 
-from workbench.rollout.cache import PreallocatedCache, plain_model, unsupported_reason
+from workbench.libraries.hf_transformers import plain_model, unsupported_reason
+from workbench.rollout.cache import PreallocatedCache
 
 
 def _states(rows: int, tokens: int, seed: int) -> tuple[Tensor, Tensor]:

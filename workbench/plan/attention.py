@@ -7,31 +7,21 @@ makes its own and keeps it for the backward), the output and its log-sum-exp.
 
 from __future__ import annotations
 
-import copy
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from workbench.libraries.hf_transformers import attention_of, plain_model, use_attention
+
 NAME = "workbench_plan"
 
 
 def use_fused_attention(model: Any) -> None:
-    """Let the layers of `model` compute attention so, where it would have gone through torch's own call (sdpa).
-
-    The outermost model keeps its config, which is asked whether its completions can be packed.
-    """
-    from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
-
-    plain = model.get_base_model() if hasattr(model, "get_base_model") else model
-    if plain.config._attn_implementation != "sdpa":
-        return
-    ALL_ATTENTION_FUNCTIONS.register(NAME, fused)
-    inner = copy.deepcopy(plain.config)
-    inner._attn_implementation_internal = NAME
-    for module in plain.modules():
-        if module is not plain and type(getattr(module, "config", None)) is type(plain.config):
-            module.config = inner
+    """Let the layers of `model` compute attention so, where it would have gone through torch's own call (sdpa)."""
+    plain = plain_model(model)
+    if attention_of(plain) == "sdpa":
+        use_attention(plain, NAME, fused)
 
 
 def fused(

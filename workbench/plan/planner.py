@@ -248,7 +248,7 @@ def _parameters(bare: Skeleton) -> int:
 def _notes(
     shape: Shape, config: GRPOConfig, device: Device, bare: Skeleton, prompt_tokens: int
 ) -> list[str]:
-    from workbench.rollout.cache import unsupported_reason
+    from workbench.libraries.hf_transformers import unsupported_reason
 
     reason = unsupported_reason(bare.model) if config.rollout_engine == "native" else None
     table = [

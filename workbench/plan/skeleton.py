@@ -148,7 +148,7 @@ def _is_skipped(name: str, patterns: tuple[str, ...]) -> bool:
 
 def is_linear(module: nn.Module) -> bool:
     """A layer that multiplies by a weight matrix, and that may be quantised."""
-    from transformers.pytorch_utils import Conv1D
+    from workbench.libraries.hf_transformers import Conv1D
 
     return type(module) is nn.Linear or isinstance(module, Conv1D)
 
@@ -193,7 +193,7 @@ class QuantizedLinear(nn.Module):
     def __init__(self, layer: nn.Module, kind: str) -> None:
         super().__init__()
         weight: Tensor = layer.weight  # type: ignore[assignment]
-        from transformers.pytorch_utils import Conv1D
+        from workbench.libraries.hf_transformers import Conv1D
 
         inputs, outputs = weight.shape if isinstance(layer, Conv1D) else weight.shape[::-1]
         self.in_features, self.out_features, self.kind, self.dtype = (

@@ -12,12 +12,18 @@ import torch
 from torch import Tensor
 
 from workbench.config import GRPOConfig
+from workbench.libraries.hf_transformers import (
+    attention_of,
+    cache_of,
+    forward_with_cache,
+    is_stateful,
+    plain_model,
+)
 from workbench.plan.allocations import Allocations, Peak, on_meta, storage_bytes
 from workbench.plan.autocast import weights_cast_to_bfloat16
 from workbench.plan.skeleton import Skeleton
 from workbench.policy.logprobs import completion_logps
 from workbench.policy.packing import can_pack
-from workbench.rollout.cache import plain_model
 from workbench.rollout.request import evaluation_mode
 from workbench.rollout.types import Rollout
 
@@ -121,7 +127,7 @@ class _Counting(Allocations):
         self._hooks = [self._plain.register_forward_pre_hook(_to_meta, with_kwargs=True)]
         if self._autocast:
             self._hooks += weights_cast_to_bfloat16(
-                self._plain, self._plain.config._attn_implementation == "eager"
+                self._plain, attention_of(self._plain) == "eager"
             )
         super().__enter__()
         return self
@@ -140,11 +146,11 @@ def _to_meta(module: Any, args: Any, kwargs: dict[str, Any]) -> Any:
     if (
         mask is not None
         and mask.dim() == 2
-        and not getattr(module, "_is_stateful", False)
+        and not is_stateful(module)
         and module.config.model_type != "bloom"
     ):
         rows, width = mask.shape
-        additive = module.config._attn_implementation == "eager"
+        additive = attention_of(module) == "eager"
         moved["attention_mask"] = on_meta(
             rows, 1, width, width, dtype=module.dtype if additive else torch.bool
         )
@@ -155,16 +161,17 @@ def cache_bytes(skeleton: Skeleton, tokens: int) -> int:
     """Bytes that the model keeps of one row of that many tokens, so as to go on from it."""
     ids = on_meta(1, tokens, dtype=torch.long)
     with torch.no_grad(), evaluation_mode(skeleton.model), _Counting(skeleton):
-        cache = plain_model(skeleton.model)(
+        output = forward_with_cache(
+            plain_model(skeleton.model),
+            None,
             input_ids=ids,
             attention_mask=torch.ones_like(ids),
             position_ids=ids,
             logits_to_keep=1,
-            use_cache=True,
-        ).past_key_values
+        )
     tensors = [
         value
-        for layer in cache.layers
+        for layer in cache_of(output).layers
         for value in vars(layer).values()
         if isinstance(value, Tensor)
     ]

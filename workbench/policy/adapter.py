@@ -45,7 +45,7 @@ def lora_config(lora: LoraLike, **options: Any) -> Any | None:
 
 def layers_of(model: Any) -> dict[str, nn.Module]:
     """The layers that LoRA can adapt, by full name, the head included."""
-    from transformers.pytorch_utils import Conv1D
+    from workbench.libraries.hf_transformers import Conv1D
 
     return {
         name: m
@@ -56,7 +56,7 @@ def layers_of(model: Any) -> dict[str, nn.Module]:
 
 def keeps_weights_transposed(model: Any) -> bool:
     """True for GPT-2's kind of layer, whose weight is (inputs, outputs); peft wants to be told."""
-    from transformers.pytorch_utils import Conv1D
+    from workbench.libraries.hf_transformers import Conv1D
 
     return any(isinstance(m, Conv1D) for m in model.modules())
 

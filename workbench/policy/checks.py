@@ -17,7 +17,7 @@ BITS = {"nf4": 4.5, "fp4": 4.5, "int8": 8.1}
 
 def check_architecture(config: Any, name: str, trust_remote_code: bool) -> None:
     """Raises `PolicyError` unless the config is that of a causal language model with a head."""
-    from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
+    from workbench.libraries.hf_transformers import causal_lm_classes
 
     own = list(config.architectures or [])
     says = f"policy {name!r} is {' / '.join(own) or type(config).__name__}"
@@ -30,15 +30,12 @@ def check_architecture(config: Any, name: str, trust_remote_code: bool) -> None:
     wanted = "GRPO needs a causal language model, such as a LlamaForCausalLM or Qwen2ForCausalLM"
     if getattr(config, "is_encoder_decoder", False):
         raise PolicyError(f"{says}, an encoder-decoder model. {wanted}.")
-    if MODEL_FOR_CAUSAL_LM_MAPPING_NAMES.get(config.model_type) is None:
+    classes = causal_lm_classes()
+    if config.model_type not in classes:
         raise PolicyError(
             f"{says} (model type {config.model_type!r}), which cannot continue a text. {wanted}."
         )
-    known = {
-        n
-        for names in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES.values()
-        for n in ([names] if isinstance(names, str) else names)
-    }
+    known = {name for names in classes.values() for name in names}
     if own and not known & set(own):
         raise PolicyError(
             f"{says}: it was saved without a language-model head, or with another one. {wanted}."

@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 
+from workbench.libraries.hf_transformers import no_progress_bars
 from workbench.policy import checks
 from workbench.policy.adapter import (
     LoraLike,
@@ -33,7 +34,7 @@ from workbench.policy.quantization import (
     steady,
     stored_kind,
 )
-from workbench.policy.save import no_progress_bars, save_policy
+from workbench.policy.save import save_policy
 from workbench.policy.tokens import end_token_ids, padding_id
 
 __all__ = ["EMBEDDED", "load_policy", "save_policy"]

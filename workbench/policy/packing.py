@@ -13,7 +13,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from workbench.rollout.cache import plain_model, unsupported_reason
+from workbench.libraries.hf_transformers import (
+    mask_as_attended,
+    plain_model,
+    takes_own_mask,
+    unsupported_reason,
+)
 from workbench.rollout.types import Rollout
 
 LONGEST_ROW = 2048
@@ -46,11 +51,8 @@ class Packed:
 
 def can_pack(model: Any, rollout: Rollout, rows: Tensor) -> bool:
     """True when the model takes a mask of its own making and the packed rows stay short enough to gain by it."""
-    plain = plain_model(model)
-    takes_masks = getattr(
-        plain, "_can_compile_fullgraph", False
-    ) and plain.config._attn_implementation in ("sdpa", "eager")
-    if not takes_masks or len(rows) == 0 or unsupported_reason(model) is not None:
+    takes_mask = takes_own_mask(plain_model(model))
+    if not takes_mask or len(rows) == 0 or unsupported_reason(model) is not None:
         return False
     prompts, counts = (rows // rollout.num_generations).unique(return_counts=True)
     length = (
@@ -111,15 +113,9 @@ def _visible(segment_NL: Tensor) -> Tensor:
 
 def packed_inputs(model: Any, packed: Packed) -> dict[str, Any]:
     """The model's inputs for the packed rows; only the columns that predict pass the head."""
-    visible = packed.visible_N1LL
-    if plain_model(model).config._attn_implementation == "eager":
-        dtype = plain_model(model).dtype
-        visible = torch.zeros_like(visible, dtype=dtype).masked_fill_(
-            ~visible, torch.finfo(dtype).min
-        )
     return dict(
         input_ids=packed.ids_NL,
-        attention_mask=visible,
+        attention_mask=mask_as_attended(plain_model(model), packed.visible_N1LL),
         position_ids=packed.positions_NL,
         logits_to_keep=packed.ids_NL.shape[1] - packed.first_column,
         use_cache=False,

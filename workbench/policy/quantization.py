@@ -111,7 +111,7 @@ def loading_config(kind: str, compute: torch.dtype) -> Any:
 def quantize(model: Any, kind: str, compute: torch.dtype) -> None:
     """Quantise the linear layers of a model in memory (one read from a .gguf file, which transformers cannot quantise
     while reading), the same ones and to the same numbers as `loading_config` would. The head stays as it is."""
-    from transformers.pytorch_utils import Conv1D
+    from workbench.libraries.hf_transformers import Conv1D
 
     head = model.get_output_embeddings()
     for name, module in list(model.named_modules()):

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import copy
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from workbench.libraries.hf_transformers import no_progress_bars
 from workbench.policy.adapter import keeps_weights_transposed, quiet_peft, remember_quantization
 from workbench.policy.memory import available_bytes
 from workbench.policy.policy import Policy, PolicyError
@@ -138,7 +137,7 @@ def _bare(kind: Any, config: Any) -> Any:
 
 def _plain_weights(base: Any, dtype: torch.dtype) -> dict[str, torch.Tensor]:
     """Weights and buffers (the unsaved ones too) by the names that they have without peft, tied ones under each of their names."""
-    from transformers.pytorch_utils import Conv1D
+    from workbench.libraries.hf_transformers import Conv1D
 
     state = {}
     modules = dict(base.named_modules())
@@ -157,15 +156,3 @@ def _plain_weights(base: Any, dtype: torch.dtype) -> dict[str, torch.Tensor]:
             else weight
         )
     return state
-
-
-@contextmanager
-def no_progress_bars() -> Iterator[None]:
-    """Inside, transformers draws no bars: nothing is downloaded."""
-    from transformers.utils import logging
-
-    logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        logging.enable_progress_bar()

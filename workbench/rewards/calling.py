@@ -73,7 +73,7 @@ class Batch:
 def is_async(function: RewardFunction) -> bool:
     """Whether calling `function` gives a coroutine; an object with an async `__call__` counts."""
     return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(
-        getattr(function, "__call__", None)
+        type(function).__call__
     )
 
 

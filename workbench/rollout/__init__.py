@@ -37,7 +37,7 @@ def make_engine(
     nothing ever takes vLLM's place. Raises ValueError for an unknown name, for ids that the model does not have, and as
     `VLLMError` for what vLLM lacks or cannot do.
     """
-    from workbench.rollout.cache import unsupported_reason
+    from workbench.libraries.hf_transformers import unsupported_reason
     from workbench.rollout.native import NativeEngine
     from workbench.rollout.transformers_engine import TransformersEngine
 

@@ -1,4 +1,4 @@
-"""A key-value cache of fixed capacity, written in place, and the test whether a model can be served with it.
+"""A key-value cache of fixed capacity, written in place.
 
 transformers' `DynamicCache` concatenates all keys and values at every token; here each token writes its own column.
 The rows can be multiplied (one prefill of a prompt, G completions of it) and dropped (finished completions).
@@ -6,13 +6,12 @@ The rows can be multiplied (one prefill of a prompt, G completions of it) and dr
 
 from __future__ import annotations
 
-import inspect
 from typing import Any
 
 import torch
 from torch import Tensor
-from transformers import DynamicCache
-from transformers.cache_utils import Cache, DynamicLayer
+
+from workbench.libraries.hf_transformers import Cache, DynamicLayer
 
 
 class PreallocatedLayer(DynamicLayer):
@@ -91,7 +90,7 @@ class PreallocatedLayer(DynamicLayer):
 
 
 class PreallocatedCache(Cache):
-    """One `PreallocatedLayer` for each layer of the model; pass it as `past_key_values`."""
+    """One `PreallocatedLayer` for each layer of the model; pass it to `forward_with_cache`."""
 
     def __init__(self, num_layers: int, capacity: int) -> None:
         self.preallocated = [PreallocatedLayer(capacity) for _ in range(num_layers)]
@@ -106,59 +105,3 @@ class PreallocatedCache(Cache):
         """Only the rows at these indices stay."""
         for layer in self.preallocated:
             layer.keep_rows(rows)
-
-
-def plain_model(model: Any) -> Any:
-    """The transformers model under a PEFT wrapper (its adapter layers stay active), or the model itself.
-
-    Raises ValueError for PEFT's prompt learning, whose virtual tokens only the wrapper adds.
-    """
-    if not hasattr(model, "get_base_model"):
-        return model
-    learned = [name for name, config in model.peft_config.items() if config.is_prompt_learning]
-    if learned:
-        raise ValueError(
-            f"adapter {learned[0]!r} is prompt learning, which the rollout does not serve. Use LoRA."
-        )
-    return model.get_base_model()
-
-
-def unsupported_reason(model: Any) -> str | None:
-    """Why the native engine cannot serve `model`, as a clause, or None where it can.
-
-    The test is transformers' own: the cache that `DynamicCache` would build for the config must hold plain full
-    attention layers only, and the forward must take positions, a mask and a cache.
-    """
-    model = plain_model(model)
-    config, name = model.config, type(model).__name__
-    needed = ("input_ids", "attention_mask", "position_ids", "past_key_values")
-    missing = [p for p in needed if p not in inspect.signature(model.forward).parameters]
-    rules = [
-        (config.is_encoder_decoder, "is an encoder-decoder model"),
-        (getattr(config, "add_cross_attention", False), "has cross-attention"),
-        (
-            getattr(model, "_is_stateful", False),
-            "keeps a recurrent state instead of a key-value cache",
-        ),
-        (config.get_text_config(decoder=True) is not config, "takes more than text"),
-        (
-            getattr(config, "alibi", False),
-            "uses ALiBi, which derives positions from a mask of its own",
-        ),
-        (missing, f"has a forward without {', '.join(missing)}"),
-    ]
-    found = [reason for applies, reason in rules if applies] or _odd_layers(config)
-    return f"{name} {found[0]}" if found else None
-
-
-def _odd_layers(config: Any) -> list[str]:
-    """The reason why the layers of the standard cache are not all plain full attention, where they are not."""
-    layers = DynamicCache(config=config).layers
-    odd = sorted({type(layer).__name__ for layer in layers if type(layer) is not DynamicLayer})
-    if not odd and len(layers) == config.num_hidden_layers:
-        return []
-    kinds = sorted(set(getattr(config, "layer_types", None) or ["sliding_attention"]))
-    caches = ", ".join(odd) or "none for some layers"
-    return [
-        f"has layers other than full attention (layer types: {', '.join(kinds)}; caches: {caches})"
-    ]

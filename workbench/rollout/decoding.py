@@ -14,6 +14,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from workbench.libraries.hf_transformers import (
+    forward_with_cache,
+    mask_as_attended,
+    takes_own_mask,
+)
 from workbench.rollout.cache import PreallocatedCache
 
 
@@ -54,19 +59,9 @@ class Decoder:
     def _decoding_mask(self, mask_RC: Tensor) -> Tensor:
         """The mask as one query attends by it. The 4D forms are what transformers itself hands to models that it can
         compile, bool for sdpa and additive for eager; every other model gets the 2D mask and makes its own."""
-        attention = self.model.config._attn_implementation
-        if not getattr(self.model, "_can_compile_fullgraph", False) or attention not in (
-            "sdpa",
-            "eager",
-        ):
+        if not takes_own_mask(self.model):
             return mask_RC
-        mask_R11C = mask_RC[:, None, None, :].bool()
-        if attention == "sdpa":
-            return mask_R11C
-        dtype = self.model.get_input_embeddings().weight.dtype
-        return torch.zeros_like(mask_R11C, dtype=dtype).masked_fill_(
-            ~mask_R11C, torch.finfo(dtype).min
-        )
+        return mask_as_attended(self.model, mask_RC[:, None, None, :].bool())
 
     def step(self, ids_R: Tensor) -> Tensor:
         """Append one token to every row; the logits after it, (R, V)."""
@@ -84,13 +79,12 @@ class Decoder:
             self.mask = self.mask[rows]
 
     def _forward(self, ids_RT: Tensor, mask: Tensor | None) -> Tensor:
-        output = self.model(
+        output = forward_with_cache(
+            self.model,
+            self.cache,
             input_ids=ids_RT,
             attention_mask=mask,
             position_ids=self.position_ids_RT,
-            past_key_values=self.cache,
-            use_cache=True,
-            return_dict=True,
             **self.last_only,
         )
         return output.logits[:, -1]

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from workbench.rollout.cache import plain_model, unsupported_reason
+from workbench.libraries.hf_transformers import plain_model, unsupported_reason
 from workbench.rollout.decoding import Decoder
 from workbench.rollout.request import (
     check_request,

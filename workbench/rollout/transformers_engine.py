@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from transformers import GenerationConfig, LogitsProcessor, LogitsProcessorList
 
-from workbench.rollout.cache import plain_model
+from workbench.libraries.hf_transformers import plain_model
 from workbench.rollout.randomness import fork_rng
 from workbench.rollout.request import (
     check_request,

@@ -15,7 +15,7 @@ from typing import Any
 import torch
 
 from workbench.config import GRPOConfig
-from workbench.rollout.cache import plain_model
+from workbench.libraries.hf_transformers import plain_model
 from workbench.rollout.request import (
     check_request,
     check_special_ids,

@@ -18,7 +18,7 @@ from typing import Any
 from torch import nn
 
 from workbench.config import GRPOConfig
-from workbench.rollout.cache import plain_model
+from workbench.libraries.hf_transformers import plain_model
 from workbench.rollout.plain_weights import count_of
 from workbench.rollout.vllm_checks import VLLMError
 

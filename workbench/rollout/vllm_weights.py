@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from workbench.rollout.cache import plain_model
+from workbench.libraries.hf_transformers import plain_model
 from workbench.rollout.plain_weights import plain_numbers
 from workbench.rollout.request import evaluation_mode
 from workbench.rollout.vllm_checks import adapter_of

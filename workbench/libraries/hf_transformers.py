@@ -1,0 +1,180 @@
+"""transformers: the cache argument of a forward, the kind of its attention, and which models a cache of ours can serve.
+
+Held against 5.0 to 5.24 by `tests/libraries/test_hf_transformers.py`.
+"""
+
+from __future__ import annotations
+
+import copy
+import inspect
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from transformers import DynamicCache
+from transformers.cache_utils import Cache, DynamicLayer
+from transformers.pytorch_utils import Conv1D
+
+__all__ = [
+    "Cache",
+    "Conv1D",
+    "DynamicLayer",
+    "attention_of",
+    "cache_argument",
+    "cache_of",
+    "causal_lm_classes",
+    "forward_with_cache",
+    "is_stateful",
+    "mask_as_attended",
+    "no_progress_bars",
+    "plain_model",
+    "takes_own_mask",
+    "unsupported_reason",
+    "use_attention",
+]
+
+CACHE_ARGUMENTS = ("cache", "past_key_values")
+"""How a model's forward calls the cache that it is given, the newest name first: `past_key_values` became `cache` in 5.24,
+and goes in 5.40. The output names it alike."""
+
+
+def cache_argument(model: Any) -> str | None:
+    """The name under which the forward of `model` takes a cache, or None where it takes none."""
+    parameters = inspect.signature(model.forward).parameters
+    return next((name for name in CACHE_ARGUMENTS if name in parameters), None)
+
+
+def forward_with_cache(model: Any, cache: Cache | None, **inputs: Any) -> Any:
+    """The model's output for `inputs`, written into `cache` (None: into a new one, see `cache_of`).
+
+    Raises TypeError where the forward takes no cache; `unsupported_reason` says so beforehand.
+    """
+    name = cache_argument(model)
+    if name is None:
+        raise TypeError(f"{type(model).__name__}.forward takes none of {CACHE_ARGUMENTS}.")
+    return model(**inputs, **{name: cache}, use_cache=True, return_dict=True)
+
+
+def cache_of(output: Any) -> Cache:
+    """The cache that a forward gave back."""
+    return next(output[name] for name in CACHE_ARGUMENTS if name in output)
+
+
+def plain_model(model: Any) -> Any:
+    """The transformers model under a PEFT wrapper (its adapter layers stay active), or the model itself.
+
+    Raises ValueError for PEFT's prompt learning, whose virtual tokens only the wrapper adds.
+    """
+    if not hasattr(model, "get_base_model"):
+        return model
+    learned = [name for name, config in model.peft_config.items() if config.is_prompt_learning]
+    if learned:
+        raise ValueError(
+            f"adapter {learned[0]!r} is prompt learning, which the rollout does not serve. Use LoRA."
+        )
+    return model.get_base_model()
+
+
+def unsupported_reason(model: Any) -> str | None:
+    """Why a cache of ours cannot serve `model`, as a clause, or None where it can.
+
+    The test is transformers' own: the cache that `DynamicCache` would build for the config must hold plain full
+    attention layers only, and the forward must take positions, a mask and a cache.
+    """
+    model = plain_model(model)
+    config, name = model.config, type(model).__name__
+    parameters = inspect.signature(model.forward).parameters
+    missing = [
+        p for p in ("input_ids", "attention_mask", "position_ids") if p not in parameters
+    ] + ([] if cache_argument(model) else [" or ".join(CACHE_ARGUMENTS)])
+    rules = [
+        (config.is_encoder_decoder, "is an encoder-decoder model"),
+        (getattr(config, "add_cross_attention", False), "has cross-attention"),
+        (is_stateful(model), "keeps a recurrent state instead of a key-value cache"),
+        (config.get_text_config(decoder=True) is not config, "takes more than text"),
+        (
+            getattr(config, "alibi", False),
+            "uses ALiBi, which derives positions from a mask of its own",
+        ),
+        (missing, f"has a forward without {', '.join(missing)}"),
+    ]
+    found = [reason for applies, reason in rules if applies] or _odd_layers(config)
+    return f"{name} {found[0]}" if found else None
+
+
+def _odd_layers(config: Any) -> list[str]:
+    """The reason why the layers of the standard cache are not all plain full attention, where they are not."""
+    layers = DynamicCache(config=config).layers
+    odd = sorted({type(layer).__name__ for layer in layers if type(layer) is not DynamicLayer})
+    if not odd and len(layers) == config.num_hidden_layers:
+        return []
+    kinds = sorted(set(getattr(config, "layer_types", None) or ["sliding_attention"]))
+    caches = ", ".join(odd) or "none for some layers"
+    return [
+        f"has layers other than full attention (layer types: {', '.join(kinds)}; caches: {caches})"
+    ]
+
+
+def is_stateful(model: Any) -> bool:
+    """True for recurrent models, which keep a state in place of keys and values."""
+    return bool(getattr(model, "_is_stateful", False))
+
+
+def attention_of(model: Any) -> str:
+    """The kind of attention that the model computes with: "sdpa", "eager", ..."""
+    return str(model.config._attn_implementation)
+
+
+def takes_own_mask(model: Any) -> bool:
+    """True where a 4D mask of our own making reaches the attention as it is (a model that transformers itself can compile)."""
+    compiles = getattr(model, "_can_compile_fullgraph", False)
+    return bool(compiles) and attention_of(model) in ("sdpa", "eager")
+
+
+def mask_as_attended(model: Any, visible: Tensor) -> Tensor:
+    """A 4D mask (True: seen) in the form that the attention of `model` works on: bool for sdpa, for eager a summand of the
+    scores, 0 or the lowest number of the weights' format. See `takes_own_mask`."""
+    if attention_of(model) == "sdpa":
+        return visible
+    dtype = model.get_input_embeddings().weight.dtype
+    hidden = torch.finfo(dtype).min
+    return torch.zeros_like(visible, dtype=dtype).masked_fill_(~visible, hidden)
+
+
+def use_attention(model: nn.Module, name: str, function: Callable[..., Any]) -> None:
+    """Let the layers of `model` compute attention with `function`, registered as `name`.
+
+    The outermost model keeps its config, so that what is asked of it (`takes_own_mask`) is answered as before.
+    """
+    from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
+
+    ALL_ATTENTION_FUNCTIONS.register(name, function)
+    inner: Any = copy.deepcopy(model.config)
+    inner._attn_implementation_internal = name
+    for module in model.modules():
+        if module is not model and type(getattr(module, "config", None)) is type(model.config):
+            module.config = inner
+
+
+def causal_lm_classes() -> dict[str, tuple[str, ...]]:
+    """Model type -> the names of its classes that continue a text."""
+    from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
+
+    return {
+        kind: (names,) if isinstance(names, str) else tuple(names)
+        for kind, names in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES.items()
+    }
+
+
+@contextmanager
+def no_progress_bars() -> Iterator[None]:
+    """Inside, transformers draws no bars: nothing is downloaded."""
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.enable_progress_bar()
