@@ -1,8 +1,9 @@
 """The default run beside TRL 1.16: seconds per rollout batch and peak memory, measured in turns.
 
-Same weights, prompts, G, lengths, updates per rollout, beta, optimizer, dtype and thread count. Each measurement is a
-process of its own; the contenders take turns (A B A B ...) and the order is turned round half-way, so that whatever else
-the machine does hits both. A contender's figure is the median of its steps after the warm-up; the ratio is paired.
+Same weights, prompts, G, lengths, updates per rollout, beta, optimizer, dtype and thread count.
+Each measurement is a process of its own; the contenders take turns (A B A B ...) and the order is
+turned round half-way, so that whatever else the machine does hits both. A contender's figure is the
+median of its steps after the warm-up; the ratio is paired.
 
     python benchmarks/against_trl.py [--rounds 4] [--steps 8] [--threads 1] [--policy embedded] [--out results/FILE.json]
 """

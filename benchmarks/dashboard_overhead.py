@@ -1,9 +1,11 @@
-"""What the dashboard costs a training: CPU seconds a step with and without it, in turns, on the default run.
+"""What the dashboard costs a training: CPU seconds a step with and without it, in turns, on the
+default run.
 
     python benchmarks/dashboard_overhead.py [--blocks 6] [--steps 5] [--out FILE.json]
 
-One session makes blocks of steps; every other block has a Dashboard listening and drawing (Overview open). CPU time of the
-whole process is taken, so that other work on the machine counts less. No browser is attached: what a page costs is its own.
+One session makes blocks of steps; every other block has a Dashboard listening and drawing (Overview
+open). CPU time of the whole process is taken, so that other work on the machine counts less. No
+browser is attached: what a page costs is its own.
 """
 
 from __future__ import annotations

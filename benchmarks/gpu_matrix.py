@@ -1,10 +1,12 @@
-"""Real configurations on the GPU that is here: memory, seconds by phase, share of the limit, and what the plan had said.
+"""Real configurations on the GPU that is here: memory, seconds by phase, share of the limit, and
+what the plan had said.
 
-Nothing is fetched: the models have the published shapes (Qwen2.5-0.5B and 1.5B, SmolLM2-135M) and random weights, the
-tokenizer is made in memory. Every cell (model x full | LoRA | QLoRA x engine) is a process with a time limit of its own, so one
-that fails leaves the others standing. Bandwidth and FLOP/s are measured in the same run; `share_of_limit` is the limit that
-follows from them over the seconds taken. Memory is torch's max_allocated by phase (on a CPU: the process's VmHWM), compared with the
-plan less context and allocator.
+Nothing is fetched: the models have the published shapes (Qwen2.5-0.5B and 1.5B, SmolLM2-135M) and
+random weights, the tokenizer is made in memory. Every cell (model x full | LoRA | QLoRA x engine)
+is a process with a time limit of its own, so one that fails leaves the others standing. Bandwidth
+and FLOP/s are measured in the same run; `share_of_limit` is the limit that follows from them over
+the seconds taken. Memory is torch's max_allocated by phase (on a CPU: the process's VmHWM),
+compared with the plan less context and allocator.
 
     python benchmarks/gpu_matrix.py [--out results/FILE.json] [--minutes 10]
     python benchmarks/gpu_matrix.py --device cpu --tiny        the same code in about a minute, without a GPU
@@ -61,7 +63,8 @@ TINY = dict(
 
 
 def cells(tiny: bool) -> list[dict]:
-    """What is measured. Full fine-tuning of 1.5B takes about 36 GB by the plan; where that is too much, the cell says so and the next one runs."""
+    """What is measured. Full fine-tuning of 1.5B takes about 36 GB by the plan; where that is too
+    much, the cell says so and the next one runs."""
     models = ("tiny",) if tiny else MODELS
     return [
         dict(model=model, mode=mode, engine=engine)
@@ -156,7 +159,8 @@ def arbitrary(completions, **columns) -> list[float]:
 
 
 class Peaks:
-    """Bytes at most, by phase: torch's allocator on a GPU, the process's high-water mark on a CPU."""
+    """Bytes at most, by phase: torch's allocator on a GPU, the process's high-water mark on a
+    CPU."""
 
     def __init__(self, device: str) -> None:
         self.cuda, self.by_phase = device == "cuda", {}
@@ -189,7 +193,8 @@ def high_water() -> int:
 
 
 def run_cell(cell: dict, device: str, tiny: bool, rates: dict) -> dict:
-    """Train a few steps; medians of the seconds after the first step, peaks, and the plan's figures."""
+    """Train a few steps; medians of the seconds after the first step, peaks, and the plan's
+    figures."""
     import torch
 
     from workbench.config import GRPOConfig
@@ -238,7 +243,8 @@ def run_cell(cell: dict, device: str, tiny: bool, rates: dict) -> dict:
 
 
 def compare(cell: dict, config, rates: dict, seconds: dict) -> dict:
-    """The plan of the cell for a device with the measured rates, and the share of the limit that was reached."""
+    """The plan of the cell for a device with the measured rates, and the share of the limit that
+    was reached."""
     from workbench.plan import Device, plan
 
     device = Device(

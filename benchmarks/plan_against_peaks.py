@@ -1,11 +1,14 @@
-"""What `workbench plan` says beside what training then takes: peak memory on a CPU and seconds of a step, configuration by configuration.
+"""What `workbench plan` says beside what training then takes: peak memory on a CPU and seconds of a
+step, configuration by configuration.
 
-Each configuration is a model with random weights (nothing is fetched), written to a folder by one process and trained by
-another for two steps of several updates: `load_for`, `start_run`, `Trainer.step` as in every run, checkpoints included. Measured is VmHWM of
-that second process, minus nothing, so Python and the libraries are in it. The kernel is asked to forget the high-water mark
-between the phases (`/proc/self/clear_refs`), which gives each phase a peak of its own; the run's peak is their maximum. The
-seconds are those of the second step. The plan's are those of its trial, in a third process, one after the other and one thread each;
-its table of bytes is made without the trial. Let nothing else run meanwhile, or the seconds mean little.
+Each configuration is a model with random weights (nothing is fetched), written to a folder by one
+process and trained by another for two steps of several updates: `load_for`, `start_run`,
+`Trainer.step` as in every run, checkpoints included. Measured is VmHWM of that second process,
+minus nothing, so Python and the libraries are in it. The kernel is asked to forget the high-water
+mark between the phases (`/proc/self/clear_refs`), which gives each phase a peak of its own; the
+run's peak is their maximum. The seconds are those of the second step. The plan's are those of its
+trial, in a third process, one after the other and one thread each; its table of bytes is made
+without the trial. Let nothing else run meanwhile, or the seconds mean little.
 
     python benchmarks/plan_against_peaks.py [--only NAME ...] [--vllm] [--replan] [--out results/FILE.json]
 """
@@ -171,7 +174,8 @@ VLLM_CASES: dict[str, dict] = {
         rollout_engine="vllm",
     ),
 }
-"""For an environment that has vLLM (`--vllm`): no trial is made of these, so their seconds are not compared."""
+"""For an environment that has vLLM (`--vllm`): no trial is made of these, so their seconds are not
+compared."""
 ALL = CASES | VLLM_CASES
 
 HELD_OUT = (
@@ -182,7 +186,8 @@ HELD_OUT = (
     "300M full",
     "300M QLoRA nf4",
 )
-"""The cases that played no part when the plan's two constants for the heap (HEAP_HOLES) and the mapped file were set from the others."""
+"""The cases that played no part when the plan's two constants for the heap (HEAP_HOLES) and the
+mapped file were set from the others."""
 
 
 def hf_config(model: dict):
@@ -260,7 +265,8 @@ def problems(policy, tokens: int, count: int) -> list:
 
 
 def train(folder: Path, settings: dict) -> dict:
-    """Two steps of the real trainer, with several updates each; the peaks in MB by phase, the seconds of the second."""
+    """Two steps of the real trainer, with several updates each; the peaks in MB by phase, the
+    seconds of the second."""
     water = HighWater()
     import torch
 
@@ -375,7 +381,8 @@ def measure(name: str) -> dict:
 
 
 def planned_again(result: dict) -> dict:
-    """A result with the bytes of today's plan beside the peak that was measured before; its seconds stay, both of them."""
+    """A result with the bytes of today's plan beside the peak that was measured before; its seconds
+    stay, both of them."""
     from workbench.config import GRPOConfig
     from workbench.plan import Shape, plan
     from workbench.plan.devices import cpu_without_rates

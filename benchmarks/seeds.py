@@ -1,4 +1,5 @@
-"""The default run over several seeds, and the control with shuffled rewards: accuracy before and after, seconds.
+"""The default run over several seeds, and the control with shuffled rewards: accuracy before and
+after, seconds.
 
     python benchmarks/seeds.py [--seeds 5] [--control 2] [--out FILE.json]
 

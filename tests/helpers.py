@@ -7,7 +7,8 @@ from torch import Tensor
 
 
 def digits_reward(completions, **columns) -> list[float]:
-    """The share of digits in the text: graded, so that few groups are dead even with a random policy."""
+    """The share of digits in the text: graded, so that few groups are dead even with a random
+    policy."""
     texts = [c[0]["content"] for c in completions]
     return [sum(ch.isdigit() for ch in t) / max(len(t), 1) for t in texts]
 

@@ -1,4 +1,5 @@
-"""Is a piece of HTML inert? It may hold our tags and attributes and nothing else, whatever text went into it."""
+"""Is a piece of HTML inert? It may hold our tags and attributes and nothing else, whatever text
+went into it."""
 
 from __future__ import annotations
 
@@ -101,7 +102,8 @@ class _Reader(HTMLParser):
 
 
 def read_html(html: str) -> _Reader:
-    """The parsed HTML: `tags` as (name, attributes), `text` in pieces, `wrong`: what should not be there."""
+    """The parsed HTML: `tags` as (name, attributes), `text` in pieces, `wrong`: what should not be
+    there."""
     reader = _Reader()
     reader.feed(html)
     reader.close()
@@ -115,7 +117,8 @@ def text_of(html: str) -> str:
 
 
 def assert_inert(html: str) -> None:
-    """Only our tags and attributes, all closed, no hidden characters, and no lone surrogate that cannot be sent."""
+    """Only our tags and attributes, all closed, no hidden characters, and no lone surrogate that
+    cannot be sent."""
     assert read_html(html).wrong == []
     html.encode()
     assert "\x00" not in html

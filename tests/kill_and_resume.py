@@ -1,10 +1,12 @@
-"""Kills small training runs with SIGKILL at random moments, resumes them, and compares with the uninterrupted run.
+"""Kills small training runs with SIGKILL at random moments, resumes them, and compares with the
+uninterrupted run.
 
     python tests/kill_and_resume.py --kills 200 [--seed 0]
 
-Every run must come to its end, with each step in the record once, and with weights that are bitwise those of the same
-run left alone. A child is forked after the imports, so that a life is short and kills fall everywhere: into the first
-evaluation, between record and checkpoint, into the middle of a file.
+Every run must come to its end, with each step in the record once, and with weights that are bitwise
+those of the same run left alone. A child is forked after the imports, so that a life is short and
+kills fall everywhere: into the first evaluation, between record and checkpoint, into the middle of
+a file.
 """
 
 from __future__ import annotations

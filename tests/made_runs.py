@@ -1,14 +1,17 @@
-"""Run records made without a model, for the tests of the widgets and of the doctor: numpy only, no torch.
+"""Run records made without a model, for the tests of the widgets and of the doctor: numpy only, no
+torch.
 
     run = make_run(tmp_path / "a")                                     # 30 steps of a policy that learns
     run = make_run(tmp_path / "b", metrics={"kl": lambda step: step})  # the same with another KL
     run = make_run(tmp_path / "c", truncation=0.6, texts=lambda step: ["<script>"] * 16)
     live = growing_run(tmp_path / "d"); live.add(3); live.run.last_step()
 
-What is made hangs together: the metrics are those of the samples and of the token arrays of the same step, a completion
-is the text of its tokens (unless `texts` says otherwise), advantages follow from the rewards, and `old_logp`, `logp` and
-`ref_logp` give the ratio, the clip shares and the KL (k3) that the metrics name. The first of two updates is on-policy, so
-the first half of the groups has a ratio of exactly 1. The same arguments give the same record, but for its id and start time.
+What is made hangs together: the metrics are those of the samples and of the token arrays of the
+same step, a completion is the text of its tokens (unless `texts` says otherwise), advantages follow
+from the rewards, and `old_logp`, `logp` and
+`ref_logp` give the ratio, the clip shares and the KL (k3) that the metrics name. The first of two
+updates is on-policy, so the first half of the groups has a ratio of exactly 1. The same arguments
+give the same record, but for its id and start time.
 """
 
 from __future__ import annotations
@@ -69,7 +72,8 @@ def make_run(path: str | Path, **how: Any) -> Run:
 
 
 def growing_run(path: str | Path, **how: Any) -> GrowingRun:
-    """A live run at `path` with no step yet (the evaluation of step 0 is there). `add` writes steps, `end` ends it."""
+    """A live run at `path` with no step yet (the evaluation of step 0 is there). `add` writes
+    steps, `end` ends it."""
     made = How(**how)
     writer = RunWriter.create(
         path,
@@ -102,7 +106,8 @@ class GrowingRun:
             self.writer.write_step(self.how.step(self.writer.last_step + 1))
 
     def end(self) -> None:
-        """End as `status` says: 'running' keeps the writer open, 'interrupted' closes it without a word."""
+        """End as `status` says: 'running' keeps the writer open, 'interrupted' closes it without a
+        word."""
         if self.how.status == "interrupted":
             self.writer.close()
         elif self.how.status != "running":
@@ -116,7 +121,8 @@ _open_writers: list[RunWriter] = []
 
 @dataclass(frozen=True, kw_only=True)
 class How:
-    """What a made run is like. B = prompts x group completions a step, K reward functions, T = tokens.
+    """What a made run is like. B = prompts x group completions a step, K reward functions, T =
+    tokens.
 
     steps, prompts, group   size of the run; of a step
     tokens        longest completion; `max_completion_length`
@@ -273,7 +279,8 @@ class How:
         )
 
     def _rewards(self, step: int, rng: np.random.Generator, truncated_B: np.ndarray) -> np.ndarray:
-        """0 or 1 per function; both get better with the steps, the first one is the easier; nothing for a truncated one."""
+        """0 or 1 per function; both get better with the steps, the first one is the easier; nothing
+        for a truncated one."""
         columns = []
         for k in range(len(self.reward_names)):
             chance = (0.6 if k == 0 else 0.25) + (0.35 if k == 0 else 0.45) * self.progress(step)
@@ -408,7 +415,8 @@ def _advantages(
 def _ids(
     rng: np.random.Generator, lengths_B: np.ndarray, truncated_B: np.ndarray, samples: Samples
 ) -> np.ndarray:
-    """The flat ids: thinking words, then the answer's last digit, right where the last reward function paid, then <|end|>.
+    """The flat ids: thinking words, then the answer's last digit, right where the last reward
+    function paid, then <|end|>.
 
     Where the first of two functions paid nothing, </think> is missing.
     """

@@ -59,7 +59,8 @@ def code(book: nbformat.NotebookNode) -> str:
 
 
 def broken_links(text: str, folder: Path) -> list[str]:
-    """Relative links of `text` that lead nowhere, seen from `folder`; a #heading has to exist, too."""
+    """Relative links of `text` that lead nowhere, seen from `folder`; a #heading has to exist,
+    too."""
     return [
         target
         for target in LINK.findall(FENCE.sub("", text))
@@ -80,5 +81,6 @@ def _leads(target: str, folder: Path) -> bool:
 
 
 def anchor(heading: str) -> str:
-    """A heading's anchor in JupyterLab: blanks become dashes, nothing else changes. (GitHub also lowers it.)"""
+    """A heading's anchor in JupyterLab: blanks become dashes, nothing else changes. (GitHub also
+    lowers it.)"""
     return heading.replace(" ", "-")

@@ -1,4 +1,5 @@
-"""The repository keeps its promises: dependencies in step, imports light and one-way, notebooks stripped, no network."""
+"""The repository keeps its promises: dependencies in step, imports light and one-way, notebooks
+stripped, no network."""
 
 from __future__ import annotations
 

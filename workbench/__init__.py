@@ -1,6 +1,7 @@
 """The GRPO workbench: see Group Relative Policy Optimization happen.
 
-Nothing heavy is imported here: torch and transformers load when a name that needs them is first used.
+Nothing heavy is imported here: torch and transformers load when a name that needs them is first
+used.
 """
 
 from importlib import import_module

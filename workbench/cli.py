@@ -1,4 +1,5 @@
-"""The command line: `workbench train | eval | plan | runs | export | doctor | lab`. Each command is a thin call into the package."""
+"""The command line: `workbench train | eval | plan | runs | export | doctor | lab`. Each command is
+a thin call into the package."""
 
 from __future__ import annotations
 
@@ -110,7 +111,8 @@ def train(
     ] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Train a policy by GRPO. Without options: the embedded policy learns arithmetic, in about a minute."""
+    """Train a policy by GRPO. Without options: the embedded policy learns arithmetic, in about a
+    minute."""
     from workbench.commands.train import train_command
 
     flags = dict(
@@ -164,7 +166,8 @@ def eval_(
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Greedy strict accuracy on held-out problems, with its 95 % interval. A run's trained policy is RUN/policy, its adapter RUN/adapter."""
+    """Greedy strict accuracy on held-out problems, with its 95 % interval. A run's trained policy
+    is RUN/policy, its adapter RUN/adapter."""
     from workbench.commands.evaluate import eval_command
 
     eval_command(
@@ -231,7 +234,8 @@ def plan(
     ] = True,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
-    """Whether a run will fit into memory, what takes it, how long a step will take, and what to change. Reads a config, no weights."""
+    """Whether a run will fit into memory, what takes it, how long a step will take, and what to
+    change. Reads a config, no weights."""
     from workbench.commands.plan import plan_command
 
     flags = dict(
@@ -293,7 +297,8 @@ def doctor(
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """What of the workbench will work on this machine; or, for a RUN, what is going on in it, in words."""
+    """What of the workbench will work on this machine; or, for a RUN, what is going on in it, in
+    words."""
     from workbench.commands.doctor import doctor_command, run_command
 
     if run is not None:
@@ -316,7 +321,8 @@ def lab(
 
 
 def parse_settings(pairs: list[str]) -> dict[str, Any]:
-    """NAME=VALUE texts as values: numbers, true, false, none, lists like [1,0.5]. Raises `ConfigError`."""
+    """NAME=VALUE texts as values: numbers, true, false, none, lists like [1,0.5]. Raises
+    `ConfigError`."""
     values = {}
     for pair in pairs:
         name, found, text = pair.partition("=")

@@ -1,9 +1,12 @@
 """`GRPOConfig`: every setting of a run in one flat, frozen dataclass.
 
-Names and meanings are TRL's (1.16) where TRL has the field. Fields that the workbench adds: `prompts_per_step`,
-`updates_per_rollout`, `micro_batch_size`, `advantage_baseline`, `advantage_std`, `kl_estimator`, `num_eval_problems`,
-`rollout_engine`, and those of "what is trained". TRL's `vllm_importance_sampling_*` are called `importance_sampling_*` here, because the correction is
-the same for every sampler. The defaults are the vetted setting of the embedded policy on arithmetic;
+Names and meanings are TRL's (1.16) where TRL has the field. Fields that the workbench adds:
+`prompts_per_step`,
+`updates_per_rollout`, `micro_batch_size`, `advantage_baseline`, `advantage_std`, `kl_estimator`,
+`num_eval_problems`,
+`rollout_engine`, and those of "what is trained". TRL's `vllm_importance_sampling_*` are called
+`importance_sampling_*` here, because the correction is the same for every sampler. The defaults are
+the vetted setting of the embedded policy on arithmetic;
 `GRPOConfig.preset("real")` is the starting point for a real model.
 """
 
@@ -35,7 +38,8 @@ PAPER = "DeepSeekMath, arXiv 2402.03300"
 
 @dataclass(frozen=True, kw_only=True)
 class GRPOConfig:
-    """The settings of one run; `GRPOConfig.describe()` prints what each field means. Raises `ConfigError`."""
+    """The settings of one run; `GRPOConfig.describe()` prints what each field means. Raises
+    `ConfigError`."""
 
     # --- the batch: B = prompts_per_step x num_generations completions per step
     prompts_per_step: int = setting(16, "Prompts drawn in one step.", unit="prompts", low=1)
@@ -397,17 +401,20 @@ class GRPOConfig:
 
     @property
     def rows_at_once(self) -> int:
-        """Completions in one forward (and backward) of the policy: a micro-batch, or a whole update."""
+        """Completions in one forward (and backward) of the policy: a micro-batch, or a whole
+        update."""
         share = self.completions_per_step // self.updates_per_rollout
         return min(self.micro_batch_size or share, share)
 
     @property
     def on_policy(self) -> bool:
-        """True when each rollout batch serves exactly one update: the ratio is 1 and no clipping can happen."""
+        """True when each rollout batch serves exactly one update: the ratio is 1 and no clipping
+        can happen."""
         return self.updates_per_rollout * self.num_iterations == 1
 
     def replace(self, **changes: Any) -> GRPOConfig:
-        """A copy with `changes`, validated like a new one. Raises `ConfigError`, also for an unknown name."""
+        """A copy with `changes`, validated like a new one. Raises `ConfigError`, also for an
+        unknown name."""
         _check_names(changes)
         return replace(self, **changes)
 
@@ -425,7 +432,8 @@ class GRPOConfig:
 
     @classmethod
     def preset(cls, name: str, **changes: Any) -> GRPOConfig:
-        """A published setting by name (see `workbench.presets`), with `changes` on top. Raises `ConfigError`."""
+        """A published setting by name (see `workbench.presets`), with `changes` on top. Raises
+        `ConfigError`."""
         if name not in PRESETS:
             raise ConfigError(f"preset {name!r} is unknown. Choose one of {', '.join(PRESETS)}.")
         return cls.from_dict(PRESETS[name].values | changes)
@@ -455,7 +463,8 @@ class GRPOConfig:
 
     @classmethod
     def load(cls, path: str | Path) -> GRPOConfig:
-        """Read a YAML or JSON file that `save` wrote, or that holds any part of the fields. Raises `ConfigError`."""
+        """Read a YAML or JSON file that `save` wrote, or that holds any part of the fields. Raises
+        `ConfigError`."""
         text = Path(path).read_text()
         try:
             values = (
@@ -471,7 +480,8 @@ class GRPOConfig:
 
 
 def value_of(name: str, text: str) -> Any:
-    """The value of field `name` that a person wrote as `text`; a choice such as 'none' stays the word that it is."""
+    """The value of field `name` that a person wrote as `text`; a choice such as 'none' stays the
+    word that it is."""
     choices = (
         next((f.metadata["choices"] for f in fields(GRPOConfig) if f.name == name), None) or ()
     )
@@ -479,7 +489,8 @@ def value_of(name: str, text: str) -> Any:
 
 
 def plain_value(text: str) -> Any:
-    """A value as a person writes it: true, none, 3, 1e-6 (which YAML 1.1 takes for text), [1, 0.5], or a word."""
+    """A value as a person writes it: true, none, 3, 1e-6 (which YAML 1.1 takes for text), [1, 0.5],
+    or a word."""
     if text.strip().lower() in ("none", "null", ""):
         return None
     try:

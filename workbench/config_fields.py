@@ -1,7 +1,8 @@
 """How a field of `GRPOConfig` carries its own documentation and its own bounds.
 
-A field says once what it means, in which unit, where it comes from, which values it takes and whether it may change
-while a run is going on. Validation, the sliders, `describe()` and the documentation all read that one place.
+A field says once what it means, in which unit, where it comes from, which values it takes and
+whether it may change while a run is going on. Validation, the sliders, `describe()` and the
+documentation all read that one place.
 """
 
 from __future__ import annotations
@@ -37,8 +38,10 @@ def setting(
 ) -> Any:
     """A dataclass field with its documentation.
 
-    `low` and `high` are inclusive bounds, `above` an exclusive lower bound, `choices` the only values allowed,
-    `optional` lets the value be None, `live` lets it change between two steps, `log_scale` is a hint for a slider.
+    `low` and `high` are inclusive bounds, `above` an exclusive lower bound, `choices` the only
+    values allowed,
+    `optional` lets the value be None, `live` lets it change between two steps, `log_scale` is a
+    hint for a slider.
     """
     facts = dict(
         meaning=meaning, unit=unit, source=source, live=live, low=low, high=high, above=above

@@ -1,6 +1,8 @@
-"""Rules between the fields of a `GRPOConfig`: combinations that cannot work, and those that mislead.
+"""Rules between the fields of a `GRPOConfig`: combinations that cannot work, and those that
+mislead.
 
-Each rule is one line of a table: (does it apply?, what to say). The text names the fields, their values and the remedy.
+Each rule is one line of a table: (does it apply?, what to say). The text names the fields, their
+values and the remedy.
 """
 
 from __future__ import annotations

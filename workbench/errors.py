@@ -2,4 +2,5 @@
 
 
 class WorkbenchError(Exception):
-    """Says what was wrong, with the value, and what to do. The command line shows it without a traceback."""
+    """Says what was wrong, with the value, and what to do. The command line shows it without a
+    traceback."""

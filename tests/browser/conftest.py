@@ -1,4 +1,5 @@
-"""A real JupyterLab in headless Chromium for the tests of the dashboard: one server, a page per notebook."""
+"""A real JupyterLab in headless Chromium for the tests of the dashboard: one server, a page per
+notebook."""
 
 from __future__ import annotations
 
@@ -41,7 +42,8 @@ def probe(shared: Path) -> ModuleType:
 
 @pytest.fixture(scope="session")
 def lab(probe: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-    """A server over a copy of the notebooks and of the pictures they show, and a browser that reaches nothing but that server."""
+    """A server over a copy of the notebooks and of the pictures they show, and a browser that
+    reaches nothing but that server."""
     root = tmp_path_factory.mktemp("checkout")
     (root / "notebooks").mkdir()
     (root / "docs").mkdir()
@@ -63,7 +65,8 @@ def _page(lab: Any, notebook: str, record: str) -> Iterator[DashboardPage]:
 
 @pytest.fixture(scope="module")
 def start_page(lab: Any) -> Iterator[DashboardPage]:
-    """00_start.ipynb, run up to the cell that gives the memory back: a pause ends the waiting in the cell before."""
+    """00_start.ipynb, run up to the cell that gives the memory back: a pause ends the waiting in
+    the cell before."""
     for page in _page(lab, "00_start.ipynb", "runs/start"):
         cells = json.loads((NOTEBOOKS / "00_start.ipynb").read_text())["cells"]
         page.nb.select(
@@ -87,7 +90,8 @@ def quick_page(lab: Any) -> Iterator[DashboardPage]:
 
 @pytest.fixture(scope="session")
 def screenshots() -> Path:
-    """Where pictures of each view are kept: WORKBENCH_SCREENSHOTS, or screenshots/ in the repository (ignored by git)."""
+    """Where pictures of each view are kept: WORKBENCH_SCREENSHOTS, or screenshots/ in the
+    repository (ignored by git)."""
     folder = Path(os.environ.get("WORKBENCH_SCREENSHOTS") or NOTEBOOKS.parent / "screenshots")
     folder.mkdir(parents=True, exist_ok=True)
     return folder

@@ -1,4 +1,5 @@
-"""A notebook with a dashboard, as a person at the browser has it: buttons, tabs, sliders, plots, and the run's record."""
+"""A notebook with a dashboard, as a person at the browser has it: buttons, tabs, sliders, plots,
+and the run's record."""
 
 from __future__ import annotations
 
@@ -31,7 +32,8 @@ config = GRPOConfig(prompts_per_step=4, num_generations=4, max_completion_length
     "dashboard = Dashboard(session)\ndashboard",
     "session.start()",
 )
-"""Cells of a notebook whose steps take about a tenth of a second. It does not wait for the session."""
+"""Cells of a notebook whose steps take about a tenth of a second. It does not wait for the
+session."""
 SETUP, SESSION, DISPLAY, START = range(4)
 
 WIDGETS_READY = """async () => {
@@ -41,8 +43,9 @@ WIDGETS_READY = """async () => {
   renderer.dispose();
   return Boolean(manager?.restoredStatus && manager.kernel === panel.sessionContext.session.kernel);
 }"""
-"""True once the page's widget manager is there for this kernel and its first question to the kernel (which widgets are
-there already?) is answered. The manager registers the widgets' comm target when it is made, before that question."""
+"""True once the page's widget manager is there for this kernel and its first question to the kernel
+(which widgets are there already?) is answered. The manager registers the widgets' comm target when
+it is made, before that question."""
 WATCH_COMMS = """() => {
   const seen = window.wbComms = {opened: {}, closed: {}, numbers: []};
   const attach = () => {
@@ -57,7 +60,8 @@ WATCH_COMMS = """() => {
   };
   attach();
 }"""
-"""Keeps in `wbComms` what the kernel tells the page of widgets, and the serial numbers of its messages."""
+"""Keeps in `wbComms` what the kernel tells the page of widgets, and the serial numbers of its
+messages."""
 SHOWN_MODELS = """() => {
   const seen = window.wbComms, numbers = [...new Set(seen.numbers)].sort((a, b) => a - b);
   const gap = Math.max(0, ...numbers.slice(1).map((n, i) => n - numbers[i] - 1));
@@ -70,7 +74,8 @@ SHOWN_MODELS = """() => {
 
 
 class DashboardPage:
-    """`nb` is the driver's page, `out` the run's folder; what the kernel did is read from the record, as others would."""
+    """`nb` is the driver's page, `out` the run's folder; what the kernel did is read from the
+    record, as others would."""
 
     def __init__(self, lab: Any, notebook: str, out: Path) -> None:
         self.lab, self.out, self.notebook = lab, out, notebook
@@ -138,14 +143,16 @@ class DashboardPage:
         return max(plots[0]["points"]) if plots else 0
 
     def rests(self, seconds: float = 1.5) -> int:
-        """The number of steps, when none is added for so long. Raises AssertionError when one is."""
+        """The number of steps, when none is added for so long. Raises AssertionError when one
+        is."""
         before = self.steps
         self.nb.page.wait_for_timeout(1000 * seconds)
         assert self.steps == before
         return before
 
     def healthy(self) -> None:
-        """No traceback, no widget without its model, no error in the page, nothing asked for outside."""
+        """No traceback, no widget without its model, no error in the page, nothing asked for
+        outside."""
         assert self.nb.cell_errors() == [], self.nb.cell_errors()
         assert self.nb.broken_widgets() == [], self.nb.page.evaluate(SHOWN_MODELS)
         assert self.nb.errors() == [], (self.nb.errors(), self.nb.page.evaluate(SHOWN_MODELS))
@@ -162,7 +169,8 @@ class DashboardPage:
         )
 
     def scroll_to_top(self) -> None:
-        """Put the dashboard at the top of the window; JupyterLab leaves cells out that are out of sight."""
+        """Put the dashboard at the top of the window; JupyterLab leaves cells out that are out of
+        sight."""
         self.wait(lambda: self.dashboard.count(), "the dashboard", 60)
         self.dashboard.evaluate("e => e.scrollIntoView({block: 'start'})")
 

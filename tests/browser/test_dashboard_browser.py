@@ -1,4 +1,5 @@
-"""The dashboard in a real browser: a run is watched, steered, paused, rewound and branched with mouse and keyboard."""
+"""The dashboard in a real browser: a run is watched, steered, paused, rewound and branched with
+mouse and keyboard."""
 
 from __future__ import annotations
 
@@ -27,7 +28,8 @@ def test_a_run_is_watched_and_steered(start_page: DashboardPage) -> None:
         lambda: float(page.box("beta").input_value()) > 10 * old,
         "the number box follows the slider",
     )
-    # The box passes through what the drag passes through: compare what it shows now with the record's newest.
+    # The box passes through what the drag passes through: compare what it shows now with the
+    # record's newest.
     page.wait(
         lambda: (
             (v := float(page.box("beta").input_value()))

@@ -1,4 +1,5 @@
-"""What needs a browser but no JupyterLab: the exported page, and the script that gives sliders their names."""
+"""What needs a browser but no JupyterLab: the exported page, and the script that gives sliders
+their names."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""The token microscope in a real browser: one tab stop per completion, the keyboard within it, the values, the copy."""
+"""The token microscope in a real browser: one tab stop per completion, the keyboard within it, the
+values, the copy."""
 
 from __future__ import annotations
 

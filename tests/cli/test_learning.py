@@ -29,8 +29,9 @@ def test_the_default_run_goes_from_a_third_to_nine_tenths(tmp_path: Path) -> Non
 
 
 def test_rewards_dealt_out_at_random_teach_nothing(tmp_path: Path) -> None:
-    """True rewards gain about 0.85 of reward and 0.58 of accuracy. Noise alone wanders (-0.07 to +0.12 and 0.06 to 0.11 were
-    seen): right and wrong habits are nearly equally likely at the start, so it tips some kinds of problems over."""
+    """True rewards gain about 0.85 of reward and 0.58 of accuracy. Noise alone wanders (-0.07 to
+    +0.12 and 0.06 to 0.11 were seen): right and wrong habits are nearly equally likely at the
+    start, so it tips some kinds of problems over."""
     result = train(tmp_path, "--seed", "11", "--shuffle-rewards", "--steps", "40")
     steps = Run.open(tmp_path / "r").steps()
     reward = sum(steps[f"rewards/shuffled_{name}_reward"] for name in ("format", "answer"))
@@ -51,7 +52,8 @@ def test_lora_learns_too(tmp_path: Path) -> None:
 def test_one_command_line_switches_what_is_trained_and_how(
     tmp_path: Path, options: list[str]
 ) -> None:
-    """The adapter's learning rate is ten times that of all weights by itself: 24 steps gain 20 points and more."""
+    """The adapter's learning rate is ten times that of all weights by itself: 24 steps gain 20
+    points and more."""
     result = train(
         tmp_path,
         *options,

@@ -1,4 +1,5 @@
-"""`workbench train --resume`: the printed command goes on with the run, and what a record cannot tell is asked for."""
+"""`workbench train --resume`: the printed command goes on with the run, and what a record cannot
+tell is asked for."""
 
 from __future__ import annotations
 

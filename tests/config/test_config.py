@@ -1,4 +1,5 @@
-"""GRPOConfig: every bad value and harmful combination is found at construction, with field, value and remedy."""
+"""GRPOConfig: every bad value and harmful combination is found at construction, with field, value
+and remedy."""
 
 import dataclasses
 import warnings

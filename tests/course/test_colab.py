@@ -1,8 +1,10 @@
-"""The setup cell beside Colab's own packages: what pip would do in such a runtime, resolved against the index, nothing installed.
+"""The setup cell beside Colab's own packages: what pip would do in such a runtime, resolved against
+the index, nothing installed.
 
-Colab itself is not here. The environment is a fresh one of this Python, with the Jupyter packages of a Colab runtime really
-installed (small wheels) and its large ones (torch, numpy, pandas) present by name, version and requirements alone, which is all that
-pip looks at. Packages that a runtime has besides are not modelled.
+Colab itself is not here. The environment is a fresh one of this Python, with the Jupyter packages
+of a Colab runtime really installed (small wheels) and its large ones (torch, numpy, pandas) present
+by name, version and requirements alone, which is all that pip looks at. Packages that a runtime has
+besides are not modelled.
 """
 
 from __future__ import annotations
@@ -112,7 +114,8 @@ def python(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def replaced(python: Path, tmp_path: Path, torch: str) -> tuple[set[str], set[str]]:
-    """Names of all that the setup cell would install into a runtime with this torch, and of those that the runtime had."""
+    """Names of all that the setup cell would install into a runtime with this torch, and of those
+    that the runtime had."""
     packages = Path(
         run(python, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))").strip()
     )

@@ -1,4 +1,5 @@
-"""Every term of the glossary leads to a heading of a notebook and to a name of the package, in the file that it says."""
+"""Every term of the glossary leads to a heading of a notebook and to a name of the package, in the
+file that it says."""
 
 from __future__ import annotations
 

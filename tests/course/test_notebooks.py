@@ -1,4 +1,5 @@
-"""The course keeps its frame: one look, links that lead somewhere, names that exist, exercises that can be solved."""
+"""The course keeps its frame: one look, links that lead somewhere, names that exist, exercises that
+can be solved."""
 
 from __future__ import annotations
 
@@ -65,7 +66,8 @@ def test_links_of_pages(page: str) -> None:
 
 @ALL
 def test_names_in_prose_exist(path: Path) -> None:
-    """Whatever stands between backticks is a name of the package, of this notebook's code, of Python or of TRL."""
+    """Whatever stands between backticks is a name of the package, of this notebook's code, of
+    Python or of TRL."""
     book = text.read(path)
     known = (
         package_words()
@@ -85,7 +87,8 @@ def test_names_in_prose_exist(path: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.timeout(300)
 def test_exercises(path: Path, tmp_path: Path) -> None:
-    """As it stands every check says what is missing; with the folded solutions, after Run All, each says solved. No noise."""
+    """As it stands every check says what is missing; with the folded solutions, after Run All, each
+    says solved. No noise."""
     book = text.read(path)
     solved = with_solutions(book)
     NotebookClient(solved, timeout=240, resources={"metadata": {"path": str(tmp_path)}}).execute()
@@ -99,7 +102,8 @@ def test_exercises(path: Path, tmp_path: Path) -> None:
 
 
 def with_solutions(book: nbformat.NotebookNode) -> nbformat.NotebookNode:
-    """The notebook, then, as a learner does after "Run All": each check has failed with words, the solution, the check again."""
+    """The notebook, then, as a learner does after "Run All": each check has failed with words, the
+    solution, the check again."""
     cells, new = list(book.cells), nbformat.v4.new_code_cell
     cells.append(
         new("from workbench.course import results as _results\n_unsolved = dict(_results)")

@@ -1,4 +1,5 @@
-"""The recorded runs that ship: they open, are small, name no machine, and each shows what it is for."""
+"""The recorded runs that ship: they open, are small, name no machine, and each shows what it is
+for."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""Notebook 11 where vLLM is installed: the same cells, with a live run instead of the recorded one."""
+"""Notebook 11 where vLLM is installed: the same cells, with a live run instead of the recorded
+one."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""Every rule of the doctor: a constructed run that triggers it, and one close to it that must not."""
+"""Every rule of the doctor: a constructed run that triggers it, and one close to it that must
+not."""
 
 from __future__ import annotations
 
@@ -56,7 +57,8 @@ def paid(
 
 
 def in_groups(*values: float, live: int = 0, group: int = 8) -> Callable[[int], np.ndarray]:
-    """Dead groups whose completions all get `values[i]`, and `live` groups that differ; one function."""
+    """Dead groups whose completions all get `values[i]`, and `live` groups that differ; one
+    function."""
     rows = [np.full(group, v, float) for v in values] + [np.arange(group) % 2.0] * live
     return lambda step: np.concatenate(rows)[:, None]
 
@@ -84,7 +86,8 @@ def half_dead(dead: int, value: float, of: int = 8) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class Case:
-    """`trigger` must give the finding `key` of that severity with `says` in its words; `calm` must not give `key`."""
+    """`trigger` must give the finding `key` of that severity with `says` in its words; `calm` must
+    not give `key`."""
 
     rule: Rule
     key: str

@@ -1,4 +1,5 @@
-"""What we touch inside transformers is still there, on the installed version, which each failure names."""
+"""What we touch inside transformers is still there, on the installed version, which each failure
+names."""
 
 from __future__ import annotations
 

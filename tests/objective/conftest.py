@@ -1,5 +1,5 @@
-"""TRL as a black box: a trainer is built once on a tiny random model, and its own methods are called on our
-tensors."""
+"""TRL as a black box: a trainer is built once on a tiny random model, and its own methods are
+called on our tensors."""
 
 from __future__ import annotations
 
@@ -44,7 +44,8 @@ OBJECTIVE_FIELDS = [
 
 
 class TrlOracle:
-    """The loss and the advantages as TRL computes them. What TRL would get from its model, it gets from the test."""
+    """The loss and the advantages as TRL computes them. What TRL would get from its model, it gets
+    from the test."""
 
     def __init__(self, trainer: Any) -> None:
         self.trainer = trainer
@@ -76,7 +77,8 @@ class TrlOracle:
     def loss(
         self, logp: Tensor, entropy: Tensor, inputs: dict[str, Any], accumulation: int = 1
     ) -> tuple[Tensor, Tensor, dict[str, float]]:
-        """Loss, its gradient with respect to `logp`, and what TRL logs, for one of `accumulation` micro-batches."""
+        """Loss, its gradient with respect to `logp`, and what TRL logs, for one of `accumulation`
+        micro-batches."""
         leaf = logp.clone().requires_grad_()
         self._answer(leaf, entropy)
         self.trainer.current_gradient_accumulation_steps = accumulation

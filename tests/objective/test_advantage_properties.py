@@ -95,8 +95,8 @@ def test_with_a_group_baseline_only_differences_within_a_group_count(
 def test_scaling_the_rewards(
     table: tuple[Tensor, int], baseline: str, std: str, factor: float
 ) -> None:
-    """Without scaling the advantages grow with the rewards; with it they hardly change: only 1e-4 in the divisor
-    does."""
+    """Without scaling the advantages grow with the rewards; with it they hardly change: only 1e-4
+    in the divisor does."""
     rewards, size = table
     plain = {"scale_rewards": "none", "baseline": baseline, "std": std}
     torch.testing.assert_close(

@@ -1,4 +1,5 @@
-"""Advantages against hand-computed values: baselines, scales, aggregation, missing scores, dead groups, errors."""
+"""Advantages against hand-computed values: baselines, scales, aggregation, missing scores, dead
+groups, errors."""
 
 from __future__ import annotations
 
@@ -127,7 +128,8 @@ def test_equal_rewards_give_exactly_zero(
 def test_equal_scores_with_one_missing_are_dead_too(
     value: float, size: int, dtype: torch.dtype
 ) -> None:
-    """What stands in for the missing score is the others' mean, and that must be their value to the bit."""
+    """What stands in for the missing score is the others' mean, and that must be their value to the
+    bit."""
     rewards = torch.full((size, 2), value, dtype=dtype)
     rewards[1, 0] = NAN
     assert group_statistics(rewards, size).dead_N.all()
@@ -160,7 +162,8 @@ def test_statistics_of_groups() -> None:
 
 
 def test_a_missing_score_is_neither_punished_nor_praised() -> None:
-    """Function 2 gave 5 to everyone it scored: whoever it left out must not fall behind for that."""
+    """Function 2 gave 5 to everyone it scored: whoever it left out must not fall behind for
+    that."""
     rewards = f64([1, 5], [0, 5], [1, NAN], [0, 5])
     close(group_advantages(rewards, 4, scale_rewards="none"), 0.5, -0.5, 0.5, -0.5)
     torch.testing.assert_close(group_advantages(rewards, 4), group_advantages(rewards[:, :1], 4))

@@ -1,4 +1,5 @@
-"""Gradients against finite differences, and against the policy gradient of an enumerated distribution."""
+"""Gradients against finite differences, and against the policy gradient of an enumerated
+distribution."""
 
 from __future__ import annotations
 
@@ -111,8 +112,8 @@ VALUES = torch.tensor([1.0, -0.7, 0.4], dtype=torch.float64)
 
 
 def expected_loss(logits: Tensor, config: GRPOConfig) -> Tensor:
-    """Sum over outcomes of probability under the old policy x loss of that outcome; the probabilities ride on the
-    advantages."""
+    """Sum over outcomes of probability under the old policy x loss of that outcome; the
+    probabilities ride on the advantages."""
     logp = logits.log_softmax(0)[:, None]
     return policy_loss(
         logp, 3 * OLD * VALUES, torch.ones(3, 1), config, old_logp=OLD.log()[:, None]
@@ -127,7 +128,8 @@ def gradient_of(function: Any) -> Tensor:
 @pytest.mark.parametrize("level", ["token", "sequence"])
 @pytest.mark.parametrize("loss_type", ["grpo", "bnpo", "dr_grpo", "dapo", "luspo", "cispo"])
 def test_unclipped_the_loss_has_the_exact_policy_gradient(loss_type: str, level: str) -> None:
-    """Importance sampling at work: samples of the old policy, gradient of -E[A] under the new one."""
+    """Importance sampling at work: samples of the old policy, gradient of -E[A] under the new
+    one."""
     if (loss_type, level) == ("cispo", "sequence"):
         level = "token"
     config = make_config(

@@ -1,5 +1,5 @@
-"""KL estimators against distributions small enough to enumerate: values, orientation, and what their gradients
-estimate."""
+"""KL estimators against distributions small enough to enumerate: values, orientation, and what
+their gradients estimate."""
 
 from __future__ import annotations
 
@@ -48,7 +48,8 @@ def test_k2_is_half_the_squared_log_ratio() -> None:
 
 
 def test_signs() -> None:
-    """k1 is negative where the policy likes a token less than the reference does; k2 and k3 never are."""
+    """k1 is negative where the policy likes a token less than the reference does; k2 and k3 never
+    are."""
     values = {
         name: kl_per_token(POLICY.log(), REFERENCE.log(), name) for name in ("k1", "k2", "k3")
     }
@@ -74,7 +75,8 @@ def gradient_of(value_of_logits) -> Tensor:
 
 
 def expected_gradient(estimator: str, corrected: bool, samples_from: Tensor) -> Tensor:
-    """The mean over samples of the gradient of one sample's estimate (the sampling itself has no gradient)."""
+    """The mean over samples of the gradient of one sample's estimate (the sampling itself has no
+    gradient)."""
 
     def estimate(logp: Tensor) -> Tensor:
         ratio = (logp - samples_from.log()).exp() if corrected else None

@@ -1,4 +1,5 @@
-"""What is multiplied onto the policy term, by hand: off-policy mask, entropy mask, sampler correction."""
+"""What is multiplied onto the policy term, by hand: off-policy mask, entropy mask, sampler
+correction."""
 
 from __future__ import annotations
 
@@ -93,8 +94,8 @@ def test_entropy_mask_needs_entropies() -> None:
 
 
 def correct(mode: str | None, low: float | None, high: float | None) -> list[float]:
-    """The weights for tokens whose trainer/sampler ratios are 0.4, 1, 2, 5 (the fourth one padding, the others'
-    product 0.8)."""
+    """The weights for tokens whose trainer/sampler ratios are 0.4, 1, 2, 5 (the fourth one padding,
+    the others' product 0.8)."""
     settings = config(
         importance_sampling_mode=mode,
         importance_sampling_clip_min=low,

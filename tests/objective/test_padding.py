@@ -1,4 +1,5 @@
-"""What stands on padding never matters, the end token does, and what is not finite is never hidden."""
+"""What stands on padding never matters, the end token does, and what is not finite is never
+hidden."""
 
 from __future__ import annotations
 
@@ -130,7 +131,8 @@ def test_masks_of_any_type(dtype: torch.dtype) -> None:
 
 @pytest.mark.parametrize("loss_type", LOSS_TYPES)
 def test_the_end_token_is_learned(loss_type: str) -> None:
-    """Masking the last token of each row out (pad = eos, a bug of peers) loses its gradient and changes the loss."""
+    """Masking the last token of each row out (pad = eos, a bug of peers) loses its gradient and
+    changes the loss."""
     x = inputs() | {"advantages": torch.tensor([1.0, 1.0, 0.5, 1.0], dtype=torch.float64)}
     ends = torch.nn.functional.one_hot((LENGTHS - 1).clamp(min=0), 5).bool() & MASK
     x["old_logp"] = x["logp"] - 0.1 * ends
@@ -172,8 +174,8 @@ def test_nan_on_a_completion_token_reaches_the_loss(loss_type: str, name: str) -
 def test_nan_that_decides_a_mask_reaches_the_loss(
     name: str, option: dict[str, Any], advantage: float
 ) -> None:
-    """A comparison with NaN is False: without care the token would be masked and nobody told. Only measured, it is
-    not fatal."""
+    """A comparison with NaN is False: without care the token would be masked and nobody told. Only
+    measured, it is not fatal."""
     x = inputs() | {"advantages": torch.full((4,), advantage, dtype=torch.float64)}
     x[name][0, 1] = math.nan
     used, _ = solve(x, GRPOConfig(beta=0.0, **option))

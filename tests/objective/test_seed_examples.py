@@ -1,5 +1,5 @@
-"""The worked examples of the five seed documents with exact figures; where a document's own figure differs, the test
-says so."""
+"""The worked examples of the five seed documents with exact figures; where a document's own figure
+differs, the test says so."""
 
 from __future__ import annotations
 
@@ -38,7 +38,8 @@ def test_seed_000_step_3_advantages() -> None:
 
 
 def test_seed_000_step_5_ratios() -> None:
-    """Printed: log ratios +0.1, ratios 1.105; current - old of the printed log-probabilities is -0.1."""
+    """Printed: log ratios +0.1, ratios 1.105; current - old of the printed log-probabilities is
+    -0.1."""
     out = policy_loss(
         CURRENT_0[:, None],
         torch.ones(8),
@@ -51,8 +52,8 @@ def test_seed_000_step_5_ratios() -> None:
 
 
 def test_seed_000_final_loss() -> None:
-    """Printed: "average of absolute loss terms = 0.458". The loss is the signed mean: 0 for centred advantages and
-    equal ratios."""
+    """Printed: "average of absolute loss terms = 0.458". The loss is the signed mean: 0 for centred
+    advantages and equal ratios."""
     advantages = group_advantages(REWARDS_0, 8, scale_rewards="none")
     out = policy_loss(
         CURRENT_0[:, None],
@@ -66,8 +67,8 @@ def test_seed_000_final_loss() -> None:
 
 
 def test_seed_000_two_sided_clipping() -> None:
-    """Printed: min(rA, clip(r)A, delta A), which for A < 0 and r < delta is delta A, without gradient. The right one
-    has -r A."""
+    """Printed: min(rA, clip(r)A, delta A), which for A < 0 and r < delta is delta A, without
+    gradient. The right one has -r A."""
     logp = f64(math.log(1.1)).requires_grad_()
     config = GRPOConfig(beta=0.0, delta=2.0)
     out = policy_loss(
@@ -78,8 +79,8 @@ def test_seed_000_two_sided_clipping() -> None:
 
 
 def test_seed_001_kl_belongs_into_the_loss() -> None:
-    """Printed: rewards minus beta KL, right as arithmetic but PPO's way. GRPO's advantages see the rewards alone;
-    beta KL is a term."""
+    """Printed: rewards minus beta KL, right as arithmetic but PPO's way. GRPO's advantages see the
+    rewards alone; beta KL is a term."""
     rewards = f64(0.92, 0.25, 0.89, -0.75, 0.65, -0.50, 0.30, 0.95)
     kl_divs = f64(0.02, 0.05, 0.03, 0.12, 0.04, 0.09, 0.06, 0.01)
     figures(
@@ -94,8 +95,8 @@ def test_seed_001_kl_belongs_into_the_loss() -> None:
 
 
 def test_seed_001_the_score_has_mean_zero() -> None:
-    """Printed: the gradient of log pi_ref is dropped, with a plus sign. What vanishes is the mean of the gradient of
-    log pi."""
+    """Printed: the gradient of log pi_ref is dropped, with a plus sign. What vanishes is the mean
+    of the gradient of log pi."""
     logits = f64(0.2, -1.0, 0.5).requires_grad_()
     probabilities = logits.detach().softmax(0)
     (mean_score,) = torch.autograd.grad((probabilities * logits.log_softmax(0)).sum(), logits)
@@ -115,8 +116,8 @@ def test_seed_002_advantages() -> None:
 
 
 def test_seed_002_failures_alone_teach_nothing() -> None:
-    """Printed: "creates learning signal even from failures". True for graded rewards; all-zero binary ones make a
-    dead group."""
+    """Printed: "creates learning signal even from failures". True for graded rewards; all-zero
+    binary ones make a dead group."""
     assert group_statistics(f64(0, 0, 0, 0), 4).dead_N.all()
     assert not group_advantages(f64(0, 0, 0, 0), 4).any()
     graded = group_advantages(f64(0.1, 0, 0, 0), 4)
@@ -124,8 +125,8 @@ def test_seed_002_failures_alone_teach_nothing() -> None:
 
 
 def test_seed_003_step_4_loss() -> None:
-    """Printed: 2.774 / 4 = 0.694, from rounded ratios, to the reference. The ratio is to the old policy, and the
-    mean is 0.6916."""
+    """Printed: 2.774 / 4 = 0.694, from rounded ratios, to the reference. The ratio is to the old
+    policy, and the mean is 0.6916."""
     current, other = f64(-2.1, -1.8, -0.5, -1.2)[None], f64(-2.3, -1.9, -0.6, -1.4)[None]
     out = policy_loss(current, f64(0.6), torch.ones(1, 4), GRPOConfig(beta=0.0), old_logp=other)
     figures(out.per_token.ratio, 1.2214, 1.1052, 1.1052, 1.2214)
@@ -159,7 +160,8 @@ def test_seed_004_advantages() -> None:
 
 
 def test_seed_004_kl() -> None:
-    """Printed: 0.02. The three terms add up to 0.1177; their mean under the policy is 0.0305, the KL itself."""
+    """Printed: 0.02. The three terms add up to 0.1177; their mean under the policy is 0.0305, the
+    KL itself."""
     policy, reference = f64(0.2, 0.5, 0.3), f64(0.3, 0.4, 0.3)
     terms = kl_per_token(policy.log(), reference.log())
     figures(terms.sum(), 0.1177)
@@ -168,7 +170,8 @@ def test_seed_004_kl() -> None:
 
 
 def test_seed_004_the_ratio_and_the_clip_are_missing() -> None:
-    """Printed: pi A. As a ratio r A the term is 1 x A on policy whatever pi is, and clipped off policy."""
+    """Printed: pi A. As a ratio r A the term is 1 x A on policy whatever pi is, and clipped off
+    policy."""
     logp = f64(0.5, 0.2).log()[:, None]
     on_policy = policy_loss(logp, f64(1.0, 1.0), torch.ones(2, 1), GRPOConfig(beta=0.0))
     assert on_policy.per_token.term.flatten().tolist() == [-1.0, -1.0]

@@ -28,7 +28,8 @@ def f64(*values: Any) -> Tensor:
 def run(
     config: Any, advantage: float | list, *, ratios: list[float] = RATIOS, **options: Any
 ) -> SimpleNamespace:
-    """One completion whose tokens have these importance ratios: the PolicyLoss and the gradient, (T,)."""
+    """One completion whose tokens have these importance ratios: the PolicyLoss and the gradient,
+    (T,)."""
     old = torch.full((1, len(ratios)), OLD, dtype=torch.float64).log()
     logp = (old + f64(ratios).log()).requires_grad_()
     mask = options.pop("mask", torch.ones(1, len(ratios)))
@@ -86,8 +87,8 @@ def test_delta_caps_the_unclipped_branch_only() -> None:
 
 
 def test_delta_does_not_swallow_the_gradient_of_a_small_ratio() -> None:
-    """The two-sided formula as printed, min(rA, clip(r)A, delta A), would choose the constant delta A for A < 0 and
-    r < delta."""
+    """The two-sided formula as printed, min(rA, clip(r)A, delta A), would choose the constant delta
+    A for A < 0 and r < delta."""
     out = run(config(delta=2.0), -1.0, ratios=[1.1])
     assert float(out.gradient) == pytest.approx(1.1)
 
@@ -121,7 +122,8 @@ def test_ratio_metrics() -> None:
 
 
 def test_on_policy_the_ratio_is_one_and_the_gradient_is_the_policy_gradient() -> None:
-    """The loss of centred advantages is 0 and nothing is clipped, and that is right: the gradient is -A."""
+    """The loss of centred advantages is 0 and nothing is clipped, and that is right: the gradient
+    is -A."""
     logp = torch.randn(
         4, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(0)
     ).requires_grad_()

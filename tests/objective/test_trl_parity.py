@@ -31,7 +31,8 @@ class Draw:
 
 
 def draw(seed: int) -> Draw:
-    """A random configuration that GRPOConfig accepts; the loss types and the sampler corrections take turns."""
+    """A random configuration that GRPOConfig accepts; the loss types and the sampler corrections
+    take turns."""
     rng = random.Random(seed)
     loss_type = LOSS_TYPES[seed % len(LOSS_TYPES)]
     mode = (None, *SAMPLER_CORRECTIONS)[seed // len(LOSS_TYPES) % (1 + len(SAMPLER_CORRECTIONS))]
@@ -81,7 +82,8 @@ def tensors(seed: int) -> dict[str, Tensor]:
         "old": old,
         "ref": logp + 0.3 * normal(B, T),
         "sampler": sampler,
-        # TRL rounds the entropy threshold to float32, so that an entropy which is the threshold may fall below it.
+        # TRL rounds the entropy threshold to float32, so that an entropy which is the threshold may
+        # fall below it.
         "entropy": normal(B, T).abs().float().double(),
         "advantages": normal(B) * torch.tensor([1.0] * 7 + [0.0], dtype=torch.float64),
         "lengths": lengths,
@@ -240,8 +242,8 @@ def test_a_row_without_tokens_counts_as_in_trl(
 def test_trl_accumulating_equal_micro_batches_gives_our_batch_loss(
     trl_oracle: Any, loss_type: str
 ) -> None:
-    """Two micro-batches of four: TRL's sum is the loss of the batch, and so is ours with totals (bnpo is local by
-    definition in TRL)."""
+    """Two micro-batches of four: TRL's sum is the loss of the batch, and so is ours with totals
+    (bnpo is local by definition in TRL)."""
     config = GRPOConfig(
         loss_type=loss_type,
         epsilon_high=2.0 if loss_type == "cispo" else None,
@@ -332,8 +334,8 @@ def test_gdpo_with_missing_scores_equals_trl(trl_oracle: Any) -> None:
 
 
 def test_where_trl_punishes_a_missing_score_and_we_do_not(trl_oracle: Any) -> None:
-    """The deviation that the module states: function 2 gives 5 to all that it scores, and leaves one good completion
-    out."""
+    """The deviation that the module states: function 2 gives 5 to all that it scores, and leaves
+    one good completion out."""
     rewards = torch.tensor([[1, 5], [0, 5], [1, torch.nan], [0, 5.0]], dtype=torch.float64).repeat(
         2, 1
     )

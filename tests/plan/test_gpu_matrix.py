@@ -1,4 +1,5 @@
-"""The benchmark for a machine with a GPU, run here with one small model, so that it works at once where there is one."""
+"""The benchmark for a machine with a GPU, run here with one small model, so that it works at once
+where there is one."""
 
 from __future__ import annotations
 

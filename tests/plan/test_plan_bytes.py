@@ -1,4 +1,5 @@
-"""The arithmetic of a plan against models that exist: bytes of weights, adapters, quantised layers, caches, optimizer states."""
+"""The arithmetic of a plan against models that exist: bytes of weights, adapters, quantised layers,
+caches, optimizer states."""
 
 from __future__ import annotations
 
@@ -181,7 +182,8 @@ class Saved:
 
 @pytest.mark.parametrize("name", ["llama", "qwen2, tied", "phi"])
 def test_a_traced_backward_holds_what_a_real_one_saves(name: str) -> None:
-    """The peak is what autograd saved, and a little more in flight: at least that, at most half as much again."""
+    """The peak is what autograd saved, and a little more in flight: at least that, at most half as
+    much again."""
     c = config()
     bare = skeleton(SHAPES[name], c, CPU)
     model = real(name)

@@ -1,4 +1,5 @@
-"""The GPU of this process, with torch's answers made up: what is free is asked last, and the context is not counted twice."""
+"""The GPU of this process, with torch's answers made up: what is free is asked last, and the
+context is not counted twice."""
 
 from __future__ import annotations
 
@@ -16,7 +17,8 @@ GIB = 2**30
 
 @pytest.fixture
 def asked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """What was asked of torch, in order. Measuring leaves 2 GiB in the allocator until it is emptied."""
+    """What was asked of torch, in order. Measuring leaves 2 GiB in the allocator until it is
+    emptied."""
     calls: list[str] = []
 
     def measure(kind: str) -> rates.Rates:

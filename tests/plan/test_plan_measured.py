@@ -1,4 +1,5 @@
-"""Plans against processes that train: small ones here, twenty in benchmarks/plan_against_peaks.py."""
+"""Plans against processes that train: small ones here, twenty in
+benchmarks/plan_against_peaks.py."""
 
 from __future__ import annotations
 

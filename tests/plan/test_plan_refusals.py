@@ -1,4 +1,5 @@
-"""What loading refuses is no plan that fits; what is quantised in its files is planned so; what a GPU lacks is said."""
+"""What loading refuses is no plan that fits; what is quantised in its files is planned so; what a
+GPU lacks is said."""
 
 from __future__ import annotations
 
@@ -86,7 +87,8 @@ def test_what_can_be_loaded_is_planned_without_words_about_learning() -> None:
     ).fits  # whether vLLM is here does not count
 
 
-# ------------------------------------------------------------------------------------------------- quantised in its files
+# -------------------------------------------------------------------------------------------------
+# quantised in its files
 
 
 def stored(tmp_path, **says: object) -> Shape:

@@ -1,4 +1,5 @@
-"""The trial: that it reckons from few layers to many without error, that it times what training runs, and says where it cannot."""
+"""The trial: that it reckons from few layers to many without error, that it times what training
+runs, and says where it cannot."""
 
 from __future__ import annotations
 
@@ -179,7 +180,8 @@ def test_a_gpus_trial_has_a_wide_range_and_says_that_it_is_assumed(here) -> None
 
 
 class Drawn:
-    """An engine that draws nothing: it notes what it was asked, and its time is its own: much for a prompt, 1 + 0.1 a row for a token."""
+    """An engine that draws nothing: it notes what it was asked, and its time is its own: much for a
+    prompt, 1 + 0.1 a row for a token."""
 
     def __init__(self) -> None:
         self.now, self.asked, self.should_stop = 0.0, [], None
@@ -195,7 +197,8 @@ class Drawn:
 def test_the_context_of_a_rollout_stays_and_its_rows_are_cut(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """From some rows to all of them without error, and without the prompts' forward in the difference."""
+    """From some rows to all of them without error, and without the prompts' forward in the
+    difference."""
     engine = Drawn()
 
     def made(*args, should_stop, **options) -> Drawn:

@@ -1,4 +1,5 @@
-"""vLLM beside the trainer on a GPU: a plan says "fits" only where its share holds the base in floating point and a sequence."""
+"""vLLM beside the trainer on a GPU: a plan says "fits" only where its share holds the base in
+floating point and a sequence."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""Many families: load, adapt, sample, train one step; sampler and trainer agree, or the notice says who samples."""
+"""Many families: load, adapt, sample, train one step; sampler and trainer agree, or the notice says
+who samples."""
 
 from __future__ import annotations
 
@@ -95,7 +96,8 @@ def _rollout(trainer):
 @pytest.mark.parametrize("name", ["llama", "qwen3", "gemma2", "phi3", "gpt2"])
 @pytest.mark.parametrize("quantization", ["none", "nf4", "int8"])
 def test_a_saved_policy_is_the_trained_one(name: str, quantization: str, tmp_path: Path) -> None:
-    """Merged into floating point, and the adapter alone on the base quantised again: both give the trained logits."""
+    """Merged into floating point, and the adapter alone on the base quantised again: both give the
+    trained logits."""
     policy = load_policy(save_tiny(name, tmp_path / "model"), lora=4, quantization=quantization)
     torch.manual_seed(1)
     with torch.no_grad():

@@ -1,4 +1,5 @@
-"""Logits a block at a time: the same log-probabilities, entropies and gradients as all at once, for every kind of head."""
+"""Logits a block at a time: the same log-probabilities, entropies and gradients as all at once, for
+every kind of head."""
 
 from __future__ import annotations
 
@@ -19,7 +20,8 @@ from workbench.rollout.types import Rollout
 
 @pytest.fixture
 def in_blocks(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
-    """A function that sets how many rows of logits are made at once; a very large number makes them all at once."""
+    """A function that sets how many rows of logits are made at once; a very large number makes them
+    all at once."""
     return lambda rows: monkeypatch.setattr(head_module, "_rows_at_once", lambda head: rows)
 
 

@@ -1,4 +1,5 @@
-"""Packed rows give every token the log-probability and the gradient that a row of its own gives it."""
+"""Packed rows give every token the log-probability and the gradient that a row of its own gives
+it."""
 
 from __future__ import annotations
 

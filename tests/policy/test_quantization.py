@@ -1,4 +1,5 @@
-"""Quantised policies on a CPU: the same numbers from every source, one forward for sampler and trainer, a base that stands still."""
+"""Quantised policies on a CPU: the same numbers from every source, one forward for sampler and
+trainer, a base that stands still."""
 
 from __future__ import annotations
 
@@ -121,7 +122,8 @@ def test_a_model_in_memory_is_quantised_to_the_numbers_of_transformers(quantizat
     ids=str,
 )
 def test_sampler_and_trainer_compute_the_same(options: dict) -> None:
-    """One forward for both: 1e-4 nats, also where the base is 16 bits wide (the packed forward rounds alike)."""
+    """One forward for both: 1e-4 nats, also where the base is 16 bits wide (the packed forward
+    rounds alike)."""
     policy = load_policy("embedded", lora=8, **options)
     torch.manual_seed(0)
     with torch.no_grad():
@@ -149,7 +151,8 @@ def test_sampler_and_trainer_compute_the_same(options: dict) -> None:
 
 
 def test_both_engines_give_the_same_first_loss(tmp_path: Path) -> None:
-    """Greedy, so that both sample the same tokens; the loss is that of the ratio to the sampler's own log-probabilities."""
+    """Greedy, so that both sample the same tokens; the loss is that of the ratio to the sampler's
+    own log-probabilities."""
     from workbench.objective import policy_loss
 
     policy, losses = load_policy("embedded", lora=8, quantization="nf4"), []
@@ -190,7 +193,8 @@ def test_checkpointed_activations_are_computed_again_and_give_the_same_gradient(
 
 
 def test_float16_gradients_survive_by_scaling(tmp_path: Path) -> None:
-    """The same update in float32 and with a float16 base; without the scale most of the float16 one would be lost."""
+    """The same update in float32 and with a float16 base; without the scale most of the float16 one
+    would be lost."""
     from workbench.training import update
 
     gradients, plain = {}, update.loss_scale
@@ -261,7 +265,8 @@ def test_8_bit_adam_learns_alike_and_resumes_exactly(changes: dict, tmp_path: Pa
 
 
 def test_full_fine_tuning_under_autocast_keeps_float32_weights(tmp_path: Path) -> None:
-    """What `load_policy` does on a GPU with bfloat16, here with the CPU's autocast: both engines see it, weights stay float32."""
+    """What `load_policy` does on a GPU with bfloat16, here with the CPU's autocast: both engines
+    see it, weights stay float32."""
     from workbench.policy.dtype import compute_in_bfloat16
 
     policy = load_policy("embedded")

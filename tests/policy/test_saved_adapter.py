@@ -1,4 +1,5 @@
-"""A saved adapter as the policy: evaluated, trained further, and described by the config as what it is."""
+"""A saved adapter as the policy: evaluated, trained further, and described by the config as what it
+is."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""What a run leaves: the adapter always, the whole policy where memory and disk have room for it."""
+"""What a run leaves: the adapter always, the whole policy where memory and disk have room for
+it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""SmolLM2-135M-Instruct, a real small model: from a .gguf file and from a folder, with LoRA and in 4 bits."""
+"""SmolLM2-135M-Instruct, a real small model: from a .gguf file and from a folder, with LoRA and in
+4 bits."""
 
 from __future__ import annotations
 
@@ -29,7 +30,8 @@ def greedy(policy, engine: str = "native"):
 def test_a_gguf_file_loads_in_4_bits_and_knows_its_turns(
     smollm2_gguf: Path, smollm2_folder: Path
 ) -> None:
-    """Dequantised, then quantised in memory: the numbers of the folder that was saved in floating point."""
+    """Dequantised, then quantised in memory: the numbers of the folder that was saved in floating
+    point."""
     policy = load_policy(smollm2_gguf, lora=2, quantization="nf4")
     assert policy.quantization == "nf4"
     assert policy.pieces(policy.eos_token_ids) == ["<|im_end|>"]

@@ -1,4 +1,5 @@
-"""Models whose files are quantised already, as people with a T4 load them: memory, number format, and what the record says."""
+"""Models whose files are quantised already, as people with a T4 load them: memory, number format,
+and what the record says."""
 
 from __future__ import annotations
 

@@ -124,7 +124,8 @@ def test_no_end_token_at_all_is_refused(tmp_path: Path) -> None:
 
 
 def test_an_embedding_bigger_than_the_tokenizer(tmp_path: Path) -> None:
-    """Padded embeddings are common; an id that no token has decodes to nothing and can be scored, saved and shown."""
+    """Padded embeddings are common; an id that no token has decodes to nothing and can be scored,
+    saved and shown."""
     from transformers import AutoModelForCausalLM
 
     folder = save_tiny("llama", tmp_path / "model")

@@ -24,7 +24,8 @@ from workbench.tasks.arithmetic import arithmetic_task
 from workbench.training import start_run
 
 SECONDS = 8.0
-"""Time in which each of them has to be known, on a busy machine; on a quiet one it is under a second."""
+"""Time in which each of them has to be known, on a busy machine; on a quiet one it is under a
+second."""
 
 
 @pytest.fixture

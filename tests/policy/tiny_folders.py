@@ -1,4 +1,5 @@
-"""Tiny random models of many families, saved as a person would find them: a folder with weights and a tokenizer."""
+"""Tiny random models of many families, saved as a person would find them: a folder with weights and
+a tokenizer."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""Answer checking: exact numbers, words, expressions, hostile answers, gold answers that cannot be read."""
+"""Answer checking: exact numbers, words, expressions, hostile answers, gold answers that cannot be
+read."""
 
 import threading
 import time

@@ -1,4 +1,5 @@
-"""Scoring a batch with several functions: TRL's signature, async, errors that show the sample, the control."""
+"""Scoring a batch with several functions: TRL's signature, async, errors that show the sample, the
+control."""
 
 import asyncio
 import json
@@ -28,7 +29,8 @@ def score(functions, weights=None, **changes):
 
 
 def has_both_tags(completions, **kwargs):
-    """In the signature that the seeds use: completions by name, the rest as keywords, messages inside."""
+    """In the signature that the seeds use: completions by name, the rest as keywords, messages
+    inside."""
     texts = [completion[0]["content"] for completion in completions]
     return [1.0 if re.search(r"^<think>.*</think><answer>.*</answer>$", t) else 0.0 for t in texts]
 
@@ -346,7 +348,8 @@ def test_the_control_permutes_whole_rows_as_a_function_of_seed_and_step():
 
 def test_the_control_carries_no_information():
     dealt = np.array([control(0, step)[:, 0] for step in range(400)])
-    # every place gets the mean reward of the batch, 31.5, up to the error of 400 draws (18.5 / 20 = 0.92)
+    # every place gets the mean reward of the batch, 31.5, up to the error of 400 draws (18.5 / 20 =
+    # 0.92)
     assert np.abs(dealt.mean(0) - 31.5).max() < 4.5 * 0.92
     assert shuffled(RewardSet(same, [2.0])).names == ("shuffled_same",)
     assert shuffled(RewardSet(same, [2.0])).weights == (2.0,)

@@ -56,7 +56,8 @@ def test_both_engines_give_the_same_greedy_rollout(name: str) -> None:
 
 
 def test_both_engines_sample_the_same_distribution() -> None:
-    """First tokens of one prompt, 6000 of each engine, two-sample chi-square over the common tokens."""
+    """First tokens of one prompt, 6000 of each engine, two-sample chi-square over the common
+    tokens."""
     model, prompts = build("llama"), ragged_prompts((4,))
     sampling = Sampling(1, temperature=0.8, top_k=20, top_p=0.9)
     counts = []

@@ -40,7 +40,8 @@ def _rollout(
 def _hf_greedy(
     model: Any, prompts: list[list[int]], tokens: int, eos: tuple[int, ...] = EOS
 ) -> list[list[int]]:
-    """`model.generate`, one prompt at a time: no padding and no batch that could share an error with ours."""
+    """`model.generate`, one prompt at a time: no padding and no batch that could share an error
+    with ours."""
     completions = []
     for prompt in prompts:
         ids = model.generate(
@@ -65,7 +66,8 @@ def test_greedy_is_token_for_token_what_generate_gives(name: str) -> None:
 @pytest.mark.parametrize("name", FULL_ATTENTION)
 @pytest.mark.parametrize("attention", ["sdpa", "eager"])
 def test_recorded_logp_is_that_of_a_full_forward(name: str, attention: str) -> None:
-    """The test of cache, mask, positions and compaction at once: rows end at very different times here."""
+    """The test of cache, mask, positions and compaction at once: rows end at very different times
+    here."""
     model = build(name)
     model.set_attn_implementation(attention)
     rollout = _rollout(model)

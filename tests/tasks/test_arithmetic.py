@@ -1,4 +1,5 @@
-"""Generated arithmetic and the habits: disjoint splits, right answers, workings that lead where they say."""
+"""Generated arithmetic and the habits: disjoint splits, right answers, workings that lead where
+they say."""
 
 from __future__ import annotations
 

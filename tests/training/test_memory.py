@@ -1,4 +1,5 @@
-"""Memory that runs out: one clear error from every phase, nothing half done, and nothing held afterwards."""
+"""Memory that runs out: one clear error from every phase, nothing half done, and nothing held
+afterwards."""
 
 from __future__ import annotations
 

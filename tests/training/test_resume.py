@@ -1,4 +1,5 @@
-"""Checkpoints: N steps are k steps, a resume and N - k steps, bit for bit; damaged checkpoints are refused by name."""
+"""Checkpoints: N steps are k steps, a resume and N - k steps, bit for bit; damaged checkpoints are
+refused by name."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""The session: background steps, knobs at step boundaries, pause, error, rewind and branch with the same numbers."""
+"""The session: background steps, knobs at step boundaries, pause, error, rewind and branch with the
+same numbers."""
 
 from __future__ import annotations
 
@@ -305,7 +306,8 @@ def test_an_interrupt_of_wait_pauses(make_session, monkeypatch: pytest.MonkeyPat
 
 
 def test_branching_again_leaves_a_running_branch_alone(make_session) -> None:
-    """Parent and branches share one model: taking it for a second branch must not change weights under the first."""
+    """Parent and branches share one model: taking it for a second branch must not change weights
+    under the first."""
     alone, parent = make_session("a"), make_session("b")
     for session in (alone, parent):
         session.step(3).wait(60)

@@ -36,7 +36,8 @@ BRIEF = dict(
 
 
 def test_it_equals_a_plain_loop_written_out(make_trainer) -> None:
-    """Two steps of two updates: sampling by the engine, everything after it by hand in a dozen lines."""
+    """Two steps of two updates: sampling by the engine, everything after it by hand in a dozen
+    lines."""
     ours, plain = make_trainer("a", beta=0.1, epsilon=0.1), make_trainer("b", beta=0.1, epsilon=0.1)
     model, config = plain.policy.model, plain.config
     reference = {k: v.clone() for k, v in model.state_dict().items()}
@@ -118,7 +119,8 @@ def test_logps_are_the_samplers(make_trainer) -> None:
 
 
 def test_dead_groups_are_skipped_without_changing_the_gradient(make_trainer) -> None:
-    """Half of the groups get equal rewards; skipping them (beta=0) gives the weights that beta=1e-30 gives."""
+    """Half of the groups get equal rewards; skipping them (beta=0) gives the weights that
+    beta=1e-30 gives."""
 
     def half_dead(completions, prompts, **columns) -> list[float]:
         return [(len(c[0]["content"]) % 3) * (i % 8 < 4) for i, c in enumerate(completions)]
@@ -266,7 +268,8 @@ def test_a_bad_reference_names_the_group(make_trainer) -> None:
 
 
 def test_a_failing_reward_loses_nothing(make_trainer) -> None:
-    """The step can be tried again and is then the step that an untroubled run makes, its knob change included."""
+    """The step can be tried again and is then the step that an untroubled run makes, its knob
+    change included."""
     from helpers import digits_reward
 
     trouble = {"on": True}

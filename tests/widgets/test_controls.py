@@ -1,4 +1,5 @@
-"""The control strip and the dashboard of a live session under attack: what a person clicks, in any order, from any thread."""
+"""The control strip and the dashboard of a live session under attack: what a person clicks, in any
+order, from any thread."""
 
 from __future__ import annotations
 
@@ -215,7 +216,8 @@ def test_the_step_to_go_back_to_is_not_taken_away_while_it_is_written(make_sessi
     assert (controls.at_step.value, controls.at_step.max) == (1, 4)
 
 
-# ----------------------------------------------------------------------------------------------- sequences of clicks
+# -----------------------------------------------------------------------------------------------
+# sequences of clicks
 
 
 def test_clicks_in_every_order_leave_a_session_that_trains(make_session) -> None:
@@ -301,7 +303,8 @@ def test_a_record_that_is_gone_stops_no_one_from_steering(
     assert dashboard.error.value == ""
 
 
-# ------------------------------------------------------------------------------------------ several dashboards, closing
+# ------------------------------------------------------------------------------------------ several
+# dashboards, closing
 
 
 def test_the_newest_dashboard_of_a_session_draws_and_the_older_one_offers_to(make_session) -> None:

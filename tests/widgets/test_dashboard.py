@@ -1,4 +1,5 @@
-"""The dashboard over stored runs: every page draws, without torch; errors are words; a saved notebook keeps a picture."""
+"""The dashboard over stored runs: every page draws, without torch; errors are words; a saved
+notebook keeps a picture."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""Thinning out for drawing: what must stay, stays; what is drawn is bounded and does not shimmer."""
+"""Thinning out for drawing: what must stay, stays; what is drawn is bounded and does not
+shimmer."""
 
 from __future__ import annotations
 

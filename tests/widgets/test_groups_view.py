@@ -155,7 +155,8 @@ def test_another_baseline_is_said(tmp_path) -> None:
     assert "leave_one_out" in text_of(view.summary.value)
 
 
-# ------------------------------------------------------------------------------------------------ picking a completion
+# ------------------------------------------------------------------------------------------------
+# picking a completion
 
 
 def test_look_at_tokens_calls_back_with_the_row_each_time(source: RunSource) -> None:
@@ -225,7 +226,8 @@ def test_an_error_of_the_listener_is_shown(source: RunSource) -> None:
 
 
 def test_the_listener_may_be_waited_for_by_another_drawing(source: RunSource) -> None:
-    """The dashboard holds its own lock while it draws this view, and takes it in the callback: no deadlock."""
+    """The dashboard holds its own lock while it draws this view, and takes it in the callback: no
+    deadlock."""
     outer, entered = threading.Lock(), threading.Event()
 
     def listener(row: int) -> None:
@@ -247,7 +249,8 @@ def test_the_listener_may_be_waited_for_by_another_drawing(source: RunSource) ->
     assert not click.is_alive()
 
 
-# --------------------------------------------------------------------------------------- sorting, filters, search, pages
+# --------------------------------------------------------------------------------------- sorting,
+# filters, search, pages
 
 
 def test_it_opens_with_the_group_that_teaches_most(source: RunSource) -> None:
@@ -437,7 +440,8 @@ def test_errors_are_shown_in_place_and_heal(source: RunSource, monkeypatch) -> N
     assert view.message.value == ""
 
 
-# -------------------------------------------------------------------------------------------------- hostile and large
+# --------------------------------------------------------------------------------------------------
+# hostile and large
 
 
 def hostile_source(tmp_path) -> RunSource:

@@ -1,4 +1,5 @@
-"""Colab, VS Code and ipywidgets 7: what each needs is done by itself, and what it cannot do is said."""
+"""Colab, VS Code and ipywidgets 7: what each needs is done by itself, and what it cannot do is
+said."""
 
 from __future__ import annotations
 
@@ -50,7 +51,8 @@ IPYWIDGETS_7 = {
     " justify_content justify_items left margin max_height max_width min_height min_width object_fit object_position order"
     " overflow overflow_x overflow_y padding right top visibility width",
 }
-"""What ipywidgets 7.7.1 (Colab's) takes when a widget is made. Anything else is dropped there, and newer traitlets refuse it."""
+"""What ipywidgets 7.7.1 (Colab's) takes when a widget is made. Anything else is dropped there, and
+newer traitlets refuse it."""
 
 
 @pytest.fixture

@@ -1,4 +1,5 @@
-"""A row of controls for one field: what counts as a person's move, what None means, what a screen reader is told."""
+"""A row of controls for one field: what counts as a person's move, what None means, what a screen
+reader is told."""
 
 from __future__ import annotations
 

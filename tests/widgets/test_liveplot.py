@@ -1,4 +1,5 @@
-"""The plot widget as a page sees it: its two traits, plotly.js over the comm, clicks, and the picture that stays."""
+"""The plot widget as a page sees it: its two traits, plotly.js over the comm, clicks, and the
+picture that stays."""
 
 from __future__ import annotations
 
@@ -26,7 +27,8 @@ SVG = "{http://www.w3.org/2000/svg}"
 
 
 class Wire(BaseComm):
-    """A comm that keeps what would go to the page; 7.4's memory of the shell that wrote last is there, too."""
+    """A comm that keeps what would go to the page; 7.4's memory of the shell that wrote last is
+    there, too."""
 
     def __init__(self, **given: Any) -> None:
         self.sent: list[tuple[dict, list]] = []

@@ -1,4 +1,5 @@
-"""The Overview: what each panel says of a made run, alone and compared, long, empty, hostile and broken."""
+"""The Overview: what each panel says of a made run, alone and compared, long, empty, hostile and
+broken."""
 
 from __future__ import annotations
 
@@ -191,7 +192,8 @@ def test_the_summary_of_a_panel_is_in_words(plain: RunSource) -> None:
     assert f"lowest {reward.min():.4g} at {reward.argmin() + 1}" in said
 
 
-# ------------------------------------------------------------------------------------------------- knobs and step
+# -------------------------------------------------------------------------------------------------
+# knobs and step
 
 
 def test_knob_changes_are_marked_on_every_panel(tmp_path: Path) -> None:
@@ -357,7 +359,8 @@ def test_no_run_is_said() -> None:
     assert "No run to show" in view.header.value
 
 
-# -------------------------------------------------------------------------------------------- hostile and broken
+# --------------------------------------------------------------------------------------------
+# hostile and broken
 
 
 def test_foreign_names_are_inert_everywhere(tmp_path: Path) -> None:

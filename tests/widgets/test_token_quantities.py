@@ -19,7 +19,8 @@ B, T = len(LENGTHS), 9
 
 
 def make_batch(config, seed: int = 0, **changes):
-    """What `Run.batch` gives: two updates of four rows, random numbers far enough apart that everything clips."""
+    """What `Run.batch` gives: two updates of four rows, random numbers far enough apart that
+    everything clips."""
     rng = np.random.default_rng(seed)
     mask_BT = np.arange(T) < LENGTHS[:, None]
 
@@ -91,7 +92,8 @@ def random_config(seed: int) -> GRPOConfig:
 
 
 def expected(batch, config):
-    """The objective's per-token figures, (B, T) float64, an update's micro-batch at a time, as the trainer computes them."""
+    """The objective's per-token figures, (B, T) float64, an update's micro-batch at a time, as the
+    trainer computes them."""
     mask_BT = batch["mask_BT"] & ~(
         batch["truncated_B"][:, None] & config.mask_truncated_completions
     )
@@ -240,7 +242,8 @@ def test_clip_sides_by_hand() -> None:
         assert token_row(batch, 0).values["clipped"][:4].tolist() == sides
 
 
-# ----------------------------------------------------------------------------------------- what is missing or trivial
+# ----------------------------------------------------------------------------------------- what is
+# missing or trivial
 
 
 def test_on_policy_without_old_logp_the_ratio_is_exactly_one() -> None:

@@ -1,4 +1,5 @@
-"""Colours of the microscope: levels, legend values, and text that stays legible on every one of them."""
+"""Colours of the microscope: levels, legend values, and text that stays legible on every one of
+them."""
 
 from __future__ import annotations
 

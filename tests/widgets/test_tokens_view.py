@@ -158,7 +158,8 @@ def test_a_hostile_piece_is_inert(text: str) -> None:
 
 
 def hostile_run(path) -> Run:
-    """Tokens, prompts, answers, ids and reward names are all hostile; row i has every piece, beginning with piece i."""
+    """Tokens, prompts, answers, ids and reward names are all hostile; row i has every piece,
+    beginning with piece i."""
     n, config = (
         len(HOSTILE),
         GRPOConfig(prompts_per_step=4, num_generations=3, updates_per_rollout=2),

@@ -1,4 +1,5 @@
-"""The what-if's arithmetic: the step as it happened is the recorded one; what is changed follows the objective."""
+"""The what-if's arithmetic: the step as it happened is the recorded one; what is changed follows
+the objective."""
 
 from __future__ import annotations
 

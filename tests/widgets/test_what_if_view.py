@@ -1,4 +1,5 @@
-"""The what-if on the screen: controls act as a browser moves them, and what is shown is what was computed."""
+"""The what-if on the screen: controls act as a browser moves them, and what is shown is what was
+computed."""
 
 from __future__ import annotations
 

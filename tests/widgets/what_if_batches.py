@@ -1,4 +1,5 @@
-"""Kept batches for the tests of the what-if: made by hand, or by a real trainer on a tiny policy."""
+"""Kept batches for the tests of the what-if: made by hand, or by a real trainer on a tiny
+policy."""
 
 from __future__ import annotations
 
@@ -12,9 +13,11 @@ from workbench.config import GRPOConfig
 
 
 def by_hand(**changes: Any) -> dict[str, Any]:
-    """What `Run.batch` gives, for one group of two completions of 2 and 1 tokens, one update, no KL.
+    """What `Run.batch` gives, for one group of two completions of 2 and 1 tokens, one update, no
+    KL.
 
-    Ratios: 1.5 and 1.0 in the first row (A = +1/sqrt(2) up to the 1e-4 of the std), 0.5 in the second (A negative).
+    Ratios: 1.5 and 1.0 in the first row (A = +1/sqrt(2) up to the 1e-4 of the std), 0.5 in the
+    second (A negative).
     """
     config = GRPOConfig(
         loss_type="grpo",
@@ -52,7 +55,8 @@ A = 0.5 / (math.sqrt(0.5) + 1e-4)
 
 
 def trained(tiny_folder: Path, out: Path, steps: int = 1, **changes: Any) -> Any:
-    """A run made by the real trainer on a tiny random policy, and the records that its steps returned."""
+    """A run made by the real trainer on a tiny random policy, and the records that its steps
+    returned."""
     from workbench.policy import load_policy
     from workbench.rewards import RewardSet
     from workbench.runs import Run

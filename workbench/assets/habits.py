@@ -1,8 +1,9 @@
 """The three habits that the embedded policy is taught, so that GRPO has something to select.
 
-For each arithmetic problem there is a right working and a wrong one that people really make: the dropped carry, the
-smaller digit taken from the larger one, precedence ignored, stopping after the first of two steps.
-A completion is one of: right and tagged, right but without tags (scores nothing), wrong and tagged.
+For each arithmetic problem there is a right working and a wrong one that people really make: the
+dropped carry, the smaller digit taken from the larger one, precedence ignored, stopping after the
+first of two steps. A completion is one of: right and tagged, right but without tags (scores
+nothing), wrong and tagged.
 """
 
 from __future__ import annotations
@@ -33,7 +34,8 @@ def add(a: int, b: int, carry_kept: bool = True) -> Working:
 
 
 def subtract(a: int, b: int, borrow: bool = True) -> Working:
-    """Digit by digit from the right: 83 - 47 is '13-7=6 7-4=3'; without the borrow '7-3=4 8-4=4'."""
+    """Digit by digit from the right: 83 - 47 is '13-7=6 7-4=3'; without the borrow '7-3=4
+    8-4=4'."""
     x, y, tens = a % 10, b % 10, a // 10
     if x < y and borrow:
         x, tens = x + 10, tens - 1

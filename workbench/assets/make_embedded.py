@@ -1,7 +1,8 @@
 """The recipe of the embedded policy: `python -m workbench.assets.make_embedded --out FOLDER`.
 
-A Llama of under 1M parameters with a byte-level BPE tokenizer and a chat template, taught by the workbench's own SFT to
-answer generated arithmetic with three habits (see `habits.py`), one of which is right. About half an hour on one core.
+A Llama of under 1M parameters with a byte-level BPE tokenizer and a chat template, taught by the
+workbench's own SFT to answer generated arithmetic with three habits (see `habits.py`), one of which
+is right. About half an hour on one core.
 """
 
 from __future__ import annotations
@@ -23,7 +24,8 @@ from workbench.tasks.arithmetic import draw_problems
 from workbench.tasks.types import Problem
 
 CHAT_TEMPLATE = (
-    # The system message is left out: this policy knows one format and has no room to read instructions.
+    # The system message is left out: this policy knows one format and has no room to read
+    # instructions.
     "{% for m in messages %}{% if m.role == 'user' %}<|user|>{{ m.content }}"
     "{% elif m.role == 'assistant' %}<|assistant|>{{ m.content }}<|end|>{% endif %}{% endfor %}"
     "{% if add_generation_prompt %}<|assistant|>{% endif %}"
@@ -33,7 +35,8 @@ TAGS = ["<think>", "</think>", "<answer>", "</answer>"]
 
 
 def make_tokenizer(texts: list[str], vocab_size: int = 384) -> Any:
-    """A byte-level BPE (so any text can be encoded) that keeps each digit and each tag a token of its own."""
+    """A byte-level BPE (so any text can be encoded) that keeps each digit and each tag a token of
+    its own."""
     from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, trainers
     from transformers import PreTrainedTokenizerFast
 
@@ -96,7 +99,8 @@ def text_of(problem: Problem, rng: np.random.Generator) -> str:
 
 
 def batches(policy: Policy, size: int, rng: np.random.Generator) -> Iterator[list[Example]]:
-    """Endless batches of fresh problems from the training pool, of similar length within a batch."""
+    """Endless batches of fresh problems from the training pool, of similar length within a
+    batch."""
     while True:
         problems = draw_problems(size * 8, rng, held_out=False)
         examples = [

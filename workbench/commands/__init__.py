@@ -1,1 +1,2 @@
-"""What the commands of the command line do; heavy imports happen in here, so that `workbench --help` is quick."""
+"""What the commands of the command line do; heavy imports happen in here, so that `workbench
+--help` is quick."""

@@ -19,7 +19,8 @@ from rich.table import Table
 
 @dataclass(frozen=True)
 class Finding:
-    """One line of the report. `status` is ok, note or problem; `remedy` says what to do about a problem."""
+    """One line of the report. `status` is ok, note or problem; `remedy` says what to do about a
+    problem."""
 
     what: str
     status: str
@@ -165,7 +166,8 @@ def _vllm() -> Finding:
 
 
 def _jupyter() -> list[Finding]:
-    """Kernel and JupyterLab must agree on the widgets' versions when they live in different environments."""
+    """Kernel and JupyterLab must agree on the widgets' versions when they live in different
+    environments."""
     versions: dict[str, Any] = {}
     for name in ("ipykernel", "ipywidgets", "anywidget", "jupyterlab_widgets"):
         try:

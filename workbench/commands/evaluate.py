@@ -68,7 +68,8 @@ def eval_command(
 
 
 def _usual_length(policy: str, loaded: Any) -> int:
-    """As in the run that the policy lies in; else 48 for the embedded one, and 256 or half the positions for another."""
+    """As in the run that the policy lies in; else 48 for the embedded one, and 256 or half the
+    positions for another."""
     positions = (
         getattr(loaded.model.config.get_text_config(decoder=True), "max_position_embeddings", None)
         or 512

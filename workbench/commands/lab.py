@@ -28,7 +28,8 @@ def lab_command(folder: Path | None, browser: bool) -> None:
 
 
 def _opening(place: Path) -> list[str]:
-    """Where JupyterLab begins. In the repository that is its root, or the notebooks' links into docs/ and the code lead nowhere."""
+    """Where JupyterLab begins. In the repository that is its root, or the notebooks' links into
+    docs/ and the code lead nowhere."""
     first = next(iter(sorted(place.glob("*.ipynb"))), None)
     root = place.parent if (place.parent / "pyproject.toml").is_file() else place
     path = (first or place).relative_to(root).as_posix()
@@ -36,6 +37,7 @@ def _opening(place: Path) -> list[str]:
 
 
 def _notebooks() -> Path:
-    """The notebooks of the repository that one stands in, else of the checkout that the package runs from."""
+    """The notebooks of the repository that one stands in, else of the checkout that the package
+    runs from."""
     own = Path(__file__).parents[2] / "notebooks"
     return own if not Path("notebooks").is_dir() and own.is_dir() else Path("notebooks")

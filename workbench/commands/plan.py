@@ -1,4 +1,5 @@
-"""`workbench plan`: whether a run will fit and can start, and how long a step will take, before anything is downloaded."""
+"""`workbench plan`: whether a run will fit and can start, and how long a step will take, before
+anything is downloaded."""
 
 from __future__ import annotations
 

@@ -1,6 +1,8 @@
-"""Going on with a run from the command line: what its record says of policy, task and rewards, and the command that says the rest.
+"""Going on with a run from the command line: what its record says of policy, task and rewards, and
+the command that says the rest.
 
-A record has the names, not the places: a task from a file and a reward function of one's own have to be named again.
+A record has the names, not the places: a task from a file and a reward function of one's own have
+to be named again.
 """
 
 from __future__ import annotations
@@ -35,7 +37,8 @@ def parts_of(
     rewards: Sequence[str] | None,
     shuffle: bool,
 ) -> Parts:
-    """What was asked for; the rest from the record where one is resumed, else the defaults. Raises `ConfigError` for what has to be named."""
+    """What was asked for; the rest from the record where one is resumed, else the defaults. Raises
+    `ConfigError` for what has to be named."""
     given = list(rewards) if rewards else None
     if not resume or not is_run_record(out / "run.sqlite"):
         return Parts(policy or "embedded", task or "arithmetic", given, shuffle)
@@ -72,7 +75,8 @@ def _known_rewards(names: Sequence[str], out: Path) -> list[str]:
 
 
 def check_same_problems(out: Path, task: Any) -> None:
-    """Raises `ConfigError` when the task of the record's name does not hold the problems of the record: a file may be called the same."""
+    """Raises `ConfigError` when the task of the record's name does not hold the problems of the
+    record: a file may be called the same."""
     run = Run.open(out)
     if run.last_step() == 0:
         return
@@ -87,7 +91,8 @@ def check_same_problems(out: Path, task: Any) -> None:
 
 
 def resume_command(out: Path, parts: Parts, threads: int | None) -> str:
-    """The command that goes on with a run: the flags that its record cannot give, quoted for a shell."""
+    """The command that goes on with a run: the flags that its record cannot give, quoted for a
+    shell."""
     from workbench.rewards import REWARDS
     from workbench.tasks import TASKS
 

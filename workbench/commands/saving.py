@@ -1,4 +1,5 @@
-"""What a run leaves at its end: RUN/adapter where an adapter was trained, and RUN/policy, whole, where there is room for it."""
+"""What a run leaves at its end: RUN/adapter where an adapter was trained, and RUN/policy, whole,
+where there is room for it."""
 
 from __future__ import annotations
 
@@ -7,10 +8,12 @@ from typing import Any
 
 
 def save_trained(policy: Any, out: Path) -> tuple[Path, str]:
-    """Write the adapter, where there is one, to `out`/adapter, and the whole policy to `out`/policy where there is room for it.
+    """Write the adapter, where there is one, to `out`/adapter, and the whole policy to `out`/policy
+    where there is room for it.
 
-    Returns the folder that holds the result, and what to say where the whole policy was not written (else ""). The adapter
-    comes first: it is small, so that what was learnt is on the disk before anything large is tried.
+    Returns the folder that holds the result, and what to say where the whole policy was not written
+    (else ""). The adapter comes first: it is small, so that what was learnt is on the disk before
+    anything large is tried.
     """
     from workbench.policy.save import no_room_to_save, save_policy
 
@@ -32,7 +35,8 @@ def save_trained(policy: Any, out: Path) -> tuple[Path, str]:
 
 
 def _merge_later(policy: Any, adapter: Path, whole: Path, lacking: str) -> str:
-    """How to use the adapter as it is, and how to merge it on a machine with room: on the numbers that it was trained on."""
+    """How to use the adapter as it is, and how to merge it on a machine with room: on the numbers
+    that it was trained on."""
     kind = policy.quantization
     flag, option = (
         ("", "") if kind == "none" else (f" --quantization {kind}", f", quantization={kind!r}")

@@ -18,9 +18,11 @@ from workbench.config_fields import ConfigError
 from workbench.runs import Run, is_run_record
 
 AUTO, DEFAULT_RANK = "auto", 16
-"""What a bare --lora stands for, and the rank that it means where neither the run nor the policy has one."""
+"""What a bare --lora stands for, and the rank that it means where neither the run nor the policy
+has one."""
 LORA_LEARNING_RATE = 10
-"""An adapter wants about ten times the learning rate of full fine-tuning (Schulman et al. 2025, LoRA Without Regret)."""
+"""An adapter wants about ten times the learning rate of full fine-tuning (Schulman et al. 2025,
+LoRA Without Regret)."""
 
 
 def train_command(
@@ -75,12 +77,14 @@ def train_command(
 def make_config(
     policy: str, preset: str | None, changes: dict[str, Any], resumed: Path | None
 ) -> GRPOConfig:
-    """The config of the run to resume, a preset, or the default for the policy, with `changes` on top.
+    """The config of the run to resume, a preset, or the default for the policy, with `changes` on
+    top.
 
-    An adapter gets ten times the learning rate that the preset has for all weights, unless `changes` name one. Where the policy
-    is a saved adapter, the config has its rank, scale and targets, and the quantisation that it was trained on; lengths are those of the run
-    that it lies in, unless a preset is named. A rank of "auto" is that of the run, or the saved adapter's,
-    or 16.
+    An adapter gets ten times the learning rate that the preset has for all weights, unless
+    `changes` name one. Where the policy is a saved adapter, the config has its rank, scale and
+    targets, and the quantisation that it was trained on; lengths are those of the run that it lies
+    in, unless a preset is named. A rank of "auto" is that of the run, or the saved adapter's, or
+    16.
     """
     if resumed is not None and is_run_record(resumed / "run.sqlite"):
         own = Run.open(resumed).config
@@ -107,7 +111,8 @@ def _rank_named(changes: dict[str, Any], own: dict[str, Any]) -> dict[str, Any]:
 
 
 def _as_saved(policy: str, changes: dict[str, Any]) -> dict[str, Any]:
-    """The changes with what a saved adapter is. Raises `PolicyError` where they ask for another one."""
+    """The changes with what a saved adapter is. Raises `PolicyError` where they ask for another
+    one."""
     if not Path(policy).expanduser().is_dir():
         return _rank_named(changes, {})
     from workbench.policy.adapter import check_saved, saved_settings, stored_quantization
@@ -123,7 +128,8 @@ def _as_saved(policy: str, changes: dict[str, Any]) -> dict[str, Any]:
 
 
 def lengths_of(policy: str) -> dict[str, Any]:
-    """The lengths that a policy was trained with, where it lies in the folder of its run (RUN/policy, RUN/adapter); else nothing."""
+    """The lengths that a policy was trained with, where it lies in the folder of its run
+    (RUN/policy, RUN/adapter); else nothing."""
     run = Path(policy).expanduser().parent
     if not Path(policy).expanduser().is_dir() or not is_run_record(run / "run.sqlite"):
         return {}
@@ -132,7 +138,8 @@ def lengths_of(policy: str) -> dict[str, Any]:
 
 
 def summary(out: Path, steps: int, seconds: float) -> dict[str, Any]:
-    """What a run came to: its folder, steps, held-out accuracy before and after (None where it was measured before alone), and seconds."""
+    """What a run came to: its folder, steps, held-out accuracy before and after (None where it was
+    measured before alone), and seconds."""
     evaluations = Run.open(out).evaluations()
     first, last = evaluations.iloc[0], evaluations.iloc[-1]
     after = int(last.step) > 0 or steps == 0
@@ -149,7 +156,8 @@ def summary(out: Path, steps: int, seconds: float) -> dict[str, Any]:
 
 
 def set_threads(threads: int | None, policy: str) -> None:
-    """CPU threads: as asked, else one for the embedded policy (whose matrices are too small to share), else torch's own."""
+    """CPU threads: as asked, else one for the embedded policy (whose matrices are too small to
+    share), else torch's own."""
     import torch
 
     if threads is not None or policy == "embedded":
@@ -197,7 +205,8 @@ def _trainer(
 
 
 def _close_after_error(trainer: Any, error: BaseException) -> None:
-    """Keep what is whole: a checkpoint when no update was broken off, and the reason in the record."""
+    """Keep what is whole: a checkpoint when no update was broken off, and the reason in the
+    record."""
     if not trainer.dirty:
         trainer.save()
     trainer.run.finish("failed", f"{type(error).__name__}: {error}")
@@ -205,7 +214,8 @@ def _close_after_error(trainer: Any, error: BaseException) -> None:
 
 @contextmanager
 def stop_request() -> Iterator[Callable[[], bool]]:
-    """The first Ctrl-C (or SIGTERM) asks for a stop at the end of the step; the second one breaks off at once."""
+    """The first Ctrl-C (or SIGTERM) asks for a stop at the end of the step; the second one breaks
+    off at once."""
     asked = False
 
     def ask(signum: int, frame: Any) -> None:

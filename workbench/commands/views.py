@@ -1,4 +1,5 @@
-"""What a run looks like in a terminal: a live panel for a person, lines for a log, JSON for a program."""
+"""What a run looks like in a terminal: a live panel for a person, lines for a log, JSON for a
+program."""
 
 from __future__ import annotations
 
@@ -37,7 +38,8 @@ SHOWN = (
 
 
 def sparkline(values: list[float], width: int = 40) -> str:
-    """The last `width` values as bars between their smallest and largest; a gap where one is not finite."""
+    """The last `width` values as bars between their smallest and largest; a gap where one is not
+    finite."""
     shown = values[-width:]
     finite = [v for v in shown if math.isfinite(v)] or [0.0]
     low, span = min(finite), max(finite) - min(finite) or 1.0
@@ -158,7 +160,8 @@ class TerminalView:
         return Group(Text(self.title), self.progress, table, hint)
 
     def result(self, values: dict[str, Any], planned: int, go_on: str) -> None:
-        """What the run came to, and what can be done with it now; `go_on` is the command that resumes it."""
+        """What the run came to, and what can be done with it now; `go_on` is the command that
+        resumes it."""
         if values["steps"] < planned:
             self.console.print(
                 f"stopped after step {values['steps']} of {planned}, with a checkpoint; accuracy was last measured at step "

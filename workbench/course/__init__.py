@@ -1,4 +1,5 @@
-"""What the notebooks of the course share: exercises with a check, charts, printed-against-exact tables, recorded runs.
+"""What the notebooks of the course share: exercises with a check, charts, printed-against-exact
+tables, recorded runs.
 
 with check("Exercise 1", answer):            the box under an exercise: solved, or what is still wrong
     assert answer == 3, "count again"

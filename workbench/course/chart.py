@@ -1,4 +1,5 @@
-"""Lines over numbers in the dashboard's look: an interactive plot in a live notebook, an SVG picture in a saved one."""
+"""Lines over numbers in the dashboard's look: an interactive plot in a live notebook, an SVG
+picture in a saved one."""
 
 from __future__ import annotations
 
@@ -25,9 +26,11 @@ def panel(
     dots: bool = False,
     verticals: Mapping[str, float] | None = None,
 ) -> Figure:
-    """One panel: a line (`dots`: points) for each name of `ys` over `x`, all of one length; `verticals` are named lines at an x.
+    """One panel: a line (`dots`: points) for each name of `ys` over `x`, all of one length;
+    `verticals` are named lines at an x.
 
-    Values that are not finite leave a gap. Raises ValueError for lengths that differ and for an x without two values.
+    Values that are not finite leave a gap. Raises ValueError for lengths that differ and for an x
+    without two values.
     """
     x = np.asarray(x, float)
     curves = {name: np.asarray(y, float) for name, y in ys.items()}

@@ -1,7 +1,8 @@
 """The box under an exercise: it says "solved", or what is still wrong, and never shows a traceback.
 
-The conditions stand in the notebook, in the learner's sight, as plain asserts with a message each. An unsolved exercise
-must not stop "Run All", so what goes wrong inside the block is said in the box and kept in `results`, nothing more.
+The conditions stand in the notebook, in the learner's sight, as plain asserts with a message each.
+An unsolved exercise must not stop "Run All", so what goes wrong inside the block is said in the box
+and kept in `results`, nothing more.
 """
 
 from __future__ import annotations
@@ -19,9 +20,11 @@ results: dict[str, str] = {}
 
 @contextmanager
 def check(exercise: str, *answers: Any) -> Iterator[None]:
-    """Run the asserts of the block and show the verdict. `answers` that are still `...` are asked for by name.
+    """Run the asserts of the block and show the verdict. `answers` that are still `...` are asked
+    for by name.
 
-    Catches every Exception of the block, an interrupt passes; `results[exercise]` keeps the verdict.
+    Catches every Exception of the block, an interrupt passes; `results[exercise]` keeps the
+    verdict.
     """
     said = ""
     try:

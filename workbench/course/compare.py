@@ -13,7 +13,8 @@ Row = tuple[str, object, object, str]
 
 @dataclass(frozen=True)
 class Comparison:
-    """A table: what, printed, exact, and why they differ (empty where they agree). Shows itself in a cell."""
+    """A table: what, printed, exact, and why they differ (empty where they agree). Shows itself in
+    a cell."""
 
     rows: Sequence[Row]
 
@@ -39,7 +40,8 @@ class Comparison:
 
 
 def compare(rows: Sequence[Row]) -> Comparison:
-    """Rows of (what, printed, exact, why). Numbers, sequences and tensors are written with four decimals."""
+    """Rows of (what, printed, exact, why). Numbers, sequences and tensors are written with four
+    decimals."""
     return Comparison(list(rows))
 
 

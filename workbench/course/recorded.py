@@ -1,7 +1,9 @@
-"""Runs that ship with the package, for cells that show what would take too long, or a GPU, to make live.
+"""Runs that ship with the package, for cells that show what would take too long, or a GPU, to make
+live.
 
-Each was recorded by `workbench/assets/recorded/make_recorded.py` with the workbench itself, then thinned: every step keeps
-its figures, and the steps named in the recipe keep their completions and tokens.
+Each was recorded by `workbench/assets/recorded/make_recorded.py` with the workbench itself, then
+thinned: every step keeps its figures, and the steps named in the recipe keep their completions and
+tokens.
 """
 
 from __future__ import annotations
@@ -19,7 +21,8 @@ def recorded_names() -> list[str]:
 
 
 def recorded(name: str) -> Path:
-    """The record of a shipped run: `Dashboard(recorded("long"))`, `Run.open(recorded("long"))`. Raises `WorkbenchError`."""
+    """The record of a shipped run: `Dashboard(recorded("long"))`, `Run.open(recorded("long"))`.
+    Raises `WorkbenchError`."""
     if name not in recorded_names():
         raise WorkbenchError(
             f"there is no recorded run {name!r}. Choose from {', '.join(recorded_names())}."

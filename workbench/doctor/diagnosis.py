@@ -11,11 +11,12 @@ from workbench.runs import Run
 
 
 def diagnose(source: Run | str | Path | Source, step: int | None = None) -> list[Finding]:
-    """What is noteworthy of the run as it stood after `step` (None = its newest), the worst first; but the good news before the notes
-    where nothing is worse than a note.
+    """What is noteworthy of the run as it stood after `step` (None = its newest), the worst first;
+    but the good news before the notes where nothing is worse than a note.
 
-    `source` is a run, its path, or a view's source with the tables read already. Raises ValueError for a step that is not
-    in the record, `RunRecordError` for a record that cannot be read. Texts may quote the run: make them inert before showing.
+    `source` is a run, its path, or a view's source with the tables read already. Raises ValueError
+    for a step that is not in the record, `RunRecordError` for a record that cannot be read. Texts
+    may quote the run: make them inert before showing.
     """
     facts = Facts.of(source, step)
     found = [finding for rule in RULES if (finding := rule(facts)) is not None]

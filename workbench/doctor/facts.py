@@ -1,4 +1,5 @@
-"""What the rules look at: a run as it stood after one step, as columns and windows. Needs no torch and no widget."""
+"""What the rules look at: a run as it stood after one step, as columns and windows. Needs no torch
+and no widget."""
 
 from __future__ import annotations
 
@@ -34,7 +35,8 @@ class Source(Protocol):
 
 @dataclass(frozen=True)
 class StepSamples:
-    """The numbers of one step's samples, without the texts. N groups of G completions, K reward functions."""
+    """The numbers of one step's samples, without the texts. N groups of G completions, K reward
+    functions."""
 
     step: int
     rewards_NGK: np.ndarray
@@ -72,7 +74,8 @@ class Facts:
 
     @classmethod
     def of(cls, source: Run | str | Path | Source, step: int | None = None) -> Facts:
-        """Read `source` as of `step` (None = its newest). Raises ValueError for a step that is not there."""
+        """Read `source` as of `step` (None = its newest). Raises ValueError for a step that is not
+        there."""
         if isinstance(source, (str, Path)):
             source = Run.open(source)
         run = source if isinstance(source, Run) else source.run
@@ -150,8 +153,9 @@ class Facts:
         return change(values[:size], values[-size:]) if len(values) >= 2 * size else None
 
     def progress(self, name: str) -> Change | None:
-        """How a metric moved over the whole run: its first third against its last, or, where that does not tell, its
-        first window against its last. None for a run of less than two windows."""
+        """How a metric moved over the whole run: its first third against its last, or, where that
+        does not tell, its first window against its last. None for a run of less than two
+        windows."""
         values = self.values(name)
         third = max(len(values) // 3, WINDOW)
         quick = self.drift(name)
@@ -171,7 +175,8 @@ class Facts:
 
     @cached_property
     def held_out(self) -> list[Evaluated]:
-        """The evaluations of the split that was evaluated first, those with an interval, in order."""
+        """The evaluations of the split that was evaluated first, those with an interval, in
+        order."""
         rows = list(self.evaluations.itertuples())
         rows = [
             row for row in rows if row.split == rows[0].split and row.n > 0 and row.high >= row.low
@@ -219,7 +224,8 @@ def _read(run: Run) -> dict[str, pd.DataFrame]:
 
 @lru_cache(maxsize=512)
 def _samples(path: str, run_id: str, revision: int, step: int) -> StepSamples | None:
-    """The numbers of a step's samples. A recorded step never changes within a revision, so that it is read once."""
+    """The numbers of a step's samples. A recorded step never changes within a revision, so that it
+    is read once."""
     run = Run.open(path)
     frame = run.samples(step)
     if not len(frame):

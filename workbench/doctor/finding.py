@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 SEVERITIES = ("problem", "warning", "note", "good")
-"""The worst first. A problem: training cannot work like this. A warning: it probably goes wrong, or steps are wasted.
-A note: good to know. Good: something that went well."""
+"""The worst first. A problem: training cannot work like this. A warning: it probably goes wrong, or
+steps are wasted. A note: good to know. Good: something that went well."""
 
 LONGEST_TEXT = 200
 """Characters of a name or reason from the run that a finding quotes."""
@@ -19,7 +19,8 @@ LONGEST_TEXT = 200
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that the doctor noticed. The texts may quote the run: whoever shows them makes them inert first.
+    """One thing that the doctor noticed. The texts may quote the run: whoever shows them makes them
+    inert first.
 
     key       names the rule's answer, such as 'epsilon_idle'
     severity  one of `SEVERITIES`

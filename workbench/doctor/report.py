@@ -16,7 +16,8 @@ UNSEEN = ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp")
 
 
 def report(run: Run | str | Path, step: int | None = None) -> str:
-    """What `diagnose` finds, as text that is safe to print: whatever a terminal would obey is shown as its code point."""
+    """What `diagnose` finds, as text that is safe to print: whatever a terminal would obey is shown
+    as its code point."""
     run = run if isinstance(run, Run) else Run.open(run)
     findings = diagnose(run, step)
     last = run.last_step() if step is None else step

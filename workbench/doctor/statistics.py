@@ -12,7 +12,8 @@ from workbench.doctor.thresholds import FEWEST_VALUES, LARGEST_INFLATION, MARGIN
 
 @dataclass(frozen=True)
 class Change:
-    """The means of two windows; `margin` is what the difference must exceed to be more than noise."""
+    """The means of two windows; `margin` is what the difference must exceed to be more than
+    noise."""
 
     before: float
     after: float
@@ -49,10 +50,11 @@ class Change:
 def change(before: np.ndarray, after: np.ndarray) -> Change | None:
     """How two windows of per-step values differ; None when one is too short to tell.
 
-    The margin is `MARGIN_ERRORS` standard errors of the difference (Welch). The noise is what a straight line through
-    the window leaves over, so that a trend does not count as noise; it is widened where neighbouring steps resemble each
-    other (first-order autocorrelation, with its small-sample bias taken out: Kendall 1954), since then there are fewer
-    independent values than steps. Measured false alarms: 0.6 % for white noise in windows of 10, 0.2 % in windows of 30;
+    The margin is `MARGIN_ERRORS` standard errors of the difference (Welch). The noise is what a
+    straight line through the window leaves over, so that a trend does not count as noise; it is
+    widened where neighbouring steps resemble each other (first-order autocorrelation, with its
+    small-sample bias taken out: Kendall 1954), since then there are fewer independent values than
+    steps. Measured false alarms: 0.6 % for white noise in windows of 10, 0.2 % in windows of 30;
     2.6 % and 1.2 % with an autocorrelation of 0.3.
     """
     if min(len(before), len(after)) < FEWEST_VALUES:
@@ -62,8 +64,9 @@ def change(before: np.ndarray, after: np.ndarray) -> Change | None:
 
 
 def departure(before: np.ndarray, after: np.ndarray) -> Change | None:
-    """How a window differs from where the straight line through the window before it would have led; None when one is too
-    short to tell. `before` of the result is the line's value at the middle of `after`, and its error counts."""
+    """How a window differs from where the straight line through the window before it would have
+    led; None when one is too short to tell. `before` of the result is the line's value at the
+    middle of `after`, and its error counts."""
     if min(len(before), len(after)) < FEWEST_VALUES:
         return None
     position, distance = _positions(len(before)), (len(before) + len(after)) / 2
@@ -88,7 +91,8 @@ def _positions(count: int) -> np.ndarray:
 
 
 def _noise(values: np.ndarray) -> float:
-    """The variance around a straight line, widened for autocorrelation: divided by the count it is a mean's squared error."""
+    """The variance around a straight line, widened for autocorrelation: divided by the count it is
+    a mean's squared error."""
     position = _positions(len(values))
     rest = values - values.mean() - position * (position @ values) / (position @ position)
     variance = float(rest @ rest) / (len(values) - 2)

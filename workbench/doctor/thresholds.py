@@ -1,71 +1,86 @@
-"""The doctor's thresholds, each with its reason. None is a law: they are where a practitioner would look twice."""
+"""The doctor's thresholds, each with its reason. None is a law: they are where a practitioner would
+look twice."""
 
 from __future__ import annotations
 
 # ------------------------------------------------------------------------------------------------------- windows
 
 WINDOW = 10
-"""Steps that "recent" means. One step's batch is a handful of prompts and jumps; ten still notice a change while it is new."""
+"""Steps that "recent" means. One step's batch is a handful of prompts and jumps; ten still notice a
+change while it is new."""
 
 FEWEST_STEPS = 3
-"""Steps that a statement on the present state needs: one could be chance, and a person should not wait long."""
+"""Steps that a statement on the present state needs: one could be chance, and a person should not
+wait long."""
 
 FEWEST_VALUES = 5
 """Values of a window that a comparison needs: with fewer a standard deviation is a guess."""
 
 RECENT_SAMPLES = 5
-"""Steps whose samples are looked into: with 16 groups each these are 80 groups, enough for a share within about ±10 %."""
+"""Steps whose samples are looked into: with 16 groups each these are 80 groups, enough for a share
+within about ±10 %."""
 
 MARGIN_ERRORS = 3.0
-"""Standard errors that a difference must exceed. Some thirty comparisons are made every few steps, so that the usual two
-would raise a false alarm on most runs."""
+"""Standard errors that a difference must exceed. Some thirty comparisons are made every few steps,
+so that the usual two would raise a false alarm on most runs."""
 
 LARGEST_INFLATION = 10.0
-"""The most by which autocorrelation may widen a squared error: a trend inside a window looks like autocorrelation as well."""
+"""The most by which autocorrelation may widen a squared error: a trend inside a window looks like
+autocorrelation as well."""
 
 # ------------------------------------------------------------------------------------------------------- the objective
 
 LOSS_NEAR_ZERO = 0.1
-"""|loss| below this is called near 0. Advantages are about 1 in size, so a surrogate that did not cancel would be about 1."""
+"""|loss| below this is called near 0. Advantages are about 1 in size, so a surrogate that did not
+cancel would be about 1."""
 
 NO_GRADIENT = 1e-8
 """A gradient norm that is rounding: float32 has a relative precision of 1e-7."""
 
 CLIPPED_HIGH = 0.3
-"""Share of tokens clipped, among the updates that can clip: above it the batch is largely thrown away. PPO practice stays
-below 0.1 to 0.2."""
+"""Share of tokens clipped, among the updates that can clip: above it the batch is largely thrown
+away. PPO practice stays below 0.1 to 0.2."""
 
 CLIPPED_TOO_HIGH = 0.6
 """The same where most tokens are clipped: the later updates of a rollout hardly do anything."""
 
 CLIPPED_HIGH_SEQUENCE = 0.6
-"""Warning level for ratios per sequence: GSPO (arXiv 2507.18071, section 5.2) works with clip fractions two orders above GRPO's."""
+"""Warning level for ratios per sequence: GSPO (arXiv 2507.18071, section 5.2) works with clip
+fractions two orders above GRPO's."""
 
 KL_HIGH = 2.0
-"""Nats per token: e^2, about seven times likelier than under the reference, is another language than the reference's."""
+"""Nats per token: e^2, about seven times likelier than under the reference, is another language
+than the reference's."""
 
 KL_TOO_HIGH = 10.0
-"""Nats per token: every token is one that the reference would hardly ever write; k3 is then dominated by a few tokens."""
+"""Nats per token: every token is one that the reference would hardly ever write; k3 is then
+dominated by a few tokens."""
 
 KL_GROWTH = 4.0
-"""Factor between two neighbouring windows that counts as running away; a policy that learns drifts by less than twofold."""
+"""Factor between two neighbouring windows that counts as running away; a policy that learns drifts
+by less than twofold."""
 
 KL_NOTICED = 0.1
-"""Nats per token below which a growing KL is no news: it starts from 0, so that early growth is large in any run."""
+"""Nats per token below which a growing KL is no news: it starts from 0, so that early growth is
+large in any run."""
 
 # ------------------------------------------------------------------------------------------------------- groups and rewards
 
 DEAD_NOTED, DEAD_HIGH, DEAD_TOO_HIGH = 0.5, 0.7, 0.95
-"""Share of groups that teach nothing. At a half a step's batch is worth half its cost; near 1 nothing is learned at all."""
+"""Share of groups that teach nothing. At a half a step's batch is worth half its cost; near 1
+nothing is learned at all."""
 
 MOST = 2 / 3
-"""Share of the dead groups that must be of one kind (all right or all wrong) to say which kind it is."""
+"""Share of the dead groups that must be of one kind (all right or all wrong) to say which kind it
+is."""
 
 NEAR_END = 0.25
-"""A dead group within this share of the reward's range from the top is called all right, from the bottom all wrong."""
+"""A dead group within this share of the reward's range from the top is called all right, from the
+bottom all wrong."""
 
 NOT_SCORED = 0.2
-"""Share of completions for which a function gave None: a fifth of the group's comparisons then lack that function."""
+"""Share of completions for which a function gave None: a fifth of the group's comparisons then lack
+that function."""
 
 SATURATED = 0.97
 """Reward, as a share of the range seen, from which on there is little left to gain."""
@@ -74,28 +89,34 @@ SOLVED = 0.9
 """Held-out accuracy that a saturated reward should go with, where it pays what we want."""
 
 RARE = 0.03
-"""Share of completions that a function pays, below which it is rarely seen: in groups of 8 it then shows up in one of five."""
+"""Share of completions that a function pays, below which it is rarely seen: in groups of 8 it then
+shows up in one of five."""
 
 DOMINATES = 0.9
-"""Share of the variance within groups that one function makes: the others then hardly move an advantage."""
+"""Share of the variance within groups that one function makes: the others then hardly move an
+advantage."""
 
 SCALE_FACTOR = 5.0
-"""Ratio of the ranges (times weights) of two functions from which on the larger one wins by scale, not by merit."""
+"""Ratio of the ranges (times weights) of two functions from which on the larger one wins by scale,
+not by merit."""
 
 FLAT_PART = 1 / 3
-"""A curve is called flat when it surely moved by less than this share of the spread inside a live group: that spread is
-what GRPO can turn into a gain. A fall must be as large to be called one."""
+"""A curve is called flat when it surely moved by less than this share of the spread inside a live
+group: that spread is what GRPO can turn into a gain. A fall must be as large to be called one."""
 
 DROP = 0.5
-"""A sudden fall must be this share of a live group's spread: less is what a hard batch of prompts does by itself."""
+"""A sudden fall must be this share of a live group's spread: less is what a hard batch of prompts
+does by itself."""
 
 PROGRESS_STEPS = 40
-"""Steps after which a flat reward is worth a word; short flat stretches are common at the start of a run."""
+"""Steps after which a flat reward is worth a word; short flat stretches are common at the start of
+a run."""
 
 # ------------------------------------------------------------------------------------------------------- completions
 
 TRUNCATED_HIGH, TRUNCATED_TOO_HIGH = 0.15, 0.5
-"""Share of completions cut off. A truncated answer is usually scored 0 whatever its merit; at a half that is what is learned."""
+"""Share of completions cut off. A truncated answer is usually scored 0 whatever its merit; at a
+half that is what is learned."""
 
 NOTHING_ENDS = 0.98
 """Truncated share from which on the end token is missing rather than late."""
@@ -107,14 +128,17 @@ ENTROPY_COLLAPSED = 0.1
 """Entropy now against the start: at a tenth the completions of a group are nearly the same."""
 
 ENTROPY_NONE = 0.02
-"""Nats per token at which a policy is deterministic for practical purposes: a token in 300 or so is a real choice. A small or
-fine-tuned policy may begin just above it, so that it counts only together with `ENTROPY_FELL`."""
+"""Nats per token at which a policy is deterministic for practical purposes: a token in 300 or so is
+a real choice. A small or fine-tuned policy may begin just above it, so that it counts only together
+with `ENTROPY_FELL`."""
 
 ENTROPY_FELL = 1 / 3
-"""Median entropy now against the first steps' median: learning a task halves it in a healthy run of a policy that began low."""
+"""Median entropy now against the first steps' median: learning a task halves it in a healthy run of
+a policy that began low."""
 
 ENTROPY_EXPLODED = 1.5
-"""Entropy now against the start. GRPO sharpens a policy; half as much again means that it is losing what it knew."""
+"""Entropy now against the start. GRPO sharpens a policy; half as much again means that it is losing
+what it knew."""
 
 ENTROPY_NOTICED = 0.5
 """Nats that an explosion must amount to as well: from 0.02 to 0.04 is twice, and nothing."""
@@ -122,11 +146,12 @@ ENTROPY_NOTICED = 0.5
 # ------------------------------------------------------------------------------------------------------- sampler and optimizer
 
 MISMATCH_HIGH, MISMATCH_TOO_HIGH = 0.02, 0.1
-"""Mean |log-probability difference| between sampler and trainer, nats. Rounding in bfloat16 makes up to about 0.01; more
-means other weights, another temperature or another attention."""
+"""Mean |log-probability difference| between sampler and trainer, nats. Rounding in bfloat16 makes
+up to about 0.01; more means other weights, another temperature or another attention."""
 
 SPIKE_FACTOR = 10.0
-"""A gradient norm this many times the median is a spike: norms of healthy runs vary by factors of 2 to 4."""
+"""A gradient norm this many times the median is a spike: norms of healthy runs vary by factors of 2
+to 4."""
 
 SPIKE_STEPS = 30
 """Steps that are searched for spikes."""
@@ -138,7 +163,8 @@ ALWAYS_CLIPPED = 0.9
 """Share of steps with a norm above max_grad_norm that counts as nearly always."""
 
 FAR_ABOVE = 10.0
-"""Times max_grad_norm that the median norm must reach to be a warning: then only the direction of the gradient is used."""
+"""Times max_grad_norm that the median norm must reach to be a warning: then only the direction of
+the gradient is used."""
 
 LEARNING_RATE_MOVED = 0.01
 """Relative change of the learning rate worth a word."""
@@ -146,13 +172,15 @@ LEARNING_RATE_MOVED = 0.01
 # ------------------------------------------------------------------------------------------------------- run and evaluation
 
 PHASE_DOMINATES = 0.6
-"""Share of a step's time from which on speeding up anything else gains little (Amdahl: less than 1.7-fold)."""
+"""Share of a step's time from which on speeding up anything else gains little (Amdahl: less than
+1.7-fold)."""
 
 REWARD_SLOW = 0.4
 """The same for the reward functions, which should cost next to nothing beside the model."""
 
 INTERVAL_WIDE = 0.1
-"""Half width of an accuracy's 95 % interval; ±10 points hide most gains of a run of this size (n of about 100)."""
+"""Half width of an accuracy's 95 % interval; ±10 points hide most gains of a run of this size (n of
+about 100)."""
 
 INTERVAL_WANTED = 0.05
 """Half width that the doctor recommends: n of about 400."""

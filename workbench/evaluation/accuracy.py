@@ -15,7 +15,8 @@ from workbench.tasks.types import Problem, Task
 
 
 def wilson_interval(correct: int, n: int, z: float = 1.959964) -> tuple[float, float]:
-    """95 % interval of a share (Wilson 1927), which stays inside [0, 1] and is right for shares near 0 and 1."""
+    """95 % interval of a share (Wilson 1927), which stays inside [0, 1] and is right for shares
+    near 0 and 1."""
     if n == 0:
         return 0.0, 1.0
     p, shrink = correct / n, 1 + z * z / n
@@ -58,7 +59,8 @@ def evaluate(
     batch_size: int = 128,
     split: str = "held_out",
 ) -> Evaluation:
-    """Strict greedy accuracy: the whole completion has the form and the answer is right. Counts by kind in `extra`."""
+    """Strict greedy accuracy: the whole completion has the form and the answer is right. Counts by
+    kind in `extra`."""
     answers = greedy_answers(engine, policy, task, problems, max_completion_length, batch_size)
     right = [strict_correct(text, p.answer) for text, p in zip(answers, problems, strict=True)]
     kinds: dict[str, list[int]] = {}

@@ -1,4 +1,5 @@
-"""Do the prompts of a task fit into the policy? Asked before a run starts, so that no long prompt ends it days later."""
+"""Do the prompts of a task fit into the policy? Asked before a run starts, so that no long prompt
+ends it days later."""
 
 from __future__ import annotations
 
@@ -15,9 +16,11 @@ def check_prompts(
     max_completion_length: int,
     max_prompt_length: int | None = None,
 ) -> None:
-    """Raises `PolicyError` when a prompt is over `max_prompt_length` tokens or leaves the model no room for a completion.
+    """Raises `PolicyError` when a prompt is over `max_prompt_length` tokens or leaves the model no
+    room for a completion.
 
-    A prompt has no more tokens than bytes, the template's apart, so only those that might be too long are encoded.
+    A prompt has no more tokens than bytes, the template's apart, so only those that might be too
+    long are encoded.
     """
     positions = getattr(
         policy.model.config.get_text_config(decoder=True), "max_position_embeddings", None

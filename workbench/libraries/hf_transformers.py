@@ -1,4 +1,5 @@
-"""transformers: the cache argument of a forward, the kind of its attention, and which models a cache of ours can serve.
+"""transformers: the cache argument of a forward, the kind of its attention, and which models a
+cache of ours can serve.
 
 Held against 5.0 to 5.24 by `tests/libraries/test_hf_transformers.py`.
 """
@@ -36,8 +37,8 @@ __all__ = [
 ]
 
 CACHE_ARGUMENTS = ("cache", "past_key_values")
-"""How a model's forward calls the cache that it is given, the newest name first: `past_key_values` became `cache` in 5.24,
-and goes in 5.40. The output names it alike."""
+"""How a model's forward calls the cache that it is given, the newest name first: `past_key_values`
+became `cache` in 5.24, and goes in 5.40. The output names it alike."""
 
 
 def cache_argument(model: Any) -> str | None:
@@ -63,7 +64,8 @@ def cache_of(output: Any) -> Cache:
 
 
 def plain_model(model: Any) -> Any:
-    """The transformers model under a PEFT wrapper (its adapter layers stay active), or the model itself.
+    """The transformers model under a PEFT wrapper (its adapter layers stay active), or the model
+    itself.
 
     Raises ValueError for PEFT's prompt learning, whose virtual tokens only the wrapper adds.
     """
@@ -80,8 +82,8 @@ def plain_model(model: Any) -> Any:
 def unsupported_reason(model: Any) -> str | None:
     """Why a cache of ours cannot serve `model`, as a clause, or None where it can.
 
-    The test is transformers' own: the cache that `DynamicCache` would build for the config must hold plain full
-    attention layers only, and the forward must take positions, a mask and a cache.
+    The test is transformers' own: the cache that `DynamicCache` would build for the config must
+    hold plain full attention layers only, and the forward must take positions, a mask and a cache.
     """
     model = plain_model(model)
     config, name = model.config, type(model).__name__
@@ -105,7 +107,8 @@ def unsupported_reason(model: Any) -> str | None:
 
 
 def _odd_layers(config: Any) -> list[str]:
-    """The reason why the layers of the standard cache are not all plain full attention, where they are not."""
+    """The reason why the layers of the standard cache are not all plain full attention, where they
+    are not."""
     layers = DynamicCache(config=config).layers
     odd = sorted({type(layer).__name__ for layer in layers if type(layer) is not DynamicLayer})
     if not odd and len(layers) == config.num_hidden_layers:
@@ -128,14 +131,16 @@ def attention_of(model: Any) -> str:
 
 
 def takes_own_mask(model: Any) -> bool:
-    """True where a 4D mask of our own making reaches the attention as it is (a model that transformers itself can compile)."""
+    """True where a 4D mask of our own making reaches the attention as it is (a model that
+    transformers itself can compile)."""
     compiles = getattr(model, "_can_compile_fullgraph", False)
     return bool(compiles) and attention_of(model) in ("sdpa", "eager")
 
 
 def mask_as_attended(model: Any, visible: Tensor) -> Tensor:
-    """A 4D mask (True: seen) in the form that the attention of `model` works on: bool for sdpa, for eager a summand of the
-    scores, 0 or the lowest number of the weights' format. See `takes_own_mask`."""
+    """A 4D mask (True: seen) in the form that the attention of `model` works on: bool for sdpa, for
+    eager a summand of the scores, 0 or the lowest number of the weights' format. See
+    `takes_own_mask`."""
     if attention_of(model) == "sdpa":
         return visible
     dtype = model.get_input_embeddings().weight.dtype
@@ -146,7 +151,8 @@ def mask_as_attended(model: Any, visible: Tensor) -> Tensor:
 def use_attention(model: nn.Module, name: str, function: Callable[..., Any]) -> None:
     """Let the layers of `model` compute attention with `function`, registered as `name`.
 
-    The outermost model keeps its config, so that what is asked of it (`takes_own_mask`) is answered as before.
+    The outermost model keeps its config, so that what is asked of it (`takes_own_mask`) is answered
+    as before.
     """
     from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 

@@ -1,7 +1,7 @@
 """Supervised fine-tuning: the cross-entropy of given completions, prompts left out of the loss.
 
-In the unified view of DeepSeekMath (arXiv 2402.03300, section 5.2) this is the policy gradient with coefficient 1 on
-every token of data that somebody else wrote.
+In the unified view of DeepSeekMath (arXiv 2402.03300, section 5.2) this is the policy gradient with
+coefficient 1 on every token of data that somebody else wrote.
 """
 
 from __future__ import annotations
@@ -21,7 +21,8 @@ IGNORED = -100
 
 
 def pad_examples(examples: Sequence[Example], pad_token_id: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Right-padded ids_BT, attention mask_BT and labels_BT, where prompt and padding are ignored."""
+    """Right-padded ids_BT, attention mask_BT and labels_BT, where prompt and padding are
+    ignored."""
     rows = [prompt + completion for prompt, completion in examples]
     width = max(map(len, rows))
     ids = torch.tensor([row + [pad_token_id] * (width - len(row)) for row in rows])
@@ -57,7 +58,8 @@ def sft(
     weight_decay: float = 0.0,
     on_step: Callable[[int, float], None] = lambda step, loss: None,
 ) -> None:
-    """Train `policy` on `steps` batches with AdamW; `on_step` is told each step's loss. Raises when a loss is not finite."""
+    """Train `policy` on `steps` batches with AdamW; `on_step` is told each step's loss. Raises when
+    a loss is not finite."""
     optimizer = torch.optim.AdamW(
         policy.trainable_parameters(),
         lr=learning_rate,

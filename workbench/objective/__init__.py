@@ -1,8 +1,8 @@
 """The mathematics of GRPO: pure functions on tensors, no model, no trainer, no input or output.
 
-`group_advantages` turns rewards into advantages, `policy_loss` turns advantages and log-probabilities into a loss.
-Every name of the config's objective section means here what it means in TRL 1.16; each module lists where it
-deviates.
+`group_advantages` turns rewards into advantages, `policy_loss` turns advantages and
+log-probabilities into a loss. Every name of the config's objective section means here what it means
+in TRL 1.16; each module lists where it deviates.
 """
 
 from workbench.objective.advantages import (

@@ -1,17 +1,19 @@
 """Advantages: what the rewards of a group of completions say about each of them.
 
-Sources: group-relative advantages and the std over the group, DeepSeekMath (arXiv 2402.03300) section 4.1.2; no
-division by the std, Dr. GRPO (arXiv 2503.20783); leave-one-out baseline, RLOO (arXiv 2402.14740); batch baseline,
-REINFORCE++ (arXiv 2501.03262); one normalisation per reward function, GDPO (arXiv 2601.05242). All-scored rewards
-give TRL 1.16's numbers for the baseline "group" and the std "sample".
+Sources: group-relative advantages and the std over the group, DeepSeekMath (arXiv 2402.03300)
+section 4.1.2; no division by the std, Dr. GRPO (arXiv 2503.20783); leave-one-out baseline, RLOO
+(arXiv 2402.14740); batch baseline, REINFORCE++ (arXiv 2501.03262); one normalisation per reward
+function, GDPO (arXiv 2601.05242). All-scored rewards give TRL 1.16's numbers for the baseline
+"group" and the std "sample".
 
-Deviations from TRL: (1) a group without spread is found by max - min == 0 and gets exactly 0, however its mean
-rounds; (2) a score that is missing (NaN) does not count as 0: it is replaced by what that function gave on average
-in the same group, so that the completion is neither punished nor praised by a function which did not score it.
-(TRL also holds the n / (n - 1) of its std in float32: its advantages differ from these in the eighth digit.)
+Deviations from TRL: (1) a group without spread is found by max - min == 0 and gets exactly 0,
+however its mean rounds; (2) a score that is missing (NaN) does not count as 0: it is replaced by
+what that function gave on average in the same group, so that the completion is neither punished nor
+praised by a function which did not score it. (TRL also holds the n / (n - 1) of its std in float32:
+its advantages differ from these in the eighth digit.)
 
-Suffixes: B completions, N groups (prompts), G completions of a group, K reward functions; B = N x G, row i is in
-group i // G.
+Suffixes: B completions, N groups (prompts), G completions of a group, K reward functions; B = N x
+G, row i is in group i // G.
 """
 
 from __future__ import annotations
@@ -56,19 +58,21 @@ def group_advantages(
 ) -> Tensor:
     """The advantage of each completion, (B,), in the rewards' own dtype.
 
-    `rewards` is (B,) or (B, K); NaN = not scored by that function. `weights` has K numbers (None = 1 each).
-    sum_then_normalize: the weighted sum of the scores minus the baseline, over a std:
+    `rewards` is (B,) or (B, K); NaN = not scored by that function. `weights` has K numbers (None =
+    1 each). sum_then_normalize: the weighted sum of the scores minus the baseline, over a std:
         baseline       "group": the group's mean; "leave_one_out": the mean of the others in the group; "batch": the
                        batch's mean; "none": 0.
         scale_rewards  "group": the group's std + 1e-4; "batch": the batch's std + 1e-4; "none": 1.
-    normalize_then_sum (GDPO): each function alone minus its baseline, over its group std + 1e-4; the weighted sum of
-    those is then whitened over the batch (minus mean, over std + 1e-4). `scale_rewards` plays no part there, as in
-    TRL. std: "sample" divides by n - 1 (TRL, GDPO), "population" by n (the DeepSeekMath paper).
+    normalize_then_sum (GDPO): each function alone minus its baseline, over its group std + 1e-4;
+    the weighted sum of those is then whitened over the batch (minus mean, over std + 1e-4).
+    `scale_rewards` plays no part there, as in TRL. std: "sample" divides by n - 1 (TRL, GDPO),
+    "population" by n (the DeepSeekMath paper).
 
-    A dead group (all aggregated rewards equal) gets exactly 0 with the baselines "group" and "leave_one_out"; with
-    the other two it has no std to be divided by and is left unscaled. A completion that no function scored gets 0
-    and is left out of every statistic. A completion that some functions scored is compared with its group on those
-    alone. Raises ValueError for shapes, weights and names that do not fit, and for infinite rewards.
+    A dead group (all aggregated rewards equal) gets exactly 0 with the baselines "group" and
+    "leave_one_out"; with the other two it has no std to be divided by and is left unscaled. A
+    completion that no function scored gets 0 and is left out of every statistic. A completion that
+    some functions scored is compared with its group on those alone. Raises ValueError for shapes,
+    weights and names that do not fit, and for infinite rewards.
     """
     _check_choice("scale_rewards", scale_rewards, ("group", "batch", "none"))
     _check_choice("baseline", baseline, tuple(_BASELINES))
@@ -88,7 +92,8 @@ def group_advantages(
 
 
 def total_rewards(rewards: Tensor, weights: Weights = None) -> Tensor:
-    """The weighted sum of the scores of each completion, (B,). A missing score (NaN) adds nothing."""
+    """The weighted sum of the scores of each completion, (B,). A missing score (NaN) adds
+    nothing."""
     reward_NGK, weight_K = _grouped(rewards, 1, weights)
     return (reward_NGK[:, 0] * weight_K).nansum(1)
 
@@ -96,7 +101,8 @@ def total_rewards(rewards: Tensor, weights: Weights = None) -> Tensor:
 def group_statistics(
     rewards: Tensor, num_generations: int, weights: Weights = None, *, std: str = "sample"
 ) -> GroupStatistics:
-    """Mean, std and deadness of the weighted reward of each group, missing scores filled in as for the advantages."""
+    """Mean, std and deadness of the weighted reward of each group, missing scores filled in as for
+    the advantages."""
     reward_NGK, weight_K = _grouped(rewards, num_generations, weights)
     total_NG = _weighted_sum(_fill_missing(reward_NGK), weight_K)
     scored_NG = ~reward_NGK.isnan().all(2)
@@ -151,12 +157,14 @@ def _normalize_then_sum(
 
 
 def _weighted_sum(x_NGK: Tensor, weight_K: Tensor) -> Tensor:
-    """Sum over the functions one by one: equal rows give equal bits, which a matrix product does not promise."""
+    """Sum over the functions one by one: equal rows give equal bits, which a matrix product does
+    not promise."""
     return reduce(torch.add, [x * w for x, w in zip(x_NGK.unbind(2), weight_K, strict=True)])
 
 
 def _fill_missing(reward_NGK: Tensor) -> Tensor:
-    """Each missing score replaced by the function's mean in the group, else in the batch, else by 0."""
+    """Each missing score replaced by the function's mean in the group, else in the batch, else by
+    0."""
     scored_NGK = ~reward_NGK.isnan()
     group_mean = _mean(reward_NGK, scored_NGK, 1)
     batch_mean = _mean(reward_NGK, scored_NGK, (0, 1)).nan_to_num(nan=0.0)
@@ -170,7 +178,8 @@ def _minus_group_mean(reward_NGK: Tensor, filled_NGK: Tensor) -> Tensor:
 
 
 def _minus_mean_of_others(reward_NGK: Tensor, filled_NGK: Tensor) -> Tensor:
-    """R_i - mean of the other n - 1 scores = n / (n - 1) x (R_i - mean of all n); 0 where there is no other."""
+    """R_i - mean of the other n - 1 scores = n / (n - 1) x (R_i - mean of all n); 0 where there is
+    no other."""
     n = (~reward_NGK.isnan()).sum(1, keepdim=True)
     return _minus_group_mean(reward_NGK, filled_NGK) * n / (n - 1).clamp(min=1)
 
@@ -190,7 +199,8 @@ _BASELINES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
 
 def _mean(x: Tensor, counted: Tensor, dim: int | tuple[int, ...]) -> Tensor:
     """Mean over the counted entries, dims kept, NaN where there are none."""
-    # As distances to the least entry: the mean of equal entries is that entry to the bit, so dead groups stay dead.
+    # As distances to the least entry: the mean of equal entries is that entry to the bit, so dead
+    # groups stay dead.
     least = torch.where(counted, x, torch.inf).amin(dim, keepdim=True)
     distance = torch.where(counted, x - least, 0.0).sum(dim, keepdim=True)
     return torch.where(least.isinf(), torch.nan, least + distance / counted.sum(dim, keepdim=True))

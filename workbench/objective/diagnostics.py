@@ -1,7 +1,8 @@
-"""The figures of a loss: what the dashboard plots, computed from the same tensors that made the loss.
+"""The figures of a loss: what the dashboard plots, computed from the same tensors that made the
+loss.
 
-Shares and means are over the completion tokens, for sequence-level ratios too (as the GSPO paper counts clipped
-tokens; TRL counts sequences there).
+Shares and means are over the completion tokens, for sequence-level ratios too (as the GSPO paper
+counts clipped tokens; TRL counts sequences there).
 """
 
 from __future__ import annotations
@@ -74,10 +75,11 @@ def loss_metrics(x: LossInputs, tokens: PerToken) -> dict[str, Tensor]:
 
 
 def merge_metrics(parts: Sequence[Mapping[str, Tensor | float]]) -> dict[str, float]:
-    """The metrics of a batch from those of its micro-batches: counts added, extremes kept, means weighed by tokens.
+    """The metrics of a batch from those of its micro-batches: counts added, extremes kept, means
+    weighed by tokens.
 
-    All parts must have the same entries. Parts without tokens count only where all are such. Raises ValueError for
-    none at all.
+    All parts must have the same entries. Parts without tokens count only where all are such. Raises
+    ValueError for none at all.
     """
     if not parts:
         raise ValueError("merge_metrics got no metrics: pass those of at least one micro-batch.")

@@ -1,4 +1,5 @@
-"""What the loss is made of, checked and cleaned once, so that the formulas need not care about padding.
+"""What the loss is made of, checked and cleaned once, so that the formulas need not care about
+padding.
 
 Suffixes: B completions, T tokens of the longest one.
 """
@@ -54,7 +55,8 @@ def clean_inputs(
     sampler_logp: Tensor | None,
     entropy: Tensor | None,
 ) -> LossInputs:
-    """Checked inputs with zeros on padding; only `logp` keeps its gradient. Raises ValueError for wrong shapes."""
+    """Checked inputs with zeros on padding; only `logp` keeps its gradient. Raises ValueError for
+    wrong shapes."""
     others = {
         "old_logp": old_logp,
         "ref_logp": ref_logp,
@@ -67,7 +69,8 @@ def clean_inputs(
     def clean(x: Tensor | None) -> Tensor | None:
         return None if x is None else torch.where(valid_BT, x.detach(), 0.0)
 
-    # torch.where, not a product: 0 x NaN is NaN, and where sends exactly 0 back to what it did not choose.
+    # torch.where, not a product: 0 x NaN is NaN, and where sends exactly 0 back to what it did not
+    # choose.
     logp_BT = torch.where(valid_BT, logp, 0.0).to(torch.promote_types(logp.dtype, torch.float32))
     advantage_BT = torch.where(
         valid_BT, (advantages if advantages.dim() == 2 else advantages.unsqueeze(1)).detach(), 0.0

@@ -1,16 +1,17 @@
 """Estimates of KL(policy || reference) from one sampled token.
 
-Source: Schulman 2020, "Approximating KL divergence"; k3 in the loss, DeepSeekMath (arXiv 2402.03300) eq. 4; the
-ratio in front, DeepSeek-V3.2 (arXiv 2512.02556). With d = log pi_ref - log pi of a token that the policy sampled:
+Source: Schulman 2020, "Approximating KL divergence"; k3 in the loss, DeepSeekMath (arXiv
+2402.03300) eq. 4; the ratio in front, DeepSeek-V3.2 (arXiv 2512.02556). With d = log pi_ref - log
+pi of a token that the policy sampled:
 
     k1 = -d                 unbiased, can be negative
     k2 = d^2 / 2            biased, never negative, its gradient is KL's
     k3 = exp(d) - d - 1     unbiased, never negative
 
-The orientation matters: exp(-d) + d - 1 is a well-known slip, which estimates something else. What the gradient of
-each means: for samples of the policy, the gradient of k3 is on average that of KL(reference || policy), and that of
-k1 is on average 0; with the ratio in front, both become the gradient of KL(policy || reference), which is why TRL
-puts it there.
+The orientation matters: exp(-d) + d - 1 is a well-known slip, which estimates something else. What
+the gradient of each means: for samples of the policy, the gradient of k3 is on average that of
+KL(reference || policy), and that of k1 is on average 0; with the ratio in front, both become the
+gradient of KL(policy || reference), which is why TRL puts it there.
 """
 
 from __future__ import annotations
@@ -33,7 +34,8 @@ def kl_per_token(
 ) -> Tensor:
     """The estimate at each token in nats, (B, T), with gradient through `logp_BT`.
 
-    `ratio_BT` is the importance ratio of the config's level, not detached, neither clipped nor capped by delta (TRL's
+    `ratio_BT` is the importance ratio of the config's level, not detached, neither clipped nor
+    capped by delta (TRL's
     `use_bias_correction_kl`); None = no correction. Raises ValueError for an unknown estimator.
     """
     if estimator not in KL_ESTIMATORS:

@@ -1,13 +1,15 @@
-"""The GRPO loss of one micro-batch, from log-probabilities to a scalar, in the order that TRL 1.16 computes it.
+"""The GRPO loss of one micro-batch, from log-probabilities to a scalar, in the order that TRL 1.16
+computes it.
 
     policy term  x off-policy mask  x entropy mask  x sampler correction  + beta KL  ->  reduction
 
-(vespo takes the sampler correction into its sequence weight instead.) What goes wrong is loud: where a number that
-decides a term is not finite, the term is NaN and the loss with it. Clipping alone would keep the value of an infinite
-ratio finite while its gradient holds 0 x inf, and a comparison with NaN would quietly mask the token.
+(vespo takes the sampler correction into its sequence weight instead.) What goes wrong is loud:
+where a number that decides a term is not finite, the term is NaN and the loss with it. Clipping
+alone would keep the value of an infinite ratio finite while its gradient holds 0 x inf, and a
+comparison with NaN would quietly mask the token.
 
-Deviations from TRL: cispo without epsilon_high is refused (TRL cuts every ratio at 0.2); clip shares count tokens at
-sequence level too.
+Deviations from TRL: cispo without epsilon_high is refused (TRL cuts every ratio at 0.2); clip
+shares count tokens at sequence level too.
 """
 
 from __future__ import annotations
@@ -55,7 +57,8 @@ class PerToken:
 
 @dataclass(frozen=True)
 class PolicyLoss:
-    """`loss`: scalar with gradient. `per_token`: see `PerToken`. `metrics`: 0-d tensors by name, which
+    """`loss`: scalar with gradient. `per_token`: see `PerToken`. `metrics`: 0-d tensors by name,
+    which
     `diagnostics.loss_metrics` lists."""
 
     loss: Tensor
@@ -93,8 +96,8 @@ def policy_loss(
                    batch, as TRL passes it, used by dapo, cispo and vespo; the other types then divide by this
                    micro-batch's own sizes, as in TRL.
 
-    All arithmetic is in the inputs' own dtype, never below it; half precision is widened to float32. Raises
-    ValueError for shapes and names that do not fit, and for missing inputs.
+    All arithmetic is in the inputs' own dtype, never below it; half precision is widened to
+    float32. Raises ValueError for shapes and names that do not fit, and for missing inputs.
     """
     if config.loss_type not in TERMS:
         raise ValueError(
@@ -130,7 +133,8 @@ def _policy_weight(x: LossInputs, config: GRPOConfig, totals: BatchTotals) -> Te
 
 
 def _not_finite(x: LossInputs, ratio_BT: Tensor, config: GRPOConfig) -> Tensor:
-    """Where a number that decides the term is NaN or infinite, bool (B, T); sampler and entropy decide where used."""
+    """Where a number that decides the term is NaN or infinite, bool (B, T); sampler and entropy
+    decide where used."""
     wrong_BT = ~ratio_BT.isfinite()
     uses_sampler = (
         config.importance_sampling_mode is not None or config.off_policy_mask_threshold is not None

@@ -1,8 +1,9 @@
-"""What is multiplied onto the policy term of a token: off-policy sequence mask, entropy mask, sampler correction.
+"""What is multiplied onto the policy term of a token: off-policy sequence mask, entropy mask,
+sampler correction.
 
 None of them touches the KL, none has a gradient; all are (B, T).
-Sources: DeepSeek-V3.2 (arXiv 2512.02556) eq. 9; Beyond the 80/20 Rule (arXiv 2506.01939); truncated importance
-sampling as in TRL 1.16's `vllm_importance_sampling_mode`, here for every sampler.
+Sources: DeepSeek-V3.2 (arXiv 2512.02556) eq. 9; Beyond the 80/20 Rule (arXiv 2506.01939); truncated
+importance sampling as in TRL 1.16's `vllm_importance_sampling_mode`, here for every sampler.
 """
 
 from __future__ import annotations
@@ -21,9 +22,9 @@ if TYPE_CHECKING:
 def off_policy_mask(x: LossInputs, threshold: float) -> Tensor:
     """False where A < 0 and the sequence is far from the policy, bool (B, T).
 
-    Far: the mean over its tokens of log(behaviour / pi) is above `threshold`. Behaviour is the sampler where its
-    log-probabilities are known, else the old policy. With one advantage per token, each token of a far sequence is
-    judged by its own sign.
+    Far: the mean over its tokens of log(behaviour / pi) is above `threshold`. Behaviour is the
+    sampler where its log-probabilities are known, else the old policy. With one advantage per
+    token, each token of a far sequence is judged by its own sign.
     """
     behaviour_BT = x.old_logp_BT if x.sampler_logp_BT is None else x.sampler_logp_BT
     distance_B1 = (x.mask_BT * (behaviour_BT - x.logp_BT.detach())).sum(
@@ -33,11 +34,13 @@ def off_policy_mask(x: LossInputs, threshold: float) -> Tensor:
 
 
 def entropy_threshold(entropy_BT: Tensor, valid_BT: Tensor, share: float) -> Tensor:
-    """The entropy (0-d, nats) at or above which the top `share` of the completion tokens lies; NaN without tokens.
+    """The entropy (0-d, nats) at or above which the top `share` of the completion tokens lies; NaN
+    without tokens.
 
     Interpolated between neighbours, as `torch.quantile` does.
     """
-    # nanquantile needs no boolean indexing, which would make a GPU wait; it does need float32 or more.
+    # nanquantile needs no boolean indexing, which would make a GPU wait; it does need float32 or
+    # more.
     entropy_BT = entropy_BT.to(torch.promote_types(entropy_BT.dtype, torch.float32))
     return torch.nanquantile(torch.where(valid_BT, entropy_BT, torch.nan), 1 - share)
 
@@ -45,9 +48,9 @@ def entropy_threshold(entropy_BT: Tensor, valid_BT: Tensor, share: float) -> Ten
 def entropy_mask(x: LossInputs, share: float, threshold: Tensor | float | None = None) -> Tensor:
     """True on the `share` of completion tokens with the highest entropy, bool (B, T).
 
-    The threshold is taken from the rows given, as in TRL (which rounds it to float32, so that the token at the
-    threshold may be lost); `threshold` sets it from outside, so that micro-batches can share one. Raises ValueError
-    without entropies.
+    The threshold is taken from the rows given, as in TRL (which rounds it to float32, so that the
+    token at the threshold may be lost); `threshold` sets it from outside, so that micro-batches can
+    share one. Raises ValueError without entropies.
     """
     if x.entropy_BT is None:
         raise ValueError(
@@ -59,8 +62,8 @@ def entropy_mask(x: LossInputs, share: float, threshold: Tensor | float | None =
 
 
 def sampler_ratio(x: LossInputs, level: str) -> Tensor:
-    """pi_old / sampler of each token ("token"), or the product over the sequence ("sequence"), raw, (B, T); padding
-    is not cleared."""
+    """pi_old / sampler of each token ("token"), or the product over the sequence ("sequence"), raw,
+    (B, T); padding is not cleared."""
     assert x.sampler_logp_BT is not None
     difference_BT = x.old_logp_BT - x.sampler_logp_BT
     if level == "sequence":
@@ -69,12 +72,13 @@ def sampler_ratio(x: LossInputs, level: str) -> Tensor:
 
 
 def sampler_correction(x: LossInputs, config: GRPOConfig) -> Tensor:
-    """The weight that corrects for a sampler whose log-probabilities differ from the trainer's, (B, T).
+    """The weight that corrects for a sampler whose log-probabilities differ from the trainer's, (B,
+    T).
 
-    importance_sampling_mode token_truncate or sequence_truncate: the ratio held within [clip_min, clip_max];
-    token_mask or sequence_mask: the ratio where it lies within, else 0. A bound of None is no bound (TRL fails where
-    a truncate mode has neither). Raises ValueError for an unknown mode, or where a mode is set and no sampler
-    log-probabilities are given.
+    importance_sampling_mode token_truncate or sequence_truncate: the ratio held within [clip_min,
+    clip_max]; token_mask or sequence_mask: the ratio where it lies within, else 0. A bound of None
+    is no bound (TRL fails where a truncate mode has neither). Raises ValueError for an unknown
+    mode, or where a mode is set and no sampler log-probabilities are given.
     """
     mode = config.importance_sampling_mode
     if mode is None:

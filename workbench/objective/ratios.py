@@ -1,8 +1,8 @@
 """Importance ratios between the current and the old policy, and where they are clipped.
 
-Sources: the ratio and the clip, PPO (arXiv 1707.06347) and DeepSeekMath (arXiv 2402.03300) eq. 3; one ratio per
-sequence, GSPO (arXiv 2507.18071) eq. 7; a higher upper bound, DAPO (arXiv 2503.14476); a cap of the ratio alone,
-CISPO (arXiv 2506.13585).
+Sources: the ratio and the clip, PPO (arXiv 1707.06347) and DeepSeekMath (arXiv 2402.03300) eq. 3;
+one ratio per sequence, GSPO (arXiv 2507.18071) eq. 7; a higher upper bound, DAPO (arXiv
+2503.14476); a cap of the ratio alone, CISPO (arXiv 2506.13585).
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ if TYPE_CHECKING:
 def importance_ratio(x: LossInputs, level: str) -> Tensor:
     """r, (B, T), with gradient. Padding is 1.
 
-    "token": exp(log pi - log pi_old) of each token. "sequence": exp of the mean of these log ratios over the
-    completion, the same number at each of its tokens. A log ratio beyond the dtype's exp (88.7 nats in float32)
-    gives inf.
+    "token": exp(log pi - log pi_old) of each token. "sequence": exp of the mean of these log ratios
+    over the completion, the same number at each of its tokens. A log ratio beyond the dtype's exp
+    (88.7 nats in float32) gives inf.
     """
     if level == "token":
         return x.log_ratio_BT.exp()
@@ -39,9 +39,9 @@ def importance_ratio(x: LossInputs, level: str) -> Tensor:
 def clip_bounds(config: GRPOConfig) -> tuple[float, float]:
     """The ratios between which nothing is clipped; infinite where the loss type has no such bound.
 
-    The clipped surrogates: (1 - epsilon, 1 + epsilon_high), and epsilon_high=None means epsilon. cispo: (-inf,
-    epsilon_high), an absolute cap. sapo and vespo weigh smoothly and clip nothing. Raises ValueError for cispo
-    without epsilon_high.
+    The clipped surrogates: (1 - epsilon, 1 + epsilon_high), and epsilon_high=None means epsilon.
+    cispo: (-inf, epsilon_high), an absolute cap. sapo and vespo weigh smoothly and clip nothing.
+    Raises ValueError for cispo without epsilon_high.
     """
     if config.loss_type in CLIPPED_LOSSES:
         high = config.epsilon if config.epsilon_high is None else config.epsilon_high
@@ -58,8 +58,9 @@ def clip_bounds(config: GRPOConfig) -> tuple[float, float]:
 def clipped_tokens(ratio_BT: Tensor, x: LossInputs, config: GRPOConfig) -> tuple[Tensor, Tensor]:
     """Which tokens are clipped (low, high), bool (B, T), False on padding.
 
-    Clipping bites on one side only, which the advantage's sign decides: below with A < 0, above with A > 0;
-    elsewhere the minimum of the surrogate chooses the unclipped branch. `ratio_BT` is the ratio before `delta`.
+    Clipping bites on one side only, which the advantage's sign decides: below with A < 0, above
+    with A > 0; elsewhere the minimum of the surrogate chooses the unclipped branch. `ratio_BT` is
+    the ratio before `delta`.
     """
     low, high = clip_bounds(config)
     below = (ratio_BT < low) & (x.advantage_BT < 0)

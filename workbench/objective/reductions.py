@@ -1,9 +1,10 @@
 """How the terms of all tokens become one number: the second table, independent of the first.
 
-Every function is a sum over this micro-batch over a normaliser of the whole batch, so that the losses of the
-micro-batches add up to the loss of the batch whenever the whole batch's totals are given.
-Sources: sequence mean, DeepSeekMath (arXiv 2402.03300) eq. 3; constant length, Dr. GRPO (arXiv 2503.20783); token
-mean, DAPO (arXiv 2503.14476); length-unbiased sequence sum, LUSPO (arXiv 2602.05261).
+Every function is a sum over this micro-batch over a normaliser of the whole batch, so that the
+losses of the micro-batches add up to the loss of the batch whenever the whole batch's totals are
+given. Sources: sequence mean, DeepSeekMath (arXiv 2402.03300) eq. 3; constant length, Dr. GRPO
+(arXiv 2503.20783); token mean, DAPO (arXiv 2503.14476); length-unbiased sequence sum, LUSPO (arXiv
+2602.05261).
 """
 
 from __future__ import annotations
@@ -24,7 +25,8 @@ class BatchTotals:
 
     sequences          completions, those without any token in the mask included
     tokens             completion tokens in the mask
-    entropy_threshold  one threshold for all micro-batches where top_entropy_quantile < 1 (see `entropy_threshold`);
+    entropy_threshold  one threshold for all micro-batches where top_entropy_quantile < 1 (see
+    `entropy_threshold`);
                        None = each micro-batch takes its own, as TRL does, and the result depends on the split
     """
 
@@ -46,7 +48,8 @@ class BatchTotals:
 def sequence_mean(
     term_BT: Tensor, mask_BT: Tensor, totals: BatchTotals, config: GRPOConfig
 ) -> Tensor:
-    """Mean over sequences of the mean over the sequence's tokens. Long completions weigh less per token."""
+    """Mean over sequences of the mean over the sequence's tokens. Long completions weigh less per
+    token."""
     return (term_BT.sum(1) / mask_BT.sum(1).clamp(min=1)).sum() / totals.sequences
 
 
@@ -82,13 +85,15 @@ REDUCTIONS: dict[str, Callable[[Tensor, Tensor, BatchTotals, GRPOConfig], Tensor
 """loss_type -> how its terms are reduced."""
 
 WHOLE_BATCH_TOKENS = ("dapo", "cispo", "vespo")
-"""The loss types that TRL divides by the whole generation batch's tokens; the others see the micro-batch only."""
+"""The loss types that TRL divides by the whole generation batch's tokens; the others see the
+micro-batch only."""
 
 
 def resolve_totals(
     num_items: int | Tensor | BatchTotals | None, mask_BT: Tensor, loss_type: str
 ) -> BatchTotals:
-    """The totals to divide by. None: this micro-batch's own. A number: TRL's meaning, see `WHOLE_BATCH_TOKENS`."""
+    """The totals to divide by. None: this micro-batch's own. A number: TRL's meaning, see
+    `WHOLE_BATCH_TOKENS`."""
     if isinstance(num_items, BatchTotals):
         return num_items
     own = BatchTotals.of(mask_BT)

@@ -1,8 +1,9 @@
-"""The policy term of each loss type: what one token adds to the loss before masks, KL and reduction.
+"""The policy term of each loss type: what one token adds to the loss before masks, KL and
+reduction.
 
-Every function maps (inputs, ratio_BT, config) to a (B, T) tensor with gradient. r is the importance ratio, A the
-advantage, lp the log-probability; padding is cleared afterwards. (TRL holds the constants of sapo and vespo in
-float32; here they have the dtype of the inputs.)
+Every function maps (inputs, ratio_BT, config) to a (B, T) tensor with gradient. r is the importance
+ratio, A the advantage, lp the log-probability; padding is cleared afterwards. (TRL holds the
+constants of sapo and vespo in float32; here they have the dtype of the inputs.)
 """
 
 from __future__ import annotations
@@ -28,10 +29,11 @@ MIN_WEIGHT = 1e-8
 
 
 def clipped_surrogate(x: LossInputs, ratio_BT: Tensor, config: GRPOConfig) -> Tensor:
-    """-min( min(r, delta) A, clip(r, 1 - epsilon, 1 + epsilon_high) A ): PPO's, with INTELLECT-2's delta.
+    """-min( min(r, delta) A, clip(r, 1 - epsilon, 1 + epsilon_high) A ): PPO's, with INTELLECT-2's
+    delta.
 
-    `delta` caps the unclipped branch only (arXiv 2505.07291): it bounds the loss of a token with A < 0 and a large
-    ratio.
+    `delta` caps the unclipped branch only (arXiv 2505.07291): it bounds the loss of a token with A
+    < 0 and a large ratio.
     """
     unclipped_BT = ratio_BT if config.delta is None else ratio_BT.clamp(max=config.delta)
     clipped_BT = ratio_BT.clamp(*clip_bounds(config))
@@ -39,13 +41,15 @@ def clipped_surrogate(x: LossInputs, ratio_BT: Tensor, config: GRPOConfig) -> Te
 
 
 def capped_reinforce(x: LossInputs, ratio_BT: Tensor, config: GRPOConfig) -> Tensor:
-    """-min(r, epsilon_high) A lp, the ratio detached: CISPO (arXiv 2506.13585) eq. 4. No token loses its gradient."""
+    """-min(r, epsilon_high) A lp, the ratio detached: CISPO (arXiv 2506.13585) eq. 4. No token
+    loses its gradient."""
     weight_BT = ratio_BT.detach().clamp(max=clip_bounds(config)[1])
     return -weight_BT * x.advantage_BT * x.logp_BT
 
 
 def soft_gate(x: LossInputs, ratio_BT: Tensor, config: GRPOConfig) -> Tensor:
-    """-A sigmoid(tau (r - 1)) 4 / tau: SAPO (arXiv 2511.20347). tau is one number for A > 0, another otherwise."""
+    """-A sigmoid(tau (r - 1)) 4 / tau: SAPO (arXiv 2511.20347). tau is one number for A > 0,
+    another otherwise."""
     tau_BT = _where(
         x.advantage_BT > 0, config.sapo_temperature_pos, config.sapo_temperature_neg, ratio_BT
     )
@@ -53,12 +57,14 @@ def soft_gate(x: LossInputs, ratio_BT: Tensor, config: GRPOConfig) -> Tensor:
 
 
 def gamma_weighted(x: LossInputs, ratio_BT: Tensor, config: GRPOConfig) -> Tensor:
-    """-phi A lp, phi = exp(lambda + k log w - lambda w) detached: VESPO (arXiv 2602.10693), as in TRL 1.16.
+    """-phi A lp, phi = exp(lambda + k log w - lambda w) detached: VESPO (arXiv 2602.10693), as in
+    TRL 1.16.
 
-    log w = the sum of the log ratios of the sequence, each bounded to +-20 nats, plus the sum of the logs of the
-    sampler correction, and bounded itself to [log 1e-8, 20]. (k, lambda) is one pair for A >= 0, another for A < 0.
-    `ratio_BT` plays no part. Raises ValueError for a sampler correction per sequence, which would be counted once
-    per token here (TRL refuses it too).
+    log w = the sum of the log ratios of the sequence, each bounded to +-20 nats, plus the sum of
+    the logs of the sampler correction, and bounded itself to [log 1e-8, 20]. (k, lambda) is one
+    pair for A >= 0, another for A < 0.
+    `ratio_BT` plays no part. Raises ValueError for a sampler correction per sequence, which would
+    be counted once per token here (TRL refuses it too).
     """
     if (config.importance_sampling_mode or "").startswith("sequence"):
         raise ValueError(
@@ -79,7 +85,8 @@ def gamma_weighted(x: LossInputs, ratio_BT: Tensor, config: GRPOConfig) -> Tenso
 
 
 def _where(condition_BT: Tensor, yes: float, no: float, like: Tensor) -> Tensor:
-    """One of two numbers per token, in the dtype of `like`: torch.where rounds two bare numbers to float32."""
+    """One of two numbers per token, in the dtype of `like`: torch.where rounds two bare numbers to
+    float32."""
     return torch.where(condition_BT, like.new_tensor(yes), like.new_tensor(no))
 
 

@@ -1,11 +1,13 @@
-"""What a run would take, beforehand: memory by part and phase, seconds, and what to change where it does not fit.
+"""What a run would take, beforehand: memory by part and phase, seconds, and what to change where it
+does not fit.
 
     plan(GRPOConfig(lora_rank=16), shape_of("Qwen2.5-0.5B"), device_named("T4"))
 
-From the model's config alone: the policy is built on the meta device and its own forward and backward are run there, so nothing
-is downloaded but the config and no architecture needs a formula. Two things are reckoned by formula instead: what a vLLM beside the
-trainer needs to start (`vllm_share`), and seconds where no trial is made (`speed`; `trial` times a few layers on this machine). What
-loading would refuse is refused here with the same words (`refusals`).
+From the model's config alone: the policy is built on the meta device and its own forward and
+backward are run there, so nothing is downloaded but the config and no architecture needs a formula.
+Two things are reckoned by formula instead: what a vLLM beside the trainer needs to start
+(`vllm_share`), and seconds where no trial is made (`speed`; `trial` times a few layers on this
+machine). What loading would refuse is refused here with the same words (`refusals`).
 """
 
 from importlib import import_module

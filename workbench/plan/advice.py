@@ -1,5 +1,6 @@
-"""What to change where a plan does not fit: every single change with the peak that it would give, the strongest first, and the
-shortest series of them that fits. Where vLLM's share is too small for it to start, only what makes it start, or does without it."""
+"""What to change where a plan does not fit: every single change with the peak that it would give,
+the strongest first, and the shortest series of them that fits. Where vLLM's share is too small for
+it to start, only what makes it start, or does without it."""
 
 from __future__ import annotations
 
@@ -22,7 +23,8 @@ class Judged:
 
 @dataclass(frozen=True)
 class Change:
-    """settings: fields of `GRPOConfig` and their new values. cost: what one gives up. peak: bytes then needed. fits: alone.
+    """settings: fields of `GRPOConfig` and their new values. cost: what one gives up. peak: bytes
+    then needed. fits: alone.
 
     together   True for the change that sums up several
     """
@@ -46,8 +48,9 @@ def advise(
     now: Judged,
     table: list[tuple[dict[str, Any], str]],
 ) -> list[Change]:
-    """Changes of the `table` that lower the peak by at least 2 %, or let start what does not, strongest first; then a combination
-    that fits where no single one does. None of them leads to a run that cannot start."""
+    """Changes of the `table` that lower the peak by at least 2 %, or let start what does not,
+    strongest first; then a combination that fits where no single one does. None of them leads to a
+    run that cannot start."""
     singles, helpers = [], []
     for settings, cost in table:
         found = judge(changed(config, settings))
@@ -84,8 +87,8 @@ def _combined(
     judge: Callable[[GRPOConfig], Judged],
     now: Judged,
 ) -> Change | None:
-    """The changes added one by one, strongest first, until they fit; the last attempt where they never do; None where it is no
-    combination, or does not start."""
+    """The changes added one by one, strongest first, until they fit; the last attempt where they
+    never do; None where it is no combination, or does not start."""
     settings: dict[str, Any] = {}
     costs: list[str] = []
     last = Judged(float("inf"), now.starts)
@@ -107,7 +110,8 @@ def _combined(
 
 
 def changed(config: GRPOConfig, settings: dict[str, Any]) -> GRPOConfig:
-    """`config` with these settings; what a smaller batch makes impossible is brought in line. Warnings are the caller's own."""
+    """`config` with these settings; what a smaller batch makes impossible is brought in line.
+    Warnings are the caller's own."""
     import warnings
 
     values = dict(settings)
@@ -125,7 +129,8 @@ def changed(config: GRPOConfig, settings: dict[str, Any]) -> GRPOConfig:
 def candidates(
     c: GRPOConfig, device_kind: str, utilization: float | None = None
 ) -> list[tuple[dict[str, Any], str]]:
-    """Single changes that make sense for this config, with what each costs. utilization: the least with which vLLM starts."""
+    """Single changes that make sense for this config, with what each costs. utilization: the least
+    with which vLLM starts."""
     share = (
         {}
         if utilization is None or utilization == c.vllm_gpu_memory_utilization

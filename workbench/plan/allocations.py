@@ -1,8 +1,10 @@
-"""Counting what a computation on the meta device would allocate: live bytes, their peak, and what they were at the peak.
+"""Counting what a computation on the meta device would allocate: live bytes, their peak, and what
+they were at the peak.
 
-On the meta device every operation makes tensors with a shape and no memory, so the forward and backward of a model of any
-size run in a moment. Each storage counts from the operation that made it until it is let go, as in a real allocator without
-waste; work space inside a kernel is not seen. Autograd keeps and drops what it keeps and drops in earnest.
+On the meta device every operation makes tensors with a shape and no memory, so the forward and
+backward of a model of any size run in a moment. Each storage counts from the operation that made it
+until it is let go, as in a real allocator without waste; work space inside a kernel is not seen.
+Autograd keeps and drops what it keeps and drops in earnest.
 """
 
 from __future__ import annotations
@@ -18,7 +20,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 HEAP_LIMIT = 32 * 1024**2
-"""glibc cuts what is smaller out of its heap, which keeps its size when they are freed; a larger one is given back to the system."""
+"""glibc cuts what is smaller out of its heap, which keeps its size when they are freed; a larger
+one is given back to the system."""
 
 
 @dataclass
@@ -48,7 +51,8 @@ class _Live:
 
 
 class Allocations(TorchDispatchMode):
-    """Inside, every new storage on the meta device is counted. `known` (weights, gradients, a cache) is not.
+    """Inside, every new storage on the meta device is counted. `known` (weights, gradients, a
+    cache) is not.
 
     vocabulary   tensors whose last dimension is this are logits
     """

@@ -1,8 +1,10 @@
-"""Attention on the meta device as the fused kernels do it, so that no T x T matrix of weights is counted that none makes.
+"""Attention on the meta device as the fused kernels do it, so that no T x T matrix of weights is
+counted that none makes.
 
-torch chooses a kernel by device, and for the meta device that is the plain formula. Registered with transformers under a name
-of its own, this one allocates what torch's fused kernels do: the repeated heads, the mask in the weights' format (every layer
-makes its own and keeps it for the backward), the output and its log-sum-exp.
+torch chooses a kernel by device, and for the meta device that is the plain formula. Registered with
+transformers under a name of its own, this one allocates what torch's fused kernels do: the repeated
+heads, the mask in the weights' format (every layer makes its own and keeps it for the backward),
+the output and its log-sum-exp.
 """
 
 from __future__ import annotations
@@ -18,7 +20,8 @@ NAME = "workbench_plan"
 
 
 def use_fused_attention(model: Any) -> None:
-    """Let the layers of `model` compute attention so, where it would have gone through torch's own call (sdpa)."""
+    """Let the layers of `model` compute attention so, where it would have gone through torch's own
+    call (sdpa)."""
     plain = plain_model(model)
     if attention_of(plain) == "sdpa":
         use_attention(plain, NAME, fused)
@@ -35,7 +38,8 @@ def fused(
     is_causal: bool | None = None,
     **_: Any,
 ) -> tuple[Tensor, None]:
-    """transformers' attention interface: (batch, heads, tokens, size) in, (batch, tokens, heads, size) out."""
+    """transformers' attention interface: (batch, heads, tokens, size) in, (batch, tokens, heads,
+    size) out."""
     groups = query.shape[1] // key.shape[1]
     if groups > 1:
         key, value = _repeated(key, groups), _repeated(value, groups)

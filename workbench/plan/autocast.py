@@ -1,7 +1,8 @@
 """Autocast to bfloat16 as it acts on memory, for the meta device, where torch's own does nothing.
 
-Under `torch.autocast` every product of matrices is computed in bfloat16: input and weight are cast, and the cast weights of a
-forward stay until its backward is through, because the backward needs them. Everything else keeps its format.
+Under `torch.autocast` every product of matrices is computed in bfloat16: input and weight are cast,
+and the cast weights of a forward stay until its backward is through, because the backward needs
+them. Everything else keeps its format.
 """
 
 from __future__ import annotations

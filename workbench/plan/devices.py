@@ -1,8 +1,9 @@
 """What a plan knows of a device: how much memory there is, and how fast it could be at best.
 
-The figures of the GPUs are the makers' published ones (data sheets; dense, without sparsity), in bytes, bytes per second and
-operations per second. What of the memory a program gets is less than the number on the box: `usable` is the capacity that
-the driver reports, after error correction. Rates of a CPU are measured on the spot by `measured_cpu`.
+The figures of the GPUs are the makers' published ones (data sheets; dense, without sparsity), in
+bytes, bytes per second and operations per second. What of the memory a program gets is less than
+the number on the box: `usable` is the capacity that the driver reports, after error correction.
+Rates of a CPU are measured on the spot by `measured_cpu`.
 """
 
 from __future__ import annotations
@@ -90,7 +91,8 @@ ALIASES = {"A100": "A100-40", "A100-40GB": "A100-40", "A100-80GB": "A100-80"}
 
 
 def device_named(name: str | None) -> Device:
-    """The device called `name`: one of `GPUS`, a size such as "24GB", "cpu", or None for the one that is here.
+    """The device called `name`: one of `GPUS`, a size such as "24GB", "cpu", or None for the one
+    that is here.
 
     A bare size has no rates. Raises `PlanError`.
     """
@@ -141,7 +143,8 @@ def this_device() -> Device:
 
 
 def measured_cpu() -> Device:
-    """This machine's CPU: the memory that is free now, and rates measured at the thread count in force."""
+    """This machine's CPU: the memory that is free now, and rates measured at the thread count in
+    force."""
     import torch
 
     from workbench.plan.rates import measure

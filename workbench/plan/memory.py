@@ -1,15 +1,17 @@
-"""The ledger: bytes by part in each phase of a step. A run needs the most that any one phase needs, not their sum.
+"""The ledger: bytes by part in each phase of a step. A run needs the most that any one phase needs,
+not their sum.
 
     rollout    the weights, what a copy of the weights serves (vLLM), the keys and values, the logits of one token a row
     logprobs   one micro-batch forward, without gradient; the reference's copy is asked here
     update     gradients, and one micro-batch forward and backward
 
-Weights, optimizer states (from the first update on) and the reference's copy stand all the time. What a forward and backward
-allocate is not estimated: `trace` runs it on the meta device. `overhead` is what the allocator keeps beside, and what work space
-inside kernels takes; `framework` is Python with the libraries, or the CUDA context (none on a GPU on which this process has its
-context already: what is free there is less by it). `mapped`: on a CPU the pages of the weights' file that quantising has read stay
-in the process, because the weights that are not quantised lie in the same mapping; the system can take them back when memory is
-short.
+Weights, optimizer states (from the first update on) and the reference's copy stand all the time.
+What a forward and backward allocate is not estimated: `trace` runs it on the meta device.
+`overhead` is what the allocator keeps beside, and what work space inside kernels takes; `framework`
+is Python with the libraries, or the CUDA context (none on a GPU on which this process has its
+context already: what is free there is less by it). `mapped`: on a CPU the pages of the weights'
+file that quantising has read stay in the process, because the weights that are not quantised lie in
+the same mapping; the system can take them back when memory is short.
 """
 
 from __future__ import annotations
@@ -25,17 +27,20 @@ from workbench.plan.skeleton import Skeleton
 
 MIB = 1024**2
 CPU_FRAMEWORK = {"full": 370 * MIB, "adapter": 422 * MIB}
-"""Resident memory of a process that has loaded what training needs and a policy of 1M parameters; an adapter brings peft and
-bitsandbytes with it. Measured with torch 2.13 and transformers 5.23 on Linux; benchmarks/plan_against_peaks.py measures it again."""
+"""Resident memory of a process that has loaded what training needs and a policy of 1M parameters;
+an adapter brings peft and bitsandbytes with it. Measured with torch 2.13 and transformers 5.23 on
+Linux; benchmarks/plan_against_peaks.py measures it again."""
 CPU_VLLM = 400 * MIB
-"""vLLM's own libraries and work space on a CPU, fitted to the three cases of `benchmarks/plan_against_peaks.py --vllm`."""
+"""vLLM's own libraries and work space on a CPU, fitted to the three cases of
+`benchmarks/plan_against_peaks.py --vllm`."""
 CUDA_FRAMEWORK = 600 * MIB
 """CUDA context, cuBLAS work space and loaded kernels: an estimate, not measured."""
 CUDA_OVERHEAD = 0.06
 """Share that torch's caching allocator keeps beside what is alive: an estimate, not measured."""
 HEAP_HOLES = {"full": 0.45, "adapter": 0.75}
-"""On a CPU: holes in the heap as a share of its fullest state. Fitted to measured peaks (benchmarks/plan_against_peaks.py); an
-adapter's many small tensors between large ones leave more of them."""
+"""On a CPU: holes in the heap as a share of its fullest state. Fitted to measured peaks
+(benchmarks/plan_against_peaks.py); an adapter's many small tensors between large ones leave more of
+them."""
 ADAM8_BLOCK = 256
 PARTS = {
     "weights": "weights",
@@ -70,7 +75,8 @@ class Phase:
 
 @dataclass(frozen=True)
 class _Moving:
-    """What comes and goes in a phase: bytes by part, and how much of it at once in small and in large pieces."""
+    """What comes and goes in a phase: bytes by part, and how much of it at once in small and in
+    large pieces."""
 
     parts: dict[str, float]
     small: float = 0.0
@@ -104,7 +110,8 @@ def phases_of(
 
 
 def _heap_overhead(moving: _Moving, heap: float, config: GRPOConfig) -> float:
-    """What glibc's heap holds beyond what is alive: it stays as large as any phase made it, with holes between what lives."""
+    """What glibc's heap holds beyond what is alive: it stays as large as any phase made it, with
+    holes between what lives."""
     holes = HEAP_HOLES["full" if config.lora_rank == 0 else "adapter"]
     used = sum(v for k, v in moving.parts.items() if k != "gradients")
     return max(heap + moving.large - used, 0.0) + holes * heap
@@ -141,7 +148,8 @@ def asks_logprobs(config: GRPOConfig) -> bool:
 
 
 def optimizer_bytes(skeleton: Skeleton, config: GRPOConfig) -> float:
-    """AdamW's two moments in the format of the weights; in 8 bits, one byte each and a float32 for every 256, small tensors apart."""
+    """AdamW's two moments in the format of the weights; in 8 bits, one byte each and a float32 for
+    every 256, small tensors apart."""
     if config.optim == "adamw":
         return 2 * _bytes(skeleton.trained)
     small = sum(p.numel() for p in skeleton.trained if p.numel() < 4096)
@@ -150,8 +158,8 @@ def optimizer_bytes(skeleton: Skeleton, config: GRPOConfig) -> float:
 
 
 def kv_bytes(skeleton: Skeleton, rows: int, tokens: int) -> float:
-    """Bytes of the keys and values of that many rows. Read off a cache that the model itself fills, so that windows, shared
-    heads and the like are as they are."""
+    """Bytes of the keys and values of that many rows. Read off a cache that the model itself fills,
+    so that windows, shared heads and the like are as they are."""
     return rows * trace.cache_bytes(skeleton, tokens)
 
 
@@ -191,7 +199,8 @@ def rollout_parts(
 
 
 def _sampled_logits(skeleton: Skeleton, config: GRPOConfig, device: Device, native: bool) -> float:
-    """Logits before and after one token, and what drawing from them takes: on a CPU the native sampler works in small pieces."""
+    """Logits before and after one token, and what drawing from them takes: on a CPU the native
+    sampler works in small pieces."""
     entries = config.completions_per_step * skeleton.plain_config.vocab_size
     held = 2 * entries * skeleton.dtype.itemsize
     if not native:
@@ -202,8 +211,9 @@ def _sampled_logits(skeleton: Skeleton, config: GRPOConfig, device: Device, nati
 def vllm_parts(
     skeleton: Skeleton, config: GRPOConfig, device: Device, phase: str
 ) -> dict[str, float]:
-    """What a vLLM in this process holds: its share of the GPU, given back while it sleeps; on a CPU a copy of the weights and
-    its cache. Whether the share is enough for it is `vllm_share`'s question."""
+    """What a vLLM in this process holds: its share of the GPU, given back while it sleeps; on a CPU
+    a copy of the weights and its cache. Whether the share is enough for it is `vllm_share`'s
+    question."""
     if config.rollout_engine != "vllm" or config.vllm_mode == "server":
         return {}
     if device.kind == "cuda":

@@ -66,7 +66,8 @@ class Plan:
 
     @property
     def margin(self) -> float | None:
-        """Bytes left over on the device, negative where it does not fit; None where its memory is unknown."""
+        """Bytes left over on the device, negative where it does not fit; None where its memory is
+        unknown."""
         return None if self.device.memory is None else self.device.memory - self.peak
 
     @property
@@ -100,14 +101,17 @@ def plan(
     advice: bool | None = None,
     trial: bool = False,
 ) -> Plan:
-    """What a run of `config` with a model of `shape` would take on `device`. No weights are read, and none made but for a trial.
+    """What a run of `config` with a model of `shape` would take on `device`. No weights are read,
+    and none made but for a trial.
 
-    Every prompt is taken as `max_prompt_length` long (512 where that is None, less where the model has too few positions), every
-    completion as `max_completion_length`: the most that a step can need. `advice`: True, False, or None for where it does not fit or leaves little.
-    `trial`: time a few layers with random weights on this device, so that the seconds are measured ones (see `workbench.plan.trial`; some seconds,
-    and a note where it cannot be done). Raises `PlanError` for
-    a model whose positions are too few, or whose code cannot be run without weights, and with the words of `load_for` for what loading
-    refuses on such a device (`ConfigError`, `VLLMError`, `PlanError`).
+    Every prompt is taken as `max_prompt_length` long (512 where that is None, less where the model
+    has too few positions), every completion as `max_completion_length`: the most that a step can
+    need. `advice`: True, False, or None for where it does not fit or leaves little.
+    `trial`: time a few layers with random weights on this device, so that the seconds are measured
+    ones (see `workbench.plan.trial`; some seconds, and a note where it cannot be done). Raises
+    `PlanError` for a model whose positions are too few, or whose code cannot be run without
+    weights, and with the words of `load_for` for what loading refuses on such a device
+    (`ConfigError`, `VLLMError`, `PlanError`).
     """
     check_run(shape, config, device)
     prompt_tokens = longest_prompt(shape, config)
@@ -177,7 +181,8 @@ def peak_of(shape: Shape, config: GRPOConfig, device: Device) -> float:
 def _followed(
     shape: Shape, config: GRPOConfig, device: Device, whole: Skeleton | None = None
 ) -> list[Phase]:
-    """The phases. Where all layers are alike every part grows by the same bytes with each of them, so two small models tell it."""
+    """The phases. Where all layers are alike every part grows by the same bytes with each of them,
+    so two small models tell it."""
     prompt_tokens, layers = (
         longest_prompt(shape, config),
         shape.config.get_text_config(decoder=True).num_hidden_layers,
@@ -223,7 +228,8 @@ def _phases(
 
 
 def longest_prompt(shape: Shape, config: GRPOConfig) -> int:
-    """Tokens of the longest prompt that the config and the model's positions allow. Raises `PlanError` where there are none."""
+    """Tokens of the longest prompt that the config and the model's positions allow. Raises
+    `PlanError` where there are none."""
     positions = getattr(shape.config.get_text_config(decoder=True), "max_position_embeddings", None)
     wanted = config.max_prompt_length or DEFAULT_PROMPT
     if positions is None:
@@ -237,7 +243,8 @@ def longest_prompt(shape: Shape, config: GRPOConfig) -> int:
 
 
 def _parameters(bare: Skeleton) -> int:
-    """Parameters of the base and the adapter; a quantised weight counts once for each weight that it stands for."""
+    """Parameters of the base and the adapter; a quantised weight counts once for each weight that
+    it stands for."""
     from workbench.plan.skeleton import QuantizedLinear
 
     quantised = [m for m in bare.model.modules() if isinstance(m, QuantizedLinear)]
@@ -303,7 +310,8 @@ def _notes(
 
 
 def _without_tensor_cores(config: GRPOConfig, device: Device) -> bool:
-    """All weights in plain float32 on a GPU without bfloat16, where 16 bits are left to an adapter's base."""
+    """All weights in plain float32 on a GPU without bfloat16, where 16 bits are left to an
+    adapter's base."""
     return config.lora_rank == 0 and device.kind == "cuda" and not device.has_bfloat16
 
 

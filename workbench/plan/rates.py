@@ -1,6 +1,8 @@
-"""Two rates of a machine, measured in a moment: how fast it reads memory, and how fast it multiplies matrices.
+"""Two rates of a machine, measured in a moment: how fast it reads memory, and how fast it
+multiplies matrices.
 
-Both are what a large operation reaches at the thread count in force, so they are limits for the small ones of a rollout.
+Both are what a large operation reaches at the thread count in force, so they are limits for the
+small ones of a rollout.
 """
 
 from __future__ import annotations
@@ -15,7 +17,8 @@ import torch
 
 @dataclass(frozen=True)
 class Rates:
-    """bandwidth in bytes per second, flops in operations per second by number format, source in words."""
+    """bandwidth in bytes per second, flops in operations per second by number format, source in
+    words."""
 
     bandwidth: float
     flops: dict[str, float]
@@ -58,8 +61,8 @@ def _copy_rate(device: torch.device) -> float:
 def quickest(
     call: Callable[[], object], device: torch.device, repeats: int = 5, enough: float = float("inf")
 ) -> float:
-    """Seconds of the best of several calls, after one that warms up: other programs only make it slower. No further call is begun
-    once they have taken `enough` seconds."""
+    """Seconds of the best of several calls, after one that warms up: other programs only make it
+    slower. No further call is begun once they have taken `enough` seconds."""
     best, spent = float("inf"), 0.0
     for i in range(repeats + 1):
         _wait(device)

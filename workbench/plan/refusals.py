@@ -1,4 +1,5 @@
-"""What loading would refuse, refused by a plan with the same words: no such run can be made, so nothing "fits"."""
+"""What loading would refuse, refused by a plan with the same words: no such run can be made, so
+nothing "fits"."""
 
 from __future__ import annotations
 
@@ -11,7 +12,8 @@ from workbench.plan.shapes import Shape
 
 
 def check_run(shape: Shape, config: GRPOConfig, device: Device) -> None:
-    """Raises `ConfigError`, `VLLMError` or `PlanError` for settings with which no policy is loaded on such a device."""
+    """Raises `ConfigError`, `VLLMError` or `PlanError` for settings with which no policy is loaded
+    on such a device."""
     from workbench.policy.dtype import no_bfloat16
     from workbench.policy.for_config import check_dtype
     from workbench.rollout.vllm_checks import check_settings, check_sleep

@@ -1,8 +1,9 @@
 """A model's shape: its transformers config, from wherever it can be had without weights.
 
-`shape_of` knows a few published configs by name, so that a plan needs no network: they are the numbers of the models'
-config.json files as their makers published them. Everything else goes the way of `load_policy`: "embedded", a folder, a .gguf
-file (its header alone is read), or an id of the Hub (its config.json alone is fetched).
+`shape_of` knows a few published configs by name, so that a plan needs no network: they are the
+numbers of the models' config.json files as their makers published them. Everything else goes the
+way of `load_policy`: "embedded", a folder, a .gguf file (its header alone is read), or an id of the
+Hub (its config.json alone is fetched).
 """
 
 from __future__ import annotations
@@ -36,7 +37,8 @@ class Stored:
 
 @dataclass(frozen=True)
 class Shape:
-    """`config` is a transformers config, `source` says where it comes from. `stored`: how its files are quantised, None = not at all."""
+    """`config` is a transformers config, `source` says where it comes from. `stored`: how its files
+    are quantised, None = not at all."""
 
     name: str
     config: Any
@@ -108,13 +110,15 @@ PUBLISHED: dict[str, dict[str, Any]] = {
 
 
 def shape_of(name: str | Path) -> Shape:
-    """The shape of the policy called `name`. Raises `PlanError` or `PolicyError` when the name leads nowhere."""
+    """The shape of the policy called `name`. Raises `PlanError` or `PolicyError` when the name
+    leads nowhere."""
     known = published(str(name))
     return known if known is not None and not Path(name).exists() else _located(name)
 
 
 def published(name: str) -> Shape | None:
-    """One of `PUBLISHED`, also by its id on the Hub and with -Instruct behind it; None for another name."""
+    """One of `PUBLISHED`, also by its id on the Hub and with -Instruct behind it; None for another
+    name."""
     from transformers import AutoConfig
 
     last = name.split("/")[-1].removesuffix("-Instruct")
@@ -160,7 +164,8 @@ def stored_as(config: Any) -> Stored | None:
 
 
 def _where(text: str, path: Path) -> tuple[str, dict[str, Any]]:
-    """First argument and options for `AutoConfig.from_pretrained`. A Hub id is not asked about twice: only its config is fetched."""
+    """First argument and options for `AutoConfig.from_pretrained`. A Hub id is not asked about
+    twice: only its config is fetched."""
     from workbench.policy.locate import locate
 
     local = (

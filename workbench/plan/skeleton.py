@@ -1,7 +1,8 @@
-"""The policy as training would hold it, on the meta device: right formats, adapter, quantised layers, and no memory.
+"""The policy as training would hold it, on the meta device: right formats, adapter, quantised
+layers, and no memory.
 
-Parameter counts and bytes are read off it, and `trace` runs its forward and backward. Any architecture that transformers can
-build will do.
+Parameter counts and bytes are read off it, and `trace` runs its forward and backward. Any
+architecture that transformers can build will do.
 """
 
 from __future__ import annotations
@@ -27,12 +28,14 @@ from workbench.policy.head import plan_for
 SINGLE = "nf4, scales in float32"
 """4 bits without double quantisation, as some models' files have them."""
 BLOCK, NESTED_BLOCK = 64, 256
-"""Weights that share one scale in NF4, and scales that share one scale in its double quantisation (bitsandbytes)."""
+"""Weights that share one scale in NF4, and scales that share one scale in its double quantisation
+(bitsandbytes)."""
 
 
 @dataclass(frozen=True)
 class Skeleton:
-    """model: on the meta device, an adapter around it where one is trained. dtype: of its unquantised weights.
+    """model: on the meta device, an adapter around it where one is trained. dtype: of its
+    unquantised weights.
 
     body, head    multiplying parameters (2 operations a token each): of the layers, and of the output head
     weights, constants, adapter   bytes: the base's weights, the scales of quantised ones, the adapter's
@@ -77,7 +80,8 @@ class Skeleton:
 
 
 def dtype_for(config: GRPOConfig, device: Device) -> torch.dtype:
-    """The weights' format; the rule of `workbench.policy.dtype`, for a device that need not be here."""
+    """The weights' format; the rule of `workbench.policy.dtype`, for a device that need not be
+    here."""
     if config.dtype != "auto":
         return getattr(torch, config.dtype)
     if device.kind != "cuda" or config.lora_rank == 0:
@@ -96,7 +100,8 @@ def computes_in_bfloat16(config: GRPOConfig, device: Device) -> bool:
 
 
 def skeleton(shape: Shape, config: GRPOConfig, device: Device) -> Skeleton:
-    """The policy of `shape` as `config` would train it on `device`. Raises what transformers raises for a config it cannot build."""
+    """The policy of `shape` as `config` would train it on `device`. Raises what transformers raises
+    for a config it cannot build."""
     from transformers import AutoModelForCausalLM
 
     dtype = dtype_for(config, device)
@@ -134,7 +139,8 @@ def skeleton(shape: Shape, config: GRPOConfig, device: Device) -> Skeleton:
 
 
 def quantized_as(shape: Shape, config: GRPOConfig) -> tuple[str | None, tuple[str, ...]]:
-    """The kind in which the frozen base is held, "nf4", "int8" or "nf4, scales in float32", and the layers left out; None = not quantised."""
+    """The kind in which the frozen base is held, "nf4", "int8" or "nf4, scales in float32", and the
+    layers left out; None = not quantised."""
     if shape.stored is None:
         return (None if config.quantization == "none" else config.quantization), ()
     four = "nf4" if shape.stored.nested else SINGLE
@@ -170,9 +176,9 @@ def _checkpoint(model: Any) -> None:
 def scale_bytes(kind: str, outputs: int, inputs: int) -> int:
     """Bytes that a quantised weight needs beside its codes.
 
-    nf4: a byte for each block of 64 weights, a float32 for each 256 of those, an offset and the two tables of 16 and 256
-    numbers that bitsandbytes keeps with every weight. Without double quantisation: a float32 for each block, and one table.
-    int8: a float32 for each row.
+    nf4: a byte for each block of 64 weights, a float32 for each 256 of those, an offset and the two
+    tables of 16 and 256 numbers that bitsandbytes keeps with every weight. Without double
+    quantisation: a float32 for each block, and one table. int8: a float32 for each row.
     """
     if kind == "int8":
         return 4 * outputs
@@ -188,7 +194,8 @@ def code_bytes(kind: str, outputs: int, inputs: int) -> int:
 
 
 class QuantizedLinear(nn.Module):
-    """What a bitsandbytes layer takes: codes, scales, and for the moment of a product the weight in floating point."""
+    """What a bitsandbytes layer takes: codes, scales, and for the moment of a product the weight in
+    floating point."""
 
     def __init__(self, layer: nn.Module, kind: str) -> None:
         super().__init__()
@@ -216,7 +223,8 @@ class QuantizedLinear(nn.Module):
 
 
 class _Product(torch.autograd.Function):
-    """x W^T with W made for the moment, in the forward and again in the backward; int8 keeps x, as bitsandbytes does."""
+    """x W^T with W made for the moment, in the forward and again in the backward; int8 keeps x, as
+    bitsandbytes does."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, outputs: int, keeps_x: bool) -> Tensor:

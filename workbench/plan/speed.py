@@ -1,13 +1,15 @@
-"""Seconds of a step, from two rates of the device: how fast it reads memory and how fast it multiplies.
+"""Seconds of a step, from two rates of the device: how fast it reads memory and how fast it
+multiplies.
 
 A limit is what the device cannot go below:
 
     one token of every row     max( (bytes of the weights + keys and values) / bandwidth, operations / rate )
     a pass over all tokens     operations / rate
 
-An estimate is a range between the limit and a share of it that programs of this kind seldom fall below, with the time that
-Python and kernel launches take for every layer added. Those shares are assumptions, and named so; they were not measured on
-the device unless the plan says so. A trial (`trial`) takes the estimate's place, and needs no rates.
+An estimate is a range between the limit and a share of it that programs of this kind seldom fall
+below, with the time that Python and kernel launches take for every layer added. Those shares are
+assumptions, and named so; they were not measured on the device unless the plan says so. A trial
+(`trial`) takes the estimate's place, and needs no rates.
 """
 
 from __future__ import annotations
@@ -20,19 +22,23 @@ from workbench.plan.devices import Device
 from workbench.plan.skeleton import Skeleton
 
 SHARE_OF_LIMIT = {"cuda": (0.6, 0.15), "cpu": (0.8, 0.25)}
-"""Of the limit, what the quick and the slow end of the range reach: an assumption, by kind of device."""
+"""Of the limit, what the quick and the slow end of the range reach: an assumption, by kind of
+device."""
 SECONDS_PER_LAYER = {"cuda": (2e-4, 8e-4), "cpu": (1e-4, 4e-4)}
-"""Python and kernel launches for one layer of one forward, quick and slow: an assumption. vLLM's graphs have none."""
+"""Python and kernel launches for one layer of one forward, quick and slow: an assumption. vLLM's
+graphs have none."""
 
 TRIAL_RANGE = {"cpu": (0.9, 1.35), "cuda": (0.4, 2.5)}
 """What a step took, divided by what a trial came to. CPU: 0.91 to 1.31 in the 19 cases of
-benchmarks/plan_against_peaks.py, median 1.06; long rows and many 4-bit layers take longest. CUDA: an assumption, never measured."""
+benchmarks/plan_against_peaks.py, median 1.06; long rows and many 4-bit layers take longest. CUDA:
+an assumption, never measured."""
 
 
 @dataclass(frozen=True)
 class Seconds:
-    """`limit`: what the device cannot go below, None where its rates are unknown. `low` and `high`: the range of the estimate. `trial`: what a trial on the device
-    came to, None where there was none. By phase."""
+    """`limit`: what the device cannot go below, None where its rates are unknown. `low` and `high`:
+    the range of the estimate. `trial`: what a trial on the device came to, None where there was
+    none. By phase."""
 
     limit: dict[str, float] | None
     low: dict[str, float]
@@ -89,7 +95,8 @@ def seconds_of(
 def from_trial(
     trial: dict[str, float], limit: dict[str, float] | None, source: str, kind: str
 ) -> Seconds:
-    """The seconds of a trial: on a CPU with the range in which measured steps lay, on a GPU with a wide one, and words that it is assumed."""
+    """The seconds of a trial: on a CPU with the range in which measured steps lay, on a GPU with a
+    wide one, and words that it is assumed."""
     low, high = ({name: s * factor for name, s in trial.items()} for factor in TRIAL_RANGE[kind])
     said = (
         ""
@@ -105,15 +112,17 @@ def logprob_passes(config: GRPOConfig) -> int:
 
 
 def update_factor(config: GRPOConfig) -> int:
-    """Operations of the updates in forwards: one forward, one backward to the inputs, one to the weights where all are trained,
-    and one more forward where activations are computed again; times the passes over the batch."""
+    """Operations of the updates in forwards: one forward, one backward to the inputs, one to the
+    weights where all are trained, and one more forward where activations are computed again; times
+    the passes over the batch."""
     return config.num_iterations * (
         2 + int(config.lora_rank == 0) + int(config.gradient_checkpointing)
     )
 
 
 def forward_operations(skeleton: Skeleton, config: GRPOConfig, prompt_tokens: int) -> float:
-    """Operations of one pass over all completions: layers on every computed token, the head on the scored ones, attention."""
+    """Operations of one pass over all completions: layers on every computed token, the head on the
+    scored ones, attention."""
     tokens = trace.computed_tokens(skeleton, config, prompt_tokens)
     scored = config.completions_per_step * config.max_completion_length
     rows = max(tokens - scored, prompt_tokens) / prompt_tokens  # each row has its prompt once
@@ -140,8 +149,9 @@ def rollout_limit(
 
 
 def read_bytes(skeleton: Skeleton, by_vllm: bool = False) -> float:
-    """Bytes that one token of the rollout moves for the weights. Quantised ones are written out and read again; under autocast so
-    is the bfloat16 copy. vLLM has a copy of its own in the format of the arithmetic."""
+    """Bytes that one token of the rollout moves for the weights. Quantised ones are written out and
+    read again; under autocast so is the bfloat16 copy. vLLM has a copy of its own in the format of
+    the arithmetic."""
     if by_vllm:
         return (skeleton.body + skeleton.head) * (
             2 if skeleton.autocast else skeleton.dtype.itemsize

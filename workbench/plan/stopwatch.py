@@ -1,4 +1,5 @@
-"""The pieces of a step, timed on a policy: the engine, the log-probabilities, the update and the optimizer that training uses."""
+"""The pieces of a step, timed on a policy: the engine, the log-probabilities, the update and the
+optimizer that training uses."""
 
 from __future__ import annotations
 
@@ -22,9 +23,11 @@ from workbench.training.optim import make_optimizer
 from workbench.training.update import accumulate_gradient, apply_gradient
 
 TOKENS = {"cpu": 512, "cuda": 8192}
-"""Tokens of a trial's forward, at most. A GPU needs many to be busy: with few, launching its kernels is all that is timed."""
+"""Tokens of a trial's forward, at most. A GPU needs many to be busy: with few, launching its
+kernels is all that is timed."""
 CONTEXT = {"cpu": 2048, "cuda": 16384}
-"""Tokens before the first that a trial's rollout draws, over all rows that go through the layers."""
+"""Tokens before the first that a trial's rollout draws, over all rows that go through the
+layers."""
 DRAWN = 5
 """Tokens that a trial's rollout draws after the first."""
 REPEATS, ENOUGH = 3, 0.5
@@ -47,7 +50,8 @@ class Pieces:
 
 
 def time_pieces(policy: Policy, config: GRPOConfig, prompt_tokens: int, context: int) -> Pieces:
-    """Time each piece, the quickest of `REPEATS` after one that warms up. context: tokens before the one that is drawn."""
+    """Time each piece, the quickest of `REPEATS` after one that warms up. context: tokens before
+    the one that is drawn."""
     rollout, rows = _trial_rows(policy, config, prompt_tokens)
     return Pieces(
         _rollout_seconds(policy, config, prompt_tokens, context)
@@ -98,7 +102,8 @@ def _rollout_seconds(
 
 
 class _Clock:
-    """Asked by an engine before every token whether to stop: it notes when. So the prompt's forward, far longer, is not in the difference."""
+    """Asked by an engine before every token whether to stop: it notes when. So the prompt's
+    forward, far longer, is not in the difference."""
 
     def __init__(self, device: torch.device) -> None:
         self.device = device
@@ -118,8 +123,9 @@ class _Clock:
 
 
 def of_all_rows(seconds: float, of_half: float, timed: int, rows: int) -> float:
-    """Seconds of a token in `rows` rows, from those in `timed` and in half as many: reading the weights is shared by all rows, so only what
-    a row adds is multiplied. Between no more than was timed and as much again for each row."""
+    """Seconds of a token in `rows` rows, from those in `timed` and in half as many: reading the
+    weights is shared by all rows, so only what a row adds is multiplied. Between no more than was
+    timed and as much again for each row."""
     each = (seconds - of_half) / (timed - timed // 2)
     return seconds + (rows - timed) * min(max(each, 0.0), seconds / timed)
 

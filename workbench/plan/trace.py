@@ -1,7 +1,9 @@
-"""What one forward, or one forward and backward, of a policy would allocate: the package's own code, run on the meta device.
+"""What one forward, or one forward and backward, of a policy would allocate: the package's own
+code, run on the meta device.
 
-The log-probabilities are those of `workbench.policy.logprobs`, on a made-up rollout in which every prompt and every completion
-is as long as the config allows. So packing, the head and whatever else that code does is counted as it is done.
+The log-probabilities are those of `workbench.policy.logprobs`, on a made-up rollout in which every
+prompt and every completion is as long as the config allows. So packing, the head and whatever else
+that code does is counted as it is done.
 """
 
 from __future__ import annotations
@@ -29,7 +31,8 @@ from workbench.rollout.types import Rollout
 
 
 def longest_rollout(config: GRPOConfig, prompt_tokens: int) -> Rollout:
-    """A rollout of the config's size in which everything has its greatest length; token ids are all 0. On the CPU, small."""
+    """A rollout of the config's size in which everything has its greatest length; token ids are all
+    0. On the CPU, small."""
     N, G, T = config.prompts_per_step, config.num_generations, config.max_completion_length
     ids_BT, mask_BT = (
         torch.zeros(N * G, T, dtype=torch.long),
@@ -52,7 +55,8 @@ def micro_batch(config: GRPOConfig) -> Tensor:
 
 
 def computed_tokens(skeleton: Skeleton, config: GRPOConfig, prompt_tokens: int) -> int:
-    """Tokens that one pass over all completions runs through the layers, prompts counted as often as they are computed."""
+    """Tokens that one pass over all completions runs through the layers, prompts counted as often
+    as they are computed."""
     rollout, rows = longest_rollout(config, prompt_tokens), micro_batch(config)
     packs = can_pack(skeleton.model, rollout, rows)
     updates = torch.arange(config.completions_per_step).chunk(config.updates_per_rollout)
@@ -62,7 +66,8 @@ def computed_tokens(skeleton: Skeleton, config: GRPOConfig, prompt_tokens: int) 
 
 
 def tokens_of(rollout: Rollout, rows: Tensor, packs: bool) -> int:
-    """Tokens that go through the layers for these completions of a longest rollout; `packs`: those of one prompt share it."""
+    """Tokens that go through the layers for these completions of a longest rollout; `packs`: those
+    of one prompt share it."""
     prompt, T = rollout.prompt_ids_NP.shape[1], rollout.mask_BT.shape[1]
     return len(rows) * T + prompt * (
         len((rows // rollout.num_generations).unique()) if packs else len(rows)
@@ -90,7 +95,8 @@ def update_peak(skeleton: Skeleton, config: GRPOConfig, prompt_tokens: int) -> P
 
 
 def logprobs_peak(skeleton: Skeleton, config: GRPOConfig, prompt_tokens: int) -> Peak:
-    """The forward of one micro-batch without gradient, as for old and reference log-probabilities."""
+    """The forward of one micro-batch without gradient, as for old and reference
+    log-probabilities."""
     with torch.no_grad(), _Counting(skeleton) as counted:
         completion_logps(
             skeleton.model,
@@ -117,7 +123,8 @@ def prefill_peak(skeleton: Skeleton, rows: int, prompt_tokens: int) -> Peak:
 
 
 class _Counting(Allocations):
-    """`Allocations` around a skeleton: its inputs come to the meta device, its weights are known."""
+    """`Allocations` around a skeleton: its inputs come to the meta device, its weights are
+    known."""
 
     def __init__(self, skeleton: Skeleton, more: Any = ()) -> None:
         super().__init__([*skeleton.known, *more], skeleton.plain_config.vocab_size)
@@ -139,8 +146,8 @@ class _Counting(Allocations):
 
 
 def _to_meta(module: Any, args: Any, kwargs: dict[str, Any]) -> Any:
-    """Inputs on the meta device. A mask by tokens becomes the one by pairs of tokens that transformers makes of it, since making
-    it looks at its values."""
+    """Inputs on the meta device. A mask by tokens becomes the one by pairs of tokens that
+    transformers makes of it, since making it looks at its values."""
     moved = {k: v.to("meta") if isinstance(v, Tensor) else v for k, v in kwargs.items()}
     mask = moved.get("attention_mask")
     if (

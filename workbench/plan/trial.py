@@ -1,11 +1,12 @@
-"""Seconds of a step from a trial on this machine: the workbench's own code, run on a policy with few of the model's layers and a
-small vocabulary, random weights in all of them.
+"""Seconds of a step from a trial on this machine: the workbench's own code, run on a policy with
+few of the model's layers and a small vocabulary, random weights in all of them.
 
     seconds of the model = seconds of the few + (layers left out) x (of one more layer) + (words left out) x (of one more word)
 
-Three small policies are timed, so what lies outside the layers (Python, the optimizer's call, one's own machine) is in it once. A batch
-that is too large for a trial is made smaller and its seconds multiplied by the tokens; a rollout that is too large has fewer rows, and
-each row left out adds what the last ones timed did. Compared with whole steps on a CPU only (`speed.TRIAL_RANGE`).
+Three small policies are timed, so what lies outside the layers (Python, the optimizer's call, one's
+own machine) is in it once. A batch that is too large for a trial is made smaller and its seconds
+multiplied by the tokens; a rollout that is too large has fewer rows, and each row left out adds
+what the last ones timed did. Compared with whole steps on a CPU only (`speed.TRIAL_RANGE`).
 """
 
 from __future__ import annotations
@@ -30,15 +31,16 @@ from workbench.policy.quantization import quantize, steady
 from workbench.rollout.randomness import fork_rng
 
 LAYER_BYTES = {"cpu": 32e6, "cuda": 256e6}
-"""Weights that the smaller of the small policies should have: more than the caches of the processor keep at hand."""
+"""Weights that the smaller of the small policies should have: more than the caches of the processor
+keep at hand."""
 VOCABULARY = (1024, 16384)
 """Words of the small policies, and of the one that tells what a word costs."""
 
 
 @dataclass(frozen=True)
 class Trial:
-    """seconds: by phase, at full lengths, rewards apart. layers: of the smallest and the largest policy that was timed. threads: of a
-    CPU, None on a GPU."""
+    """seconds: by phase, at full lengths, rewards apart. layers: of the smallest and the largest
+    policy that was timed. threads: of a CPU, None on a GPU."""
 
     seconds: dict[str, float]
     layers: tuple[int, int]
@@ -66,7 +68,8 @@ def why_not(shape: Shape, config: GRPOConfig, device: Device) -> str | None:
 def run_trial(
     shape: Shape, bare: Skeleton, config: GRPOConfig, prompt_tokens: int, device: Device
 ) -> Trial:
-    """Time the small policies and reckon the seconds of the whole. It takes a few seconds, and the memory of a few layers."""
+    """Time the small policies and reckon the seconds of the whole. It takes a few seconds, and the
+    memory of a few layers."""
     layers, vocabulary = bare.plain_config.num_hidden_layers, bare.plain_config.vocab_size
     few = min(
         max(round(LAYER_BYTES[device.kind] / (bare.body * bare.dtype.itemsize / layers)), 1),
@@ -115,7 +118,8 @@ def _phases(whole: dict[str, float], config: GRPOConfig) -> dict[str, float]:
 def _pieces(
     shape: Shape, config: GRPOConfig, prompt_tokens: int, kind: str, layers: int, vocabulary: int
 ) -> Pieces:
-    """Prompts and completions are cut alike where even one row has too many tokens for a trial; the rollout's context is not."""
+    """Prompts and completions are cut alike where even one row has too many tokens for a trial; the
+    rollout's context is not."""
     full = config.max_completion_length
     share = min(1.0, TOKENS[kind] / (prompt_tokens + full))
     cut = config.replace(max_completion_length=max(round(share * full), 1))
@@ -126,7 +130,8 @@ def _pieces(
 def small_policy(
     shape: Shape, config: GRPOConfig, device: str, layers: int, vocabulary: int
 ) -> Policy:
-    """The policy that `config` would train, with `layers` layers, a `vocabulary` of that size and random weights. It has no tokenizer."""
+    """The policy that `config` would train, with `layers` layers, a `vocabulary` of that size and
+    random weights. It has no tokenizer."""
     from transformers import AutoModelForCausalLM
 
     small = copy.deepcopy(with_layers(shape, layers).config)

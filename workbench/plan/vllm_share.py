@@ -1,6 +1,8 @@
-"""Whether a vLLM beside the trainer can start on a GPU: its share must hold the base in floating point and room for one sequence.
+"""Whether a vLLM beside the trainer can start on a GPU: its share must hold the base in floating
+point and room for one sequence.
 
-`memory` counts the share that the config gives it; here is asked whether that share is enough. Words and arithmetic are
+`memory` counts the share that the config gives it; here is asked whether that share is enough.
+Words and arithmetic are
 `workbench.rollout.vllm_memory`'s, which asks the same again before vLLM is started.
 """
 
@@ -45,7 +47,8 @@ def vllm_need(shape: Shape, config: GRPOConfig, device: Device, numbers: int) ->
 def obstacle(
     shape: Shape, config: GRPOConfig, device: Device, numbers: int, phases: list[Phase]
 ) -> str | None:
-    """Why vLLM could not start, and which utilization would do; None where it can, or is not asked for."""
+    """Why vLLM could not start, and which utilization would do; None where it can, or is not asked
+    for."""
     if not has_share(config, device) or device.whole is None or device.memory is None:
         return None
     need = vllm_need(shape, config, device, numbers)
@@ -68,7 +71,8 @@ def obstacle(
 def least_utilization(
     shape: Shape, config: GRPOConfig, device: Device, numbers: int
 ) -> float | None:
-    """The smallest vllm_gpu_memory_utilization that would do; None where none does, or vLLM is not asked for."""
+    """The smallest vllm_gpu_memory_utilization that would do; None where none does, or vLLM is not
+    asked for."""
     if not has_share(config, device) or device.whole is None:
         return None
     least = vllm_need(shape, config, device, numbers).utilization(device.whole)

@@ -1,4 +1,5 @@
-"""LoRA adapters by peft: a fresh one from a rank or a config, a saved one, and whether its targets exist."""
+"""LoRA adapters by peft: a fresh one from a rank or a config, a saved one, and whether its targets
+exist."""
 
 from __future__ import annotations
 
@@ -17,14 +18,16 @@ from workbench.policy.policy import PolicyError
 from workbench.rollout.randomness import fork_rng
 
 LoraLike = Any
-"""A `peft.LoraConfig`, or a rank, or True for rank 16 on all linear layers; None, False and 0 mean no adapter."""
+"""A `peft.LoraConfig`, or a rank, or True for rank 16 on all linear layers; None, False and 0 mean
+no adapter."""
 DEFAULT_RANK = 16
 BESIDE = "workbench.json"
 """A file beside a saved adapter, with what peft has no word for."""
 
 
 def lora_config(lora: LoraLike, **options: Any) -> Any | None:
-    """The `peft.LoraConfig` meant by `lora`, or None. `options` are further fields of it. Raises `PolicyError`."""
+    """The `peft.LoraConfig` meant by `lora`, or None. `options` are further fields of it. Raises
+    `PolicyError`."""
     if lora is None or lora is False or (isinstance(lora, int) and lora == 0):
         return None
     from peft import LoraConfig
@@ -83,7 +86,8 @@ def check_targets(model: Any, lora: Any) -> None:
 
 @contextmanager
 def quiet_peft() -> Iterator[None]:
-    """Without the warning that peft asks transformers by a name which is to go: nothing that a user of either can mend."""
+    """Without the warning that peft asks transformers by a name which is to go: nothing that a user
+    of either can mend."""
     with warnings.catch_warnings():
         warnings.filterwarnings(
             "ignore", message=".*gradient_checkpointing.*deprecated", category=FutureWarning
@@ -92,7 +96,8 @@ def quiet_peft() -> Iterator[None]:
 
 
 def with_adapter(model: Any, lora: Any, seed: int, source: str) -> Any:
-    """`model` with a fresh adapter, drawn from `seed`; the adapter is float32, the base stands still. Raises `PolicyError`."""
+    """`model` with a fresh adapter, drawn from `seed`; the adapter is float32, the base stands
+    still. Raises `PolicyError`."""
     from peft import get_peft_model
 
     check_targets(model, lora)
@@ -107,7 +112,8 @@ def with_adapter(model: Any, lora: Any, seed: int, source: str) -> Any:
 
 
 def saved_settings(folder: Path) -> dict[str, Any]:
-    """A saved LoRA adapter in the words of `GRPOConfig`: its lora_rank, lora_alpha, lora_target_modules, use_rslora, use_dora.
+    """A saved LoRA adapter in the words of `GRPOConfig`: its lora_rank, lora_alpha,
+    lora_target_modules, use_rslora, use_dora.
 
     Raises `PolicyError` for an adapter of another type.
     """
@@ -127,12 +133,14 @@ def saved_settings(folder: Path) -> dict[str, Any]:
 
 
 def remember_quantization(folder: Path, kind: str) -> None:
-    """Note beside a saved adapter how its base was kept while it was trained: on another base it is another policy."""
+    """Note beside a saved adapter how its base was kept while it was trained: on another base it is
+    another policy."""
     (folder / BESIDE).write_text(json.dumps({"quantization": kind}) + "\n")
 
 
 def stored_quantization(folder: Path) -> str:
-    """How the base of a saved adapter was kept while it was trained; 'none' where nothing says so."""
+    """How the base of a saved adapter was kept while it was trained; 'none' where nothing says
+    so."""
     note = folder / BESIDE
     return (
         str(json.loads(note.read_text()).get("quantization", "none")) if note.is_file() else "none"
@@ -140,7 +148,8 @@ def stored_quantization(folder: Path) -> str:
 
 
 def check_saved(folder: Path, name: str, asked: Mapping[str, Any]) -> None:
-    """Raises `PolicyError` when a saved adapter is asked for by settings (fields of `GRPOConfig`) that are not its own."""
+    """Raises `PolicyError` when a saved adapter is asked for by settings (fields of `GRPOConfig`)
+    that are not its own."""
     own = saved_settings(folder)
     for field, value in asked.items():
         if _setting(value) != _setting(own[field]):
@@ -156,7 +165,8 @@ def _setting(value: Any) -> Any:
 
 
 def with_saved_adapter(model: Any, folder: Path, source: str, trainable: bool = True) -> Any:
-    """`model` with the adapter that lies in `folder`, to be trained further or only used. Raises `PolicyError`."""
+    """`model` with the adapter that lies in `folder`, to be trained further or only used. Raises
+    `PolicyError`."""
     from peft import PeftModel
 
     try:

@@ -1,4 +1,5 @@
-"""What can be known of a policy before its weights are read: architecture, whole files, room in memory."""
+"""What can be known of a policy before its weights are read: architecture, whole files, room in
+memory."""
 
 from __future__ import annotations
 
@@ -45,7 +46,8 @@ def check_architecture(config: Any, name: str, trust_remote_code: bool) -> None:
 
 
 def check_files(place: Place) -> None:
-    """Raises `PolicyError` for a local folder whose weights are missing, cut short or not safetensors. Reads headers only."""
+    """Raises `PolicyError` for a local folder whose weights are missing, cut short or not
+    safetensors. Reads headers only."""
     from safetensors import SafetensorError, safe_open
 
     if place.folder is None or place.is_gguf:
@@ -66,7 +68,8 @@ def check_files(place: Place) -> None:
 
 
 def skeleton(config: Any) -> Any:
-    """The model of `config` without any weights: the names and shapes of its layers, in no memory and little time."""
+    """The model of `config` without any weights: the names and shapes of its layers, in no memory
+    and little time."""
     from transformers import AutoModelForCausalLM
 
     plain = copy.deepcopy(config)
@@ -93,7 +96,8 @@ def weight_bytes(bare: Any, dtype: torch.dtype, quantization: str) -> float:
 def check_memory(
     bare: Any, place: Place, dtype: torch.dtype, quantization: str, device: torch.device
 ) -> None:
-    """Raises `PolicyError` when the weights alone are more than the free memory of `device`. Training needs more."""
+    """Raises `PolicyError` when the weights alone are more than the free memory of `device`.
+    Training needs more."""
     free, need = (
         available_bytes(device),
         weight_bytes(bare, dtype, "none" if place.is_gguf else quantization),
@@ -112,7 +116,8 @@ def check_memory(
 
 
 def check_nothing_missing(info: Any, name: str) -> None:
-    """Raises `PolicyError` when some of the model's weights were not in the files, so that they are random numbers."""
+    """Raises `PolicyError` when some of the model's weights were not in the files, so that they are
+    random numbers."""
     missing = sorted(
         {str(k) for k in (*info.get("missing_keys", ()), *info.get("mismatched_keys", ()))}
     )

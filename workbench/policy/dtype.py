@@ -1,8 +1,9 @@
 """Which number format the weights have, by device, and in which one the arithmetic is done.
 
-Weights that are trained stay float32: steps of a real learning rate (1e-6) are far below the spacing of bfloat16 numbers
-and would be rounded away. On a GPU that has bfloat16 their arithmetic is done in it, under autocast. Frozen weights under
-an adapter can be 16 bits wide; the adapter itself is float32.
+Weights that are trained stay float32: steps of a real learning rate (1e-6) are far below the
+spacing of bfloat16 numbers and would be rounded away. On a GPU that has bfloat16 their arithmetic
+is done in it, under autocast. Frozen weights under an adapter can be 16 bits wide; the adapter
+itself is float32.
 """
 
 from __future__ import annotations
@@ -20,7 +21,8 @@ DtypeLike = torch.dtype | str | None
 
 
 def weight_dtype(dtype: DtypeLike, device: torch.device, frozen: bool) -> torch.dtype:
-    """The format of the weights (of the base, where an adapter is trained: `frozen`). Raises `PolicyError`."""
+    """The format of the weights (of the base, where an adapter is trained: `frozen`). Raises
+    `PolicyError`."""
     if dtype is None or dtype == "auto":
         if device.type != "cuda" or not frozen:
             return torch.float32
@@ -45,12 +47,14 @@ def has_bfloat16(device: torch.device) -> bool:
 
 
 def wants_autocast(dtype: DtypeLike, device: torch.device, frozen: bool) -> bool:
-    """True for float32 weights, all trained, on a GPU with bfloat16, unless float32 was asked for by name."""
+    """True for float32 weights, all trained, on a GPU with bfloat16, unless float32 was asked for
+    by name."""
     return dtype in (None, "auto") and not frozen and device.type == "cuda" and has_bfloat16(device)
 
 
 def compute_in_bfloat16(model: Any) -> None:
-    """From now on every forward of `model` runs under autocast: sampler and trainer compute alike, and so agree."""
+    """From now on every forward of `model` runs under autocast: sampler and trainer compute alike,
+    and so agree."""
     plain, device = model.forward, model.device.type
 
     @functools.wraps(plain)

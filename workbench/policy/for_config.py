@@ -1,4 +1,5 @@
-"""`load_for`: the policy as a run's config asks for it. Everything that trains loads through here."""
+"""`load_for`: the policy as a run's config asks for it. Everything that trains loads through
+here."""
 
 from __future__ import annotations
 
@@ -26,9 +27,11 @@ def load_for(
     device: str | torch.device | None = None,
     trust_remote_code: bool = False,
 ) -> Policy:
-    """The policy `name` with the adapter, quantisation, format and checkpointing of `config`. Raises `PolicyError`, `ConfigError`.
+    """The policy `name` with the adapter, quantisation, format and checkpointing of `config`.
+    Raises `PolicyError`, `ConfigError`.
 
-    A saved adapter is trained further as it is: what the config says of an adapter must be so, what it leaves out may be anything.
+    A saved adapter is trained further as it is: what the config says of an adapter must be so, what
+    it leaves out may be anything.
     """
     check_engine(config)
     saved = adapter_folder(name)
@@ -74,7 +77,8 @@ def lora_of(config: GRPOConfig) -> Any | None:
 
 
 def check_policy(policy: Policy, config: GRPOConfig) -> None:
-    """Raises `ConfigError` when a policy that was loaded by hand is not the one that the config describes."""
+    """Raises `ConfigError` when a policy that was loaded by hand is not the one that the config
+    describes."""
     call = f"load_for(config, {policy.source!r}) of workbench.policy"
     if not policy.trainable_parameters():
         raise ConfigError(
@@ -96,7 +100,8 @@ def check_policy(policy: Policy, config: GRPOConfig) -> None:
 
 
 def check_dtype(config: GRPOConfig) -> None:
-    """Raises `ConfigError` for weights that cannot be trained in the format asked for; warns where they hardly can."""
+    """Raises `ConfigError` for weights that cannot be trained in the format asked for; warns where
+    they hardly can."""
     if config.lora_rank == 0 and config.dtype == "float16":
         raise ConfigError(
             "dtype='float16' with lora_rank=0: trained weights cannot be float16, small steps vanish and large ones overflow. "

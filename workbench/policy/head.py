@@ -1,8 +1,9 @@
 """Log-probabilities from a model's last hidden states, a few rows of logits at a time.
 
-With a vocabulary of 50,000 words and more the logits of a batch are its largest tensor by far, and log-softmax, entropy and their
-gradients are as many copies of it. Here a block of rows passes the head, gives its log-probabilities, its entropies and the
-gradient that they have for their hidden states, and is forgotten.
+With a vocabulary of 50,000 words and more the logits of a batch are its largest tensor by far, and
+log-softmax, entropy and their gradients are as many copies of it. Here a block of rows passes the
+head, gives its log-probabilities, its entropies and the gradient that they have for their hidden
+states, and is forgotten.
 """
 
 from __future__ import annotations
@@ -16,13 +17,14 @@ import torch
 from torch import Tensor, nn
 
 BLOCK_BYTES = {"cpu": 2**24, "cuda": 2**27}
-"""Bytes of a block's float32 logits, by device: small enough for a CPU's cache, large enough to keep a GPU busy. What fits into one
-block is not taken apart."""
+"""Bytes of a block's float32 logits, by device: small enough for a CPU's cache, large enough to
+keep a GPU busy. What fits into one block is not taken apart."""
 
 
 @dataclass(frozen=True)
 class Head:
-    """weight_VH, bias_V or None, the number format that the model multiplies in, and the rows of logits to make at once."""
+    """weight_VH, bias_V or None, the number format that the model multiplies in, and the rows of
+    logits to make at once."""
 
     weight_VH: Tensor
     bias_V: Tensor | None
@@ -31,7 +33,8 @@ class Head:
 
 
 def worth_it(model: Any, tokens: int) -> bool:
-    """True where the logits of so many tokens should not be made at once, and the head can be taken apart from the model."""
+    """True where the logits of so many tokens should not be made at once, and the head can be taken
+    apart from the model."""
     head = model.get_output_embeddings()
     return type(head) is nn.Linear and tokens > _rows_at_once(head) and _is_plain(model, head)
 
@@ -52,7 +55,8 @@ def _rows_at_once(head: nn.Linear) -> int:
 
 
 def _is_plain(model: Any, head: nn.Linear) -> bool:
-    """True when the logits are what the head gives and nothing else (no cap, no scale); found out once."""
+    """True when the logits are what the head gives and nothing else (no cap, no scale); found out
+    once."""
     known = head.__dict__.get("_workbench_is_plain")
     if known is None:
         known = (
@@ -99,7 +103,8 @@ def _in_its_place(head: nn.Linear, stand_in: Callable[[Tensor], Tensor]) -> Iter
 
 
 def before_head(model: Any, inputs: dict[str, Any]) -> tuple[Tensor, Head]:
-    """The hidden states (N,C,H) that the head would be given for these inputs, and the head. The head itself is not run."""
+    """The hidden states (N,C,H) that the head would be given for these inputs, and the head. The
+    head itself is not run."""
     head, seen = model.get_output_embeddings(), []
 
     def keep(hidden: Tensor) -> Tensor:
@@ -117,8 +122,8 @@ def before_head(model: Any, inputs: dict[str, Any]) -> tuple[Tensor, Head]:
 def blockwise_logps(
     hidden_KH: Tensor, head: Head, targets_K: Tensor, temperature: float
 ) -> tuple[Tensor, Tensor]:
-    """`(logp_K, entropy_K)` in nats, float32 (float64 where the weights are): of each target under softmax(logits / temperature), and
-    the entropy of that distribution, without gradient."""
+    """`(logp_K, entropy_K)` in nats, float32 (float64 where the weights are): of each target under
+    softmax(logits / temperature), and the entropy of that distribution, without gradient."""
     return _Blockwise.apply(
         hidden_KH,
         head.weight_VH,
@@ -132,9 +137,10 @@ def blockwise_logps(
 
 
 class _Blockwise(torch.autograd.Function):
-    """d logp_k / d hidden_k = (weight of the target - sum over words of p x weight) / temperature, which is known in the forward: the
-    backward multiplies it by the incoming number of each row. The head's own gradient, where it is trained, is made block by block in
-    the backward, from the same logits once more."""
+    """d logp_k / d hidden_k = (weight of the target - sum over words of p x weight) / temperature,
+    which is known in the forward: the backward multiplies it by the incoming number of each row.
+    The head's own gradient, where it is trained, is made block by block in the backward, from the
+    same logits once more."""
 
     @staticmethod
     def forward(
@@ -207,7 +213,8 @@ def _logits(hidden: Tensor, weight: Tensor, bias: Tensor | None, temperature: fl
 
 
 def _chosen_less(p_RV: Tensor, targets_R: Tensor) -> Tensor:
-    """1 at the target less p, in the place of p: the gradient of a log-probability for its logits."""
+    """1 at the target less p, in the place of p: the gradient of a log-probability for its
+    logits."""
     return p_RV.neg_().scatter_add_(-1, targets_R[:, None], torch.ones_like(p_RV[:, :1]))
 
 

@@ -1,7 +1,7 @@
 """Asking the Hub about a model id: once, shortly, before anything is fetched.
 
-The libraries retry a missing network for most of a minute; here one question with a time limit decides. What is in the
-cache already is used without the network.
+The libraries retry a missing network for most of a minute; here one question with a time limit
+decides. What is in the cache already is used without the network.
 """
 
 from __future__ import annotations
@@ -21,7 +21,8 @@ KINDS = "Give 'embedded', a folder that save_pretrained wrote, a .gguf file, or 
 
 @dataclass(frozen=True)
 class Found:
-    """`cached_only`: the Hub cannot be asked, the cache serves. `download_bytes`: weights that are not in the cache."""
+    """`cached_only`: the Hub cannot be asked, the cache serves. `download_bytes`: weights that are
+    not in the cache."""
 
     cached_only: bool
     download_bytes: int = 0
@@ -30,8 +31,8 @@ class Found:
 def find_on_hub(name: str) -> Found:
     """Whether the Hub, or its cache, has the model `name`, and whether there is room for it.
 
-    Raises `PolicyError` for an id that is none, a model that is not there or not open, weights that are no safetensors, too
-    little disk, and a Hub that cannot be reached while the cache is empty.
+    Raises `PolicyError` for an id that is none, a model that is not there or not open, weights that
+    are no safetensors, too little disk, and a Hub that cannot be reached while the cache is empty.
     """
     import huggingface_hub as hub
     from huggingface_hub import constants
@@ -83,7 +84,8 @@ def _from_cache(name: str, cached: bool, why: str, error: Exception | None = Non
 
 
 def _check_room(name: str, files: list[Any]) -> int:
-    """Bytes of weights to download. Raises `PolicyError` where the disk has no room for them, or where they are pickled."""
+    """Bytes of weights to download. Raises `PolicyError` where the disk has no room for them, or
+    where they are pickled."""
     from huggingface_hub import constants, try_to_load_from_cache
 
     weights = _fetched(files)
@@ -117,8 +119,8 @@ def _check_room(name: str, files: list[Any]) -> int:
 
 
 def _fetched(files: list[Any]) -> list[Any]:
-    """The files of weights that transformers would fetch: one, or the shards of an index; not the same weights in another layout
-    beside them (Mistral's consolidated.safetensors)."""
+    """The files of weights that transformers would fetch: one, or the shards of an index; not the
+    same weights in another layout beside them (Mistral's consolidated.safetensors)."""
     found = {
         f.rfilename: f
         for f in files

@@ -1,6 +1,7 @@
 """`load_policy`: from a name to a `Policy`.
 
-The order matters to whoever waits: first what the name and the config alone can tell (seconds), then the weights.
+The order matters to whoever waits: first what the name and the config alone can tell (seconds),
+then the weights.
 """
 
 from __future__ import annotations
@@ -52,7 +53,8 @@ def load_policy(
     trust_remote_code: bool = False,
     trainable: bool = True,
 ) -> Policy:
-    """The policy called `name`, ready to sample and train; dropout is off, as in TRL's and the papers' loops.
+    """The policy called `name`, ready to sample and train; dropout is off, as in TRL's and the
+    papers' loops.
 
     name           "embedded", a folder that save_pretrained wrote (or one with an adapter alone), a .gguf file, or an id of
                    the Hub, which alone needs the network
@@ -111,7 +113,8 @@ def for_training(
     autocast: bool,
     gradient_checkpointing: bool,
 ) -> Any:
-    """A model with its weights, made ready: no dropout, a fresh adapter where one is asked for, arithmetic in bfloat16, checkpointing."""
+    """A model with its weights, made ready: no dropout, a fresh adapter where one is asked for,
+    arithmetic in bfloat16, checkpointing."""
     if adapter is not None:
         model = with_adapter(model, adapter, seed, source)
     _no_dropout(model)
@@ -226,7 +229,8 @@ def _read(
 
 
 def _forget_gguf(model: Any) -> None:
-    """A model read from a .gguf file holds plain weights; without its marks of quantisation it can be saved again."""
+    """A model read from a .gguf file holds plain weights; without its marks of quantisation it can
+    be saved again."""
     del model.config.quantization_config
     model.hf_quantizer, model.quantization_method, model.is_quantized = None, None, False
 
@@ -244,7 +248,8 @@ def _no_dropout(model: Any) -> None:
 
 
 def _checkpoint_activations(model: Any) -> None:
-    """transformers checkpoints in training mode alone; with no dropout that mode computes what evaluation does."""
+    """transformers checkpoints in training mode alone; with no dropout that mode computes what
+    evaluation does."""
     renamed = hasattr(model, "activation_checkpointing_enable")  # transformers 5.2x on
     enable = (
         model.activation_checkpointing_enable if renamed else model.gradient_checkpointing_enable

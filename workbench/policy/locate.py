@@ -1,4 +1,5 @@
-"""Where a policy lies: from the name that a person gives to what transformers can open. No weights are touched here."""
+"""Where a policy lies: from the name that a person gives to what transformers can open. No weights
+are touched here."""
 
 from __future__ import annotations
 
@@ -42,7 +43,8 @@ class Place:
 
 
 def locate(name: str | Path) -> Place:
-    """The place called `name`: "embedded", a folder, a folder with an adapter alone, a .gguf file, or a Hub id.
+    """The place called `name`: "embedded", a folder, a folder with an adapter alone, a .gguf file,
+    or a Hub id.
 
     The Hub is asked only for the last one. Raises `PolicyError` when the name leads nowhere.
     """

@@ -18,9 +18,10 @@ def completion_logps(
 ) -> tuple[Tensor, Tensor]:
     """`(logp_RT, entropy_RT)` of the R completions in `rows`, in nats; the first with gradient.
 
-    Logits are divided by the sampling `temperature` first, so that the ratio to the sampler is 1 before an update. T is
-    the rollout's width; what stands on padding is 0. Completions of one prompt share its computing where the model
-    allows it (see `packing`); otherwise each has a row of its own. Logits of many tokens are made a block at a time (see `head`).
+    Logits are divided by the sampling `temperature` first, so that the ratio to the sampler is 1
+    before an update. T is the rollout's width; what stands on padding is 0. Completions of one
+    prompt share its computing where the model allows it (see `packing`); otherwise each has a row
+    of its own. Logits of many tokens are made a block at a time (see `head`).
     """
     run = (
         _packed(model, rollout, rows)
@@ -48,8 +49,8 @@ def _logps(logits_KV: Tensor, targets_K: Tensor, temperature: float) -> tuple[Te
 
 @dataclass(frozen=True)
 class _Run:
-    """inputs: of the model. place: where in what it gives (N,C,...) stands what predicts the K-th completion token, which is number
-    token_K of completion row_K."""
+    """inputs: of the model. place: where in what it gives (N,C,...) stands what predicts the K-th
+    completion token, which is number token_K of completion row_K."""
 
     inputs: dict[str, Any]
     place: tuple[Tensor, Tensor]

@@ -1,4 +1,5 @@
-"""Room in memory: what is free on a device, and the least that a batch needs. The planner makes the full account."""
+"""Room in memory: what is free on a device, and the least that a batch needs. The planner makes the
+full account."""
 
 from __future__ import annotations
 
@@ -13,7 +14,8 @@ from workbench.policy.policy import Policy, PolicyError
 
 
 def available_bytes(device: torch.device) -> int | None:
-    """Free memory of the GPU, or what Linux could give a process without swapping; None where nobody says."""
+    """Free memory of the GPU, or what Linux could give a process without swapping; None where
+    nobody says."""
     if (
         device.type == "cuda"
     ):  # what torch keeps for its next tensors is free for them, though the driver counts it as taken
@@ -46,7 +48,8 @@ def cache_bytes(model: Any, rows: int, tokens: int) -> int:
 
 
 def logit_bytes(model: Any, rows: int, tokens: int) -> int:
-    """Bytes of the logits of `tokens` in each of `rows`, of their log-softmax and of one gradient, float32; of as many as are made at once."""
+    """Bytes of the logits of `tokens` in each of `rows`, of their log-softmax and of one gradient,
+    float32; of as many as are made at once."""
     return (
         head.logits_at_once(model, rows * tokens)
         * model.get_input_embeddings().weight.shape[0]
@@ -56,7 +59,8 @@ def logit_bytes(model: Any, rows: int, tokens: int) -> int:
 
 
 def check_batch_fits(policy: Policy, config: GRPOConfig, prompt_tokens: int = 0) -> None:
-    """Raises `PolicyError` when a batch of longest completions is sure not to fit: its cache, or its logits, alone.
+    """Raises `PolicyError` when a batch of longest completions is sure not to fit: its cache, or
+    its logits, alone.
 
     The least that it needs: activations, optimizer and whatever else is running come on top.
     """

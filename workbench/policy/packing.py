@@ -1,8 +1,10 @@
-"""Shared-prompt packing: the completions of one prompt in one row, [prompt, c1, c2, ...], so that it is computed once.
+"""Shared-prompt packing: the completions of one prompt in one row, [prompt, c1, c2, ...], so that
+it is computed once.
 
-A block mask lets each completion see the prompt and itself only, and its positions go on after the prompt, so every token
-gets the log-probability that a row of its own would give it. For G completions of length C this computes P + G x C tokens
-in place of G x (P + C), and no padding between completions.
+A block mask lets each completion see the prompt and itself only, and its positions go on after the
+prompt, so every token gets the log-probability that a row of its own would give it. For G
+completions of length C this computes P + G x C tokens in place of G x (P + C), and no padding
+between completions.
 """
 
 from __future__ import annotations
@@ -22,7 +24,8 @@ from workbench.libraries.hf_transformers import (
 from workbench.rollout.types import Rollout
 
 LONGEST_ROW = 2048
-"""Tokens of a packed row up to which packing is used: its mask and its attention cost grow with the square."""
+"""Tokens of a packed row up to which packing is used: its mask and its attention cost grow with the
+square."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +53,8 @@ class Packed:
 
 
 def can_pack(model: Any, rollout: Rollout, rows: Tensor) -> bool:
-    """True when the model takes a mask of its own making and the packed rows stay short enough to gain by it."""
+    """True when the model takes a mask of its own making and the packed rows stay short enough to
+    gain by it."""
     takes_mask = takes_own_mask(plain_model(model))
     if not takes_mask or len(rows) == 0 or unsupported_reason(model) is not None:
         return False
@@ -103,7 +107,8 @@ def _places(packed_R: Tensor, length_R: Tensor, prompt_length_N: Tensor) -> tupl
 
 
 def _visible(segment_NL: Tensor) -> Tensor:
-    """The block mask: prompt and own completion, never ahead. Padding sees itself, so that no row of it is empty."""
+    """The block mask: prompt and own completion, never ahead. Padding sees itself, so that no row
+    of it is empty."""
     width = segment_NL.shape[1]
     query, key = segment_NL[:, :, None], segment_NL[:, None, :]
     causal = torch.ones(width, width, dtype=torch.bool, device=segment_NL.device).tril()

@@ -1,4 +1,5 @@
-"""A policy: a Hugging Face causal LM with its tokenizer, and what the rest of the workbench asks of the pair."""
+"""A policy: a Hugging Face causal LM with its tokenizer, and what the rest of the workbench asks of
+the pair."""
 
 from __future__ import annotations
 
@@ -14,7 +15,8 @@ from workbench.errors import WorkbenchError
 
 Message = dict[str, str]
 MARK = "\ue000"
-"""A character of Unicode's private use area: stands in for a content while the template is rendered."""
+"""A character of Unicode's private use area: stands in for a content while the template is
+rendered."""
 
 
 class PolicyError(WorkbenchError, ValueError):
@@ -70,11 +72,13 @@ class Policy:
         return [p for p in self.model.parameters() if p.requires_grad]
 
     def trainable_state(self) -> dict[str, Tensor]:
-        """Name -> tensor of what training changes: the adapter, or all weights. Tied weights appear once."""
+        """Name -> tensor of what training changes: the adapter, or all weights. Tied weights appear
+        once."""
         return {name: p for name, p in self.model.named_parameters() if p.requires_grad}
 
     def check_trainable_state(self, state: dict[str, Tensor]) -> None:
-        """Raises `PolicyError` when the names or shapes of saved tensors are not those of this policy."""
+        """Raises `PolicyError` when the names or shapes of saved tensors are not those of this
+        policy."""
         own = self.trainable_state()
         if own.keys() != state.keys():
             differing = sorted(own.keys() ^ state.keys())
@@ -91,7 +95,8 @@ class Policy:
 
     @torch.no_grad()
     def load_trainable_state(self, state: dict[str, Tensor]) -> None:
-        """Put saved tensors back. Raises `PolicyError` when names or shapes differ, and then changes nothing."""
+        """Put saved tensors back. Raises `PolicyError` when names or shapes differ, and then
+        changes nothing."""
         self.check_trainable_state(state)
         for name, p in self.trainable_state().items():
             p.copy_(state[name])
@@ -99,10 +104,11 @@ class Policy:
     def encode_prompt(self, messages: Sequence[Message]) -> list[int]:
         """Token ids of a conversation with the opening of the answer, through the chat template.
 
-        A base model without a template gets the contents as plain paragraphs. Where the template refuses a system message
-        (Gemma's), its text opens the first user turn, with an empty line after it; a template that leaves it out (the
-        embedded policy's) has its way. Where a content spells a control token such as <|end|>, it is encoded as the letters
-        that it is: only the template ends turns and opens them.
+        A base model without a template gets the contents as plain paragraphs. Where the template
+        refuses a system message (Gemma's), its text opens the first user turn, with an empty line
+        after it; a template that leaves it out (the embedded policy's) has its way. Where a content
+        spells a control token such as <|end|>, it is encoded as the letters that it is: only the
+        template ends turns and opens them.
         """
         messages = self._as_the_template_takes_them(messages)
         if not self.tokenizer.chat_template:
@@ -124,7 +130,8 @@ class Policy:
         ]
 
     def _as_the_template_takes_them(self, messages: Sequence[Message]) -> list[Message]:
-        """The messages, with the system's text in the first user turn where the template has no place for it."""
+        """The messages, with the system's text in the first user turn where the template has no
+        place for it."""
         head, rest = list(messages[:1]), list(messages[1:])
         if (
             not head
@@ -167,7 +174,8 @@ class Policy:
         return [*self.tokenizer(text, add_special_tokens=False)["input_ids"], self.eos_token_ids[0]]
 
     def decode(self, ids: Sequence[int]) -> str:
-        """The text of a completion; end and padding tokens are left out, tags such as <think> stay."""
+        """The text of a completion; end and padding tokens are left out, tags such as <think>
+        stay."""
         return self.tokenizer.decode(
             list(ids), skip_special_tokens=True, clean_up_tokenization_spaces=False
         )

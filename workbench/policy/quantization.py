@@ -2,11 +2,12 @@
 
 NF4 with double quantisation: QLoRA, arXiv 2305.14314. 8 bits: LLM.int8(), arXiv 2208.07339.
 
-bitsandbytes 0.50 does two things on a CPU that a policy must not do. In evaluation mode it packs the 4-bit weights anew,
-in place, with scales rounded to bfloat16, so the base would drift and the sampler differ from the trainer; and it
-multiplies 8-bit weights in integers while sampling, with outliers chosen by what else is in the batch, but in floats
-while training. `steady` switches both off: one forward, the same in both modes, and a base that no call changes. On a
-GPU 8-bit arithmetic is the library's own: a row's logits depend a little on its batch, which the sampler's gauge shows.
+bitsandbytes 0.50 does two things on a CPU that a policy must not do. In evaluation mode it packs
+the 4-bit weights anew, in place, with scales rounded to bfloat16, so the base would drift and the
+sampler differ from the trainer; and it multiplies 8-bit weights in integers while sampling, with
+outliers chosen by what else is in the batch, but in floats while training. `steady` switches both
+off: one forward, the same in both modes, and a base that no call changes. On a GPU 8-bit arithmetic
+is the library's own: a row's logits depend a little on its batch, which the sampler's gauge shows.
 """
 
 from __future__ import annotations
@@ -24,7 +25,8 @@ KINDS = ("none", "nf4", "int8")
 
 
 def quiet_bitsandbytes() -> None:
-    """On a CPU it warns, when peft imports it, that a faster kernel is not installed: one that `steady` switches off."""
+    """On a CPU it warns, when peft imports it, that a faster kernel is not installed: one that
+    `steady` switches off."""
     logging.getLogger("bitsandbytes.backends.cpu.ops").setLevel(logging.ERROR)
 
 
@@ -32,7 +34,8 @@ quiet_bitsandbytes()
 
 
 def check_quantization(quantization: str | None, trains_all: bool) -> str:
-    """The kind asked for. Raises `PolicyError` for an unknown one, one without an adapter, and a missing bitsandbytes."""
+    """The kind asked for. Raises `PolicyError` for an unknown one, one without an adapter, and a
+    missing bitsandbytes."""
     kind = quantization or "none"
     if kind not in KINDS:
         raise PolicyError(
@@ -58,7 +61,8 @@ def need_bitsandbytes(what: str) -> None:
 
 
 def stored_kind(config: Any) -> str:
-    """How a model's files are quantised, by its config: 'none', 'nf4', 'fp4', 'int8', or the name of another method ('gptq')."""
+    """How a model's files are quantised, by its config: 'none', 'nf4', 'fp4', 'int8', or the name
+    of another method ('gptq')."""
     stored = getattr(config, "quantization_config", None)
     if stored is None:
         return "none"
@@ -73,8 +77,9 @@ def stored_kind(config: Any) -> str:
 
 
 def compute_in(model: Any, dtype: torch.dtype) -> None:
-    """Give a model whose files were quantised the format `dtype`: transformers leaves its other weights, and the format in which
-    its 4-bit layers compute, as whoever stored it had them (mostly bfloat16, which a T4 has not)."""
+    """Give a model whose files were quantised the format `dtype`: transformers leaves its other
+    weights, and the format in which its 4-bit layers compute, as whoever stored it had them (mostly
+    bfloat16, which a T4 has not)."""
     import bitsandbytes as bnb
 
     stored = model.get_input_embeddings().weight.dtype
@@ -109,8 +114,9 @@ def loading_config(kind: str, compute: torch.dtype) -> Any:
 
 
 def quantize(model: Any, kind: str, compute: torch.dtype) -> None:
-    """Quantise the linear layers of a model in memory (one read from a .gguf file, which transformers cannot quantise
-    while reading), the same ones and to the same numbers as `loading_config` would. The head stays as it is."""
+    """Quantise the linear layers of a model in memory (one read from a .gguf file, which
+    transformers cannot quantise while reading), the same ones and to the same numbers as
+    `loading_config` would. The head stays as it is."""
     from workbench.libraries.hf_transformers import Conv1D
 
     head = model.get_output_embeddings()
@@ -162,7 +168,8 @@ def _quantized_layer(layer: Any, transposed: bool, kind: str, compute: torch.dty
 
 
 def steady(model: Any) -> None:
-    """Make the quantised layers compute alike in training and in evaluation, and leave their weights alone (CPU)."""
+    """Make the quantised layers compute alike in training and in evaluation, and leave their
+    weights alone (CPU)."""
     import bitsandbytes as bnb
 
     for module in model.modules():
@@ -177,6 +184,7 @@ def _as_in_training(module: nn.Module, inputs: tuple[Any, ...]) -> None:
 
 
 def float_weight(module: Any, parameter: Any, dtype: torch.dtype) -> Tensor:
-    """A copy of a parameter of `module` as plain numbers of `dtype` on the CPU, dequantised where it is quantised."""
+    """A copy of a parameter of `module` as plain numbers of `dtype` on the CPU, dequantised where
+    it is quantised."""
     numbers = plain_numbers(module, parameter)
     return numbers.to("cpu", dtype if numbers.is_floating_point() else numbers.dtype, copy=True)

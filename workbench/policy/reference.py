@@ -1,4 +1,5 @@
-"""The reference policy of the KL term: the adapter switched off, or a copy of the trained weights held aside."""
+"""The reference policy of the KL term: the adapter switched off, or a copy of the trained weights
+held aside."""
 
 from __future__ import annotations
 
@@ -14,9 +15,10 @@ from workbench.policy.policy import Policy
 class Reference:
     """The policy as it was at the start, or at the last refresh.
 
-    With a LoRA adapter nothing is kept: switching the adapter off gives the base model. Otherwise, and after a refresh,
-    `weights` holds a copy of what training changes, which is swapped in while the reference is asked; those of a
-    checkpoint come on the CPU and are put where the policy is.
+    With a LoRA adapter nothing is kept: switching the adapter off gives the base model. Otherwise,
+    and after a refresh,
+    `weights` holds a copy of what training changes, which is swapped in while the reference is
+    asked; those of a checkpoint come on the CPU and are put where the policy is.
     """
 
     def __init__(self, policy: Policy, weights: dict[str, Tensor] | None = None) -> None:
@@ -37,7 +39,8 @@ class Reference:
 
     @contextmanager
     def active(self) -> Iterator[None]:
-        """Inside, the policy's model computes with the reference's weights; no gradient is recorded."""
+        """Inside, the policy's model computes with the reference's weights; no gradient is
+        recorded."""
         with torch.no_grad():
             if self.weights is None:
                 with self.policy.model.disable_adapter():
@@ -48,9 +51,11 @@ class Reference:
 
     @torch.no_grad()
     def mix_in_policy(self, alpha: float) -> None:
-        """reference := alpha x policy + (1 - alpha) x reference (TR-DPO, arXiv 2404.09656); alpha 1 = DeepSeekMath's refresh.
+        """reference := alpha x policy + (1 - alpha) x reference (TR-DPO, arXiv 2404.09656); alpha 1
+        = DeepSeekMath's refresh.
 
-        With an adapter it is the adapter's matrices that are mixed, as in TRL, starting from the adapter's zero.
+        With an adapter it is the adapter's matrices that are mixed, as in TRL, starting from the
+        adapter's zero.
         """
         own = self.policy.trainable_state()
         if self.weights is None:

@@ -17,7 +17,8 @@ from workbench.policy.quantization import float_weight
 from workbench.rollout.plain_weights import count_of
 
 SHARD = "4GB"
-"""Size of one file of weights: some versions of safetensors copy a file's tensors before they write them."""
+"""Size of one file of weights: some versions of safetensors copy a file's tensors before they write
+them."""
 ROOM = 1.1
 """Memory and disk that a whole policy is given, in its own bytes."""
 
@@ -25,10 +26,11 @@ ROOM = 1.1
 def save_policy(policy: Policy, folder: str | Path, *, adapter_only: bool = False) -> None:
     """Write the policy where `load_policy(folder)` finds it: safetensors and tokenizer files.
 
-    With a LoRA adapter the merged model is written, in floating point also where the base is quantised (merging into 4 bits
-    would round the adapter away); the policy in memory and its base weights stay as they are. `adapter_only` writes the
-    adapter with the name of its base in its place: small, and the base is needed again. Raises `PolicyError` where there
-    is no adapter to write.
+    With a LoRA adapter the merged model is written, in floating point also where the base is
+    quantised (merging into 4 bits would round the adapter away); the policy in memory and its base
+    weights stay as they are. `adapter_only` writes the adapter with the name of its base in its
+    place: small, and the base is needed again. Raises `PolicyError` where there is no adapter to
+    write.
     """
     if adapter_only and not policy.has_adapter:
         raise PolicyError(
@@ -49,10 +51,11 @@ def save_policy(policy: Policy, folder: str | Path, *, adapter_only: bool = Fals
 
 
 def no_room_to_save(policy: Policy, folder: str | Path) -> str | None:
-    """Why `save_policy(policy, folder)` would not fit into memory or onto the disk, in words; None where it fits.
+    """Why `save_policy(policy, folder)` would not fit into memory or onto the disk, in words; None
+    where it fits.
 
-    A merged policy is made in the CPU's memory, beside the one that was trained and dequantised: 15 GB for 7 B parameters in
-    16 bits. Disk is asked of the first parent of `folder` that is there.
+    A merged policy is made in the CPU's memory, beside the one that was trained and dequantised: 15
+    GB for 7 B parameters in 16 bits. Disk is asked of the first parent of `folder` that is there.
     """
     memory, place = (
         available_bytes(torch.device("cpu")),
@@ -70,7 +73,8 @@ def no_room_to_save(policy: Policy, folder: str | Path) -> str | None:
 
 
 def whole_bytes(policy: Policy, twice_tied: bool = False) -> int:
-    """Bytes of the policy's weights as plain numbers, its adapter merged; with tied ones under each name (as while it is merged)."""
+    """Bytes of the policy's weights as plain numbers, its adapter merged; with tied ones under each
+    name (as while it is merged)."""
     base = policy.model.get_base_model() if policy.has_adapter else policy.model
     total = 0
     for name, p in base.named_parameters(remove_duplicate=not twice_tied):
@@ -94,7 +98,8 @@ def _card(policy: Policy) -> str:
 
 
 def merged(policy: Policy) -> Any:
-    """A plain model on the CPU whose weights are base plus adapter, each dequantised first. It takes memory of its own."""
+    """A plain model on the CPU whose weights are base plus adapter, each dequantised first. It
+    takes memory of its own."""
     from peft import PeftModel, get_peft_model_state_dict, set_peft_model_state_dict
 
     plain = float_base(policy.model.get_base_model())
@@ -136,7 +141,8 @@ def _bare(kind: Any, config: Any) -> Any:
 
 
 def _plain_weights(base: Any, dtype: torch.dtype) -> dict[str, torch.Tensor]:
-    """Weights and buffers (the unsaved ones too) by the names that they have without peft, tied ones under each of their names."""
+    """Weights and buffers (the unsaved ones too) by the names that they have without peft, tied
+    ones under each of their names."""
     from workbench.libraries.hf_transformers import Conv1D
 
     state = {}

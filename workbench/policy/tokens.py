@@ -1,4 +1,5 @@
-"""The tokens that end a completion and that pad a batch, gathered from the four places where models keep them."""
+"""The tokens that end a completion and that pad a batch, gathered from the four places where models
+keep them."""
 
 from __future__ import annotations
 
@@ -8,8 +9,9 @@ from workbench.policy.policy import MARK, PolicyError
 
 
 def end_token_ids(model: Any, tokenizer: Any, name: str) -> tuple[int, ...]:
-    """Every id that ends a completion: the one that the chat template puts after an answer first, then the generation
-    config's, the model's and the tokenizer's. Ids outside the model's vocabulary are left out.
+    """Every id that ends a completion: the one that the chat template puts after an answer first,
+    then the generation config's, the model's and the tokenizer's. Ids outside the model's
+    vocabulary are left out.
 
     Raises `PolicyError` when there is none.
     """
@@ -30,9 +32,11 @@ def end_token_ids(model: Any, tokenizer: Any, name: str) -> tuple[int, ...]:
 
 
 def turn_end(tokenizer: Any) -> int | None:
-    """The control token that the chat template writes after an answer, such as <|im_end|>; None where it writes none.
+    """The control token that the chat template writes after an answer, such as <|im_end|>; None
+    where it writes none.
 
-    A file in GGUF format, and many a base model with a template, name only the end of a text as their end token.
+    A file in GGUF format, and many a base model with a template, name only the end of a text as
+    their end token.
     """
     if not tokenizer.chat_template:
         return None
@@ -47,7 +51,8 @@ def turn_end(tokenizer: Any) -> int | None:
 
 
 def padding_id(model: Any, tokenizer: Any, eos: tuple[int, ...]) -> int:
-    """The tokenizer's padding id, or the first end id where it has none that the model knows: masks tell the two apart."""
+    """The tokenizer's padding id, or the first end id where it has none that the model knows: masks
+    tell the two apart."""
     pad = tokenizer.pad_token_id
     return pad if pad is not None and 0 <= pad < vocabulary_of(model) else eos[0]
 

@@ -1,4 +1,5 @@
-"""Rewards: functions in TRL's signature, answer checking, scoring a batch with several of them, and the control."""
+"""Rewards: functions in TRL's signature, answer checking, scoring a batch with several of them, and
+the control."""
 
 from __future__ import annotations
 

@@ -1,9 +1,12 @@
-"""Is a given answer the gold answer? Exact for numbers and words; LaTeX expressions go to math-verify.
+"""Is a given answer the gold answer? Exact for numbers and words; LaTeX expressions go to
+math-verify.
 
 Which of the three it is, the gold answer decides:
-- a number: the given answer must be the same number, written as a number. "3+5" is not accepted for 8, nor "10/2" for
+- a number: the given answer must be the same number, written as a number. "3+5" is not accepted for
+8, nor "10/2" for
   5: a policy that repeats the question has not answered it. (math-verify alone would accept both.)
-- words ("Paris", "(B)"): the same words, upper and lower case alike. (math-verify would read a product of symbols, for
+- words ("Paris", "(B)"): the same words, upper and lower case alike. (math-verify would read a
+product of symbols, for
   which any anagram is right.)
 - anything else is an expression, compared by math-verify in a process of its own with a time limit.
 """
@@ -35,8 +38,9 @@ class GoldError(WorkbenchError, ValueError):
 def answers_equal(given: str, gold: str) -> bool:
     """Whether `given` is the answer `gold`. Raises `GoldError` when `gold` cannot be read.
 
-    A given answer that is over 256 characters long, or that math-verify cannot compare within its time limit
-    (`math_process.TIME_LIMIT`), is not equal: one like `9^{9^{9^9}}` would otherwise hold up the run for ever.
+    A given answer that is over 256 characters long, or that math-verify cannot compare within its
+    time limit (`math_process.TIME_LIMIT`), is not equal: one like `9^{9^{9^9}}` would otherwise
+    hold up the run for ever.
     """
     expected = _read_gold(gold)
     if len(given) > MAX_LENGTH:
@@ -50,7 +54,8 @@ def answers_equal(given: str, gold: str) -> bool:
 
 
 def compared_plainly(gold: object) -> bool:
-    """Whether `gold` is a number or words, so that `answers_equal` neither starts math-verify's process nor raises."""
+    """Whether `gold` is a number or words, so that `answers_equal` neither starts math-verify's
+    process nor raises."""
     return (
         isinstance(gold, str)
         and len(gold) <= MAX_LENGTH

@@ -1,7 +1,9 @@
-"""Calling one reward function on one batch, and finding the sample that is to blame when that goes wrong.
+"""Calling one reward function on one batch, and finding the sample that is to blame when that goes
+wrong.
 
-TRL (1.16) reports a failing reward function by its stack trace alone and lets a NaN through as "not scored". Here both
-are errors that show the sample: a reward function is the user's own code, and this is where it is debugged.
+TRL (1.16) reports a failing reward function by its stack trace alone and lets a NaN through as "not
+scored". Here both are errors that show the sample: a reward function is the user's own code, and
+this is where it is debugged.
 """
 
 from __future__ import annotations
@@ -24,7 +26,8 @@ LARGEST = 3.4028234663852886e38
 
 
 class RewardError(WorkbenchError, RuntimeError):
-    """A reward function failed. `function` is its name, `row` the sample that is to blame (None: no single one)."""
+    """A reward function failed. `function` is its name, `row` the sample that is to blame (None: no
+    single one)."""
 
     def __init__(self, message: str, function: str, row: int | None) -> None:
         super().__init__(message)
@@ -42,7 +45,8 @@ class _Fault(Exception):
 
 @dataclass(frozen=True)
 class Batch:
-    """What every reward function of one step gets; `columns` holds lists with B entries by name, `extras` the rest."""
+    """What every reward function of one step gets; `columns` holds lists with B entries by name,
+    `extras` the rest."""
 
     prompts: Sequence[Any]
     completions: Sequence[Any]
@@ -58,7 +62,8 @@ class Batch:
         )
 
     def arguments(self, function: RewardFunction) -> dict[str, Any]:
-        """The keyword arguments of `function`: all of them, as in TRL, or those it names if it has no `**kwargs`.
+        """The keyword arguments of `function`: all of them, as in TRL, or those it names if it has
+        no `**kwargs`.
 
         The lists are copies, so that a function which changes its arguments changes nobody else's.
         """
@@ -94,7 +99,8 @@ async def call_async(name: str, function: RewardFunction, batch: Batch) -> list[
 
 
 def run_coroutine(coroutine: Coroutine[Any, Any, Any]) -> Any:
-    """The result of `coroutine`, run in a thread of its own: a notebook's thread has a running event loop already."""
+    """The result of `coroutine`, run in a thread of its own: a notebook's thread has a running
+    event loop already."""
     with ThreadPoolExecutor(1) as pool:
         return pool.submit(asyncio.run, coroutine).result()
 

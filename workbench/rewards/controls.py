@@ -1,4 +1,5 @@
-"""Controls: reward sets that must not teach anything. A run that improves under one has a leak somewhere else."""
+"""Controls: reward sets that must not teach anything. A run that improves under one has a leak
+somewhere else."""
 
 from __future__ import annotations
 
@@ -13,9 +14,11 @@ _SHUFFLE_STREAM = 3
 
 
 class ShuffledRewards:
-    """A reward set whose rewards are dealt to the wrong completions: same values, same functions, no information.
+    """A reward set whose rewards are dealt to the wrong completions: same values, same functions,
+    no information.
 
-    The rows are permuted across the whole batch, those of several functions together, by a permutation that depends on
+    The rows are permuted across the whole batch, those of several functions together, by a
+    permutation that depends on
     `seed` and `step` alone, so that a resumed control run equals the uninterrupted one.
     """
 
@@ -24,10 +27,12 @@ class ShuffledRewards:
         self.seed = seed
         self.functions, self.weights = rewards.functions, rewards.weights
         self.names = tuple(f"shuffled_{name}" for name in rewards.names)
-        """Names of their own, so that a record shows the control and a resume without it is refused."""
+        """Names of their own, so that a record shows the control and a resume without it is
+        refused."""
 
     def score(self, prompts: Any, completions: Any, *, step: int, **rest: Any) -> RewardTable:
-        """As `RewardSet.score`, shuffled. What the functions logged per completion stays with its completion."""
+        """As `RewardSet.score`, shuffled. What the functions logged per completion stays with its
+        completion."""
         table = self.rewards.score(prompts, completions, step=step, **rest)
         order_B = np.random.default_rng((_SHUFFLE_STREAM, self.seed, step)).permutation(
             len(table.rewards_BK)

@@ -1,6 +1,8 @@
-"""The reward functions that come with the workbench, in TRL's signature, and the strict notion of a right answer.
+"""The reward functions that come with the workbench, in TRL's signature, and the strict notion of a
+right answer.
 
-`f(prompts, completions, **columns) -> list[float | None]`: a column is a list with an entry per completion.
+`f(prompts, completions, **columns) -> list[float | None]`: a column is a list with an entry per
+completion.
 `answer` is the column with the gold answers.
 """
 
@@ -17,7 +19,8 @@ Completion = str | Sequence[Mapping[str, Any]]
 
 
 def completion_text(completion: Completion) -> str:
-    """The text of a completion: itself, or what the assistant said in its messages. Raises `TypeError`."""
+    """The text of a completion: itself, or what the assistant said in its messages. Raises
+    `TypeError`."""
     if isinstance(completion, str):
         return completion
     messages = list(completion) if isinstance(completion, Sequence) else []
@@ -36,14 +39,16 @@ def completion_text(completion: Completion) -> str:
 
 
 def format_reward(completions: Sequence[Completion], **_: Any) -> list[float]:
-    """1 where the whole text is `<think>…</think><answer>…</answer>` (see `workbench.tasks.format.parse`), else 0."""
+    """1 where the whole text is `<think>…</think><answer>…</answer>` (see
+    `workbench.tasks.format.parse`), else 0."""
     return [float(parse(completion_text(c)) is not None) for c in completions]
 
 
 def answer_reward(
     completions: Sequence[Completion], answer: Sequence[str], **_: Any
 ) -> list[float]:
-    """1 where the one `<answer>…</answer>` of the text holds the gold answer, whatever stands around it, else 0.
+    """1 where the one `<answer>…</answer>` of the text holds the gold answer, whatever stands
+    around it, else 0.
 
     Raises `workbench.rewards.answers.GoldError` for a gold answer that cannot be read.
     """
@@ -56,7 +61,8 @@ def answer_reward(
 def lenient_answer_reward(
     completions: Sequence[Completion], answer: Sequence[str], **_: Any
 ) -> list[float]:
-    """1 where the likeliest answer in the text, tagged or not, is the gold answer, else 0. Raises `GoldError`."""
+    """1 where the likeliest answer in the text, tagged or not, is the gold answer, else 0. Raises
+    `GoldError`."""
     return [
         float(_is_right(extract_answer(completion_text(c)), a))
         for c, a in zip(completions, answer, strict=True)
@@ -64,13 +70,15 @@ def lenient_answer_reward(
 
 
 def strict_correct(text: str, gold: str) -> bool:
-    """Whether all of `text` is in the format and its answer is `gold`: what accuracy counts. Raises `GoldError`."""
+    """Whether all of `text` is in the format and its answer is `gold`: what accuracy counts. Raises
+    `GoldError`."""
     parsed = parse(text)
     return _is_right(parsed.answer if parsed else None, gold)
 
 
 def lenient_correct(text: str, gold: str) -> bool:
-    """Whether the likeliest answer in `text` is `gold`, so that a gain in format is not taken for one in ability."""
+    """Whether the likeliest answer in `text` is `gold`, so that a gain in format is not taken for
+    one in ability."""
     return _is_right(extract_answer(text), gold)
 
 

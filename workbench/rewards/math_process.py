@@ -1,4 +1,5 @@
-"""Asks math-verify from any thread, with a limit on time that holds: see `math_worker` for why that takes a process."""
+"""Asks math-verify from any thread, with a limit on time that holds: see `math_worker` for why that
+takes a process."""
 
 from __future__ import annotations
 
@@ -13,7 +14,8 @@ from pathlib import Path
 from typing import Any
 
 TIME_LIMIT = 3.0
-"""Seconds for one question. An ordinary comparison takes about 0.1 s the first time, 0.005 s later."""
+"""Seconds for one question. An ordinary comparison takes about 0.1 s the first time, 0.005 s
+later."""
 
 _DELIMITERS = re.compile(r"\\[()\[\]]|\\?\$|\s+")
 
@@ -23,7 +25,8 @@ class MathProcessError(RuntimeError):
 
 
 class MathProcess:
-    """One worker process, started when first needed and again after it ran out of time. Safe to use from any thread."""
+    """One worker process, started when first needed and again after it ran out of time. Safe to use
+    from any thread."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -31,7 +34,8 @@ class MathProcess:
         self._owner = os.getpid()
 
     def equal(self, given: str, gold: str, seconds: float) -> bool:
-        """Whether the two are equal; False when one cannot be read, or when `seconds` were not enough."""
+        """Whether the two are equal; False when one cannot be read, or when `seconds` were not
+        enough."""
         request = json.dumps([_one_formula(given), _one_formula(gold), seconds])
         with self._lock:
             try:
@@ -45,7 +49,8 @@ class MathProcess:
                 raise
 
     def close(self) -> None:
-        """End the worker process, unless it belongs to the process that this one was forked from."""
+        """End the worker process, unless it belongs to the process that this one was forked
+        from."""
         if self._owner == os.getpid():
             self._stop()
 
@@ -71,7 +76,8 @@ class MathProcess:
             )
 
     def _reply(self) -> Any:
-        """The worker's next answer. When it died instead, "died", and the next question starts a new one."""
+        """The worker's next answer. When it died instead, "died", and the next question starts a
+        new one."""
         line = self._worker.stdout.readline() if self._worker and self._worker.stdout else ""
         if line.endswith("\n"):
             return json.loads(line)
@@ -90,12 +96,14 @@ atexit.register(_PROCESS.close)
 
 
 def readable(gold: str) -> bool:
-    """Whether math-verify can read `gold` and finds it equal to itself. Raises `MathProcessError`."""
+    """Whether math-verify can read `gold` and finds it equal to itself. Raises
+    `MathProcessError`."""
     return equal(gold, gold)
 
 
 def equal(given: str, gold: str) -> bool:
-    """Whether math-verify finds the two LaTeX expressions equal within `TIME_LIMIT`. Raises `MathProcessError`."""
+    """Whether math-verify finds the two LaTeX expressions equal within `TIME_LIMIT`. Raises
+    `MathProcessError`."""
     return _PROCESS.equal(given, gold, TIME_LIMIT)
 
 

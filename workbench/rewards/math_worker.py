@@ -1,12 +1,14 @@
-"""The process in which math-verify runs: it answers one question at a time and dies when one takes too long.
+"""The process in which math-verify runs: it answers one question at a time and dies when one takes
+too long.
 
-Run as a script by `math_process`. A process is needed because no shorter way stops SymPy: `9^{9^{9^9}}` is 11
-characters long and never ends, math-verify's own limit is a signal, which only the main thread can set, and SymPy
-spends the time inside one call in C, where neither a signal handler nor another thread gets a turn. Here
+Run as a script by `math_process`. A process is needed because no shorter way stops SymPy:
+`9^{9^{9^9}}` is 11 characters long and never ends, math-verify's own limit is a signal, which only
+the main thread can set, and SymPy spends the time inside one call in C, where neither a signal
+handler nor another thread gets a turn. Here
 `faulthandler`'s watchdog, which needs no turn, ends the whole process.
 
-Protocol, a JSON value a line: first what is wrong with the installation, or null. Then for each request
-[given, gold, seconds]: whether the two can be read and are equal.
+Protocol, a JSON value a line: first what is wrong with the installation, or null. Then for each
+request [given, gold, seconds]: whether the two can be read and are equal.
 """
 
 from __future__ import annotations
@@ -18,7 +20,8 @@ import sys
 from typing import Any
 
 MEMORY_LIMIT = 4 << 30
-"""Bytes of address space, on Linux: an expression may blow up in memory before it runs out of time."""
+"""Bytes of address space, on Linux: an expression may blow up in memory before it runs out of
+time."""
 
 
 def main() -> None:
@@ -49,7 +52,8 @@ def _equal(given: str, gold: str) -> bool:
 def _parse(text: str) -> list[Any]:
     """What math-verify makes of `text` as one LaTeX formula; empty when it can make nothing of it.
 
-    Only its LaTeX grammar is asked: the reader for plain expressions uses SymPy's `parse_expr`, which evaluates.
+    Only its LaTeX grammar is asked: the reader for plain expressions uses SymPy's `parse_expr`,
+    which evaluates.
     """
     import math_verify
 

@@ -1,4 +1,5 @@
-"""Numbers as people and models write them, read exactly: no float, no expression, nothing evaluated."""
+"""Numbers as people and models write them, read exactly: no float, no expression, nothing
+evaluated."""
 
 from __future__ import annotations
 
@@ -7,7 +8,8 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 MAX_LENGTH = 256
-"""Characters of an answer that are looked at; a longer one is not a number and no final answer either."""
+"""Characters of an answer that are looked at; a longer one is not a number and no final answer
+either."""
 
 _REWRITES = [
     (re.compile(pattern), replacement)
@@ -56,10 +58,11 @@ def plain(text: str) -> str:
 def read_numeral(text: str) -> Numeral | None:
     """The number that `text` is, or None when it is anything else.
 
-    Taken: sign, thousands separators in their places, decimals, exponents, `a/b`, `\\frac{a}{b}`, mixed numbers, `$`,
-    `%` and up to three words of unit after it ("72 clips", "5 km/h"). A unit, `%` included, is dropped, not converted:
-    "5%" is 5. Not taken: anything that would have to be worked out ("3+5", "5 million"), a single letter after the
-    number ("5x"), two numbers.
+    Taken: sign, thousands separators in their places, decimals, exponents, `a/b`, `\\frac{a}{b}`,
+    mixed numbers, `$`,
+    `%` and up to three words of unit after it ("72 clips", "5 km/h"). A unit, `%` included, is
+    dropped, not converted: "5%" is 5. Not taken: anything that would have to be worked out ("3+5",
+    "5 million"), a single letter after the number ("5x"), two numbers.
     """
     if len(text) > MAX_LENGTH:
         return None

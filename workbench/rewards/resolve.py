@@ -1,4 +1,5 @@
-"""From what a user writes on a command line to a reward function. Only code that the user named is imported."""
+"""From what a user writes on a command line to a reward function. Only code that the user named is
+imported."""
 
 from __future__ import annotations
 
@@ -25,9 +26,11 @@ class RewardSpecError(WorkbenchError, ValueError):
 
 
 def resolve_reward(spec: RewardFunction | str) -> RewardFunction:
-    """A reward function: itself, one of `REWARDS` by name, "package.module:function" or "folder/file.py:function".
+    """A reward function: itself, one of `REWARDS` by name, "package.module:function" or
+    "folder/file.py:function".
 
-    Raises `RewardSpecError` saying what was not found; an error inside the user's module comes through as it is.
+    Raises `RewardSpecError` saying what was not found; an error inside the user's module comes
+    through as it is.
     """
     if callable(spec):
         return spec

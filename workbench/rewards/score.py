@@ -1,4 +1,5 @@
-"""`RewardSet`: several reward functions with weights, scored together on the completions of one step."""
+"""`RewardSet`: several reward functions with weights, scored together on the completions of one
+step."""
 
 from __future__ import annotations
 
@@ -44,7 +45,8 @@ class RewardTable:
     metrics: Mapping[str, float] = field(default_factory=dict)
 
     def total_B(self, weights: Sequence[float] | None = None) -> np.ndarray:
-        """The weighted sum of the functions that scored a completion, float32; NaN where none did."""
+        """The weighted sum of the functions that scored a completion, float32; NaN where none
+        did."""
         weights_K = (
             np.ones(len(self.names)) if weights is None else np.asarray(weights, dtype=float)
         )
@@ -55,10 +57,12 @@ class RewardTable:
 
 
 class RewardSet:
-    """Reward functions in TRL's signature, `f(prompts, completions, **columns) -> list[float | None]`, with weights.
+    """Reward functions in TRL's signature, `f(prompts, completions, **columns) -> list[float |
+    None]`, with weights.
 
-    `functions` holds functions (sync or async) or specs for `resolve_reward`; `weights` one number for each (None = 1
-    each). `names` are the functions' own, made unique by a number ("reward", "reward_2"). Raises `ValueError`.
+    `functions` holds functions (sync or async) or specs for `resolve_reward`; `weights` one number
+    for each (None = 1 each). `names` are the functions' own, made unique by a number ("reward",
+    "reward_2"). Raises `ValueError`.
     """
 
     def __init__(
@@ -89,11 +93,11 @@ class RewardSet:
     ) -> RewardTable:
         """The rewards of B completions.
 
-        `prompts`, `completions`, `completion_ids` and each of the `columns` have B entries, a prompt once for each of
-        its completions; completions are text or, for a conversation, lists of messages. A function gets all of that by
-        name, and `trainer_state` (None = an object with `global_step`), `log_extra` and `log_metric`, as in TRL. Async
-        functions run at the same time. Raises `RewardError` naming function and sample; `ValueError` for unequal
-        lengths.
+        `prompts`, `completions`, `completion_ids` and each of the `columns` have B entries, a
+        prompt once for each of its completions; completions are text or, for a conversation, lists
+        of messages. A function gets all of that by name, and `trainer_state` (None = an object with
+        `global_step`), `log_extra` and `log_metric`, as in TRL. Async functions run at the same
+        time. Raises `RewardError` naming function and sample; `ValueError` for unequal lengths.
         """
         lists = dict(columns or {}) | (
             {} if completion_ids is None else {"completion_ids": completion_ids}

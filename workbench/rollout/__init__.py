@@ -1,4 +1,5 @@
-"""Rollouts: completions sampled from the current policy. `make_engine` gives the engine that a config names."""
+"""Rollouts: completions sampled from the current policy. `make_engine` gives the engine that a
+config names."""
 
 from __future__ import annotations
 
@@ -31,10 +32,12 @@ def make_engine(
     config: GRPOConfig | None = None,
     should_stop: Callable[[], bool] | None = None,
 ) -> RolloutEngine:
-    """The engine `name` ("native", "transformers" or "vllm") for `model`; `config` holds vLLM's settings.
+    """The engine `name` ("native", "transformers" or "vllm") for `model`; `config` holds vLLM's
+    settings.
 
-    Where the native engine cannot serve the model, the transformers engine takes its place and a warning says why;
-    nothing ever takes vLLM's place. Raises ValueError for an unknown name, for ids that the model does not have, and as
+    Where the native engine cannot serve the model, the transformers engine takes its place and a
+    warning says why; nothing ever takes vLLM's place. Raises ValueError for an unknown name, for
+    ids that the model does not have, and as
     `VLLMError` for what vLLM lacks or cannot do.
     """
     from workbench.libraries.hf_transformers import unsupported_reason
@@ -67,7 +70,8 @@ def make_engine(
 
 
 def check_engine(config: GRPOConfig) -> None:
-    """Raise `VLLMError` when the config asks for vLLM and it is not installed or cannot do it. Call it before weights are loaded."""
+    """Raise `VLLMError` when the config asks for vLLM and it is not installed or cannot do it. Call
+    it before weights are loaded."""
     if config.rollout_engine == "vllm":
         from workbench.rollout.vllm_checks import check_config
 
@@ -75,12 +79,14 @@ def check_engine(config: GRPOConfig) -> None:
 
 
 def rest(engine: RolloutEngine) -> None:
-    """The rollouts of a step are over: an engine that holds memory of its own may give it back until the next one."""
+    """The rollouts of a step are over: an engine that holds memory of its own may give it back
+    until the next one."""
     if engine.name == "vllm":
         engine.rest()  # type: ignore[attr-defined]
 
 
 def free(engine: RolloutEngine) -> None:
-    """The engine is needed no longer: what it holds beside the policy is given back. Its next rollout would start it again."""
+    """The engine is needed no longer: what it holds beside the policy is given back. Its next
+    rollout would start it again."""
     if engine.name == "vllm":
         engine.free()  # type: ignore[attr-defined]

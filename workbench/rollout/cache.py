@@ -1,7 +1,8 @@
 """A key-value cache of fixed capacity, written in place.
 
-transformers' `DynamicCache` concatenates all keys and values at every token; here each token writes its own column.
-The rows can be multiplied (one prefill of a prompt, G completions of it) and dropped (finished completions).
+transformers' `DynamicCache` concatenates all keys and values at every token; here each token writes
+its own column. The rows can be multiplied (one prefill of a prompt, G completions of it) and
+dropped (finished completions).
 """
 
 from __future__ import annotations
@@ -36,7 +37,8 @@ class PreallocatedLayer(DynamicLayer):
         self._write(0, keys, values)
 
     def _write(self, begin: int, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
-        """Put the tokens at `begin`, where the filled part then ends behind them; returns the filled part."""
+        """Put the tokens at `begin`, where the filled part then ends behind them; returns the
+        filled part."""
         end = begin + keys.shape[2]
         if end > self.capacity:
             raise ValueError(
@@ -97,7 +99,8 @@ class PreallocatedCache(Cache):
         super().__init__(layers=list(self.preallocated))
 
     def expand_rows(self, rows: Tensor, capacity: int) -> None:
-        """Row i becomes a copy of row `rows[i]`, with room for `capacity` tokens: prompts become their completions."""
+        """Row i becomes a copy of row `rows[i]`, with room for `capacity` tokens: prompts become
+        their completions."""
         for layer in self.preallocated:
             layer.expand_rows(rows, capacity)
 

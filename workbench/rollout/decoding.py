@@ -1,9 +1,11 @@
-"""The policy's forward pass during a rollout: the prompts once, then one token for each row, over a cache in place.
+"""The policy's forward pass during a rollout: the prompts once, then one token for each row, over a
+cache in place.
 
-Left padding makes the last column the newest token of every row. Each row's positions count its own tokens, so padding
-changes nothing for learned positions (GPT-2) or rotary ones. Where no prompt is padded no mask is passed at all, which
-lets attention use its fastest kernel; otherwise the mask of the whole rollout is made once, in the form that the
-model's attention works on, and each step takes a slice of it.
+Left padding makes the last column the newest token of every row. Each row's positions count its own
+tokens, so padding changes nothing for learned positions (GPT-2) or rotary ones. Where no prompt is
+padded no mask is passed at all, which lets attention use its fastest kernel; otherwise the mask of
+the whole rollout is made once, in the form that the model's attention works on, and each step takes
+a slice of it.
 """
 
 from __future__ import annotations
@@ -25,8 +27,9 @@ from workbench.rollout.cache import PreallocatedCache
 class Decoder:
     """Logits for the next token of every row, starting from N padded prompts.
 
-    Use: `prefill()` gives logits (N, V); `expand_rows` multiplies the rows; `step(ids_R)` gives logits (R, V) after one
-    more token of each row; `keep_rows` drops the others. At most `max_steps` steps. No autograd: call it under no_grad.
+    Use: `prefill()` gives logits (N, V); `expand_rows` multiplies the rows; `step(ids_R)` gives
+    logits (R, V) after one more token of each row; `keep_rows` drops the others. At most
+    `max_steps` steps. No autograd: call it under no_grad.
     """
 
     def __init__(
@@ -57,8 +60,9 @@ class Decoder:
             self.mask = self._decoding_mask(torch.cat([self.mask[rows_R], new], 1))
 
     def _decoding_mask(self, mask_RC: Tensor) -> Tensor:
-        """The mask as one query attends by it. The 4D forms are what transformers itself hands to models that it can
-        compile, bool for sdpa and additive for eager; every other model gets the 2D mask and makes its own."""
+        """The mask as one query attends by it. The 4D forms are what transformers itself hands to
+        models that it can compile, bool for sdpa and additive for eager; every other model gets the
+        2D mask and makes its own."""
         if not takes_own_mask(self.model):
             return mask_RC
         return mask_as_attended(self.model, mask_RC[:, None, None, :].bool())

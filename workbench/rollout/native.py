@@ -1,9 +1,10 @@
-"""The native engine: prefill once per prompt, a cache written in place, own sampler, finished rows leave the batch.
+"""The native engine: prefill once per prompt, a cache written in place, own sampler, finished rows
+leave the batch.
 
-Everything runs under `torch.no_grad`, not `torch.inference_mode`: the difference in speed is below the noise, and
-tensors or module buffers made in inference mode could not be used by the training that follows. Every random number is
-drawn for all B rows at every token, so a row's sample depends neither on which other rows have finished nor on when
-they left.
+Everything runs under `torch.no_grad`, not `torch.inference_mode`: the difference in speed is below
+the noise, and tensors or module buffers made in inference mode could not be used by the training
+that follows. Every random number is drawn for all B rows at every token, so a row's sample depends
+neither on which other rows have finished nor on when they left.
 """
 
 from __future__ import annotations
@@ -30,12 +31,15 @@ from workbench.rollout.types import Rollout, Sampling
 
 
 class NativeEngine:
-    """Rollouts from any Hugging Face causal LM with a standard key-value cache, with its current weights.
+    """Rollouts from any Hugging Face causal LM with a standard key-value cache, with its current
+    weights.
 
-    `compact_below`: finished rows leave the batch when less than this part of the rows is alive. Copying the kept rows
-    costs about as much as one token of them, so 3/4 pays within a few tokens.
-    `check_every`: tokens between two looks at who has finished; a look makes a GPU wait, so there it is 8, on a CPU 1.
-    `should_stop`: asked before every token; where it answers True, `generate` raises `RolloutCancelled`.
+    `compact_below`: finished rows leave the batch when less than this part of the rows is alive.
+    Copying the kept rows costs about as much as one token of them, so 3/4 pays within a few tokens.
+    `check_every`: tokens between two looks at who has finished; a look makes a GPU wait, so there
+    it is 8, on a CPU 1.
+    `should_stop`: asked before every token; where it answers True, `generate` raises
+    `RolloutCancelled`.
     """
 
     name = "native"
@@ -73,7 +77,8 @@ class NativeEngine:
     ) -> Rollout:
         """`num_generations` completions for each prompt, on the model's device; see `Rollout`.
 
-        Raises ValueError for a request that cannot be served, FloatingPointError for non-finite log-probabilities, and
+        Raises ValueError for a request that cannot be served, FloatingPointError for non-finite
+        log-probabilities, and
         `RolloutCancelled`.
         """
         check_request(self.model, prompts, num_generations, sampling)
@@ -110,7 +115,8 @@ class NativeEngine:
         sampling: Sampling,
         generator: torch.Generator,
     ) -> tuple[Tensor, Tensor]:
-        """Sampled ids and log-probabilities, (B, T) each; `live_R` are the rows still in the batch."""
+        """Sampled ids and log-probabilities, (B, T) each; `live_R` are the rows still in the
+        batch."""
         shape, device = (len(rows_B), sampling.max_completion_length), rows_B.device
         ids_BT = torch.full(shape, self.pad_token_id, device=device)
         logp_BT = torch.zeros(shape, device=device)

@@ -1,4 +1,5 @@
-"""Weights in 4 and 8 bits as the numbers that they stand for. Both saving a policy and handing it to a sampler need them."""
+"""Weights in 4 and 8 bits as the numbers that they stand for. Both saving a policy and handing it
+to a sampler need them."""
 
 from __future__ import annotations
 
@@ -9,7 +10,8 @@ from torch import Tensor
 
 
 def plain_numbers(module: Any, parameter: Any) -> Tensor:
-    """A parameter (or buffer) of `module` where it lies: dequantised where bitsandbytes quantised it, else itself without gradient."""
+    """A parameter (or buffer) of `module` where it lies: dequantised where bitsandbytes quantised
+    it, else itself without gradient."""
     kind = type(parameter).__name__
     if kind == "Params4bit":
         from bitsandbytes.functional import dequantize_4bit

@@ -8,7 +8,8 @@ import torch
 
 
 def fork_rng(device: torch.device | None = None) -> AbstractContextManager[None]:
-    """`torch.random.fork_rng` for the CPU and `device` alone: by itself it would save the state of every GPU, and warn of many.
+    """`torch.random.fork_rng` for the CPU and `device` alone: by itself it would save the state of
+    every GPU, and warn of many.
 
     None means CUDA's current device where there is one.
     """

@@ -1,4 +1,5 @@
-"""What every engine does around its loop: check the request, pad the prompts, read off the masks."""
+"""What every engine does around its loop: check the request, pad the prompts, read off the
+masks."""
 
 from __future__ import annotations
 
@@ -29,7 +30,8 @@ def raise_if_stopped(should_stop: Callable[[], bool] | None) -> None:
 
 
 def check_special_ids(model: Any, eos_token_ids: Sequence[int], pad_token_id: int) -> None:
-    """Raise ValueError unless the end and padding ids are token ids of the model. No end id at all is allowed."""
+    """Raise ValueError unless the end and padding ids are token ids of the model. No end id at all
+    is allowed."""
     vocab_size = model.config.get_text_config(decoder=True).vocab_size
     for name, ids in (("eos_token_ids", list(eos_token_ids)), ("pad_token_id", [pad_token_id])):
         bad = [i for i in ids if not isinstance(i, int) or not 0 <= i < vocab_size]
@@ -86,7 +88,8 @@ def _check_sampling(sampling: Sampling) -> None:
 def left_pad(
     prompts: Sequence[Sequence[int]], pad_token_id: int, device: torch.device | str = "cpu"
 ) -> tuple[Tensor, Tensor]:
-    """Token ids padded on the left to the longest prompt, and the mask (False on padding), both (N, P)."""
+    """Token ids padded on the left to the longest prompt, and the mask (False on padding), both (N,
+    P)."""
     width = max(map(len, prompts))
     ids_NP = torch.tensor([[pad_token_id] * (width - len(p)) + list(p) for p in prompts])
     lengths_N = torch.tensor([len(p) for p in prompts])
@@ -111,8 +114,8 @@ def make_rollout(
 ) -> Rollout:
     """A `Rollout` from sampled tokens: all after the first end token of a row becomes padding.
 
-    `weight_dtype` is the number format of the policy's weights, for the advice. Raises `RolloutNotFinite` (a
-    FloatingPointError) where a sampled token's log-probability is not finite.
+    `weight_dtype` is the number format of the policy's weights, for the advice. Raises
+    `RolloutNotFinite` (a FloatingPointError) where a sampled token's log-probability is not finite.
     """
     end_BT = is_end(ids_BT, eos_token_ids)
     mask_BT = (end_BT.cumsum(1) - end_BT.long()) == 0

@@ -1,13 +1,15 @@
-"""Draws the next token of every row: temperature, top-k, top-p, and the log-probability that goes into the record.
+"""Draws the next token of every row: temperature, top-k, top-p, and the log-probability that goes
+into the record.
 
-The draw is an inverse CDF: one uniform number for each row, the first token whose cumulative probability exceeds it.
-It works in two levels, first the block of `_BLOCK` tokens, then the token inside it, so that only block sums and one
-block of each row are accumulated in float64. For large vocabularies that costs a small part of `torch.multinomial`,
-and a token of probability zero can never be drawn, whatever the uniform number is.
+The draw is an inverse CDF: one uniform number for each row, the first token whose cumulative
+probability exceeds it. It works in two levels, first the block of `_BLOCK` tokens, then the token
+inside it, so that only block sums and one block of each row are accumulated in float64. For large
+vocabularies that costs a small part of `torch.multinomial`, and a token of probability zero can
+never be drawn, whatever the uniform number is.
 
-Deviations from the warpers of transformers: none in the distribution. As there, temperature comes first, then top-k,
-then top-p on what top-k left; equal probabilities at a cut are kept by ascending token id, so that the kept set is
-deterministic.
+Deviations from the warpers of transformers: none in the distribution. As there, temperature comes
+first, then top-k, then top-p on what top-k left; equal probabilities at a cut are kept by ascending
+token id, so that the kept set is deterministic.
 """
 
 from __future__ import annotations
@@ -20,7 +22,8 @@ from workbench.rollout.types import Sampling
 _BLOCK = 256
 _NUCLEUS_START = 256
 _CHUNK = 2**20
-"""Logits worked on at once on a CPU (4 MB: stays in its cache and spares fresh memory for every token)."""
+"""Logits worked on at once on a CPU (4 MB: stays in its cache and spares fresh memory for every
+token)."""
 
 
 def next_tokens(
@@ -28,9 +31,9 @@ def next_tokens(
 ) -> tuple[Tensor, Tensor]:
     """One token for each row, and its log-probability: (ids_B int64, logp_B float32).
 
-    `logp_B` is under softmax(logits / temperature) over the whole vocabulary, before top-k and top-p; greedy
-    (temperature 0) records it at temperature 1 and draws nothing. Rows with NaN, or with no finite logit, get a
-    non-finite `logp_B`, which the engines report.
+    `logp_B` is under softmax(logits / temperature) over the whole vocabulary, before top-k and
+    top-p; greedy (temperature 0) records it at temperature 1 and draws nothing. Rows with NaN, or
+    with no finite logit, get a non-finite `logp_B`, which the engines report.
     """
     return pick_tokens(
         logits_BV, sampling, uniforms(logits_BV.shape[0], generator, logits_BV.device)
@@ -38,14 +41,16 @@ def next_tokens(
 
 
 def uniforms(count: int, generator: torch.Generator, device: torch.device) -> Tensor:
-    """`count` float64 numbers in [0, 1), drawn where the generator lives and brought to `device`."""
+    """`count` float64 numbers in [0, 1), drawn where the generator lives and brought to
+    `device`."""
     return torch.rand(count, dtype=torch.float64, generator=generator, device=generator.device).to(
         device
     )
 
 
 def pick_tokens(logits_BV: Tensor, sampling: Sampling, uniform_B: Tensor) -> tuple[Tensor, Tensor]:
-    """As `next_tokens`, from uniform numbers in [0, 1) instead of a generator: a pure function of its arguments."""
+    """As `next_tokens`, from uniform numbers in [0, 1) instead of a generator: a pure function of
+    its arguments."""
     rows = max(1, _CHUNK // logits_BV.shape[1])
     if logits_BV.device.type != "cpu" or logits_BV.shape[0] <= rows:
         return _pick(logits_BV, uniform_B, sampling)
@@ -74,10 +79,12 @@ def _pick(logits_BV: Tensor, uniform_B: Tensor, sampling: Sampling) -> tuple[Ten
 
 
 def kept_tokens(weights_BV: Tensor, top_k: int, top_p: float) -> Tensor:
-    """Which tokens top-k and then top-p leave, bool (B, V), from probabilities that need not sum to 1.
+    """Which tokens top-k and then top-p leave, bool (B, V), from probabilities that need not sum to
+    1.
 
-    top_k: the k likeliest (0 = all). top_p: the smallest set of likeliest tokens whose probability is >= top_p; at
-    least one token. Equal probabilities at the cut go by ascending token id. Holtzman et al., arXiv 1904.09751.
+    top_k: the k likeliest (0 = all). top_p: the smallest set of likeliest tokens whose probability
+    is >= top_p; at least one token. Equal probabilities at the cut go by ascending token id.
+    Holtzman et al., arXiv 1904.09751.
     """
     kept_BV = torch.ones_like(weights_BV, dtype=torch.bool)
     if 0 < top_k < weights_BV.shape[1]:
@@ -89,7 +96,8 @@ def kept_tokens(weights_BV: Tensor, top_k: int, top_p: float) -> Tensor:
 
 
 def _nucleus(weights_BV: Tensor, top_p: float) -> Tensor:
-    """The top-p set. Looks at the `count` largest only, and at more where these do not hold enough probability."""
+    """The top-p set. Looks at the `count` largest only, and at more where these do not hold enough
+    probability."""
     needed_B1 = top_p * weights_BV.sum(-1, keepdim=True, dtype=torch.float64)
     count = _NUCLEUS_START
     while True:
@@ -103,7 +111,8 @@ def _nucleus(weights_BV: Tensor, top_p: float) -> Tensor:
 
 
 def _largest(weights_BV: Tensor, cut_B1: Tensor, count_B1: Tensor) -> Tensor:
-    """The `count` largest of each row, of which `cut` is the smallest: ties at the cut by ascending token id."""
+    """The `count` largest of each row, of which `cut` is the smallest: ties at the cut by ascending
+    token id."""
     above_BV = weights_BV > cut_B1
     tied_BV = weights_BV == cut_B1
     room_B1 = count_B1 - above_BV.sum(-1, keepdim=True)
@@ -111,7 +120,8 @@ def _largest(weights_BV: Tensor, cut_B1: Tensor, count_B1: Tensor) -> Tensor:
 
 
 def _block_sums(weights_BV: Tensor) -> Tensor:
-    """Sums of consecutive blocks of `_BLOCK` tokens, float64 (B, N); the last block may be shorter."""
+    """Sums of consecutive blocks of `_BLOCK` tokens, float64 (B, N); the last block may be
+    shorter."""
     whole = weights_BV.shape[1] // _BLOCK * _BLOCK
     sums_BN = weights_BV[:, :whole].unflatten(1, (-1, _BLOCK)).sum(-1)
     if whole < weights_BV.shape[1]:
@@ -138,8 +148,9 @@ def _inverse_cdf(weights_BV: Tensor, sums_BN: Tensor, uniform_B: Tensor) -> Tens
 
 
 def _first_above(cumulative_BN: Tensor, target_B1: Tensor) -> Tensor:
-    """Index of the first entry above `target`, so of a positive weight. Rounding may have put the target at or above
-    the total: it is brought just below it. (A row of NaN gets the last index.)"""
+    """Index of the first entry above `target`, so of a positive weight. Rounding may have put the
+    target at or above the total: it is brought just below it. (A row of NaN gets the last
+    index.)"""
     total_B1 = cumulative_BN[:, -1:]
     target_B1 = torch.minimum(target_B1, torch.nextafter(total_B1, torch.zeros_like(total_B1)))
     return torch.searchsorted(cumulative_BN, target_B1, right=True).clamp_(

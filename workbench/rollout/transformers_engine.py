@@ -1,8 +1,10 @@
-"""The reference engine: `model.generate` of transformers, behind the same protocol. Slower, and serves every causal LM.
+"""The reference engine: `model.generate` of transformers, behind the same protocol. Slower, and
+serves every causal LM.
 
-The model's own `generation_config` (repetition penalty, top-k and the like, which many models ship) is set aside during
-the call: a rollout samples from the policy and nothing else. `generate` draws from torch's global generator, which is
-seeded from the rollout's generator and put back afterwards, so the draws come from that generator alone.
+The model's own `generation_config` (repetition penalty, top-k and the like, which many models ship)
+is set aside during the call: a rollout samples from the policy and nothing else. `generate` draws
+from torch's global generator, which is seeded from the rollout's generator and put back afterwards,
+so the draws come from that generator alone.
 """
 
 from __future__ import annotations
@@ -31,7 +33,8 @@ from workbench.rollout.types import Rollout, Sampling
 class TransformersEngine:
     """Rollouts through `model.generate`, with the model's weights as they are at the call.
 
-    `should_stop`: asked before every token; where it answers True, `generate` raises `RolloutCancelled`.
+    `should_stop`: asked before every token; where it answers True, `generate` raises
+    `RolloutCancelled`.
     """
 
     name = "transformers"
@@ -64,7 +67,8 @@ class TransformersEngine:
     ) -> Rollout:
         """`num_generations` completions for each prompt, on the model's device; see `Rollout`.
 
-        Raises ValueError for a request that cannot be served, FloatingPointError for non-finite log-probabilities, and
+        Raises ValueError for a request that cannot be served, FloatingPointError for non-finite
+        log-probabilities, and
         `RolloutCancelled`.
         """
         check_request(self.model, prompts, num_generations, sampling)
@@ -113,9 +117,11 @@ class TransformersEngine:
 
 
 class _LogpRecorder(LogitsProcessor):
-    """Sees the raw logits before `generate` changes them, and records the log-probability of what it then samples.
+    """Sees the raw logits before `generate` changes them, and records the log-probability of what
+    it then samples.
 
-    At each call the token of the call before is known; one (B, V) tensor is kept, not one for each token.
+    At each call the token of the call before is known; one (B, V) tensor is kept, not one for each
+    token.
     """
 
     def __init__(self, temperature: float, should_stop: Callable[[], bool] | None) -> None:
@@ -153,7 +159,8 @@ def _own_generation_config(model: Any) -> Iterator[None]:
 
 @contextmanager
 def _seeded_from(generator: torch.Generator, device: torch.device) -> Iterator[None]:
-    """With the global generators of the CPU and of `device` seeded from `generator`; put back afterwards."""
+    """With the global generators of the CPU and of `device` seeded from `generator`; put back
+    afterwards."""
     seed = int(torch.randint(2**62, (1,), generator=generator, device=generator.device))
     with fork_rng(device):
         torch.random.default_generator.manual_seed(seed)

@@ -11,7 +11,8 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Sampling:
-    """How to sample: `temperature` 0 means greedy, `top_k` 0 and `top_p` 1 mean the whole vocabulary."""
+    """How to sample: `temperature` 0 means greedy, `top_k` 0 and `top_p` 1 mean the whole
+    vocabulary."""
 
     max_completion_length: int
     temperature: float = 1.0
@@ -79,5 +80,6 @@ class RolloutEngine(Protocol):
         sampling: Sampling,
         generator: torch.Generator,
     ) -> Rollout:
-        """`num_generations` completions for each prompt (token ids). The draws come from `generator` alone."""
+        """`num_generations` completions for each prompt (token ids). The draws come from
+        `generator` alone."""
         ...

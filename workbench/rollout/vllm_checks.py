@@ -15,15 +15,18 @@ INSTALL = "pip install 'grpo-workbench[vllm]'"
 RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)
 """The values that vLLM 0.32 takes for max_lora_rank."""
 COLDEST, HOTTEST = 0.01, 2.0
-"""Temperatures that vLLM takes as they are: it raises colder ones silently and refuses hotter ones."""
+"""Temperatures that vLLM takes as they are: it raises colder ones silently and refuses hotter
+ones."""
 
 
 class VLLMError(WorkbenchError, ValueError):
-    """vLLM is missing, cannot serve the policy, or computes something else: says what, and what to do."""
+    """vLLM is missing, cannot serve the policy, or computes something else: says what, and what to
+    do."""
 
 
 def check_config(config: GRPOConfig) -> None:
-    """All that the config alone can tell. Raises `VLLMError`; call it before any weights are loaded."""
+    """All that the config alone can tell. Raises `VLLMError`; call it before any weights are
+    loaded."""
     if config.vllm_mode == "colocate" and find_spec("vllm") is None:
         raise VLLMError(
             f"rollout_engine='vllm', but vLLM is not installed here. Run: {INSTALL} (Linux; it brings its own torch), or set "
@@ -33,7 +36,8 @@ def check_config(config: GRPOConfig) -> None:
 
 
 def check_settings(config: GRPOConfig) -> None:
-    """The part of `check_config` that holds on every machine, with or without vLLM. Raises `VLLMError`."""
+    """The part of `check_config` that holds on every machine, with or without vLLM. Raises
+    `VLLMError`."""
     if config.use_dora:
         raise VLLMError(
             "use_dora=True with rollout_engine='vllm': vLLM does not serve DoRA. Set use_dora=False, or rollout_engine='native'."
@@ -59,9 +63,11 @@ def check_sleep(sleep_mode: bool, on_cpu: bool) -> None:
 
 
 def check_sampling(sampling: Sampling, processed: bool) -> None:
-    """Raises `VLLMError` where vLLM would not report log softmax(logits / temperature) over the whole vocabulary.
+    """Raises `VLLMError` where vLLM would not report log softmax(logits / temperature) over the
+    whole vocabulary.
 
-    `processed`: it reports after temperature, top-k and top-p ("processed_logprobs"); otherwise before all three.
+    `processed`: it reports after temperature, top-k and top-p ("processed_logprobs"); otherwise
+    before all three.
     """
     if sampling.temperature == 0:
         return
@@ -95,7 +101,8 @@ def adapter_of(model: Any) -> tuple[str, Any] | None:
 
 
 def adapter_rank(model: Any) -> int:
-    """The smallest max_lora_rank of vLLM that holds the adapter; 0 without one. Raises `VLLMError` for what vLLM does not serve."""
+    """The smallest max_lora_rank of vLLM that holds the adapter; 0 without one. Raises `VLLMError`
+    for what vLLM does not serve."""
     found = adapter_of(model)
     if found is None:
         return 0
@@ -139,9 +146,11 @@ def _trained_beside(model: nn.Module) -> list[str]:
 def check_agreement(
     sampler_logp_T: Tensor, trainer_logp_T: Tensor, tolerance: float, where: str, remedy: str
 ) -> None:
-    """Raises `VLLMError` when the mean difference of the two on the same tokens is above `tolerance` nats.
+    """Raises `VLLMError` when the mean difference of the two on the same tokens is above
+    `tolerance` nats.
 
-    It finds a wrong model, weights that did not arrive and an architecture that vLLM computes otherwise.
+    It finds a wrong model, weights that did not arrive and an architecture that vLLM computes
+    otherwise.
     """
     difference = float((sampler_logp_T - trainer_logp_T).abs().mean())
     if not difference <= tolerance:

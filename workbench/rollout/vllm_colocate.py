@@ -1,8 +1,10 @@
-"""vLLM inside this process, beside the trainer: one engine at a time, whose weights follow the policy's.
+"""vLLM inside this process, beside the trainer: one engine at a time, whose weights follow the
+policy's.
 
-It starts without weights on disk: only the model's config is written to a temporary folder, and the numbers that the
-trainer has in memory (edited, dequantised, read from a .gguf file) are handed over by vLLM's own reloading. A second
-policy's engine takes the place of the first, which comes back when it is asked again.
+It starts without weights on disk: only the model's config is written to a temporary folder, and the
+numbers that the trainer has in memory (edited, dequantised, read from a .gguf file) are handed over
+by vLLM's own reloading. A second policy's engine takes the place of the first, which comes back
+when it is asked again.
 """
 
 from __future__ import annotations
@@ -41,7 +43,8 @@ Completions = list[list[tuple[list[int], list[float]]]]
 """For each prompt its completions: token ids and their log-probabilities."""
 CPU_KV_BYTES = 2**30
 CPU_BLOCK = 32
-"""Tokens in a block of the key-value cache; the smallest that vLLM's attention takes on a CPU shares the most prompt."""
+"""Tokens in a block of the key-value cache; the smallest that vLLM's attention takes on a CPU
+shares the most prompt."""
 
 MEMORY_REMEDY = (
     "Where it says that its cache or its weights have too little memory, raise vllm_gpu_memory_utilization or lower the lengths; where it says "
@@ -131,7 +134,8 @@ class Colocated:
         return llm
 
     def _check_room(self) -> None:
-        """Raises `VLLMError` where the GPU, with what is on it now, cannot hold what vLLM must have."""
+        """Raises `VLLMError` where the GPU, with what is on it now, cannot hold what vLLM must
+        have."""
         model: Any = self.model()
         device = model.get_input_embeddings().weight.device
         gc.collect()
@@ -142,7 +146,8 @@ class Colocated:
     # ------------------------------------------------------------------------------------------------- weights
 
     def sync(self, model: Any) -> None:
-        """Bring the engine to the policy's weights of now, if it is not there. The prefix cache goes with the old ones."""
+        """Bring the engine to the policy's weights of now, if it is not there. The prefix cache
+        goes with the old ones."""
         self.wake()
         base = fingerprint(model, trained=False)
         trained = fingerprint(model, trained=True)
@@ -198,7 +203,8 @@ class Colocated:
         seeds: list[int],
         should_stop: Callable[[], bool] | None,
     ) -> Completions:
-        """`n` completions of each prompt, end token included. Raises `RolloutCancelled` between two tokens."""
+        """`n` completions of each prompt, end token included. Raises `RolloutCancelled` between two
+        tokens."""
         from vllm import SamplingParams
         from vllm.sampling_params import RequestOutputKind
 
@@ -250,8 +256,9 @@ class Colocated:
         engine, done = self.llm.llm_engine, dict[str, Any]()
         names = [f"{self.requests + i}" for i in range(len(prompts))]
         self.requests += len(prompts)
-        # On a CPU vLLM would have one small function compiled, with a C++ compiler and for many seconds. It also draws from
-        # torch's global generator, numbers that the requests' own seeds then replace.
+        # On a CPU vLLM would have one small function compiled, with a C++ compiler and for many
+        # seconds. It also draws from torch's global generator, numbers that the requests' own seeds
+        # then replace.
         with fork_rng(), torch.compiler.set_stance("force_eager") if self.on_cpu else nullcontext():
             try:
                 for name, prompt, params in zip(names, prompts, asked, strict=True):
@@ -272,7 +279,8 @@ class Colocated:
     # ------------------------------------------------------------------------------------------------- memory
 
     def rest(self) -> None:
-        """Give the GPU's memory back until the next request, where sleep mode is on (level 1: the weights wait in RAM)."""
+        """Give the GPU's memory back until the next request, where sleep mode is on (level 1: the
+        weights wait in RAM)."""
         if self.settings.sleep_mode and not self.asleep:
             self.llm.llm_engine.sleep(level=1)
             self.asleep = True
@@ -296,7 +304,8 @@ _exit_hook = False
 
 
 def acquire(user: Any, model: Any, settings: Settings) -> Colocated:
-    """The engine for `model`: the open one where it fits, else a new one in its place. It closes with its last user."""
+    """The engine for `model`: the open one where it fits, else a new one in its place. It closes
+    with its last user."""
     global _open, _exit_hook
     if not _exit_hook:
         atexit.register(close_open)
@@ -347,10 +356,11 @@ def _forget_groups() -> None:
 
 @contextmanager
 def _as_it_was() -> Iterator[None]:
-    """Inside vLLM starts or loads; after it the process is as before: random numbers, threads, torch's functions.
+    """Inside vLLM starts or loads; after it the process is as before: random numbers, threads,
+    torch's functions.
 
-    vLLM runs in this process (so that weights can be handed over), sends no usage statistics, is silent but for errors,
-    and binds no threads to cores.
+    vLLM runs in this process (so that weights can be handed over), sends no usage statistics, is
+    silent but for errors, and binds no threads to cores.
     """
     os.environ |= {
         "VLLM_ENABLE_V1_MULTIPROCESSING": "0",

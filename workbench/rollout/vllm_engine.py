@@ -1,9 +1,11 @@
-"""The vLLM engine: rollouts from vLLM in this process or from a `vllm serve`, behind the same protocol as the others.
+"""The vLLM engine: rollouts from vLLM in this process or from a `vllm serve`, behind the same
+protocol as the others.
 
-At every call the sampler is brought to the policy's weights of that moment: the adapter alone, or all weights where all
-are trained, and never by merging. So there is nothing to remember after an update, a loaded checkpoint or an edit in a
-cell. Before the first rollout both score the same few tokens, and an engine that computes something else is refused.
-What difference remains is measured at every step (`sampler_logp_difference`).
+At every call the sampler is brought to the policy's weights of that moment: the adapter alone, or
+all weights where all are trained, and never by merging. So there is nothing to remember after an
+update, a loaded checkpoint or an edit in a cell. Before the first rollout both score the same few
+tokens, and an engine that computes something else is refused. What difference remains is measured
+at every step (`sampler_logp_difference`).
 """
 
 from __future__ import annotations
@@ -38,13 +40,15 @@ from workbench.rollout.vllm_weights import probe_ids, probe_logps
 
 MAX_SEQUENCES = 256
 TOLERANCE = {torch.float32: 0.01}
-"""Nats by which the two may differ on average on the test tokens; numbers of 16 bits get more room."""
+"""Nats by which the two may differ on average on the test tokens; numbers of 16 bits get more
+room."""
 
 
 class VLLMEngine:
     """Rollouts from vLLM with the policy's current weights.
 
-    `should_stop`: asked before every token; where it answers True, `generate` raises `RolloutCancelled`.
+    `should_stop`: asked before every token; where it answers True, `generate` raises
+    `RolloutCancelled`.
     """
 
     name = "vllm"
@@ -58,7 +62,8 @@ class VLLMEngine:
         *,
         should_stop: Callable[[], bool] | None = None,
     ) -> None:
-        """Starts vLLM (or finds the server) and hands the weights over. Raises `VLLMError`, ValueError for bad ids."""
+        """Starts vLLM (or finds the server) and hands the weights over. Raises `VLLMError`,
+        ValueError for bad ids."""
         check_config(config)
         check_special_ids(model, eos_token_ids, pad_token_id)
         adapter_rank(model)
@@ -83,7 +88,8 @@ class VLLMEngine:
         check_agreement(torch.tensor(backend.score(ids)), own_logp_T, tolerance, where, remedy)
 
     def _expected(self, dtype: torch.dtype) -> tuple[str, float, str]:
-        """How the sampler is called, how much it may differ, and what to do when it differs more."""
+        """How the sampler is called, how much it may differ, and what to do when it differs
+        more."""
         if self._server is None:
             return (
                 "vLLM",
@@ -112,9 +118,10 @@ class VLLMEngine:
     ) -> Rollout:
         """`num_generations` completions for each prompt, on the model's device; see `Rollout`.
 
-        Each prompt's seed is drawn from `generator`, so a row's sample does not depend on how vLLM schedules it. Raises
-        `VLLMError`, ValueError for a request that cannot be served, FloatingPointError for non-finite log-probabilities,
-        and `RolloutCancelled`.
+        Each prompt's seed is drawn from `generator`, so a row's sample does not depend on how vLLM
+        schedules it. Raises
+        `VLLMError`, ValueError for a request that cannot be served, FloatingPointError for
+        non-finite log-probabilities, and `RolloutCancelled`.
         """
         check_request(plain_model(self.model), prompts, num_generations, sampling)
         self._check_length(prompts, sampling)
@@ -188,10 +195,12 @@ class VLLMEngine:
         )
 
     def rest(self) -> None:
-        """The rollouts of a step are over: with vllm_enable_sleep_mode vLLM gives its memory back until the next one."""
+        """The rollouts of a step are over: with vllm_enable_sleep_mode vLLM gives its memory back
+        until the next one."""
         if self._server is None:
             acquire(self, self.model, self._settings).rest()
 
     def free(self) -> None:
-        """Give everything back: vLLM's memory and files here, the adapter on the server. The next rollout starts it again."""
+        """Give everything back: vLLM's memory and files here, the adapter on the server. The next
+        rollout starts it again."""
         release(self) if self._server is None else self._server.close()

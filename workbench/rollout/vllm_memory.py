@@ -6,7 +6,8 @@ It takes `vllm_gpu_memory_utilization` of the whole GPU, and into that share mus
     cache      keys and values of at least one sequence of the longest length
     work       its largest forward, its sampler and its recorded graphs: an estimate, not measured
 
-Without room for weights and cache it is sure not to start, and `share_problem` says so before minutes are spent on trying.
+Without room for weights and cache it is sure not to start, and `share_problem` says so before
+minutes are spent on trying.
 """
 
 from __future__ import annotations
@@ -25,14 +26,16 @@ from workbench.rollout.vllm_checks import VLLMError
 HIGHEST = 0.95
 """The largest vllm_gpu_memory_utilization that `GRPOConfig` takes."""
 BATCHED_TOKENS = 8192
-"""Tokens of vLLM's largest forward, its default on most GPUs (16384 on those with 70 GiB or more)."""
+"""Tokens of vLLM's largest forward, its default on most GPUs (16384 on those with 70 GiB or
+more)."""
 GRAPHS = 2**29
 """Recorded graphs and library work space: an estimate, not measured."""
 
 
 @dataclass(frozen=True)
 class Need:
-    """Bytes that vLLM's share must hold. dtype: the format of its weights, in words. tokens: of the longest sequence."""
+    """Bytes that vLLM's share must hold. dtype: the format of its weights, in words. tokens: of the
+    longest sequence."""
 
     weights: float
     cache: float
@@ -51,12 +54,14 @@ class Need:
         return self.sure + self.work
 
     def utilization(self, total: float) -> float:
-        """The least vllm_gpu_memory_utilization, in hundredths, that holds it on a GPU of `total` bytes; above `HIGHEST`, none does."""
+        """The least vllm_gpu_memory_utilization, in hundredths, that holds it on a GPU of `total`
+        bytes; above `HIGHEST`, none does."""
         return math.ceil(100 * self.usual / total) / 100
 
 
 def need_of(text_config: Any, numbers: int, dtype: str, tokens: int, sequences: int) -> Need:
-    """The need of a model with that many weights, in `dtype`, for sequences of `tokens`, `sequences` of them at once."""
+    """The need of a model with that many weights, in `dtype`, for sequences of `tokens`,
+    `sequences` of them at once."""
     itemsize = {"float32": 4}.get(dtype, 2)
     return Need(
         numbers * itemsize,
@@ -68,7 +73,8 @@ def need_of(text_config: Any, numbers: int, dtype: str, tokens: int, sequences: 
 
 
 def one_sequence(c: Any, tokens: int) -> int:
-    """Numbers that the cache holds of one sequence: the least that any layout of vLLM's comes to, windows taken at their width."""
+    """Numbers that the cache holds of one sequence: the least that any layout of vLLM's comes to,
+    windows taken at their width."""
     size = getattr(c, "head_dim", None) or c.hidden_size // c.num_attention_heads
     each = 2 * (getattr(c, "num_key_value_heads", None) or c.num_attention_heads) * size
     if getattr(c, "kv_lora_rank", None):  # multi-head latent attention
@@ -81,7 +87,8 @@ def one_sequence(c: Any, tokens: int) -> int:
 
 
 def work_bytes(c: Any, sequences: int, itemsize: int) -> float:
-    """An estimate of the largest forward: the inner layer of `BATCHED_TOKENS`, and the sampler's float32 logits, a few times."""
+    """An estimate of the largest forward: the inner layer of `BATCHED_TOKENS`, and the sampler's
+    float32 logits, a few times."""
     inner = getattr(c, "intermediate_size", None)
     inner = max(inner) if isinstance(inner, list | tuple) else inner or 4 * c.hidden_size
     return (
@@ -108,7 +115,8 @@ def longest_sequence(text_config: Any, config: GRPOConfig) -> int:
 
 
 def numbers_of(model: nn.Module) -> int:
-    """Weights of the base without its adapter; a quantised one counts for each number that it stands for."""
+    """Weights of the base without its adapter; a quantised one counts for each number that it
+    stands for."""
     return sum(
         count_of(p) for name, p in plain_model(model).named_parameters() if ".lora_" not in name
     )
@@ -117,7 +125,8 @@ def numbers_of(model: nn.Module) -> int:
 def share_problem(
     need: Need, utilization: float, total: float, *, least: float, room: float, quantized: bool
 ) -> str | None:
-    """Why a share of `utilization` is too small, and what would do; None where it holds `least` bytes.
+    """Why a share of `utilization` is too small, and what would do; None where it holds `least`
+    bytes.
 
     total: bytes of the GPU. room: bytes of it that vLLM could have beside everything else.
     """
@@ -143,7 +152,8 @@ def remedy(need: Need, total: float, room: float) -> str:
 
 
 def check_room(model: Any, settings: Any, free: float, total: float) -> None:
-    """Raises `VLLMError` where vLLM with these `Settings` is sure not to start on a GPU with so many bytes free."""
+    """Raises `VLLMError` where vLLM with these `Settings` is sure not to start on a GPU with so
+    many bytes free."""
     text = plain_model(model).config.get_text_config(decoder=True)
     dtype = str(settings.dtype).removeprefix("torch.")
     need = need_of(text, numbers_of(model), dtype, settings.max_model_len, settings.max_num_seqs)

@@ -1,7 +1,8 @@
 """Rollouts from a `vllm serve` on another port or machine, over its OpenAI-compatible interface.
 
-Token ids go in and come out (no text is ever encoded again), the adapter goes through a folder that both can read, under
-a new name after every change. All weights of a policy cannot go that way; `check_config` refuses it.
+Token ids go in and come out (no text is ever encoded again), the adapter goes through a folder that
+both can read, under a new name after every change. All weights of a policy cannot go that way;
+`check_config` refuses it.
 """
 
 from __future__ import annotations
@@ -35,7 +36,8 @@ PARALLEL = 64
 
 
 class Server:
-    """A running `vllm serve`. Raises `VLLMError` at once where it does not answer, or not as vLLM does."""
+    """A running `vllm serve`. Raises `VLLMError` at once where it does not answer, or not as vLLM
+    does."""
 
     def __init__(self, url: str | None, max_model_len: int) -> None:
         parts = urlsplit(url or "")
@@ -75,7 +77,8 @@ class Server:
         return str(bases[0]["id"])
 
     def _reports_processed(self) -> bool:
-        """Whether its log-probabilities change with the temperature, so are those of the distribution sampled from."""
+        """Whether its log-probabilities change with the temperature, so are those of the
+        distribution sampled from."""
         best = []
         for temperature in (1.0, 2.0):
             [choice] = self._complete([3, 2, 1], 1, Sampling(1, temperature), (), 0, logprobs=1)[
@@ -87,7 +90,8 @@ class Server:
     # ------------------------------------------------------------------------------------------------- weights
 
     def sync(self, model: Any) -> None:
-        """Load the adapter under a new name, if it changed, and drop the one before. A new name shares no cached prefix."""
+        """Load the adapter under a new name, if it changed, and drop the one before. A new name
+        shares no cached prefix."""
         trained: Fingerprint = fingerprint(model, trained=True)
         if trained == self._known:
             return
@@ -129,7 +133,8 @@ class Server:
         seeds: list[int],
         should_stop: Callable[[], bool] | None,
     ) -> Completions:
-        """`n` completions of each prompt, end token included. On a stop the connections are cut, and the server drops the rest."""
+        """`n` completions of each prompt, end token included. On a stop the connections are cut,
+        and the server drops the rest."""
         opened: list[http.client.HTTPConnection] = []
         with ThreadPoolExecutor(PARALLEL, thread_name_prefix="workbench vllm") as pool:
             futures = [
@@ -198,7 +203,8 @@ class Server:
         seconds: float = REQUEST_SECONDS,
         opened: list[http.client.HTTPConnection] | None = None,
     ) -> Any:
-        """One request; the answer's JSON (or text). Raises `VLLMError` with what the server said."""
+        """One request; the answer's JSON (or text). Raises `VLLMError` with what the server
+        said."""
         kind = (
             http.client.HTTPSConnection
             if self._parts.scheme == "https"

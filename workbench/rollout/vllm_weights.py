@@ -1,7 +1,9 @@
-"""The policy's weights as vLLM takes them: the base under the names of a checkpoint, the adapter as files, and whether they changed.
+"""The policy's weights as vLLM takes them: the base under the names of a checkpoint, the adapter as
+files, and whether they changed.
 
-The adapter is never merged into the base: with 4-bit weights a merge loses the adapter in rounding, and merging and
-unmerging every step makes the "frozen" base drift. vLLM gets the base once and then the adapter alone.
+The adapter is never merged into the base: with 4-bit weights a merge loses the adapter in rounding,
+and merging and unmerging every step makes the "frozen" base drift. vLLM gets the base once and then
+the adapter alone.
 """
 
 from __future__ import annotations
@@ -26,8 +28,9 @@ PROBE_TOKENS = 16
 def fingerprint(model: nn.Module, trained: bool) -> Fingerprint:
     """Equal as long as the weights are: those that are trained, or those that stand still.
 
-    Of trained weights the bits are hashed, because 8-bit optimizers write through pointers and leave no trace in
-    torch's version counters. Of the rest the counters tell (quantised layers apart, which keep books of their own).
+    Of trained weights the bits are hashed, because 8-bit optimizers write through pointers and
+    leave no trace in torch's version counters. Of the rest the counters tell (quantised layers
+    apart, which keep books of their own).
     """
     chosen = [
         p
@@ -41,9 +44,11 @@ def fingerprint(model: nn.Module, trained: bool) -> Fingerprint:
 
 
 def base_weights(model: Any) -> Iterator[tuple[str, Tensor]]:
-    """Names of a checkpoint and tensors of the model without its adapter; 4- and 8-bit weights as the numbers they stand for.
+    """Names of a checkpoint and tensors of the model without its adapter; 4- and 8-bit weights as
+    the numbers they stand for.
 
-    Tied weights come under each of their names: vLLM keeps the head apart from the embedding where it packs weights.
+    Tied weights come under each of their names: vLLM keeps the head apart from the embedding where
+    it packs weights.
     """
     plain = plain_model(model)
     named = [*plain.named_parameters(remove_duplicate=False), *_persistent_buffers(plain)]
@@ -83,8 +88,8 @@ def save_config(model: Any, folder: Path) -> None:
 def save_adapter(model: Any, folder: Path) -> None:
     """The adapter as PEFT's two files. Nothing is looked up on the Hub.
 
-    The config says init_lora_weights=True: whatever the adapter was initialised from, the base that goes with it is the
-    one in memory, and that is what vLLM has.
+    The config says init_lora_weights=True: whatever the adapter was initialised from, the base that
+    goes with it is the one in memory, and that is what vLLM has.
     """
     from peft import get_peft_model_state_dict
     from safetensors.torch import save_file
@@ -104,7 +109,8 @@ def save_adapter(model: Any, folder: Path) -> None:
 
 
 def probe_ids(vocab_size: int) -> list[int]:
-    """A few token ids, always the same, on which sampler and trainer are compared before the run."""
+    """A few token ids, always the same, on which sampler and trainer are compared before the
+    run."""
     return torch.randint(
         vocab_size, (PROBE_TOKENS + 1,), generator=torch.Generator().manual_seed(0)
     ).tolist()
@@ -112,7 +118,8 @@ def probe_ids(vocab_size: int) -> list[int]:
 
 @torch.no_grad()
 def probe_logps(model: Any, ids: list[int]) -> tuple[Tensor, torch.dtype]:
-    """The model's log-probability of each token of `ids` after the first, float32 on the CPU, and the dtype that it computes in."""
+    """The model's log-probability of each token of `ids` after the first, float32 on the CPU, and
+    the dtype that it computes in."""
     device = model.get_input_embeddings().weight.device
     with evaluation_mode(model):
         logits_TV = model(torch.tensor([ids], device=device), use_cache=False).logits[0, :-1]

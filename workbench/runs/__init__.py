@@ -1,4 +1,5 @@
-"""The run record: one SQLite file per run. Writing, reading live or stored, listing, comparing, exporting.
+"""The run record: one SQLite file per run. Writing, reading live or stored, listing, comparing,
+exporting.
 
 No torch is imported here, so that a stored run opens on any machine with numpy and pandas.
 """

@@ -26,8 +26,8 @@ def labels(runs: Sequence[Run]) -> list[str]:
 def diff_configs(runs: Sequence[Run | str | Path]) -> pd.DataFrame:
     """What differs between the runs: a row per setting, a column per run.
 
-    Settings are those of the config, with policy, task, seed and reward functions. One that changed during a run reads
-    '0.005, then 0.1 from step 41'.
+    Settings are those of the config, with policy, task, seed and reward functions. One that changed
+    during a run reads '0.005, then 0.1 from step 41'.
     """
     import pandas as pd
 
@@ -43,7 +43,8 @@ def diff_configs(runs: Sequence[Run | str | Path]) -> pd.DataFrame:
 def align_metrics(
     runs: Sequence[Run | str | Path], metrics: Sequence[str] | None = None
 ) -> dict[str, pd.DataFrame]:
-    """For each metric (all unless said) a frame with a row per step and a column per run, NaN where one has none."""
+    """For each metric (all unless said) a frame with a row per step and a column per run, NaN where
+    one has none."""
     import pandas as pd
 
     opened = [_as_run(run) for run in runs]

@@ -1,4 +1,5 @@
-"""Where a run was made (packages, machine), and whether the process that writes it is still there."""
+"""Where a run was made (packages, machine), and whether the process that writes it is still
+there."""
 
 from __future__ import annotations
 
@@ -34,7 +35,8 @@ _writers: weakref.WeakValueDictionary[str, Any] = weakref.WeakValueDictionary()
 
 
 def describe_environment() -> dict[str, Any]:
-    """Versions, Python, platform, CPU, GPUs and threads, as JSON values; the last two only where torch is loaded."""
+    """Versions, Python, platform, CPU, GPUs and threads, as JSON values; the last two only where
+    torch is loaded."""
     torch = sys.modules.get("torch")
     gpus = (
         [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())] if torch else None
@@ -65,8 +67,8 @@ def sign_in(writer: Any) -> dict[str, Any]:
 def is_alive(mark: dict[str, Any] | None, last_write: float) -> bool:
     """True while the writer that left `mark` may still write.
 
-    A process of this machine is looked up. One of another machine cannot be: it counts as alive for ten minutes after
-    its `last_write` (Unix seconds).
+    A process of this machine is looked up. One of another machine cannot be: it counts as alive for
+    ten minutes after its `last_write` (Unix seconds).
     """
     if mark is None:
         return False
@@ -90,7 +92,8 @@ def _process_lives(mark: dict[str, Any]) -> bool:
 
 
 def _process_start(pid: int) -> str | None:
-    """When a Linux process started, in its own clock's ticks; None when it is gone or a zombie, or not on Linux."""
+    """When a Linux process started, in its own clock's ticks; None when it is gone or a zombie, or
+    not on Linux."""
     try:
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except OSError:

@@ -19,8 +19,9 @@ FILES = ("meta.json", "steps.csv", "evaluations.csv", "knobs.csv", "samples.json
 def export_csv(run: Run | str | Path, folder: str | Path) -> list[Path]:
     """Write a run into `folder` (made if need be) and return the files.
 
-    The numbers are CSV. Samples and events are JSON, an object a line, in ASCII, so that no text of a model can harm a
-    reader. Per-token arrays stay in the record. Files of these names are replaced.
+    The numbers are CSV. Samples and events are JSON, an object a line, in ASCII, so that no text of
+    a model can harm a reader. Per-token arrays stay in the record. Files of these names are
+    replaced.
     """
     run = run if isinstance(run, Run) else Run(run)
     folder = Path(folder)

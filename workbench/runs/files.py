@@ -1,11 +1,13 @@
 """Opening the SQLite file of a record for reading: paths, checks, errors, and no trace left behind.
 
-Reading never writes. A record that nobody writes to is opened `immutable`, because SQLite would otherwise make `-wal`
-and `-shm` files beside it and fail on a read-only folder; any other is opened read-only, with SQLite's locks. The only
-exception: a rollback journal left by a killed writer (where WAL was refused) is rolled back by the next who opens it.
+Reading never writes. A record that nobody writes to is opened `immutable`, because SQLite would
+otherwise make `-wal` and `-shm` files beside it and fail on a read-only folder; any other is opened
+read-only, with SQLite's locks. The only exception: a rollback journal left by a killed writer
+(where WAL was refused) is rolled back by the next who opens it.
 
-The file is never opened but through SQLite: closing any other handle would drop this process's locks on it, those of a
-trainer that is writing in another thread included (sqlite.org/howtocorrupt.html, section 2.2).
+The file is never opened but through SQLite: closing any other handle would drop this process's
+locks on it, those of a trainer that is writing in another thread included
+(sqlite.org/howtocorrupt.html, section 2.2).
 """
 
 from __future__ import annotations
@@ -47,7 +49,8 @@ class RunWarning(UserWarning):
 
 
 def record_path(path: str | Path) -> Path:
-    """The record's file: `path` itself when it is a file or ends in .sqlite, else `run.sqlite` in the folder `path`."""
+    """The record's file: `path` itself when it is a file or ends in .sqlite, else `run.sqlite` in
+    the folder `path`."""
     path = Path(path)
     return path if path.is_file() or path.suffix == ".sqlite" else path / RUN_FILE
 
@@ -86,7 +89,8 @@ def uri(file: Path, options: str) -> str:
 
 @contextmanager
 def explained(file: Path) -> Iterator[None]:
-    """Turns SQLite's errors, and those of damaged cells, into a `RunRecordError` that names the file."""
+    """Turns SQLite's errors, and those of damaged cells, into a `RunRecordError` that names the
+    file."""
     try:
         yield
     except (NotARunRecordError, NewerFormatError) as error:
@@ -163,7 +167,8 @@ def _quiet_state(file: Path) -> tuple[int, int] | None:
 
 
 def _is_kept_in_wal(db: sqlite3.Connection) -> bool:
-    """Then no log means no writer. A record with a rollback journal may be written to at any time: it needs locks."""
+    """Then no log means no writer. A record with a rollback journal may be written to at any time:
+    it needs locks."""
     return db.execute("SELECT value FROM meta WHERE key = 'journal_mode'").fetchone()[0] == '"wal"'
 
 

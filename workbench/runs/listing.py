@@ -64,7 +64,8 @@ def list_runs(folder: str | Path, *, reward_metric: str = "reward") -> pd.DataFr
 
 
 def _row(file: Path, reward_metric: str) -> dict[str, Any] | None:
-    """The row of one file; None for an SQLite file that is no run record and is not named like one."""
+    """The row of one file; None for an SQLite file that is no run record and is not named like
+    one."""
     try:
         if file.name != RUN_FILE and not is_run_record(file):
             return None

@@ -1,4 +1,5 @@
-"""The writing side of a record's file: new records that appear whole, connections with or without a write-ahead log."""
+"""The writing side of a record's file: new records that appear whole, connections with or without a
+write-ahead log."""
 
 from __future__ import annotations
 
@@ -25,11 +26,13 @@ from workbench.runs.schema import FORMAT_VERSION, statements
 
 
 def open_record(file: Path) -> tuple[sqlite3.Connection, str]:
-    """A connection to an existing record that any thread may use, one at a time, and its journal mode.
+    """A connection to an existing record that any thread may use, one at a time, and its journal
+    mode.
 
-    Each commit is on the disk when it returns (synchronous=FULL). That costs a flush per step, a fraction of a
-    millisecond on an SSD, and makes the record survive a power cut, so that it never falls behind a checkpoint of the
-    same run. Where the file system refuses a write-ahead log, a rollback journal takes its place, with a `RunWarning`.
+    Each commit is on the disk when it returns (synchronous=FULL). That costs a flush per step, a
+    fraction of a millisecond on an SSD, and makes the record survive a power cut, so that it never
+    falls behind a checkpoint of the same run. Where the file system refuses a write-ahead log, a
+    rollback journal takes its place, with a `RunWarning`.
     """
     refusal = wal_refusal(file)
     db = sqlite3.connect(
@@ -54,7 +57,8 @@ def open_record(file: Path) -> tuple[sqlite3.Connection, str]:
 
 
 def wal_refusal(file: Path) -> str | None:
-    """Why a write-ahead log cannot be kept beside `file`, or None when it can: tried on a scratch file."""
+    """Why a write-ahead log cannot be kept beside `file`, or None when it can: tried on a scratch
+    file."""
     scratch = file.with_name(f".{file.name}.probe")
     remove_database(scratch)
     try:
@@ -73,7 +77,8 @@ def wal_refusal(file: Path) -> str | None:
 
 @contextmanager
 def new_record(file: Path, facts: dict[str, Any]) -> Iterator[sqlite3.Connection]:
-    """A record with the meta `facts`, to be filled in the block. Afterwards it stands at `file`, whole, or not at all.
+    """A record with the meta `facts`, to be filled in the block. Afterwards it stands at `file`,
+    whole, or not at all.
 
     Raises `RunRecordError` when something is there already.
     """
@@ -130,7 +135,8 @@ def check_free(file: Path) -> None:
 
 
 def _use_rollback_journal(db: sqlite3.Connection) -> None:
-    """Leaves WAL mode, too, on a record that was copied here: an exclusive lock reads the log without shared memory."""
+    """Leaves WAL mode, too, on a record that was copied here: an exclusive lock reads the log
+    without shared memory."""
     db.execute("PRAGMA locking_mode = EXCLUSIVE")
     db.execute("PRAGMA journal_mode = DELETE")
     db.execute("PRAGMA locking_mode = NORMAL")

@@ -1,4 +1,5 @@
-"""What a record answers, as plain values and numpy arrays: the reading half of `rows`, for one open connection."""
+"""What a record answers, as plain values and numpy arrays: the reading half of `rows`, for one open
+connection."""
 
 from __future__ import annotations
 
@@ -17,7 +18,8 @@ from workbench.runs.rows import all_meta, get_meta
 from workbench.runs.schema import from_cell
 
 Columns = dict[str, np.ndarray]
-"""Column name to values; all of one length. Texts are of dtype object: pandas' str cannot hold a lone surrogate."""
+"""Column name to values; all of one length. Texts are of dtype object: pandas' str cannot hold a
+lone surrogate."""
 
 INTEGERS = ("step", "row", "group", "length", "n", "correct")
 FLOATS = ("time", "reward", "advantage", "baseline", "accuracy", "low", "high")
@@ -47,12 +49,14 @@ SAMPLE_COLUMNS = (
 
 @dataclass(frozen=True)
 class RunMeta:
-    """The facts of a run. Times are Unix seconds; `finished` is None while it runs or when it was interrupted.
+    """The facts of a run. Times are Unix seconds; `finished` is None while it runs or when it was
+    interrupted.
 
-    status: 'running', 'finished', 'stopped', 'failed' (see `reason`), or 'interrupted': its process is gone.
-    last_write: when the last step was recorded, or the run began.
-    branch_step: the last step that a branch shares with its parent. revision: how often the record was cut back, so
-    that a view that polls knows when to read everything again. journal_mode: 'wal', or 'delete' where that was refused.
+    status: 'running', 'finished', 'stopped', 'failed' (see `reason`), or 'interrupted': its process
+    is gone. last_write: when the last step was recorded, or the run began.
+    branch_step: the last step that a branch shares with its parent. revision: how often the record
+    was cut back, so that a view that polls knows when to read everything again. journal_mode:
+    'wal', or 'delete' where that was refused.
     """
 
     id: str
@@ -102,7 +106,8 @@ def config_at(db: sqlite3.Connection, step: int) -> dict[str, Any]:
 
 
 def steps(db: sqlite3.Connection, since: int, names: Sequence[str] | None) -> Columns:
-    """Step, time, and each metric as float64 (NaN where a step has none), for the steps after `since`."""
+    """Step, time, and each metric as float64 (NaN where a step has none), for the steps after
+    `since`."""
     found = db.execute(
         "SELECT step, time, metrics FROM steps WHERE step > ? ORDER BY step", (since,)
     ).fetchall()
@@ -132,7 +137,8 @@ def column(name: str, values: list[Any]) -> np.ndarray:
 
 
 def samples(db: sqlite3.Connection, condition: str, value: Any) -> Columns:
-    """The completions where `condition` holds, with their prompts and a column `rewards/<name>` per reward function."""
+    """The completions where `condition` holds, with their prompts and a column `rewards/<name>` per
+    reward function."""
     found = db.execute(
         f"{SAMPLES_SQL} WHERE {condition} ORDER BY s.step, s.row", (value,)
     ).fetchall()
@@ -147,7 +153,8 @@ def samples(db: sqlite3.Connection, condition: str, value: Any) -> Columns:
 
 
 def arrays(db: sqlite3.Connection, step: int) -> dict[str, np.ndarray]:
-    """The flat token arrays of a step by name: lengths, ids and the float ones; empty when they were not kept."""
+    """The flat token arrays of a step by name: lengths, ids and the float ones; empty when they
+    were not kept."""
     require_step(db, step)
     found = db.execute(
         "SELECT name, dtype, codec, data FROM arrays WHERE step = ? ORDER BY rowid", (int(step),)
@@ -156,7 +163,8 @@ def arrays(db: sqlite3.Connection, step: int) -> dict[str, np.ndarray]:
 
 
 def tokens(db: sqlite3.Connection, step: int, row: int | None) -> Columns:
-    """Row, position, id, text and every float array of the tokens of a step, or of one row of it."""
+    """Row, position, id, text and every float array of the tokens of a step, or of one row of
+    it."""
     flat = arrays(db, step)
     lengths_B = flat.pop("lengths", np.zeros(0, np.int32))
     rows, places = positions(lengths_B)

@@ -1,7 +1,8 @@
-"""`Run`: reading a run record, live or stored, as pandas frames and numpy arrays. Needs no torch and never writes.
+"""`Run`: reading a run record, live or stored, as pandas frames and numpy arrays. Needs no torch
+and never writes.
 
-Each call opens the file, reads one consistent state and closes it again, so that a `Run` may be used from any thread,
-holds nothing open, and sees each new step of a live run.
+Each call opens the file, reads one consistent state and closes it again, so that a `Run` may be
+used from any thread, holds nothing open, and sees each new step of a live run.
 """
 
 from __future__ import annotations
@@ -30,8 +31,8 @@ T = TypeVar("T")
 class Run:
     """The record at `path`, a run's folder or its .sqlite file.
 
-    Raises `RunNotFoundError` when there is none, `RunRecordError` when the file is something else, damaged, or of a
-    newer format. Steps count from 1; step 0 is what came before the first.
+    Raises `RunNotFoundError` when there is none, `RunRecordError` when the file is something else,
+    damaged, or of a newer format. Steps count from 1; step 0 is what came before the first.
     """
 
     def __init__(self, path: str | Path) -> None:
@@ -66,15 +67,18 @@ class Run:
         return self._read(last_step)
 
     def position(self) -> tuple[int, int]:
-        """(revision, last step): cheap to poll. A new revision says that the record was cut back: read it all again."""
+        """(revision, last step): cheap to poll. A new revision says that the record was cut back:
+        read it all again."""
         return self._read(lambda db: (get_meta(db, "revision"), last_step(db)))
 
     def is_live(self) -> bool:
-        """True while the process that writes this run is there; on another machine: has written in ten minutes."""
+        """True while the process that writes this run is there; on another machine: has written in
+        ten minutes."""
         return self.meta.status == "running"
 
     def steps(self, since: int = 0, columns: Sequence[str] | None = None) -> pd.DataFrame:
-        """The steps after `since`, a row each: step, time and each metric (or those of `columns`), NaN where absent."""
+        """The steps after `since`, a row each: step, time and each metric (or those of `columns`),
+        NaN where absent."""
         return self._frame(lambda db: queries.steps(db, since, columns))
 
     def knobs(self) -> pd.DataFrame:
@@ -82,7 +86,8 @@ class Run:
         return self._table("knobs", ("step", "name", "old", "new", "who", "time"), ("old", "new"))
 
     def evaluations(self) -> pd.DataFrame:
-        """The evaluations: step, split, n, correct, accuracy with its interval [low, high], extra, time."""
+        """The evaluations: step, split, n, correct, accuracy with its interval [low, high], extra,
+        time."""
         names = ("step", "split", "n", "correct", "accuracy", "low", "high", "extra", "time")
         return self._table("evaluations", names, ("extra",))
 
@@ -91,10 +96,12 @@ class Run:
         return self._table("events", ("step", "time", "kind", "text", "data"), ("data",))
 
     def samples(self, step: int) -> pd.DataFrame:
-        """The completions of a step, a row each: step, row, group, problem_id, prompt, gold_answer, completion, reward,
-        advantage, baseline, length, truncated, dead, and `rewards/<name>` per reward function (NaN = not scored).
+        """The completions of a step, a row each: step, row, group, problem_id, prompt, gold_answer,
+        completion, reward, advantage, baseline, length, truncated, dead, and `rewards/<name>` per
+        reward function (NaN = not scored).
 
-        Empty when the step's samples were not kept. Raises `RunRecordError` for a step that is not there.
+        Empty when the step's samples were not kept. Raises `RunRecordError` for a step that is not
+        there.
         """
         return self._frame(lambda db: self._samples(db, step))
 
@@ -105,8 +112,9 @@ class Run:
         )
 
     def groups(self, step: int) -> pd.DataFrame:
-        """The groups of a step, a row each: group, problem_id, prompt, gold_answer, n, mean, std, min and max of the
-        reward, dead, truncated (share), length (mean). The std is the one that the run divides by (`advantage_std`)."""
+        """The groups of a step, a row each: group, problem_id, prompt, gold_answer, n, mean, std,
+        min and max of the reward, dead, truncated (share), length (mean). The std is the one that
+        the run divides by (`advantage_std`)."""
         samples, config = self.samples(step), self.config_at(step)
         by = samples.groupby("group", sort=True)
         ddof = 0 if config.get("advantage_std") == "population" else 1
@@ -126,17 +134,19 @@ class Run:
         return frame.reset_index()
 
     def tokens(self, step: int, row: int | None = None) -> pd.DataFrame:
-        """The sampled tokens of a step, or of one completion: row, position, id, piece (its text, None where unknown)
-        and a column per recorded array (`old_logp`, `logp`, …). Empty when not kept. Raises `RunRecordError`."""
+        """The sampled tokens of a step, or of one completion: row, position, id, piece (its text,
+        None where unknown) and a column per recorded array (`old_logp`, `logp`, …). Empty when not
+        kept. Raises `RunRecordError`."""
         return self._frame(lambda db: queries.tokens(db, step, row))
 
     def batch(self, step: int) -> dict[str, Any]:
         """The kept batch of a step as padded numpy arrays, ready for a what-if without a model.
 
-        ids_BT (int32), mask_BT (bool, every sampled token), `<name>_BT` (float32, 0 on padding) per recorded array,
-        rewards_BK, reward_B, advantages_B, baseline_B (float64, NaN = not scored), truncated_B, lengths_B,
-        num_generations, reward_names, and `config`: the settings in force at that step. Raises `RunRecordError` when
-        the step is not there or its samples or tokens were not kept.
+        ids_BT (int32), mask_BT (bool, every sampled token), `<name>_BT` (float32, 0 on padding) per
+        recorded array, rewards_BK, reward_B, advantages_B, baseline_B (float64, NaN = not scored),
+        truncated_B, lengths_B, num_generations, reward_names, and `config`: the settings in force
+        at that step. Raises `RunRecordError` when the step is not there or its samples or tokens
+        were not kept.
         """
         flat, samples, meta, config = self._read(
             lambda db: (

@@ -1,7 +1,9 @@
-"""What a trainer hands to the run record: one `StepRecord` per step, made of plain values and numpy arrays.
+"""What a trainer hands to the run record: one `StepRecord` per step, made of plain values and numpy
+arrays.
 
-Arrays may be anything that `numpy.asarray` takes (a CPU tensor, too); nothing here imports torch. B = N x G
-completions, row i belongs to prompt i // G; K reward functions; steps count from 1, and step 0 is what came before.
+Arrays may be anything that `numpy.asarray` takes (a CPU tensor, too); nothing here imports torch. B
+= N x G completions, row i belongs to prompt i // G; K reward functions; steps count from 1, and
+step 0 is what came before.
 """
 
 from __future__ import annotations
@@ -21,7 +23,8 @@ RESERVED = ("ids", "lengths", "mask")
 
 @dataclass(frozen=True)
 class KnobChange:
-    """A live field that changed: `new` is in force from the step whose record holds this. Times are Unix seconds."""
+    """A live field that changed: `new` is in force from the step whose record holds this. Times are
+    Unix seconds."""
 
     name: str
     old: Any
@@ -32,7 +35,8 @@ class KnobChange:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """`correct` of `n` problems of a split, with the interval [low, high] of the accuracy (NaN = none was computed)."""
+    """`correct` of `n` problems of a split, with the interval [low, high] of the accuracy (NaN =
+    none was computed)."""
 
     split: str
     n: int
@@ -56,7 +60,8 @@ class Evaluation:
 
 @dataclass(frozen=True)
 class Event:
-    """Something that happened: kind 'notice', 'warning', 'error', 'checkpoint' or any other word; `data` is JSON."""
+    """Something that happened: kind 'notice', 'warning', 'error', 'checkpoint' or any other word;
+    `data` is JSON."""
 
     kind: str
     text: str
@@ -163,7 +168,8 @@ class TokenArrays:
 
     @classmethod
     def from_padded(cls, ids_BT: Any, mask_BT: Any, **floats_BT: Any) -> TokenArrays:
-        """From right-padded (B, T) arrays; `mask_BT` is True on every sampled token. Raises ValueError."""
+        """From right-padded (B, T) arrays; `mask_BT` is True on every sampled token. Raises
+        ValueError."""
         mask_BT = np.asarray(mask_BT, dtype=bool)
         lengths_B = row_lengths(mask_BT)
         wrong = {
@@ -179,9 +185,11 @@ class TokenArrays:
 
 @dataclass(frozen=True, kw_only=True)
 class StepRecord:
-    """All that one step leaves behind. `metrics` are numbers by name; phase times are `seconds/rollout` and so on.
+    """All that one step leaves behind. `metrics` are numbers by name; phase times are
+    `seconds/rollout` and so on.
 
-    `samples` and `tokens` may be None when they are not kept; `knobs` are the changes that took effect at this step.
+    `samples` and `tokens` may be None when they are not kept; `knobs` are the changes that took
+    effect at this step.
     """
 
     step: int

@@ -1,4 +1,5 @@
-"""The SQL of a record: what goes into its tables and how they are cut and copied. Transactions are the caller's."""
+"""The SQL of a record: what goes into its tables and how they are cut and copied. Transactions are
+the caller's."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """The tables of a run record, its format version, and how a value becomes a cell.
 
-A record is one SQLite file. Ordinary tools can read it: texts are TEXT, settings and metrics are JSON; only the
-per-token arrays are binary (see `workbench.runs.arrays`). Every table but `meta` and `vocab` has a `step` column, so
-that a record is cut or branched at a step by one condition.
+A record is one SQLite file. Ordinary tools can read it: texts are TEXT, settings and metrics are
+JSON; only the per-token arrays are binary (see `workbench.runs.arrays`). Every table but `meta` and
+`vocab` has a `step` column, so that a record is cut or branched at a step by one condition.
 """
 
 from __future__ import annotations
@@ -21,7 +21,8 @@ RUN_FILE = "run.sqlite"
 """The record's file name inside a run folder."""
 
 STATUSES = ("running", "finished", "stopped", "failed")
-"""What a record says of its run. A reader adds 'interrupted': still 'running', but its writer is gone."""
+"""What a record says of its run. A reader adds 'interrupted': still 'running', but its writer is
+gone."""
 
 STEP_TABLES: dict[str, str] = {
     "steps": "step INTEGER PRIMARY KEY, time REAL NOT NULL, metrics TEXT NOT NULL",
@@ -37,7 +38,8 @@ STEP_TABLES: dict[str, str] = {
     "data BLOB NOT NULL, PRIMARY KEY (step, name)",
     "events": "step INTEGER NOT NULL, time REAL NOT NULL, kind TEXT NOT NULL, text TEXT NOT NULL, data TEXT NOT NULL",
 }
-"""Columns of each table that grows with the steps. A NULL in a REAL column is NaN: SQLite has no NaN of its own."""
+"""Columns of each table that grows with the steps. A NULL in a REAL column is NaN: SQLite has no
+NaN of its own."""
 
 RUN_TABLES: dict[str, str] = {
     "meta": "key TEXT PRIMARY KEY, value TEXT NOT NULL",
@@ -59,7 +61,8 @@ def statements() -> list[str]:
 
 
 def to_cell(text: str, what: str) -> str | bytes:
-    """`text` as SQLite can hold it: a lone surrogate has no UTF-8, such a text is kept as bytes. Raises TypeError."""
+    """`text` as SQLite can hold it: a lone surrogate has no UTF-8, such a text is kept as bytes.
+    Raises TypeError."""
     if not isinstance(text, str):
         raise TypeError(f"{what} must be text, not {type(text).__name__}: {text!r:.80}")
     try:
@@ -75,7 +78,8 @@ def from_cell(cell: Any) -> Any:
 
 
 def to_json(value: Any, what: str) -> str:
-    """`value` as ASCII JSON (NaN and infinity in Python's spelling). Raises TypeError naming `what`."""
+    """`value` as ASCII JSON (NaN and infinity in Python's spelling). Raises TypeError naming
+    `what`."""
     try:
         return json.dumps(value)
     except (TypeError, ValueError) as error:
@@ -97,7 +101,8 @@ def number(value: Any, what: str) -> float:
 
 
 def number_to_json(value: float) -> str:
-    """`value` as a JSON number that every reader takes: NaN is null, infinity overflows to itself."""
+    """`value` as a JSON number that every reader takes: NaN is null, infinity overflows to
+    itself."""
     if math.isfinite(value):
         return repr(value)
     return "null" if math.isnan(value) else "1e999" if value > 0 else "-1e999"

@@ -1,11 +1,13 @@
-"""A small copy of a record to hand on: every step keeps its figures, some steps keep their completions and tokens.
+"""A small copy of a record to hand on: every step keeps its figures, some steps keep their
+completions and tokens.
 
-Texts and per-token arrays are nearly all of a record's size; curves, knobs, evaluations and events are small. A thinned
-record opens like any other and says in an event what was left out.
+Texts and per-token arrays are nearly all of a record's size; curves, knobs, evaluations and events
+are small. A thinned record opens like any other and says in an event what was left out.
 
-What the record itself notes of the machine goes: of the environment only `ENVIRONMENT` stays, a policy or task that was a
-path keeps its last part, and tracebacks, which name folders, are dropped. Texts of the run stay as they are: a completion,
-an event, the reason of a failure may still quote what somebody would rather not hand on.
+What the record itself notes of the machine goes: of the environment only `ENVIRONMENT` stays, a
+policy or task that was a path keeps its last part, and tracebacks, which name folders, are dropped.
+Texts of the run stay as they are: a completion, an event, the reason of a failure may still quote
+what somebody would rather not hand on.
 """
 
 from __future__ import annotations
@@ -31,11 +33,13 @@ ENVIRONMENT = ("packages", "python", "cpu", "cpu_count", "gpus", "threads")
 
 
 def thin(path: str | Path, out: str | Path, keep_steps: Collection[int]) -> Path:
-    """Write the record at `path` into the file `out`, with completions and tokens of `keep_steps` only; returns `out`.
+    """Write the record at `path` into the file `out`, with completions and tokens of `keep_steps`
+    only; returns `out`.
 
-    `path` is a run's folder or file and is not touched. Id, name and branch point stay, so that a branch still knows its
-    parent; a run that is still going on reads as interrupted in the copy. Raises `RunRecordError` when `out` holds
-    something already, or when one of `keep_steps` is not in the record.
+    `path` is a run's folder or file and is not touched. Id, name and branch point stay, so that a
+    branch still knows its parent; a run that is still going on reads as interrupted in the copy.
+    Raises `RunRecordError` when `out` holds something already, or when one of `keep_steps` is not
+    in the record.
     """
     origin, file = record_path(path), record_path(out)
     kept = sorted({int(step) for step in keep_steps})
@@ -58,7 +62,8 @@ def thin(path: str | Path, out: str | Path, keep_steps: Collection[int]) -> Path
 
 
 def spread_steps(last: int, every: int, ends: int = 1) -> list[int]:
-    """Steps of 1 to `last` that are worth keeping: every `every`-th, the first `ends` and the last `ends`."""
+    """Steps of 1 to `last` that are worth keeping: every `every`-th, the first `ends` and the last
+    `ends`."""
     return [
         step
         for step in range(1, last + 1)

@@ -1,8 +1,10 @@
 """`RunWriter`: writes one run's record, a transaction per step.
 
-`kill -9` at any instant loses at most the step in flight and never leaves half of one; a power cut loses no step whose
-`write_step` has returned. The file comes into being whole: it is prepared beside its place and moved there. It may be
-written from any thread, one call at a time, while any number of readers look on.
+`kill -9` at any instant loses at most the step in flight and never leaves half of one; a power cut
+loses no step whose
+`write_step` has returned. The file comes into being whole: it is prepared beside its place and
+moved there. It may be written from any thread, one call at a time, while any number of readers look
+on.
 """
 
 from __future__ import annotations
@@ -37,10 +39,12 @@ class TakenOverError(RunRecordError):
 
 
 class RunWriter:
-    """Writes one record. Make it with `create`, `resume` or `branch`; use it as a context manager, or `close` it."""
+    """Writes one record. Make it with `create`, `resume` or `branch`; use it as a context manager,
+    or `close` it."""
 
     def __init__(self, file: Path, pieces: Pieces | None) -> None:
-        """Opens an existing record as it is; `create`, `resume` and `branch` are the ways to call."""
+        """Opens an existing record as it is; `create`, `resume` and `branch` are the ways to
+        call."""
         self.path = file
         self._pieces = pieces
         self._lock = threading.RLock()
@@ -75,8 +79,9 @@ class RunWriter:
     ) -> RunWriter:
         """A new record at `path` (a run's folder, made if need be, or a .sqlite file).
 
-        `config` is JSON values; `seed` defaults to the config's; `pieces` gives the text of token ids, so that views
-        need no tokenizer. Raises `RunRecordError` when there is a record already, ValueError for doubled reward names.
+        `config` is JSON values; `seed` defaults to the config's; `pieces` gives the text of token
+        ids, so that views need no tokenizer. Raises `RunRecordError` when there is a record
+        already, ValueError for doubled reward names.
         """
         if len(set(reward_names)) < len(reward_names):
             raise ValueError(
@@ -98,12 +103,14 @@ class RunWriter:
     def resume(
         cls, path: str | Path, step: int, *, pieces: Pieces | None = None, take_over: bool = False
     ) -> RunWriter:
-        """An existing record, cut back in one transaction to what it was when `step` had been recorded.
+        """An existing record, cut back in one transaction to what it was when `step` had been
+        recorded.
 
-        Later steps, knobs, evaluations and events go, to be made again; an event says how many. `step` 0 keeps what
-        came before the first step. A writer that still has the record open is shut out: its next call raises
-        `TakenOverError`. Raises `RunRecordError` when the record ends before `step`, or when another process of this
-        machine is writing it, unless `take_over` is set.
+        Later steps, knobs, evaluations and events go, to be made again; an event says how many.
+        `step` 0 keeps what came before the first step. A writer that still has the record open is
+        shut out: its next call raises
+        `TakenOverError`. Raises `RunRecordError` when the record ends before `step`, or when
+        another process of this machine is writing it, unless `take_over` is set.
         """
         file = record_path(path)
         meta, last = read(file, lambda db: (rows.all_meta(db), rows.last_step(db)))
@@ -134,9 +141,11 @@ class RunWriter:
         name: str = "",
         pieces: Pieces | None = None,
     ) -> RunWriter:
-        """A new run at `path` that begins as a copy of `parent` up to `step` and knows where it came from.
+        """A new run at `path` that begins as a copy of `parent` up to `step` and knows where it
+        came from.
 
-        The parent may be running; it is not touched. Raises `RunRecordError` as `create` and `resume` do.
+        The parent may be running; it is not touched. Raises `RunRecordError` as `create` and
+        `resume` do.
         """
         origin = record_path(parent)
         old, last = read(origin, lambda db: (rows.all_meta(db), rows.last_step(db)))
@@ -166,7 +175,8 @@ class RunWriter:
             return rows.last_step(self._connection())
 
     def write_step(self, record: StepRecord) -> None:
-        """All of a step, or nothing of it. Raises `StepExistsError`, and `RunRecordError` for a gap before the step."""
+        """All of a step, or nothing of it. Raises `StepExistsError`, and `RunRecordError` for a gap
+        before the step."""
         self._check_rewards(record)
         arrays = rows.packed_arrays(record)  # the slow part, outside the transaction
         with self._transaction(f"step {record.step}") as db:
@@ -177,7 +187,8 @@ class RunWriter:
         self._known.update(learned)
 
     def write_evaluation(self, step: int, evaluation: Evaluation) -> None:
-        """An evaluation made after `step` (0 = before the first); it replaces an earlier one of that step and split."""
+        """An evaluation made after `step` (0 = before the first); it replaces an earlier one of
+        that step and split."""
         with self._transaction(f"the evaluation at step {step}") as db:
             rows.put_evaluation(db, step, evaluation)
 
@@ -187,7 +198,8 @@ class RunWriter:
             rows.put_event(db, rows.last_step(db) if step is None else step, event)
 
     def finish(self, status: str = "finished", reason: str = "") -> None:
-        """Says how the run ended ('finished', 'stopped' or 'failed', with a reason) and closes the record."""
+        """Says how the run ended ('finished', 'stopped' or 'failed', with a reason) and closes the
+        record."""
         if status not in STATUSES[1:]:
             raise ValueError(f"status={status!r}: must be one of {STATUSES[1:]}.")
         with self._transaction("the end") as db:
@@ -195,7 +207,8 @@ class RunWriter:
         self.close()
 
     def close(self) -> None:
-        """Leaves one complete file behind. A run that was not finished counts as interrupted. Twice does nothing."""
+        """Leaves one complete file behind. A run that was not finished counts as interrupted. Twice
+        does nothing."""
         with self._lock:
             if self._db is None:
                 return

@@ -14,9 +14,11 @@ __all__ = ["TASKS", "Problem", "Task", "TaskError", "columns_of", "jsonl_task", 
 
 
 def load_task(name_or_path: str | Path, seed: int = 0) -> Task:
-    """A task by name ("arithmetic", or "gsm8k" from the Hub), or the path of a .jsonl file of problems.
+    """A task by name ("arithmetic", or "gsm8k" from the Hub), or the path of a .jsonl file of
+    problems.
 
-    `seed` makes the splits of a generated task, and of a file that has no test file beside it. Raises `TaskError`.
+    `seed` makes the splits of a generated task, and of a file that has no test file beside it.
+    Raises `TaskError`.
     """
     if name_or_path == "arithmetic":
         from workbench.tasks.arithmetic import arithmetic_task

@@ -1,8 +1,10 @@
-"""Generated arithmetic: sums, brackets and one- and two-step word problems, with train and held-out problems disjoint.
+"""Generated arithmetic: sums, brackets and one- and two-step word problems, with train and held-out
+problems disjoint.
 
-Every problem is an expression over small whole numbers (its key). A fixed hash of the key puts it into the held-out
-pool (one in four) or into the training pool, whatever the seed and whatever the wording; the embedded policy was made
-from the training pool alone, so no held-out expression was ever seen in training. The seed draws from the pools.
+Every problem is an expression over small whole numbers (its key). A fixed hash of the key puts it
+into the held-out pool (one in four) or into the training pool, whatever the seed and whatever the
+wording; the embedded policy was made from the training pool alone, so no held-out expression was
+ever seen in training. The seed draws from the pools.
 """
 
 from __future__ import annotations
@@ -26,7 +28,8 @@ THINGS = ("apples", "pens", "books", "coins", "cards", "eggs", "stamps", "shells
 
 @dataclass(frozen=True)
 class Kind:
-    """A family of problems: its share of the task, how numbers are drawn, how it is worded, its answer."""
+    """A family of problems: its share of the task, how numbers are drawn, how it is worded, its
+    answer."""
 
     share: float
     draw: Callable[[np.random.Generator], Numbers]
@@ -103,7 +106,8 @@ KINDS: dict[str, Kind] = {
 
 
 def is_held_out(kind: str, numbers: Numbers) -> bool:
-    """True when the expression belongs to the held-out pool; sums count as one whichever way round they stand."""
+    """True when the expression belongs to the held-out pool; sums count as one whichever way round
+    they stand."""
     operation = kind.removeprefix("word_")
     key = sorted(numbers) if operation == "add" else numbers
     digest = hashlib.sha256(f"{operation}:{key}".encode()).digest()

@@ -1,4 +1,5 @@
-"""The `<think>…</think><answer>…</answer>` format: asking for it, reading it strictly, finding an answer leniently.
+"""The `<think>…</think><answer>…</answer>` format: asking for it, reading it strictly, finding an
+answer leniently.
 
 Everything here takes time linear in the text, whatever the text holds: completions are hostile.
 """
@@ -28,9 +29,10 @@ class Parsed:
 def parse(text: str) -> Parsed | None:
     """The parts of `text` when all of it is `<think>…</think><answer>…</answer>`, else None.
 
-    Strict: each of the four tags exactly once and in this order, an answer that is not blank, and nothing but white
-    space before, between and after the two parts. (The seeds' `format_reward_func` differs in three points: it takes
-    repeated tags and a blank answer, and no line break anywhere.)
+    Strict: each of the four tags exactly once and in this order, an answer that is not blank, and
+    nothing but white space before, between and after the two parts. (The seeds'
+    `format_reward_func` differs in three points: it takes repeated tags and a blank answer, and no
+    line break anywhere.)
     """
     body = text.strip()
     if not (body.startswith("<think>") and body.endswith("</answer>")) or any(
@@ -44,7 +46,8 @@ def parse(text: str) -> Parsed | None:
 
 
 def tagged_answer(text: str) -> str | None:
-    """What stands in the one `<answer>…</answer>` of `text`; None when there is none, a blank one, or several.
+    """What stands in the one `<answer>…</answer>` of `text`; None when there is none, a blank one,
+    or several.
 
     Several answers are a hedge, so none of them counts.
     """
@@ -57,8 +60,8 @@ def tagged_answer(text: str) -> str | None:
 def extract_answer(text: str) -> str | None:
     """The likeliest answer in `text`, however it is written; None when there is no candidate.
 
-    In this order: the last `<answer>` (also one that was never closed), the last `#### x`, the last `\\boxed{x}`, the
-    last number. Blank candidates are passed over.
+    In this order: the last `<answer>` (also one that was never closed), the last `#### x`, the last
+    `\\boxed{x}`, the last number. Blank candidates are passed over.
     """
     for find in (_last_tagged, _last_hashes, boxed_answer, _last_number):
         answer = (find(text) or "").strip()
@@ -79,7 +82,8 @@ def _last_hashes(text: str) -> str | None:
 
 
 def boxed_answer(text: str) -> str | None:
-    """What stands in the last `\\boxed{…}`, braces balanced; None when there is none or it is not closed."""
+    """What stands in the last `\\boxed{…}`, braces balanced; None when there is none or it is not
+    closed."""
     start = text.rfind("\\boxed{")
     if start < 0:
         return None

@@ -1,4 +1,5 @@
-"""GSM8K from the Hugging Face Hub (arXiv 2110.14168). Needs a network, so only a user who names it reaches this."""
+"""GSM8K from the Hugging Face Hub (arXiv 2110.14168). Needs a network, so only a user who names it
+reaches this."""
 
 from __future__ import annotations
 
@@ -10,7 +11,8 @@ DATASET = "openai/gsm8k"
 
 
 def gsm8k_task() -> Task:
-    """GSM8K's own splits: 7,473 problems to train on, 1,319 held out. Raises `TaskError` when it cannot be had."""
+    """GSM8K's own splits: 7,473 problems to train on, 1,319 held out. Raises `TaskError` when it
+    cannot be had."""
     from datasets import load_dataset
 
     try:

@@ -1,4 +1,5 @@
-"""Any JSONL file of problems as a `Task`: reading it line by line, and splitting it when it has no test file."""
+"""Any JSONL file of problems as a `Task`: reading it line by line, and splitting it when it has no
+test file."""
 
 from __future__ import annotations
 
@@ -15,7 +16,8 @@ from workbench.tasks.rows import Keys, find_keys, problem_of_row
 from workbench.tasks.types import Problem, Task, TaskError
 
 MAX_HELD_OUT = 1000
-"""Problems held out of a file that has no test file beside it: a tenth of them, but never more than this."""
+"""Problems held out of a file that has no test file beside it: a tenth of them, but never more than
+this."""
 
 _SPLIT_STREAM = 2
 _FILE_NAMES = ("train", "test", "data")
@@ -30,13 +32,15 @@ def jsonl_task(
     seed: int = 0,
     system_prompt: str | None = SYSTEM_PROMPT,
 ) -> Task:
-    """The task in a JSONL file: one JSON object with a question and an answer per line, GSM8K's format included.
+    """The task in a JSONL file: one JSON object with a question and an answer per line, GSM8K's
+    format included.
 
-    `question_key` and `answer_key` name the keys; None takes the first of question, problem, prompt and of answer,
-    gold, target, solution that the first line has. `held_out` is a second such file, or how many problems to hold out
-    (drawn by `seed`). None takes `test.jsonl` beside a `train.jsonl`, and a tenth of the file where there is none.
-    A question that comes twice is kept once, in the held-out split where it is in both, with a warning that counts
-    them. Raises `TaskError` naming the file, the line, what is wrong and how the line begins.
+    `question_key` and `answer_key` name the keys; None takes the first of question, problem, prompt
+    and of answer, gold, target, solution that the first line has. `held_out` is a second such file,
+    or how many problems to hold out (drawn by `seed`). None takes `test.jsonl` beside a
+    `train.jsonl`, and a tenth of the file where there is none. A question that comes twice is kept
+    once, in the held-out split where it is in both, with a warning that counts them. Raises
+    `TaskError` naming the file, the line, what is wrong and how the line begins.
     """
     path = Path(path)
     problems = read_jsonl(path, question_key, answer_key)

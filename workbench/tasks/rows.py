@@ -1,4 +1,5 @@
-"""One row of a data set of problems (a JSON object) made into a `Problem`: which keys, and which part is the gold."""
+"""One row of a data set of problems (a JSON object) made into a `Problem`: which keys, and which
+part is the gold."""
 
 from __future__ import annotations
 
@@ -13,7 +14,8 @@ from workbench.tasks.types import RESERVED_COLUMNS, Problem, TaskError
 QUESTION_KEYS = ("question", "problem", "prompt")
 ANSWER_KEYS = ("answer", "gold", "target", "solution")
 MAX_GOLD_LENGTH = 200
-"""Characters; a longer text without a mark for the final answer is a worked solution, not a gold answer."""
+"""Characters; a longer text without a mark for the final answer is a worked solution, not a gold
+answer."""
 
 _GROUPED = re.compile(r"([+-]?\$?)([0-9]{1,3}(?:,[0-9]{3})+)(\.[0-9]+)?")
 
@@ -29,7 +31,8 @@ class Keys:
 def find_keys(
     row: Mapping[str, Any], question_key: str | None = None, answer_key: str | None = None
 ) -> Keys:
-    """The keys of `row`, the given ones or the first known ones. Raises `TaskError` when one is not there."""
+    """The keys of `row`, the given ones or the first known ones. Raises `TaskError` when one is not
+    there."""
     return Keys(
         _find_key(row, "question", question_key, QUESTION_KEYS),
         _find_key(row, "answer", answer_key, ANSWER_KEYS),
@@ -39,8 +42,9 @@ def find_keys(
 def problem_of_row(row: Mapping[str, Any], keys: Keys) -> Problem:
     """The problem in `row`. Raises `TaskError` saying what is missing.
 
-    When the answer is a worked solution (GSM8K's ends in `#### 72`, MATH's holds `\\boxed{72}`) the gold is its final
-    answer and the whole of it becomes the column `solution`. Other keys become columns, save reserved names.
+    When the answer is a worked solution (GSM8K's ends in `#### 72`, MATH's holds `\\boxed{72}`) the
+    gold is its final answer and the whole of it becomes the column `solution`. Other keys become
+    columns, save reserved names.
     """
     question = _text(row, keys.question, "question")
     full = _text(row, keys.answer, "answer")
@@ -53,7 +57,8 @@ def problem_of_row(row: Mapping[str, Any], keys: Keys) -> Problem:
 
 
 def gold_answer(text: str) -> str:
-    """The final answer in `text`: after the last `####`, else in the last `\\boxed{}`, else all of a short text.
+    """The final answer in `text`: after the last `####`, else in the last `\\boxed{}`, else all of
+    a short text.
 
     Thousands separators of a plain number are dropped ("1,080" becomes "1080"). Raises `TaskError`.
     """

@@ -1,4 +1,5 @@
-"""What a task is: problems with gold answers in two disjoint splits, and the order in which they are drawn."""
+"""What a task is: problems with gold answers in two disjoint splits, and the order in which they
+are drawn."""
 
 from __future__ import annotations
 
@@ -12,7 +13,8 @@ from workbench.errors import WorkbenchError
 
 
 class TaskError(WorkbenchError, ValueError):
-    """A task or a file of problems that cannot be used: says where, what was wrong and what to do."""
+    """A task or a file of problems that cannot be used: says where, what was wrong and what to
+    do."""
 
 
 RESERVED_COLUMNS = frozenset(
@@ -38,9 +40,9 @@ _DRAW_STREAM = 1
 class Problem:
     """One question with its gold answer.
 
-    `answer` is the gold answer as short text ("72"), `kind` a label to group results by, `columns` what else the
-    reward functions get by name, such as the full worked solution of a GSM8K problem. Raises `TaskError` for a column
-    whose name is taken.
+    `answer` is the gold answer as short text ("72"), `kind` a label to group results by, `columns`
+    what else the reward functions get by name, such as the full worked solution of a GSM8K problem.
+    Raises `TaskError` for a column whose name is taken.
     """
 
     question: str
@@ -58,7 +60,8 @@ class Problem:
 
 @dataclass(frozen=True)
 class Task:
-    """Problems to train on and problems held out, disjoint by question. Raises `TaskError` at construction.
+    """Problems to train on and problems held out, disjoint by question. Raises `TaskError` at
+    construction.
 
     `system_prompt` is sent before each question; None sends the question alone.
     """
@@ -90,8 +93,9 @@ class Task:
     def draw(self, cursor: int, n: int, seed: int) -> list[int]:
         """Indices into `train` of draws number `cursor` to `cursor + n - 1`.
 
-        A pure function of its arguments, so a resumed run draws what the uninterrupted one would have drawn. Each
-        epoch is a fresh permutation of the whole split; nothing repeats within an epoch. Raises `ValueError`.
+        A pure function of its arguments, so a resumed run draws what the uninterrupted one would
+        have drawn. Each epoch is a fresh permutation of the whole split; nothing repeats within an
+        epoch. Raises `ValueError`.
         """
         if cursor < 0 or n < 0:
             raise ValueError(f"draw(cursor={cursor}, n={n}): both must be 0 or more.")
@@ -109,9 +113,11 @@ def epoch_order(size: int, seed: int, epoch: int) -> np.ndarray:
 
 
 def columns_of(problems: Sequence[Problem]) -> dict[str, list[Any]]:
-    """What reward functions get by name, a list entry per problem: question, answer, kind and all further columns.
+    """What reward functions get by name, a list entry per problem: question, answer, kind and all
+    further columns.
 
-    A problem that lacks a column which others have gets None there. For a batch give each problem once per completion.
+    A problem that lacks a column which others have gets None there. For a batch give each problem
+    once per completion.
     """
     names = dict.fromkeys(name for p in problems for name in p.columns)
     own = {name: [getattr(p, name) for p in problems] for name in ("question", "answer", "kind")}

@@ -1,4 +1,5 @@
-"""One rollout batch with all that the loss needs, and how it is cut into updates and micro-batches."""
+"""One rollout batch with all that the loss needs, and how it is cut into updates and
+micro-batches."""
 
 from __future__ import annotations
 
@@ -39,14 +40,16 @@ class Batch:
 
 
 def loss_mask(rollout: Rollout, config: GRPOConfig) -> Tensor:
-    """(B,T) tokens that the loss counts; `mask_truncated_completions` leaves whole truncated rows out."""
+    """(B,T) tokens that the loss counts; `mask_truncated_completions` leaves whole truncated rows
+    out."""
     if config.mask_truncated_completions:
         return rollout.mask_BT & ~rollout.truncated_B[:, None]
     return rollout.mask_BT
 
 
 def updates_of(config: GRPOConfig, device: torch.device) -> list[Tensor]:
-    """The rows of each update, in order: `updates_per_rollout` parts of whole groups, `num_iterations` times over."""
+    """The rows of each update, in order: `updates_per_rollout` parts of whole groups,
+    `num_iterations` times over."""
     rows = torch.arange(config.completions_per_step, device=device)
     return list(rows.chunk(config.updates_per_rollout)) * config.num_iterations
 
@@ -58,10 +61,12 @@ def micro_batches(rows: Tensor, config: GRPOConfig) -> Iterator[Tensor]:
 
 
 def totals_of(batch: Batch, rows: Tensor, config: GRPOConfig) -> BatchTotals:
-    """What the losses of an update's micro-batches are divided by, so that their sum is the update's loss.
+    """What the losses of an update's micro-batches are divided by, so that their sum is the
+    update's loss.
 
-    dapo, cispo and vespo divide by the tokens of the whole rollout batch (TRL's num_items_in_batch), scaled to one
-    update's share so that an update's gradient does not shrink with the number of updates.
+    dapo, cispo and vespo divide by the tokens of the whole rollout batch (TRL's
+    num_items_in_batch), scaled to one update's share so that an update's gradient does not shrink
+    with the number of updates.
     """
     if config.loss_type in WHOLE_BATCH_TOKENS:
         tokens = float(batch.loss_mask_BT.sum()) / config.updates_per_rollout
@@ -73,8 +78,9 @@ def totals_of(batch: Batch, rows: Tensor, config: GRPOConfig) -> BatchTotals:
 def rows_with_gradient(batch: Batch, rows: Tensor, config: GRPOConfig) -> Tensor:
     """The rows that can move the policy.
 
-    Without a KL term a row with advantage 0 (a dead group's) has no gradient, and a masked row never has one; they are
-    skipped while the totals still count them. With an entropy quantile all rows stay, since they set the threshold.
+    Without a KL term a row with advantage 0 (a dead group's) has no gradient, and a masked row
+    never has one; they are skipped while the totals still count them. With an entropy quantile all
+    rows stay, since they set the threshold.
     """
     if config.top_entropy_quantile < 1:
         return rows

@@ -1,10 +1,11 @@
 """Checkpoints: everything that a run needs to go on as if it had never stopped.
 
-A checkpoint is a folder `step-000050` with tensors in safetensors files and the rest in `state.json`; nothing is
-pickled. `manifest.json` holds the SHA-256 of every file. It is written under another name, flushed to disk and renamed,
-so a folder with the right name is whole unless the disk harmed it, and then the hashes tell. One that is replaced or
-deleted is renamed first too, so a kill never leaves half of it under its name. Checkpoints are made
-between steps only, so there is no rollout buffer to save: each rollout batch is used up inside its step.
+A checkpoint is a folder `step-000050` with tensors in safetensors files and the rest in
+`state.json`; nothing is pickled. `manifest.json` holds the SHA-256 of every file. It is written
+under another name, flushed to disk and renamed, so a folder with the right name is whole unless the
+disk harmed it, and then the hashes tell. One that is replaced or deleted is renamed first too, so a
+kill never leaves half of it under its name. Checkpoints are made between steps only, so there is no
+rollout buffer to save: each rollout batch is used up inside its step.
 """
 
 from __future__ import annotations
@@ -57,7 +58,8 @@ def steps_in(root: Path) -> list[int]:
 
 
 def save(root: Path, checkpoint: Checkpoint) -> Path:
-    """Write the checkpoint atomically; returns its folder. One that exists for the step is replaced."""
+    """Write the checkpoint atomically; returns its folder. One that exists for the step is
+    replaced."""
     final = folder_of(root, checkpoint.step)
     draft = draft_of(root, checkpoint.step)
     mend(root)
@@ -82,7 +84,8 @@ def save(root: Path, checkpoint: Checkpoint) -> Path:
 
 
 def mend(root: Path) -> None:
-    """After a kill in the middle of `save`: a checkpoint that was moved aside, and not replaced, comes back."""
+    """After a kill in the middle of `save`: a checkpoint that was moved aside, and not replaced,
+    comes back."""
     for before in root.glob(f"{REPLACED}step-*"):
         final = root / before.name.removeprefix(REPLACED)
         if final.exists():
@@ -92,7 +95,8 @@ def mend(root: Path) -> None:
 
 
 def load(root: Path, step: int) -> Checkpoint:
-    """Read the checkpoint after `step`. Raises `CheckpointError` when a file is missing, cut short or altered."""
+    """Read the checkpoint after `step`. Raises `CheckpointError` when a file is missing, cut short
+    or altered."""
     folder = folder_of(root, step)
     try:
         manifest = json.loads((folder / "manifest.json").read_text())["sha256"]
@@ -110,7 +114,8 @@ def load(root: Path, step: int) -> Checkpoint:
 
 
 def load_latest(root: Path) -> Checkpoint | None:
-    """The newest checkpoint that is whole, or None when there is none; every damaged one is named in a warning."""
+    """The newest checkpoint that is whole, or None when there is none; every damaged one is named
+    in a warning."""
     mend(root)
     for step in reversed(steps_in(root)):
         try:
@@ -121,14 +126,16 @@ def load_latest(root: Path) -> Checkpoint | None:
 
 
 def prune(root: Path, keep: int) -> None:
-    """Delete all but the newest `keep` checkpoints and the first, which holds the reference's weights."""
+    """Delete all but the newest `keep` checkpoints and the first, which holds the reference's
+    weights."""
     for step in steps_in(root)[:-keep]:
         if step > 0:
             _delete(folder_of(root, step))
 
 
 def drop_after(root: Path, step: int) -> None:
-    """Delete the checkpoints of later steps: they are damaged, or of a future that will not come again."""
+    """Delete the checkpoints of later steps: they are damaged, or of a future that will not come
+    again."""
     for later in steps_in(root):
         if later > step:
             _delete(folder_of(root, later))

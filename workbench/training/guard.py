@@ -1,4 +1,5 @@
-"""The guard against NaN and infinity: it stops before a bad update and says where the bad number first was."""
+"""The guard against NaN and infinity: it stops before a bad update and says where the bad number
+first was."""
 
 from __future__ import annotations
 
@@ -10,13 +11,15 @@ from workbench.policy.policy import Policy
 
 
 class NotFinite(WorkbenchError, FloatingPointError):
-    """A tensor of a step holds NaN or infinity; the weights are still those of before the update."""
+    """A tensor of a step holds NaN or infinity; the weights are still those of before the
+    update."""
 
 
 def check_finite(
     step: int, name: str, values_BT: Tensor, mask_BT: Tensor, rows: Tensor, num_generations: int
 ) -> None:
-    """Raises `NotFinite` naming step, tensor, completion, group and token when a counted value is not finite."""
+    """Raises `NotFinite` naming step, tensor, completion, group and token when a counted value is
+    not finite."""
     bad = ~torch.isfinite(values_BT.detach()) & mask_BT.bool()
     if bad.any():
         first, token = (int(i) for i in bad.nonzero()[0])
@@ -29,7 +32,8 @@ def check_finite(
 
 
 def check_gradients(step: int, policy: Policy) -> None:
-    """Raises `NotFinite` naming the first parameter whose gradient is not finite. Clipping comes after: it could not help."""
+    """Raises `NotFinite` naming the first parameter whose gradient is not finite. Clipping comes
+    after: it could not help."""
     for name, p in policy.trainable_state().items():
         if p.grad is not None and not torch.isfinite(p.grad).all():
             raise NotFinite(

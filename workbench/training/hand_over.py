@@ -1,7 +1,9 @@
-"""Who holds the model: sessions that train one model in memory (a branch and its parent) take turns with its weights.
+"""Who holds the model: sessions that train one model in memory (a branch and its parent) take turns
+with its weights.
 
-A session that comes to its turn and finds another's weights in the model, or an update of its own broken off, loads its
-newest checkpoint first. A knob that was set since that checkpoint is not lost.
+A session that comes to its turn and finds another's weights in the model, or an update of its own
+broken off, loads its newest checkpoint first. A knob that was set since that checkpoint is not
+lost.
 """
 
 from __future__ import annotations
@@ -24,7 +26,8 @@ class SessionError(WorkbenchError, RuntimeError):
 
 
 def hold_model(trainer: Trainer, mark: object) -> None:
-    """Make the model hold the weights of this trainer's last whole step; `mark` stands for its session.
+    """Make the model hold the weights of this trainer's last whole step; `mark` stands for its
+    session.
 
     Raises `SessionError` where a checkpoint is needed and none is usable.
     """

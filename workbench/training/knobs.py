@@ -1,4 +1,5 @@
-"""Knobs: settings that may change while a run goes on, taken over between two steps and never inside one."""
+"""Knobs: settings that may change while a run goes on, taken over between two steps and never
+inside one."""
 
 from __future__ import annotations
 
@@ -12,7 +13,8 @@ from workbench.runs.records import KnobChange
 
 
 class Knobs:
-    """Holds the config in force and the changes asked for. Any thread may call `set`; the trainer calls `take`.
+    """Holds the config in force and the changes asked for. Any thread may call `set`; the trainer
+    calls `take`.
 
     `reward_names` are those of the run's reward functions, which `reward_weights` must fit.
     """
@@ -35,7 +37,8 @@ class Knobs:
             return {name: value for name, (value, _) in self._pending.items()}
 
     def set(self, who: str = "user", **values: Any) -> None:
-        """Ask for new values from the next step on. Raises `ConfigError` and changes nothing when one of them cannot be."""
+        """Ask for new values from the next step on. Raises `ConfigError` and changes nothing when
+        one of them cannot be."""
         live = GRPOConfig.live_fields()
         with self._lock:
             for name in values:
@@ -70,7 +73,8 @@ class Knobs:
             self._pending.clear()
 
     def ask_again(self, config: GRPOConfig, who: str) -> None:
-        """Ask for the live values of `config` where those in force differ: a return to a checkpoint loses no setting."""
+        """Ask for the live values of `config` where those in force differ: a return to a checkpoint
+        loses no setting."""
         with self._lock:
             asked = {
                 n: (getattr(config, n), who)

@@ -1,4 +1,5 @@
-"""Starting a run, or going on with one: the record, the first checkpoint and the trainer, put together."""
+"""Starting a run, or going on with one: the record, the first checkpoint and the trainer, put
+together."""
 
 from __future__ import annotations
 
@@ -40,7 +41,8 @@ EXTENDABLE = (
     "vllm_gpu_memory_utilization",
     "vllm_enable_sleep_mode",
 )
-"""Fixed fields that may still differ when a run is resumed: they do not change what a step computes."""
+"""Fixed fields that may still differ when a run is resumed: they do not change what a step
+computes."""
 
 
 def start_run(
@@ -53,13 +55,17 @@ def start_run(
     resume: bool = False,
     name: str = "",
 ) -> Trainer:
-    """A trainer whose record and checkpoints live in the folder `out`, at its first step or, with `resume`, at its last.
+    """A trainer whose record and checkpoints live in the folder `out`, at its first step or, with
+    `resume`, at its last.
 
-    Resuming takes the newest whole checkpoint, cuts the record back to it and goes on; without a checkpoint it starts
-    from the beginning. Knobs that moved after the checkpoint are asked for again, at the first step. Live fields of `config` that differ from the run's own become knob changes. Raises `GoldError`
-    for a gold answer that nothing could equal, `PolicyError` for a prompt that is too long and for a policy that the checkpoint does not
-    belong to, `RunRecordError` when `out` holds a run and `resume` is False, `ConfigError` when a fixed field, the task or the rewards
-    differ, `OutOfMemory`. A new run whose first evaluation fails leaves nothing behind; a run that was there stays as it was.
+    Resuming takes the newest whole checkpoint, cuts the record back to it and goes on; without a
+    checkpoint it starts from the beginning. Knobs that moved after the checkpoint are asked for
+    again, at the first step. Live fields of `config` that differ from the run's own become knob
+    changes. Raises `GoldError` for a gold answer that nothing could equal, `PolicyError` for a
+    prompt that is too long and for a policy that the checkpoint does not belong to,
+    `RunRecordError` when `out` holds a run and `resume` is False, `ConfigError` when a fixed field,
+    the task or the rewards differ, `OutOfMemory`. A new run whose first evaluation fails leaves
+    nothing behind; a run that was there stays as it was.
     """
     out = Path(out)
     chosen = (
@@ -93,7 +99,8 @@ def start_run(
 
 
 def _leave_nothing(trainer: Trainer, made: Sequence[Path]) -> None:
-    """Take away the record and the checkpoint of a run that never began, and the folders that were `made` for it, where nothing else is."""
+    """Take away the record and the checkpoint of a run that never began, and the folders that were
+    `made` for it, where nothing else is."""
     trainer.run.close()
     free(trainer.engine)
     remove_database(trainer.run.path)
@@ -136,7 +143,8 @@ def _check_start(
 
 
 def _check_same(run: Run, policy: Policy, task: Task, rewards: Rewards) -> None:
-    """Raises `ConfigError` when the run was made with another task or other rewards; another policy is warned of."""
+    """Raises `ConfigError` when the run was made with another task or other rewards; another policy
+    is warned of."""
     for what, own, given in (
         ("task", run.meta.task, task.name),
         ("rewards", ", ".join(run.meta.reward_names), ", ".join(rewards.names)),
@@ -188,7 +196,8 @@ def _resumed(
 
 
 def _changes(own: GRPOConfig, wanted: GRPOConfig) -> dict[str, object]:
-    """The fields in which the wanted config differs from the run's own. Raises `ConfigError` for a fixed one."""
+    """The fields in which the wanted config differs from the run's own. Raises `ConfigError` for a
+    fixed one."""
     before, after = own.to_dict(), wanted.to_dict()
     changes = {name: after[name] for name in after if after[name] != before[name]}
     for name in changes:

@@ -27,7 +27,8 @@ class Listeners:
         return leave
 
     def tell(self) -> None:
-        """Call them all. One that raises is named in a warning and not called again: no view may stop the training."""
+        """Call them all. One that raises is named in a warning and not called again: no view may
+        stop the training."""
         for listener in list(self._listeners):
             try:
                 listener()

@@ -1,4 +1,5 @@
-"""Memory that does not suffice: foreseen before a run where that can be, explained where it happens, and let go of afterwards."""
+"""Memory that does not suffice: foreseen before a run where that can be, explained where it
+happens, and let go of afterwards."""
 
 from __future__ import annotations
 
@@ -21,11 +22,13 @@ MARKS = (
     "out of memory",
     "CUBLAS_STATUS_ALLOC_FAILED",
 )
-"""How a RuntimeError of torch reads where no memory was left: on a CPU, on Windows, in the CUDA runtime, in cuBLAS."""
+"""How a RuntimeError of torch reads where no memory was left: on a CPU, on Windows, in the CUDA
+runtime, in cuBLAS."""
 
 
 class OutOfMemory(WorkbenchError, MemoryError):
-    """Memory ran out: says in which phase, what was being done there and which settings make it smaller."""
+    """Memory ran out: says in which phase, what was being done there and which settings make it
+    smaller."""
 
 
 # ------------------------------------------------------------------------------------------------------- explained
@@ -44,7 +47,8 @@ def ran_out(error: BaseException) -> bool:
 
 @contextmanager
 def explained(phase: str, config: GRPOConfig, policy: str) -> Iterator[None]:
-    """What runs out of memory inside raises `OutOfMemory` instead; `policy` is its name, for the command that plans."""
+    """What runs out of memory inside raises `OutOfMemory` instead; `policy` is its name, for the
+    command that plans."""
     try:
         yield
     except (RuntimeError, MemoryError) as e:
@@ -129,7 +133,8 @@ def _lighter(config: GRPOConfig) -> str:
 
 
 def let_go(error: BaseException) -> None:
-    """Drop the local variables that the frames of an error's traceback hold, and of the errors behind it: model, graph, activations.
+    """Drop the local variables that the frames of an error's traceback hold, and of the errors
+    behind it: model, graph, activations.
 
     Line numbers and words stay; frames that still run keep what they have.
     """
@@ -153,7 +158,8 @@ def chain_of(error: BaseException) -> list[BaseException]:
 
 
 def warn_where_too_small(policy: Policy, config: GRPOConfig) -> None:
-    """A `ConfigWarning` with the plan's figure where it is above all the memory of the GPU that holds the policy.
+    """A `ConfigWarning` with the plan's figure where it is above all the memory of the GPU that
+    holds the policy.
 
     A warning and no error, since the plan takes every prompt and completion as long as it may be.
     """
@@ -187,7 +193,8 @@ def gpu_memory(policy: Policy) -> int | None:
 
 
 def planned_bytes(policy: Policy, config: GRPOConfig, memory: int) -> float:
-    """The peak that the planner gives for this policy as it was loaded, on a GPU with so much memory."""
+    """The peak that the planner gives for this policy as it was loaded, on a GPU with so much
+    memory."""
     import copy
 
     from workbench.plan.devices import Device

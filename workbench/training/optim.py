@@ -1,4 +1,5 @@
-"""The optimizer of a run, by its name in the config, and its state as named tensors for a checkpoint."""
+"""The optimizer of a run, by its name in the config, and its state as named tensors for a
+checkpoint."""
 
 from __future__ import annotations
 
@@ -13,8 +14,9 @@ from workbench.policy.quantization import need_bitsandbytes
 
 
 def make_optimizer(parameters: Sequence[nn.Parameter], config: GRPOConfig) -> torch.optim.Optimizer:
-    """AdamW, or AdamW with its moments in 8 bits, block by block of 256 (arXiv 2110.02861; bitsandbytes, which leaves
-    parameters of fewer than 4,096 numbers in 32 bits). Raises `PolicyError` where bitsandbytes is missing."""
+    """AdamW, or AdamW with its moments in 8 bits, block by block of 256 (arXiv 2110.02861;
+    bitsandbytes, which leaves parameters of fewer than 4,096 numbers in 32 bits). Raises
+    `PolicyError` where bitsandbytes is missing."""
     options: dict[str, Any] = {
         "lr": config.learning_rate,
         "betas": (config.adam_beta1, config.adam_beta2),
@@ -28,8 +30,8 @@ def make_optimizer(parameters: Sequence[nn.Parameter], config: GRPOConfig) -> to
 
 
 def optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
-    """The optimizer's state as flat names, `INDEX.KEY` -> tensor. What all parameters share (the code book of 8-bit
-    moments) is copied, since a file of tensors cannot hold one twice."""
+    """The optimizer's state as flat names, `INDEX.KEY` -> tensor. What all parameters share (the
+    code book of 8-bit moments) is copied, since a file of tensors cannot hold one twice."""
     tensors = {}
     for i, p in enumerate(_parameters(optimizer)):
         for key, value in optimizer.state.get(p, {}).items():

@@ -11,7 +11,8 @@ from workbench.training.memory import explained
 
 
 class Phases:
-    """Adds up wall-clock seconds by name. What runs out of memory inside a phase raises `OutOfMemory` with its name."""
+    """Adds up wall-clock seconds by name. What runs out of memory inside a phase raises
+    `OutOfMemory` with its name."""
 
     def __init__(self, config: GRPOConfig, policy: str) -> None:
         self.config, self.policy = config, policy

@@ -1,7 +1,8 @@
 """Waiting in a notebook cell without starving the widgets.
 
-ipykernel 7 answers widget messages in a thread of its own; older kernels (Colab runs 6.17) answer them only when the main
-thread lets them, which jupyter_ui_poll does. Outside IPython there is nothing to do.
+ipykernel 7 answers widget messages in a thread of its own; older kernels (Colab runs 6.17) answer
+them only when the main thread lets them, which jupyter_ui_poll does. Outside IPython there is
+nothing to do.
 """
 
 from __future__ import annotations
@@ -13,7 +14,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 PUBLISHERS: list[Callable[[bool], None]] = []
-"""Called now and then while a cell waits, with True when it ends: in Colab only what is drawn before that reaches the page."""
+"""Called now and then while a cell waits, with True when it ends: in Colab only what is drawn
+before that reaches the page."""
 
 
 def old_kernel() -> bool:

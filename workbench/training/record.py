@@ -75,7 +75,8 @@ def tokens_of(batch: Batch) -> TokenArrays:
 def reward_metrics(
     rewards_BK: torch.Tensor, names: Sequence[str], config: GRPOConfig
 ) -> dict[str, float]:
-    """Means of the total and of each reward function, the mean group spread, the share of dead groups."""
+    """Means of the total and of each reward function, the mean group spread, the share of dead
+    groups."""
     statistics = group_statistics(rewards_BK, config.num_generations, weights=config.reward_weights)
     total = total_rewards(rewards_BK, config.reward_weights)
     means = {
@@ -101,7 +102,8 @@ def rollout_metrics(rollout: Rollout) -> dict[str, float]:
 
 
 def update_metrics(updates: Sequence[dict[str, float]]) -> dict[str, float]:
-    """The metrics of a step's updates in one: weighed by tokens, extremes kept; loss and gradient norm are plain means.
+    """The metrics of a step's updates in one: weighed by tokens, extremes kept; loss and gradient
+    norm are plain means.
 
     An update whose rows were all skipped (every group dead, no KL) has a loss and a norm only.
     """

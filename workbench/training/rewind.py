@@ -1,7 +1,8 @@
 """Going back in a run, and branching off from it, exactly.
 
-Both take the newest checkpoint at or before the step asked for and make the steps in between again with the knobs of the
-record. On the same machine that gives the same numbers (a run = config + seed + knob records).
+Both take the newest checkpoint at or before the step asked for and make the steps in between again
+with the knobs of the record. On the same machine that gives the same numbers (a run = config + seed
++ knob records).
 """
 
 from __future__ import annotations
@@ -58,9 +59,11 @@ def rewind(
 def branch_record(
     parent: Path, out: Path, step: int, name: str, pieces: Callable[..., Any]
 ) -> tuple[RunWriter, KnobMoves]:
-    """A new run in `out` whose record and first checkpoints are those of `parent` up to `step`. Raises `RewindError`.
+    """A new run in `out` whose record and first checkpoints are those of `parent` up to `step`.
+    Raises `RewindError`.
 
-    The record is cut back to the newest checkpoint at or before `step`; `replay` makes the rest again.
+    The record is cut back to the newest checkpoint at or before `step`; `replay` makes the rest
+    again.
     """
     run = Run.open(parent)
     checkpoint = _checkpoint_before(parent, step, run.last_step())
@@ -83,7 +86,8 @@ def replay(
     on_step: Callable[[Any], None] = lambda record: None,
     should_stop: Callable[[], bool] = lambda: False,
 ) -> None:
-    """Step to `until` with the knobs moving as they once did; `should_stop` is asked before each step."""
+    """Step to `until` with the knobs moving as they once did; `should_stop` is asked before each
+    step."""
     while trainer.steps_done < until and not should_stop():
         trainer.knobs.forget()
         for name, value, who in moves.get(trainer.steps_done + 1, []):

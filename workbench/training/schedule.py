@@ -8,7 +8,8 @@ from workbench.config import GRPOConfig
 
 
 def learning_rate_at(step: int, config: GRPOConfig) -> float:
-    """The learning rate of `step` (1 is the first): warm-up, then constant, linear to 0 or half a cosine to 0.
+    """The learning rate of `step` (1 is the first): warm-up, then constant, linear to 0 or half a
+    cosine to 0.
 
     A pure function of step and config, so a resumed run and a moved knob need no scheduler state.
     """

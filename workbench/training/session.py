@@ -1,7 +1,9 @@
-"""`Session`: a run that trains in the background of the same kernel and can be steered, paused, rewound and branched.
+"""`Session`: a run that trains in the background of the same kernel and can be steered, paused,
+rewound and branched.
 
-The worker thread lives only while steps are being made; every call below may come from any thread. A knob takes effect at
-the next step. The session knows no widget: views subscribe, and read the record.
+The worker thread lives only while steps are being made; every call below may come from any thread.
+A knob takes effect at the next step. The session knows no widget: views subscribe, and read the
+record.
 """
 
 from __future__ import annotations
@@ -35,10 +37,12 @@ TRAINING = "training"
 
 
 class Session:
-    """A run in the background. `start()` returns at once; `wait()` blocks until it rests and raises what went wrong.
+    """A run in the background. `start()` returns at once; `wait()` blocks until it rests and raises
+    what went wrong.
 
-    `policy` and `task` are objects or names; `out` is the run's folder (default runs/DATE-TIME). A folder that already
-    holds a run is left alone and a number is added to the name, unless `resume` asks to go on with it.
+    `policy` and `task` are objects or names; `out` is the run's folder (default runs/DATE-TIME). A
+    folder that already holds a run is left alone and a number is added to the name, unless `resume`
+    asks to go on with it.
     """
 
     def __init__(
@@ -89,7 +93,8 @@ class Session:
     def __repr__(self) -> str:
         return f"Session({str(self.out)!r}, {self.status}, step {self.step_number})"
 
-    # ------------------------------------------------------------------------------------------- what it is doing
+    # -------------------------------------------------------------------------------------------
+    # what it is doing
 
     @property
     def status(self) -> str:
@@ -112,7 +117,8 @@ class Session:
         return self.trainer.knobs.pending if self.trainer is not None else {}
 
     def subscribe(self, listener: Callable[[], None]) -> Callable[[], None]:
-        """Call `listener()` whenever something changed (from any thread; be quick). Returns the way to unsubscribe.
+        """Call `listener()` whenever something changed (from any thread; be quick). Returns the way
+        to unsubscribe.
 
         A listener that raises is named in a warning and not called again; the training goes on.
         """
@@ -121,7 +127,8 @@ class Session:
     # ------------------------------------------------------------------------------------------------- steering
 
     def set(self, **knobs: Any) -> None:
-        """New values for live fields from the next step on. Raises `ConfigError` and changes nothing for a bad one."""
+        """New values for live fields from the next step on. Raises `ConfigError` and changes
+        nothing for a bad one."""
         trainer = self._trainer()
         if self.activity in ("", TRAINING):
             trainer.knobs.set(who="user", **knobs)
@@ -131,10 +138,11 @@ class Session:
         self._tell()
 
     def start(self, steps: int | None = None) -> Session:
-        """Train up to `max_steps`, or `steps` more; returns at once. A second start of a running session does nothing.
+        """Train up to `max_steps`, or `steps` more; returns at once. A second start of a running
+        session does nothing.
 
-        Another session that is running pauses first: there is one machine. Raises `SessionError` once with the error
-        that ended the last try; the next call tries again.
+        Another session that is running pauses first: there is one machine. Raises `SessionError`
+        once with the error that ended the last try; the next call tries again.
         """
         if self.status == "running":
             return self
@@ -162,11 +170,13 @@ class Session:
         return self.start(n)
 
     def pause(self) -> None:
-        """Rest after the step in hand; returns when it rests (at once when a listener calls). `resume()` goes on."""
+        """Rest after the step in hand; returns when it rests (at once when a listener calls).
+        `resume()` goes on."""
         self._rest("paused")
 
     def stop(self, now: bool = False) -> None:
-        """End after the step in hand, with a checkpoint; `now` breaks off a rollout that is being sampled."""
+        """End after the step in hand, with a checkpoint; `now` breaks off a rollout that is being
+        sampled."""
         self.ask_to_rest("stopped")
         if now and self.trainer is not None and self.status == "running":
             self.trainer.cancel()
@@ -193,10 +203,11 @@ class Session:
             self._set_status("paused")
 
     def wait(self, timeout: float | None = None) -> Session:
-        """Block until the session rests, keep the widgets of this kernel alive meanwhile, and raise what went wrong.
+        """Block until the session rests, keep the widgets of this kernel alive meanwhile, and raise
+        what went wrong.
 
-        An interrupt (the ■ button, Ctrl-C) pauses the session after the step in hand. Raises `SessionError` from the
-        training's error, TimeoutError after `timeout` seconds.
+        An interrupt (the ■ button, Ctrl-C) pauses the session after the step in hand. Raises
+        `SessionError` from the training's error, TimeoutError after `timeout` seconds.
         """
         try:
             rested = pumped_wait(self._worker.idle, timeout)
@@ -213,14 +224,16 @@ class Session:
         self._raise_error()
         return self
 
-    # ------------------------------------------------------------------------------------------ rewind and branch
+    # ------------------------------------------------------------------------------------------
+    # rewind and branch
 
     def rewind(self, step: int) -> Session:
-        """Go back to what was after `step`: weights, optimizer, random numbers, knobs and record. Returns at once.
+        """Go back to what was after `step`: weights, optimizer, random numbers, knobs and record.
+        Returns at once.
 
-        Steps between the nearest checkpoint and `step` are made again, exactly; `stop()` meanwhile rests at the one in
-        hand. Raises `RewindError` for a step that is not there. The steps after it leave the record: `branch` first to
-        keep them.
+        Steps between the nearest checkpoint and `step` are made again, exactly; `stop()` meanwhile
+        rests at the one in hand. Raises `RewindError` for a step that is not there. The steps after
+        it leave the record: `branch` first to keep them.
         """
         with self._lock:
             self._resting("rewind")
@@ -234,10 +247,11 @@ class Session:
         return self
 
     def branch(self, name: str, from_step: int | None = None, **knobs: Any) -> Session:
-        """A new session that begins as this run was after `from_step` (default: now) and goes its own way with `knobs`.
+        """A new session that begins as this run was after `from_step` (default: now) and goes its
+        own way with `knobs`.
 
-        It trains the same model in memory: this session rests, its state is in its checkpoint, and comes back when it is
-        resumed. Raises `RewindError`, `ConfigError` (then nothing is made).
+        It trains the same model in memory: this session rests, its state is in its checkpoint, and
+        comes back when it is resumed. Raises `RewindError`, `ConfigError` (then nothing is made).
         """
         with self._lock, launching:
             self._resting("branch")
@@ -279,7 +293,8 @@ class Session:
         return session
 
     def free(self) -> None:
-        """Give the memory back (the GPU's too) without a kernel restart; the record stays readable."""
+        """Give the memory back (the GPU's too) without a kernel restart; the record stays
+        readable."""
         with self._lock:
             self._rest("stopped")
             if self.trainer is None:
@@ -344,7 +359,8 @@ class Session:
         return self._wanted
 
     def _stops(self) -> bool:
-        """Whether steps that are made again should end early: on a stop, not on the pause that another session asks for."""
+        """Whether steps that are made again should end early: on a stop, not on the pause that
+        another session asks for."""
         return self._worker.stop.is_set() and self._wanted == "stopped"
 
     def _train(self, steps: int | None) -> None:
@@ -354,9 +370,11 @@ class Session:
         )
 
     def _keep_what_is_whole(self, error: BaseException) -> None:
-        """A checkpoint when no update was broken off, else the last one is loaded; the reason goes into the record.
+        """A checkpoint when no update was broken off, else the last one is loaded; the reason goes
+        into the record.
 
-        The error itself lives on in the session, and in the notebook that it is raised in: it must not hold what the step had in memory.
+        The error itself lives on in the session, and in the notebook that it is raised in: it must
+        not hold what the step had in memory.
         """
         trainer = self._trainer()
         text = "".join(traceback.format_exception(error))
@@ -416,7 +434,8 @@ class Session:
 
 
 def check_name(name: str) -> None:
-    """A branch's name becomes a folder beside its parent's. Raises `RewindError` for one that cannot, or leads elsewhere."""
+    """A branch's name becomes a folder beside its parent's. Raises `RewindError` for one that
+    cannot, or leads elsewhere."""
     if (
         name in ("", ".", "..")
         or not name.isprintable()

@@ -1,4 +1,5 @@
-"""From a trainer's moving parts to a checkpoint and back: weights, optimizer, random generators, position, knobs."""
+"""From a trainer's moving parts to a checkpoint and back: weights, optimizer, random generators,
+position, knobs."""
 
 from __future__ import annotations
 
@@ -19,7 +20,8 @@ if TYPE_CHECKING:
 
 
 def checkpoint_of(trainer: Trainer) -> Checkpoint:
-    """The state after the last whole step. Raises RuntimeError when a step was broken off after an update."""
+    """The state after the last whole step. Raises RuntimeError when a step was broken off after an
+    update."""
     if trainer.dirty:
         raise RuntimeError(
             f"step {trainer.steps_done + 1} was broken off after an update, so there is no whole state to save. Resume from "
@@ -84,7 +86,8 @@ def load_random_tensors(generator: torch.Generator, tensors: dict[str, Tensor]) 
 
 
 def random_values() -> dict[str, Any]:
-    """The states of Python's and NumPy's global generators, which a reward function may use, as plain values."""
+    """The states of Python's and NumPy's global generators, which a reward function may use, as
+    plain values."""
     version, words, gauss = random.getstate()
     name, keys, position, has_gauss, cached = np.random.get_state(legacy=True)
     return {

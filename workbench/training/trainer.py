@@ -1,7 +1,9 @@
-"""The training loop of GRPO (DeepSeekMath, arXiv 2402.03300, algorithm 1, lines 5 to 11), one screen.
+"""The training loop of GRPO (DeepSeekMath, arXiv 2402.03300, algorithm 1, lines 5 to 11), one
+screen.
 
-`Trainer.step` reads top to bottom: draw prompts, sample groups, reward, advantage, log-probabilities, updates, record.
-Everything that it calls is a short function elsewhere. The trainer owns the state; it prints nothing and knows no widget.
+`Trainer.step` reads top to bottom: draw prompts, sample groups, reward, advantage,
+log-probabilities, updates, record. Everything that it calls is a short function elsewhere. The
+trainer owns the state; it prints nothing and knows no widget.
 """
 
 from __future__ import annotations
@@ -36,10 +38,12 @@ from workbench.training.update import accumulate_gradient, apply_gradient
 
 
 class Trainer:
-    """Trains `policy` on `task` with `rewards`; `run` keeps the record, `out/checkpoints` the checkpoints.
+    """Trains `policy` on `task` with `rewards`; `run` keeps the record, `out/checkpoints` the
+    checkpoints.
 
-    Make one with `workbench.training.start_run`, which also resumes. After an exception inside `step` the weights are
-    those of the last whole step unless `dirty` is set; then only a checkpoint leads back.
+    Make one with `workbench.training.start_run`, which also resumes. After an exception inside
+    `step` the weights are those of the last whole step unless `dirty` is set; then only a
+    checkpoint leads back.
     """
 
     def __init__(
@@ -52,7 +56,8 @@ class Trainer:
         open_run: Callable[[], RunWriter],
         out: Path,
     ) -> None:
-        """open_run: gives the record; called when all else stands, so that what cannot start leaves no record."""
+        """open_run: gives the record; called when all else stands, so that what cannot start leaves
+        no record."""
         self.policy, self.task, self.rewards = policy, task, rewards
         self.knobs = Knobs(config, rewards.names)
         self.folder = Path(out) / "checkpoints"
@@ -171,7 +176,8 @@ class Trainer:
         on_step: Callable[[StepRecord], None] = lambda step: None,
         should_stop: Callable[[], bool] = lambda: False,
     ) -> None:
-        """Step until `max_steps`, or for `steps` more, or until `should_stop()`; ends with a checkpoint.
+        """Step until `max_steps`, or for `steps` more, or until `should_stop()`; ends with a
+        checkpoint.
 
         A run that has come to `max_steps` is finished and its record closed.
         """
@@ -192,14 +198,16 @@ class Trainer:
             self.run.finish("finished")
 
     def cancel(self) -> None:
-        """Break off the rollout in hand (from any thread): `train` then returns, at the last whole step."""
+        """Break off the rollout in hand (from any thread): `train` then returns, at the last whole
+        step."""
         self._cancelled = True
 
     def allow(self) -> None:
         """Take back a `cancel` that met no rollout."""
         self._cancelled = False
 
-    # ---------------------------------------------------------------------------------------- the parts of a step
+    # ---------------------------------------------------------------------------------------- the
+    # parts of a step
 
     def sample(self, problems: Sequence[Problem], config: GRPOConfig) -> Rollout:
         """G completions for each problem, from the current weights."""
@@ -238,7 +246,8 @@ class Trainer:
 
     @torch.no_grad()
     def add_old_and_reference(self, batch: Batch, config: GRPOConfig) -> None:
-        """Log-probabilities before the first update, where a later update needs them, and the reference's."""
+        """Log-probabilities before the first update, where a later update needs them, and the
+        reference's."""
         if not config.on_policy:
             batch.old_logp_BT = self._logps(batch.rollout, config)
         if config.beta > 0:

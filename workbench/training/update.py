@@ -1,4 +1,5 @@
-"""One optimizer update: the gradient of the objective over some completions, then one step of AdamW."""
+"""One optimizer update: the gradient of the objective over some completions, then one step of
+AdamW."""
 
 from __future__ import annotations
 
@@ -18,7 +19,8 @@ from workbench.training.guard import check_finite, check_gradients
 def accumulate_gradient(
     policy: Policy, batch: Batch, rows: Tensor, config: GRPOConfig, step: int
 ) -> dict[str, float]:
-    """Add up the gradient over the micro-batches of `rows`; returns the loss and its metrics. Raises `NotFinite`."""
+    """Add up the gradient over the micro-batches of `rows`; returns the loss and its metrics.
+    Raises `NotFinite`."""
     for p in (
         policy.trainable_parameters()
     ):  # AdamW moves by its momentum even where every row was skipped
@@ -56,12 +58,14 @@ def accumulate_gradient(
 
 
 def loss_scale(policy: Policy, totals: BatchTotals) -> float:
-    """What the loss is multiplied with during the backward pass, and the gradient divided by after it: 1, but for float16.
+    """What the loss is multiplied with during the backward pass, and the gradient divided by after
+    it: 1, but for float16.
 
-    The loss is a mean over the tokens, so a token's part of the gradient is about 1/tokens, which float16 (smallest
-    normal number 6e-5) rounds away on its way through the frozen layers. The power of two next to the number of tokens
-    makes it about 1, exactly undone afterwards in the float32 gradient of the adapter. It depends on the batch alone: no
-    scaler has a state that a checkpoint would have to keep.
+    The loss is a mean over the tokens, so a token's part of the gradient is about 1/tokens, which
+    float16 (smallest normal number 6e-5) rounds away on its way through the frozen layers. The
+    power of two next to the number of tokens makes it about 1, exactly undone afterwards in the
+    float32 gradient of the adapter. It depends on the batch alone: no scaler has a state that a
+    checkpoint would have to keep.
     """
     if policy.weight_dtype != torch.float16:
         return 1.0

@@ -1,4 +1,5 @@
-"""The thread that trains while the kernel stays free. There is one machine, so one worker of a process works at a time.
+"""The thread that trains while the kernel stays free. There is one machine, so one worker of a
+process works at a time.
 
 A worker lives only while there is something to do: a resting session keeps no thread.
 """
@@ -15,7 +16,8 @@ _at_work: weakref.WeakSet[Worker] = weakref.WeakSet()
 
 
 class Worker:
-    """Does one piece of work at a time. `pause` makes its session rest and returns when it does; `model` is what it trains."""
+    """Does one piece of work at a time. `pause` makes its session rest and returns when it does;
+    `model` is what it trains."""
 
     def __init__(self, name: str, pause: Callable[[], None], model: object) -> None:
         self._name, self.pause, self.model = name, pause, model
@@ -24,7 +26,8 @@ class Worker:
         self.idle.set()
 
     def launch(self, work: Callable[[], None]) -> None:
-        """Run `work()` in a thread; it has to end with `done()`. The caller holds `launching` and has made the others rest."""
+        """Run `work()` in a thread; it has to end with `done()`. The caller holds `launching` and
+        has made the others rest."""
         self.stop.clear()
         self.idle.clear()
         _at_work.add(self)
@@ -37,7 +40,8 @@ class Worker:
         self.idle.set()
 
     def wait(self) -> None:
-        """Block until it rests; at once inside its own thread, where a listener asks in the middle of a step."""
+        """Block until it rests; at once inside its own thread, where a listener asks in the middle
+        of a step."""
         if threading.current_thread() is self._thread:
             return
         while not self.idle.wait(

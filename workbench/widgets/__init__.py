@@ -1,4 +1,5 @@
-"""Widgets: views over run records, live or stored, and small widgets for teaching. Nothing here trains."""
+"""Widgets: views over run records, live or stored, and small widgets for teaching. Nothing here
+trains."""
 
 from importlib import import_module
 from typing import Any

@@ -1,4 +1,5 @@
-"""Giving widgets back: ipywidgets keeps every widget of a kernel, and closing one leaves its children open."""
+"""Giving widgets back: ipywidgets keeps every widget of a kernel, and closing one leaves its
+children open."""
 
 from __future__ import annotations
 

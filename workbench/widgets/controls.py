@@ -1,4 +1,5 @@
-"""Controls: start, pause, step, stop, rewind, branch, and a row for every live knob of a session."""
+"""Controls: start, pause, step, stop, rewind, branch, and a row for every live knob of a
+session."""
 
 from __future__ import annotations
 
@@ -38,7 +39,8 @@ INTERRUPTS = "The notebook's ■ reaches the training only while a cell waits fo
 class Controls:
     """The control strip of one session. `widget` is what is shown; `refresh` follows the session.
 
-    Calls that may take a while (pause waits for the step in hand) only ask, and return; an error is said in the strip.
+    Calls that may take a while (pause waits for the step in hand) only ask, and return; an error is
+    said in the strip.
     """
 
     def __init__(
@@ -162,7 +164,8 @@ class Controls:
         self.session.start()
 
     def _forgive(self) -> None:
-        """The error that ended the training has been read in the strip: the next click tries again."""
+        """The error that ended the training has been read in the strip: the next click tries
+        again."""
         self.session.error = None
 
     def _pause(self) -> None:
@@ -221,7 +224,8 @@ class Controls:
         self._show_failure(s.error, running)
 
     def _show_failure(self, error: BaseException | None, running: bool) -> None:
-        """What ended the training stays to be read until it trains again, whoever was told of it elsewhere."""
+        """What ended the training stays to be read until it trains again, whoever was told of it
+        elsewhere."""
         if error is not None:
             self.say(f"training stopped: {type(error).__name__}: {error}", error=True)
             self._failure_said = True
@@ -230,8 +234,8 @@ class Controls:
             self._failure_said = False
 
     def _offer_steps(self, last: int, running: bool) -> None:
-        """The steps to go back to. The box follows the run until a person writes into it; a rewind that makes steps again
-        does not take away what was written."""
+        """The steps to go back to. The box follows the run until a person writes into it; a rewind
+        that makes steps again does not take away what was written."""
         followed = self.at_step.value == self._last_offered
         self.at_step.max = max(self.at_step.max, last) if running else last
         if followed:

@@ -1,7 +1,8 @@
 """`Dashboard`: one widget over runs, live or stored, by the same code.
 
-Every page is a view over run records. A live session only adds the control strip and tells the dashboard when there is
-something new; what is drawn always comes from the record, so a replay shows what was seen live.
+Every page is a view over run records. A live session only adds the control strip and tells the
+dashboard when there is something new; what is drawn always comes from the record, so a replay shows
+what was seen live.
 """
 
 from __future__ import annotations
@@ -45,12 +46,14 @@ TAKEN_OVER = "This dashboard stands still: a newer one shows the same session."
 
 
 class Dashboard(w.VBox):
-    """Overview, groups, tokens, what-if and doctor of one or several runs; with a session, the controls too.
+    """Overview, groups, tokens, what-if and doctor of one or several runs; with a session, the
+    controls too.
 
-    `target` is a `Session` (live), a `Run`, a path, or a list of those to compare. Everything shown belongs to the step
-    chosen above the tabs; "newest" follows a live run. Needs no torch for a stored run. `scale` (0.5 to 4) makes all of
-    it larger, for a projector. Of several dashboards of a session the newest one draws, the others offer to. Raises
-    TypeError for what is none of these, ValueError for an empty list and a scale out of bounds.
+    `target` is a `Session` (live), a `Run`, a path, or a list of those to compare. Everything shown
+    belongs to the step chosen above the tabs; "newest" follows a live run. Needs no torch for a
+    stored run. `scale` (0.5 to 4) makes all of it larger, for a projector. Of several dashboards of
+    a session the newest one draws, the others offer to. Raises TypeError for what is none of these,
+    ValueError for an empty list and a scale out of bounds.
     """
 
     def __init__(self, target: Target, *, scale: float = 1.0) -> None:
@@ -96,7 +99,8 @@ class Dashboard(w.VBox):
     # ------------------------------------------------------------------------------------------------- drawing
 
     def redraw(self, force: bool = False) -> None:
-        """Read what is new and draw the page that is open. Safe from any thread; what goes wrong is shown in the page."""
+        """Read what is new and draw the page that is open. Safe from any thread; what goes wrong is
+        shown in the page."""
         with self._drawing:
             try:
                 if self.controls:  # first: a record that cannot be read stops no one from steering
@@ -137,7 +141,8 @@ class Dashboard(w.VBox):
         """The step that the pages show; None follows the newest."""
         return None if self.newest.value or not self.sources[0].last_step else int(self.step.value)
 
-    # ----------------------------------------------------------------------------------- choosing a step, replaying
+    # ----------------------------------------------------------------------------------- choosing a
+    # step, replaying
 
     def _make_chooser(self) -> w.Widget:
         self.newest = w.Checkbox(
@@ -175,7 +180,8 @@ class Dashboard(w.VBox):
 
     @property
     def _by_itself(self) -> bool:
-        """True in the thread that is just moving the step without a person; what a person does meanwhile counts."""
+        """True in the thread that is just moving the step without a person; what a person does
+        meanwhile counts."""
         return getattr(self._moving, "now", False)
 
     @contextmanager
@@ -220,7 +226,8 @@ class Dashboard(w.VBox):
         return Controls(self.session, self.follow)
 
     def follow(self, session: Session) -> None:
-        """Put another session in focus (a branch); the runs shown so far stay as the ones compared with."""
+        """Put another session in focus (a branch); the runs shown so far stay as the ones compared
+        with."""
         with self._drawing:
             self.session = session
             self.sources = [RunSource(session.run, session), *self.sources]
@@ -251,7 +258,8 @@ class Dashboard(w.VBox):
         self.publisher.resume()
 
     def picture(self) -> Any:
-        """The curves as a still picture (an `IPython.display.SVG`), which stays when the notebook is saved."""
+        """The curves as a still picture (an `IPython.display.SVG`), which stays when the notebook
+        is saved."""
         from IPython.display import SVG
 
         return SVG(self._svg())
@@ -264,7 +272,8 @@ class Dashboard(w.VBox):
     _ipython_display_ = None  # ipywidgets 7 would show the widget alone, without the picture
 
     def _repr_mimebundle_(self, **kwargs: Any) -> tuple[dict[str, Any], dict[str, Any]]:
-        """The widget, and beside it a picture and words for where no widget runs (a saved notebook, a web page of it)."""
+        """The widget, and beside it a picture and words for where no widget runs (a saved notebook,
+        a web page of it)."""
         data, metadata = mimebundle(self)
         if not self.sources[0].last_step:
             return data, metadata
@@ -274,7 +283,8 @@ class Dashboard(w.VBox):
         ), metadata
 
     def close(self) -> None:
-        """Stop drawing and give back all widgets of the page; the session goes on. Twice does nothing."""
+        """Stop drawing and give back all widgets of the page; the session goes on. Twice does
+        nothing."""
         if hasattr(self, "publisher"):  # a dashboard whose making failed has none
             self.publisher.close()
             self.replay.stop()

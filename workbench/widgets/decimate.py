@@ -1,7 +1,9 @@
-"""Fewer points for drawing, the same picture: the smallest and the largest value of every bucket stay.
+"""Fewer points for drawing, the same picture: the smallest and the largest value of every bucket
+stay.
 
-A spike of a single step stays visible, a gap stays a gap, the first and the last point stay. Buckets are powers of two
-counted from the first step, so that a growing line keeps the points that it has and does not shimmer from step to step.
+A spike of a single step stays visible, a gap stays a gap, the first and the last point stay.
+Buckets are powers of two counted from the first step, so that a growing line keeps the points that
+it has and does not shimmer from step to step.
 `means` is the trend of such a line. Only drawings are thinned out; the record keeps every number.
 """
 
@@ -14,17 +16,19 @@ POINTS = 600
 
 
 def decimate(x: np.ndarray, y: np.ndarray, limit: int = POINTS) -> tuple[np.ndarray, np.ndarray]:
-    """At most `limit` points of the line (x, y); values that are not finite become NaN, which draws a gap."""
+    """At most `limit` points of the line (x, y); values that are not finite become NaN, which draws
+    a gap."""
     kept = keep(y, limit=limit)
     values = np.asarray(y, float)[kept]
     return np.asarray(x)[kept], np.where(np.isfinite(values), values, np.nan)
 
 
 def keep(low: np.ndarray, high: np.ndarray | None = None, *, limit: int = POINTS) -> np.ndarray:
-    """Which points to draw of the line `low`, or of the band from `low` to `high`: at most `limit` sorted indices.
+    """Which points to draw of the line `low`, or of the band from `low` to `high`: at most `limit`
+    sorted indices.
 
-    Between two kept points a point that is not finite is kept wherever there was one. Raises ValueError for a limit
-    under 16 or for a band of two lengths.
+    Between two kept points a point that is not finite is kept wherever there was one. Raises
+    ValueError for a limit under 16 or for a band of two lengths.
     """
     low = np.asarray(low, float)
     high = low if high is None else np.asarray(high, float)
@@ -56,7 +60,8 @@ def bucket_size(length: int, buckets: int) -> int:
 
 
 def means(values: np.ndarray, size: int) -> np.ndarray:
-    """The mean of each bucket of `size` points, the last one may be shorter; NaN where a bucket has no finite value."""
+    """The mean of each bucket of `size` points, the last one may be shorter; NaN where a bucket has
+    no finite value."""
     values = np.asarray(values, float)
     starts = np.arange(0, len(values), size)
     finite = np.isfinite(values)
@@ -67,7 +72,8 @@ def means(values: np.ndarray, size: int) -> np.ndarray:
 
 
 def _extremes(low: np.ndarray, high: np.ndarray, room: int) -> np.ndarray:
-    """Where the smallest `low` and the largest `high` of each bucket are; at most `room` of them."""
+    """Where the smallest `low` and the largest `high` of each bucket are; at most `room` of
+    them."""
     size = bucket_size(len(low), room // 2) if len(low) > room else 1
     if size == 1:
         return np.arange(len(low))
@@ -83,7 +89,8 @@ def _extremes(low: np.ndarray, high: np.ndarray, room: int) -> np.ndarray:
 
 
 def _gaps(chosen: np.ndarray, finite: np.ndarray) -> np.ndarray:
-    """The first point that is not finite after each chosen point that has one before the next chosen point."""
+    """The first point that is not finite after each chosen point that has one before the next
+    chosen point."""
     holes = np.flatnonzero(~finite)
     after = np.searchsorted(holes, chosen[:-1])
     real = after < np.searchsorted(holes, chosen[1:])

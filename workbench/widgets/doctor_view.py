@@ -36,7 +36,8 @@ DOCTOR_CSS = """
 
 
 class DoctorView(Guarded):
-    """The tab "Doctor": the findings of `workbench.doctor` as cards. Without any run or step it says so."""
+    """The tab "Doctor": the findings of `workbench.doctor` as cards. Without any run or step it
+    says so."""
 
     title = "Doctor"
 
@@ -49,7 +50,8 @@ class DoctorView(Guarded):
         self.show([], None)
 
     def show(self, sources: Sequence[RunSource], step: int | None) -> None:
-        """Draw the findings of the runs (the first is in focus) as of `step`; None = each one's newest."""
+        """Draw the findings of the runs (the first is in focus) as of `step`; None = each one's
+        newest."""
         self.guarded(self._show, sources, step)
 
     def fail(self, error: BaseException) -> None:

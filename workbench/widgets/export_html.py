@@ -1,6 +1,8 @@
-"""One self-contained HTML file of runs: curves, groups and the doctor's words, which opens offline and needs no kernel.
+"""One self-contained HTML file of runs: curves, groups and the doctor's words, which opens offline
+and needs no kernel.
 
-plotly.js is written into the file; a few lines of script let a reader choose a step. All text is escaped as in the views.
+plotly.js is written into the file; a few lines of script let a reader choose a step. All text is
+escaped as in the views.
 """
 
 from __future__ import annotations
@@ -40,7 +42,8 @@ document.querySelectorAll(".js-plotly-plot").forEach((plot) => Plotly.Plots.resi
 
 
 def export_html(runs: Run | str | Path | list[Run | str | Path], out: str | Path) -> Path:
-    """Write the page of one run, or of several to compare (the first one with its groups), to `out`; returns it."""
+    """Write the page of one run, or of several to compare (the first one with its groups), to
+    `out`; returns it."""
     sources = [RunSource(r) for r in (runs if isinstance(runs, list) else [runs])]
     page = [
         _head(sources),

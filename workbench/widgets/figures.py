@@ -1,4 +1,5 @@
-"""Numbers as the text views write them: four significant digits, a typographic minus; the exact number where asked for."""
+"""Numbers as the text views write them: four significant digits, a typographic minus; the exact
+number where asked for."""
 
 from __future__ import annotations
 
@@ -14,7 +15,8 @@ def figure(value: float, spec: str = ".4g", missing: str = "not scored") -> str:
 
 
 def written(text: str) -> str:
-    """A formatted number as it is printed: − for its sign, no zeros in front of an exponent, ∞ for inf."""
+    """A formatted number as it is printed: − for its sign, no zeros in front of an exponent, ∞ for
+    inf."""
     return (
         re.sub(r"(?<=e)([+-])0*", r"\1", text)
         .replace("e+", "e")

@@ -1,6 +1,8 @@
-"""The completions of one step by group, and which groups to show in which order. Arrays only, no widget.
+"""The completions of one step by group, and which groups to show in which order. Arrays only, no
+widget.
 
-Suffixes: N groups, G completions of each, K reward functions; completion (n, g) is row n x G + g of the step.
+Suffixes: N groups, G completions of each, K reward functions; completion (n, g) is row n x G + g of
+the step.
 """
 
 from __future__ import annotations
@@ -23,7 +25,8 @@ TOTAL = "total reward"
 
 @dataclass(frozen=True)
 class GroupTable:
-    """One step. `rewards` is (N, G) by function; texts are arrays of dtype object; NaN = not scored."""
+    """One step. `rewards` is (N, G) by function; texts are arrays of dtype object; NaN = not
+    scored."""
 
     problem_N: Array
     prompt_N: Array
@@ -75,7 +78,8 @@ class GroupTable:
 
     @cached_property
     def std_N(self) -> Array:
-        """The std of each group's reward, the one that the run divides by; NaN where fewer than two are scored."""
+        """The std of each group's reward, the one that the run divides by; NaN where fewer than two
+        are scored."""
         ddof = 0 if self.config.get("advantage_std") == "population" else 1
         n_N = (~np.isnan(self.reward_NG)).sum(1)
         square_N = np.nansum((self.reward_NG - self.mean_N[:, None]) ** 2, axis=1)
@@ -89,7 +93,8 @@ class GroupTable:
 
     @cached_property
     def folded(self) -> tuple[Array, Array]:
-        """Lower-case texts for the search: of each group (prompt, gold answer, problem), of each completion."""
+        """Lower-case texts for the search: of each group (prompt, gold answer, problem), of each
+        completion."""
         heads = [
             "\n".join(map(str, texts)).casefold()
             for texts in zip(self.prompt_N, self.gold_N, self.problem_N, strict=True)
@@ -98,12 +103,14 @@ class GroupTable:
         return np.array(heads, object), folded.reshape(self.completion_NG.shape)
 
     def right(self, by: str) -> tuple[Array, Array]:
-        """(right, wrong), bool (N, G), by a reward function or the total: above 0, or not; neither where not scored."""
+        """(right, wrong), bool (N, G), by a reward function or the total: above 0, or not; neither
+        where not scored."""
         reward_NG: Array = self.reward_NG if by == TOTAL else self.rewards[by]
         return reward_NG > 0, reward_NG <= 0
 
     def found(self, query: str) -> Array:
-        """bool (N, G): the text, in any case, stands in the completion, or in its prompt, gold answer or problem id."""
+        """bool (N, G): the text, in any case, stands in the completion, or in its prompt, gold
+        answer or problem id."""
         wanted = query.casefold()
         if not wanted:
             return np.ones(self.reward_NG.shape, bool)
@@ -143,7 +150,8 @@ FILTERS: dict[str, Callable[[GroupTable, str], Array]] = {
 
 
 def right_by(names: list[str]) -> str:
-    """The reward function that most likely says whether an answer is right; the total where none looks like it."""
+    """The reward function that most likely says whether an answer is right; the total where none
+    looks like it."""
     return next(
         (n for n in names if re.search("answer|correct|accura|exact|solve", n, re.IGNORECASE)),
         TOTAL,
@@ -153,7 +161,8 @@ def right_by(names: list[str]) -> str:
 def chosen(
     table: GroupTable, sort: str, smallest_first: bool, keep: str, by: str, query: str
 ) -> tuple[Array, Array]:
-    """(the numbers of the groups to show, in order; bool (N, G) of the completions that match). NaN sorts last."""
+    """(the numbers of the groups to show, in order; bool (N, G) of the completions that match). NaN
+    sorts last."""
     matching_NG = FILTERS[keep](table, by) & table.found(query)
     key_N = SORTS[sort](table)
     order_N = np.argsort(key_N if smallest_first else -key_N, kind="stable")

@@ -1,4 +1,5 @@
-"""The group view: each prompt of a step with its G completions, their rewards, advantages and what there is to say of them."""
+"""The group view: each prompt of a step with its G completions, their rewards, advantages and what
+there is to say of them."""
 
 from __future__ import annotations
 
@@ -24,13 +25,15 @@ from workbench.widgets.style import framed
 from workbench.widgets.text import safe_text
 
 GROUPS_AT_ONCE, COMPLETIONS_AT_ONCE, CHARACTERS_AT_ONCE = 8, 64, 80_000
-"""What a page holds at most: so many groups, and of large groups or long texts fewer, down to one."""
+"""What a page holds at most: so many groups, and of large groups or long texts fewer, down to
+one."""
 LENGTHS = (300, 1200, 4000)
 """Characters of a completion that can be shown."""
 
 
 class GroupsView(StepView):
-    """The tab "Groups". `on_pick(row)` is called when a person wants to see a completion's tokens; `step` says of which step."""
+    """The tab "Groups". `on_pick(row)` is called when a person wants to see a completion's tokens;
+    `step` says of which step."""
 
     title = "Groups"
 
@@ -229,7 +232,8 @@ class GroupsView(StepView):
 
 
 class _Card:
-    """One group: its HTML and a button per completion. Cards are made once and filled again and again."""
+    """One group: its HTML and a button per completion. Cards are made once and filled again and
+    again."""
 
     def __init__(self, pick: Callable[[int], None]) -> None:
         self._pick = pick
@@ -250,7 +254,8 @@ class _Card:
             return
         put(self.html, "value", group_html(table, n, rows_G, look))
         rows = (np.flatnonzero(rows_G) + n * table.G).tolist()
-        # The space: ipywidgets 7 takes a button labelled with its own place (0, 1 …) for one that is there already.
+        # The space: ipywidgets 7 takes a button labelled with its own place (0, 1 …) for one that
+        # is there already.
         options = tuple((f"{row} ", row) for row in rows)
         if options != self.buttons.options:
             with self.buttons.hold_sync():

@@ -1,4 +1,5 @@
-"""The HTML of the group view: a prompt with its completions, what each got and what that means. Everything is escaped."""
+"""The HTML of the group view: a prompt with its completions, what each got and what that means.
+Everything is escaped."""
 
 from __future__ import annotations
 
@@ -136,7 +137,8 @@ def _remarks(table: GroupTable, n: int, g: int, look: Look) -> str:
 
 
 def _why_unpaid(text: str, gold: object) -> str:
-    """ "right, untagged" where the gold answer, a number or words, is given but not in a tag; else "wrong"."""
+    """ "right, untagged" where the gold answer, a number or words, is given but not in a tag; else
+    "wrong"."""
     plainly_right = (
         compared_plainly(gold) and tagged_answer(text) is None and lenient_correct(text, str(gold))
     )
@@ -144,7 +146,8 @@ def _why_unpaid(text: str, gold: object) -> str:
 
 
 def marked(text: str, query: str, limit: int) -> str:
-    """`text` made safe, each place of `query` marked; a long one is cut so that the first place stays in sight."""
+    """`text` made safe, each place of `query` marked; a long one is cut so that the first place
+    stays in sight."""
     place = re.search(re.escape(query), text, re.IGNORECASE) if query else None
     if place is None:
         return safe_text(text, limit)

@@ -1,4 +1,5 @@
-"""What every view with controls needs: one lock, controls that can be filled without answering, errors shown in place."""
+"""What every view with controls needs: one lock, controls that can be filled without answering,
+errors shown in place."""
 
 from __future__ import annotations
 
@@ -15,7 +16,8 @@ from workbench.widgets.text import safe_text
 
 
 class Guarded:
-    """Base of a view. Callbacks may come from any thread; what goes wrong in one is shown in `message`, never lost."""
+    """Base of a view. Callbacks may come from any thread; what goes wrong in one is shown in
+    `message`, never lost."""
 
     def __init__(self) -> None:
         self.message = w.HTML()
@@ -23,7 +25,8 @@ class Guarded:
         self._filling = False
 
     def guarded(self, act: Callable[..., Any], *given: Any) -> None:
-        """Call `act` alone; an exception is shown in the view and ends here, since the page has nowhere else to show it."""
+        """Call `act` alone; an exception is shown in the view and ends here, since the page has
+        nowhere else to show it."""
         with self._lock:
             try:
                 act(*given)

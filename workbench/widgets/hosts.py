@@ -1,4 +1,5 @@
-"""The places where the widgets are shown: what Colab, VS Code and ipywidgets 7 (Colab, classic notebook) need.
+"""The places where the widgets are shown: what Colab, VS Code and ipywidgets 7 (Colab, classic
+notebook) need.
 
 Nothing has to be switched on by hand. What a place cannot do is said in a line above the dashboard.
 """
@@ -12,8 +13,8 @@ import anywidget
 import ipywidgets as w
 
 TOOLTIP = "tooltip" if "tooltip" in w.FloatText.class_trait_names() else "description_tooltip"
-"""What an input's tooltip is called: ipywidgets 8 has `tooltip`, 7 has `description_tooltip`, for all that have a description.
-Buttons have `tooltip` in both."""
+"""What an input's tooltip is called: ipywidgets 8 has `tooltip`, 7 has `description_tooltip`, for
+all that have a description. Buttons have `tooltip` in both."""
 
 IN_COLAB = (
     "In Colab this page moves only while a cell is running: let the cell that trains end with "
@@ -31,7 +32,8 @@ def in_colab() -> bool:
 
 
 def in_vs_code() -> bool:
-    """True in a kernel whose notebook is open in VS Code, which writes its path into the kernel's names."""
+    """True in a kernel whose notebook is open in VS Code, which writes its path into the kernel's
+    names."""
     if "IPython" not in sys.modules:
         return False
     from IPython import get_ipython
@@ -41,15 +43,17 @@ def in_vs_code() -> bool:
 
 
 def limits_here() -> str:
-    """What this place cannot do while a run goes on, as HTML in a line; empty where nothing is missing."""
+    """What this place cannot do while a run goes on, as HTML in a line; empty where nothing is
+    missing."""
     return IN_COLAB if in_colab() else IN_VS_CODE if in_vs_code() else ""
 
 
 def mimebundle(widget: w.DOMWidget) -> tuple[dict[str, Any], dict[str, Any]]:
     """What a cell shows of a widget, and the metadata to it, with any ipywidgets.
 
-    Colab has to be told which manager shows widgets that are not its own. It adds that by itself to what is displayed, but
-    not to a cell's last value; anywidget does, for its own widgets, and is asked here for a box that holds some.
+    Colab has to be told which manager shows widgets that are not its own. It adds that by itself to
+    what is displayed, but not to a cell's last value; anywidget does, for its own widgets, and is
+    asked here for a box that holds some.
     """
     if in_colab():
         sys.modules["google.colab.output"].enable_custom_widget_manager()

@@ -1,7 +1,9 @@
-"""A recorded step, ready to be computed again without a model: its log-probabilities, masks, rewards and settings.
+"""A recorded step, ready to be computed again without a model: its log-probabilities, masks,
+rewards and settings.
 
-Rows that the trainer skipped (no gradient) have no log-probabilities in the record; they stay, because the normalisers
-count them, and are marked. Suffixes: B completions, T tokens, K reward functions.
+Rows that the trainer skipped (no gradient) have no log-probabilities in the record; they stay,
+because the normalisers count them, and are marked. Suffixes: B completions, T tokens, K reward
+functions.
 """
 
 from __future__ import annotations
@@ -59,7 +61,8 @@ class KeptBatch:
 
     @classmethod
     def of(cls, stored: Mapping[str, Any]) -> KeptBatch:
-        """From what `Run.batch(step)` gives. Raises `WhatIfError` where there is nothing to compute, or its numbers were not kept."""
+        """From what `Run.batch(step)` gives. Raises `WhatIfError` where there is nothing to
+        compute, or its numbers were not kept."""
         if "logp_BT" not in stored:
             raise WhatIfError(
                 "the log-probabilities of this step ('logp') were not kept, so nothing can be computed again."
@@ -103,7 +106,8 @@ class KeptBatch:
 
     @property
     def row_to_show(self) -> int:
-        """The counted completion whose log-probabilities have moved farthest since the sampling: where a clip can be seen."""
+        """The counted completion whose log-probabilities have moved farthest since the sampling:
+        where a clip can be seen."""
         old_BT, logp_BT = self.batch.old_logp_BT, self.batch.logp_BT
         moved_BT = torch.zeros_like(logp_BT) if old_BT is None else (logp_BT - old_BT).abs()
         return int(torch.where(self.counted_BT, moved_BT, -1.0).amax(1).argmax())
@@ -113,9 +117,11 @@ class KeptBatch:
         return _quietly(lambda: self.config.replace(**changes))
 
     def advantages(self, config: GRPOConfig) -> Tensor:
-        """The advantages (B,), or (B, T), under `config`: the recorded ones where nothing that makes them is changed.
+        """The advantages (B,), or (B, T), under `config`: the recorded ones where nothing that
+        makes them is changed.
 
-        Raises `WhatIfError` where something is and the recorded ones were not made from the rewards of the group alone.
+        Raises `WhatIfError` where something is and the recorded ones were not made from the rewards
+        of the group alone.
         """
         recorded = self.batch.advantages_B
         changes = [n for n in ADVANTAGE_FIELDS if getattr(config, n) != getattr(self.config, n)]
@@ -181,7 +187,8 @@ def _kept(stored: Mapping[str, Any], name: str) -> Any:
 
 
 def _quietly(make: Callable[[], GRPOConfig]) -> tuple[GRPOConfig, list[str]]:
-    """A config, and its warnings as texts instead of on the error stream, where a widget's reader would not see them."""
+    """A config, and its warnings as texts instead of on the error stream, where a widget's reader
+    would not see them."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", ConfigWarning)
         config = make()

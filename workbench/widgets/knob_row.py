@@ -1,4 +1,5 @@
-"""One live field of the config as a row of controls: slider, number box or menu, the value in force, the pending one."""
+"""One live field of the config as a row of controls: slider, number box or menu, the value in
+force, the pending one."""
 
 from __future__ import annotations
 
@@ -40,19 +41,23 @@ SLIDER_RANGES: dict[str, tuple[float, float]] = {
 }
 """Where a slider goes from and to; the number box takes every value that the field takes."""
 BEGIN = {"epsilon_high": 0.28, "delta": 4.0}
-"""What an optional field has when it leaves None: DAPO's value, and INTELLECT-2's; for others their default."""
+"""What an optional field has when it leaves None: DAPO's value, and INTELLECT-2's; for others their
+default."""
 LOG_STEP = 0.05
 """A step of a logarithmic slider, in powers of ten."""
 NOTHING = ""
-"""None in a menu, for which None itself means that no line of it is chosen: it would stand there empty."""
+"""None in a menu, for which None itself means that no line of it is chosen: it would stand there
+empty."""
 LINE = 14
-"""Pixels from line to line where a row says two things; ipywidgets' rows are twice as high inside."""
+"""Pixels from line to line where a row says two things; ipywidgets' rows are twice as high
+inside."""
 HIDDEN = {"description_width": "0px"}
 """The name of an input: read out by a screen reader, and seen already in the label of the row."""
 
 
 def knob_grid(rows: Iterable[KnobRow], width: int = 500) -> w.Widget:
-    """The rows, two beside each other where the page has `width` pixels for each, else one below the other."""
+    """The rows, two beside each other where the page has `width` pixels for each, else one below
+    the other."""
     return w.GridBox(
         [row.widget for row in rows],
         layout=w.Layout(
@@ -63,9 +68,11 @@ def knob_grid(rows: Iterable[KnobRow], width: int = 500) -> w.Widget:
 
 
 class KnobRow:
-    """The row of one field. `ask(name, value)` is called when a person moves it; `show` is told what is in force.
+    """The row of one field. `ask(name, value)` is called when a person moves it; `show` is told
+    what is in force.
 
-    Slider and number box move together. A field that may be None has a check box for it. `label_width` lines rows up.
+    Slider and number box move together. A field that may be None has a check box for it.
+    `label_width` lines rows up.
     """
 
     def __init__(
@@ -205,8 +212,8 @@ class KnobRow:
     def show(
         self, in_force: Any, pending: Any, is_pending: bool = False, idle_because: str = ""
     ) -> None:
-        """Say what is in force and, until the step boundary, what is pending. Inputs follow what changed since the last
-        time, and are left alone else: a person may be moving one."""
+        """Say what is in force and, until the step boundary, what is pending. Inputs follow what
+        changed since the last time, and are left alone else: a person may be moving one."""
         wanted = pending if is_pending else in_force
         if wanted != self._told:
             self._told = wanted
@@ -226,7 +233,8 @@ class KnobRow:
             self.state.value = text
 
     def take_back(self) -> None:
-        """What was asked for is refused: the inputs show again what holds, or what was asked for before."""
+        """What was asked for is refused: the inputs show again what holds, or what was asked for
+        before."""
         self._follow()
 
     def _follow(self) -> None:
@@ -257,7 +265,8 @@ def _text(value: Any) -> str:
 
 
 def _within(value: Any, name: str) -> float:
-    """Where the slider stands for a value: at its end for one beyond it; of no matter for a field without a slider."""
+    """Where the slider stands for a value: at its end for one beyond it; of no matter for a field
+    without a slider."""
     if name not in SLIDER_RANGES:
         return 0.0
     low, high = SLIDER_RANGES[name]

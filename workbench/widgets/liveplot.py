@@ -1,13 +1,16 @@
-"""`LivePlot`: plotly figures in a notebook that redraw in place, as one small widget over plotly.js.
+"""`LivePlot`: plotly figures in a notebook that redraw in place, as one small widget over
+plotly.js.
 
-The whole picture is in two traits, so that a page reload, a second tab or a second display of the same widget shows it
-as it is: `spec`, the figures' JSON with every array replaced by a number, and `frame`, those arrays as float32 in one
-buffer. plotly.js comes from the installed plotly package over the widget's own connection, once per page: nothing is
-asked from outside. A saved notebook keeps an SVG picture beside the widget.
+The whole picture is in two traits, so that a page reload, a second tab or a second display of the
+same widget shows it as it is: `spec`, the figures' JSON with every array replaced by a number, and
+`frame`, those arrays as float32 in one buffer. plotly.js comes from the installed plotly package
+over the widget's own connection, once per page: nothing is asked from outside. A saved notebook
+keeps an SVG picture beside the widget.
 
-A figure is plotly JSON with numpy arrays for data: `{"data": [...], "layout": {...}}`, which `plotly.graph_objects.Figure`
-takes too. `layout["meta"]` may hold `title` and `summary`, plain texts for the picture and for screen readers. Text
-colours, grids and fonts follow the page's theme and are not part of a figure.
+A figure is plotly JSON with numpy arrays for data: `{"data": [...], "layout": {...}}`, which
+`plotly.graph_objects.Figure` takes too. `layout["meta"]` may hold `title` and `summary`, plain
+texts for the picture and for screen readers. Text colours, grids and fonts follow the page's theme
+and are not part of a figure.
 """
 
 from __future__ import annotations
@@ -28,7 +31,8 @@ from workbench.widgets.style import CSS
 
 Figure = dict[str, Any]
 SEND_AGAIN = 5.0
-"""Seconds before plotly.js (5 MB) is sent a second time; a page asks each second or two until it has it."""
+"""Seconds before plotly.js (5 MB) is sent a second time; a page asks each second or two until it
+has it."""
 OWN_CSS = """
 .wb-plots { display: grid; gap: 12px; width: 100%; box-sizing: border-box; border: 0 solid var(--wb-line);
   grid-template-columns: repeat(auto-fit, minmax(min(100%, max(400px, (100% - 12px) / var(--wb-columns, 2))), 1fr)); }
@@ -38,7 +42,8 @@ OWN_CSS = """
 
 
 class LivePlot(anywidget.AnyWidget):
-    """Figures in a grid of `columns` columns (fewer where the page is narrow), each `height` pixels high.
+    """Figures in a grid of `columns` columns (fewer where the page is narrow), each `height` pixels
+    high.
 
     show(figures)   draws them; may be called from any thread
     clicked         {"x": …, "panel": …, "count": …} of the point clicked last; `count` makes each click a change
@@ -112,7 +117,8 @@ class LivePlot(anywidget.AnyWidget):
 
 
 def packed(figures: Sequence[Figure]) -> tuple[list[Figure], list[np.ndarray]]:
-    """The figures as JSON where {"column": i} stands for an array, and those arrays as float32, each once."""
+    """The figures as JSON where {"column": i} stands for an array, and those arrays as float32,
+    each once."""
     arrays: list[np.ndarray] = []
     seen: dict[int, int] = {}
 
@@ -130,5 +136,6 @@ def packed(figures: Sequence[Figure]) -> tuple[list[Figure], list[np.ndarray]]:
 
 
 def with_picture(data: dict[str, Any], svg: str, summary: str) -> dict[str, Any]:
-    """What a cell shows of a widget, with a picture and words beside it for where no widget runs."""
+    """What a cell shows of a widget, with a picture and words beside it for where no widget
+    runs."""
     return data | {"image/svg+xml": svg, "text/plain": summary}

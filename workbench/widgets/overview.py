@@ -1,4 +1,5 @@
-"""The Overview: how the runs are doing, in one line of words each and ten small plots. Live and stored alike."""
+"""The Overview: how the runs are doing, in one line of words each and ten small plots. Live and
+stored alike."""
 
 from __future__ import annotations
 
@@ -43,7 +44,8 @@ class Overview(Guarded):
         show_if(self.plots, False)
 
     def show(self, sources: Sequence[RunSource], step: int | None = None) -> None:
-        """Draw the runs, with `step` marked unless it is None. What goes wrong is shown above them."""
+        """Draw the runs, with `step` marked unless it is None. What goes wrong is shown above
+        them."""
         self.guarded(self._show, sources, step)
 
     def picture(self) -> str:
@@ -58,7 +60,8 @@ class Overview(Guarded):
         self.settled()
 
     def _clicked(self, change: dict[str, Any]) -> None:
-        """Outside the view's lock: whoever is called may draw this view while another thread waits to."""
+        """Outside the view's lock: whoever is called may draw this view while another thread waits
+        to."""
         if self._on_pick is None or not change["new"]:
             return
         try:

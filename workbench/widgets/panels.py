@@ -1,10 +1,12 @@
-"""The panels of the overview: from runs to plotly figures. Pure: the widget, the HTML export and the tests share it.
+"""The panels of the overview: from runs to plotly figures. Pure: the widget, the HTML export and
+the tests share it.
 
     figures(sources)            ten figures (plotly JSON with numpy arrays; plotly.graph_objects.Figure takes them)
     figures(sources, step=40)   the same with step 40 marked
 
-One run alone shows every component in its own colour and dash; several runs have a colour and a dash each, and what is a
-thick line for the first quantity of a panel is a thin one for the second; the first panel has the legend of the runs.
+One run alone shows every component in its own colour and dash; several runs have a colour and a
+dash each, and what is a thick line for the first quantity of a panel is a thin one for the second;
+the first panel has the legend of the runs.
 """
 
 from __future__ import annotations
@@ -41,7 +43,8 @@ ON_POLICY = "on-policy: ratio is exactly 1, clipping cannot happen<br>(one updat
 NO_KL = "no KL: with beta = 0 there is no reference to measure it to"
 NO_EVALUATION = "no evaluation yet"
 SPREAD_OF_SPIKES = 20.0
-"""An axis turns logarithmic when its largest value is so many times the median: a spike would flatten the rest."""
+"""An axis turns logarithmic when its largest value is so many times the median: a spike would
+flatten the rest."""
 
 
 @dataclass(frozen=True)
@@ -79,7 +82,8 @@ class Sheet:
         return figure(title, about, traces, x_range=self.x_range, strip=self.strip, **how)
 
     def lines(self, *metrics: tuple[str, str], legend: bool = False, **more: Any) -> list[Trace]:
-        """Lines of some (metric, name)s. Of several runs the first metric is the thick one; `legend` names the runs."""
+        """Lines of some (metric, name)s. Of several runs the first metric is the thick one;
+        `legend` names the runs."""
         traces = []
         for run in self.runs:
             for k, (metric, name) in enumerate(metrics):
@@ -95,7 +99,8 @@ class Sheet:
 
 
 def figures(sources: Sequence[RunSource], step: int | None = None) -> list[Figure]:
-    """The overview's figures. Empty while no run has a step. The first source is the one in focus."""
+    """The overview's figures. Empty while no run has a step. The first source is the one in
+    focus."""
     runs = [
         Shown(s, plot_text(s.label, 24), look(i)) for i, s in enumerate(sources) if len(s.metrics)
     ]
@@ -284,7 +289,8 @@ def seconds(sheet: Sheet) -> Figure:
 
 
 def _scale(traces: Sequence[Trace]) -> dict[str, Any]:
-    """A logarithmic axis where a few spikes would flatten everything else and no value forbids it."""
+    """A logarithmic axis where a few spikes would flatten everything else and no value forbids
+    it."""
     values = (
         np.concatenate([t["y"][np.isfinite(t["y"])] for t in traces]) if traces else np.zeros(0)
     )

@@ -1,9 +1,10 @@
-"""`PlanView`: will it fit? The memory plan of a run with the settings that decide over it as controls. No weights are read.
+"""`PlanView`: will it fit? The memory plan of a run with the settings that decide over it as
+controls. No weights are read.
 
     PlanView("Qwen2.5-0.5B", device="T4")
 
-Moving a control makes the plan anew, which takes a second or two; the button times a few layers on this machine, which takes some
-seconds more. The plan itself is `view.plan`.
+Moving a control makes the plan anew, which takes a second or two; the button times a few layers on
+this machine, which takes some seconds more. The plan itself is `view.plan`.
 """
 
 from __future__ import annotations
@@ -53,8 +54,9 @@ WIDE = {"description_width": "150px"}
 
 
 class PlanView(Lab):
-    """policy: a name as `load_policy` takes it, or a published shape's; its config alone is read. config: where the controls
-    start. device: as `workbench plan --gpu` takes it, None = this machine."""
+    """policy: a name as `load_policy` takes it, or a published shape's; its config alone is read.
+    config: where the controls start. device: as `workbench plan --gpu` takes it, None = this
+    machine."""
 
     heading = "Memory plan"
     lead = (
@@ -164,7 +166,8 @@ class PlanView(Lab):
         ]
 
     def time_it(self) -> None:
-        """Make the plan anew with a trial on this machine, whose seconds stay until a control is moved."""
+        """Make the plan anew with a trial on this machine, whose seconds stay until a control is
+        moved."""
         self._trial, self.timing.disabled, self.timing.description = True, True, "timing ..."
         try:
             self.update()
@@ -226,7 +229,8 @@ class PlanView(Lab):
 
 
 def _usual(policy: str) -> GRPOConfig:
-    """Where the controls start without a config: the default run for the embedded policy, an adapter for any other."""
+    """Where the controls start without a config: the default run for the embedded policy, an
+    adapter for any other."""
     return (
         GRPOConfig()
         if policy == "embedded"

@@ -1,4 +1,5 @@
-"""Knob changes as vertical lines, with the names and values of what changed in a strip above the data."""
+"""Knob changes as vertical lines, with the names and values of what changed in a strip above the
+data."""
 
 from __future__ import annotations
 
@@ -11,16 +12,19 @@ from workbench.widgets.plot_pieces import GREY, Strip, look, marker, plot_text
 from workbench.widgets.source import RunSource
 
 PLACES = 40
-"""Lines that fit side by side; changes nearer than that share one, so that dragging a slider cannot flood a panel."""
+"""Lines that fit side by side; changes nearer than that share one, so that dragging a slider cannot
+flood a panel."""
 ROWS = 2
-"""Rows of labels; the newest changes come first, and what does not fit has a line only (the header lists it)."""
+"""Rows of labels; the newest changes come first, and what does not fit has a line only (the header
+lists it)."""
 LETTER = 1 / 62
 """Width of a letter as a share of the axis, in a panel of two columns at 1280 pixels."""
 
 
 @dataclass
 class Place:
-    """The changes that one line stands for: each knob's value before the first and after the last."""
+    """The changes that one line stands for: each knob's value before the first and after the
+    last."""
 
     step: int
     values: dict[str, tuple[Any, Any]] = field(default_factory=dict)
@@ -39,7 +43,8 @@ class Place:
 
 
 def knob_places(source: RunSource, last: int) -> list[Place]:
-    """Where the run's knobs changed, changes that are near each other together: at most `PLACES` on an axis up to `last`."""
+    """Where the run's knobs changed, changes that are near each other together: at most `PLACES` on
+    an axis up to `last`."""
     places: list[Place] = []
     for change in source.knobs.itertuples():
         if not places or change.step - places[-1].step > last / PLACES:
@@ -49,7 +54,8 @@ def knob_places(source: RunSource, last: int) -> list[Place]:
 
 
 def knob_strip(sources: Sequence[RunSource], last: int) -> Strip:
-    """Lines and labels for the knob changes of all runs; of several runs each line in the run's colour and dash."""
+    """Lines and labels for the knob changes of all runs; of several runs each line in the run's
+    colour and dash."""
     shapes, wanted = [], []
     for i, source in enumerate(sources):
         alone, style = len(sources) == 1, look(i)
@@ -66,7 +72,8 @@ def knob_strip(sources: Sequence[RunSource], last: int) -> Strip:
 
 
 def _labels(wanted: Sequence[tuple[int, list[str]]], last: int) -> list[tuple[int, int, str, str]]:
-    """(row, step, text, side) for the labels that have room, in the order given; the first of the texts that fits."""
+    """(row, step, text, side) for the labels that have room, in the order given; the first of the
+    texts that fits."""
     taken: list[list[tuple[float, float]]] = [[] for _ in range(ROWS)]
     placed = []
     for step, texts in wanted:

@@ -1,7 +1,8 @@
-"""Plotly figures as plain JSON with numpy arrays: the pieces that panels are built of. Pure; no widget is made here.
+"""Plotly figures as plain JSON with numpy arrays: the pieces that panels are built of. Pure; no
+widget is made here.
 
-Names of runs and reward functions, and values of knobs, come from a record that somebody else may have written: they go
-through `plot_text`.
+Names of runs and reward functions, and values of knobs, come from a record that somebody else may
+have written: they go through `plot_text`.
 """
 
 from __future__ import annotations
@@ -54,7 +55,8 @@ def faint(colour: str) -> str:
 
 
 def plot_text(text: Any, limit: int = 32) -> str:
-    """Foreign text made inert for plotly's small HTML and for SVG: escaped, invisible characters spelled out, cut."""
+    """Foreign text made inert for plotly's small HTML and for SVG: escaped, invisible characters
+    spelled out, cut."""
     shown = "".join(c if c.isprintable() else f"U+{ord(c):04X}" for c in str(text)[: 4 * limit])
     shown = shown if len(shown) <= limit else shown[: limit - 1] + "…"
     return html.escape(shown, quote=False)
@@ -70,7 +72,8 @@ def lines(
     legend: bool = True,
     **more: Any,
 ) -> list[Trace]:
-    """A line; one that is too long to draw every point as its extremes, thin, with its trend on top. `name` is inert text."""
+    """A line; one that is too long to draw every point as its extremes, thin, with its trend on
+    top. `name` is inert text."""
     width = 1.2 if thin else 2
     size = trend_size(len(y))
     if size == 1:
@@ -127,7 +130,8 @@ def _has_lone_points(y: np.ndarray) -> bool:
 def band(
     x: np.ndarray, low: np.ndarray, high: np.ndarray, name: str, colour: str, **more: Any
 ) -> Trace:
-    """The area from `low` to `high` (of a long one the trend), one polygon per stretch without a gap."""
+    """The area from `low` to `high` (of a long one the trend), one polygon per stretch without a
+    gap."""
     size = trend_size(len(x))
     x, low, high = (means(values, size) for values in (x, low, high))
     there = np.isfinite(low) & np.isfinite(high)
@@ -235,7 +239,8 @@ def marker(
 
 @dataclass(frozen=True)
 class Strip:
-    """What stands above the data: vertical lines, and labels as (row, x, text, side of the line); texts are inert."""
+    """What stands above the data: vertical lines, and labels as (row, x, text, side of the line);
+    texts are inert."""
 
     shapes: list[dict[str, Any]]
     labels: Sequence[tuple[int, float, str, str]]
@@ -281,8 +286,9 @@ def figure(
     y2: Mapping[str, Any] | None = None,
     note: str = "",
 ) -> Figure:
-    """A panel over the steps: a title with what the y axis means, a legend where there are names to tell apart, the strip
-    above the data, and a note in words (in the middle when there is nothing else)."""
+    """A panel over the steps: a title with what the y axis means, a legend where there are names to
+    tell apart, the strip above the data, and a note in words (in the middle when there is nothing
+    else)."""
     strip = strip or Strip([], [])
     small: dict[str, Any] = {
         "tickfont": {"size": SMALL},
@@ -355,7 +361,8 @@ def figure(
 
 
 def _legend_rows(names: Sequence[str], room: float) -> int:
-    """Rows that plotly needs for a legend of these names: columns are as wide as the longest one."""
+    """Rows that plotly needs for a legend of these names: columns are as wide as the longest
+    one."""
     if len(names) < 2:
         return 0
     widths = [6.3 * len(html.unescape(name)) + 40 for name in names]

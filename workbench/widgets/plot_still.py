@@ -1,7 +1,9 @@
-"""Figures as one plain SVG: the picture that a saved notebook keeps where no widget runs. No browser, no kaleido.
+"""Figures as one plain SVG: the picture that a saved notebook keeps where no widget runs. No
+browser, no kaleido.
 
-It draws what the workbench's own figures use: lines, dots, error bars, closed areas, stacked areas, two y axes, log axes,
-vertical markers, a note. Dark ink on white paper, because a saved notebook may be shown on any page.
+It draws what the workbench's own figures use: lines, dots, error bars, closed areas, stacked areas,
+two y axes, log axes, vertical markers, a note. Dark ink on white paper, because a saved notebook
+may be shown on any page.
 """
 
 from __future__ import annotations

@@ -1,10 +1,13 @@
-"""The publisher: draws at most five times a second, in a thread of its own, when a session has something new.
+"""The publisher: draws at most five times a second, in a thread of its own, when a session has
+something new.
 
-The trainer's thread only sets an event; it never waits for a widget. While a cell waits for the session (as in Colab,
-where drawing from another thread does not reach the page) the main thread draws instead.
+The trainer's thread only sets an event; it never waits for a widget. While a cell waits for the
+session (as in Colab, where drawing from another thread does not reach the page) the main thread
+draws instead.
 
-A cell that makes a dashboard may run again, and nobody tells the kernel that the first one has left the page. So only the
-newest publisher of a session draws; the ones before come to rest until a person asks for them again.
+A cell that makes a dashboard may run again, and nobody tells the kernel that the first one has left
+the page. So only the newest publisher of a session draws; the ones before come to rest until a
+person asks for them again.
 """
 
 from __future__ import annotations
@@ -21,13 +24,14 @@ if TYPE_CHECKING:
 INTERVAL = 0.2
 """Seconds between two drawings."""
 SHARE = 0.2
-"""The largest share of the time that is spent drawing: pages that are slow to draw are drawn less often."""
+"""The largest share of the time that is spent drawing: pages that are slow to draw are drawn less
+often."""
 _open: weakref.WeakSet[Publisher] = weakref.WeakSet()
 
 
 class Publisher:
-    """Calls `draw` after one of the sessions changed, the first of which is in focus. Without a session it does nothing: a
-    stored run does not change.
+    """Calls `draw` after one of the sessions changed, the first of which is in focus. Without a
+    session it does nothing: a stored run does not change.
 
     `rested` is called when a newer publisher of the session in focus takes over; `resume` goes on.
     """
@@ -53,7 +57,8 @@ class Publisher:
         return self._ended is None
 
     def follow(self, *sessions: Session) -> None:
-        """Put the first of `sessions` in focus and listen to all, too; another publisher with that focus comes to rest."""
+        """Put the first of `sessions` in focus and listen to all, too; another publisher with that
+        focus comes to rest."""
         for other in list(_open):
             if other is not self and other._sessions[:1] == [sessions[0]]:
                 other.rest()

@@ -1,6 +1,7 @@
 """Playing a run back: a button that moves the step slider on by itself, at a speed to choose.
 
-Not `ipywidgets.Play`: its buttons are pictures without a name for a screen reader, from a font that some pages lack.
+Not `ipywidgets.Play`: its buttons are pictures without a name for a screen reader, from a font that
+some pages lack.
 """
 
 from __future__ import annotations
@@ -15,7 +16,8 @@ SPEEDS = {"1 step a second": 1.0, "4 steps a second": 0.25, "10 steps a second":
 
 
 class Replay:
-    """The button and the menu of speeds (`widget`). Moves `step` from where it stands, or from the start when at the end."""
+    """The button and the menu of speeds (`widget`). Moves `step` from where it stands, or from the
+    start when at the end."""
 
     def __init__(self, step: w.IntSlider) -> None:
         self._step = step

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 
 
 class RunSource:
-    """One run, live or stored. `refresh` reads what is new since the last call; the frames stay in between.
+    """One run, live or stored. `refresh` reads what is new since the last call; the frames stay in
+    between.
 
     metrics      a row per step (as `Run.steps`)
     knobs, evaluations, events   as `Run` gives them
@@ -82,7 +83,8 @@ class RunSource:
 
 
 class View(Protocol):
-    """A page of the dashboard: a widget that shows runs at a step. It owns no state of the run and never trains."""
+    """A page of the dashboard: a widget that shows runs at a step. It owns no state of the run and
+    never trains."""
 
     title: str
     widget: ipywidgets.Widget

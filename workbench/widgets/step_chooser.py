@@ -12,7 +12,8 @@ from workbench.widgets.guarded import Guarded, put
 class StepChooser:
     """A number box with buttons to either side, and a check box to go along with the dashboard.
 
-    `step` is the step to show, None before the first. Choosing one by hand ends the going along until it is ticked again.
+    `step` is the step to show, None before the first. Choosing one by hand ends the going along
+    until it is ticked again.
     """
 
     def __init__(self, view: Guarded, changed: Callable[[], None]) -> None:
@@ -73,7 +74,8 @@ class StepChooser:
             self._enable(last)
 
     def go_to(self, step: int) -> None:
-        """Show this step and stay there; the dashboard may not have told yet that there is such a step."""
+        """Show this step and stay there; the dashboard may not have told yet that there is such a
+        step."""
         with self._view.filling():
             put(self.box, "max", max(self.box.max, step))
             put(self.box, "value", step)

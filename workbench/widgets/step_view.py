@@ -1,4 +1,5 @@
-"""What the views of one step share: they follow the dashboard's step or stay at their own, and read a step again when it is another."""
+"""What the views of one step share: they follow the dashboard's step or stay at their own, and read
+a step again when it is another."""
 
 from __future__ import annotations
 
@@ -14,7 +15,8 @@ NO_STEP = "No step yet. The first one appears here when it is done."
 
 
 class StepView(Guarded):
-    """Base of a view of one step of the first run. A subclass says how a step is drawn, and how it says that there is none.
+    """Base of a view of one step of the first run. A subclass says how a step is drawn, and how it
+    says that there is none.
 
     `read()` draws the step that is chosen, whatever was drawn before; `source` is the run.
     """
@@ -43,7 +45,8 @@ class StepView(Guarded):
 
     @property
     def key(self) -> object:
-        """What tells one reading from another: the run, how often it was cut back, the step. None = nothing to read."""
+        """What tells one reading from another: the run, how often it was cut back, the step. None =
+        nothing to read."""
         if self.source is None or self.step is None:
             return None
         return self.source.run.path, self.source.run.position()[0], self.step

@@ -1,14 +1,17 @@
-"""The one look: colours that hold on light and dark pages and for colour-blind readers, and the style sheet of all views."""
+"""The one look: colours that hold on light and dark pages and for colour-blind readers, and the
+style sheet of all views."""
 
 from __future__ import annotations
 
 BLUE, ORANGE, GREEN, PINK = "#0072B2", "#D55E00", "#009E73", "#CC79A7"
-"""Okabe-Ito's four colours with a contrast of at least 3:1 on white and on JupyterLab's dark page."""
+"""Okabe-Ito's four colours with a contrast of at least 3:1 on white and on JupyterLab's dark
+page."""
 COLOURS = (BLUE, ORANGE, GREEN, PINK)
 DASHES = ("solid", "dash", "dot", "dashdot")
 """Runs differ by dash as well as by colour: never by colour alone."""
 POSITIVE, NEGATIVE = BLUE, ORANGE
-"""The sign of an advantage: blue above the group, orange below; the signed number stands beside it."""
+"""The sign of an advantage: blue above the group, orange below; the signed number stands beside
+it."""
 
 CSS = """
 .wb { --wb-fg: var(--jp-content-font-color1, var(--vscode-foreground, var(--colab-primary-text-color, #212121)));

@@ -1,7 +1,8 @@
 """Text from a model or a data set, made inert and legible for HTML.
 
-Everything is escaped; control, bidirectional and zero-width characters, which could hide or reorder what stands around
-them, are shown as small marked code points; very long texts are cut in the middle with the number of characters left out.
+Everything is escaped; control, bidirectional and zero-width characters, which could hide or reorder
+what stands around them, are shown as small marked code points; very long texts are cut in the
+middle with the number of characters left out.
 """
 
 from __future__ import annotations
@@ -15,7 +16,8 @@ VISIBLE_LIMIT = 4000
 
 
 def safe_text(text: str, limit: int = VISIBLE_LIMIT) -> str:
-    """`text` as HTML that shows every character and does nothing. Line breaks stay (use white-space: pre-wrap)."""
+    """`text` as HTML that shows every character and does nothing. Line breaks stay (use
+    white-space: pre-wrap)."""
     if len(text) > limit:
         half = limit // 2
         left_out = len(text) - 2 * half

@@ -1,7 +1,8 @@
 """`TokenBox`: completions as coloured tokens that a pointer and a keyboard can walk through.
 
-The text is inert HTML made here; a short script beside it moves the focus (one tab stop per completion, arrow keys within
-it), shows the values of the token under the pointer or in focus, and copies them exactly. The values travel as float64.
+The text is inert HTML made here; a short script beside it moves the focus (one tab stop per
+completion, arrow keys within it), shows the values of the token under the pointer or in focus, and
+copies them exactly. The values travel as float64.
 """
 
 from __future__ import annotations
@@ -20,12 +21,14 @@ from workbench.widgets.style import CSS
 from workbench.widgets.token_html import TOKENS_CSS
 
 KINDS = ("id", "number", "signed", "logp", "side")
-"""How the script writes a value: a whole number, four digits, with its sign, with its probability, low or high or neither."""
+"""How the script writes a value: a whole number, four digits, with its sign, with its probability,
+low or high or neither."""
 
 
 @dataclass(frozen=True)
 class Column:
-    """A number per token: what it is called, its unit ('' = none), its kind, the values (T,) with NaN = not known."""
+    """A number per token: what it is called, its unit ('' = none), its kind, the values (T,) with
+    NaN = not known."""
 
     label: str
     unit: str
@@ -35,14 +38,16 @@ class Column:
 
 @dataclass(frozen=True)
 class Readings:
-    """The values of the tokens of one completion that are drawn, of which the first one stands at position `first`."""
+    """The values of the tokens of one completion that are drawn, of which the first one stands at
+    position `first`."""
 
     first: int
     columns: Sequence[Column]
 
 
 class TokenBox(anywidget.AnyWidget):
-    """Shows `html`. Each list of tokens in it (`wb-box`) has its `Readings`, in the order of the page."""
+    """Shows `html`. Each list of tokens in it (`wb-box`) has its `Readings`, in the order of the
+    page."""
 
     _esm = Path(__file__).with_suffix(".js").read_text(encoding="utf-8")
     _css = CSS + TOKENS_CSS

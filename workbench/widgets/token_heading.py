@@ -1,4 +1,5 @@
-"""What the token microscope says of a completion as a whole, and the values that its script reads out."""
+"""What the token microscope says of a completion as a whole, and the values that its script reads
+out."""
 
 from __future__ import annotations
 

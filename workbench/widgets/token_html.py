@@ -1,6 +1,8 @@
-"""The HTML of the token microscope: completions as coloured tokens, and the style sheet. Inert: what moves is `token_box`.
+"""The HTML of the token microscope: completions as coloured tokens, and the style sheet. Inert:
+what moves is `token_box`.
 
-A list of tokens is a listbox with one tab stop, on its first token; the script moves it. Everything from a model is escaped.
+A list of tokens is a listbox with one tab stop, on its first token; the script moves it. Everything
+from a model is escaped.
 """
 
 from __future__ import annotations
@@ -61,7 +63,8 @@ def token_list(tokens: Sequence[tuple[str, Piece]], name: str) -> str:
 
 
 def _break_after(piece: Piece) -> str:
-    """A line break at the end of a token stands behind it: within, the token's frame would reach into the next line."""
+    """A line break at the end of a token stands behind it: within, the token's frame would reach
+    into the next line."""
     return BREAK if piece.shown.endswith(BREAK) else ""
 
 
@@ -87,7 +90,8 @@ def pane(
 
 
 def known(row: TokenRow, first: str = "") -> list[str]:
-    """The quantities that are known for at least one token, and `first` in any case, which leads."""
+    """The quantities that are known for at least one token, and `first` in any case, which
+    leads."""
     names = [
         name
         for name, values_T in row.values.items()
@@ -111,7 +115,8 @@ def _notes(row: TokenRow, name: str) -> str:
 
 
 def page(parts: Sequence[str], above: str = "") -> str:
-    """Completions side by side, under what they have in common and the line for the values of a token."""
+    """Completions side by side, under what they have in common and the line for the values of a
+    token."""
     return (
         f'<div class="wb-tokens">{above}{READOUT}<div class="wb-panes">{"".join(parts)}</div></div>'
     )

@@ -55,7 +55,8 @@ def _reach(scale: Scale, over: str) -> str:
 
 
 def table(row: TokenRow, piece: Callable[[int], Piece], part: slice) -> str:
-    """The values of the tokens of `part`, the exact one in each cell's title; a column that is not known at all is left out."""
+    """The values of the tokens of `part`, the exact one in each cell's title; a column that is not
+    known at all is left out."""
     names = known(row)
     head = "".join(
         f"<th>{text}</th>" for text in ["position", "id", "token", *map(_column_title, names)]

@@ -1,4 +1,5 @@
-"""A token's text as it is shown: white space and special tokens visible, everything odd as its code point, all of it inert."""
+"""A token's text as it is shown: white space and special tokens visible, everything odd as its code
+point, all of it inert."""
 
 from __future__ import annotations
 

@@ -1,8 +1,10 @@
-"""What each sampled token of one completion contributed to an update, from the recorded numbers, in numpy alone.
+"""What each sampled token of one completion contributed to an update, from the recorded numbers, in
+numpy alone.
 
-The quantities are those of `workbench.objective` (the tests hold them equal to its `PerToken`), so that the microscope
-opens a stored run without torch. The record is float32 and the trainer computed in float32; here the same numbers are
-taken in float64, so that a value may differ from the trainer's in the seventh digit.
+The quantities are those of `workbench.objective` (the tests hold them equal to its `PerToken`), so
+that the microscope opens a stored run without torch. The record is float32 and the trainer computed
+in float32; here the same numbers are taken in float64, so that a value may differ from the
+trainer's in the seventh digit.
 
 Suffixes: B completions of the step, T tokens of one completion.
 """
@@ -37,7 +39,8 @@ class RowInputs:
     ref_logp_T, sampler_logp_T, entropy_T   under the reference, under the sampler; entropy of the policy in nats
     counted       False where the whole row was left out of the loss (`mask_truncated_completions`)
     update, updates   the row was last used in this one of so many updates, from 1
-    entropy_threshold  where top_entropy_quantile < 1, the entropy from which on a token's policy term is kept
+    entropy_threshold  where top_entropy_quantile < 1, the entropy from which on a token's policy
+    term is kept
     """
 
     ids_T: Array
@@ -60,7 +63,8 @@ class RowInputs:
 
     @property
     def skipped(self) -> bool:
-        """The row was left out of its update because it could not move the policy, so its `logp` was not computed."""
+        """The row was left out of its update because it could not move the policy, so its `logp`
+        was not computed."""
         unknown = (
             self.logp_T is not None and len(self.logp_T) > 0 and bool(np.isnan(self.logp_T).all())
         )
@@ -80,7 +84,8 @@ class RowInputs:
 
 
 def settings_of(config: Mapping[str, Any]) -> SimpleNamespace:
-    """A recorded config as attributes; a field that the record does not have (it is older) has its default."""
+    """A recorded config as attributes; a field that the record does not have (it is older) has its
+    default."""
     return SimpleNamespace(**{f.name: f.default for f in fields(GRPOConfig)} | dict(config))
 
 
@@ -115,7 +120,8 @@ def row_inputs(batch: Mapping[str, Any], row: int) -> RowInputs:
 
 
 def update_of(row: int, rows: int, config: SimpleNamespace) -> tuple[int, int]:
-    """(in which update of the step the row was last used, how many there were), from 1; as `training.batch.updates_of`."""
+    """(in which update of the step the row was last used, how many there were), from 1; as
+    `training.batch.updates_of`."""
     part = row // -(-rows // config.updates_per_rollout)
     return (
         config.num_iterations - 1
@@ -132,7 +138,8 @@ def importance_ratio(x: RowInputs) -> Array:
 
 
 def clip_bounds(config: SimpleNamespace) -> tuple[float, float]:
-    """The ratios between which nothing is clipped; infinite where the loss type has no such bound."""
+    """The ratios between which nothing is clipped; infinite where the loss type has no such
+    bound."""
     if config.loss_type in CLIPPED_LOSSES:
         return 1 - config.epsilon, 1 + (
             config.epsilon if config.epsilon_high is None else config.epsilon_high
@@ -143,7 +150,8 @@ def clip_bounds(config: SimpleNamespace) -> tuple[float, float]:
 
 
 def clipped_side(x: RowInputs, ratio_T: Array) -> Array:
-    """-1 where a token is clipped low (A < 0), +1 where high (A > 0), 0 elsewhere, NaN where the ratio is not known."""
+    """-1 where a token is clipped low (A < 0), +1 where high (A > 0), 0 elsewhere, NaN where the
+    ratio is not known."""
     low, high = clip_bounds(x.config)
     side_T = 1.0 * ((ratio_T > high) & (x.advantage_T > 0)) - 1.0 * (
         (ratio_T < low) & (x.advantage_T < 0)
@@ -152,7 +160,8 @@ def clipped_side(x: RowInputs, ratio_T: Array) -> Array:
 
 
 def kl_estimate(x: RowInputs, ratio_T: Array) -> Array:
-    """The KL in nats as beta multiplies it, (T,): k1, k2 or k3 (Schulman 2020), times the ratio where the config says so."""
+    """The KL in nats as beta multiplies it, (T,): k1, k2 or k3 (Schulman 2020), times the ratio
+    where the config says so."""
     d_T = x.filled("ref_logp") - x.filled("logp")
     with np.errstate(over="ignore", invalid="ignore"):
         kl_T = {"k1": -d_T, "k2": d_T**2 / 2, "k3": np.expm1(d_T) - d_T}[x.config.kl_estimator]

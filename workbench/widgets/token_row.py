@@ -1,4 +1,5 @@
-"""The quantities that the token microscope shows of one completion, and in words why one is missing or trivial."""
+"""The quantities that the token microscope shows of one completion, and in words why one is missing
+or trivial."""
 
 from __future__ import annotations
 
@@ -110,7 +111,8 @@ QUANTITIES: dict[str, Quantity] = {
 
 @dataclass(frozen=True)
 class TokenRow:
-    """One completion: `ids_T`, the quantities by name (T,) in float64 with NaN = not known, and notes on them in words."""
+    """One completion: `ids_T`, the quantities by name (T,) in float64 with NaN = not known, and
+    notes on them in words."""
 
     row: int
     ids_T: Array
@@ -120,7 +122,8 @@ class TokenRow:
 
 
 def token_row(batch: Mapping[str, Any], row: int) -> TokenRow:
-    """All quantities of row `row` of what `Run.batch` gives. Raises IndexError for a row that is not there."""
+    """All quantities of row `row` of what `Run.batch` gives. Raises IndexError for a row that is
+    not there."""
     x = row_inputs(batch, row)
     ratio_T = importance_ratio(x)
     kl_T = kl_estimate(x, ratio_T)
@@ -146,7 +149,8 @@ def token_row(batch: Mapping[str, Any], row: int) -> TokenRow:
 
 
 def note_on(name: str, x: RowInputs) -> str:
-    """What must be known to read this quantity of this row; '' when nothing. What is missing is named before what is trivial."""
+    """What must be known to read this quantity of this row; '' when nothing. What is missing is
+    named before what is trivial."""
     if name == "advantage":
         return _advantage_note(x)
     if (

@@ -1,7 +1,9 @@
-"""From numbers to colours: levels of a diverging or sequential scale that several completions share, and its legend.
+"""From numbers to colours: levels of a diverging or sequential scale that several completions
+share, and its legend.
 
-Blue with no pattern is above the neutral value, orange with stripes below it; green is a scale from nothing upwards. All of
-them deepen with the distance and let the page shine through, so that the text keeps its contrast on light and dark pages.
+Blue with no pattern is above the neutral value, orange with stripes below it; green is a scale from
+nothing upwards. All of them deepen with the distance and let the page shine through, so that the
+text keeps its contrast on light and dark pages.
 """
 
 from __future__ import annotations
@@ -28,7 +30,8 @@ WITHIN = 98
 
 @dataclass(frozen=True)
 class Scale:
-    """The colours of a quantity: `limit` is the distance from the neutral value that has the deepest colour."""
+    """The colours of a quantity: `limit` is the distance from the neutral value that has the
+    deepest colour."""
 
     quantity: Quantity
     limit: float
@@ -84,7 +87,8 @@ class Scale:
 
 
 def coordinates(quantity: Quantity, values_T: Array) -> Array:
-    """Distance from the neutral value, with its sign: of a ratio its logarithm, of a log-probability the surprise."""
+    """Distance from the neutral value, with its sign: of a ratio its logarithm, of a
+    log-probability the surprise."""
     if quantity.scale == "ratio":
         with np.errstate(divide="ignore"):
             return np.log(values_T)

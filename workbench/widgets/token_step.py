@@ -1,4 +1,5 @@
-"""A step as the token microscope needs it: the kept batch, its texts, the text of the tokens. Read once, kept while shown."""
+"""A step as the token microscope needs it: the kept batch, its texts, the text of the tokens. Read
+once, kept while shown."""
 
 from __future__ import annotations
 
@@ -39,7 +40,8 @@ class TokenStep:
 
     @cached_property
     def telling_row(self) -> int:
-        """The completion with most to see: the largest |advantage| of a group that is not dead, where there is one."""
+        """The completion with most to see: the largest |advantage| of a group that is not dead,
+        where there is one."""
         written_B, live_B = self.batch["lengths_B"] > 0, ~self.samples["dead"].to_numpy(bool)
         size_B = np.nan_to_num(abs(self.batch["advantages_B"]))
         kept_B = next(
@@ -49,8 +51,8 @@ class TokenStep:
         return int(np.where(kept_B, size_B, -1.0).argmax())
 
     def opposite(self, row: int) -> int | None:
-        """The completion of the same group whose advantage is farthest from this one's: of the best one the worst, and of
-        the worst the best. None where all have the same."""
+        """The completion of the same group whose advantage is farthest from this one's: of the best
+        one the worst, and of the worst the best. None where all have the same."""
         G = self.batch["num_generations"]
         first = row // G * G
         distance_G = np.nan_to_num(
@@ -80,7 +82,8 @@ class Pieces:
 
 
 class TokenSteps:
-    """Reads steps of runs; holds the last one of each kind, so that memory stays that of one batch."""
+    """Reads steps of runs; holds the last one of each kind, so that memory stays that of one
+    batch."""
 
     def __init__(self) -> None:
         self._key: tuple[Any, ...] | None = None

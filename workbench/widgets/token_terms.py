@@ -1,4 +1,5 @@
-"""The loss term of each token of one completion: what the reduction adds up, in numpy. See `token_quantities`.
+"""The loss term of each token of one completion: what the reduction adds up, in numpy. See
+`token_quantities`.
 
     policy weight x policy term + beta x KL
 
@@ -20,7 +21,8 @@ MAX_LOG_RATIO, MIN_WEIGHT = 20.0, 1e-8
 
 
 def loss_term(x: RowInputs, ratio_T: Array, kl_T: Array) -> Array:
-    """(T,); 0 where the row takes no part in the loss, NaN where a number that decides the term is not known or finite."""
+    """(T,); 0 where the row takes no part in the loss, NaN where a number that decides the term is
+    not known or finite."""
     if not x.counted or x.skipped:
         return np.zeros(len(x.ids_T))
     with np.errstate(over="ignore", invalid="ignore"):
@@ -31,7 +33,8 @@ def loss_term(x: RowInputs, ratio_T: Array, kl_T: Array) -> Array:
 
 
 def policy_weight(x: RowInputs) -> Array:
-    """What masks and sampler correction multiply onto the policy term, (T,); 1 where none of them is on."""
+    """What masks and sampler correction multiply onto the policy term, (T,); 1 where none of them
+    is on."""
     weight_T, config = np.ones(len(x.ids_T)), x.config
     if config.off_policy_mask_threshold is not None and len(x.ids_T):
         behaviour_T = x.filled("old_logp") if x.sampler_logp_T is None else x.sampler_logp_T

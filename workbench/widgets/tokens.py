@@ -1,4 +1,5 @@
-"""The token microscope: one completion as coloured tokens, or two side by side, with the values of each token."""
+"""The token microscope: one completion as coloured tokens, or two side by side, with the values of
+each token."""
 
 from __future__ import annotations
 
@@ -17,16 +18,19 @@ from workbench.widgets.token_scales import Scale, scale_of
 from workbench.widgets.token_step import Pieces, TokenStep, TokenSteps
 
 NONE, OPPOSITE = -1, -2
-"""Beside the completion: no second one; the one of its group whose advantage is farthest from its own."""
+"""Beside the completion: no second one; the one of its group whose advantage is farthest from its
+own."""
 BESIDE = (("nothing", NONE), ("the best or worst of its group", OPPOSITE))
 PAGE, TABLE_PAGE = 4096, 200
 """Tokens drawn at once; with the table of values."""
 
 
 class TokensView(StepView):
-    """The tab "Tokens". `pick(row)` shows a completion; `row`, `beside` and `quantity_menu` say what is shown.
+    """The tab "Tokens". `pick(row)` shows a completion; `row`, `beside` and `quantity_menu` say
+    what is shown.
 
-    Until a completion is chosen it opens each step on the most telling one, beside the opposite of the same group.
+    Until a completion is chosen it opens each step on the most telling one, beside the opposite of
+    the same group.
     """
 
     title = "Tokens"
@@ -104,12 +108,15 @@ class TokensView(StepView):
         ):
             button.on_click(lambda _, act=act, given=given: self.guarded(act, *given))
 
-    # ------------------------------------------------------------------------------------------- what others call
+    # -------------------------------------------------------------------------------------------
+    # what others call
 
     def pick(self, row: int, step: int | None = None) -> None:
-        """Show completion `row` by itself: of `step`, where the view then stays, or of the step that it shows anyway.
+        """Show completion `row` by itself: of `step`, where the view then stays, or of the step
+        that it shows anyway.
 
-        Before the first `show` the wish is kept. A row that is not there is an error, shown in the view.
+        Before the first `show` the wish is kept. A row that is not there is an error, shown in the
+        view.
         """
         self.guarded(self._pick, row, step)
 
@@ -185,7 +192,8 @@ class TokensView(StepView):
         )
 
     def _fill_menus(self, found: TokenStep) -> None:
-        """Offer the completions of this step; what was chosen stays chosen. Raises IndexError for a wrong wish."""
+        """Offer the completions of this step; what was chosen stays chosen. Raises IndexError for a
+        wrong wish."""
         rows, wanted, beside = len(found), self._wanted, self.beside_menu.value
         self._wanted = None
         if wanted is not None and not 0 <= wanted < rows:

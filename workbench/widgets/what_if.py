@@ -1,4 +1,5 @@
-"""What if: a kept step under other settings, beside what really happened. Needs no model; needs torch for the arithmetic."""
+"""What if: a kept step under other settings, beside what really happened. Needs no model; needs
+torch for the arithmetic."""
 
 from __future__ import annotations
 
@@ -32,10 +33,11 @@ NO_STEP = "No step yet: there is something to ask about after the first one."
 
 
 class WhatIfView(Guarded):
-    """The view `What if` of the dashboard. `comparison` is what stands on the screen, None while there is nothing.
+    """The view `What if` of the dashboard. `comparison` is what stands on the screen, None while
+    there is nothing.
 
-    What was changed stays changed when another step is shown; everything else follows the settings of that step. A
-    setting that cannot be is refused in words while the last picture stays.
+    What was changed stays changed when another step is shown; everything else follows the settings
+    of that step. A setting that cannot be is refused in words while the last picture stays.
     """
 
     title = "What if"
@@ -71,7 +73,8 @@ class WhatIfView(Guarded):
         self._leave("No run yet.")
 
     def show(self, sources: Sequence[RunSource], step: int | None) -> None:
-        """Compute the step of the first run again, with what was changed so far on top. None = its newest step."""
+        """Compute the step of the first run again, with what was changed so far on top. None = its
+        newest step."""
         with self._lock:
             if not sources:
                 return self._leave("No run yet.")
@@ -178,7 +181,8 @@ class WhatIfView(Guarded):
             self.tokens.show(*tokens(self.comparison, row, ids, self._pieces))
 
     def _offer_rows(self) -> None:
-        """The completions to choose from; the row chosen before stays chosen where the step has one like it."""
+        """The completions to choose from; the row chosen before stays chosen where the step has one
+        like it."""
         assert self._kept is not None
         G, before = self._kept.config.num_generations, self.row.value
         options = [

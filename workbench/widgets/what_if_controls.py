@@ -1,4 +1,5 @@
-"""The controls of the what-if: a row for each field that it can ask about, and the way back to what happened."""
+"""The controls of the what-if: a row for each field that it can ask about, and the way back to what
+happened."""
 
 from __future__ import annotations
 
@@ -29,7 +30,8 @@ BEGIN = {"epsilon_high": 0.28, "delta": 4.0}
 
 
 class WhatIfControls:
-    """`changes`: field -> value, of those that differ from what was in force. `on_change` is called when a person changes one."""
+    """`changes`: field -> value, of those that differ from what was in force. `on_change` is called
+    when a person changes one."""
 
     def __init__(self, on_change: Callable[[], None]) -> None:
         self._on_change, self._lock = on_change, threading.RLock()
@@ -57,7 +59,8 @@ class WhatIfControls:
         return dict(self._changes)
 
     def follow(self, in_force: Mapping[str, Any]) -> None:
-        """Take over the settings of a step: what was not changed shows them, what was changed stays as it is."""
+        """Take over the settings of a step: what was not changed shows them, what was changed stays
+        as it is."""
         with self._lock:
             self._in_force = {name: in_force[name] for name in ASKED}
             self._changes = {n: v for n, v in self._changes.items() if v != self._in_force[n]}

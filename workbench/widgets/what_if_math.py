@@ -1,12 +1,14 @@
 """What a step would have been under other settings: from its kept batch alone, without a model.
 
-A step is put together again as the trainer made it: the same rows for each update, the same totals to divide by, the
-rows that the trainer skipped left out. Under the settings that were in force the loss is therefore the recorded one (with
-num_iterations > 1: that of the last pass, whose log-probabilities are the ones that were kept). One deviation: with
-top_entropy_quantile < 1 the entropy threshold is that of an update, where the trainer takes each micro-batch's own.
+A step is put together again as the trainer made it: the same rows for each update, the same totals
+to divide by, the rows that the trainer skipped left out. Under the settings that were in force the
+loss is therefore the recorded one (with num_iterations > 1: that of the last pass, whose
+log-probabilities are the ones that were kept). One deviation: with top_entropy_quantile < 1 the
+entropy threshold is that of an update, where the trainer takes each micro-batch's own.
 
-The gradient is that of the loss with respect to the log-probability of each sampled token, by autograd. What the model
-makes of it, and what later steps would have looked like, cannot be known from a batch.
+The gradient is that of the loss with respect to the log-probability of each sampled token, by
+autograd. What the model makes of it, and what later steps would have looked like, cannot be known
+from a batch.
 
 Suffixes: B completions, T tokens, K reward functions.
 """
@@ -53,7 +55,8 @@ class Outcome:
 
 
 def outcome(kept: KeptBatch, config: GRPOConfig) -> Outcome:
-    """The step under `config`. Raises `WhatIfError` or ValueError where the kept batch lacks what it asks for."""
+    """The step under `config`. Raises `WhatIfError` or ValueError where the kept batch lacks what
+    it asks for."""
     if config.beta > 0 and kept.batch.ref_logp_BT is None:
         raise WhatIfError(
             f"beta={config.beta:g} needs the log-probabilities of the reference, and this step has none: a step made "
@@ -149,7 +152,8 @@ class Comparison:
         return float(np.clip(a @ b / lengths, -1.0, 1.0)) if lengths > 0 else None
 
     def moving_share(self, outcome: Outcome) -> float:
-        """Share of the tokens with a gradient: neither clipped away, nor without an advantage and a KL."""
+        """Share of the tokens with a gradient: neither clipped away, nor without an advantage and a
+        KL."""
         return float((outcome.gradient_BT != 0).sum()) / max(self.tokens, 1)
 
     @cached_property

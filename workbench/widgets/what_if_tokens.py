@@ -1,4 +1,5 @@
-"""The tokens of one completion, coloured by how much harder the what-if pushes each one than what happened."""
+"""The tokens of one completion, coloured by how much harder the what-if pushes each one than what
+happened."""
 
 from __future__ import annotations
 

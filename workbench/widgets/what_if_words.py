@@ -1,4 +1,5 @@
-"""A comparison in words and in a table. Needs no torch: it reads a `Comparison` that was made already."""
+"""A comparison in words and in a table. Needs no torch: it reads a `Comparison` that was made
+already."""
 
 from __future__ import annotations
 

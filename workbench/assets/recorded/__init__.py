@@ -1,1 +1,2 @@
-"""Recorded runs of the course, thinned, and the recipe that made them; `workbench.course.recorded` opens them."""
+"""Recorded runs of the course, thinned, and the recipe that made them; `workbench.course.recorded`
+opens them."""

@@ -1,9 +1,10 @@
 """The recipe of the recorded runs: `python -m workbench.assets.recorded.make_recorded [NAME ...]`.
 
-Each run is made by the workbench itself, with the embedded policy on generated arithmetic, and then thinned: every step
-keeps its figures; the first steps, the last ones and every `keep`-th keep completions and tokens. About a second a step on
-one core. The full runs stay in the work folder, where `branch` looks for its parent. `vllm` needs vLLM and is left out, with
-a word, where it is not installed.
+Each run is made by the workbench itself, with the embedded policy on generated arithmetic, and then
+thinned: every step keeps its figures; the first steps, the last ones and every `keep`-th keep
+completions and tokens. About a second a step on one core. The full runs stay in the work folder,
+where `branch` looks for its parent. `vllm` needs vLLM and is left out, with a word, where it is not
+installed.
 """
 
 from __future__ import annotations
@@ -35,7 +36,8 @@ COMMON: dict[str, Any] = dict(
 def brevity_reward(
     completions: Sequence[Any], completion_ids: Sequence[Sequence[int]], **columns: Any
 ) -> list[float]:
-    """A point for every token left unused: meant as a small nudge, worth more than a right answer."""
+    """A point for every token left unused: meant as a small nudge, worth more than a right
+    answer."""
     return [48.0 - len(ids) for ids in completion_ids]
 
 
@@ -117,7 +119,8 @@ RECIPES: dict[str, Recipe] = {
 
 
 def make(name: str, work: Path, out: Path) -> Path:
-    """Make the run `name` in `work` and its thinned record in `out`, replacing what was there; returns the record."""
+    """Make the run `name` in `work` and its thinned record in `out`, replacing what was there;
+    returns the record."""
     recipe = RECIPES[name]
     session = _branched(name, recipe, work) if recipe.parent else _started(name, recipe, work)
     for step in sorted(recipe.moves):
@@ -146,7 +149,8 @@ def _started(name: str, recipe: Recipe, work: Path) -> Session:
 
 
 def _branched(name: str, recipe: Recipe, work: Path) -> Session:
-    """The parent, opened again, and its child at the fork. Raises when the parent was not made here before."""
+    """The parent, opened again, and its child at the fork. Raises when the parent was not made here
+    before."""
     if not (work / recipe.parent).is_dir():
         raise typer.BadParameter(
             f"{name} branches from {recipe.parent}, which is not in {work}. Make that one first."

@@ -1,4 +1,5 @@
-"""The table of the doctor's rules. A rule is a function: `Facts` in, a `Finding` out, or None where all is as it should be."""
+"""The table of the doctor's rules. A rule is a function: `Facts` in, a `Finding` out, or None where
+all is as it should be."""
 
 from __future__ import annotations
 
@@ -57,4 +58,5 @@ RULES: tuple[Rule, ...] = (
     run.step_time,
     run.evaluation_says_little,
 )
-"""In this order within a severity: what happened to the run, the goal, the rewards, the completions, the machinery."""
+"""In this order within a severity: what happened to the run, the goal, the rewards, the
+completions, the machinery."""

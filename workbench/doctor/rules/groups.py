@@ -60,7 +60,8 @@ def dead_groups(facts: Facts) -> Finding | None:
 
 
 def _places(facts: Facts) -> np.ndarray:
-    """Where the recent dead groups stand between the lowest reward seen (0) and the highest (1); empty when unknown."""
+    """Where the recent dead groups stand between the lowest reward seen (0) and the highest (1);
+    empty when unknown."""
     low, high = facts.reward_range or (0.0, 0.0)
     if high == low:
         return np.zeros(0)

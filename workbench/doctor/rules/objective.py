@@ -58,7 +58,8 @@ def loss_near_zero(facts: Facts) -> Finding | None:
 
 
 def epsilon_idle(facts: Facts) -> Finding | None:
-    """epsilon does nothing: no later update, no clipping in this loss, or ratios that stay inside."""
+    """epsilon does nothing: no later update, no clipping in this loss, or ratios that stay
+    inside."""
     why = _why_idle(facts)
     if why is None or facts.step == 0:
         return None

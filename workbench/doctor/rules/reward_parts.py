@@ -1,4 +1,5 @@
-"""Rules on the single reward functions: one that dominates, one that never varies, one that does not score."""
+"""Rules on the single reward functions: one that dominates, one that never varies, one that does
+not score."""
 
 from __future__ import annotations
 
@@ -10,7 +11,8 @@ from workbench.doctor.finding import Finding, figure, percent, quoted, span
 
 
 def component_dominates(facts: Facts) -> Finding | None:
-    """One function makes nearly all the differences inside the groups, because its scale is larger."""
+    """One function makes nearly all the differences inside the groups, because its scale is
+    larger."""
     names, seen = facts.meta.reward_names, facts.recent_samples
     if len(names) < 2 or len(seen) < t.FEWEST_STEPS:
         return None
@@ -40,7 +42,8 @@ def component_dominates(facts: Facts) -> Finding | None:
 
 
 def _shares(seen: list[StepSamples], weight_K: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """For each function its share of the variance of the total within groups (they add up to 1), and its weighted range."""
+    """For each function its share of the variance of the total within groups (they add up to 1),
+    and its weighted range."""
     rewards = np.concatenate([s.rewards_NGK for s in seen]) * weight_K
     centred = np.nan_to_num(rewards - _nanmean(rewards))
     total = centred.sum(-1, keepdims=True)

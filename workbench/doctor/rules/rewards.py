@@ -1,4 +1,5 @@
-"""Rules on the reward: does it tell completions apart, does it rise, and does it pay for what we want?"""
+"""Rules on the reward: does it tell completions apart, does it rise, and does it pay for what we
+want?"""
 
 from __future__ import annotations
 
@@ -11,7 +12,8 @@ from workbench.doctor.statistics import Change, change
 
 
 def no_spread(facts: Facts) -> bool:
-    """Every completion of every recent step got one and the same reward, which is not the top of what was paid before."""
+    """Every completion of every recent step got one and the same reward, which is not the top of
+    what was paid before."""
     spread, mean = facts.recent("reward_std"), facts.recent("reward")
     if len(spread) < t.FEWEST_STEPS or spread.max() > 0 or np.ptp(mean) > 1e-9:
         return False
@@ -19,7 +21,8 @@ def no_spread(facts: Facts) -> bool:
 
 
 def place_of(reward: float, facts: Facts) -> float:
-    """Where a reward stands between the lowest (0) and the highest (1) that was paid; 0 where only one was."""
+    """Where a reward stands between the lowest (0) and the highest (1) that was paid; 0 where only
+    one was."""
     low, high = facts.reward_range or (0.0, 0.0)
     return (reward - low) / (high - low) if high > low else 0.0
 
@@ -91,7 +94,8 @@ def hacked(facts: Facts) -> Finding | None:
 
 
 def accuracy_fall(facts: Facts) -> tuple[Evaluated, Evaluated] | None:
-    """(best evaluation, last one) where their intervals do not overlap and the last is the lower; else None."""
+    """(best evaluation, last one) where their intervals do not overlap and the last is the lower;
+    else None."""
     if len(facts.held_out) < 2:
         return None
     peak, last = max(facts.held_out, key=lambda e: e.accuracy), facts.held_out[-1]

@@ -1,4 +1,5 @@
-"""Rules on the run as a whole: how it ended, what was evaluated, which knobs moved, where the time goes."""
+"""Rules on the run as a whole: how it ended, what was evaluated, which knobs moved, where the time
+goes."""
 
 from __future__ import annotations
 

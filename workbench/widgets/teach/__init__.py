@@ -5,7 +5,8 @@
     KLLab()          two distributions, their exact KL, and what k1, k2, k3 estimate
     LengthLab()      what each token weighs under the losses' length normalisations
 
-Written as the last line of a cell each shows itself. All figures come from `workbench.objective`, as in training.
+Written as the last line of a cell each shows itself. All figures come from `workbench.objective`,
+as in training.
 """
 
 from workbench.widgets.teach.advantage_lab import AdvantageLab

@@ -38,7 +38,8 @@ class AdvantageFigures:
 def advantage_figures(
     rewards: Sequence[float], other_groups: Sequence[float] = ()
 ) -> AdvantageFigures:
-    """The figures of the group `rewards` in a batch with `other_groups` (whole groups, one after another).
+    """The figures of the group `rewards` in a batch with `other_groups` (whole groups, one after
+    another).
 
     Raises ValueError for numbers that are not finite and for other groups of another size.
     """
@@ -70,8 +71,8 @@ def advantage_figures(
 
 
 class AdvantageLab(Lab):
-    """Move the `rewards` of one group and see its advantages. `other_groups`: the rewards of the rest of the batch, which
-    only scale_rewards=batch looks at (whole groups, one after another)."""
+    """Move the `rewards` of one group and see its advantages. `other_groups`: the rewards of the
+    rest of the batch, which only scale_rewards=batch looks at (whole groups, one after another)."""
 
     heading = "From rewards to advantages"
     lead = (

@@ -25,8 +25,8 @@ LOW, HIGH, POINTS = 0.01, 3.0, 600
 
 @dataclass(frozen=True)
 class ClipCurve:
-    """Of one advantage, at each ratio: the objective (what is maximised), its gradient with respect to the log-prob, and
-    whether the token counts as clipped below (-1) or above (1)."""
+    """Of one advantage, at each ratio: the objective (what is maximised), its gradient with respect
+    to the log-prob, and whether the token counts as clipped below (-1) or above (1)."""
 
     objective: np.ndarray
     gradient: np.ndarray
@@ -34,7 +34,8 @@ class ClipCurve:
 
 
 def clip_curve(ratios: Sequence[float] | np.ndarray, advantage: float, **knobs: Any) -> ClipCurve:
-    """The clipped surrogate of `loss_type='grpo'` at these ratios. Raises `ConfigError` for knobs that cannot be together."""
+    """The clipped surrogate of `loss_type='grpo'` at these ratios. Raises `ConfigError` for knobs
+    that cannot be together."""
     import torch
 
     from workbench.config import GRPOConfig
@@ -58,7 +59,8 @@ def clip_curve(ratios: Sequence[float] | np.ndarray, advantage: float, **knobs: 
 
 
 class ClipLab(Lab):
-    """Move epsilon, epsilon_high, delta and the ratio of one token; `changes` are their values at the start."""
+    """Move epsilon, epsilon_high, delta and the ratio of one token; `changes` are their values at
+    the start."""
 
     heading = "The clip"
     lead = (

@@ -1,4 +1,5 @@
-"""Two distributions, their exact KL in both directions, and what the estimators k1, k2, k3 make of samples."""
+"""Two distributions, their exact KL in both directions, and what the estimators k1, k2, k3 make of
+samples."""
 
 from __future__ import annotations
 
@@ -19,7 +20,8 @@ EQUAL = 1e-12
 
 @dataclass(frozen=True)
 class KLFigures:
-    """policy, reference: probabilities. exact, reverse: KL(policy||reference), KL(reference||policy) in nats.
+    """policy, reference: probabilities. exact, reverse: KL(policy||reference),
+    KL(reference||policy) in nats.
 
     per_token    estimator -> its value when that token was sampled; `INVERTED` is the well-known slip exp(-d) + d - 1
     expectation  estimator -> its mean over samples of the policy
@@ -34,7 +36,8 @@ class KLFigures:
 
 
 def kl_figures(policy: Sequence[float], reference: Sequence[float]) -> KLFigures:
-    """The figures of two distributions, given as weights above 0 that are normalised here. Raises ValueError."""
+    """The figures of two distributions, given as weights above 0 that are normalised here. Raises
+    ValueError."""
     import torch
     from torch.distributions import Categorical, kl_divergence
 

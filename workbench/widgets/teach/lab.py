@@ -1,4 +1,5 @@
-"""What the teaching widgets share: controls on top, a sentence and a table below, errors in words."""
+"""What the teaching widgets share: controls on top, a sentence and a table below, errors in
+words."""
 
 from __future__ import annotations
 
@@ -15,12 +16,14 @@ from workbench.widgets.kernel import answer_in_the_subshell
 from workbench.widgets.style import NEGATIVE, POSITIVE, framed
 
 WIDE = w.Layout(width="100%", min_width="0", overflow="auto")
-"""As wide as the page lets it be: a wide table scrolls by itself instead of pushing the text out of sight."""
+"""As wide as the page lets it be: a wide table scrolls by itself instead of pushing the text out of
+sight."""
 NEEDS_TORCH = "This widget computes with workbench.objective, which needs torch. Install it: pip install torch"
 
 
 class Lab(Guarded):
-    """One widget. A subclass makes its controls in `controls`, and computes and words its figures in `refresh`.
+    """One widget. A subclass makes its controls in `controls`, and computes and words its figures
+    in `refresh`.
 
     widget    what is shown
     summary   the same in plain text; what a saved notebook keeps
@@ -55,7 +58,8 @@ class Lab(Guarded):
         return ""
 
     def refresh(self) -> tuple[str, str]:
-        """(summary, HTML) for the numbers that stand in the controls. Raises ValueError for those that cannot be."""
+        """(summary, HTML) for the numbers that stand in the controls. Raises ValueError for those
+        that cannot be."""
         raise NotImplementedError
 
     def update(self) -> None:
@@ -101,7 +105,8 @@ def fixed(value: float, digits: int = 4, sign: str = "") -> str:
 
 
 def signed_bar(value: float, largest: float, digits: int = 3) -> str:
-    """A number with its sign, and a bar from a middle line: right and blue above 0, left and orange below."""
+    """A number with its sign, and a bar from a middle line: right and blue above 0, left and orange
+    below."""
     share = min(abs(value) / largest, 1.0) * 50 if largest > 0 else 0.0
     side = f"left:50%;background:{POSITIVE}" if value > 0 else f"right:50%;background:{NEGATIVE}"
     bar = f"<span style='position:absolute;top:2px;bottom:2px;{side};width:{share:.1f}%'></span>"

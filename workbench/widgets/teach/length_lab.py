@@ -23,8 +23,8 @@ LONGEST = 64
 
 @dataclass(frozen=True)
 class LengthFigures:
-    """By loss type and completion: `weight`, what one token of it weighs in the loss of its update; `push`, the sum of
-    weight x advantage over its tokens."""
+    """By loss type and completion: `weight`, what one token of it weighs in the loss of its update;
+    `push`, the sum of weight x advantage over its tokens."""
 
     weight: dict[str, list[float]]
     push: dict[str, list[float]]
@@ -36,7 +36,8 @@ def length_figures(
     max_completion_length: int = LONGEST,
     updates: int = 1,
 ) -> LengthFigures:
-    """The weights of completions that are split into so many updates. Raises ValueError for sizes that cannot be."""
+    """The weights of completions that are split into so many updates. Raises ValueError for sizes
+    that cannot be."""
     wrong = [n for n in lengths if not 1 <= n <= max_completion_length]
     if wrong:
         raise ValueError(
@@ -51,7 +52,8 @@ def length_figures(
 
 
 def _weights(loss_type: str, lengths: Sequence[int], longest: int, updates: int) -> list[float]:
-    """What a token of each completion weighs: minus the gradient of its update's loss where A = 1 and the ratio is 1."""
+    """What a token of each completion weighs: minus the gradient of its update's loss where A = 1
+    and the ratio is 1."""
     import torch
 
     from workbench.config import GRPOConfig
@@ -104,7 +106,8 @@ def _weights(loss_type: str, lengths: Sequence[int], longest: int, updates: int)
 
 
 class LengthLab(Lab):
-    """Choose the lengths and advantages of a few completions (an even number of them, to split them into two updates)."""
+    """Choose the lengths and advantages of a few completions (an even number of them, to split them
+    into two updates)."""
 
     heading = "What one token weighs"
     lead = (

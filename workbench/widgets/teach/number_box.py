@@ -1,7 +1,7 @@
 """A number that can be dragged and typed: a slider and a labelled box, kept together.
 
-The box holds the exact value and carries the label, because ipywidgets ties none to a slider. The slider stops at its
-ends, the box goes on.
+The box holds the exact value and carries the label, because ipywidgets ties none to a slider. The
+slider stops at its ends, the box goes on.
 """
 
 from __future__ import annotations
@@ -15,7 +15,8 @@ import ipywidgets as w
 
 
 class NumberBox:
-    """`value` is the number. `on_change` is called without arguments whenever a person changes it."""
+    """`value` is the number. `on_change` is called without arguments whenever a person changes
+    it."""
 
     def __init__(
         self,
