@@ -18,6 +18,8 @@ _HOMES = {
     "load_policy": "workbench.policy.load",
     "load_task": "workbench.tasks",
     "Run": "workbench.runs",
+    "Advantages": "workbench.objective",
+    "AdvantageRule": "workbench.objective",
     "group_advantages": "workbench.objective",
     "policy_loss": "workbench.objective",
 }

@@ -5,12 +5,8 @@ log-probabilities into a loss. Every name of the config's objective section mean
 in TRL 1.16; each module lists where it deviates.
 """
 
-from workbench.objective.advantages import (
-    GroupStatistics,
-    group_advantages,
-    group_statistics,
-    total_rewards,
-)
+from workbench.objective.advantage_rule import AdvantageRule
+from workbench.objective.advantages import Advantages, group_advantages
 from workbench.objective.diagnostics import merge_metrics
 from workbench.objective.kl import KL_ESTIMATORS, kl_per_token
 from workbench.objective.loss import PerToken, PolicyLoss, policy_loss
@@ -22,15 +18,14 @@ __all__ = [
     "KL_ESTIMATORS",
     "REDUCTIONS",
     "TERMS",
+    "AdvantageRule",
+    "Advantages",
     "BatchTotals",
-    "GroupStatistics",
     "PerToken",
     "PolicyLoss",
     "entropy_threshold",
     "group_advantages",
-    "group_statistics",
     "kl_per_token",
     "merge_metrics",
     "policy_loss",
-    "total_rewards",
 ]

@@ -127,16 +127,10 @@ class Trainer:
         with phases("reward"):
             table = self.score(problems, completions, rollout, config, number)
             rewards_BK = torch.as_tensor(table.rewards_BK)
-        advantages_B = group_advantages(
-            rewards_BK,
-            config.num_generations,
-            scale_rewards=config.scale_rewards,
-            weights=config.reward_weights,
-            baseline=config.advantage_baseline,
-            aggregation=config.multi_objective_aggregation,
-            std=config.advantage_std,
+        advantages = group_advantages(rewards_BK, config)
+        batch = Batch(
+            rollout, advantages.advantage_B.to(self.policy.device), loss_mask(rollout, config)
         )
-        batch = Batch(rollout, advantages_B.to(self.policy.device), loss_mask(rollout, config))
         with phases("logprobs"):
             self.add_old_and_reference(batch, config)
         with phases("update"):
@@ -150,7 +144,7 @@ class Trainer:
 
         self.refresh_reference(config, number)
         metrics = record.update_metrics(updates) | record.rollout_metrics(rollout)
-        metrics |= record.reward_metrics(rewards_BK, table.names, config) | phases.metrics()
+        metrics |= record.reward_metrics(rewards_BK, table.names, advantages) | phases.metrics()
         metrics |= {"learning_rate": learning_rate_at(number, config)}
         due = (config.eval_steps and number % config.eval_steps == 0) or number == config.max_steps
         step = StepRecord(
@@ -158,7 +152,9 @@ class Trainer:
             metrics=metrics,
             knobs=changes,
             tokens=record.tokens_of(batch),
-            samples=record.samples_of(problems, indices, completions, rewards_BK, batch, config),
+            samples=record.samples_of(
+                problems, indices, completions, rewards_BK, advantages, batch
+            ),
             evaluations=[self.evaluate()] if due else [],
         )
         self.run.write_step(step)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
@@ -20,17 +20,11 @@ from torch import Tensor
 from workbench.config import GRPOConfig
 from workbench.config_fields import ConfigError, ConfigWarning
 from workbench.errors import WorkbenchError
-from workbench.objective import group_advantages
+from workbench.objective import AdvantageRule, group_advantages
 from workbench.rollout.types import Rollout
 from workbench.training.batch import Batch, loss_mask
 
-ADVANTAGE_FIELDS = (
-    "scale_rewards",
-    "advantage_baseline",
-    "advantage_std",
-    "multi_objective_aggregation",
-    "reward_weights",
-)
+ADVANTAGE_FIELDS = tuple(f.name for f in fields(AdvantageRule) if f.name != "num_generations")
 SAME_ADVANTAGE = 1e-5
 """Advantages that differ by less are the same: rounding, where the trainer made them in float32."""
 
@@ -142,15 +136,7 @@ class KeptBatch:
         return self._from_rewards(config)
 
     def _from_rewards(self, config: GRPOConfig) -> Tensor:
-        return group_advantages(
-            self.rewards_BK,
-            config.num_generations,
-            scale_rewards=config.scale_rewards,
-            weights=config.reward_weights,
-            baseline=config.advantage_baseline,
-            aggregation=config.multi_objective_aggregation,
-            std=config.advantage_std,
-        )
+        return group_advantages(self.rewards_BK, config).advantage_B
 
 
 def _config_of(stored: Mapping[str, Any]) -> GRPOConfig:
