@@ -11,7 +11,7 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "GRPOConfig": "workbench.config",
-    "ConfigError": "workbench.config_fields",
+    "ConfigError": "workbench.config",
     "Trainer": "workbench.training.trainer",
     "Session": "workbench.training.session",
     "Dashboard": "workbench.widgets.dashboard",

@@ -19,7 +19,7 @@ from workbench.objective import (
     policy_loss,
 )
 
-pytestmark = pytest.mark.filterwarnings("ignore::workbench.config_fields.ConfigWarning")
+pytestmark = pytest.mark.filterwarnings("ignore::workbench.config.ConfigWarning")
 
 NUM_DRAWS = 240
 B, T, G = 8, 6, 4

@@ -10,8 +10,7 @@ import pytest
 import torch
 from helpers import digits_reward, same_weights, weights_of
 
-from workbench.config import GRPOConfig
-from workbench.config_fields import ConfigError
+from workbench.config import ConfigError, GRPOConfig
 from workbench.errors import WorkbenchError
 from workbench.policy import PolicyError, load_policy
 from workbench.policy.logprobs import completion_logps

@@ -9,7 +9,7 @@ import torch
 from made_runs import make_run
 from widgets.what_if_batches import A, by_hand, trained
 
-from workbench.config_fields import ConfigError
+from workbench.config import ConfigError
 from workbench.objective import AdvantageRule, group_advantages
 from workbench.widgets.kept_batch import KeptBatch, WhatIfError
 from workbench.widgets.what_if_math import Comparison, outcome

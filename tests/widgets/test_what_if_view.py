@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 from made_runs import growing_run, make_run
 
-from workbench.config_rules import errors_of
+from workbench.config.rules import errors_of
 from workbench.widgets import what_if_words as words
 from workbench.widgets.source import RunSource
 from workbench.widgets.what_if import NO_STEP, WhatIfView

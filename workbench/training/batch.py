@@ -9,9 +9,8 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from workbench.config import GRPOConfig
+from workbench.config import LOSSES, GRPOConfig
 from workbench.objective import BatchTotals
-from workbench.objective.reductions import WHOLE_BATCH_TOKENS
 from workbench.rollout.types import Rollout
 
 
@@ -68,7 +67,7 @@ def totals_of(batch: Batch, rows: Tensor, config: GRPOConfig) -> BatchTotals:
     num_items_in_batch), scaled to one update's share so that an update's gradient does not shrink
     with the number of updates.
     """
-    if config.loss_type in WHOLE_BATCH_TOKENS:
+    if LOSSES[config.loss_type].divides_by_batch_tokens:
         tokens = float(batch.loss_mask_BT.sum()) / config.updates_per_rollout
     else:
         tokens = float(batch.loss_mask_BT[rows].sum())

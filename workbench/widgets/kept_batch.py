@@ -17,8 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from workbench.config import GRPOConfig
-from workbench.config_fields import ConfigError, ConfigWarning
+from workbench.config import ConfigError, ConfigWarning, GRPOConfig
 from workbench.errors import WorkbenchError
 from workbench.objective import AdvantageRule, group_advantages
 from workbench.rollout.types import Rollout

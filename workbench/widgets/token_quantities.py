@@ -19,8 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from workbench.config import GRPOConfig
-from workbench.config_rules import CLIPPED_LOSSES
+from workbench.config import LOSSES, GRPOConfig
 
 Array = np.ndarray
 LOGP_MEANING = (
@@ -140,11 +139,11 @@ def importance_ratio(x: RowInputs) -> Array:
 def clip_bounds(config: SimpleNamespace) -> tuple[float, float]:
     """The ratios between which nothing is clipped; infinite where the loss type has no such
     bound."""
-    if config.loss_type in CLIPPED_LOSSES:
+    if LOSSES[config.loss_type].clips:
         return 1 - config.epsilon, 1 + (
             config.epsilon if config.epsilon_high is None else config.epsilon_high
         )
-    if config.loss_type == "cispo":
+    if LOSSES[config.loss_type].caps:
         return -math.inf, config.epsilon_high
     return -math.inf, math.inf
 

@@ -21,17 +21,17 @@ from typing import Any
 
 import yaml
 
-from workbench.config_fields import (
+from workbench.config.fields import (
     ConfigError,
     ConfigWarning,
     describe_field,
     field_problem,
     setting,
 )
-from workbench.config_rules import errors_of, warnings_of
-from workbench.presets import PRESETS
+from workbench.config.losses import LOSS_TYPES
+from workbench.config.presets import PRESETS
+from workbench.config.rules import errors_of, warnings_of
 
-LOSS_TYPES = ("grpo", "bnpo", "dr_grpo", "dapo", "luspo", "cispo", "sapo", "vespo")
 SAMPLER_CORRECTIONS = ("token_truncate", "token_mask", "sequence_truncate", "sequence_mask")
 PAPER = "DeepSeekMath, arXiv 2402.03300"
 
@@ -432,7 +432,7 @@ class GRPOConfig:
 
     @classmethod
     def preset(cls, name: str, **changes: Any) -> GRPOConfig:
-        """A published setting by name (see `workbench.presets`), with `changes` on top. Raises
+        """A published setting by name (see `workbench.config.presets`), with `changes` on top. Raises
         `ConfigError`."""
         if name not in PRESETS:
             raise ConfigError(f"preset {name!r} is unknown. Choose one of {', '.join(PRESETS)}.")
