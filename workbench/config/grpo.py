@@ -66,7 +66,7 @@ class GRPOConfig:
     )
     micro_batch_size: int | None = setting(
         None,
-        "Completions in one forward and backward; None = a whole update's share. Changes memory, not the result (but with top_entropy_quantile < 1 each piece has its own threshold, as in TRL).",
+        "Completions in one forward and backward; None = a whole update's share. Changes memory, not the result.",
         unit="completions",
         low=1,
         optional=True,
@@ -227,7 +227,8 @@ class GRPOConfig:
     )
     top_entropy_quantile: float = setting(
         1.0,
-        "Share of the highest-entropy tokens whose policy term is kept.",
+        "Share of the highest-entropy tokens of an update whose policy term is kept. With several "
+        "micro-batches to an update, their common threshold costs one more forward pass.",
         unit="share",
         above=0,
         high=1,

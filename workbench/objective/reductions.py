@@ -23,18 +23,18 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class BatchTotals:
-    """What the whole batch of one optimizer update holds.
-
-    sequences          completions, those without any token in the mask included
-    tokens             completion tokens in the mask
-    entropy_threshold  one threshold for all micro-batches where top_entropy_quantile < 1 (see
-    `entropy_threshold`);
-                       None = each micro-batch takes its own, as TRL does, and the result depends on the split
-    """
+    """What the whole batch of one optimizer update holds."""
 
     sequences: int | Tensor
+    """Completions, those without any token in the mask included."""
+
     tokens: int | float | Tensor
+    """Completion tokens in the mask."""
+
     entropy_threshold: float | Tensor | None = None
+    """One threshold for all micro-batches where top_entropy_quantile < 1 (see `entropy_threshold`
+    in masks.py); None = each micro-batch takes its own, as TRL does, and the result depends on the
+    split."""
 
     @classmethod
     def of(cls, mask_BT: Tensor) -> BatchTotals:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import torch
 
-from workbench.objective import Advantages, merge_metrics
+from workbench.objective import Advantages
 from workbench.policy.policy import Policy
 from workbench.rollout.types import Rollout
 from workbench.runs.records import Samples, TokenArrays
@@ -81,18 +81,6 @@ def rollout_metrics(rollout: Rollout) -> dict[str, float]:
         "truncated_share": float(rollout.truncated_B.float().mean()),
         "tokens": float(lengths.sum()),
     }
-
-
-def update_metrics(updates: Sequence[dict[str, float]]) -> dict[str, float]:
-    """The metrics of a step's updates in one: weighed by tokens, extremes kept; loss and gradient
-    norm are plain means.
-
-    An update whose rows were all skipped (every group dead, no KL) has a loss and a norm only.
-    """
-    own = [name for name in ("loss", "grad_norm") if name in updates[0]]
-    measured = [{k: v for k, v in u.items() if k not in own} for u in updates if "tokens" in u]
-    means = {name: sum(u[name] for u in updates) / len(updates) for name in own}
-    return (merge_metrics(measured) if measured else {}) | means | {"updates": float(len(updates))}
 
 
 def text_of(policy: Policy, rollout: Rollout) -> list[str]:

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from workbench.config import GRPOConfig
 from workbench.evaluation.accuracy import evaluate
-from workbench.objective import group_advantages
+from workbench.objective import group_advantages, update_metrics, updates_of
 from workbench.policy.logprobs import completion_logps
 from workbench.policy.policy import Policy, PolicyError
 from workbench.policy.reference import Reference
@@ -28,7 +28,7 @@ from workbench.runs.records import Evaluation, StepRecord
 from workbench.runs.writer import RunWriter
 from workbench.tasks.types import Problem, Task, columns_of
 from workbench.training import checkpoints, record, state
-from workbench.training.batch import Batch, loss_mask, updates_of
+from workbench.training.batch import Batch, loss_mask
 from workbench.training.knobs import Knobs
 from workbench.training.memory import explained
 from workbench.training.optim import make_optimizer
@@ -143,7 +143,7 @@ class Trainer:
                 updates.append(gradient | apply_gradient(self.policy, self.optimizer, config))
 
         self.refresh_reference(config, number)
-        metrics = record.update_metrics(updates) | record.rollout_metrics(rollout)
+        metrics = update_metrics(updates) | record.rollout_metrics(rollout)
         metrics |= record.reward_metrics(rewards_BK, table.names, advantages) | phases.metrics()
         metrics |= {"learning_rate": learning_rate_at(number, config)}
         due = (config.eval_steps and number % config.eval_steps == 0) or number == config.max_steps

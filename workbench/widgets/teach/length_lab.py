@@ -54,9 +54,7 @@ def _weights(loss_type: str, lengths: Sequence[int], longest: int, updates: int)
     import torch
 
     from workbench.config import ConfigWarning, GRPOConfig
-    from workbench.objective import policy_loss
-    from workbench.rollout.types import Rollout
-    from workbench.training.batch import Batch, totals_of, updates_of
+    from workbench.objective import LossBatch, totals_of, updates_of
 
     B = len(lengths)
     with warnings.catch_warnings():
@@ -70,31 +68,10 @@ def _weights(loss_type: str, lengths: Sequence[int], longest: int, updates: int)
             updates_per_rollout=updates,
         )
     mask_BT = torch.arange(max(lengths)) < torch.tensor(list(lengths))[:, None]
-    zero_BT, empty = (
-        torch.zeros(mask_BT.shape, dtype=torch.float64),
-        torch.zeros(updates, 0, dtype=torch.long),
-    )
-    rollout = Rollout(
-        empty,
-        empty.bool(),
-        zero_BT.long(),
-        mask_BT,
-        zero_BT,
-        torch.zeros(B, dtype=torch.bool),
-        B // updates,
-    )
-    batch, logp_BT = (
-        Batch(rollout, torch.ones(B, dtype=torch.float64), mask_BT),
-        zero_BT.clone().requires_grad_(),
-    )
+    logp_BT = torch.zeros(mask_BT.shape, dtype=torch.float64, requires_grad=True)
+    batch = LossBatch(logp_BT, torch.ones(B, dtype=torch.float64), mask_BT)
     losses = [
-        policy_loss(
-            logp_BT[rows],
-            batch.advantages_B[rows],
-            mask_BT[rows],
-            config,
-            num_items=totals_of(batch, rows, config),
-        ).loss
+        batch.rows(rows).loss(config, totals_of(mask_BT, rows, config)).loss
         for rows in updates_of(config, torch.device("cpu"))
     ]
     (gradient_BT,) = torch.autograd.grad(torch.stack(losses).sum(), logp_BT)
