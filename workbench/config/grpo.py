@@ -1,10 +1,8 @@
 """`GRPOConfig`: every setting of a run in one flat, frozen dataclass.
 
 Names and meanings are TRL's (1.16) where TRL has the field. Fields that the workbench adds:
-`prompts_per_step`,
-`updates_per_rollout`, `micro_batch_size`, `advantage_baseline`, `advantage_std`, `kl_estimator`,
-`num_eval_problems`,
-`rollout_engine`, and those of "what is trained". TRL's `vllm_importance_sampling_*` are called
+`prompts_per_step`, `updates_per_rollout`, `micro_batch_size`, `advantage_baseline`, `advantage_std`, `measure_kl`,
+`kl_estimator`, `num_eval_problems`, `rollout_engine`, and those of "what is trained". TRL's `vllm_importance_sampling_*` are called
 `importance_sampling_*` here, because the correction is the same for every sampler. The defaults are
 the vetted setting of the embedded policy on arithmetic;
 `GRPOConfig.preset("real")` is the starting point for a real model.
@@ -178,13 +176,21 @@ class GRPOConfig:
     )
     beta: float = setting(
         0.005,
-        "Weight of the KL to the reference in the loss; 0 = no reference, no KL.",
+        "Weight of the KL to the reference in the loss; 0 = no KL in the loss.",
         unit="1/nat",
         low=0,
         high=10,
         source=PAPER + " eq. 3",
         live=True,
         log_scale=True,
+    )
+    measure_kl: bool = setting(
+        True,
+        "Measure the KL to the reference also where beta=0 leaves it out of the loss: with an "
+        "adapter, which is switched off for it, and for the embedded policy. Costs one pass of the "
+        "reference per step, and one without gradient over the rows that an update skips. Another "
+        "policy that is trained whole would need a second copy of itself and is not measured.",
+        live=True,
     )
     epsilon: float = setting(
         0.2,
@@ -406,6 +412,12 @@ class GRPOConfig:
         update."""
         share = self.completions_per_step // self.updates_per_rollout
         return min(self.micro_batch_size or share, share)
+
+    @property
+    def asks_reference(self) -> bool:
+        """True where each step has a pass of the reference: for the loss, or to measure the KL with
+        the adapter switched off. (The embedded policy is measured without an adapter too.)"""
+        return self.beta > 0 or (self.measure_kl and self.lora_rank > 0)
 
     @property
     def on_policy(self) -> bool:

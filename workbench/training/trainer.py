@@ -20,7 +20,7 @@ from workbench.evaluation.accuracy import evaluate
 from workbench.objective import group_advantages, update_metrics, updates_of
 from workbench.policy.logprobs import completion_logps
 from workbench.policy.policy import Policy, PolicyError
-from workbench.policy.reference import Reference
+from workbench.policy.reference import Reference, costs_no_big_copy
 from workbench.rewards import RewardSet, RewardTable, ShuffledRewards
 from workbench.rollout import RolloutCancelled, make_engine, rest
 from workbench.rollout.types import Rollout, Sampling
@@ -72,7 +72,9 @@ class Trainer:
         )  # the evaluation that ends a step is part of the step
         self.optimizer = make_optimizer(policy.trainable_parameters(), config)
         with explained("reference", config, policy.source):
-            self.reference: Reference | None = Reference(policy) if config.beta > 0 else None
+            self.reference: Reference | None = (
+                Reference(policy) if self.asks_reference(config) else None
+            )
         self.run = open_run()
         self.generator = torch.Generator().manual_seed(config.seed)
         self.steps_done, self.cursor, self.dirty = 0, 0, False
@@ -246,11 +248,16 @@ class Trainer:
         reference's."""
         if not config.on_policy:
             batch.old_logp_BT = self._logps(batch.rollout, config)
-        if config.beta > 0:
+        if self.asks_reference(config):
             if self.reference is None:
                 self.reference = self._first_policy_as_reference()
             with self.reference.active():
                 batch.ref_logp_BT = self._logps(batch.rollout, config)
+
+    def asks_reference(self, config: GRPOConfig) -> bool:
+        """True where the loss has a KL, or where one is measured without a second copy of a big
+        model."""
+        return config.beta > 0 or (config.measure_kl and costs_no_big_copy(self.policy))
 
     def _logps(self, rollout: Rollout, config: GRPOConfig) -> Tensor:
         rows = torch.arange(config.completions_per_step, device=self.policy.device)
@@ -274,7 +281,8 @@ class Trainer:
             self.reference.mix_in_policy(config.ref_model_mixup_alpha)
 
     def _first_policy_as_reference(self) -> Reference:
-        """The policy as it was before the first step; needed when beta leaves 0 in mid-run."""
+        """The policy as it was before the first step; needed when a KL is first asked for in
+        mid-run."""
         return Reference(
             self.policy,
             None

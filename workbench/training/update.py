@@ -39,9 +39,18 @@ def accumulate_gradient(
     parts = []
     for part in micro_batches(pushing_R, config):
         found = micro_batch_loss(policy, batch, part, config, totals, step)
+        check_finite(
+            step,
+            "the loss term",
+            found.per_token.term,
+            batch.loss_mask_BT[part],
+            part,
+            config.num_generations,
+        )
         (found.loss * scale if scale != 1 else found.loss).backward()
         loss += found.loss.item()
         parts.append(found.metrics)
+    parts += measure_skipped(policy, batch, rows_R, pushing_R, config, totals, step)
 
     if scale != 1:
         for parameter in policy.trainable_parameters():
@@ -66,9 +75,29 @@ def micro_batch_loss(
     logp_RT, entropy_RT = completion_logps(policy.model, batch.rollout, part_R, config.temperature)
     check_finite(step, "the log-probability", logp_RT, mask_RT, part_R, group_size)
     batch.keep(part_R, logp_RT, entropy_RT)
-    found = batch.loss_batch(part_R, logp_RT, entropy_RT).loss(config, totals)
-    check_finite(step, "the loss term", found.per_token.term, mask_RT, part_R, group_size)
-    return found
+    return batch.loss_batch(part_R, logp_RT, entropy_RT).loss(config, totals)
+
+
+def measure_skipped(
+    policy: Policy,
+    batch: Batch,
+    rows_R: Tensor,
+    pushing_R: Tensor,
+    config: GRPOConfig,
+    totals: BatchTotals,
+    step: int,
+) -> list[dict[str, Tensor]]:
+    """The metrics of the rows without a gradient, where a KL is measured that is not in the loss:
+    it is a mean over all tokens that count, those of dead groups included."""
+    if batch.ref_logp_BT is None:
+        return []
+    counted_R = batch.loss_mask_BT[rows_R].any(1)
+    skipped_R = rows_R[counted_R & ~torch.isin(rows_R, pushing_R)]
+    with torch.no_grad():
+        return [
+            micro_batch_loss(policy, batch, part, config, totals, step).metrics
+            for part in micro_batches(skipped_R, config)
+        ]
 
 
 def update_totals(policy: Policy, batch: Batch, rows_R: Tensor, config: GRPOConfig) -> BatchTotals:
