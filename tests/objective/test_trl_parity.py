@@ -11,9 +11,15 @@ import torch
 from torch import Tensor
 
 from workbench.config import LOSS_TYPES, SAMPLER_CORRECTIONS, GRPOConfig
-from workbench.objective import BatchTotals, PolicyLoss, group_advantages, policy_loss
+from workbench.objective import (
+    AdvantageRule,
+    BatchTotals,
+    PolicyLoss,
+    group_advantages,
+    policy_loss,
+)
 
-pytestmark = pytest.mark.filterwarnings("ignore::workbench.config_fields.ConfigWarning")
+pytestmark = pytest.mark.filterwarnings("ignore::workbench.config.ConfigWarning")
 
 NUM_DRAWS = 240
 B, T, G = 8, 6, 4
@@ -302,8 +308,11 @@ def test_advantages_equal_trl(
         rewards, weights=weights, scale_rewards=scale, multi_objective_aggregation=aggregation
     )
     actual = group_advantages(
-        rewards, G, scale_rewards=scale, weights=weights, aggregation=aggregation
-    )
+        rewards,
+        AdvantageRule(
+            G, scale_rewards=scale, reward_weights=weights, multi_objective_aggregation=aggregation
+        ),
+    ).advantage_B
     torch.testing.assert_close(actual, expected, **ADVANTAGE_TOLERANCE)
 
 
@@ -317,7 +326,9 @@ def test_unscored_completions_of_a_single_function_equal_trl(
     expected = trl_oracle.advantages(
         rewards, scale_rewards=scale, multi_objective_aggregation=aggregation
     )
-    actual = group_advantages(rewards, G, scale_rewards=scale, aggregation=aggregation)
+    actual = group_advantages(
+        rewards, AdvantageRule(G, scale_rewards=scale, multi_objective_aggregation=aggregation)
+    ).advantage_B
     torch.testing.assert_close(actual, expected, **ADVANTAGE_TOLERANCE)
 
 
@@ -329,7 +340,9 @@ def test_gdpo_with_missing_scores_equals_trl(trl_oracle: Any) -> None:
     expected = trl_oracle.advantages(
         rewards, scale_rewards="group", multi_objective_aggregation="normalize_then_sum"
     )
-    actual = group_advantages(rewards, G, aggregation="normalize_then_sum")
+    actual = group_advantages(
+        rewards, AdvantageRule(G, multi_objective_aggregation="normalize_then_sum")
+    ).advantage_B
     torch.testing.assert_close(actual, expected, **ADVANTAGE_TOLERANCE)
 
 
@@ -345,4 +358,4 @@ def test_where_trl_punishes_a_missing_score_and_we_do_not(trl_oracle: Any) -> No
         )[2]
         < -1.4
     )
-    assert group_advantages(rewards, G)[2] > 0.8
+    assert group_advantages(rewards, AdvantageRule(G)).advantage_B[2] > 0.8

@@ -90,6 +90,23 @@ def merge_metrics(parts: Sequence[Mapping[str, Tensor | float]]) -> dict[str, fl
     }
 
 
+def update_metrics(updates: Sequence[dict[str, float]]) -> dict[str, float]:
+    """The metrics of a step's updates in one: weighed by tokens, extremes kept; loss and gradient
+    norm are plain means.
+
+    An update whose rows were all skipped (every group dead, no KL) has a loss and a norm only.
+    """
+    own = [name for name in ("loss", "grad_norm") if name in updates[0]]
+    measured = [
+        {name: value for name, value in update.items() if name not in own}
+        for update in updates
+        if "tokens" in update
+    ]
+    means = {name: sum(update[name] for update in updates) / len(updates) for name in own}
+    merged = merge_metrics(measured) if measured else {}
+    return merged | means | {"updates": float(len(updates))}
+
+
 def _merged(name: str, rows: list[dict[str, float]]) -> float:
     values = [row[name] for row in rows]
     if name in ("tokens", "sequences"):

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from workbench.config.losses import LOSSES
 from workbench.objective.diagnostics import loss_metrics
 from workbench.objective.inputs import LossInputs, clean_inputs
 from workbench.objective.kl import kl_per_token
@@ -127,7 +128,7 @@ def _policy_weight(x: LossInputs, config: GRPOConfig, totals: BatchTotals) -> Te
         weight_BT = weight_BT * entropy_mask(
             x, config.top_entropy_quantile, totals.entropy_threshold
         )
-    if config.loss_type == "vespo":
+    if LOSSES[config.loss_type].own_sequence_weight:
         return weight_BT
     return weight_BT * sampler_correction(x, config)
 

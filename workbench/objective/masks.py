@@ -48,9 +48,10 @@ def entropy_threshold(entropy_BT: Tensor, valid_BT: Tensor, share: float) -> Ten
 def entropy_mask(x: LossInputs, share: float, threshold: Tensor | float | None = None) -> Tensor:
     """True on the `share` of completion tokens with the highest entropy, bool (B, T).
 
-    The threshold is taken from the rows given, as in TRL (which rounds it to float32, so that the
-    token at the threshold may be lost); `threshold` sets it from outside, so that micro-batches can
-    share one. Raises ValueError without entropies.
+    `threshold` is that of a whole update, so that its micro-batches share one; None takes it from
+    the rows given. (Deviation from TRL, where each micro-batch has its own, so that the result
+    depends on the split; it also rounds it to float32, and the token at the threshold may be lost.)
+    Raises ValueError without entropies.
     """
     if x.entropy_BT is None:
         raise ValueError(

@@ -68,8 +68,9 @@ def gamma_weighted(x: LossInputs, ratio_BT: Tensor, config: GRPOConfig) -> Tenso
     """
     if (config.importance_sampling_mode or "").startswith("sequence"):
         raise ValueError(
-            f"importance_sampling_mode={config.importance_sampling_mode!r} with loss_type='vespo': the correction "
-            "enters the sequence weight token by token. Set token_truncate, token_mask or None."
+            f"importance_sampling_mode={config.importance_sampling_mode!r} with "
+            f"loss_type={config.loss_type!r}: the correction enters the sequence weight token by "
+            "token. Set token_truncate, token_mask or None."
         )
     with torch.no_grad():
         bounded_BT = x.log_ratio_BT.clamp(-MAX_LOG_RATIO, MAX_LOG_RATIO)

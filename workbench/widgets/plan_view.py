@@ -16,8 +16,7 @@ from typing import Any
 
 import ipywidgets as w
 
-from workbench.config import GRPOConfig
-from workbench.config_fields import ConfigWarning
+from workbench.config import ConfigWarning, GRPOConfig
 from workbench.widgets.style import NEGATIVE, POSITIVE
 from workbench.widgets.teach.lab import Lab, table
 from workbench.widgets.teach.number_box import NumberBox

@@ -1,10 +1,8 @@
 """`GRPOConfig`: every setting of a run in one flat, frozen dataclass.
 
 Names and meanings are TRL's (1.16) where TRL has the field. Fields that the workbench adds:
-`prompts_per_step`,
-`updates_per_rollout`, `micro_batch_size`, `advantage_baseline`, `advantage_std`, `kl_estimator`,
-`num_eval_problems`,
-`rollout_engine`, and those of "what is trained". TRL's `vllm_importance_sampling_*` are called
+`prompts_per_step`, `updates_per_rollout`, `micro_batch_size`, `advantage_baseline`, `advantage_std`, `measure_kl`,
+`kl_estimator`, `num_eval_problems`, `rollout_engine`, and those of "what is trained". TRL's `vllm_importance_sampling_*` are called
 `importance_sampling_*` here, because the correction is the same for every sampler. The defaults are
 the vetted setting of the embedded policy on arithmetic;
 `GRPOConfig.preset("real")` is the starting point for a real model.
@@ -21,17 +19,17 @@ from typing import Any
 
 import yaml
 
-from workbench.config_fields import (
+from workbench.config.fields import (
     ConfigError,
     ConfigWarning,
     describe_field,
     field_problem,
     setting,
 )
-from workbench.config_rules import errors_of, warnings_of
-from workbench.presets import PRESETS
+from workbench.config.losses import LOSS_TYPES
+from workbench.config.presets import PRESETS
+from workbench.config.rules import errors_of, warnings_of
 
-LOSS_TYPES = ("grpo", "bnpo", "dr_grpo", "dapo", "luspo", "cispo", "sapo", "vespo")
 SAMPLER_CORRECTIONS = ("token_truncate", "token_mask", "sequence_truncate", "sequence_mask")
 PAPER = "DeepSeekMath, arXiv 2402.03300"
 
@@ -66,7 +64,7 @@ class GRPOConfig:
     )
     micro_batch_size: int | None = setting(
         None,
-        "Completions in one forward and backward; None = a whole update's share. Changes memory, not the result (but with top_entropy_quantile < 1 each piece has its own threshold, as in TRL).",
+        "Completions in one forward and backward; None = a whole update's share. Changes memory, not the result.",
         unit="completions",
         low=1,
         optional=True,
@@ -178,13 +176,21 @@ class GRPOConfig:
     )
     beta: float = setting(
         0.005,
-        "Weight of the KL to the reference in the loss; 0 = no reference, no KL.",
+        "Weight of the KL to the reference in the loss; 0 = no KL in the loss.",
         unit="1/nat",
         low=0,
         high=10,
         source=PAPER + " eq. 3",
         live=True,
         log_scale=True,
+    )
+    measure_kl: bool = setting(
+        True,
+        "Measure the KL to the reference also where beta=0 leaves it out of the loss: with an "
+        "adapter, which is switched off for it, and for the embedded policy. Costs one pass of the "
+        "reference per step, and one without gradient over the rows that an update skips. Another "
+        "policy that is trained whole would need a second copy of itself and is not measured.",
+        live=True,
     )
     epsilon: float = setting(
         0.2,
@@ -227,7 +233,8 @@ class GRPOConfig:
     )
     top_entropy_quantile: float = setting(
         1.0,
-        "Share of the highest-entropy tokens whose policy term is kept.",
+        "Share of the highest-entropy tokens of an update whose policy term is kept. With several "
+        "micro-batches to an update, their common threshold costs one more forward pass.",
         unit="share",
         above=0,
         high=1,
@@ -407,6 +414,12 @@ class GRPOConfig:
         return min(self.micro_batch_size or share, share)
 
     @property
+    def asks_reference(self) -> bool:
+        """True where each step has a pass of the reference: for the loss, or to measure the KL with
+        the adapter switched off. (The embedded policy is measured without an adapter too.)"""
+        return self.beta > 0 or (self.measure_kl and self.lora_rank > 0)
+
+    @property
     def on_policy(self) -> bool:
         """True when each rollout batch serves exactly one update: the ratio is 1 and no clipping
         can happen."""
@@ -432,7 +445,7 @@ class GRPOConfig:
 
     @classmethod
     def preset(cls, name: str, **changes: Any) -> GRPOConfig:
-        """A published setting by name (see `workbench.presets`), with `changes` on top. Raises
+        """A published setting by name (see `workbench.config.presets`), with `changes` on top. Raises
         `ConfigError`."""
         if name not in PRESETS:
             raise ConfigError(f"preset {name!r} is unknown. Choose one of {', '.join(PRESETS)}.")
