@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 import ipywidgets as w
 
-from workbench.widgets.teach.lab import Lab, share_bar, signed_bar, table
-from workbench.widgets.teach.number_box import NumberBox
+from workbench.widgets.base.lab import Lab, share_bar, signed_bar, table
+from workbench.widgets.controls.number_box import NumberBox
 
 LOSSES = {
     "grpo": "mean over sequences of the mean over tokens: a token of a long completion weighs less",
