@@ -12,7 +12,7 @@ import torch
 
 from workbench.config import LOSS_TYPES, SAMPLER_CORRECTIONS, ConfigError, GRPOConfig
 from workbench.objective import BatchTotals, policy_loss
-from workbench.widgets.token_row import QUANTITIES, token_row
+from workbench.widgets.tokens.row import QUANTITIES, token_row
 
 LENGTHS = np.array([9, 4, 1, 7, 9, 0, 3, 5], np.int32)
 B, T = len(LENGTHS), 9
@@ -366,7 +366,7 @@ def test_a_huge_ratio_is_no_crash() -> None:
 
 
 def test_no_torch_is_imported() -> None:
-    code = "import sys, workbench.widgets.tokens, workbench.widgets.groups; print('torch' in sys.modules)"
+    code = "import sys, workbench.widgets.tokens.view, workbench.widgets.groups.view; print('torch' in sys.modules)"
     assert (
         subprocess.run(
             [sys.executable, "-c", code], capture_output=True, text=True, check=True

@@ -11,8 +11,8 @@ from widgets.what_if_batches import A, by_hand, trained
 
 from workbench.config import ConfigError
 from workbench.objective import AdvantageRule, group_advantages
-from workbench.widgets.kept_batch import KeptBatch, WhatIfError
-from workbench.widgets.what_if_math import Comparison, outcome
+from workbench.widgets.what_if.comparison import Comparison, outcome
+from workbench.widgets.what_if.kept_batch import KeptBatch, WhatIfError
 
 
 def compared(stored, **changes) -> Comparison:

@@ -17,10 +17,10 @@ import pytest
 from made_runs import growing_run, make_run
 
 from workbench.config.rules import errors_of
-from workbench.widgets import what_if_words as words
-from workbench.widgets.source import RunSource
-from workbench.widgets.what_if import NO_STEP, WhatIfView
-from workbench.widgets.what_if_tokens import tokens
+from workbench.widgets.base.source import RunSource
+from workbench.widgets.what_if import words
+from workbench.widgets.what_if.tokens import tokens
+from workbench.widgets.what_if.view import NO_STEP, WhatIfView
 
 
 def plain(markup: str) -> str:
@@ -383,8 +383,9 @@ def test_without_torch_it_says_so(tmp_path) -> None:
     code = f"""
 import sys
 sys.modules["torch"] = None
-from workbench.widgets.source import RunSource
-from workbench.widgets.what_if import WhatIfView, NEEDS_TORCH
+from workbench.widgets.base.source import RunSource
+from workbench.widgets.what_if import words
+from workbench.widgets.what_if.view import WhatIfView, NEEDS_TORCH
 view = WhatIfView()
 view.show([RunSource({str(run.path)!r})], None)
 assert NEEDS_TORCH in view.head.value, view.head.value + view.message.value

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 import ipywidgets as w
 
-from workbench.widgets.teach.lab import Lab, fixed, signed_bar, table
-from workbench.widgets.teach.number_box import NumberBox
+from workbench.widgets.base.lab import Lab, fixed, signed_bar, table
+from workbench.widgets.controls.number_box import NumberBox
 
 WAYS: dict[str, dict[str, str]] = {
     "scale_rewards=group, advantage_std=sample": {},

@@ -10,8 +10,8 @@ import ipywidgets as w
 
 from workbench.config import LOSSES
 from workbench.config.losses import DIVISORS
-from workbench.widgets.teach.lab import Lab, share_bar, signed_bar, table
-from workbench.widgets.teach.number_box import NumberBox
+from workbench.widgets.base.lab import Lab, share_bar, signed_bar, table
+from workbench.widgets.controls.number_box import NumberBox
 
 RULES = {name: DIVISORS[loss.divisor] for name, loss in LOSSES.items() if loss.clips}
 """The losses that are shown, and what a token weighs in each: one of every divisor."""
