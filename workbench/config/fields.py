@@ -52,7 +52,7 @@ def setting(
     )
 
 
-def range_text(f: Field) -> str:
+def range_text(f: Field[Any]) -> str:
     """The values that a field takes, in words."""
     m = f.metadata
     if m["choices"]:
@@ -68,7 +68,7 @@ def range_text(f: Field) -> str:
     return text + (" or None" if m["optional"] else "")
 
 
-def describe_field(f: Field) -> str:
+def describe_field(f: Field[Any]) -> str:
     """One paragraph on a field: default, meaning, range, unit, source, live or not."""
     m = f.metadata
     default = "no default" if f.default is MISSING else f"default {f.default!r}"
@@ -81,7 +81,7 @@ def describe_field(f: Field) -> str:
     return " ".join(parts)
 
 
-def _number_problem(f: Field, value: Any) -> str | None:
+def _number_problem(f: Field[Any], value: Any) -> str | None:
     """Why `value` is not a number that the field takes, or None."""
     m = f.metadata
     integral = str(f.type).startswith("int")
@@ -99,7 +99,7 @@ def _number_problem(f: Field, value: Any) -> str | None:
     )
 
 
-def field_problem(f: Field, value: Any) -> str | None:
+def field_problem(f: Field[Any], value: Any) -> str | None:
     """Why `value` cannot stand in field `f`, as a sentence, or None when it can."""
     m = f.metadata
     if value is None and m["optional"]:
