@@ -33,7 +33,8 @@ SMALL = dict(
 
 def half_dead(completions, prompts, **columns) -> list[float]:
     """Every other group gets equal rewards."""
-    return [(len(c[0]["content"]) % 3) * float(i % 8 < 4) for i, c in enumerate(completions)]
+    letters = [sum(map(ord, completion[0]["content"])) for completion in completions]
+    return [float(total % 7) if i % 8 < 4 else 0.0 for i, total in enumerate(letters)]
 
 
 def start(out: Path, name="embedded", rewards=digits_reward, **changes) -> Trainer:

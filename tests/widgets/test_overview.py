@@ -153,7 +153,7 @@ def test_on_policy_is_said_and_nothing_is_drawn(tmp_path: Path) -> None:
 
 
 def test_a_kl_that_is_not_in_the_loss_says_so(tmp_path: Path) -> None:
-    measured = figures([source(tmp_path, "a", config={"beta": 0.0})])
+    measured = figures([source(tmp_path, "a", config={"beta": 0.0}, metrics={"kl": 0.1})])
     pulling = figures([source(tmp_path, "b", config={"beta": 0.01})])
     assert "measured, not in the loss" in str(panel(measured, "kl"))
     assert "measured, not in the loss" not in str(panel(pulling, "kl"))

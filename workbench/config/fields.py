@@ -39,78 +39,89 @@ def setting(
     """A dataclass field with its documentation.
 
     `low` and `high` are inclusive bounds, `above` an exclusive lower bound, `choices` the only
-    values allowed,
-    `optional` lets the value be None, `live` lets it change between two steps, `log_scale` is a
-    hint for a slider.
+    values allowed, `optional` lets the value be None, `live` lets it change between two steps,
+    `log_scale` is a hint for a slider.
     """
     facts = dict(
-        meaning=meaning, unit=unit, source=source, live=live, low=low, high=high, above=above
+        meaning=meaning,
+        unit=unit,
+        source=source,
+        live=live,
+        low=low,
+        high=high,
+        above=above,
+        choices=choices,
+        optional=optional,
+        log_scale=log_scale,
     )
-    return field(
-        default=default,
-        metadata=facts | dict(choices=choices, optional=optional, log_scale=log_scale),
-    )
+    return field(default=default, metadata=facts)
 
 
-def range_text(f: Field) -> str:
+def range_text(entry: Field[Any]) -> str:
     """The values that a field takes, in words."""
-    m = f.metadata
-    if m["choices"]:
-        return "one of " + ", ".join(repr(c) for c in m["choices"])
+    facts = entry.metadata
+    if facts["choices"]:
+        return "one of " + ", ".join(repr(choice) for choice in facts["choices"])
     parts = []
-    if m["above"] is not None:
-        parts.append(f"> {m['above']:g}")
-    if m["low"] is not None:
-        parts.append(f">= {m['low']:g}")
-    if m["high"] is not None:
-        parts.append(f"<= {m['high']:g}")
+    if facts["above"] is not None:
+        parts.append(f"> {facts['above']:g}")
+    if facts["low"] is not None:
+        parts.append(f">= {facts['low']:g}")
+    if facts["high"] is not None:
+        parts.append(f"<= {facts['high']:g}")
     text = " and ".join(parts) or "any value"
-    return text + (" or None" if m["optional"] else "")
+    return text + (" or None" if facts["optional"] else "")
 
 
-def describe_field(f: Field) -> str:
+def describe_field(entry: Field[Any]) -> str:
     """One paragraph on a field: default, meaning, range, unit, source, live or not."""
-    m = f.metadata
-    default = "no default" if f.default is MISSING else f"default {f.default!r}"
-    parts = [f"{f.name} ({default}): {m['meaning']}", f"Range: {range_text(f)}."]
-    if m["unit"]:
-        parts.append(f"Unit: {m['unit']}.")
-    if m["source"]:
-        parts.append(f"Source: {m['source']}.")
-    parts.append("Live: takes effect at the next step." if m["live"] else "Fixed for the run.")
+    facts = entry.metadata
+    default = "no default" if entry.default is MISSING else f"default {entry.default!r}"
+    parts = [f"{entry.name} ({default}): {facts['meaning']}", f"Range: {range_text(entry)}."]
+    if facts["unit"]:
+        parts.append(f"Unit: {facts['unit']}.")
+    if facts["source"]:
+        parts.append(f"Source: {facts['source']}.")
+    parts.append("Live: takes effect at the next step." if facts["live"] else "Fixed for the run.")
     return " ".join(parts)
 
 
-def _number_problem(f: Field, value: Any) -> str | None:
+def field_problem(entry: Field[Any], value: Any) -> str | None:
+    """Why `value` cannot stand in a field, as a sentence, or None when it can."""
+    if value is None and entry.metadata["optional"]:
+        return None
+    # The annotation is a string, since `from __future__ import annotations` is in force.
+    kind = str(entry.type)
+    if entry.metadata["choices"]:
+        why = _choice_problem(entry, value)
+    elif kind.startswith("bool"):
+        why = None if isinstance(value, bool) else "must be True or False"
+    elif kind.startswith(("int", "float")):
+        why = _number_problem(entry, value)
+    else:
+        why = None
+    return f"{entry.name}={value!r}: {why}." if why else None
+
+
+def _choice_problem(entry: Field[Any], value: Any) -> str | None:
+    """Why `value` is none of the choices, or None. 1 is not True: the types must agree too."""
+    for choice in entry.metadata["choices"]:
+        if value is choice or (type(value) is type(choice) and value == choice):
+            return None
+    return f"must be {range_text(entry)}"
+
+
+def _number_problem(entry: Field[Any], value: Any) -> str | None:
     """Why `value` is not a number that the field takes, or None."""
-    m = f.metadata
-    integral = str(f.type).startswith("int")
-    if isinstance(value, bool) or not isinstance(value, int if integral else (int, float)):
+    facts = entry.metadata
+    integral = str(entry.type).startswith("int")
+    wanted = int if integral else (int, float)
+    if isinstance(value, bool) or not isinstance(value, wanted):
         return f"must be {'a whole number' if integral else 'a number'}"
     if not math.isfinite(value):
         return "must be finite"
-    below = (m["low"] is not None and value < m["low"]) or (
-        m["above"] is not None and value <= m["above"]
+    too_low = (facts["low"] is not None and value < facts["low"]) or (
+        facts["above"] is not None and value <= facts["above"]
     )
-    return (
-        f"must be {range_text(f)}"
-        if below or (m["high"] is not None and value > m["high"])
-        else None
-    )
-
-
-def field_problem(f: Field, value: Any) -> str | None:
-    """Why `value` cannot stand in field `f`, as a sentence, or None when it can."""
-    m = f.metadata
-    if value is None and m["optional"]:
-        return None
-    if m["choices"]:
-        bad = not any(value is c or (type(value) is type(c) and value == c) for c in m["choices"])
-        why = f"must be {range_text(f)}" if bad else None
-    elif str(f.type).startswith("bool"):
-        why = None if isinstance(value, bool) else "must be True or False"
-    elif str(f.type).startswith(("int", "float")):
-        why = _number_problem(f, value)
-    else:
-        why = None
-    return f"{f.name}={value!r}: {why}." if why else None
+    too_high = facts["high"] is not None and value > facts["high"]
+    return f"must be {range_text(entry)}" if too_low or too_high else None

@@ -20,11 +20,21 @@ BOUNDS = {
 """What a loss does about a ratio that is far from 1."""
 
 DIVISORS = {
-    "own_length": "mean over sequences of the mean over tokens: a token of a long completion weighs less",
+    "own_length": (
+        "mean over sequences of the mean over tokens: a token of a long completion weighs less"
+    ),
     "update_tokens": "mean over the tokens of the update: all its tokens weigh the same",
-    "constant": "sum over (sequences × max_completion_length): a constant, whatever the lengths are",
-    "batch_tokens": "mean over the tokens of the whole batch: as bnpo, but all updates divide by the same number",
-    "sequences": "mean over sequences of the sum over tokens: a token weighs the same, a long completion more",
+    "constant": (
+        "sum over (sequences × max_completion_length): a constant, whatever the lengths are"
+    ),
+    "batch_tokens": (
+        "mean over the tokens of the whole batch: as bnpo, but all updates divide by the same "
+        "number"
+    ),
+    "sequences": (
+        "mean over sequences of the sum over tokens: a token weighs the same, a long completion "
+        "more"
+    ),
 }
 """What the sum of the terms is divided by, and what a token weighs by that."""
 

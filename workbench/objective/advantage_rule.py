@@ -91,7 +91,7 @@ def grouped_rewards(rewards: Tensor, config: AdvantageConfig) -> Tensor:
             f"{reward_BK[row, column].item()}: rewards must be finite, or NaN for 'not scored'. "
             "Bound that reward function."
         )
-    return reward_BK.unflatten(0, (-1, group_size))
+    return reward_BK.reshape(-1, group_size, reward_BK.shape[1])
 
 
 def checked_weights(weights: Sequence[float] | None, reward_NGK: Tensor) -> Tensor:

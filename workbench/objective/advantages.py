@@ -19,7 +19,6 @@ G, row i is in group i // G.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import reduce
 
 import torch
 from torch import Tensor
@@ -172,5 +171,7 @@ def _silent(scored_NG: Tensor, dead_N1: Tensor, config: AdvantageConfig) -> Tens
 def _weighted_sum(x_NGK: Tensor, weight_K: Tensor) -> Tensor:
     """Sum over the functions one by one: equal rows give equal bits, which a matrix product does
     not promise."""
-    weighted = [x_NG * weight for x_NG, weight in zip(x_NGK.unbind(2), weight_K, strict=True)]
-    return reduce(torch.add, weighted)
+    sum_NG = x_NGK[:, :, 0] * weight_K[0]
+    for k in range(1, len(weight_K)):
+        sum_NG = sum_NG + x_NGK[:, :, k] * weight_K[k]
+    return sum_NG

@@ -5,7 +5,7 @@ Suffixes: B completions, R some of them, T tokens of the longest one.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from torch import Tensor
@@ -44,9 +44,14 @@ class LossBatch:
 
     def rows(self, rows_R: Tensor) -> LossBatch:
         """The same of these completions alone."""
-        values = {field.name: getattr(self, field.name) for field in fields(self)}
         return LossBatch(
-            **{name: None if value is None else value[rows_R] for name, value in values.items()}
+            logp=self.logp[rows_R],
+            advantages=self.advantages[rows_R],
+            mask=self.mask[rows_R],
+            old_logp=rows_of(self.old_logp, rows_R),
+            ref_logp=rows_of(self.ref_logp, rows_R),
+            sampler_logp=rows_of(self.sampler_logp, rows_R),
+            entropy=rows_of(self.entropy, rows_R),
         )
 
     def loss(self, config: GRPOConfig, totals: BatchTotals | None = None) -> PolicyLoss:
@@ -62,3 +67,8 @@ class LossBatch:
             sampler_logp=self.sampler_logp,
             num_items=totals,
         )
+
+
+def rows_of(values_BT: Tensor | None, rows_R: Tensor) -> Tensor | None:
+    """Some rows of what may not be known."""
+    return None if values_BT is None else values_BT[rows_R]

@@ -29,7 +29,7 @@ def updates_of(config: GRPOConfig, device: torch.device) -> list[Tensor]:
 def micro_batches(rows_R: Tensor, config: GRPOConfig) -> Iterator[Tensor]:
     """The rows of one update in pieces that fit into memory."""
     if len(rows_R):
-        yield from rows_R.split(config.micro_batch_size or len(rows_R))
+        yield from torch.split(rows_R, config.micro_batch_size or len(rows_R))
 
 
 def totals_of(

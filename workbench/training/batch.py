@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from workbench.config import GRPOConfig
-from workbench.objective import LossBatch
+from workbench.objective.batch import LossBatch, rows_of
 from workbench.rollout.types import Rollout
 
 
@@ -52,8 +52,8 @@ class Batch:
             logp=logp_RT,
             advantages=self.advantages_B[rows_R].to(logp_RT.dtype),
             mask=self.loss_mask_BT[rows_R],
-            old_logp=_rows(self.old_logp_BT, rows_R),
-            ref_logp=_rows(self.ref_logp_BT, rows_R),
+            old_logp=rows_of(self.old_logp_BT, rows_R),
+            ref_logp=rows_of(self.ref_logp_BT, rows_R),
             sampler_logp=self.rollout.sampler_logp_BT[rows_R],
             entropy=entropy_RT.detach(),
         )
@@ -65,7 +65,3 @@ def loss_mask(rollout: Rollout, config: GRPOConfig) -> Tensor:
     if config.mask_truncated_completions:
         return rollout.mask_BT & ~rollout.truncated_B[:, None]
     return rollout.mask_BT
-
-
-def _rows(values_BT: Tensor | None, rows_R: Tensor) -> Tensor | None:
-    return None if values_BT is None else values_BT[rows_R]

@@ -47,7 +47,7 @@ def accumulate_gradient(
             part,
             config.num_generations,
         )
-        (found.loss * scale if scale != 1 else found.loss).backward()
+        torch.autograd.backward(found.loss * scale if scale != 1 else found.loss)
         loss += found.loss.item()
         parts.append(found.metrics)
     parts += measure_skipped(policy, batch, rows_R, pushing_R, config, totals, step)

@@ -56,8 +56,8 @@ def outcome(kept: KeptBatch, config: GRPOConfig) -> Outcome:
     it asks for."""
     if config.beta > 0 and kept.batch.ref_logp is None:
         raise WhatIfError(
-            f"beta={config.beta:g} needs the log-probabilities of the reference, and this step has none: a step made "
-            "with beta=0 does not compute them. Set beta=0."
+            f"beta={config.beta:g} needs the log-probabilities of the reference, and this step has "
+            "none: with beta=0 they are computed only where measure_kl asks for them. Set beta=0."
         )
     advantages = kept.advantages(config)
     logp_BT = kept.batch.logp.clone().requires_grad_()
