@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import trl
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from workbench.config import PRESETS, ConfigError, ConfigWarning, GRPOConfig, plain_value
@@ -217,6 +217,9 @@ def test_a_file_that_holds_no_mapping_is_refused(tmp_path: Path) -> None:
         GRPOConfig.load(tmp_path / "c.yaml")
 
 
+# Before the first value it draws, hypothesis reads all loaded modules, which a fresh clone has not
+# cached: that is no slowness of the values.
+@settings(suppress_health_check=[HealthCheck.too_slow])
 @given(
     st.dictionaries(
         st.sampled_from(sorted(f.name for f in dataclasses.fields(GRPOConfig))),
