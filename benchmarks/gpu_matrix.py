@@ -246,6 +246,7 @@ def compare(cell: dict, config, rates: dict, seconds: dict) -> dict:
     """The plan of the cell for a device with the measured rates, and the share of the limit that
     was reached."""
     from workbench.plan import Device, plan
+    from workbench.trial import with_trial
 
     device = Device(
         rates["name"],
@@ -257,7 +258,7 @@ def compare(cell: dict, config, rates: dict, seconds: dict) -> dict:
         "measured in this run",
         True,
     )
-    made = plan(config, shape(cell["model"]), device, advice=False, trial=True)
+    made = with_trial(plan(config, shape(cell["model"]), device, advice=False))
     own = (
         ("framework", "overhead") if device.kind == "cuda" else ("mapped",)
     )  # no file is read here

@@ -21,6 +21,7 @@ from typing import Any
 
 import yaml
 
+from workbench.config_engines import ENGINE_FACTS
 from workbench.config_fields import (
     ConfigError,
     ConfigWarning,
@@ -116,7 +117,7 @@ class GRPOConfig:
     rollout_engine: str = setting(
         "native",
         "Which engine samples the completions.",
-        choices=("native", "transformers", "vllm"),
+        choices=tuple(ENGINE_FACTS),
     )
     vllm_mode: str = setting(
         "colocate",

@@ -10,6 +10,8 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
+from workbench.config_engines import facts_of
+
 if TYPE_CHECKING:
     from workbench.config import GRPOConfig
 
@@ -20,6 +22,7 @@ CLIPPED_LOSSES = ("grpo", "bnpo", "dr_grpo", "dapo", "luspo")
 def errors_of(c: GRPOConfig) -> list[str]:
     """What makes this config impossible, a sentence each."""
     high = c.epsilon if c.epsilon_high is None else c.epsilon_high
+    own = facts_of(c).own_memory
     rules = [
         (
             c.loss_type == "cispo" and c.epsilon_high is None,
@@ -77,8 +80,8 @@ def errors_of(c: GRPOConfig) -> list[str]:
             "lora_alpha, lora_target_modules, use_rslora and use_dora belong to an adapter, and lora_rank=0 makes none. Set lora_rank=16.",
         ),
         (
-            c.rollout_engine == "vllm" and c.vllm_mode == "server" and not c.vllm_server_base_url,
-            "vllm_mode='server' needs vllm_server_base_url, the address of a running `vllm serve`, for example http://localhost:8000.",
+            own is not None and not own.is_beside(c) and not getattr(c, own.address_field),
+            "" if own is None else own.address_missing,
         ),
         (
             not _good_weights(c.reward_weights),

@@ -16,7 +16,7 @@ from workbench.config_fields import ConfigError
 from workbench.policy import PolicyError, load_for, load_policy, save_policy
 from workbench.policy.for_config import check_policy
 from workbench.rollout.randomness import fork_rng
-from workbench.rollout.vllm_checks import adapter_rank
+from workbench.rollout.vllm.checks import adapter_rank
 from workbench.tasks.arithmetic import arithmetic_task
 from workbench.training import start_run
 

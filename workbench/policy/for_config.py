@@ -13,7 +13,7 @@ from workbench.config import GRPOConfig
 from workbench.config_fields import ConfigError, ConfigWarning
 from workbench.policy.adapter import check_saved, lora_config
 from workbench.policy.load import load_policy
-from workbench.policy.locate import adapter_folder
+from workbench.policy.loading.locate import adapter_folder
 from workbench.policy.policy import Policy
 from workbench.rollout import check_engine
 

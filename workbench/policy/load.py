@@ -13,7 +13,6 @@ from typing import Any
 import torch
 
 from workbench.libraries.hf_transformers import no_progress_bars
-from workbench.policy import checks
 from workbench.policy.adapter import (
     LoraLike,
     check_saved,
@@ -24,7 +23,9 @@ from workbench.policy.adapter import (
     with_saved_adapter,
 )
 from workbench.policy.dtype import DtypeLike, compute_in_bfloat16, wants_autocast, weight_dtype
-from workbench.policy.locate import EMBEDDED, Place, locate
+from workbench.policy.loading import checks
+from workbench.policy.loading.locate import EMBEDDED, Place, locate
+from workbench.policy.loading.tokens import end_token_ids, padding_id
 from workbench.policy.policy import Policy, PolicyError
 from workbench.policy.quantization import (
     check_quantization,
@@ -36,7 +37,6 @@ from workbench.policy.quantization import (
     stored_kind,
 )
 from workbench.policy.save import save_policy
-from workbench.policy.tokens import end_token_ids, padding_id
 
 __all__ = ["EMBEDDED", "load_policy", "save_policy"]
 

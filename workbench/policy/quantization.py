@@ -18,8 +18,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from workbench.libraries.bitsandbytes_ import plain_numbers
 from workbench.policy.policy import PolicyError
-from workbench.rollout.plain_weights import plain_numbers
 
 KINDS = ("none", "nf4", "int8")
 

@@ -9,12 +9,12 @@ from typing import Any
 
 import torch
 
+from workbench.libraries.bitsandbytes_ import count_of
 from workbench.libraries.hf_transformers import no_progress_bars
 from workbench.policy.adapter import keeps_weights_transposed, quiet_peft, remember_quantization
-from workbench.policy.memory import available_bytes
+from workbench.policy.free_memory import available_bytes
 from workbench.policy.policy import Policy, PolicyError
 from workbench.policy.quantization import float_weight
-from workbench.rollout.plain_weights import count_of
 
 SHARD = "4GB"
 """Size of one file of weights: some versions of safetensors copy a file's tensors before they write

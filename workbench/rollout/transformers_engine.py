@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 from transformers import GenerationConfig, LogitsProcessor, LogitsProcessorList
 
+from workbench.config_engines import ENGINE_FACTS
 from workbench.libraries.hf_transformers import plain_model
 from workbench.rollout.randomness import fork_rng
 from workbench.rollout.request import (
@@ -27,17 +28,17 @@ from workbench.rollout.request import (
     make_rollout,
     raise_if_stopped,
 )
-from workbench.rollout.types import Rollout, Sampling
+from workbench.rollout.types import PolicysOwnWeights, Rollout, Sampling
 
 
-class TransformersEngine:
+class TransformersEngine(PolicysOwnWeights):
     """Rollouts through `model.generate`, with the model's weights as they are at the call.
 
     `should_stop`: asked before every token; where it answers True, `generate` raises
     `RolloutCancelled`.
     """
 
-    name = "transformers"
+    facts = ENGINE_FACTS["transformers"]
 
     def __init__(
         self,

@@ -22,7 +22,7 @@ from workbench.policy.logprobs import completion_logps
 from workbench.policy.policy import Policy, PolicyError
 from workbench.policy.reference import Reference
 from workbench.rewards import RewardSet, RewardTable, ShuffledRewards
-from workbench.rollout import RolloutCancelled, make_engine, rest
+from workbench.rollout import RolloutCancelled, make_engine
 from workbench.rollout.types import Rollout, Sampling
 from workbench.runs.records import Evaluation, StepRecord
 from workbench.runs.writer import RunWriter
@@ -123,7 +123,7 @@ class Trainer:
         with phases("rollout"):
             rollout = self.sample(problems, config)
             completions = record.text_of(self.policy, rollout)
-            rest(self.engine)
+            self.engine.release_between_rollouts()
         with phases("reward"):
             table = self.score(problems, completions, rollout, config, number)
             rewards_BK = torch.as_tensor(table.rewards_BK)

@@ -20,19 +20,17 @@ from dataclasses import dataclass
 from typing import Any
 
 from workbench.config import GRPOConfig
-from workbench.plan import trace
-from workbench.plan.allocations import HEAP_LIMIT
+from workbench.config_engines import ENGINE_FACTS, beside_trainer, facts_of
 from workbench.plan.devices import Device
-from workbench.plan.skeleton import Skeleton
+from workbench.plan.trace import passes
+from workbench.plan.trace.allocations import HEAP_LIMIT
+from workbench.plan.trace.skeleton import Skeleton
 
 MIB = 1024**2
 CPU_FRAMEWORK = {"full": 370 * MIB, "adapter": 422 * MIB}
 """Resident memory of a process that has loaded what training needs and a policy of 1M parameters;
 an adapter brings peft and bitsandbytes with it. Measured with torch 2.13 and transformers 5.23 on
 Linux; benchmarks/plan_against_peaks.py measures it again."""
-CPU_VLLM = 400 * MIB
-"""vLLM's own libraries and work space on a CPU, fitted to the three cases of
-`benchmarks/plan_against_peaks.py --vllm`."""
 CUDA_FRAMEWORK = 600 * MIB
 """CUDA context, cuBLAS work space and loaded kernels: an estimate, not measured."""
 CUDA_OVERHEAD = 0.06
@@ -52,7 +50,7 @@ PARTS = {
     "activations": "activations",
     "logits": "logits",
     "kv_cache": "keys and values",
-    "vllm": "vLLM",
+    **{f.name: f.title for f in ENGINE_FACTS.values() if f.own_memory is not None},
     "mapped": "file of the weights, still mapped",
     "overhead": "allocator and work space",
     "framework": "libraries and context",
@@ -88,10 +86,10 @@ def phases_of(
 ) -> list[Phase]:
     """The three phases of a step, in order."""
     gradients = {"gradients": _bytes(skeleton.trained)}
-    update = _traced(trace.update_peak(skeleton, config, prompt_tokens))
+    update = _traced(passes.update_peak(skeleton, config, prompt_tokens))
     moving = {
         "rollout": _rollout(skeleton, config, prompt_tokens, device),
-        "logprobs": _traced(trace.logprobs_peak(skeleton, config, prompt_tokens))
+        "logprobs": _traced(passes.logprobs_peak(skeleton, config, prompt_tokens))
         if asks_logprobs(config)
         else _Moving({}),
         "update": _Moving(update.parts | gradients, update.small, update.large),
@@ -99,7 +97,7 @@ def phases_of(
     static, heap = standing(skeleton, config, device), max(m.small for m in moving.values())
     phases = []
     for name, m in moving.items():
-        parts = static | vllm_parts(skeleton, config, device, name) | m.parts
+        parts = static | engine_parts(skeleton, config, device, name) | m.parts
         parts["overhead"] = (
             _heap_overhead(m, heap, config)
             if device.kind == "cpu"
@@ -118,7 +116,8 @@ def _heap_overhead(moving: _Moving, heap: float, config: GRPOConfig) -> float:
 
 
 def _alive(parts: dict[str, float]) -> float:
-    return sum(v for k, v in parts.items() if k not in ("framework", "vllm"))
+    """What torch's allocator hands out: neither the context nor another engine's own share."""
+    return sum(v for k, v in parts.items() if k != "framework" and k not in ENGINE_FACTS)
 
 
 def standing(skeleton: Skeleton, config: GRPOConfig, device: Device) -> dict[str, float]:
@@ -160,7 +159,7 @@ def optimizer_bytes(skeleton: Skeleton, config: GRPOConfig) -> float:
 def kv_bytes(skeleton: Skeleton, rows: int, tokens: int) -> float:
     """Bytes of the keys and values of that many rows. Read off a cache that the model itself fills,
     so that windows, shared heads and the like are as they are."""
-    return rows * trace.cache_bytes(skeleton, tokens)
+    return rows * passes.cache_bytes(skeleton, tokens)
 
 
 def _rollout(skeleton: Skeleton, config: GRPOConfig, prompt_tokens: int, device: Device) -> _Moving:
@@ -178,50 +177,52 @@ def rollout_parts(
     skeleton: Skeleton, config: GRPOConfig, prompt_tokens: int, device: Device
 ) -> dict[str, float]:
     """Keys and values of all rows, the prompts' forward, and the logits of one token a row."""
-    if config.rollout_engine == "vllm":
-        return {}
-    native = config.rollout_engine == "native"
-    B, N, layers = (
-        config.completions_per_step,
-        config.prompts_per_step,
-        skeleton.plain_config.num_hidden_layers,
-    )
-    cache = kv_bytes(skeleton, B, prompt_tokens + config.max_completion_length)
-    beside = (
-        kv_bytes(skeleton, N, prompt_tokens) if native else cache / layers
-    )  # the prompts' own; the layer being made longer
-    prefill = trace.prefill_peak(skeleton, N if native else B, prompt_tokens).bytes
+    engine = facts_of(config)
+    if engine.own_memory is not None:
+        return {}  # they lie in the engine's own share, see `engine_parts`
+    rows = config.completions_per_step
+    cache = kv_bytes(skeleton, rows, prompt_tokens + config.max_completion_length)
+    # A cache in place is copied from the prompts' own, which stands until then; one that grows is
+    # copied layer by layer, so one layer stands twice.
+    if engine.in_place_cache:
+        beside = kv_bytes(skeleton, config.prompts_per_step, prompt_tokens)
+    else:
+        beside = cache / skeleton.plain_config.num_hidden_layers
+    prompts = config.prompts_per_step if engine.shares_prompt else rows
     return {
         "kv_cache": cache + beside,
-        "logits": _sampled_logits(skeleton, config, device, native),
-        "activations": prefill,
+        "logits": _sampled_logits(skeleton, config, device, engine.samples_in_pieces),
+        "activations": passes.prefill_peak(skeleton, prompts, prompt_tokens).bytes,
     }
 
 
-def _sampled_logits(skeleton: Skeleton, config: GRPOConfig, device: Device, native: bool) -> float:
+def _sampled_logits(
+    skeleton: Skeleton, config: GRPOConfig, device: Device, in_pieces: bool
+) -> float:
     """Logits before and after one token, and what drawing from them takes: on a CPU the native
     sampler works in small pieces."""
     entries = config.completions_per_step * skeleton.plain_config.vocab_size
     held = 2 * entries * skeleton.dtype.itemsize
-    if not native:
+    if not in_pieces:
         return held + 4 * entries * 4
     return held + (2 * entries * 4 if device.kind == "cuda" else 4 * 4 * 2**20)
 
 
-def vllm_parts(
+def engine_parts(
     skeleton: Skeleton, config: GRPOConfig, device: Device, phase: str
 ) -> dict[str, float]:
-    """What a vLLM in this process holds: its share of the GPU, given back while it sleeps; on a CPU
-    a copy of the weights and its cache. Whether the share is enough for it is `vllm_share`'s
-    question."""
-    if config.rollout_engine != "vllm" or config.vllm_mode == "server":
+    """What an engine with weights of its own holds in this process: its share of the GPU, given
+    back while it sleeps; on a CPU a copy of the weights and its cache. Whether the share is enough
+    for it is `engine_share`'s question."""
+    own = beside_trainer(config)
+    if own is None:
         return {}
+    name = config.rollout_engine
     if device.kind == "cuda":
-        asleep = config.vllm_enable_sleep_mode and phase != "rollout"
-        return {"vllm": 0.0 if asleep else config.vllm_gpu_memory_utilization * (device.whole or 0)}
-    from workbench.rollout.vllm_colocate import CPU_KV_BYTES
-
-    return {"vllm": skeleton.weights_in_floating_point + CPU_KV_BYTES + CPU_VLLM}
+        asleep = own.sleeps(config) and phase != "rollout"
+        return {name: 0.0 if asleep else own.share(config) * (device.whole or 0)}
+    weights = skeleton.weights_in_floating_point
+    return {name: weights + own.cpu_cache_bytes + own.cpu_library_bytes}
 
 
 def _traced(peak: Any) -> _Moving:

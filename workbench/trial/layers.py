@@ -18,17 +18,18 @@ from typing import Any
 import torch
 
 from workbench.config import GRPOConfig
-from workbench.plan import trace
+from workbench.config_engines import facts_of
 from workbench.plan.devices import Device
 from workbench.plan.shapes import Shape, layers_are_alike, with_layers
-from workbench.plan.skeleton import Skeleton, quantized_as
-from workbench.plan.stopwatch import TOKENS, Pieces, time_pieces
+from workbench.plan.trace import passes
+from workbench.plan.trace.skeleton import Skeleton, quantized_as
 from workbench.policy.dtype import wants_autocast, weight_dtype
 from workbench.policy.for_config import lora_of
 from workbench.policy.load import for_training
 from workbench.policy.policy import Policy
 from workbench.policy.quantization import quantize, steady
 from workbench.rollout.randomness import fork_rng
+from workbench.trial.stopwatch import TOKENS, Pieces, time_pieces
 
 LAYER_BYTES = {"cpu": 32e6, "cuda": 256e6}
 """Weights that the smaller of the small policies should have: more than the caches of the processor
@@ -58,8 +59,9 @@ def why_not(shape: Shape, config: GRPOConfig, device: Device) -> str | None:
     """Why no trial can be made of this; None where it can."""
     if not device.measured:
         return f"{device.name} is not the device of this process"
-    if config.rollout_engine == "vllm":
-        return "vLLM cannot be tried with a few layers"
+    engine = facts_of(config)
+    if not engine.can_be_tried:
+        return f"{engine.title} cannot be tried with a few layers"
     if not layers_are_alike(shape.config):
         return f"the layers of a {shape.config.model_type} model are not taken to be alike"
     return None
@@ -81,7 +83,7 @@ def run_trial(
         for n, v in ((few, small), (2 * few, small), (few, wide))
     )
     more_layers, more_words = (layers - few) / few, (vocabulary - small) / max(wide - small, 1)
-    tokens = trace.computed_tokens(bare, config, prompt_tokens) / base.tokens
+    tokens = passes.computed_tokens(bare, config, prompt_tokens) / base.tokens
     words = config.completions_per_step * config.max_completion_length / base.scored
 
     def whole(name: str) -> float:
@@ -101,11 +103,11 @@ def run_trial(
 
 def _phases(whole: dict[str, float], config: GRPOConfig) -> dict[str, float]:
     """The pieces, as often as a step has them."""
-    prompts = (
-        config.completions_per_step
-        if config.rollout_engine == "transformers"
-        else config.prompts_per_step
-    )
+    # An engine that shares a prompt computes it once, another once for each completion.
+    if facts_of(config).shares_prompt:
+        prompts = config.prompts_per_step
+    else:
+        prompts = config.completions_per_step
     old, reference = int(not config.on_policy), int(config.beta > 0)
     return {
         "rollout": prompts * whole["prompt"] + (config.max_completion_length - 1) * whole["token"],

@@ -28,13 +28,13 @@ from workbench.rollout import (
     Sampling,
     check_engine,
     make_engine,
-    vllm_checks,
-    vllm_colocate,
 )
-from workbench.rollout.vllm_checks import VLLMError, adapter_rank, check_agreement, check_sampling
-from workbench.rollout.vllm_colocate import Settings
-from workbench.rollout.vllm_memory import check_room, numbers_of, one_sequence
-from workbench.rollout.vllm_weights import base_weights, fingerprint, save_adapter
+from workbench.rollout.vllm import checks as vllm_checks
+from workbench.rollout.vllm import colocate as vllm_colocate
+from workbench.rollout.vllm.checks import VLLMError, adapter_rank, check_agreement, check_sampling
+from workbench.rollout.vllm.colocate import Settings
+from workbench.rollout.vllm.needs import check_room, numbers_of, one_sequence
+from workbench.rollout.vllm.weights import base_weights, fingerprint, save_adapter
 
 SERVER = dict(
     rollout_engine="vllm",
@@ -494,7 +494,7 @@ def test_sleep_comes_once_after_the_rollouts_and_waking_before_the_next() -> Non
     """The order of the calls, on a stand-in: sleeping for real needs CUDA."""
     from types import SimpleNamespace
 
-    from workbench.rollout.vllm_colocate import Colocated, Settings
+    from workbench.rollout.vllm.colocate import Colocated, Settings
 
     calls: list[str] = []
     engine = SimpleNamespace(
@@ -517,8 +517,8 @@ def test_sleep_comes_once_after_the_rollouts_and_waking_before_the_next() -> Non
     ) = False, 0, None, None, None
     model = build("llama")
     colocated.sync(model)
-    colocated.rest()
-    colocated.rest()
+    colocated.sleep()
+    colocated.sleep()
     colocated.sync(model)
     colocated.sync(model)
     assert calls == ["load", "reset", "sleep 1", "wake"]

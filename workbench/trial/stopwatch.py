@@ -10,8 +10,9 @@ from dataclasses import dataclass
 import torch
 
 from workbench.config import GRPOConfig
-from workbench.plan import trace
+from workbench.config_engines import facts_of
 from workbench.plan.rates import quickest
+from workbench.plan.trace import passes
 from workbench.policy.logprobs import completion_logps
 from workbench.policy.packing import can_pack
 from workbench.policy.policy import Policy
@@ -76,9 +77,7 @@ def _rollout_seconds(
     generator = torch.Generator().manual_seed(0)
     width = min(context, CONTEXT[kind])
     timed = (
-        min(rows, max(CONTEXT[kind] // width, 2))
-        if config.rollout_engine == "transformers"
-        else rows
+        min(rows, max(CONTEXT[kind] // width, 2)) if not facts_of(config).shares_prompt else rows
     )
 
     def draw(width: int, rows: int, tokens: int) -> None:
@@ -177,15 +176,15 @@ def _trial_rows(
 ) -> tuple[Rollout, torch.Tensor]:
     """As many rows of the first micro-batch as have few enough tokens, at least one."""
     with torch.device(policy.device):
-        rollout = trace.longest_rollout(config, prompt_tokens)
-    rows = trace.micro_batch(config).to(policy.device)
+        rollout = passes.longest_rollout(config, prompt_tokens)
+    rows = passes.micro_batch(config).to(policy.device)
     while len(rows) > 1 and _tokens(policy, rollout, rows) > TOKENS[policy.device.type]:
         rows = rows[:-1]
     return rollout, rows
 
 
 def _tokens(policy: Policy, rollout: Rollout, rows: torch.Tensor) -> int:
-    return trace.tokens_of(rollout, rows, can_pack(policy.model, rollout, rows))
+    return passes.tokens_of(rollout, rows, can_pack(policy.model, rollout, rows))
 
 
 def _quickest(call: Callable[[], object], policy: Policy) -> float:

@@ -21,9 +21,9 @@ from workbench.libraries.hf_transformers import (
     is_stateful,
     plain_model,
 )
-from workbench.plan.allocations import Allocations, Peak, on_meta, storage_bytes
-from workbench.plan.autocast import weights_cast_to_bfloat16
-from workbench.plan.skeleton import Skeleton
+from workbench.plan.trace.allocations import Allocations, Peak, on_meta, storage_bytes
+from workbench.plan.trace.autocast import weights_cast_to_bfloat16
+from workbench.plan.trace.skeleton import Skeleton
 from workbench.policy.logprobs import completion_logps
 from workbench.policy.packing import can_pack
 from workbench.rollout.request import evaluation_mode

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from workbench.config import GRPOConfig
+from workbench.config_engines import facts_of
 from workbench.policy import head
 from workbench.policy.policy import Policy, PolicyError
 
@@ -69,7 +70,7 @@ def check_batch_fits(policy: Policy, config: GRPOConfig, prompt_tokens: int = 0)
         return
     length, rows = config.max_completion_length, config.completions_per_step
     cache = cache_bytes(policy.model, rows, prompt_tokens + length)
-    if config.rollout_engine != "vllm" and cache > free:
+    if facts_of(config).own_memory is None and cache > free:
         raise PolicyError(
             f"a batch of {config.prompts_per_step} x num_generations={config.num_generations} completions of {length} tokens needs "
             f"{cache / 1e9:.1f} GB for its keys and values, {policy.device} has {free / 1e9:.1f} GB free. Lower num_generations, "

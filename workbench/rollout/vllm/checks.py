@@ -8,10 +8,10 @@ from typing import Any
 from torch import Tensor, nn
 
 from workbench.config import GRPOConfig
+from workbench.config_engines import VLLM_PACKAGE
 from workbench.errors import WorkbenchError
 from workbench.rollout.types import Sampling
 
-INSTALL = "pip install 'grpo-workbench[vllm]'"
 RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)
 """The values that vLLM 0.32 takes for max_lora_rank."""
 COLDEST, HOTTEST = 0.01, 2.0
@@ -29,7 +29,7 @@ def check_config(config: GRPOConfig) -> None:
     loaded."""
     if config.vllm_mode == "colocate" and find_spec("vllm") is None:
         raise VLLMError(
-            f"rollout_engine='vllm', but vLLM is not installed here. Run: {INSTALL} (Linux; it brings its own torch), or set "
+            f"rollout_engine='vllm', but vLLM is not installed here. Run: {VLLM_PACKAGE.install} (Linux; it brings its own torch), or set "
             "rollout_engine='native'."
         )
     check_settings(config)

@@ -8,8 +8,8 @@ from typing import Any
 
 import torch
 
-from workbench.policy.locate import Place
-from workbench.policy.memory import available_bytes
+from workbench.policy.free_memory import available_bytes
+from workbench.policy.loading.locate import Place
 from workbench.policy.policy import PolicyError
 
 BITS = {"nf4": 4.5, "fp4": 4.5, "int8": 8.1}

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from workbench.policy.hub import find_on_hub
+from workbench.policy.loading.hub import find_on_hub
 from workbench.policy.policy import PolicyError
 
-EMBEDDED = Path(__file__).parent.parent / "assets" / "embedded"
+EMBEDDED = Path(__file__).parents[2] / "assets" / "embedded"
 
 
 @dataclass(frozen=True)

@@ -16,10 +16,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from workbench.libraries.bitsandbytes_ import plain_numbers
 from workbench.libraries.hf_transformers import plain_model
-from workbench.rollout.plain_weights import plain_numbers
 from workbench.rollout.request import evaluation_mode
-from workbench.rollout.vllm_checks import adapter_of
+from workbench.rollout.vllm.checks import adapter_of
 
 Fingerprint = tuple[Any, ...]
 PROBE_TOKENS = 16

@@ -12,8 +12,8 @@ import transformers as hf
 from workbench.config import GRPOConfig
 from workbench.plan import Shape, device_named, plan, shape_of
 from workbench.plan.devices import Device
-from workbench.plan.vllm_share import least_utilization, vllm_need
-from workbench.rollout.vllm_memory import need_of, one_sequence
+from workbench.plan.engine_share import least_share, share_need
+from workbench.rollout.vllm.needs import need_of, one_sequence
 
 WIDE = dict(
     vocab_size=2000,
@@ -136,29 +136,26 @@ def test_the_share_is_of_the_whole_gpu_and_not_of_what_is_free() -> None:
 def test_need_is_in_the_format_of_the_arithmetic_and_of_the_longest_sequence() -> None:
     model, numbers = SMALL, 1000
     assert (
-        vllm_need(
+        share_need(
             model, config(lora_rank=0, quantization="none"), device_named("L4"), numbers
         ).weights
         == 2 * numbers
     )  # under autocast
     assert (
-        vllm_need(
+        share_need(
             model, config(lora_rank=0, quantization="none"), device_named("T4"), numbers
         ).weights
         == 4 * numbers
     )
-    assert vllm_need(model, config(), device_named("T4"), numbers).weights == 2 * numbers
+    assert share_need(model, config(), device_named("T4"), numbers).weights == 2 * numbers
     one = 2 * 2 * 16 * 3  # keys and values, heads, their size, layers
-    assert vllm_need(model, config(), device_named("L4"), numbers).cache == 256 * one * 2
+    assert share_need(model, config(), device_named("L4"), numbers).cache == 256 * one * 2
     assert (
-        vllm_need(model, config(max_prompt_length=None), device_named("L4"), numbers).cache
+        share_need(model, config(max_prompt_length=None), device_named("L4"), numbers).cache
         == 4096 * one * 2
     )
-    assert least_utilization(model, config(), device_named("L4"), 10**12) is None
-    assert (
-        least_utilization(model, config(rollout_engine="native"), device_named("L4"), numbers)
-        is None
-    )
+    assert least_share(model, config(), device_named("L4"), 10**12) is None
+    assert least_share(model, config(rollout_engine="native"), device_named("L4"), numbers) is None
 
 
 def test_windows_and_latent_caches_are_taken_as_they_are() -> None:

@@ -22,9 +22,9 @@ from urllib.parse import urlsplit
 
 from workbench.rollout.request import raise_if_stopped
 from workbench.rollout.types import Sampling
-from workbench.rollout.vllm_checks import VLLMError, adapter_rank
-from workbench.rollout.vllm_colocate import Completions
-from workbench.rollout.vllm_weights import Fingerprint, fingerprint, save_adapter
+from workbench.rollout.vllm.checks import VLLMError, adapter_rank
+from workbench.rollout.vllm.colocate import Completions
+from workbench.rollout.vllm.weights import Fingerprint, fingerprint, save_adapter
 
 CONNECT_SECONDS = 5
 REQUEST_SECONDS = 1800

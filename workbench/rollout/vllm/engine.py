@@ -17,6 +17,7 @@ from typing import Any
 import torch
 
 from workbench.config import GRPOConfig
+from workbench.config_engines import ENGINE_FACTS
 from workbench.libraries.hf_transformers import plain_model
 from workbench.rollout.request import (
     check_request,
@@ -26,19 +27,18 @@ from workbench.rollout.request import (
     raise_if_stopped,
 )
 from workbench.rollout.types import Rollout, Sampling
-from workbench.rollout.vllm_checks import (
+from workbench.rollout.vllm.checks import (
     VLLMError,
     adapter_rank,
     check_agreement,
     check_config,
     check_sampling,
 )
-from workbench.rollout.vllm_colocate import Completions, Settings, acquire, release
-from workbench.rollout.vllm_memory import longest_sequence
-from workbench.rollout.vllm_server import Server
-from workbench.rollout.vllm_weights import probe_ids, probe_logps
+from workbench.rollout.vllm.colocate import Completions, Settings, acquire, release
+from workbench.rollout.vllm.needs import longest_sequence, sequences_of
+from workbench.rollout.vllm.server import Server
+from workbench.rollout.vllm.weights import probe_ids, probe_logps
 
-MAX_SEQUENCES = 256
 TOLERANCE = {torch.float32: 0.01}
 """Nats by which the two may differ on average on the test tokens; numbers of 16 bits get more
 room."""
@@ -51,7 +51,8 @@ class VLLMEngine:
     `RolloutCancelled`.
     """
 
-    name = "vllm"
+    facts = ENGINE_FACTS["vllm"]
+    name = facts.name
 
     def __init__(
         self,
@@ -74,7 +75,7 @@ class VLLMEngine:
         own_logp_T, dtype = probe_logps(model, ids)
         self._settings = Settings(
             longest_sequence(text, config),
-            min(MAX_SEQUENCES, config.completions_per_step),
+            sequences_of(config),
             config.vllm_gpu_memory_utilization,
             config.vllm_enable_sleep_mode,
             dtype,
@@ -194,13 +195,16 @@ class VLLMEngine:
             self.model.get_input_embeddings().weight.dtype,
         )
 
-    def rest(self) -> None:
+    def release_between_rollouts(self) -> None:
         """The rollouts of a step are over: with vllm_enable_sleep_mode vLLM gives its memory back
         until the next one."""
         if self._server is None:
-            acquire(self, self.model, self._settings).rest()
+            acquire(self, self.model, self._settings).sleep()
 
     def free(self) -> None:
         """Give everything back: vLLM's memory and files here, the adapter on the server. The next
         rollout starts it again."""
-        release(self) if self._server is None else self._server.close()
+        if self._server is None:
+            release(self)
+        else:
+            self._server.close()

@@ -30,9 +30,10 @@ from workbench.config import GRPOConfig
 from workbench.policy import Policy, load_policy
 from workbench.policy.load import EMBEDDED
 from workbench.policy.logprobs import completion_logps
-from workbench.rollout import RolloutCancelled, Sampling, free, make_engine, vllm_colocate
+from workbench.rollout import RolloutCancelled, Sampling, make_engine
 from workbench.rollout.types import Rollout
-from workbench.rollout.vllm_checks import VLLMError
+from workbench.rollout.vllm import colocate as vllm_colocate
+from workbench.rollout.vllm.checks import VLLMError
 from workbench.runs import Run
 from workbench.tasks.arithmetic import arithmetic_task
 from workbench.training import Trainer, start_run
@@ -490,7 +491,7 @@ def test_a_real_small_model_is_sampled_with_its_adapter(smollm2_folder: Path) ->
     after = engine.generate(prompts, 4, Sampling(16), seeded())
     assert float((after.sampler_logp_BT - trainer_logps(policy, after, 1.0)).abs().max()) < 1e-4
     assert moved(before, engine.generate(prompts, 1, GREEDY_16, seeded())) > 0.01
-    free(engine)
+    engine.free()
 
 
 # -------------------------------------------------------------------------------------------

@@ -7,15 +7,16 @@ import pytest
 import torch
 
 from workbench.config import GRPOConfig
-from workbench.plan import Shape, device_named, plan, shape_of, stopwatch, trace
-from workbench.plan import trial as trial_module
+from workbench.plan import Shape, device_named, plan, shape_of
 from workbench.plan.devices import cpu_without_rates, measured_cpu
 from workbench.plan.report import seconds_words
 from workbench.plan.shapes import Stored
-from workbench.plan.skeleton import skeleton
 from workbench.plan.speed import from_trial
-from workbench.plan.stopwatch import Pieces, of_all_rows, time_pieces
-from workbench.plan.trial import run_trial, small_policy, why_not
+from workbench.plan.trace import passes
+from workbench.plan.trace.skeleton import skeleton
+from workbench.trial import layers, stopwatch, with_trial
+from workbench.trial.layers import run_trial, small_policy, why_not
+from workbench.trial.stopwatch import Pieces, of_all_rows, time_pieces
 
 
 def shape(family: str = "llama", **changes: object) -> Shape:
@@ -81,9 +82,9 @@ def test_seconds_that_grow_with_layers_words_and_tokens_are_reckoned_exactly(
             6,
         )
 
-    monkeypatch.setattr(trial_module, "time_pieces", made_up)
+    monkeypatch.setattr(layers, "time_pieces", made_up)
     model = shape()
-    tokens = trace.computed_tokens(skeleton(model, settings, here), settings, 20)
+    tokens = passes.computed_tokens(skeleton(model, settings, here), settings, 20)
     body, words = 3 + 5 * 12 + 0.01 * 1024, 0.01 * (20000 - 1024)
     batch = tokens / 7 * body + 8 * 6 / 6 * words
     prompts = 8 if engine == "transformers" else 2
@@ -100,9 +101,7 @@ def test_passes_that_a_step_does_not_have_take_no_time(
     here, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     names = ("prompt", "token", "logprobs", "reference", "gradient", "optimizer")
-    monkeypatch.setattr(
-        trial_module, "time_pieces", lambda *_: Pieces(dict.fromkeys(names, 1.0), 1, 1)
-    )
+    monkeypatch.setattr(layers, "time_pieces", lambda *_: Pieces(dict.fromkeys(names, 1.0), 1, 1))
     assert trial_of(shape(), config(beta=0.0, updates_per_rollout=1), here)["logprobs"] == 0
     assert trial_of(shape(), config(beta=0.0), here)["logprobs"] > 0
 
@@ -155,11 +154,11 @@ def test_on_a_gpu_as_many_tokens_go_through_as_keep_it_busy(
         return Pieces({}, 1, 1)
 
     monkeypatch.setattr(
-        trial_module, "small_policy", lambda shape, config, kind, layers, vocabulary: kind
+        layers, "small_policy", lambda shape, config, kind, layers, vocabulary: kind
     )
-    monkeypatch.setattr(trial_module, "time_pieces", remember)
+    monkeypatch.setattr(layers, "time_pieces", remember)
     for kind in ("cpu", "cuda"):
-        trial_module._pieces(shape(), config(max_completion_length=1536), 512, kind, 1, 64)
+        layers._pieces(shape(), config(max_completion_length=1536), 512, kind, 1, 64)
     assert seen == {"cpu": (384, 128), "cuda": (1536, 512)}
     assert stopwatch.TOKENS["cuda"] >= 8192
     policy = small_policy(shape(), config(), "cpu", layers=1, vocabulary=64)
@@ -243,7 +242,7 @@ def test_noise_of_two_timings_cannot_make_more_of_rows_than_each_had() -> None:
 
 def test_a_trial_needs_no_rates(here) -> None:
     """float16 on a CPU has none: the trial times it all the same, and no reason is None."""
-    made = plan(config(dtype="float16", lora_rank=4), shape(num_hidden_layers=4), here, trial=True)
+    made = with_trial(plan(config(dtype="float16", lora_rank=4), shape(num_hidden_layers=4), here))
     assert made.seconds.limit is None
     assert made.seconds.trial is not None
     assert not any("Nothing was timed" in note for note in made.notes)
@@ -261,15 +260,15 @@ def test_weights_stored_in_four_bits_are_timed_so() -> None:
 
 
 def test_a_plan_takes_the_seconds_of_its_trial_or_says_why_it_has_none(here) -> None:
-    timed = plan(config(), shape(), here, trial=True)
+    timed = with_trial(plan(config(), shape(), here))
     assert timed.seconds.trial is not None
     _, low, high = timed.seconds.step
     assert 0 < low < sum(timed.seconds.trial.values()) < high
     assert "a trial on this machine" in str(timed)
     assert plan(config(), shape(), here).seconds.trial is None
     for made in (
-        plan(config(), shape(), device_named("T4"), trial=True),
-        plan(config(), shape(), cpu_without_rates(), trial=True),
+        with_trial(plan(config(), shape(), device_named("T4"))),
+        with_trial(plan(config(), shape(), cpu_without_rates())),
     ):
         assert "Nothing was timed" in made.notes[-1]
         assert made.seconds is None or made.seconds.trial is None
@@ -277,11 +276,12 @@ def test_a_plan_takes_the_seconds_of_its_trial_or_says_why_it_has_none(here) -> 
     assert "gemma3_text" in why_not(shape("gemma3_text"), config(), here)
     assert (
         "does not fit"
-        in plan(
-            config(num_generations=512, prompts_per_step=64),
-            shape_of("Qwen2.5-7B"),
-            here,
-            trial=True,
-            advice=False,
+        in with_trial(
+            plan(
+                config(num_generations=512, prompts_per_step=64),
+                shape_of("Qwen2.5-7B"),
+                here,
+                advice=False,
+            )
         ).notes[-1]
     )

@@ -26,12 +26,13 @@ from typing import Any
 import numpy as np
 import torch
 
+from workbench.config_engines import VLLM_MEMORY
 from workbench.rollout.randomness import fork_rng
 from workbench.rollout.request import raise_if_stopped
 from workbench.rollout.types import Sampling
-from workbench.rollout.vllm_checks import VLLMError, adapter_rank, check_sleep
-from workbench.rollout.vllm_memory import check_room
-from workbench.rollout.vllm_weights import (
+from workbench.rollout.vllm.checks import VLLMError, adapter_rank, check_sleep
+from workbench.rollout.vllm.needs import check_room
+from workbench.rollout.vllm.weights import (
     Fingerprint,
     base_weights,
     fingerprint,
@@ -41,7 +42,6 @@ from workbench.rollout.vllm_weights import (
 
 Completions = list[list[tuple[list[int], list[float]]]]
 """For each prompt its completions: token ids and their log-probabilities."""
-CPU_KV_BYTES = 2**30
 CPU_BLOCK = 32
 """Tokens in a block of the key-value cache; the smallest that vLLM's attention takes on a CPU
 shares the most prompt."""
@@ -96,7 +96,11 @@ class Colocated:
             else {}
         )
         device: dict[str, Any] = (
-            dict(enforce_eager=True, kv_cache_memory_bytes=CPU_KV_BYTES, block_size=CPU_BLOCK)
+            dict(
+                enforce_eager=True,
+                kv_cache_memory_bytes=VLLM_MEMORY.cpu_cache_bytes,
+                block_size=CPU_BLOCK,
+            )
             if self.on_cpu
             else dict(
                 gpu_memory_utilization=self.settings.gpu_memory_utilization,
@@ -278,7 +282,7 @@ class Colocated:
 
     # ------------------------------------------------------------------------------------------------- memory
 
-    def rest(self) -> None:
+    def sleep(self) -> None:
         """Give the GPU's memory back until the next request, where sleep mode is on (level 1: the
         weights wait in RAM)."""
         if self.settings.sleep_mode and not self.asleep:
@@ -286,7 +290,7 @@ class Colocated:
             self.asleep = True
 
     def wake(self) -> None:
-        """Take the memory again after `rest`."""
+        """Take the memory again after `sleep`."""
         if self.asleep:
             self.llm.llm_engine.wake_up()
             self.asleep = False

@@ -17,10 +17,10 @@ import torch
 from torch import Tensor, nn
 
 from workbench.config import GRPOConfig
-from workbench.plan.allocations import on_meta, storage_bytes
-from workbench.plan.attention import use_fused_attention
 from workbench.plan.devices import Device
 from workbench.plan.shapes import Shape
+from workbench.plan.trace.allocations import on_meta, storage_bytes
+from workbench.plan.trace.attention import use_fused_attention
 from workbench.policy.adapter import with_adapter
 from workbench.policy.for_config import lora_of
 from workbench.policy.head import plan_for
