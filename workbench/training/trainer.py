@@ -19,6 +19,7 @@ from workbench.config import GRPOConfig
 from workbench.evaluation.accuracy import evaluate
 from workbench.objective import group_advantages
 from workbench.policy.logprobs import completion_logps
+from workbench.policy.packing import shares_prompts
 from workbench.policy.policy import Policy, PolicyError
 from workbench.policy.reference import Reference
 from workbench.rewards import RewardSet, RewardTable, ShuffledRewards
@@ -74,6 +75,10 @@ class Trainer:
         with explained("reference", config, policy.source):
             self.reference: Reference | None = Reference(policy) if config.beta > 0 else None
         self.run = open_run()
+        # What serves need not be what the config asks for, and the record says which it was.
+        self.run.add_to_environment(
+            rollout_engine=self.engine.name, shared_prompts=shares_prompts(policy.model)
+        )
         self.generator = torch.Generator().manual_seed(config.seed)
         self.steps_done, self.cursor, self.dirty = 0, 0, False
 
