@@ -118,11 +118,12 @@ def random_policy(cell: dict, config, device: str):
     import torch
     from transformers import AutoModelForCausalLM
 
+    from workbench.libraries.bitsandbytes_ import keep_from_changing
     from workbench.policy import Policy
     from workbench.policy.dtype import wants_autocast, weight_dtype
     from workbench.policy.for_config import lora_of
     from workbench.policy.load import for_training
-    from workbench.policy.quantization import quantize, steady
+    from workbench.policy.quantization import quantize
 
     where, frozen, tokenizer = torch.device(device), config.lora_rank > 0, byte_tokenizer()
     dtype = weight_dtype(config.dtype, where, frozen)
@@ -131,7 +132,7 @@ def random_policy(cell: dict, config, device: str):
         model = AutoModelForCausalLM.from_config(shape(cell["model"]).config, dtype=dtype).eval()
     if config.quantization != "none":
         quantize(model, config.quantization, dtype)
-        steady(model)
+        keep_from_changing(model)
     model = for_training(
         model,
         lora_of(config),

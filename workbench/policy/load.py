@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 
+from workbench.libraries.bitsandbytes_ import keep_from_changing
 from workbench.libraries.hf_transformers import no_progress_bars
 from workbench.policy.adapter import (
     LoraLike,
@@ -33,7 +34,6 @@ from workbench.policy.quantization import (
     loading_config,
     need_bitsandbytes,
     quantize,
-    steady,
     stored_kind,
 )
 from workbench.policy.save import save_policy
@@ -224,7 +224,7 @@ def _read(
     else:
         if already in checks.BITS:
             compute_in(model, dtype)
-        steady(model)
+        keep_from_changing(model)
     return model, tokenizer
 
 

@@ -16,10 +16,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from workbench.libraries.hf_peft import plain_model
 from workbench.libraries.hf_transformers import (
     attention_of,
     mask_as_attended,
-    plain_model,
     takes_own_mask,
     unsupported_reason,
 )

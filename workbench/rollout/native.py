@@ -16,7 +16,8 @@ import torch
 from torch import Tensor
 
 from workbench.config_engines import ENGINE_FACTS
-from workbench.libraries.hf_transformers import plain_model, unsupported_reason
+from workbench.libraries.hf_peft import plain_model
+from workbench.libraries.hf_transformers import unsupported_reason
 from workbench.rollout.decoding import Decoder
 from workbench.rollout.request import (
     check_request,

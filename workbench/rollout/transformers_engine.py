@@ -18,7 +18,7 @@ from torch import Tensor
 from transformers import GenerationConfig, LogitsProcessor, LogitsProcessorList
 
 from workbench.config_engines import ENGINE_FACTS
-from workbench.libraries.hf_transformers import plain_model
+from workbench.libraries.hf_peft import plain_model
 from workbench.rollout.randomness import fork_rng
 from workbench.rollout.request import (
     check_request,

@@ -19,6 +19,7 @@ import torch
 
 from workbench.config import GRPOConfig
 from workbench.config_engines import facts_of
+from workbench.libraries.bitsandbytes_ import keep_from_changing
 from workbench.plan.devices import Device
 from workbench.plan.shapes import Shape, layers_are_alike, with_layers
 from workbench.plan.trace import passes
@@ -27,7 +28,7 @@ from workbench.policy.dtype import wants_autocast, weight_dtype
 from workbench.policy.for_config import lora_of
 from workbench.policy.load import for_training
 from workbench.policy.policy import Policy
-from workbench.policy.quantization import quantize, steady
+from workbench.policy.quantization import quantize
 from workbench.rollout.randomness import fork_rng
 from workbench.trial.stopwatch import TOKENS, Pieces, time_pieces
 
@@ -152,7 +153,7 @@ def small_policy(
     kind = quantized_as(shape, config)[0]
     if kind is not None:
         quantize(model, "int8" if kind == "int8" else "nf4", dtype)
-        steady(model)
+        keep_from_changing(model)
     model = for_training(
         model,
         lora_of(config),

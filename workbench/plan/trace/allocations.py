@@ -1,10 +1,11 @@
-"""Counting what a computation on the meta device would allocate: live bytes, their peak, and what
-they were at the peak.
+"""Counting what a computation would allocate: live bytes, their peak, and what they were at the
+peak.
 
 On the meta device every operation makes tensors with a shape and no memory, so the forward and
 backward of a model of any size run in a moment. Each storage counts from the operation that made it
 until it is let go, as in a real allocator without waste; work space inside a kernel is not seen.
-Autograd keeps and drops what it keeps and drops in earnest.
+Autograd keeps and drops what it keeps and drops in earnest. On a CPU the same counts real storages,
+against which the count on the meta device is held.
 """
 
 from __future__ import annotations
@@ -16,8 +17,8 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
+
+from workbench.libraries.torch_ import TorchDispatchMode, storage_key, tree_leaves
 
 HEAP_LIMIT = 32 * 1024**2
 """glibc cuts what is smaller out of its heap, which keeps its size when they are freed; a larger
@@ -26,15 +27,16 @@ one is given back to the system."""
 
 @dataclass
 class Peak:
-    """The most bytes at once, and of them those of tensors as wide as the vocabulary (`logits`).
-
-    small, large   the most bytes at once in storages below `HEAP_LIMIT`, and in the others
-    """
+    """The most bytes at once."""
 
     bytes: int = 0
+    """Of everything that was made."""
     logits: int = 0
+    """Of them, those of tensors as wide as the vocabulary."""
     small: int = 0
+    """The most bytes at once in storages below `HEAP_LIMIT` ..."""
     large: int = 0
+    """... and in the others."""
 
     @property
     def others(self) -> int:
@@ -44,33 +46,40 @@ class Peak:
 
 @dataclass
 class _Live:
+    """What is alive now."""
+
     bytes: int = 0
     logits: int = 0
     small: int = 0
     storages: dict[int, Any] = field(default_factory=dict)
+    """Key of a storage -> a weak reference that says when it is gone."""
 
 
 class Allocations(TorchDispatchMode):
-    """Inside, every new storage on the meta device is counted. `known` (weights, gradients, a
-    cache) is not.
+    """Inside, every new storage on `device` is counted. `known` (weights, gradients, a cache) is
+    not.
 
-    vocabulary   tensors whose last dimension is this are logits
+    vocabulary: tensors whose last dimension is this are logits.
     """
 
-    def __init__(self, known: Iterable[Tensor] = (), vocabulary: int = -1) -> None:
+    def __init__(
+        self, known: Iterable[Tensor] = (), vocabulary: int = -1, device: str = "meta"
+    ) -> None:
         super().__init__()
-        self.vocabulary, self.peak, self._live = vocabulary, Peak(), _Live()
-        self._known = [
-            t.untyped_storage() for t in known
-        ]  # held, so that no new storage gets the address of an old one
-        self._known_addresses = {s._cdata for s in self._known}
+        self.vocabulary = vocabulary
+        self.device = device
+        self.peak = Peak()
+        self._live = _Live()
+        # Held, so that no new storage gets the key of an old one.
+        self._known = list(known)
+        self._known_keys = {storage_key(tensor) for tensor in self._known}
 
     def __torch_dispatch__(
         self, function: Any, types: Any, args: Any = (), kwargs: Any = None
     ) -> Any:
         result = function(*args, **(kwargs or {}))
         for tensor in tree_leaves(result):
-            if isinstance(tensor, Tensor) and tensor.device.type == "meta":
+            if isinstance(tensor, Tensor) and tensor.device.type == self.device:
                 self._see(tensor)
         return result
 
@@ -80,39 +89,41 @@ class Allocations(TorchDispatchMode):
         return self._live.bytes
 
     def _see(self, tensor: Tensor) -> None:
-        storage, live = tensor.untyped_storage(), self._live
-        address = storage._cdata
-        if address in live.storages or address in self._known_addresses:
+        """Count the storage of `tensor` where it is new, until it is gone."""
+        live = self._live
+        key = storage_key(tensor)
+        if key in live.storages or key in self._known_keys:
             return
+        storage = tensor.untyped_storage()
         size = storage.nbytes()
         logits = size if tensor.dim() and tensor.shape[-1] == self.vocabulary else 0
         small = size if size < HEAP_LIMIT else 0
 
         def gone(_: Any) -> None:
-            live.storages.pop(address)
+            live.storages.pop(key)
             live.bytes -= size
             live.logits -= logits
             live.small -= small
 
-        live.storages[address] = weakref.ref(storage, gone)
+        live.storages[key] = weakref.ref(storage, gone)
         live.bytes += size
         live.logits += logits
         live.small += small
-        self._mark()
+        self._update_peak()
 
-    def _mark(self) -> None:
-        live, peak = self._live, self.peak
-        peak.small, peak.large = (
-            max(peak.small, live.small),
-            max(peak.large, live.bytes - live.small),
-        )
+    def _update_peak(self) -> None:
+        live = self._live
+        peak = self.peak
+        peak.small = max(peak.small, live.small)
+        peak.large = max(peak.large, live.bytes - live.small)
         if live.bytes > peak.bytes:
-            peak.bytes, peak.logits = live.bytes, live.logits
+            peak.bytes = live.bytes
+            peak.logits = live.logits
 
 
 def storage_bytes(tensors: Iterable[Tensor]) -> int:
     """Bytes of the storages of these tensors, each storage once (tied weights share one)."""
-    sizes = {t.untyped_storage()._cdata: t.untyped_storage().nbytes() for t in tensors}
+    sizes = {storage_key(tensor): tensor.untyped_storage().nbytes() for tensor in tensors}
     return sum(sizes.values())
 
 

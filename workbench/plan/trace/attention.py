@@ -14,7 +14,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from workbench.libraries.hf_transformers import attention_of, plain_model, use_attention
+from workbench.libraries.hf_peft import plain_model
+from workbench.libraries.hf_transformers import attention_of, use_attention
+from workbench.libraries.torch_ import fused_attention
 
 NAME = "workbench_plan"
 
@@ -47,15 +49,8 @@ def fused(
         attention_mask = torch.zeros_like(attention_mask, dtype=query.dtype).masked_fill_(
             ~attention_mask, float("-inf")
         )
-    out = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu(
-        query,
-        key,
-        value,
-        0.0,
-        attention_mask is None and query.shape[2] > 1,
-        attn_mask=attention_mask,
-        scale=scaling,
-    )[0]
+    causal = attention_mask is None and query.shape[2] > 1
+    out = fused_attention(query, key, value, attention_mask, causal, scaling)
     return out.transpose(1, 2).contiguous(), None
 
 

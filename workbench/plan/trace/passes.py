@@ -14,12 +14,12 @@ import torch
 from torch import Tensor
 
 from workbench.config import GRPOConfig
+from workbench.libraries.hf_peft import plain_model
 from workbench.libraries.hf_transformers import (
     attention_of,
     cache_of,
     forward_with_cache,
     is_stateful,
-    plain_model,
 )
 from workbench.plan.trace.allocations import Allocations, Peak, on_meta, storage_bytes
 from workbench.plan.trace.autocast import weights_cast_to_bfloat16

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from workbench.config import GRPOConfig
+from workbench.libraries.hf_peft import is_of_adapter
 from workbench.plan.devices import Device
 from workbench.plan.shapes import Shape
 from workbench.plan.trace.allocations import on_meta, storage_bytes
@@ -123,7 +124,7 @@ def skeleton(shape: Shape, config: GRPOConfig, device: Device) -> Skeleton:
     use_fused_attention(model)
     if config.gradient_checkpointing:
         _checkpoint(model)
-    base = [t for n, t in _tensors(model) if not n.endswith("scales") and ".lora_" not in n]
+    base = [t for n, t in _tensors(model) if not n.endswith("scales") and not is_of_adapter(n)]
     return Skeleton(
         model=model,
         dtype=dtype,
@@ -131,7 +132,7 @@ def skeleton(shape: Shape, config: GRPOConfig, device: Device) -> Skeleton:
         head=width,
         weights=storage_bytes(base),
         constants=storage_bytes(t for n, t in _tensors(model) if n.endswith("scales")),
-        adapter=storage_bytes(t for n, t in _tensors(model) if ".lora_" in n),
+        adapter=storage_bytes(t for n, t in _tensors(model) if is_of_adapter(n)),
         trained=[p for p in model.parameters() if p.requires_grad],
         autocast=computes_in_bfloat16(config, device),
         file_itemsize=getattr(getattr(shape.config, "dtype", None), "itemsize", 2),

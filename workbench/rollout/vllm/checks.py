@@ -10,6 +10,12 @@ from torch import Tensor, nn
 from workbench.config import GRPOConfig
 from workbench.config_engines import VLLM_PACKAGE
 from workbench.errors import WorkbenchError
+from workbench.libraries.hf_peft import (
+    active_adapters,
+    adapter_configs,
+    has_adapter,
+    is_of_adapter,
+)
 from workbench.rollout.types import Sampling
 
 RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)
@@ -90,14 +96,14 @@ def check_sampling(sampling: Sampling, processed: bool) -> None:
 
 def adapter_of(model: Any) -> tuple[str, Any] | None:
     """Name and PEFT config of the adapter that is trained, or None where all weights are."""
-    if not hasattr(model, "peft_config"):
+    if not has_adapter(model):
         return None
-    names = list(model.active_adapters)
+    names = active_adapters(model)
     if len(names) != 1:
         raise VLLMError(
             f"the policy has {len(names)} active adapters ({', '.join(names)}); vLLM samples with one. Activate one, or set rollout_engine='native'."
         )
-    return names[0], model.peft_config[names[0]]
+    return names[0], adapter_configs(model)[names[0]]
 
 
 def adapter_rank(model: Any) -> int:
@@ -139,7 +145,7 @@ def adapter_rank(model: Any) -> int:
 
 def _trained_beside(model: nn.Module) -> list[str]:
     return [
-        name for name, p in model.named_parameters() if p.requires_grad and ".lora_" not in name
+        name for name, p in model.named_parameters() if p.requires_grad and not is_of_adapter(name)
     ]
 
 

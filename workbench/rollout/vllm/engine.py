@@ -18,7 +18,7 @@ import torch
 
 from workbench.config import GRPOConfig
 from workbench.config_engines import ENGINE_FACTS
-from workbench.libraries.hf_transformers import plain_model
+from workbench.libraries.hf_peft import plain_model
 from workbench.rollout.request import (
     check_request,
     check_special_ids,

@@ -21,7 +21,7 @@ from torch import nn
 
 from workbench.config import GRPOConfig
 from workbench.libraries.bitsandbytes_ import count_of
-from workbench.libraries.hf_transformers import plain_model
+from workbench.libraries.hf_peft import is_of_adapter, plain_model
 from workbench.rollout.vllm.checks import VLLMError
 
 HIGHEST = 0.95
@@ -165,7 +165,7 @@ def numbers_of(model: nn.Module) -> int:
     """Weights of the base without its adapter; a quantised one counts for each number that it
     stands for."""
     return sum(
-        count_of(p) for name, p in plain_model(model).named_parameters() if ".lora_" not in name
+        count_of(p) for name, p in plain_model(model).named_parameters() if not is_of_adapter(name)
     )
 
 

@@ -17,7 +17,14 @@ import torch
 from torch import Tensor, nn
 
 from workbench.libraries.bitsandbytes_ import plain_numbers
-from workbench.libraries.hf_transformers import plain_model
+from workbench.libraries.hf_peft import (
+    adapter_tensors,
+    is_of_adapter,
+    name_without_adapter,
+    plain_model,
+)
+from workbench.libraries.hf_transformers import as_in_a_checkpoint
+from workbench.libraries.torch_ import change_count, persistent_buffers
 from workbench.rollout.request import evaluation_mode
 from workbench.rollout.vllm.checks import adapter_of
 
@@ -37,7 +44,7 @@ def fingerprint(model: nn.Module, trained: bool) -> Fingerprint:
         for p in model.parameters()
         if p.requires_grad == trained and (trained or p.is_floating_point())
     ]
-    marks = [(p.data_ptr(), p._version) for p in chosen]
+    marks = [(p.data_ptr(), change_count(p)) for p in chosen]
     if not trained or not chosen:
         return (*marks,)
     return (*marks, *torch.stack([torch.hash_tensor(p.detach()) for p in chosen]).tolist())
@@ -51,28 +58,19 @@ def base_weights(model: Any) -> Iterator[tuple[str, Tensor]]:
     it packs weights.
     """
     plain = plain_model(model)
-    named = [*plain.named_parameters(remove_duplicate=False), *_persistent_buffers(plain)]
+    named = [*plain.named_parameters(remove_duplicate=False), *persistent_buffers(plain)]
     pairs = (
         (
-            n.replace(".base_layer.", "."),
+            name_without_adapter(n),
             plain_numbers(plain.get_submodule(n.rpartition(".")[0]), t),
         )
         for n, t in named
-        if ".lora_" not in n
+        if not is_of_adapter(n)
     )
     if getattr(plain, "is_quantized", False):  # its conversions are about quantising
         yield from pairs
     else:
-        from transformers.core_model_loading import revert_weight_conversion
-
-        yield from revert_weight_conversion(plain, dict(pairs)).items()
-
-
-def _persistent_buffers(model: nn.Module) -> Iterator[tuple[str, Tensor]]:
-    for prefix, module in model.named_modules():
-        for name, buffer in module._buffers.items():
-            if buffer is not None and name not in module._non_persistent_buffers_set:
-                yield f"{prefix}.{name}" if prefix else name, buffer
+        yield from as_in_a_checkpoint(plain, dict(pairs)).items()
 
 
 def save_config(model: Any, folder: Path) -> None:
@@ -91,14 +89,13 @@ def save_adapter(model: Any, folder: Path) -> None:
     The config says init_lora_weights=True: whatever the adapter was initialised from, the base that
     goes with it is the one in memory, and that is what vLLM has.
     """
-    from peft import get_peft_model_state_dict
     from safetensors.torch import save_file
 
     found = adapter_of(model)
     assert found is not None
     name, config = found
     folder.mkdir(parents=True)
-    state = get_peft_model_state_dict(model, adapter_name=name, save_embedding_layers=False)
+    state = adapter_tensors(model, name)
     save_file(
         {k: t.detach().cpu().contiguous() for k, t in state.items()},
         folder / "adapter_model.safetensors",
