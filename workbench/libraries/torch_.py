@@ -7,6 +7,7 @@ Held against the installed version by `tests/libraries/test_torch.py`.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from typing import Any
 
 import torch
@@ -17,11 +18,33 @@ from torch.utils._pytree import tree_leaves
 __all__ = [
     "TorchDispatchMode",
     "change_count",
+    "fork_rng",
     "fused_attention",
     "persistent_buffers",
+    "seed_global_generators",
     "storage_key",
     "tree_leaves",
 ]
+
+
+def fork_rng(device: torch.device | None = None) -> AbstractContextManager[None]:
+    """`torch.random.fork_rng` for the CPU and `device` alone: by itself it would save the state of
+    every GPU, and warn of many.
+
+    None means CUDA's current device where there is one.
+    """
+    device = device or torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    devices = [device] if device.type == "cuda" else []
+    forked: AbstractContextManager[None] = torch.random.fork_rng(devices=devices)
+    return forked
+
+
+def seed_global_generators(seed: int, device: torch.device) -> None:
+    """Seed the CPU's global generator, and the GPU's where `device` is one."""
+    torch.random.default_generator.manual_seed(seed)
+    if device.type == "cuda":
+        with torch.cuda.device(device):
+            torch.cuda.manual_seed(seed)
 
 
 def storage_key(tensor: Tensor) -> int:

@@ -13,8 +13,8 @@ import torch
 from torch import nn
 
 from workbench.libraries.hf_peft import adapter_configs, quiet_peft
+from workbench.libraries.torch_ import fork_rng
 from workbench.policy.policy import PolicyError
-from workbench.rollout.randomness import fork_rng
 
 LoraLike = Any
 """A `peft.LoraConfig`, or a rank, or True for rank 16 on all linear layers; None, False and 0 mean

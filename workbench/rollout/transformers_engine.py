@@ -19,7 +19,7 @@ from transformers import GenerationConfig, LogitsProcessor, LogitsProcessorList
 
 from workbench.config_engines import ENGINE_FACTS
 from workbench.libraries.hf_peft import plain_model
-from workbench.rollout.randomness import fork_rng
+from workbench.libraries.torch_ import fork_rng, seed_global_generators
 from workbench.rollout.request import (
     check_request,
     check_special_ids,
@@ -164,8 +164,5 @@ def _seeded_from(generator: torch.Generator, device: torch.device) -> Iterator[N
     afterwards."""
     seed = int(torch.randint(2**62, (1,), generator=generator, device=generator.device))
     with fork_rng(device):
-        torch.random.default_generator.manual_seed(seed)
-        if device.type == "cuda":
-            with torch.cuda.device(device):
-                torch.cuda.manual_seed(seed)
+        seed_global_generators(seed, device)
         yield

@@ -20,6 +20,7 @@ import torch
 from workbench.config import GRPOConfig
 from workbench.config_engines import facts_of
 from workbench.libraries.bitsandbytes_ import keep_from_changing
+from workbench.libraries.torch_ import fork_rng
 from workbench.plan.devices import Device
 from workbench.plan.shapes import Shape, layers_are_alike, with_layers
 from workbench.plan.trace import passes
@@ -29,7 +30,6 @@ from workbench.policy.for_config import lora_of
 from workbench.policy.load import for_training
 from workbench.policy.policy import Policy
 from workbench.policy.quantization import quantize
-from workbench.rollout.randomness import fork_rng
 from workbench.trial.stopwatch import TOKENS, Pieces, time_pieces
 
 LAYER_BYTES = {"cpu": 32e6, "cuda": 256e6}

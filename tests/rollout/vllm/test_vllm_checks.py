@@ -23,6 +23,7 @@ import torch
 from rollout.tiny_models import EOS, PAD, build, full_forward_logp, ragged_prompts
 
 from workbench.config import GRPOConfig
+from workbench.libraries import vllm_
 from workbench.rollout import (
     RolloutCancelled,
     Sampling,
@@ -139,7 +140,7 @@ def test_a_start_that_fails_names_both_directions(monkeypatch: pytest.MonkeyPatc
         raise RuntimeError("no room, says vLLM")
 
     monkeypatch.setitem(sys.modules, "vllm", SimpleNamespace(LLM=fail))
-    monkeypatch.setattr(vllm_colocate, "_forget_groups", lambda: None)
+    monkeypatch.setattr(vllm_, "forget_groups", lambda: None)
     with pytest.raises(
         VLLMError,
         match=r"(?s)no room, says vLLM.*raise vllm_gpu_memory_utilization.*lower vllm_gpu_memory_utilization.*native",
@@ -161,6 +162,49 @@ def test_without_vllm_there_is_one_error_with_the_command_before_weights_load(
         load_for(GRPOConfig(rollout_engine="vllm"), "embedded")
     with pytest.raises(VLLMError, match="not installed"):
         make_engine("vllm", build("llama"), EOS, PAD)
+
+
+@pytest.mark.parametrize(
+    ("code", "said"),
+    [
+        ("import _vllm_C_that_is_not_there", "ModuleNotFoundError: No module named '_vllm_C"),
+        (
+            "raise OSError('libcudart.so.12: cannot open\\n shared object file')",
+            "cannot open shared",
+        ),
+        ("raise RuntimeError('built for another torch')", "RuntimeError: built for another torch"),
+        ("raise ImportError", "ImportError: no reason is given"),
+    ],
+)
+def test_a_vllm_that_cannot_be_imported_is_one_sentence_before_weights_load(
+    code: str, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from workbench.policy import load, load_for
+
+    (tmp_path / "vllm").mkdir()
+    (tmp_path / "vllm" / "__init__.py").write_text(code + "\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "vllm", raising=False)
+    monkeypatch.setattr(load, "_read", lambda *a: pytest.fail("weights were read"))
+    for start in (
+        lambda: load_for(GRPOConfig(rollout_engine="vllm"), "embedded"),
+        lambda: make_engine("vllm", build("llama"), EOS, PAD),
+    ):
+        with pytest.raises(VLLMError) as e:
+            start()
+        assert said in str(e.value)
+        assert "\n" not in str(e.value)
+        assert "rollout_engine='native'" in str(e.value)
+        assert "pip install 'grpo-workbench[vllm]'" in str(e.value)
+    GRPOConfig(rollout_engine="vllm")  # and a server elsewhere needs no vLLM here
+    check_engine(
+        GRPOConfig(
+            rollout_engine="vllm",
+            vllm_mode="server",
+            vllm_server_base_url="http://localhost:1",
+            lora_rank=8,
+        )
+    )
 
 
 @pytest.mark.parametrize(

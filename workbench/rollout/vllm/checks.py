@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from workbench.config import GRPOConfig
 from workbench.config_engines import VLLM_PACKAGE
 from workbench.errors import WorkbenchError
+from workbench.libraries import vllm_
 from workbench.libraries.hf_peft import (
     active_adapters,
     adapter_configs,
@@ -35,10 +36,27 @@ def check_config(config: GRPOConfig) -> None:
     loaded."""
     if config.vllm_mode == "colocate" and find_spec("vllm") is None:
         raise VLLMError(
-            f"rollout_engine='vllm', but vLLM is not installed here. Run: {VLLM_PACKAGE.install} (Linux; it brings its own torch), or set "
+            "rollout_engine='vllm', but vLLM is not installed here. Run: "
+            f"{VLLM_PACKAGE.install} (Linux; it brings its own torch), or set "
             "rollout_engine='native'."
         )
     check_settings(config)
+    if config.vllm_mode == "colocate":
+        check_import()
+
+
+def check_import() -> None:
+    """Raises `VLLMError` for a vLLM that is installed and cannot be imported: built for another
+    torch or another CUDA, a library of the system missing, or only half of it there."""
+    try:
+        vllm_.import_vllm()
+    except Exception as e:  # an install fails in the way of whatever it lacks
+        said = " ".join(str(e).split())[:300] or "no reason is given"
+        raise VLLMError(
+            "rollout_engine='vllm', but the vLLM that is installed here cannot be imported "
+            f"({type(e).__name__}: {said}). Install it anew into an environment of its own: "
+            f"{VLLM_PACKAGE.install}, or set rollout_engine='native'."
+        ) from e
 
 
 def check_settings(config: GRPOConfig) -> None:
