@@ -29,6 +29,7 @@ __all__ = [
     "cache_argument",
     "cache_of",
     "causal_lm_classes",
+    "checkpoint_activations",
     "class_before_quantising",
     "forward_with_cache",
     "is_stateful",
@@ -149,6 +150,19 @@ def use_attention(model: nn.Module, name: str, function: Callable[..., Any]) -> 
     for module in model.modules():
         if module is not model and type(getattr(module, "config", None)) is type(model.config):
             module.config = inner
+
+
+def checkpoint_activations(model: Any) -> None:
+    """Let the layers of `model` compute their activations twice instead of keeping them; in
+    training mode alone, as transformers has it, so that mode is set."""
+    # Renamed in 5.2x, where the old name warns.
+    renamed = hasattr(model, "activation_checkpointing_enable")
+    if renamed:
+        enable = model.activation_checkpointing_enable
+    else:
+        enable = model.gradient_checkpointing_enable
+    enable({"use_reentrant": False})
+    model.train()
 
 
 def class_before_quantising(module: Any) -> type:

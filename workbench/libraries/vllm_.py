@@ -60,9 +60,12 @@ def process_as_it_was() -> Iterator[None]:
 
 
 def import_vllm() -> Any:
-    """The module. Raises whatever an install raises that is there and cannot be imported."""
+    """The module, with the class that starts an engine. Raises whatever an install raises that is
+    there and cannot be imported."""
     with process_as_it_was():
         import vllm
+
+        vllm.LLM  # noqa: B018  (it is loaded only when it is asked for)
     return vllm
 
 

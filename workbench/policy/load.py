@@ -13,7 +13,7 @@ from typing import Any
 import torch
 
 from workbench.libraries.bitsandbytes_ import keep_from_changing
-from workbench.libraries.hf_transformers import no_progress_bars
+from workbench.libraries.hf_transformers import checkpoint_activations, no_progress_bars
 from workbench.policy.adapter import (
     LoraLike,
     check_saved,
@@ -121,7 +121,8 @@ def for_training(
     if autocast:
         compute_in_bfloat16(model)
     if gradient_checkpointing:
-        _checkpoint_activations(model)
+        # In training mode, which without dropout computes what evaluation does.
+        checkpoint_activations(model)
     return model
 
 
@@ -245,14 +246,3 @@ def _no_dropout(model: Any) -> None:
     for module in model.modules():
         if isinstance(getattr(module, "attention_dropout", None), float):
             module.attention_dropout = 0.0
-
-
-def _checkpoint_activations(model: Any) -> None:
-    """transformers checkpoints in training mode alone; with no dropout that mode computes what
-    evaluation does."""
-    renamed = hasattr(model, "activation_checkpointing_enable")  # transformers 5.2x on
-    enable = (
-        model.activation_checkpointing_enable if renamed else model.gradient_checkpointing_enable
-    )
-    enable({"use_reentrant": False})
-    model.train()

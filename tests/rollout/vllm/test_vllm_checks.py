@@ -174,6 +174,7 @@ def test_without_vllm_there_is_one_error_with_the_command_before_weights_load(
         ),
         ("raise RuntimeError('built for another torch')", "RuntimeError: built for another torch"),
         ("raise ImportError", "ImportError: no reason is given"),
+        ("", "AttributeError: module 'vllm' has no attribute 'LLM'"),
     ],
 )
 def test_a_vllm_that_cannot_be_imported_is_one_sentence_before_weights_load(

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from workbench.config import GRPOConfig
 from workbench.libraries.hf_peft import is_of_adapter
+from workbench.libraries.hf_transformers import checkpoint_activations
 from workbench.plan.devices import Device
 from workbench.plan.shapes import Shape
 from workbench.plan.trace.allocations import on_meta, storage_bytes
@@ -123,7 +124,7 @@ def skeleton(shape: Shape, config: GRPOConfig, device: Device) -> Skeleton:
     plan_for(model, device.kind)
     use_fused_attention(model)
     if config.gradient_checkpointing:
-        _checkpoint(model)
+        checkpoint_activations(model)
     base = [t for n, t in _tensors(model) if not n.endswith("scales") and not is_of_adapter(n)]
     return Skeleton(
         model=model,
@@ -162,13 +163,6 @@ def is_linear(module: nn.Module) -> bool:
 
 def _tensors(model: Any) -> list[tuple[str, Tensor]]:
     return [*model.named_parameters(), *model.named_buffers()]
-
-
-def _checkpoint(model: Any) -> None:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        model.gradient_checkpointing_enable({"use_reentrant": False})
-    model.train()
 
 
 # ------------------------------------------------------------------------------------------------------ quantised layers
