@@ -23,7 +23,7 @@ from workbench.config import GRPOConfig
 from workbench.config_engines import ENGINE_FACTS, beside_trainer, facts_of
 from workbench.plan.devices import Device
 from workbench.plan.trace import passes
-from workbench.plan.trace.allocations import HEAP_LIMIT
+from workbench.plan.trace.allocations import HEAP_LIMIT, Peak
 from workbench.plan.trace.skeleton import Skeleton
 
 MIB = 1024**2
@@ -73,46 +73,71 @@ class Phase:
 
 @dataclass(frozen=True)
 class _Moving:
-    """What comes and goes in a phase: bytes by part, and how much of it at once in small and in
-    large pieces."""
+    """What comes and goes in a phase."""
 
-    parts: dict[str, float]
+    moments: list[dict[str, float]]
+    """Bytes by part at the fullest state of each part of the computation, in order."""
     small: float = 0.0
+    """The most bytes at once in small pieces ..."""
     large: float = 0.0
+    """... and in large ones."""
 
 
 def phases_of(
     skeleton: Skeleton, config: GRPOConfig, prompt_tokens: int, device: Device
 ) -> list[Phase]:
     """The three phases of a step, in order."""
+    return fullest(moments_of(skeleton, config, prompt_tokens, device))
+
+
+def fullest(moments: list[list[Phase]]) -> list[Phase]:
+    """Of the moments of each phase the one that needs the most."""
+    return [max(phase, key=lambda moment: moment.bytes) for phase in moments]
+
+
+def moments_of(
+    skeleton: Skeleton, config: GRPOConfig, prompt_tokens: int, device: Device
+) -> list[list[Phase]]:
+    """For each phase of a step, in order, what is in memory at each of its moments. With the layers
+    each of them grows evenly, and the fullest need not."""
     gradients = {"gradients": _bytes(skeleton.trained)}
     update = _traced(passes.update_peak(skeleton, config, prompt_tokens))
+    logprobs = _Moving([{}])
+    if asks_logprobs(config):
+        logprobs = _traced(passes.logprobs_peak(skeleton, config, prompt_tokens))
     moving = {
         "rollout": _rollout(skeleton, config, prompt_tokens, device),
-        "logprobs": _traced(passes.logprobs_peak(skeleton, config, prompt_tokens))
-        if asks_logprobs(config)
-        else _Moving({}),
-        "update": _Moving(update.parts | gradients, update.small, update.large),
+        "logprobs": logprobs,
+        "update": _Moving(
+            [moment | gradients for moment in update.moments], update.small, update.large
+        ),
     }
-    static, heap = standing(skeleton, config, device), max(m.small for m in moving.values())
+    static = standing(skeleton, config, device)
+    # The heap stays as large as any phase made it.
+    heap = max(m.small for m in moving.values())
     phases = []
     for name, m in moving.items():
-        parts = static | engine_parts(skeleton, config, device, name) | m.parts
-        parts["overhead"] = (
-            _heap_overhead(m, heap, config)
-            if device.kind == "cpu"
-            else CUDA_OVERHEAD * _alive(parts)
-        )
-        phases.append(Phase(name, {part: float(parts.get(part, 0.0)) for part in PARTS}))
+        beside = static | engine_parts(skeleton, config, device, name)
+        phases.append([])
+        for moment in m.moments:
+            parts = beside | moment
+            if device.kind == "cpu":
+                parts["overhead"] = _heap_overhead(moment, m.large, heap, config)
+            else:
+                parts["overhead"] = CUDA_OVERHEAD * _alive(parts)
+            every = {part: float(parts.get(part, 0.0)) for part in PARTS}
+            phases[-1].append(Phase(name, every))
     return phases
 
 
-def _heap_overhead(moving: _Moving, heap: float, config: GRPOConfig) -> float:
+def _heap_overhead(
+    moment: dict[str, float], large: float, heap: float, config: GRPOConfig
+) -> float:
     """What glibc's heap holds beyond what is alive: it stays as large as any phase made it, with
-    holes between what lives."""
+    holes between what lives. `large`: what lies outside it."""
     holes = HEAP_HOLES["full" if config.lora_rank == 0 else "adapter"]
-    used = sum(v for k, v in moving.parts.items() if k != "gradients")
-    return max(heap + moving.large - used, 0.0) + holes * heap
+    used = sum(v for k, v in moment.items() if k != "gradients")
+    return max(heap + large - used, 0.0) + holes * heap
 
 
 def _alive(parts: dict[str, float]) -> float:
@@ -170,7 +195,7 @@ def _rollout(skeleton: Skeleton, config: GRPOConfig, prompt_tokens: int, device:
         if parts.get("kv_cache", 0.0) / (2 * skeleton.plain_config.num_hidden_layers) >= HEAP_LIMIT
         else 0.0
     )
-    return _Moving(parts, everything - large, large)
+    return _Moving([parts], everything - large, large)
 
 
 def rollout_parts(
@@ -225,8 +250,12 @@ def engine_parts(
     return {name: weights + own.cpu_cache_bytes + own.cpu_library_bytes}
 
 
-def _traced(peak: Any) -> _Moving:
-    return _Moving({"logits": peak.logits, "activations": peak.others}, peak.small, peak.large)
+def _traced(peak: Peak) -> _Moving:
+    moments = [
+        {"logits": float(moment.logits), "activations": float(moment.others)}
+        for moment in peak.moments.values()
+    ]
+    return _Moving(moments, peak.small, peak.large)
 
 
 def _bytes(tensors: list[Any]) -> float:

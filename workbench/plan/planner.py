@@ -164,29 +164,39 @@ def peak_of(shape: Shape, config: GRPOConfig, device: Device) -> float:
 def _followed(
     shape: Shape, config: GRPOConfig, device: Device, whole: Skeleton | None = None
 ) -> list[Phase]:
-    """The phases. Where all layers are alike every part grows by the same bytes with each of them,
-    so two small models tell it."""
-    prompt_tokens, layers = (
-        longest_prompt(shape, config),
-        shape.config.get_text_config(decoder=True).num_hidden_layers,
-    )
+    """The phases. Where all layers are alike every part of each moment grows by the same bytes with
+    each of them, so two small models tell it. Which moment is the fullest is asked at the end: in a
+    shallow model it may be another one than in the whole (the gradient of a large vocabulary's
+    embedding, say)."""
+    prompt_tokens = longest_prompt(shape, config)
+    layers = shape.config.get_text_config(decoder=True).num_hidden_layers
     if layers <= FEW or not layers_are_alike(shape.config):
-        return _phases(
-            whole or skeleton_of(shape, config, device), shape, config, prompt_tokens, device
-        )
+        bare = whole or skeleton_of(shape, config, device)
+        return ledger.fullest(_moments(bare, shape, config, prompt_tokens, device))
     few, more = (
-        _phases(
+        _moments(
             skeleton_of(with_layers(shape, n), config, device), shape, config, prompt_tokens, device
         )
         for n in (FEW - 1, FEW)
     )
-    return [
-        Phase(
-            a.name,
-            {k: a.parts[k] + (layers - FEW + 1) * (b.parts[k] - a.parts[k]) for k in a.parts},
-        )
-        for a, b in zip(few, more, strict=True)
-    ]
+    return ledger.fullest(
+        [
+            [_with_layers(a, b, layers) for a, b in zip(shallow, deeper, strict=True)]
+            for shallow, deeper in zip(few, more, strict=True)
+        ]
+    )
+
+
+def _with_layers(few: Phase, more: Phase, layers: int) -> Phase:
+    """A moment of the whole model, from those with `FEW` - 1 and `FEW` layers."""
+    further = layers - FEW + 1
+    return Phase(
+        few.name,
+        {
+            part: few.parts[part] + further * (more.parts[part] - few.parts[part])
+            for part in few.parts
+        },
+    )
 
 
 def skeleton_of(shape: Shape, config: GRPOConfig, device: Device) -> Skeleton:
@@ -196,11 +206,11 @@ def skeleton_of(shape: Shape, config: GRPOConfig, device: Device) -> Skeleton:
     return skeleton(shape, config, device)
 
 
-def _phases(
+def _moments(
     bare: Skeleton, shape: Shape, config: GRPOConfig, prompt_tokens: int, device: Device
-) -> list[Phase]:
+) -> list[list[Phase]]:
     try:
-        return ledger.phases_of(bare, config, prompt_tokens, device)
+        return ledger.moments_of(bare, config, prompt_tokens, device)
     except WorkbenchError:
         raise
     except Exception as e:  # the code of an architecture may ask for a number that is not there, in any way it likes

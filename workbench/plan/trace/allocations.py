@@ -26,22 +26,31 @@ one is given back to the system."""
 
 
 @dataclass
-class Peak:
-    """The most bytes at once."""
+class Moment:
+    """The most bytes at once in one part of the computation."""
 
     bytes: int = 0
     """Of everything that was made."""
     logits: int = 0
     """Of them, those of tensors as wide as the vocabulary."""
-    small: int = 0
-    """The most bytes at once in storages below `HEAP_LIMIT` ..."""
-    large: int = 0
-    """... and in the others."""
 
     @property
     def others(self) -> int:
         """Bytes that are no logits."""
         return self.bytes - self.logits
+
+
+@dataclass
+class Peak(Moment):
+    """The most bytes at once in all of it."""
+
+    small: int = 0
+    """The most bytes at once in storages below `HEAP_LIMIT` ..."""
+    large: int = 0
+    """... and in the others."""
+    moments: dict[str, Moment] = field(default_factory=dict)
+    """The same by part of the computation, in order. A part that is no multiple of the layers may
+    hold the most in a shallow model and not in a deep one, so each is followed by itself."""
 
 
 @dataclass
@@ -70,6 +79,7 @@ class Allocations(TorchDispatchMode):
         self.device = device
         self.peak = Peak()
         self._live = _Live()
+        self.begin("all")
         # Held, so that no new storage gets the key of an old one.
         self._known = list(known)
         self._known_keys = {storage_key(tensor) for tensor in self._known}
@@ -82,6 +92,11 @@ class Allocations(TorchDispatchMode):
             if isinstance(tensor, Tensor) and tensor.device.type == self.device:
                 self._see(tensor)
         return result
+
+    def begin(self, moment: str) -> None:
+        """What is alive from now on counts for that part of the computation."""
+        self._moment = self.peak.moments.setdefault(moment, Moment())
+        self._raise(self._moment)
 
     @property
     def live(self) -> int:
@@ -116,9 +131,14 @@ class Allocations(TorchDispatchMode):
         peak = self.peak
         peak.small = max(peak.small, live.small)
         peak.large = max(peak.large, live.bytes - live.small)
-        if live.bytes > peak.bytes:
-            peak.bytes = live.bytes
-            peak.logits = live.logits
+        self._raise(peak)
+        self._raise(self._moment)
+
+    def _raise(self, known: Moment) -> None:
+        """Let `known` be what is alive now, where that is more."""
+        if self._live.bytes > known.bytes:
+            known.bytes = self._live.bytes
+            known.logits = self._live.logits
 
 
 def storage_bytes(tensors: Iterable[Tensor]) -> int:

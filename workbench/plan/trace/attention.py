@@ -45,6 +45,11 @@ def fused(
     groups = query.shape[1] // key.shape[1]
     if groups > 1:
         key, value = _repeated(key, groups), _repeated(value, groups)
+    # Under autocast the products before give the values in bfloat16, while the rotary embedding has
+    # widened queries and keys to float32: torch's call casts them back.
+    if query.dtype != value.dtype:
+        query = query.to(value.dtype)
+        key = key.to(value.dtype)
     if attention_mask is not None and attention_mask.dtype == torch.bool:
         attention_mask = torch.zeros_like(attention_mask, dtype=query.dtype).masked_fill_(
             ~attention_mask, float("-inf")

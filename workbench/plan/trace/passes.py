@@ -8,6 +8,7 @@ that code does is counted as it is done.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import torch
@@ -87,6 +88,7 @@ def update_peak(skeleton: Skeleton, config: GRPOConfig, prompt_tokens: int) -> P
                 config.temperature,
             )
             del entropy
+            counted.begin("backward of the head")
             logp.sum().backward()
         return counted.peak
     finally:
@@ -123,19 +125,23 @@ def prefill_peak(skeleton: Skeleton, rows: int, prompt_tokens: int) -> Peak:
 
 
 class _Counting(Allocations):
-    """`Allocations` around a skeleton: its inputs come to the meta device, its weights are
-    known."""
+    """`Allocations` around a skeleton: its inputs come to the meta device, its weights are known,
+    and the parts of a forward and backward are told apart."""
 
-    def __init__(self, skeleton: Skeleton, more: Any = ()) -> None:
+    def __init__(self, skeleton: Skeleton, more: Iterable[Tensor] = ()) -> None:
         super().__init__([*skeleton.known, *more], skeleton.plain_config.vocab_size)
-        self._plain, self._autocast = plain_model(skeleton.model), skeleton.autocast
+        self._plain = plain_model(skeleton.model)
+        self._autocast = skeleton.autocast
 
     def __enter__(self) -> _Counting:
-        self._hooks = [self._plain.register_forward_pre_hook(_to_meta, with_kwargs=True)]
+        self._hooks: list[Any] = [
+            self._plain.register_forward_pre_hook(_to_meta, with_kwargs=True),
+            self._plain.get_input_embeddings().register_forward_hook(self._embedded),
+            self._plain.get_output_embeddings().register_forward_pre_hook(self._before_head),
+        ]
         if self._autocast:
-            self._hooks += weights_cast_to_bfloat16(
-                self._plain, attention_of(self._plain) == "eager"
-            )
+            widened = attention_of(self._plain) == "eager"
+            self._hooks += weights_cast_to_bfloat16(self._plain, widened)
         super().__enter__()
         return self
 
@@ -143,6 +149,18 @@ class _Counting(Allocations):
         super().__exit__(*error)
         for hook in self._hooks:
             hook.remove()
+
+    def _embedded(self, module: Any, args: Any, output: Tensor) -> None:
+        """The layers begin, and in the backward they end with this tensor's gradient."""
+        self.begin("layers")
+        if output.requires_grad:
+            output.register_hook(lambda gradient: self.begin("backward of the embedding"))
+
+    def _before_head(self, module: Any, args: Any) -> None:
+        """The head begins, and in the backward it ends with this tensor's gradient."""
+        self.begin("head")
+        if args[0].requires_grad:
+            args[0].register_hook(lambda gradient: self.begin("backward of the layers"))
 
 
 def _to_meta(module: Any, args: Any, kwargs: dict[str, Any]) -> Any:

@@ -121,7 +121,8 @@ def skeleton(shape: Shape, config: GRPOConfig, device: Device) -> Skeleton:
     if kind is not None:
         _quantize(model, {id(m) for n, m in named.items() if not _is_skipped(n, skipped)}, kind)
     model.eval()
-    plan_for(model, device.kind)
+    autocast = computes_in_bfloat16(config, device)
+    plan_for(model, device.kind, torch.bfloat16 if autocast else None)
     use_fused_attention(model)
     if config.gradient_checkpointing:
         checkpoint_activations(model)
@@ -135,7 +136,7 @@ def skeleton(shape: Shape, config: GRPOConfig, device: Device) -> Skeleton:
         constants=storage_bytes(t for n, t in _tensors(model) if n.endswith("scales")),
         adapter=storage_bytes(t for n, t in _tensors(model) if is_of_adapter(n)),
         trained=[p for p in model.parameters() if p.requires_grad],
-        autocast=computes_in_bfloat16(config, device),
+        autocast=autocast,
         file_itemsize=getattr(getattr(shape.config, "dtype", None), "itemsize", 2),
     )
 
