@@ -118,11 +118,12 @@ def random_policy(cell: dict, config, device: str):
     import torch
     from transformers import AutoModelForCausalLM
 
+    from workbench.libraries.bitsandbytes_ import keep_from_changing
     from workbench.policy import Policy
     from workbench.policy.dtype import wants_autocast, weight_dtype
     from workbench.policy.for_config import lora_of
     from workbench.policy.load import for_training
-    from workbench.policy.quantization import quantize, steady
+    from workbench.policy.quantization import quantize
 
     where, frozen, tokenizer = torch.device(device), config.lora_rank > 0, byte_tokenizer()
     dtype = weight_dtype(config.dtype, where, frozen)
@@ -131,7 +132,7 @@ def random_policy(cell: dict, config, device: str):
         model = AutoModelForCausalLM.from_config(shape(cell["model"]).config, dtype=dtype).eval()
     if config.quantization != "none":
         quantize(model, config.quantization, dtype)
-        steady(model)
+        keep_from_changing(model)
     model = for_training(
         model,
         lora_of(config),
@@ -247,6 +248,7 @@ def compare(cell: dict, config, rates: dict, seconds: dict) -> dict:
     """The plan of the cell for a device with the measured rates, and the share of the limit that
     was reached."""
     from workbench.plan import Device, plan
+    from workbench.trial import with_trial
 
     device = Device(
         rates["name"],
@@ -258,7 +260,7 @@ def compare(cell: dict, config, rates: dict, seconds: dict) -> dict:
         "measured in this run",
         True,
     )
-    made = plan(config, shape(cell["model"]), device, advice=False, trial=True)
+    made = with_trial(plan(config, shape(cell["model"]), device, advice=False))
     own = (
         ("framework", "overhead") if device.kind == "cuda" else ("mapped",)
     )  # no file is read here

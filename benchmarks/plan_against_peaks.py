@@ -326,6 +326,7 @@ def predict(model: dict, settings: dict) -> dict:
     from workbench.config import GRPOConfig
     from workbench.plan import Shape, plan
     from workbench.plan.devices import measured_cpu
+    from workbench.trial import with_trial
 
     torch.set_num_threads(1)
     start = time.perf_counter()
@@ -333,9 +334,9 @@ def predict(model: dict, settings: dict) -> dict:
         GRPOConfig(**settings, learning_rate=1e-5),
         Shape("made up", hf_config(model), "random weights"),
         measured_cpu(),
-        trial=True,
         advice=False,
     )
+    made = with_trial(made)
     return made.to_dict() | {"seconds_to_plan": time.perf_counter() - start}
 
 

@@ -197,6 +197,21 @@ def test_the_report_names_run_and_step(tmp_path: Path) -> None:
     )
 
 
+def test_the_report_names_the_engine_that_served(tmp_path: Path) -> None:
+    config = {"rollout_engine": "native", "seed": 0}
+    with RunWriter.create(tmp_path / "run", config=config) as writer:
+        writer.add_to_environment(rollout_engine="transformers", shared_prompts=False)
+    run = Run.open(tmp_path / "run")
+    assert "packages" in run.meta.environment, "what was known stays"
+    assert Facts.of(run).engine == "transformers"
+    said = " ".join(report(run).split())
+    assert (
+        "Sampled by the engine 'transformers' in place of 'native', which cannot serve this model; "
+        "computing log-probabilities does not share a prompt among its completions."
+    ) in said
+    assert Facts.of(make_run(tmp_path / "old")).engine == "native", "an older record: its config's"
+
+
 def test_the_doctor_needs_no_torch_and_no_widget(tmp_path: Path) -> None:
     make_run(tmp_path / "run")
     code = (

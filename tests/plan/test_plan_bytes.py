@@ -16,10 +16,10 @@ from workbench.config import GRPOConfig
 from workbench.libraries.hf_transformers import forward_with_cache
 from workbench.plan import PUBLISHED, PlanError, Shape, device_named, plan, shape_of
 from workbench.plan.devices import GPUS, cpu_without_rates
-from workbench.plan.memory import kv_bytes, optimizer_bytes
-from workbench.plan.planner import _followed, _phases, _skeleton, longest_prompt
-from workbench.plan.skeleton import skeleton
-from workbench.plan.trace import computed_tokens, logprobs_peak, longest_rollout, update_peak
+from workbench.plan.ledger import kv_bytes, optimizer_bytes, phases_of
+from workbench.plan.planner import _followed, longest_prompt, skeleton_of
+from workbench.plan.trace.passes import computed_tokens, logprobs_peak, longest_rollout, update_peak
+from workbench.plan.trace.skeleton import skeleton
 from workbench.policy.for_config import lora_of
 from workbench.policy.logprobs import completion_logps
 from workbench.rollout.cache import PreallocatedCache
@@ -235,7 +235,7 @@ def test_like_layers_are_reckoned_from_two_small_models_exactly(name: str, chang
     c, device = config(**changes), device_named("L4")
     for quick, whole in zip(
         _followed(deep, c, device),
-        _phases(_skeleton(deep, c, device), deep, c, 16, device),
+        phases_of(skeleton_of(deep, c, device), c, 16, device),
         strict=True,
     ):
         assert quick.bytes == pytest.approx(whole.bytes, rel=1e-3)

@@ -10,7 +10,7 @@ import transformers as hf
 from workbench.config import GRPOConfig
 from workbench.plan import Shape, plan, rates
 from workbench.plan.devices import device_named, this_device
-from workbench.plan.memory import CUDA_FRAMEWORK
+from workbench.plan.ledger import CUDA_FRAMEWORK
 
 GIB = 2**30
 

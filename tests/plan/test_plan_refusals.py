@@ -13,8 +13,8 @@ from workbench.config import ConfigError, GRPOConfig
 from workbench.plan import PlanError, Shape, device_named, plan, shape_of
 from workbench.plan.devices import cpu_without_rates
 from workbench.plan.shapes import Stored
-from workbench.plan.skeleton import SINGLE, scale_bytes, skeleton
-from workbench.rollout.vllm_checks import VLLMError
+from workbench.plan.trace.skeleton import SINGLE, scale_bytes, skeleton
+from workbench.rollout.vllm.checks import VLLMError
 
 SMALL = dict(
     vocab_size=300,

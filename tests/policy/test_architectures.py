@@ -11,9 +11,11 @@ import torch
 from policy.tiny_folders import NATIVE, OTHERS, save_tiny
 
 from workbench.config import GRPOConfig
-from workbench.policy import load_for, load_policy, save_policy
+from workbench.doctor import report
+from workbench.policy import load_for, load_policy, packing, save_policy
 from workbench.policy.logprobs import completion_logps
 from workbench.rewards import RewardSet
+from workbench.runs import Run
 from workbench.tasks.arithmetic import arithmetic_task
 from workbench.training import start_run
 
@@ -69,7 +71,14 @@ def test_load_sample_train(name: str, quantization: str, tmp_path: Path) -> None
             rewards=RewardSet(varied_reward),
             config=config,
         )
-    assert trainer.engine.name == ("native" if name in NATIVE else "transformers")
+    served = "native" if name in NATIVE else "transformers"
+    assert trainer.engine.name == served
+    environment = Run.open(tmp_path / "run").meta.environment
+    assert environment["rollout_engine"] == served, "the record names what served"
+    assert environment["shared_prompts"] == (packing.reason_against(policy.model) is None)
+    said = report(tmp_path / "run")
+    assert f"Sampled by the engine '{served}'" in said
+    assert ("in place of 'native'" in said) == (served != "native")
     before = _rollout(trainer)
     with torch.no_grad():
         logp, _ = completion_logps(policy.model, before, torch.arange(8), config.temperature)

@@ -198,7 +198,7 @@ def test_under_autocast_the_product_is_in_bfloat16_as_the_sampler_has_it(
 
 
 def test_it_needs_a_block_of_logits_not_all_of_them() -> None:
-    from workbench.plan.allocations import Allocations
+    from workbench.plan.trace.allocations import Allocations
 
     hidden, weight = (
         torch.empty(*s, device="meta", requires_grad=True) for s in ((4096, 32), (50000, 32))

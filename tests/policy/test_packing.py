@@ -3,9 +3,13 @@ it."""
 
 from __future__ import annotations
 
+import warnings
+
 import pytest
 import torch
 from transformers import (
+    Gemma2Config,
+    Gemma2ForCausalLM,
     GPT2Config,
     GPT2LMHeadModel,
     LlamaConfig,
@@ -104,6 +108,21 @@ def test_completions_do_not_see_each_other() -> None:
 
 def test_one_completion_a_prompt_gains_nothing_and_is_not_packed() -> None:
     assert not packing.can_pack(MODELS["llama"](), ragged_rollout(G=1), torch.arange(3))
+
+
+def test_it_is_said_once_where_prompts_cannot_be_shared() -> None:
+    """And why: by the kind of attention, or with the words of the engine's own notice."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert packing.shares_prompts(MODELS["llama"]())
+    flexible = MODELS["llama"]()
+    flexible.config._attn_implementation = "flex_attention"
+    with pytest.warns(UserWarning, match="own copy of its prompt.*'flex_attention' makes its") as w:
+        assert not packing.shares_prompts(flexible)
+    assert len(w) == 1
+    windows = Gemma2ForCausalLM(Gemma2Config(**SIZE, head_dim=8))
+    with pytest.warns(UserWarning, match=r"own copy of its prompt.*sliding_attention"):
+        assert not packing.shares_prompts(windows)
 
 
 def test_packing_computes_fewer_tokens() -> None:

@@ -15,7 +15,7 @@ from transformers import AutoModelForCausalLM
 
 from workbench.config import GRPOConfig
 from workbench.policy import Policy, load_for, load_policy
-from workbench.policy.locate import EMBEDDED
+from workbench.policy.loading.locate import EMBEDDED
 from workbench.policy.logprobs import completion_logps
 from workbench.policy.quantization import float_weight, loading_config, quantize
 from workbench.rewards import RewardSet

@@ -15,7 +15,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaConfig
 from workbench.commands.saving import save_trained
 from workbench.config import GRPOConfig
 from workbench.policy import PolicyError, load_for, load_policy, save_policy
-from workbench.policy.checks import skeleton, weight_bytes
+from workbench.policy.loading.checks import skeleton, weight_bytes
 from workbench.policy.quantization import loading_config, stored_kind
 
 
@@ -95,7 +95,7 @@ def test_their_numbers_are_those_of_the_same_model_quantised_here(
 def test_memory_is_asked_for_them_too(
     kind: str, stored: dict[str, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("workbench.policy.checks.available_bytes", lambda device: 1000)
+    monkeypatch.setattr("workbench.policy.loading.checks.available_bytes", lambda device: 1000)
     with pytest.raises(
         PolicyError, match=f"its weights take .*as {kind}, the rest float32.*Use a smaller model"
     ):

@@ -18,8 +18,9 @@ from policy.tiny_folders import save_tiny
 
 from workbench.config import GRPOConfig
 from workbench.errors import WorkbenchError
-from workbench.policy import PolicyError, hub, load_for, load_policy, memory, save_policy
+from workbench.policy import PolicyError, free_memory, load_for, load_policy, save_policy
 from workbench.policy.dtype import weight_dtype
+from workbench.policy.loading import hub
 from workbench.tasks.arithmetic import arithmetic_task
 from workbench.training import start_run
 
@@ -217,7 +218,7 @@ def test_one_clear_error_within_seconds(case: str, model: Path) -> None:
 def test_weights_beyond_the_memory_are_not_read(
     model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("workbench.policy.checks.available_bytes", lambda device: 1000)
+    monkeypatch.setattr("workbench.policy.loading.checks.available_bytes", lambda device: 1000)
     with pytest.raises(PolicyError, match="its weights take .*quantization='nf4'"):
         load_policy(model)
 
@@ -229,22 +230,22 @@ def test_what_torch_keeps_for_itself_on_a_gpu_is_free(monkeypatch: pytest.Monkey
         ("memory_allocated", 300),
     ):
         monkeypatch.setattr(torch.cuda, name, lambda device, value=value: value)
-    assert memory.available_bytes(torch.device("cuda")) == 100 + 700 - 300
+    assert free_memory.available_bytes(torch.device("cuda")) == 100 + 700 - 300
 
 
 def test_logits_beyond_the_memory_name_the_setting_that_changes_no_result(
     model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     policy, config = load_policy(model), GRPOConfig(max_completion_length=8)
-    assert memory.logit_bytes(policy.model, 32, 8) == 32 * 8 * 384 * 12
-    assert memory.logit_bytes(policy.model, 10**6, 8) == 2**24 // (4 * 384) * 384 * 12, (
+    assert free_memory.logit_bytes(policy.model, 32, 8) == 32 * 8 * 384 * 12
+    assert free_memory.logit_bytes(policy.model, 10**6, 8) == 2**24 // (4 * 384) * 384 * 12, (
         "made a block at a time, they never stand there all at once"
     )
-    assert memory.cache_bytes(policy.model, 128, 8) == 128 * 8 * 2 * 2 * 2 * 8 * 4
-    monkeypatch.setattr(memory, "available_bytes", lambda device: 1_000_000)
+    assert free_memory.cache_bytes(policy.model, 128, 8) == 128 * 8 * 2 * 2 * 2 * 8 * 4
+    monkeypatch.setattr(free_memory, "available_bytes", lambda device: 1_000_000)
     with pytest.raises(PolicyError, match="Set micro_batch_size="):
-        memory.check_batch_fits(policy, config)
-    memory.check_batch_fits(policy, config.replace(micro_batch_size=4))
+        free_memory.check_batch_fits(policy, config)
+    free_memory.check_batch_fits(policy, config.replace(micro_batch_size=4))
 
 
 @pytest.mark.parametrize(

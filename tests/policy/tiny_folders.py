@@ -11,7 +11,7 @@ import torch
 import transformers as hf
 from transformers import AutoTokenizer
 
-from workbench.policy.locate import EMBEDDED
+from workbench.policy.loading.locate import EMBEDDED
 
 V = 384
 """Tokens of the embedded policy's tokenizer, which all of them use."""

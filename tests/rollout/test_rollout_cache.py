@@ -10,7 +10,8 @@ from rollout.tiny_models import FULL_ATTENTION, OTHER_ATTENTION, build
 from torch import Tensor
 from transformers import DynamicCache
 
-from workbench.libraries.hf_transformers import plain_model, unsupported_reason
+from workbench.libraries.hf_peft import plain_model
+from workbench.libraries.hf_transformers import unsupported_reason
 from workbench.rollout.cache import PreallocatedCache
 
 

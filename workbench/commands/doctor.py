@@ -16,6 +16,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from workbench.config.engines import ENGINE_FACTS, Package
+
 
 @dataclass(frozen=True)
 class Finding:
@@ -136,7 +138,8 @@ def _optional() -> list[Finding]:
         ("gguf", "policies from .gguf files", "pip install gguf"),
         ("trl", "comparison with TRL in the tests", "pip install 'grpo-workbench[test]'"),
     )
-    return [_vllm()] + [
+    engines = [facts.package for facts in ENGINE_FACTS.values() if facts.package is not None]
+    return [_engine_package(package) for package in engines] + [
         Finding(name, "ok", metadata.version(name))
         if find_spec(name)
         else Finding(name, "note", f"not installed: no {use}", how)
@@ -144,25 +147,27 @@ def _optional() -> list[Finding]:
     ]
 
 
-def _vllm() -> Finding:
-    """vLLM, whose distribution for machines without a GPU has another name."""
-    from workbench.rollout.vllm_checks import INSTALL
-
-    name = next(iter(metadata.packages_distributions().get("vllm", [])), None)
+def _engine_package(package: Package) -> Finding:
+    """What a rollout engine needs. vLLM's distribution for machines without a GPU has another
+    name."""
+    module = package.module
+    name = next(iter(metadata.packages_distributions().get(module, [])), None)
     if name is None:
         return Finding(
-            "vllm",
+            module,
             "note",
-            "not installed: no vLLM rollouts in this process (a `vllm serve` elsewhere can be used)",
-            INSTALL,
+            f"not installed: {package.without}",
+            package.install,
         )
     version, kind = (
         metadata.version(name),
         "runs on the CPU" if name.endswith("cpu") else "needs a GPU",
     )
-    if not version.startswith("0.32."):
-        return Finding("vllm", "note", f"{version}, tried with 0.32 only; {kind}", INSTALL)
-    return Finding("vllm", "ok", f"{version}, {kind}")
+    if not version.startswith(package.tried + "."):
+        return Finding(
+            module, "note", f"{version}, tried with {package.tried} only; {kind}", package.install
+        )
+    return Finding(module, "ok", f"{version}, {kind}")
 
 
 def _jupyter() -> list[Finding]:

@@ -23,6 +23,7 @@ def plan_command(
     """See `workbench plan --help`."""
     from workbench.commands.train import make_config
     from workbench.plan import device_named, plan, shape_of
+    from workbench.trial import with_trial
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConfigWarning)  # about learning, which nobody does here
@@ -33,5 +34,7 @@ def plan_command(
             "timing a few layers on this machine (some seconds; --no-trial leaves it out) ...",
             file=sys.stderr,
         )
-    made = plan(config, shape, device, trial=trial and device.measured)
+    made = plan(config, shape, device)
+    if trial and device.measured:
+        made = with_trial(made)
     print(json.dumps(made.to_dict()) if as_json else made)

@@ -115,7 +115,7 @@ def _as_saved(policy: str, changes: dict[str, Any]) -> dict[str, Any]:
     if not Path(policy).expanduser().is_dir():
         return _rank_named(changes, {})
     from workbench.policy.adapter import check_saved, saved_settings, stored_quantization
-    from workbench.policy.locate import adapter_folder
+    from workbench.policy.loading.locate import adapter_folder
 
     folder = adapter_folder(policy)
     if folder is None:

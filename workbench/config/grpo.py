@@ -22,6 +22,7 @@ from typing import Any
 
 import yaml
 
+from workbench.config.engines import ENGINE_FACTS
 from workbench.config.fields import (
     ConfigError,
     ConfigWarning,
@@ -118,7 +119,7 @@ class GRPOConfig:
     rollout_engine: str = setting(
         "native",
         "Which engine samples the completions.",
-        choices=("native", "transformers", "vllm"),
+        choices=tuple(ENGINE_FACTS),
     )
     vllm_mode: str = setting(
         "colocate",

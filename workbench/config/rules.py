@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
+from workbench.config.engines import facts_of
 from workbench.config.losses import LOSSES
 
 if TYPE_CHECKING:
@@ -98,10 +99,9 @@ def _model_errors(config: GRPOConfig) -> list[Rule]:
         or config.use_dora
         or config.lora_target_modules != "all-linear"
     )
-    server_without_address = (
-        config.rollout_engine == "vllm"
-        and config.vllm_mode == "server"
-        and not config.vllm_server_base_url
+    own = facts_of(config).own_memory
+    nowhere_to_ask = (
+        own is not None and not own.is_beside(config) and not getattr(config, own.address_field)
     )
     return [
         (
@@ -116,9 +116,8 @@ def _model_errors(config: GRPOConfig) -> list[Rule]:
             "lora_rank=0 makes none. Set lora_rank=16.",
         ),
         (
-            server_without_address,
-            "vllm_mode='server' needs vllm_server_base_url, the address of a running `vllm serve`, "
-            "for example http://localhost:8000.",
+            nowhere_to_ask,
+            "" if own is None else own.address_missing,
         ),
         (
             not _good_weights(config.reward_weights),

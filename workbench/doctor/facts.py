@@ -101,6 +101,13 @@ class Facts:
         return self.meta.config | dict(zip(self.knobs["name"], self.knobs["new"], strict=True))
 
     @property
+    def engine(self) -> str | None:
+        """The engine that sampled, which need not be the one that the config asked for; None where
+        the run has no such notion."""
+        served = self.meta.environment.get("rollout_engine", self.config.get("rollout_engine"))
+        return None if served is None else str(served)
+
+    @property
     def updates(self) -> int | None:
         """Optimizer updates made from one rollout batch; None where the run has no such notion."""
         parts, passes = self.config.get("updates_per_rollout"), self.config.get("num_iterations")

@@ -22,7 +22,24 @@ def report(run: Run | str | Path, step: int | None = None) -> str:
     findings = diagnose(run, step)
     last = run.last_step() if step is None else step
     head = f"{quoted(run.meta.name)}: {run.meta.status}, as of step {last}; {len(findings)} finding{'s' * (len(findings) != 1)}"
-    return "\n\n".join([_wrapped("", inert(head)), *map(_paragraph, findings)]) + "\n"
+    served = served_words(run)
+    opening = [_wrapped("", inert(text)) for text in (head, served) if text]
+    return "\n\n".join([*opening, *map(_paragraph, findings)]) + "\n"
+
+
+def served_words(run: Run) -> str:
+    """What sampled, and how log-probabilities were computed; empty for a record that says
+    neither."""
+    environment = run.meta.environment
+    if "rollout_engine" not in environment:
+        return ""
+    served, asked = environment["rollout_engine"], run.config.get("rollout_engine")
+    instead = "" if served == asked else f" in place of {asked!r}, which cannot serve this model"
+    shared = "shares" if environment.get("shared_prompts") else "does not share"
+    return (
+        f"Sampled by the engine {served!r}{instead}; computing log-probabilities {shared} a prompt "
+        "among its completions."
+    )
 
 
 def inert(text: str) -> str:

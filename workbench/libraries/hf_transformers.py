@@ -18,19 +18,23 @@ from transformers import DynamicCache
 from transformers.cache_utils import Cache, DynamicLayer
 from transformers.pytorch_utils import Conv1D
 
+from workbench.libraries.hf_peft import plain_model
+
 __all__ = [
     "Cache",
     "Conv1D",
     "DynamicLayer",
+    "as_in_a_checkpoint",
     "attention_of",
     "cache_argument",
     "cache_of",
     "causal_lm_classes",
+    "checkpoint_activations",
+    "class_before_quantising",
     "forward_with_cache",
     "is_stateful",
     "mask_as_attended",
     "no_progress_bars",
-    "plain_model",
     "takes_own_mask",
     "unsupported_reason",
     "use_attention",
@@ -61,22 +65,6 @@ def forward_with_cache(model: Any, cache: Cache | None, **inputs: Any) -> Any:
 def cache_of(output: Any) -> Cache:
     """The cache that a forward gave back."""
     return next(output[name] for name in CACHE_ARGUMENTS if name in output)
-
-
-def plain_model(model: Any) -> Any:
-    """The transformers model under a PEFT wrapper (its adapter layers stay active), or the model
-    itself.
-
-    Raises ValueError for PEFT's prompt learning, whose virtual tokens only the wrapper adds.
-    """
-    if not hasattr(model, "get_base_model"):
-        return model
-    learned = [name for name, config in model.peft_config.items() if config.is_prompt_learning]
-    if learned:
-        raise ValueError(
-            f"adapter {learned[0]!r} is prompt learning, which the rollout does not serve. Use LoRA."
-        )
-    return model.get_base_model()
 
 
 def unsupported_reason(model: Any) -> str | None:
@@ -162,6 +150,35 @@ def use_attention(model: nn.Module, name: str, function: Callable[..., Any]) -> 
     for module in model.modules():
         if module is not model and type(getattr(module, "config", None)) is type(model.config):
             module.config = inner
+
+
+def checkpoint_activations(model: Any) -> None:
+    """Let the layers of `model` compute their activations twice instead of keeping them; in
+    training mode alone, as transformers has it, so that mode is set."""
+    # Renamed in 5.2x, where the old name warns.
+    renamed = hasattr(model, "activation_checkpointing_enable")
+    if renamed:
+        enable = model.activation_checkpointing_enable
+    else:
+        enable = model.gradient_checkpointing_enable
+    enable({"use_reentrant": False})
+    model.train()
+
+
+def class_before_quantising(module: Any) -> type:
+    """The class of the layer that a quantised one was made from while a checkpoint was read;
+    `object` where it was not."""
+    found: type = getattr(module, "source_cls", object)
+    return found
+
+
+def as_in_a_checkpoint(model: Any, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Weights by the names and in the shapes of a checkpoint, where transformers holds them in
+    others (the experts of a mixture in one tensor, say)."""
+    from transformers.core_model_loading import revert_weight_conversion
+
+    found: dict[str, Tensor] = revert_weight_conversion(model, tensors)
+    return found
 
 
 def causal_lm_classes() -> dict[str, tuple[str, ...]]:

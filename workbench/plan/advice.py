@@ -9,8 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from workbench.config import GRPOConfig
-
-SLEEP = "seconds a step to put vLLM to sleep and wake it"
+from workbench.config.engines import beside_trainer, facts_of
 
 
 @dataclass(frozen=True)
@@ -66,16 +65,11 @@ def advise(
     pool = singles + sorted(helpers, key=lambda c: c.peak)
     kept = [c for c in pool if "rollout_engine" not in c.settings]
     tried = [_combined(config, kept, memory, judge, now)]
-    if len(kept) < len(pool):  # with another engine, where vLLM cannot stay
-        tried.append(
-            _combined(
-                config,
-                [c for c in pool if not any(n.startswith("vllm_") for n in c.settings)],
-                memory,
-                judge,
-                now,
-            )
-        )
+    if len(kept) < len(pool):
+        # With another engine, where the config's own cannot stay: its settings then mean nothing.
+        own = facts_of(config).own_memory
+        others = [c for c in pool if own is None or not own.has_settings(c.settings)]
+        tried.append(_combined(config, others, memory, judge, now))
     made = [c for c in tried if c is not None]
     return singles + sorted(made, key=lambda c: (not c.fits, 0 if c.fits else c.peak))[:1]
 
@@ -127,27 +121,10 @@ def changed(config: GRPOConfig, settings: dict[str, Any]) -> GRPOConfig:
 
 
 def candidates(
-    c: GRPOConfig, device_kind: str, utilization: float | None = None
+    c: GRPOConfig, device_kind: str, least_share: float | None = None
 ) -> list[tuple[dict[str, Any], str]]:
-    """Single changes that make sense for this config, with what each costs. utilization: the least
-    with which vLLM starts."""
-    share = (
-        {}
-        if utilization is None or utilization == c.vllm_gpu_memory_utilization
-        else {"vllm_gpu_memory_utilization": utilization}
-    )
-    more = bool(share) and (utilization or 0) > c.vllm_gpu_memory_utilization
-    said = (
-        "more of the GPU for vLLM"
-        if more
-        else "less room for vLLM's keys and values: fewer rows at a time"
-    )
-    may_sleep = (
-        c.rollout_engine == "vllm"
-        and c.vllm_mode == "colocate"
-        and device_kind == "cuda"
-        and not c.vllm_enable_sleep_mode
-    )
+    """Single changes that make sense for this config, with what each costs. least_share: of the
+    GPU, with which an engine with weights of its own starts."""
     at_once = c.rows_at_once
     half = max(at_once // 4, 1)
     adapter = {"lora_rank": 16} if c.lora_rank == 0 else {}
@@ -204,14 +181,32 @@ def candidates(
             {"prompts_per_step": c.prompts_per_step // 2},
             "half the prompts in a step",
         ),
-        (bool(share), share, said),
-        (may_sleep, {"vllm_enable_sleep_mode": True}, SLEEP),
-        (may_sleep and bool(share), share | {"vllm_enable_sleep_mode": True}, f"{said}; {SLEEP}"),
-        (c.rollout_engine == "vllm", {"rollout_engine": "native"}, "slower rollouts"),
-        (
-            c.rollout_engine == "transformers",
-            {"rollout_engine": "native"},
-            "nothing, where the native engine serves the model",
-        ),
     ]
-    return [(settings, cost) for applies, settings, cost in table if applies]
+    applying = [(settings, cost) for applies, settings, cost in table if applies]
+    return [*applying, *_engine_candidates(c, device_kind, least_share)]
+
+
+def _engine_candidates(
+    c: GRPOConfig, device_kind: str, least_share: float | None
+) -> list[tuple[dict[str, Any], str]]:
+    """The changes that the engine offers: another share of the GPU, sleep, a lighter engine."""
+    found: list[tuple[dict[str, Any], str]] = []
+    engine, own = facts_of(c), beside_trainer(c)
+    if own is not None and device_kind == "cuda":
+        sleep = {own.sleep_field: True}
+        slower = f"seconds a step to put {engine.title} to sleep and wake it"
+        if least_share is not None and least_share != own.share(c):
+            share = {own.share_field: least_share}
+            if least_share > own.share(c):
+                said = f"more of the GPU for {engine.title}"
+            else:
+                said = f"less room for {engine.title}'s keys and values: fewer rows at a time"
+            found.append((share, said))
+            if not own.sleeps(c):
+                found += [(sleep, slower), (share | sleep, f"{said}; {slower}")]
+        elif not own.sleeps(c):
+            found.append((sleep, slower))
+    if engine.lighter is not None:
+        name, cost = engine.lighter
+        found.append(({"rollout_engine": name}, cost))
+    return found

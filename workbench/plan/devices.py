@@ -148,7 +148,7 @@ def measured_cpu() -> Device:
     import torch
 
     from workbench.plan.rates import measure
-    from workbench.policy.memory import available_bytes
+    from workbench.policy.free_memory import available_bytes
 
     rates = measure("cpu")
     return Device(

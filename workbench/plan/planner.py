@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 import functools
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from importlib.util import find_spec
 from typing import Any
 
 from workbench.config import GRPOConfig
+from workbench.config.engines import ENGINE_FACTS, facts_of, runs_here
 from workbench.errors import WorkbenchError
-from workbench.plan import memory, speed
+from workbench.plan import ledger, speed
 from workbench.plan.advice import Change, Judged, advise, candidates
 from workbench.plan.devices import Device, PlanError
-from workbench.plan.memory import Phase
+from workbench.plan.engine_share import least_share, obstacle, own_share
+from workbench.plan.ledger import Phase
 from workbench.plan.refusals import check_run
 from workbench.plan.report import size
 from workbench.plan.shapes import Shape, layers_are_alike, with_layers
-from workbench.plan.skeleton import Skeleton, skeleton
-from workbench.plan.vllm_share import has_share, least_utilization, obstacle
-from workbench.rollout.vllm_checks import INSTALL
+from workbench.plan.trace.skeleton import Skeleton, skeleton
+from workbench.rollout.engines import ENGINES
 
 DEFAULT_PROMPT = 512
 """Tokens of a prompt where the config sets no limit."""
@@ -99,23 +100,22 @@ def plan(
     device: Device,
     *,
     advice: bool | None = None,
-    trial: bool = False,
 ) -> Plan:
     """What a run of `config` with a model of `shape` would take on `device`. No weights are read,
-    and none made but for a trial.
+    and none made.
 
     Every prompt is taken as `max_prompt_length` long (512 where that is None, less where the model
     has too few positions), every completion as `max_completion_length`: the most that a step can
     need. `advice`: True, False, or None for where it does not fit or leaves little.
     `trial`: time a few layers with random weights on this device, so that the seconds are measured
-    ones (see `workbench.plan.trial`; some seconds, and a note where it cannot be done). Raises
+    ones (see `workbench.trial.layers`; some seconds, and a note where it cannot be done). Raises
     `PlanError` for a model whose positions are too few, or whose code cannot be run without
     weights, and with the words of `load_for` for what loading refuses on such a device
     (`ConfigError`, `VLLMError`, `PlanError`).
     """
     check_run(shape, config, device)
     prompt_tokens = longest_prompt(shape, config)
-    bare = _skeleton(shape, config, device)
+    bare = skeleton_of(shape, config, device)
     phases = _followed(shape, config, device, bare)
     made = Plan(
         shape=shape,
@@ -129,8 +129,6 @@ def plan(
         obstacle=obstacle(shape, config, device, bare.numbers, phases),
         notes=_notes(shape, config, device, bare, prompt_tokens),
     )
-    if trial:
-        made = _with_trial(made, bare, prompt_tokens)
     wanted = (
         advice
         if advice is not None
@@ -144,7 +142,7 @@ def plan(
 
 def _advice(made: Plan, room: float, numbers: int) -> list[Change]:
     shape, config, device = made.shape, made.config, made.device
-    table = candidates(config, device.kind, least_utilization(shape, config, device, numbers))
+    table = candidates(config, device.kind, least_share(shape, config, device, numbers))
     if shape.stored is not None:
         table = [(settings, cost) for settings, cost in table if "quantization" not in settings]
 
@@ -158,21 +156,6 @@ def _advice(made: Plan, room: float, numbers: int) -> list[Change]:
     return advise(config, room, judge, Judged(made.peak, made.obstacle is None), table)
 
 
-def _with_trial(made: Plan, bare: Skeleton, prompt_tokens: int) -> Plan:
-    from workbench.plan.trial import run_trial, why_not
-
-    reason = (
-        "it does not fit" if made.fits is False else why_not(made.shape, made.config, made.device)
-    )
-    if reason is not None:
-        return replace(made, notes=[*made.notes, f"Nothing was timed: {reason}."])
-    found = run_trial(made.shape, bare, made.config, prompt_tokens, made.device)
-    limit = None if made.seconds is None else made.seconds.limit  # a trial needs no rates
-    return replace(
-        made, seconds=speed.from_trial(found.seconds, limit, found.words, made.device.kind)
-    )
-
-
 def peak_of(shape: Shape, config: GRPOConfig, device: Device) -> float:
     """Bytes that a run needs, nothing else: not whether it can start."""
     return max(p.bytes for p in _followed(shape, config, device))
@@ -181,43 +164,53 @@ def peak_of(shape: Shape, config: GRPOConfig, device: Device) -> float:
 def _followed(
     shape: Shape, config: GRPOConfig, device: Device, whole: Skeleton | None = None
 ) -> list[Phase]:
-    """The phases. Where all layers are alike every part grows by the same bytes with each of them,
-    so two small models tell it."""
-    prompt_tokens, layers = (
-        longest_prompt(shape, config),
-        shape.config.get_text_config(decoder=True).num_hidden_layers,
-    )
+    """The phases. Where all layers are alike every part of each moment grows by the same bytes with
+    each of them, so two small models tell it. Which moment is the fullest is asked at the end: in a
+    shallow model it may be another one than in the whole (the gradient of a large vocabulary's
+    embedding, say)."""
+    prompt_tokens = longest_prompt(shape, config)
+    layers = shape.config.get_text_config(decoder=True).num_hidden_layers
     if layers <= FEW or not layers_are_alike(shape.config):
-        return _phases(
-            whole or _skeleton(shape, config, device), shape, config, prompt_tokens, device
-        )
+        bare = whole or skeleton_of(shape, config, device)
+        return ledger.fullest(_moments(bare, shape, config, prompt_tokens, device))
     few, more = (
-        _phases(
-            _skeleton(with_layers(shape, n), config, device), shape, config, prompt_tokens, device
+        _moments(
+            skeleton_of(with_layers(shape, n), config, device), shape, config, prompt_tokens, device
         )
         for n in (FEW - 1, FEW)
     )
-    return [
-        Phase(
-            a.name,
-            {k: a.parts[k] + (layers - FEW + 1) * (b.parts[k] - a.parts[k]) for k in a.parts},
-        )
-        for a, b in zip(few, more, strict=True)
-    ]
+    return ledger.fullest(
+        [
+            [_with_layers(a, b, layers) for a, b in zip(shallow, deeper, strict=True)]
+            for shallow, deeper in zip(few, more, strict=True)
+        ]
+    )
 
 
-def _skeleton(shape: Shape, config: GRPOConfig, device: Device) -> Skeleton:
-    from workbench.policy.checks import check_architecture
+def _with_layers(few: Phase, more: Phase, layers: int) -> Phase:
+    """A moment of the whole model, from those with `FEW` - 1 and `FEW` layers."""
+    further = layers - FEW + 1
+    return Phase(
+        few.name,
+        {
+            part: few.parts[part] + further * (more.parts[part] - few.parts[part])
+            for part in few.parts
+        },
+    )
+
+
+def skeleton_of(shape: Shape, config: GRPOConfig, device: Device) -> Skeleton:
+    from workbench.policy.loading.checks import check_architecture
 
     check_architecture(shape.config, shape.name, trust_remote_code=False)
     return skeleton(shape, config, device)
 
 
-def _phases(
+def _moments(
     bare: Skeleton, shape: Shape, config: GRPOConfig, prompt_tokens: int, device: Device
-) -> list[Phase]:
+) -> list[list[Phase]]:
     try:
-        return memory.phases_of(bare, config, prompt_tokens, device)
+        return ledger.moments_of(bare, config, prompt_tokens, device)
     except WorkbenchError:
         raise
     except Exception as e:  # the code of an architecture may ask for a number that is not there, in any way it likes
@@ -245,7 +238,7 @@ def longest_prompt(shape: Shape, config: GRPOConfig) -> int:
 def _parameters(bare: Skeleton) -> int:
     """Parameters of the base and the adapter; a quantised weight counts once for each weight that
     it stands for."""
-    from workbench.plan.skeleton import QuantizedLinear
+    from workbench.plan.trace.skeleton import QuantizedLinear
 
     quantised = [m for m in bare.model.modules() if isinstance(m, QuantizedLinear)]
     stored = sum(p.numel() for p in bare.model.parameters())
@@ -255,9 +248,16 @@ def _parameters(bare: Skeleton) -> int:
 def _notes(
     shape: Shape, config: GRPOConfig, device: Device, bare: Skeleton, prompt_tokens: int
 ) -> list[str]:
-    from workbench.libraries.hf_transformers import unsupported_reason
-
-    reason = unsupported_reason(bare.model) if config.rollout_engine == "native" else None
+    engine = facts_of(config)
+    reason = None
+    if engine.stand_in is not None:
+        reason = ENGINES[engine.name].reason_against(bare.model)
+    missing = (
+        engine.package is not None
+        and runs_here(config)
+        and device.measured
+        and find_spec(engine.package.module) is None
+    )
     table = [
         (
             device.kind == "cuda",
@@ -265,7 +265,8 @@ def _notes(
         ),
         (
             reason is not None,
-            f"The native engine cannot serve this model ({reason}); rollouts would use the transformers engine, which needs more.",
+            f"{engine.title[0].upper() + engine.title[1:]} cannot serve this model ({reason}); rollouts would use "
+            f"{ENGINE_FACTS[engine.stand_in].title if engine.stand_in else ''}, which needs more.",
         ),
         (
             True,
@@ -283,19 +284,15 @@ def _notes(
         ),
         (_without_tensor_cores(config, device), _float32_words(device)),
         (
-            has_share(config, device),
-            "vLLM's copy of the base is not quantised; what else it needs to start is an estimate.",
+            own_share(config, device) is not None,
+            f"{engine.title}'s copy of the base is not quantised; what else it needs to start is "
+            "an estimate.",
         ),
+        (engine.plan_note != "", engine.plan_note),
         (
-            config.rollout_engine == "vllm",
-            "vLLM: its own figures, by its settings; compared with a measurement on a CPU only.",
-        ),
-        (
-            config.rollout_engine == "vllm"
-            and config.vllm_mode == "colocate"
-            and device.measured
-            and find_spec("vllm") is None,
-            f"vLLM is not installed here, so this run could not start. Run: {INSTALL}",
+            missing,
+            f"{engine.title} is not installed here, so this run could not start. Run: "
+            f"{'' if engine.package is None else engine.package.install}",
         ),
         (
             bare.autocast,

@@ -8,6 +8,7 @@ import warnings
 from workbench.config import ConfigWarning, GRPOConfig
 from workbench.plan.devices import Device, PlanError
 from workbench.plan.shapes import Shape
+from workbench.rollout.engines import ENGINES
 
 
 def check_run(shape: Shape, config: GRPOConfig, device: Device) -> None:
@@ -15,13 +16,8 @@ def check_run(shape: Shape, config: GRPOConfig, device: Device) -> None:
     on such a device."""
     from workbench.policy.dtype import no_bfloat16
     from workbench.policy.for_config import check_dtype
-    from workbench.rollout.vllm_checks import check_settings, check_sleep
 
-    if config.rollout_engine == "vllm":
-        check_settings(config)
-        check_sleep(
-            config.vllm_mode == "colocate" and config.vllm_enable_sleep_mode, device.kind == "cpu"
-        )
+    ENGINES[config.rollout_engine].check_for_device(config, device.kind)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConfigWarning)  # about learning, which nobody does here
         check_dtype(config)

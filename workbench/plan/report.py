@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from workbench.plan.memory import PARTS
+from workbench.plan.ledger import PARTS
 
 if TYPE_CHECKING:
     from workbench.plan.planner import Plan

@@ -166,7 +166,7 @@ def stored_as(config: Any) -> Stored | None:
 def _where(text: str, path: Path) -> tuple[str, dict[str, Any]]:
     """First argument and options for `AutoConfig.from_pretrained`. A Hub id is not asked about
     twice: only its config is fetched."""
-    from workbench.policy.locate import locate
+    from workbench.policy.loading.locate import locate
 
     local = (
         text == "embedded"

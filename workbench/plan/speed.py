@@ -17,9 +17,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from workbench.config import GRPOConfig
-from workbench.plan import memory, trace
+from workbench.config.engines import facts_of
+from workbench.plan import ledger
 from workbench.plan.devices import Device
-from workbench.plan.skeleton import Skeleton
+from workbench.plan.trace import passes
+from workbench.plan.trace.skeleton import Skeleton
 
 SHARE_OF_LIMIT = {"cuda": (0.6, 0.15), "cpu": (0.8, 0.25)}
 """Of the limit, what the quick and the slow end of the range reach: an assumption, by kind of
@@ -74,7 +76,7 @@ def seconds_of(
         / rate,
     }
     forwards = _forwards(config)
-    if config.rollout_engine == "vllm":
+    if not facts_of(config).launches_per_token:
         forwards["rollout"] = 0
     layers = skeleton.plain_config.num_hidden_layers
     low, high = (
@@ -123,7 +125,7 @@ def update_factor(config: GRPOConfig) -> int:
 def forward_operations(skeleton: Skeleton, config: GRPOConfig, prompt_tokens: int) -> float:
     """Operations of one pass over all completions: layers on every computed token, the head on the
     scored ones, attention."""
-    tokens = trace.computed_tokens(skeleton, config, prompt_tokens)
+    tokens = passes.computed_tokens(skeleton, config, prompt_tokens)
     scored = config.completions_per_step * config.max_completion_length
     rows = max(tokens - scored, prompt_tokens) / prompt_tokens  # each row has its prompt once
     attention = 4 * _attention_width(skeleton) * tokens * tokens / rows
@@ -135,24 +137,25 @@ def rollout_limit(
 ) -> float:
     """Seconds for the prompts and for one token after another of all rows at their full length."""
     B, T = config.completions_per_step, config.max_completion_length
-    prompts = B if config.rollout_engine == "transformers" else config.prompts_per_step
+    engine = facts_of(config)
+    prompts = config.prompts_per_step if engine.shares_prompt else B
     prefill = 2 * skeleton.body * prompts * prompt_tokens / rate
     middle = prompt_tokens + T / 2
-    cache = memory.kv_bytes(skeleton, B, prompt_tokens + T) * middle / (prompt_tokens + T)
+    cache = ledger.kv_bytes(skeleton, B, prompt_tokens + T) * middle / (prompt_tokens + T)
     operations = (
         2 * (skeleton.body + skeleton.head) * B + 4 * _attention_width(skeleton) * B * middle
     )
     return prefill + T * max(
-        (read_bytes(skeleton, config.rollout_engine == "vllm") + cache) / bandwidth,
+        (read_bytes(skeleton, engine.own_memory is not None) + cache) / bandwidth,
         operations / rate,
     )
 
 
-def read_bytes(skeleton: Skeleton, by_vllm: bool = False) -> float:
+def read_bytes(skeleton: Skeleton, own_weights: bool = False) -> float:
     """Bytes that one token of the rollout moves for the weights. Quantised ones are written out and
-    read again; under autocast so is the bfloat16 copy. vLLM has a copy of its own in the format of
-    the arithmetic."""
-    if by_vllm:
+    read again; under autocast so is the bfloat16 copy. An engine with weights of its own has them in
+    the format of the arithmetic."""
+    if own_weights:
         return (skeleton.body + skeleton.head) * (
             2 if skeleton.autocast else skeleton.dtype.itemsize
         )
@@ -175,7 +178,7 @@ def _attention_width(skeleton: Skeleton) -> int:
 def _forwards(config: GRPOConfig) -> dict[str, int]:
     """Forwards in each phase, a backward counted as one and a half."""
     share = config.completions_per_step // config.updates_per_rollout
-    batches = -(-share // len(trace.micro_batch(config))) * config.updates_per_rollout
+    batches = -(-share // len(passes.micro_batch(config))) * config.updates_per_rollout
     return {
         "rollout": config.max_completion_length,
         "logprobs": batches * logprob_passes(config),

@@ -5,17 +5,16 @@ from __future__ import annotations
 
 import json
 import re
-import warnings
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import nn
 
+from workbench.libraries.hf_peft import adapter_configs, quiet_peft
+from workbench.libraries.torch_ import fork_rng
 from workbench.policy.policy import PolicyError
-from workbench.rollout.randomness import fork_rng
 
 LoraLike = Any
 """A `peft.LoraConfig`, or a rank, or True for rank 16 on all linear layers; None, False and 0 mean
@@ -82,17 +81,6 @@ def check_targets(model: Any, lora: Any) -> None:
         raise PolicyError(
             f"the LoRA adapter does not fit: this model has no layer {', '.join(map(repr, absent))}. It has: {', '.join(endings)}."
         )
-
-
-@contextmanager
-def quiet_peft() -> Iterator[None]:
-    """Without the warning that peft asks transformers by a name which is to go: nothing that a user
-    of either can mend."""
-    with warnings.catch_warnings():
-        warnings.filterwarnings(
-            "ignore", message=".*gradient_checkpointing.*deprecated", category=FutureWarning
-        )
-        yield
 
 
 def with_adapter(model: Any, lora: Any, seed: int, source: str) -> Any:
@@ -182,6 +170,6 @@ def with_saved_adapter(model: Any, folder: Path, source: str, trainable: bool = 
 
 def _named(wrapped: Any, source: str) -> Any:
     """So that a saved adapter names the base by the name that it was loaded by."""
-    for config in wrapped.peft_config.values():
+    for config in adapter_configs(wrapped).values():
         config.base_model_name_or_path = source
     return wrapped

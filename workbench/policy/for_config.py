@@ -12,7 +12,7 @@ import torch
 from workbench.config import ConfigError, ConfigWarning, GRPOConfig
 from workbench.policy.adapter import check_saved, lora_config
 from workbench.policy.load import load_policy
-from workbench.policy.locate import adapter_folder
+from workbench.policy.loading.locate import adapter_folder
 from workbench.policy.policy import Policy
 from workbench.rollout import check_engine
 

@@ -44,9 +44,12 @@ def logits_at_once(model: Any, tokens: int) -> int:
     return _rows_at_once(model.get_output_embeddings()) if worth_it(model, tokens) else tokens
 
 
-def plan_for(model: Any, device: str) -> None:
-    """A model on the meta device is to be cut as it would be on `device`."""
-    model.get_output_embeddings().planned_for = device
+def plan_for(model: Any, device: str, autocast: torch.dtype | None = None) -> None:
+    """A model on the meta device is to be cut as it would be on `device`, and multiplied in the
+    format `autocast` where it would be so there."""
+    head = model.get_output_embeddings()
+    head.planned_for = device
+    head.planned_autocast = autocast
 
 
 def _rows_at_once(head: nn.Linear) -> int:
@@ -108,15 +111,20 @@ def before_head(model: Any, inputs: dict[str, Any]) -> tuple[Tensor, Head]:
     head, seen = model.get_output_embeddings(), []
 
     def keep(hidden: Tensor) -> Tensor:
-        kind = hidden.device.type
-        autocast = kind != "meta" and torch.is_autocast_enabled(kind)
-        seen.append((hidden, torch.get_autocast_dtype(kind) if autocast else head.weight.dtype))
+        seen.append((hidden, _autocast_of(head, hidden.device.type) or head.weight.dtype))
         return hidden[..., :1]
 
     with _in_its_place(head, keep):
         model(**inputs)
     hidden, dtype = seen[0]
     return hidden, Head(head.weight, head.bias, dtype, _rows_at_once(head))
+
+
+def _autocast_of(head: nn.Linear, kind: str) -> torch.dtype | None:
+    """The format that autocast multiplies in here, or would where the model is planned for."""
+    if kind == "meta":
+        return getattr(head, "planned_autocast", None)
+    return torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else None
 
 
 def blockwise_logps(

@@ -12,8 +12,8 @@ from typing import Any
 
 import torch
 
-from workbench.libraries.hf_transformers import no_progress_bars
-from workbench.policy import checks
+from workbench.libraries.bitsandbytes_ import keep_from_changing
+from workbench.libraries.hf_transformers import checkpoint_activations, no_progress_bars
 from workbench.policy.adapter import (
     LoraLike,
     check_saved,
@@ -24,7 +24,9 @@ from workbench.policy.adapter import (
     with_saved_adapter,
 )
 from workbench.policy.dtype import DtypeLike, compute_in_bfloat16, wants_autocast, weight_dtype
-from workbench.policy.locate import EMBEDDED, Place, locate
+from workbench.policy.loading import checks
+from workbench.policy.loading.locate import EMBEDDED, Place, locate
+from workbench.policy.loading.tokens import end_token_ids, padding_id
 from workbench.policy.policy import Policy, PolicyError
 from workbench.policy.quantization import (
     check_quantization,
@@ -32,11 +34,9 @@ from workbench.policy.quantization import (
     loading_config,
     need_bitsandbytes,
     quantize,
-    steady,
     stored_kind,
 )
 from workbench.policy.save import save_policy
-from workbench.policy.tokens import end_token_ids, padding_id
 
 __all__ = ["EMBEDDED", "load_policy", "save_policy"]
 
@@ -121,7 +121,8 @@ def for_training(
     if autocast:
         compute_in_bfloat16(model)
     if gradient_checkpointing:
-        _checkpoint_activations(model)
+        # In training mode, which without dropout computes what evaluation does.
+        checkpoint_activations(model)
     return model
 
 
@@ -224,7 +225,7 @@ def _read(
     else:
         if already in checks.BITS:
             compute_in(model, dtype)
-        steady(model)
+        keep_from_changing(model)
     return model, tokenizer
 
 
@@ -245,14 +246,3 @@ def _no_dropout(model: Any) -> None:
     for module in model.modules():
         if isinstance(getattr(module, "attention_dropout", None), float):
             module.attention_dropout = 0.0
-
-
-def _checkpoint_activations(model: Any) -> None:
-    """transformers checkpoints in training mode alone; with no dropout that mode computes what
-    evaluation does."""
-    renamed = hasattr(model, "activation_checkpointing_enable")  # transformers 5.2x on
-    enable = (
-        model.activation_checkpointing_enable if renamed else model.gradient_checkpointing_enable
-    )
-    enable({"use_reentrant": False})
-    model.train()

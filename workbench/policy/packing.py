@@ -9,15 +9,17 @@ between completions.
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from workbench.libraries.hf_peft import plain_model
 from workbench.libraries.hf_transformers import (
+    attention_of,
     mask_as_attended,
-    plain_model,
     takes_own_mask,
     unsupported_reason,
 )
@@ -52,11 +54,35 @@ class Packed:
         return int(self.column_K.min())
 
 
+def reason_against(model: Any) -> str | None:
+    """Why completions of this model cannot share their prompt's row, as a clause; None where they
+    can."""
+    plain = plain_model(model)
+    if not takes_own_mask(plain):
+        return (
+            f"{type(plain).__name__} with attention {attention_of(plain)!r} makes its attention mask "
+            "itself"
+        )
+    return unsupported_reason(model)
+
+
+def shares_prompts(model: Any) -> bool:
+    """Whether completions share their prompt's computing; where the model does not allow it, a
+    warning says why. Asked once, before a run."""
+    reason = reason_against(model)
+    if reason is not None:
+        warnings.warn(
+            "log-probabilities are computed with each completion's own copy of its prompt, slower "
+            f"than sharing it: {reason}.",
+            stacklevel=3,
+        )
+    return reason is None
+
+
 def can_pack(model: Any, rollout: Rollout, rows: Tensor) -> bool:
-    """True when the model takes a mask of its own making and the packed rows stay short enough to
-    gain by it."""
-    takes_mask = takes_own_mask(plain_model(model))
-    if not takes_mask or len(rows) == 0 or unsupported_reason(model) is not None:
+    """True when the model takes a mask of our making and the packed rows stay short enough to gain
+    by it."""
+    if len(rows) == 0 or reason_against(model) is not None:
         return False
     prompts, counts = (rows // rollout.num_generations).unique(return_counts=True)
     length = (

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from workbench.errors import WorkbenchError
+from workbench.libraries.hf_peft import has_adapter, plain_model
 
 Message = dict[str, str]
 MARK = "\ue000"
@@ -45,12 +46,12 @@ class Policy:
     @property
     def has_adapter(self) -> bool:
         """True when a LoRA adapter is trained and the base weights stand still."""
-        return hasattr(self.model, "peft_config")
+        return has_adapter(self.model)
 
     @property
     def quantization(self) -> str:
         """How the base is kept: 'none', 'nf4', 'int8', or 'fp4' where its files were stored so."""
-        base = self.model.get_base_model() if self.has_adapter else self.model
+        base = plain_model(self.model)
         if getattr(base, "is_loaded_in_8bit", False):
             return "int8"
         stored = getattr(

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor
 
+from workbench.libraries.hf_peft import starts_at_zero
 from workbench.policy.policy import Policy
 
 
@@ -60,7 +61,7 @@ class Reference:
         own = self.policy.trainable_state()
         if self.weights is None:
             self.weights = {
-                k: torch.zeros_like(p) if "lora_B" in k else p.detach().clone()
+                k: torch.zeros_like(p) if starts_at_zero(k) else p.detach().clone()
                 for k, p in own.items()
             }
         for name, kept in self.weights.items():

@@ -9,12 +9,21 @@ from typing import Any
 
 import torch
 
-from workbench.libraries.hf_transformers import no_progress_bars
-from workbench.policy.adapter import keeps_weights_transposed, quiet_peft, remember_quantization
-from workbench.policy.memory import available_bytes
+from workbench.libraries.bitsandbytes_ import count_of, is_quantized
+from workbench.libraries.hf_peft import (
+    active_adapters,
+    adapter_configs,
+    adapter_tensors,
+    is_of_adapter,
+    merged_into,
+    name_without_adapter,
+    plain_model,
+)
+from workbench.libraries.hf_transformers import class_before_quantising, no_progress_bars
+from workbench.policy.adapter import keeps_weights_transposed, remember_quantization
+from workbench.policy.free_memory import available_bytes
 from workbench.policy.policy import Policy, PolicyError
 from workbench.policy.quantization import float_weight
-from workbench.rollout.plain_weights import count_of
 
 SHARD = "4GB"
 """Size of one file of weights: some versions of safetensors copy a file's tensors before they write
@@ -75,17 +84,13 @@ def no_room_to_save(policy: Policy, folder: str | Path) -> str | None:
 def whole_bytes(policy: Policy, twice_tied: bool = False) -> int:
     """Bytes of the policy's weights as plain numbers, its adapter merged; with tied ones under each
     name (as while it is merged)."""
-    base = policy.model.get_base_model() if policy.has_adapter else policy.model
+    base = plain_model(policy.model)
     total = 0
     for name, p in base.named_parameters(remove_duplicate=not twice_tied):
-        if not _of_the_adapter(name):
-            quantised = type(p) is not torch.nn.Parameter
-            total += count_of(p) * (policy.weight_dtype if quantised else p.dtype).itemsize
+        if not is_of_adapter(name):
+            dtype = policy.weight_dtype if is_quantized(p) else p.dtype
+            total += count_of(p) * dtype.itemsize
     return total
-
-
-def _of_the_adapter(name: str) -> bool:
-    return "lora_" in name or ".modules_to_save." in name
 
 
 def _card(policy: Policy) -> str:
@@ -100,22 +105,11 @@ def _card(policy: Policy) -> str:
 def merged(policy: Policy) -> Any:
     """A plain model on the CPU whose weights are base plus adapter, each dequantised first. It
     takes memory of its own."""
-    from peft import PeftModel, get_peft_model_state_dict, set_peft_model_state_dict
-
-    plain = float_base(policy.model.get_base_model())
-    (name,) = (
-        policy.model.active_adapters if hasattr(policy.model, "active_adapters") else ("default",)
-    )
-    config = copy.deepcopy(policy.model.peft_config[name])
+    plain = float_base(plain_model(policy.model))
+    (name,) = active_adapters(policy.model)
+    config = copy.deepcopy(adapter_configs(policy.model)[name])
     config.fan_in_fan_out = keeps_weights_transposed(plain)
-    with quiet_peft():
-        wrapped = PeftModel(plain, config, adapter_name=name)
-    set_peft_model_state_dict(
-        wrapped,
-        get_peft_model_state_dict(policy.model, adapter_name=name, save_embedding_layers=False),
-        adapter_name=name,
-    )
-    return wrapped.merge_and_unload()
+    return merged_into(plain, config, name, adapter_tensors(policy.model, name))
 
 
 def float_base(base: Any) -> Any:
@@ -151,14 +145,14 @@ def _plain_weights(base: Any, dtype: torch.dtype) -> dict[str, torch.Tensor]:
         *base.named_parameters(remove_duplicate=False),
         *base.named_buffers(remove_duplicate=False),
     ]:
-        if _of_the_adapter(name):
+        if is_of_adapter(name):
             continue
         module = modules[name.rpartition(".")[0]]
         weight = float_weight(module, tensor, dtype)
-        clean = name.replace(".base_layer.", ".").replace(".original_module.", ".")
+        clean = name_without_adapter(name)
         state[clean] = (
             weight.T.contiguous()
-            if issubclass(getattr(module, "source_cls", object), Conv1D) and name.endswith("weight")
+            if issubclass(class_before_quantising(module), Conv1D) and name.endswith("weight")
             else weight
         )
     return state

@@ -15,7 +15,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from workbench.libraries.hf_transformers import plain_model, unsupported_reason
+from workbench.config.engines import ENGINE_FACTS
+from workbench.libraries.hf_peft import plain_model
+from workbench.libraries.hf_transformers import unsupported_reason
 from workbench.rollout.decoding import Decoder
 from workbench.rollout.request import (
     check_request,
@@ -27,10 +29,10 @@ from workbench.rollout.request import (
     raise_if_stopped,
 )
 from workbench.rollout.sampler import pick_tokens, uniforms
-from workbench.rollout.types import Rollout, Sampling
+from workbench.rollout.types import PolicysOwnWeights, Rollout, Sampling
 
 
-class NativeEngine:
+class NativeEngine(PolicysOwnWeights):
     """Rollouts from any Hugging Face causal LM with a standard key-value cache, with its current
     weights.
 
@@ -42,7 +44,7 @@ class NativeEngine:
     `RolloutCancelled`.
     """
 
-    name = "native"
+    facts = ENGINE_FACTS["native"]
 
     def __init__(
         self,

@@ -17,8 +17,9 @@ import torch
 from torch import Tensor
 from transformers import GenerationConfig, LogitsProcessor, LogitsProcessorList
 
-from workbench.libraries.hf_transformers import plain_model
-from workbench.rollout.randomness import fork_rng
+from workbench.config.engines import ENGINE_FACTS
+from workbench.libraries.hf_peft import plain_model
+from workbench.libraries.torch_ import fork_rng, seed_global_generators
 from workbench.rollout.request import (
     check_request,
     check_special_ids,
@@ -27,17 +28,17 @@ from workbench.rollout.request import (
     make_rollout,
     raise_if_stopped,
 )
-from workbench.rollout.types import Rollout, Sampling
+from workbench.rollout.types import PolicysOwnWeights, Rollout, Sampling
 
 
-class TransformersEngine:
+class TransformersEngine(PolicysOwnWeights):
     """Rollouts through `model.generate`, with the model's weights as they are at the call.
 
     `should_stop`: asked before every token; where it answers True, `generate` raises
     `RolloutCancelled`.
     """
 
-    name = "transformers"
+    facts = ENGINE_FACTS["transformers"]
 
     def __init__(
         self,
@@ -163,8 +164,5 @@ def _seeded_from(generator: torch.Generator, device: torch.device) -> Iterator[N
     afterwards."""
     seed = int(torch.randint(2**62, (1,), generator=generator, device=generator.device))
     with fork_rng(device):
-        torch.random.default_generator.manual_seed(seed)
-        if device.type == "cuda":
-            with torch.cuda.device(device):
-                torch.cuda.manual_seed(seed)
+        seed_global_generators(seed, device)
         yield

@@ -8,6 +8,8 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from workbench.config.engines import EngineFacts
+
 
 @dataclass(frozen=True)
 class Sampling:
@@ -69,9 +71,18 @@ class Rollout:
 
 
 class RolloutEngine(Protocol):
-    """Samples completions from the current weights of one policy."""
+    """Samples completions from the current weights of one policy. `workbench.rollout.engines` has
+    the table of all, each with its checks."""
 
-    name: str
+    @property
+    def facts(self) -> EngineFacts:
+        """What is known of this kind of engine."""
+        ...
+
+    @property
+    def name(self) -> str:
+        """The engine that serves, which need not be the one that was asked for."""
+        ...
 
     def generate(
         self,
@@ -83,3 +94,29 @@ class RolloutEngine(Protocol):
         """`num_generations` completions for each prompt (token ids). The draws come from
         `generator` alone."""
         ...
+
+    def release_between_rollouts(self) -> None:
+        """The rollouts of a step are over: memory of its own may be given back until the next."""
+        ...
+
+    def free(self) -> None:
+        """The engine is needed no longer: what it holds beside the policy is given back. Its next
+        rollout would start it again."""
+        ...
+
+
+class PolicysOwnWeights:
+    """What an engine is spared that holds nothing beside the policy."""
+
+    facts: EngineFacts
+
+    @property
+    def name(self) -> str:
+        """As `rollout_engine` has it."""
+        return self.facts.name
+
+    def release_between_rollouts(self) -> None:
+        """There is nothing to give back."""
+
+    def free(self) -> None:
+        """There is nothing to give back."""

@@ -28,7 +28,16 @@ from workbench.runs.schema import STEP_TABLES, to_json
 HEAVY = ("groups", "samples", "arrays")
 """The tables that hold a step's completions and tokens."""
 
-ENVIRONMENT = ("packages", "python", "cpu", "cpu_count", "gpus", "threads")
+ENVIRONMENT = (
+    "packages",
+    "python",
+    "cpu",
+    "cpu_count",
+    "gpus",
+    "threads",
+    "rollout_engine",
+    "shared_prompts",
+)
 """Facts of the environment that stay: they bear on the figures and name no machine."""
 
 

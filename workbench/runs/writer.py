@@ -192,6 +192,12 @@ class RunWriter:
         with self._transaction(f"the evaluation at step {step}") as db:
             rows.put_evaluation(db, step, evaluation)
 
+    def add_to_environment(self, **facts: Any) -> None:
+        """More facts of how the run is made, beside versions and machine; JSON values. A resumed run
+        says them anew."""
+        with self._transaction("a fact of the environment") as db:
+            rows.put_meta(db, environment=rows.get_meta(db, "environment") | facts)
+
     def write_event(self, event: Event, step: int | None = None) -> None:
         """Something that happened after `step` (the last one unless said)."""
         with self._transaction("an event") as db:

@@ -13,10 +13,10 @@ from pathlib import Path
 from workbench.config import ConfigError, GRPOConfig
 from workbench.evaluation.prompts import check_prompts
 from workbench.policy.for_config import check_policy
-from workbench.policy.memory import check_batch_fits
+from workbench.policy.free_memory import check_batch_fits
 from workbench.policy.policy import Policy
 from workbench.rewards import RewardSet, ShuffledRewards, check_gold
-from workbench.rollout import check_engine, free
+from workbench.rollout import check_engine
 from workbench.runs import Run, RunWriter, is_run_record
 from workbench.runs.opening import check_free, remove_database
 from workbench.tasks.types import Task
@@ -101,7 +101,7 @@ def _leave_nothing(trainer: Trainer, made: Sequence[Path]) -> None:
     """Take away the record and the checkpoint of a run that never began, and the folders that were
     `made` for it, where nothing else is."""
     trainer.run.close()
-    free(trainer.engine)
+    trainer.engine.free()
     remove_database(trainer.run.path)
     for folder in (
         checkpoints.folder_of(trainer.folder, 0),

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 import torch
 
 from workbench.config import ConfigWarning, GRPOConfig
+from workbench.config.engines import facts_of
 from workbench.errors import WorkbenchError
 from workbench.policy.policy import Policy
 
@@ -76,8 +77,9 @@ def _phase(phase: str, config: GRPOConfig) -> tuple[str, str]:
         f"Lower prompts_per_step={config.prompts_per_step}, num_generations={config.num_generations} or max_completion_length={length}, "
         "which are fixed for a run: start a new one."
     )
-    if config.rollout_engine == "vllm":
-        batch = f"vllm_gpu_memory_utilization={config.vllm_gpu_memory_utilization} is vLLM's share, vllm_enable_sleep_mode=True lends it out. {batch}"
+    own = facts_of(config).own_memory
+    if own is not None:
+        batch = f"{own.words_when_full.format_map(config.to_dict())} {batch}"
     pieces = (
         f"Set micro_batch_size={rows // 2}: the result stays the same, and the run can be resumed with it."
         if rows > 1

@@ -19,7 +19,7 @@ from typing import Any
 from workbench.config import GRPOConfig
 from workbench.policy.policy import Policy
 from workbench.rewards import RewardSet, ShuffledRewards
-from workbench.rollout import RolloutCancelled, free
+from workbench.rollout import RolloutCancelled
 from workbench.runs import Run, is_run_record
 from workbench.runs.records import Event
 from workbench.tasks.types import Task
@@ -300,7 +300,7 @@ class Session:
             if self.trainer is None:
                 return
             self.trainer.run.close()
-            free(self.trainer.engine)
+            self.trainer.engine.free()
             self.trainer = self._worker.model = None
             for error in [] if self.error is None else chain_of(self.error):
                 error.__traceback__ = None  # its words are in the record

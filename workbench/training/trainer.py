@@ -19,10 +19,11 @@ from workbench.config import GRPOConfig
 from workbench.evaluation.accuracy import evaluate
 from workbench.objective import group_advantages, update_metrics, updates_of
 from workbench.policy.logprobs import completion_logps
+from workbench.policy.packing import shares_prompts
 from workbench.policy.policy import Policy, PolicyError
 from workbench.policy.reference import Reference, costs_no_big_copy
 from workbench.rewards import RewardSet, RewardTable, ShuffledRewards
-from workbench.rollout import RolloutCancelled, make_engine, rest
+from workbench.rollout import RolloutCancelled, make_engine
 from workbench.rollout.types import Rollout, Sampling
 from workbench.runs.records import Evaluation, StepRecord
 from workbench.runs.writer import RunWriter
@@ -76,6 +77,10 @@ class Trainer:
                 Reference(policy) if self.asks_reference(config) else None
             )
         self.run = open_run()
+        # What serves need not be what the config asks for, and the record says which it was.
+        self.run.add_to_environment(
+            rollout_engine=self.engine.name, shared_prompts=shares_prompts(policy.model)
+        )
         self.generator = torch.Generator().manual_seed(config.seed)
         self.steps_done, self.cursor, self.dirty = 0, 0, False
 
@@ -125,7 +130,7 @@ class Trainer:
         with phases("rollout"):
             rollout = self.sample(problems, config)
             completions = record.text_of(self.policy, rollout)
-            rest(self.engine)
+            self.engine.release_between_rollouts()
         with phases("reward"):
             table = self.score(problems, completions, rollout, config, number)
             rewards_BK = torch.as_tensor(table.rewards_BK)

@@ -191,7 +191,7 @@ def sampler_mismatch(facts: Facts) -> Finding | None:
         "Sampler and trainer disagree: the completions were drawn from another distribution than the one that the loss assumes, "
         "which biases the gradient." + corrected,
         f"mean |log-probability difference| {figure(mean)} nats, largest {figure(largest)}, in {span(facts.recent_span())}",
-        f"Check that the engine (rollout_engine={facts.config.get('rollout_engine')!r}) has the newest weights, the same precision "
+        f"Check that the engine (rollout_engine={facts.engine!r}) has the newest weights, the same precision "
         "and temperature"
         + ("." if mode else "; importance_sampling_mode='token_truncate' bounds the harm."),
     )

@@ -203,6 +203,7 @@ def step_time(facts: Facts) -> Finding | None:
         return None
     fallback = "See what this phase does."
     known = {field: facts.config.get(field) for field in _FIELDS}
+    known["rollout_engine"] = facts.engine
     return Finding(
         "step_time",
         "warning" if name == "reward" else "note",
@@ -215,7 +216,6 @@ def step_time(facts: Facts) -> Finding | None:
 _FIELDS = (
     "max_completion_length",
     "num_generations",
-    "rollout_engine",
     "num_iterations",
     "micro_batch_size",
     "lora_rank",

@@ -17,6 +17,7 @@ from typing import Any
 import ipywidgets as w
 
 from workbench.config import ConfigWarning, GRPOConfig
+from workbench.config.engines import ENGINE_FACTS
 from workbench.widgets.base.lab import Lab, table
 from workbench.widgets.base.style import NEGATIVE, POSITIVE
 from workbench.widgets.controls.number_box import NumberBox
@@ -100,9 +101,7 @@ class PlanView(Lab):
         self.quantization = self._choice("quantization", ["none", "nf4", "int8"], c.quantization)
         self.dtype = self._choice("dtype", ["auto", "float32", "bfloat16", "float16"], c.dtype)
         self.optim = self._choice("optim", ["adamw", "adamw_8bit"], c.optim)
-        self.rollout = self._choice(
-            "rollout_engine", ["native", "transformers", "vllm"], c.rollout_engine
-        )
+        self.rollout = self._choice("rollout_engine", list(ENGINE_FACTS), c.rollout_engine)
         given = c.micro_batch_size
         self.micro = self._choice(
             "micro_batch_size",
@@ -200,14 +199,16 @@ class PlanView(Lab):
     def refresh(self) -> tuple[str, str]:
         from workbench.plan import device_named, plan, shape_of
         from workbench.plan.report import advice_words, headline, rows, seconds_words, verdict
+        from workbench.trial import with_trial
 
         config = self.wanted()
         chosen = None if self.device.value == CHOICES[0] else self.device.value
         device = device_named(chosen)
         self.timing.layout.display = None if device.measured else "none"
-        self.plan = made = plan(
-            config, shape_of(self.policy.value.strip()), device, trial=self._trial
-        )
+        made = plan(config, shape_of(self.policy.value.strip()), device)
+        if self._trial:
+            made = with_trial(made)
+        self.plan = made
         cells = [
             [html.escape(label), *(html.escape(cell) for cell in values)]
             for label, values in rows(made)

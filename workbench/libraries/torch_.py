@@ -1,0 +1,84 @@
+"""torch: what it keeps under names of its own (storages, versions, buffers that are not saved, the
+dispatcher, one fused kernel).
+
+Held against the installed version by `tests/libraries/test_torch.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import AbstractContextManager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+
+__all__ = [
+    "TorchDispatchMode",
+    "change_count",
+    "fork_rng",
+    "fused_attention",
+    "persistent_buffers",
+    "seed_global_generators",
+    "storage_key",
+    "tree_leaves",
+]
+
+
+def fork_rng(device: torch.device | None = None) -> AbstractContextManager[None]:
+    """`torch.random.fork_rng` for the CPU and `device` alone: by itself it would save the state of
+    every GPU, and warn of many.
+
+    None means CUDA's current device where there is one.
+    """
+    device = device or torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    devices = [device] if device.type == "cuda" else []
+    forked: AbstractContextManager[None] = torch.random.fork_rng(devices=devices)
+    return forked
+
+
+def seed_global_generators(seed: int, device: torch.device) -> None:
+    """Seed the CPU's global generator, and the GPU's where `device` is one."""
+    torch.random.default_generator.manual_seed(seed)
+    if device.type == "cuda":
+        with torch.cuda.device(device):
+            torch.cuda.manual_seed(seed)
+
+
+def storage_key(tensor: Tensor) -> int:
+    """Equal for two tensors that share their memory, as long as one of them lives."""
+    key: int = tensor.untyped_storage()._cdata
+    return key
+
+
+def change_count(tensor: Tensor) -> int:
+    """How often torch has changed this tensor in place; what writes through pointers is not
+    counted."""
+    return tensor._version
+
+
+def persistent_buffers(model: nn.Module) -> Iterator[tuple[str, Tensor]]:
+    """Name and tensor of each buffer that a checkpoint holds, one under each of its names."""
+    for prefix, module in model.named_modules():
+        for name, buffer in module._buffers.items():
+            if buffer is not None and name not in module._non_persistent_buffers_set:
+                yield f"{prefix}.{name}" if prefix else name, buffer
+
+
+def fused_attention(
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    mask: Tensor | None,
+    is_causal: bool,
+    scale: float | None,
+) -> Tensor:
+    """Attention by the fused kernel of a CPU, which the meta device has, too: it allocates the
+    output and its log-sum-exp, and no matrix of weights."""
+    found: Any = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu(
+        query, key, value, 0.0, is_causal, attn_mask=mask, scale=scale
+    )
+    output: Tensor = found[0]
+    return output

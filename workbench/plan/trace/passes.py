@@ -1,0 +1,203 @@
+"""What one forward, or one forward and backward, of a policy would allocate: the package's own
+code, run on the meta device.
+
+The log-probabilities are those of `workbench.policy.logprobs`, on a made-up rollout in which every
+prompt and every completion is as long as the config allows. So packing, the head and whatever else
+that code does is counted as it is done.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from workbench.config import GRPOConfig
+from workbench.libraries.hf_peft import plain_model
+from workbench.libraries.hf_transformers import (
+    attention_of,
+    cache_of,
+    forward_with_cache,
+    is_stateful,
+)
+from workbench.plan.trace.allocations import Allocations, Peak, on_meta, storage_bytes
+from workbench.plan.trace.autocast import weights_cast_to_bfloat16
+from workbench.plan.trace.skeleton import Skeleton
+from workbench.policy.logprobs import completion_logps
+from workbench.policy.packing import can_pack
+from workbench.rollout.request import evaluation_mode
+from workbench.rollout.types import Rollout
+
+
+def longest_rollout(config: GRPOConfig, prompt_tokens: int) -> Rollout:
+    """A rollout of the config's size in which everything has its greatest length; token ids are all
+    0. On the CPU, small."""
+    N, G, T = config.prompts_per_step, config.num_generations, config.max_completion_length
+    ids_BT, mask_BT = (
+        torch.zeros(N * G, T, dtype=torch.long),
+        torch.ones(N * G, T, dtype=torch.bool),
+    )
+    return Rollout(
+        prompt_ids_NP=torch.zeros(N, prompt_tokens, dtype=torch.long),
+        prompt_mask_NP=torch.ones(N, prompt_tokens, dtype=torch.bool),
+        completion_ids_BT=ids_BT,
+        mask_BT=mask_BT,
+        sampler_logp_BT=torch.zeros(N * G, T),
+        truncated_B=torch.zeros(N * G, dtype=torch.bool),
+        num_generations=G,
+    )
+
+
+def micro_batch(config: GRPOConfig) -> Tensor:
+    """The rows of one forward and backward."""
+    return torch.arange(config.rows_at_once)
+
+
+def computed_tokens(skeleton: Skeleton, config: GRPOConfig, prompt_tokens: int) -> int:
+    """Tokens that one pass over all completions runs through the layers, prompts counted as often
+    as they are computed."""
+    rollout, rows = longest_rollout(config, prompt_tokens), micro_batch(config)
+    packs = can_pack(skeleton.model, rollout, rows)
+    updates = torch.arange(config.completions_per_step).chunk(config.updates_per_rollout)
+    return sum(
+        tokens_of(rollout, part, packs) for update in updates for part in update.split(len(rows))
+    )
+
+
+def tokens_of(rollout: Rollout, rows: Tensor, packs: bool) -> int:
+    """Tokens that go through the layers for these completions of a longest rollout; `packs`: those
+    of one prompt share it."""
+    prompt, T = rollout.prompt_ids_NP.shape[1], rollout.mask_BT.shape[1]
+    return len(rows) * T + prompt * (
+        len((rows // rollout.num_generations).unique()) if packs else len(rows)
+    )
+
+
+def update_peak(skeleton: Skeleton, config: GRPOConfig, prompt_tokens: int) -> Peak:
+    """Forward and backward of one micro-batch, gradients of the weights apart."""
+    for p in skeleton.trained:
+        p.grad = torch.zeros_like(p)
+    try:
+        with _Counting(skeleton, [p.grad for p in skeleton.trained]) as counted:
+            logp, entropy = completion_logps(
+                skeleton.model,
+                longest_rollout(config, prompt_tokens),
+                micro_batch(config),
+                config.temperature,
+            )
+            del entropy
+            counted.begin("backward of the head")
+            logp.sum().backward()
+        return counted.peak
+    finally:
+        for p in skeleton.trained:
+            p.grad = None
+
+
+def logprobs_peak(skeleton: Skeleton, config: GRPOConfig, prompt_tokens: int) -> Peak:
+    """The forward of one micro-batch without gradient, as for old and reference
+    log-probabilities."""
+    with torch.no_grad(), _Counting(skeleton) as counted:
+        completion_logps(
+            skeleton.model,
+            longest_rollout(config, prompt_tokens),
+            micro_batch(config),
+            config.temperature,
+        )
+    return counted.peak
+
+
+def prefill_peak(skeleton: Skeleton, rows: int, prompt_tokens: int) -> Peak:
+    """The forward of the prompts that opens a rollout, without its cache."""
+    ids = on_meta(rows, prompt_tokens, dtype=torch.long)
+    plain = plain_model(skeleton.model)
+    with torch.no_grad(), evaluation_mode(skeleton.model), _Counting(skeleton) as counted:
+        plain(
+            input_ids=ids,
+            attention_mask=torch.ones_like(ids),
+            position_ids=ids,
+            logits_to_keep=1,
+            use_cache=False,
+        )
+    return counted.peak
+
+
+class _Counting(Allocations):
+    """`Allocations` around a skeleton: its inputs come to the meta device, its weights are known,
+    and the parts of a forward and backward are told apart."""
+
+    def __init__(self, skeleton: Skeleton, more: Iterable[Tensor] = ()) -> None:
+        super().__init__([*skeleton.known, *more], skeleton.plain_config.vocab_size)
+        self._plain = plain_model(skeleton.model)
+        self._autocast = skeleton.autocast
+
+    def __enter__(self) -> _Counting:
+        self._hooks: list[Any] = [
+            self._plain.register_forward_pre_hook(_to_meta, with_kwargs=True),
+            self._plain.get_input_embeddings().register_forward_hook(self._embedded),
+            self._plain.get_output_embeddings().register_forward_pre_hook(self._before_head),
+        ]
+        if self._autocast:
+            widened = attention_of(self._plain) == "eager"
+            self._hooks += weights_cast_to_bfloat16(self._plain, widened)
+        super().__enter__()
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        super().__exit__(*error)
+        for hook in self._hooks:
+            hook.remove()
+
+    def _embedded(self, module: Any, args: Any, output: Tensor) -> None:
+        """The layers begin, and in the backward they end with this tensor's gradient."""
+        self.begin("layers")
+        if output.requires_grad:
+            output.register_hook(lambda gradient: self.begin("backward of the embedding"))
+
+    def _before_head(self, module: Any, args: Any) -> None:
+        """The head begins, and in the backward it ends with this tensor's gradient."""
+        self.begin("head")
+        if args[0].requires_grad:
+            args[0].register_hook(lambda gradient: self.begin("backward of the layers"))
+
+
+def _to_meta(module: Any, args: Any, kwargs: dict[str, Any]) -> Any:
+    """Inputs on the meta device. A mask by tokens becomes the one by pairs of tokens that
+    transformers makes of it, since making it looks at its values."""
+    moved = {k: v.to("meta") if isinstance(v, Tensor) else v for k, v in kwargs.items()}
+    mask = moved.get("attention_mask")
+    if (
+        mask is not None
+        and mask.dim() == 2
+        and not is_stateful(module)
+        and module.config.model_type != "bloom"
+    ):
+        rows, width = mask.shape
+        additive = attention_of(module) == "eager"
+        moved["attention_mask"] = on_meta(
+            rows, 1, width, width, dtype=module.dtype if additive else torch.bool
+        )
+    return args, moved
+
+
+def cache_bytes(skeleton: Skeleton, tokens: int) -> int:
+    """Bytes that the model keeps of one row of that many tokens, so as to go on from it."""
+    ids = on_meta(1, tokens, dtype=torch.long)
+    with torch.no_grad(), evaluation_mode(skeleton.model), _Counting(skeleton):
+        output = forward_with_cache(
+            plain_model(skeleton.model),
+            None,
+            input_ids=ids,
+            attention_mask=torch.ones_like(ids),
+            position_ids=ids,
+            logits_to_keep=1,
+        )
+    tensors = [
+        value
+        for layer in cache_of(output).layers
+        for value in vars(layer).values()
+        if isinstance(value, Tensor)
+    ]
+    return storage_bytes(t for t in tensors if t.device.type == "meta")

@@ -1,0 +1,136 @@
+"""Where a policy lies: from the name that a person gives to what transformers can open. No weights
+are touched here."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from workbench.policy.loading.hub import find_on_hub
+from workbench.policy.policy import PolicyError
+
+EMBEDDED = Path(__file__).parents[2] / "assets" / "embedded"
+
+
+@dataclass(frozen=True)
+class Place:
+    """What a name stands for.
+
+    name      as it was given, for messages
+    where     folder or model id, transformers' first argument
+    options   its further arguments: local_files_only, gguf_file
+    adapter   folder of a saved LoRA adapter that goes on top, or None
+    bytes     of weights still to be downloaded
+    """
+
+    name: str
+    where: str
+    options: dict[str, Any]
+    adapter: Path | None = None
+    download_bytes: int = 0
+
+    @property
+    def is_gguf(self) -> bool:
+        """True for a .gguf file, which transformers turns back into floating point."""
+        return "gguf_file" in self.options
+
+    @property
+    def folder(self) -> Path | None:
+        """The local folder, or None for a model of the Hub."""
+        return Path(self.where) if Path(self.where).is_dir() else None
+
+
+def locate(name: str | Path) -> Place:
+    """The place called `name`: "embedded", a folder, a folder with an adapter alone, a .gguf file,
+    or a Hub id.
+
+    The Hub is asked only for the last one. Raises `PolicyError` when the name leads nowhere.
+    """
+    text, path = str(name), Path(name).expanduser()
+    if text == "embedded":
+        return Place(text, str(EMBEDDED), {"local_files_only": True})
+    if path.suffix == ".gguf":
+        return _gguf(text, path)
+    if path.is_dir():
+        return _folder(text, path)
+    if path.is_file():
+        raise PolicyError(
+            f"policy {text!r} is a file. Give the folder that it lies in, or a .gguf file."
+        )
+    if path.is_absolute() or text.startswith(".") or text.count("/") > 1:
+        raise PolicyError(f"policy {text!r}: there is no such folder. Check the path.")
+    found = find_on_hub(text)
+    return Place(
+        text,
+        text,
+        {"local_files_only": True} if found.cached_only else {},
+        download_bytes=found.download_bytes,
+    )
+
+
+def _gguf(name: str, path: Path) -> Place:
+    from importlib.util import find_spec
+
+    if not path.is_file():
+        raise PolicyError(
+            f"policy {name!r}: there is no such file. Give the path of an existing .gguf file."
+        )
+    with path.open("rb") as f:
+        if f.read(4) != b"GGUF":
+            raise PolicyError(
+                f"policy {name!r} does not begin like a .gguf file. Fetch it again, or give another one."
+            )
+    if find_spec("gguf") is None:
+        raise PolicyError(
+            f"policy {name!r}: reading a .gguf file needs the package gguf. Run: pip install gguf (or pip install 'grpo-workbench[gguf]')"
+        )
+    return Place(
+        name, str(path.parent.resolve()), {"gguf_file": path.name, "local_files_only": True}
+    )
+
+
+def _folder(name: str, path: Path) -> Place:
+    if (path / "config.json").is_file():
+        return Place(name, str(path), {"local_files_only": True})
+    if adapter_folder(path) is not None:
+        return _adapter(name, path)
+    raise PolicyError(
+        f"policy {name!r}: the folder holds no config.json. Give the folder that save_pretrained wrote; a run keeps it as "
+        "RUN/policy."
+    )
+
+
+def adapter_folder(name: str | Path) -> Path | None:
+    """The folder called `name` when it holds a saved adapter without its base, else None."""
+    path = Path(name).expanduser()
+    return (
+        path
+        if (path / "adapter_config.json").is_file() and not (path / "config.json").is_file()
+        else None
+    )
+
+
+def _adapter(name: str, path: Path) -> Place:
+    """The place of the adapter's base model, with the adapter on top."""
+    if not (path / "adapter_model.safetensors").is_file():
+        raise PolicyError(
+            f"policy {name!r}: the adapter has no adapter_model.safetensors. Save it again with save_policy(..., adapter_only=True)."
+        )
+    base = json.loads((path / "adapter_config.json").read_text()).get("base_model_name_or_path")
+    if not base:
+        raise PolicyError(
+            f"policy {name!r}: its adapter_config.json names no base model. Put its name into base_model_name_or_path."
+        )
+    try:
+        found = locate(base)
+    except PolicyError as e:
+        raise PolicyError(
+            f"policy {name!r} is an adapter for {base!r}, which is needed too: {e}"
+        ) from e
+    if found.adapter is not None:
+        raise PolicyError(
+            f"policy {name!r} is an adapter for another adapter, {base!r}. Merge that one first: save_policy(load_policy({base!r}), FOLDER)."
+        )
+    return Place(name, found.where, found.options, path, found.download_bytes)
