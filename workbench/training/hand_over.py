@@ -12,9 +12,8 @@ import weakref
 from typing import Any
 
 from workbench.errors import WorkbenchError
-from workbench.runs import Run, RunWriter
+from workbench.runs import Run
 from workbench.training import checkpoints
-from workbench.training.state import load_checkpoint
 from workbench.training.trainer import Trainer
 
 _held_by: weakref.WeakKeyDictionary[Any, object] = weakref.WeakKeyDictionary()
@@ -44,9 +43,8 @@ def load_latest(trainer: Trainer) -> None:
     if checkpoint is None:
         raise SessionError(f"{trainer.folder} holds no usable checkpoint, so the run cannot go on.")
     if checkpoint.step < Run.open(out).last_step():
-        trainer.run.close()
-        trainer.run = RunWriter.resume(out, checkpoint.step, pieces=trainer.policy.pieces)
-    load_checkpoint(trainer, checkpoint)
+        trainer.continue_record(checkpoint.step)
+    trainer.restore(checkpoint)
     if whole and trainer.steps_done == step:
         trainer.knobs.restore(knobs)
     else:
@@ -57,6 +55,4 @@ def load_latest(trainer: Trainer) -> None:
 def open_record(trainer: Trainer) -> None:
     """A stopped or finished run has closed its record; going on opens it again."""
     if trainer.run.closed:
-        trainer.run = RunWriter.resume(
-            trainer.folder.parent, trainer.steps_done, pieces=trainer.policy.pieces
-        )
+        trainer.continue_record(trainer.steps_done)

@@ -83,6 +83,12 @@ class Knobs:
             }
             self._pending = asked | self._pending
 
+    def put_in_force(self, **values: Any) -> None:
+        """New values at once, without a record of a change: for fixed fields that a resumed or
+        extended run may set anew. Raises `ConfigError` and changes nothing for a bad one."""
+        with self._lock:
+            self._config = self._config.replace(**values)
+
     def snapshot(self) -> tuple[GRPOConfig, dict[str, tuple[Any, str]]]:
         """The config in force and what is pending, with who asked."""
         with self._lock:

@@ -24,7 +24,6 @@ from workbench.tasks.types import Task
 from workbench.training import checkpoints
 from workbench.training.knobs import check_weights
 from workbench.training.memory import warn_where_too_small
-from workbench.training.state import load_checkpoint
 from workbench.training.trainer import Trainer
 
 DEFAULT_REWARDS = ("format", "answer")
@@ -184,14 +183,14 @@ def _resumed(
     moved = {row.name: row.new for row in run.knobs().itertuples() if row.step > checkpoint.step}
     go_on = partial(RunWriter.resume, out, checkpoint.step, pieces=policy.pieces)
     trainer = Trainer(policy, task, rewards, config, open_run=go_on, out=out)
-    load_checkpoint(trainer, checkpoint)
+    trainer.restore(checkpoint)
     checkpoints.drop_after(trainer.folder, checkpoint.step)
-    extended = {n: v for n, v in changes.items() if n in EXTENDABLE}
-    trainer.knobs.restore((trainer.config.replace(**extended), trainer.knobs.snapshot()[1]))
-    trainer.knobs.ask_again(
-        trainer.config.replace(**moved), "user"
-    )  # moved in the steps that have to be made again
-    trainer.knobs.set("resume", **{n: v for n, v in changes.items() if n not in EXTENDABLE})
+    extended = {name: value for name, value in changes.items() if name in EXTENDABLE}
+    trainer.knobs.put_in_force(**extended)
+    # Knobs that moved in the steps that have to be made again are not lost.
+    trainer.knobs.ask_again(trainer.config.replace(**moved), "user")
+    live = {name: value for name, value in changes.items() if name not in EXTENDABLE}
+    trainer.knobs.set("resume", **live)
     return trainer
 
 

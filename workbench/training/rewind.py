@@ -16,7 +16,6 @@ from typing import Any
 from workbench.errors import WorkbenchError
 from workbench.runs import Run, RunWriter
 from workbench.training import checkpoints
-from workbench.training.state import load_checkpoint
 from workbench.training.trainer import Trainer
 
 KnobMoves = dict[int, list[tuple[str, Any, str]]]
@@ -46,12 +45,7 @@ def rewind(
     run = Run.open(out)
     checkpoint = _checkpoint_before(out, step, run.last_step())
     moves = knob_moves(run)
-    checkpoints.drop_after(
-        trainer.folder, checkpoint.step
-    )  # before the record is cut: no checkpoint may be ahead of it
-    trainer.run.close()
-    trainer.run = RunWriter.resume(out, checkpoint.step, pieces=trainer.policy.pieces)
-    load_checkpoint(trainer, checkpoint)
+    trainer.go_back_to(checkpoint)
     replay(trainer, moves, step, on_step, should_stop)
     trainer.save()
 

@@ -194,11 +194,10 @@ class Session:
         with self._lock, launching:
             self._resting("extend")
             trainer = self._trainer()
-            config, pending = trainer.knobs.snapshot()
-            longer = config.replace(max_steps=config.max_steps + steps)
+            longer = trainer.config.max_steps + steps
             others_rest(but=self._worker)
             hold_model(trainer, self._mark)
-            trainer.knobs.restore((longer, pending))
+            trainer.knobs.put_in_force(max_steps=longer)
             trainer.save()
             self._set_status("paused")
 
