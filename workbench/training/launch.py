@@ -23,7 +23,7 @@ from workbench.runs.opening import check_free, remove_database
 from workbench.tasks.types import Task
 from workbench.training import checkpoints
 from workbench.training.knobs import check_weights
-from workbench.training.memory import warn_where_too_small
+from workbench.training.out_of_memory import warn_where_too_small
 from workbench.training.trainer import Trainer
 
 DEFAULT_REWARDS = ("format", "answer")

@@ -33,8 +33,8 @@ from workbench.training import checkpoints, random_state, record
 from workbench.training.batch import Batch, loss_mask, updates_of
 from workbench.training.checkpoints import Checkpoint
 from workbench.training.knobs import Knobs
-from workbench.training.memory import explained
 from workbench.training.optim import load_optimizer, make_optimizer, optimizer_tensors
+from workbench.training.out_of_memory import explain_out_of_memory
 from workbench.training.phases import Phases
 from workbench.training.schedule import learning_rate_at
 from workbench.training.update import accumulate_gradient, apply_gradient
@@ -91,7 +91,7 @@ class Trainer:
         self.generator = torch.Generator().manual_seed(config.seed)
         self.reference: Reference | None = None
         if config.beta > 0:
-            with explained("reference", config, policy.source):
+            with explain_out_of_memory("reference", config, policy.source):
                 self.reference = Reference(policy)
         # Last: whatever could not start has raised by now, and leaves no record behind.
         self.run = open_run()
@@ -117,7 +117,7 @@ class Trainer:
         knobs_before = self.knobs.snapshot()
         try:
             # "record" is the name of all that lies between the named phases.
-            with explained("record", self.config, self.policy.source):
+            with explain_out_of_memory("record", self.config, self.policy.source):
                 step = self._step()
         except BaseException as e:
             e.add_note(f"This was in step {self.steps_done + 1}.")
@@ -268,7 +268,7 @@ class Trainer:
         rows = torch.arange(config.completions_per_step, device=self.policy.device)
         rows_per_update = config.completions_per_step // config.updates_per_rollout
         logps = []
-        for part in rows.split(config.micro_batch_size or rows_per_update):
+        for part in torch.split(rows, config.micro_batch_size or rows_per_update):
             logp_RT, _ = completion_logps(self.policy.model, rollout, part, config.temperature)
             logps.append(logp_RT)
         return torch.cat(logps)
@@ -291,7 +291,7 @@ class Trainer:
     def evaluate(self) -> Evaluation:
         """Greedy strict accuracy on the first `num_eval_problems` held-out problems."""
         problems = self.task.held_out[: self.config.num_eval_problems]
-        with explained("evaluation", self.config, self.policy.source):
+        with explain_out_of_memory("evaluation", self.config, self.policy.source):
             return evaluate(
                 self.engine,
                 self.policy,

@@ -46,7 +46,7 @@ def ran_out(error: BaseException) -> bool:
 
 
 @contextmanager
-def explained(phase: str, config: GRPOConfig, policy: str) -> Iterator[None]:
+def explain_out_of_memory(phase: str, config: GRPOConfig, policy: str) -> Iterator[None]:
     """What runs out of memory inside raises `OutOfMemory` instead; `policy` is its name, for the
     command that plans."""
     try:
@@ -54,7 +54,7 @@ def explained(phase: str, config: GRPOConfig, policy: str) -> Iterator[None]:
     except (RuntimeError, MemoryError) as e:
         if not ran_out(e):
             raise
-        let_go(e)
+        clear_frames(e)
         raise OutOfMemory(_words(phase, config, policy, e)) from e
 
 
@@ -132,17 +132,17 @@ def _lighter(config: GRPOConfig) -> str:
 # ------------------------------------------------------------------------------------------------------- let go of
 
 
-def let_go(error: BaseException) -> None:
+def clear_frames(error: BaseException) -> None:
     """Drop the local variables that the frames of an error's traceback hold, and of the errors
     behind it: model, graph, activations.
 
     Line numbers and words stay; frames that still run keep what they have.
     """
-    for one in chain_of(error):
+    for one in error_chain(error):
         traceback.clear_frames(one.__traceback__)
 
 
-def chain_of(error: BaseException) -> list[BaseException]:
+def error_chain(error: BaseException) -> list[BaseException]:
     """The error, and all that it was raised from or in the handling of."""
     found: list[BaseException] = []
     waiting: list[BaseException | None] = [error]

@@ -21,7 +21,7 @@ from workbench.rewards import RewardSet
 from workbench.runs import Run
 from workbench.tasks.arithmetic import arithmetic_task
 from workbench.training import start_run
-from workbench.training.memory import OutOfMemory, explained
+from workbench.training.out_of_memory import OutOfMemory, explain_out_of_memory
 from workbench.training.session import Session, SessionError
 
 CUDA = torch.OutOfMemoryError(
@@ -135,7 +135,10 @@ def test_what_is_set_already_is_not_advised(changes: dict, says: str) -> None:
     config = GRPOConfig(
         **(dict(updates_per_rollout=1, num_generations=4, prompts_per_step=4) | changes)
     )
-    with pytest.raises(OutOfMemory, match=says), explained("update", config, "embedded"):
+    with (
+        pytest.raises(OutOfMemory, match=says),
+        explain_out_of_memory("update", config, "embedded"),
+    ):
         raise CUDA
 
 
@@ -236,7 +239,7 @@ def test_free_gives_the_model_back_after_an_error(
             ) as kept:
                 child.wait(60)
         else:
-            child._worker.wait()
+            child._runner.worker.wait()
             kept = child.error
             assert isinstance(kept, OutOfMemory)
     model = weakref.ref(child.trainer.policy.model)
@@ -254,14 +257,14 @@ def test_free_gives_the_model_back_after_an_error(
 def test_a_gpu_that_is_too_small_is_warned_of_with_the_figure(
     tiny_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("workbench.training.memory.gpu_memory", lambda policy: 2**20)
+    monkeypatch.setattr("workbench.training.out_of_memory.gpu_memory", lambda policy: 2**20)
     with pytest.warns(
         ConfigWarning,
         match=r"needs 0\.[5-9] GiB at its peak, cpu has 0\.0 GiB.*micro_batch_size.*workbench plan",
     ) as seen:
         make_run(tiny_folder, tmp_path / "run").step()
     assert [Path(w.filename).name for w in seen if "at its peak" in str(w.message)] == [
-        "test_memory.py"
+        "test_out_of_memory.py"
     ]
 
 
@@ -271,15 +274,15 @@ def test_a_gpu_with_room_and_a_cpu_are_not_warned_of(
     with warnings.catch_warnings():
         warnings.simplefilter("error", ConfigWarning)
         make_run(tiny_folder, tmp_path / "cpu")
-        monkeypatch.setattr("workbench.training.memory.gpu_memory", lambda policy: 2**34)
+        monkeypatch.setattr("workbench.training.out_of_memory.gpu_memory", lambda policy: 2**34)
         make_run(tiny_folder, tmp_path / "run")
 
 
 def test_a_plan_that_cannot_be_made_does_not_stop_a_run(
     tiny_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("workbench.training.memory.gpu_memory", lambda policy: 2**20)
-    monkeypatch.setattr("workbench.training.memory.planned_bytes", fails(KeyError("heads")))
+    monkeypatch.setattr("workbench.training.out_of_memory.gpu_memory", lambda policy: 2**20)
+    monkeypatch.setattr("workbench.training.out_of_memory.planned_bytes", fails(KeyError("heads")))
     with pytest.warns(ConfigWarning, match="could not be planned: KeyError: 'heads'"):
         make_run(tiny_folder, tmp_path / "run").step()
 
@@ -288,7 +291,7 @@ def test_a_plan_that_cannot_be_made_does_not_stop_a_run(
     "loaded", [dict(lora=4), dict(lora=4, quantization="nf4")], ids=["lora", "nf4"]
 )
 def test_the_policy_as_it_was_loaded_is_planned(tiny_folder: Path, loaded: dict) -> None:
-    from workbench.training.memory import planned_bytes
+    from workbench.training.out_of_memory import planned_bytes
 
     config = GRPOConfig(num_eval_problems=8, max_prompt_length=32)
     policy = load_policy(tiny_folder, **loaded)
