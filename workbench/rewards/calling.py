@@ -44,7 +44,7 @@ class _Fault(Exception):
 
 
 @dataclass(frozen=True)
-class Batch:
+class ScoringBatch:
     """What every reward function of one step gets; `columns` holds lists with B entries by name,
     `extras` the rest."""
 
@@ -53,11 +53,11 @@ class Batch:
     columns: Mapping[str, Sequence[Any]]
     extras: Mapping[str, Any]
 
-    def row(self, i: int) -> Batch:
+    def row(self, i: int) -> ScoringBatch:
         """The batch of sample `i` alone; what it logs is thrown away."""
         columns = {name: values[i : i + 1] for name, values in self.columns.items()}
         silent = {"log_extra": lambda column, values: None, "log_metric": lambda name, value: None}
-        return Batch(
+        return ScoringBatch(
             self.prompts[i : i + 1], self.completions[i : i + 1], columns, {**self.extras, **silent}
         )
 
@@ -82,7 +82,7 @@ def is_async(function: RewardFunction) -> bool:
     )
 
 
-def call(name: str, function: RewardFunction, batch: Batch) -> list[float]:
+def call(name: str, function: RewardFunction, batch: ScoringBatch) -> list[float]:
     """The rewards of a sync function, NaN for None. Raises `RewardError`."""
     try:
         return checked(function(**batch.arguments(function)), len(batch.prompts))
@@ -90,7 +90,7 @@ def call(name: str, function: RewardFunction, batch: Batch) -> list[float]:
         raise _blamed(name, function, batch, error) from _cause(error)
 
 
-async def call_async(name: str, function: RewardFunction, batch: Batch) -> list[float]:
+async def call_async(name: str, function: RewardFunction, batch: ScoringBatch) -> list[float]:
     """The same of an async function."""
     try:
         return checked(await function(**batch.arguments(function)), len(batch.prompts))
@@ -143,7 +143,9 @@ def _cause(error: Exception) -> Exception | None:
     return None if isinstance(error, _Fault) else error
 
 
-def _blamed(name: str, function: RewardFunction, batch: Batch, error: Exception) -> RewardError:
+def _blamed(
+    name: str, function: RewardFunction, batch: ScoringBatch, error: Exception
+) -> RewardError:
     """The error to raise for `error`; without a known row, the samples are tried one by one."""
     row = error.row if isinstance(error, _Fault) else None
     what = str(error) if isinstance(error, _Fault) else f"raised {type(error).__name__}: {error}"
@@ -164,7 +166,7 @@ def _blamed(name: str, function: RewardFunction, batch: Batch, error: Exception)
     return RewardError(text, name, row)
 
 
-def _fails_alone(function: RewardFunction, sample: Batch) -> bool:
+def _fails_alone(function: RewardFunction, sample: ScoringBatch) -> bool:
     try:
         arguments = sample.arguments(function)
         checked(

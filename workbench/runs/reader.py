@@ -18,9 +18,9 @@ from workbench.runs import queries
 from workbench.runs.arrays import pad, prefix_mask
 from workbench.runs.files import RunRecordError, read, record_path
 from workbench.runs.queries import RunMeta
-from workbench.runs.records import RESERVED
 from workbench.runs.rows import get_meta, last_step
 from workbench.runs.schema import to_cell
+from workbench.runs.step_record import RESERVED
 
 if TYPE_CHECKING:
     import pandas as pd

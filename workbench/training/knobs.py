@@ -9,7 +9,7 @@ from typing import Any
 
 from workbench.config import GRPOConfig
 from workbench.config_fields import ConfigError
-from workbench.runs.records import KnobChange
+from workbench.runs.step_record import KnobChange
 
 
 class Knobs:

@@ -10,7 +10,7 @@ from workbench.config import GRPOConfig
 from workbench.objective import group_statistics, merge_metrics, total_rewards
 from workbench.policy.policy import Policy
 from workbench.rollout.types import Rollout
-from workbench.runs.records import Samples, TokenArrays
+from workbench.runs.step_record import Samples, TokenArrays
 from workbench.tasks.types import Problem
 from workbench.training.batch import Batch
 

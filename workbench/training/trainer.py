@@ -26,7 +26,7 @@ from workbench.policy.reference import Reference
 from workbench.rewards import RewardSet, RewardTable, ShuffledRewards
 from workbench.rollout import RolloutCancelled, make_engine, rest
 from workbench.rollout.types import Rollout, Sampling
-from workbench.runs.records import Evaluation, StepRecord
+from workbench.runs.step_record import Evaluation, StepRecord
 from workbench.runs.writer import RunWriter
 from workbench.tasks.types import Problem, Task, columns_of
 from workbench.training import checkpoints, random_state, record

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from workbench.runs import Run, RunWriter, is_run_record
-from workbench.runs.records import StepRecord
+from workbench.runs.step_record import StepRecord
 from workbench.training import checkpoints
 from workbench.training.checkpoints import Checkpoint
 from workbench.training.session.errors import RewindError, SessionError

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from workbench.rollout import RolloutCancelled, free
-from workbench.runs.records import Event, StepRecord
+from workbench.runs.step_record import Event, StepRecord
 from workbench.training.out_of_memory import clear_frames, error_chain
 from workbench.training.session.branching import return_to_latest_checkpoint
 from workbench.training.session.errors import SessionError
