@@ -24,7 +24,7 @@ from rollout.tiny_models import EOS, PAD, build, full_forward_logp, ragged_promp
 
 from workbench.config import GRPOConfig
 from workbench.rollout import (
-    RolloutCancelled,
+    RolloutCancelledError,
     Sampling,
     check_engine,
     make_engine,
@@ -153,12 +153,12 @@ def test_a_start_that_fails_names_both_directions(monkeypatch: pytest.MonkeyPatc
 def test_without_vllm_there_is_one_error_with_the_command_before_weights_load(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    from workbench.policy import load, load_for
+    from workbench.policy import load, load_policy
 
     monkeypatch.setattr(vllm_checks, "find_spec", lambda name: None)
     monkeypatch.setattr(load, "_read", lambda *a: pytest.fail("weights were read"))
     with pytest.raises(VLLMError, match=r"pip install 'grpo-workbench\[vllm\]'"):
-        load_for(GRPOConfig(rollout_engine="vllm"), "embedded")
+        load_policy("embedded", config=GRPOConfig(rollout_engine="vllm"))
     with pytest.raises(VLLMError, match="not installed"):
         make_engine("vllm", build("llama"), EOS, PAD)
 
@@ -439,7 +439,7 @@ def test_a_server_can_be_stopped_in_the_middle(stand_in: tuple[StandIn, str]) ->
     state.slow = 3.0
     threading.Timer(0.3, stopped.set).start()
     began = time.monotonic()
-    with pytest.raises(RolloutCancelled):
+    with pytest.raises(RolloutCancelledError):
         engine.generate(ragged_prompts(), 1, Sampling(4), torch.Generator())
     assert time.monotonic() - began < 2.5
 

@@ -21,7 +21,7 @@ from workbench.rewards import RewardSet
 from workbench.runs import Run
 from workbench.tasks.arithmetic import arithmetic_task
 from workbench.training import start_run
-from workbench.training.out_of_memory import OutOfMemory, explain_out_of_memory
+from workbench.training.out_of_memory import OutOfMemoryError, explain_out_of_memory
 from workbench.training.session import Session, SessionError
 
 CUDA = torch.OutOfMemoryError(
@@ -69,7 +69,7 @@ def test_each_phase_says_what_was_done_and_what_to_change(
     with monkeypatch.context() as patch:
         break_at(patch, trainer, phase, error)
         with pytest.raises(
-            OutOfMemory,
+            OutOfMemoryError,
             match=rf"in the phase '{phase}'.*{PLACES[phase][1]}.*workbench plan --policy",
         ) as caught:
             trainer.step()
@@ -89,7 +89,7 @@ def test_an_update_that_ran_out_leaves_a_checkpoint_as_the_only_way_back(
 ) -> None:
     trainer = make_trainer()
     monkeypatch.setattr(trainer.optimizer, "step", fails(CUDA))
-    with pytest.raises(OutOfMemory, match="phase 'update'"):
+    with pytest.raises(OutOfMemoryError, match="phase 'update'"):
         trainer.step()
     assert trainer.dirty
     with pytest.raises(RuntimeError, match="broken off after an update"):
@@ -103,7 +103,7 @@ def test_a_real_allocation_that_cannot_be_made_is_seen(make_trainer) -> None:
     trainer = make_trainer()
     trainer.add_old_and_reference = hungry
     with pytest.raises(
-        OutOfMemory,
+        OutOfMemoryError,
         match=r"phase 'logprobs'.*\(DefaultCPUAllocator: can't allocate memory: you tried to allocate 288230376151711744 bytes",
     ):
         trainer.step()
@@ -136,7 +136,7 @@ def test_what_is_set_already_is_not_advised(changes: dict, says: str) -> None:
         **(dict(updates_per_rollout=1, num_generations=4, prompts_per_step=4) | changes)
     )
     with (
-        pytest.raises(OutOfMemory, match=says),
+        pytest.raises(OutOfMemoryError, match=says),
         explain_out_of_memory("update", config, "embedded"),
     ):
         raise CUDA
@@ -177,7 +177,7 @@ def test_a_first_evaluation_that_fails_leaves_no_run_behind(
     with monkeypatch.context() as patch:
         patch.setattr("workbench.training.trainer.evaluate", fails(CUDA))
         with pytest.raises(
-            OutOfMemory, match="phase 'evaluation': held-out problems.*prompts_per_step=4"
+            OutOfMemoryError, match="phase 'evaluation': held-out problems.*prompts_per_step=4"
         ):
             make_run(tiny_folder, out)
     left = [str(p.relative_to(tmp_path)) for p in tmp_path.rglob("*") if not p.is_dir()]
@@ -196,7 +196,7 @@ def test_a_record_that_was_there_is_not_removed_by_a_first_evaluation_that_fails
     shutil.rmtree(tmp_path / "run/checkpoints")
     with monkeypatch.context() as patch:
         patch.setattr("workbench.training.trainer.evaluate", fails(CUDA))
-        with pytest.raises(OutOfMemory):
+        with pytest.raises(OutOfMemoryError):
             make_trainer(resume=True)
     assert Run.open(tmp_path / "run").last_step() == 0
 
@@ -235,13 +235,13 @@ def test_free_gives_the_model_back_after_an_error(
         child = session.branch("other", from_step=1) if branch else session.start()
         if waits:
             with pytest.raises(
-                SessionError, match="OutOfMemory: out of memory in the phase 'update'"
+                SessionError, match="OutOfMemoryError: out of memory in the phase 'update'"
             ) as kept:
                 child.wait(60)
         else:
             child._runner.worker.wait()
             kept = child.error
-            assert isinstance(kept, OutOfMemory)
+            assert isinstance(kept, OutOfMemoryError)
     model = weakref.ref(child.trainer.policy.model)
     child.free()
     session.free()

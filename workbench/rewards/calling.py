@@ -35,7 +35,7 @@ class RewardError(WorkbenchError, RuntimeError):
         self.row = row
 
 
-class _Fault(Exception):
+class _FaultError(WorkbenchError):
     """What is wrong with a function's output, and the row where that is known."""
 
     def __init__(self, what: str, row: int | None = None) -> None:
@@ -106,14 +106,14 @@ def run_coroutine(coroutine: Coroutine[Any, Any, Any]) -> Any:
 
 
 def checked(output: Any, size: int) -> list[float]:
-    """`output` as `size` finite floats, NaN where it says None. Raises `_Fault`."""
+    """`output` as `size` finite floats, NaN where it says None. Raises `_FaultError`."""
     if isinstance(output, (str, bytes, Mapping)) or not hasattr(output, "__iter__"):
-        raise _Fault(
+        raise _FaultError(
             f"returned {output!r:.80}, a {type(output).__name__}; expected a list of {size} rewards"
         )
     rewards = list(output)
     if len(rewards) != size:
-        raise _Fault(
+        raise _FaultError(
             f"returned {len(rewards)} reward(s) for {size} completion(s); expected one for each"
         )
     return [_checked_one(value, i) for i, value in enumerate(rewards)]
@@ -128,27 +128,29 @@ def _checked_one(value: Any, row: int) -> float:
         else value
     )
     if not isinstance(number, (bool, int, float)):
-        raise _Fault(
+        raise _FaultError(
             f"returned {value!r:.80}, a {type(value).__name__}; expected a number, or None: not scored",
             row,
         )
     if not abs(number) <= LARGEST:  # also true of NaN
-        raise _Fault(
+        raise _FaultError(
             f"returned {number!r:.80}; expected a finite float32 number, or None: not scored", row
         )
     return float(number)
 
 
 def _cause(error: Exception) -> Exception | None:
-    return None if isinstance(error, _Fault) else error
+    return None if isinstance(error, _FaultError) else error
 
 
 def _blamed(
     name: str, function: RewardFunction, batch: ScoringBatch, error: Exception
 ) -> RewardError:
     """The error to raise for `error`; without a known row, the samples are tried one by one."""
-    row = error.row if isinstance(error, _Fault) else None
-    what = str(error) if isinstance(error, _Fault) else f"raised {type(error).__name__}: {error}"
+    row = error.row if isinstance(error, _FaultError) else None
+    what = (
+        str(error) if isinstance(error, _FaultError) else f"raised {type(error).__name__}: {error}"
+    )
     text = f"reward function {name!r} {what}."
     if row is None:
         row = next(

@@ -8,12 +8,12 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from workbench.config import GRPOConfig
-from workbench.rollout.request import RolloutCancelled
+from workbench.rollout.request import RolloutCancelledError
 from workbench.rollout.types import Rollout, RolloutEngine, Sampling
 
 __all__ = [
     "Rollout",
-    "RolloutCancelled",
+    "RolloutCancelledError",
     "RolloutEngine",
     "Sampling",
     "check_engine",

@@ -34,7 +34,7 @@ class TransformersEngine:
     """Rollouts through `model.generate`, with the model's weights as they are at the call.
 
     `should_stop`: asked before every token; where it answers True, `generate` raises
-    `RolloutCancelled`.
+    `RolloutCancelledError`.
     """
 
     name = "transformers"
@@ -69,7 +69,7 @@ class TransformersEngine:
 
         Raises ValueError for a request that cannot be served, FloatingPointError for non-finite
         log-probabilities, and
-        `RolloutCancelled`.
+        `RolloutCancelledError`.
         """
         check_request(self.model, prompts, num_generations, sampling)
         device = self.model.get_input_embeddings().weight.device

@@ -203,7 +203,7 @@ class Colocated:
         seeds: list[int],
         should_stop: Callable[[], bool] | None,
     ) -> Completions:
-        """`n` completions of each prompt, end token included. Raises `RolloutCancelled` between two
+        """`n` completions of each prompt, end token included. Raises `RolloutCancelledError` between two
         tokens."""
         from vllm import SamplingParams
         from vllm.sampling_params import RequestOutputKind

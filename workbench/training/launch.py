@@ -63,7 +63,7 @@ def start_run(
     changes. Raises `GoldError` for a gold answer that nothing could equal, `PolicyError` for a
     prompt that is too long and for a policy that the checkpoint does not belong to,
     `RunRecordError` when `out` holds a run and `resume` is False, `ConfigError` when a fixed field,
-    the task or the rewards differ, `OutOfMemory`. A new run whose first evaluation fails leaves
+    the task or the rewards differ, `OutOfMemoryError`. A new run whose first evaluation fails leaves
     nothing behind; a run that was there stays as it was.
     """
     out = Path(out)

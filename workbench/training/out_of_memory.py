@@ -26,7 +26,7 @@ MARKS = (
 runtime, in cuBLAS."""
 
 
-class OutOfMemory(WorkbenchError, MemoryError):
+class OutOfMemoryError(WorkbenchError, MemoryError):
     """Memory ran out: says in which phase, what was being done there and which settings make it
     smaller."""
 
@@ -37,7 +37,7 @@ class OutOfMemory(WorkbenchError, MemoryError):
 def ran_out(error: BaseException) -> bool:
     """Whether the error is torch's or Python's way to say that there is no memory left."""
     if isinstance(error, (torch.OutOfMemoryError, MemoryError)):
-        return not isinstance(error, OutOfMemory)
+        return not isinstance(error, OutOfMemoryError)
     return (
         isinstance(error, RuntimeError)
         and not isinstance(error, WorkbenchError)
@@ -47,7 +47,7 @@ def ran_out(error: BaseException) -> bool:
 
 @contextmanager
 def explain_out_of_memory(phase: str, config: GRPOConfig, policy: str) -> Iterator[None]:
-    """What runs out of memory inside raises `OutOfMemory` instead; `policy` is its name, for the
+    """What runs out of memory inside raises `OutOfMemoryError` instead; `policy` is its name, for the
     command that plans."""
     try:
         yield
@@ -55,7 +55,7 @@ def explain_out_of_memory(phase: str, config: GRPOConfig, policy: str) -> Iterat
         if not ran_out(e):
             raise
         clear_frames(e)
-        raise OutOfMemory(_words(phase, config, policy, e)) from e
+        raise OutOfMemoryError(_words(phase, config, policy, e)) from e
 
 
 def _words(phase: str, config: GRPOConfig, policy: str, error: BaseException) -> str:

@@ -12,7 +12,7 @@ from workbench.training.out_of_memory import explain_out_of_memory
 
 class Phases:
     """Adds up wall-clock seconds by name. What runs out of memory inside a phase raises
-    `OutOfMemory` with its name."""
+    `OutOfMemoryError` with its name."""
 
     def __init__(self, config: GRPOConfig, policy: str) -> None:
         self.config, self.policy = config, policy

@@ -24,7 +24,7 @@ from workbench.policy.logprobs import completion_logps
 from workbench.policy.policy import Policy
 from workbench.policy.reference import Reference
 from workbench.rewards import RewardSet, RewardTable, ShuffledRewards
-from workbench.rollout import RolloutCancelled, make_engine, rest
+from workbench.rollout import RolloutCancelledError, make_engine, rest
 from workbench.rollout.types import Rollout, Sampling
 from workbench.runs.step_record import Evaluation, StepRecord
 from workbench.runs.writer import RunWriter
@@ -106,7 +106,7 @@ class Trainer:
     def step(self) -> StepRecord:
         """Make one step, record it, and save a checkpoint when one is due.
 
-        Raises what a reward function or the NaN guard raised, and `OutOfMemory`.
+        Raises what a reward function or the NaN guard raised, and `OutOfMemoryError`.
         """
         if self.dirty:
             raise RuntimeError(
@@ -202,7 +202,7 @@ class Trainer:
         if steps is not None:
             last = min(self.steps_done + steps, last)
         try:
-            with suppress(RolloutCancelled):
+            with suppress(RolloutCancelledError):
                 while self.steps_done < last and not should_stop():
                     on_step(self.step())
         finally:

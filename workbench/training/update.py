@@ -20,7 +20,7 @@ def accumulate_gradient(
     policy: Policy, batch: Batch, rows: Tensor, config: GRPOConfig, step: int
 ) -> dict[str, float]:
     """Add up the gradient over the micro-batches of `rows`; returns the loss and its metrics.
-    Raises `NotFinite`."""
+    Raises `NotFiniteError`."""
     for p in (
         policy.trainable_parameters()
     ):  # AdamW moves by its momentum even where every row was skipped

@@ -7,7 +7,7 @@ import traceback
 from collections.abc import Callable
 from typing import Any
 
-from workbench.rollout import RolloutCancelled, free
+from workbench.rollout import RolloutCancelledError, free
 from workbench.runs.step_record import Event, StepRecord
 from workbench.training.out_of_memory import clear_frames, error_chain
 from workbench.training.session.branching import return_to_latest_checkpoint
@@ -139,7 +139,7 @@ class Runner:
             trainer.continue_record(trainer.steps_done)
         try:
             work(trainer)
-        except RolloutCancelled:
+        except RolloutCancelledError:
             # While steps were made again: the session rests at the last whole one.
             trainer.save()
         knobs = self._knobs_for_later

@@ -338,9 +338,9 @@ class Session:
 
 
 def _policy(policy: Policy | str, config: GRPOConfig) -> Policy:
-    from workbench.policy import load_for
+    from workbench.policy import load_policy
 
-    return policy if isinstance(policy, Policy) else load_for(config, policy)
+    return policy if isinstance(policy, Policy) else load_policy(policy, config=config)
 
 
 def _task(task: Task | str, config: GRPOConfig) -> Task:
