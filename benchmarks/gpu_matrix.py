@@ -114,7 +114,7 @@ def byte_tokenizer():
 
 
 def random_policy(cell: dict, config, device: str):
-    """A policy as `load_for` makes one, but for its weights, which are drawn on the device."""
+    """A policy as `load_policy` makes one, but for its weights, which are drawn on the device."""
     import torch
     from transformers import AutoModelForCausalLM
 

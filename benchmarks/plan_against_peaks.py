@@ -2,7 +2,7 @@
 step, configuration by configuration.
 
 Each configuration is a model with random weights (nothing is fetched), written to a folder by one
-process and trained by another for two steps of several updates: `load_for`, `start_run`,
+process and trained by another for two steps of several updates: `load_policy`, `start_run`,
 `Trainer.step` as in every run, checkpoints included. Measured is VmHWM of that second process,
 minus nothing, so Python and the libraries are in it. The kernel is asked to forget the high-water
 mark between the phases (`/proc/self/clear_refs`), which gives each phase a peak of its own; the
@@ -271,7 +271,7 @@ def train(folder: Path, settings: dict) -> dict:
     import torch
 
     from workbench.config import GRPOConfig
-    from workbench.policy.for_config import load_for
+    from workbench.policy import load_policy
     from workbench.rewards import RewardSet
     from workbench.tasks.types import Task
     from workbench.training import start_run
@@ -282,7 +282,7 @@ def train(folder: Path, settings: dict) -> dict:
     config = GRPOConfig(
         **settings, max_steps=2, eval_steps=0, num_eval_problems=1, learning_rate=1e-5
     )
-    policy = load_for(config, folder, device="cpu")
+    policy = load_policy(folder, config=config, device="cpu")
     water.mark("load")
     drawn = problems(policy, settings["max_prompt_length"], config.prompts_per_step + 1)
     task = Task("made up", drawn[1:], drawn[:1])

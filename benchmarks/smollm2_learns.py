@@ -30,7 +30,7 @@ import torch
 from workbench.config import GRPOConfig
 from workbench.evaluation import wilson_interval
 from workbench.evaluation.accuracy import greedy_answers
-from workbench.policy import load_for
+from workbench.policy import load_policy
 from workbench.rewards import RewardSet
 from workbench.runs import Run
 from workbench.tasks.types import Problem, Task
@@ -126,7 +126,7 @@ def main() -> None:
     )
     with tempfile.TemporaryDirectory() as place:
         began, cpu = time.monotonic(), time.process_time()
-        policy, task = load_for(config, args.policy), sums(args.seed)
+        policy, task = load_policy(args.policy, config=config), sums(args.seed)
         loaded = time.process_time() - cpu
         trainer = start_run(
             Path(place, "run"),

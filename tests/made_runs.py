@@ -89,7 +89,7 @@ def growing_run(path: str | Path, **how: Any) -> GrowingRun:
     )  # a test need not outlive a power cut; three times as fast
     for evaluation in made.evaluations_at(0):
         writer.write_evaluation(0, evaluation)
-    return GrowingRun(Run(path), writer, made)
+    return GrowingRun(Run.open(path), writer, made)
 
 
 @dataclass

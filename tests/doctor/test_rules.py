@@ -103,9 +103,9 @@ CASES = [
         run.ended,
         "run_failed",
         "problem",
-        dict(status="failed", reason="NotFinite: the loss"),
+        dict(status="failed", reason="NotFiniteError: the loss"),
         dict(status="stopped"),
-        "NotFinite: the loss",
+        "NotFiniteError: the loss",
     ),
     Case(
         run.ended,

@@ -21,7 +21,7 @@ import pytest
 import workbench
 from workbench.config import GRPOConfig
 from workbench.plan import device_named, plan, shape_of
-from workbench.policy import load_for
+from workbench.policy import load_policy
 from workbench.rewards import RewardSet
 from workbench.tasks.arithmetic import arithmetic_task
 from workbench.training import start_run
@@ -100,7 +100,7 @@ def test_a_small_run_calls_nothing_that_is_deprecated(
         | changes
     )
     with deprecations_of_ours(caplog) as found:
-        policy = load_for(config, "embedded", device="cpu")
+        policy = load_policy("embedded", config=config, device="cpu")
         trainer = start_run(
             tmp_path / "run",
             policy=policy,

@@ -12,7 +12,7 @@ from policy.tiny_folders import NATIVE, OTHERS, save_tiny
 
 from workbench.config import GRPOConfig
 from workbench.doctor import report
-from workbench.policy import load_for, load_policy, packing, save_policy
+from workbench.policy import load_policy, packing, save_policy
 from workbench.policy.logprobs import completion_logps
 from workbench.rewards import RewardSet
 from workbench.runs import Run
@@ -52,7 +52,7 @@ def varied_reward(completions, **columns) -> list[float]:
 )
 def test_load_sample_train(name: str, quantization: str, tmp_path: Path) -> None:
     config = CONFIG.replace(quantization=quantization)
-    policy = load_for(config, save_tiny(name, tmp_path / "model"))
+    policy = load_policy(save_tiny(name, tmp_path / "model"), config=config)
     base = {n: p.detach().clone() for n, p in policy.model.named_parameters() if "lora_" not in n}
     assert not any(p.requires_grad for n, p in policy.model.named_parameters() if n in base)
     assert all(
@@ -145,8 +145,9 @@ def test_a_saved_policy_is_the_trained_one(name: str, quantization: str, tmp_pat
 def test_what_the_config_says_of_the_adapter_is_done(
     options: dict, quantization: str, tmp_path: Path
 ) -> None:
-    policy = load_for(
-        CONFIG.replace(quantization=quantization, **options), save_tiny("llama", tmp_path / "model")
+    policy = load_policy(
+        save_tiny("llama", tmp_path / "model"),
+        config=CONFIG.replace(quantization=quantization, **options),
     )
     (config,) = policy.model.peft_config.values()
     assert (config.r, config.lora_alpha, config.use_rslora, config.use_dora) == (

@@ -14,7 +14,7 @@ from torch import Tensor
 from transformers import AutoModelForCausalLM
 
 from workbench.config import GRPOConfig
-from workbench.policy import Policy, load_for, load_policy
+from workbench.policy import Policy, load_policy
 from workbench.policy.loading.locate import EMBEDDED
 from workbench.policy.logprobs import completion_logps
 from workbench.policy.quantization import float_weight, loading_config, quantize
@@ -72,7 +72,7 @@ def _base_tensors(model: Any) -> list[tuple[str, Tensor]]:
 @pytest.mark.parametrize("quantization", ["none", "nf4", "int8"])
 def test_twenty_steps_leave_the_base_bitwise_as_it_was(quantization: str, tmp_path: Path) -> None:
     config = GRPOConfig(**LORA, max_steps=20, quantization=quantization)
-    policy = load_for(config, "embedded")
+    policy = load_policy("embedded", config=config)
     before, adapter = (
         base_hash(policy),
         {n: p.detach().clone() for n, p in policy.trainable_state().items()},
@@ -200,7 +200,7 @@ def test_float16_gradients_survive_by_scaling(tmp_path: Path) -> None:
     gradients, plain = {}, update.loss_scale
     for dtype, scaled in (("float32", True), ("float16", True), ("float16", False)):
         config = GRPOConfig(**LORA, max_steps=2, dtype=dtype, seed=3)
-        policy = load_for(config, "embedded")
+        policy = load_policy("embedded", config=config)
         trainer = start_run(
             tmp_path / f"{dtype}{scaled}",
             policy=policy,
@@ -239,7 +239,7 @@ def test_8_bit_adam_learns_alike_and_resumes_exactly(changes: dict, tmp_path: Pa
         chosen = config.replace(**more)
         return start_run(
             tmp_path / name,
-            policy=load_for(chosen, "embedded"),
+            policy=load_policy("embedded", config=chosen),
             task=arithmetic_task(0, 64, 16),
             rewards=RewardSet(digits_reward),
             config=chosen,

@@ -13,7 +13,7 @@ from policy.tiny_folders import save_tiny
 from workbench.commands.train import LORA_LEARNING_RATE, make_config
 from workbench.config import ConfigError, GRPOConfig
 from workbench.libraries.torch_ import fork_rng
-from workbench.policy import PolicyError, load_for, load_policy, save_policy
+from workbench.policy import PolicyError, load_policy, save_policy
 from workbench.policy.for_config import check_policy
 from workbench.rollout.vllm.checks import adapter_rank
 from workbench.tasks.arithmetic import arithmetic_task
@@ -31,7 +31,7 @@ OWN: dict[str, Any] = dict(
 @pytest.fixture
 def adapter(tmp_path: Path) -> Path:
     """An adapter of rank 8 for a tiny Llama."""
-    policy = load_for(GRPOConfig(**OWN), save_tiny("llama", tmp_path / "model"))
+    policy = load_policy(save_tiny("llama", tmp_path / "model"), config=GRPOConfig(**OWN))
     save_policy(policy, tmp_path / "adapter", adapter_only=True)
     return tmp_path / "adapter"
 
@@ -68,7 +68,7 @@ def test_another_one_is_refused_in_few_words(
     with pytest.raises(PolicyError, match=says) as made:
         make_config(str(adapter), None, changes, None)
     with pytest.raises(PolicyError, match=says.replace("16,", "16.*,")) as loaded:
-        load_for(GRPOConfig(**{"lora_rank": 8} | changes), adapter)
+        load_policy(adapter, config=GRPOConfig(**{"lora_rank": 8} | changes))
     for error in (made, loaded):
         assert "LoraConfig" not in str(error.value)
         assert len(str(error.value)) < 400
@@ -114,7 +114,7 @@ def test_on_a_quantised_base_it_loads_trains_and_counts_as_an_adapter(
         learning_rate=1e-3,
     )
     config = make_config(str(adapter), None, small | changes, None)
-    policy = load_for(config, adapter)
+    policy = load_policy(adapter, config=config)
     assert (policy.quantization, adapter_rank(policy.model)) == (changes["quantization"], 8)
     before = {n: p.detach().clone() for n, p in policy.trainable_state().items()}
     trainer = start_run(
@@ -132,7 +132,7 @@ def test_on_a_quantised_base_it_loads_trains_and_counts_as_an_adapter(
 
 
 def test_it_can_be_trained_with_a_config_that_says_nothing_of_adapters(adapter: Path) -> None:
-    assert load_for(GRPOConfig(), adapter).has_adapter
+    assert load_policy(adapter, config=GRPOConfig()).has_adapter
 
 
 @pytest.mark.parametrize("quantization", ["none", "nf4", "int8"])
@@ -180,8 +180,8 @@ def test_random_numbers_are_put_aside_for_the_model_s_device_alone(
 
 def test_it_remembers_how_its_base_was_kept(tmp_path: Path) -> None:
     """On the unquantised base it would be another policy."""
-    policy = load_for(
-        GRPOConfig(lora_rank=4, quantization="nf4"), save_tiny("llama", tmp_path / "model")
+    policy = load_policy(
+        save_tiny("llama", tmp_path / "model"), config=GRPOConfig(lora_rank=4, quantization="nf4")
     )
     with torch.no_grad():
         for p in policy.trainable_parameters():
@@ -194,7 +194,7 @@ def test_it_remembers_how_its_base_was_kept(tmp_path: Path) -> None:
     again = load_policy(folder, trainable=False)
     assert again.quantization == "nf4"
     torch.testing.assert_close(again.model(ids).logits, policy.model(ids).logits)
-    assert load_for(GRPOConfig(), folder).quantization == "nf4"
+    assert load_policy(folder, config=GRPOConfig()).quantization == "nf4"
     assert load_policy(folder, quantization="none", trainable=False).quantization == "none"
     assert make_config(str(folder), None, {}, None).quantization == "nf4"
     assert make_config(str(folder), None, {"quantization": "int8"}, None).quantization == "int8"

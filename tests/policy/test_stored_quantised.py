@@ -14,7 +14,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaConfig
 
 from workbench.commands.saving import save_trained
 from workbench.config import GRPOConfig
-from workbench.policy import PolicyError, load_for, load_policy, save_policy
+from workbench.policy import PolicyError, load_policy, save_policy
 from workbench.policy.loading.checks import skeleton, weight_bytes
 from workbench.policy.quantization import loading_config, stored_kind
 
@@ -183,7 +183,7 @@ def test_the_record_says_how_the_weights_are_kept(stored: dict[str, Path], tmp_p
 def test_an_adapter_on_one_is_saved_and_found_again(
     stored: dict[str, Path], tmp_path: Path
 ) -> None:
-    policy = load_for(GRPOConfig(lora_rank=2, quantization="nf4"), stored["nf4"])
+    policy = load_policy(stored["nf4"], config=GRPOConfig(lora_rank=2, quantization="nf4"))
     save_policy(policy, tmp_path / "adapter", adapter_only=True)
     assert json.loads((tmp_path / "adapter/adapter_config.json").read_text())[
         "base_model_name_or_path"

@@ -18,7 +18,7 @@ from policy.tiny_folders import save_tiny
 
 from workbench.config import GRPOConfig
 from workbench.errors import WorkbenchError
-from workbench.policy import PolicyError, free_memory, load_for, load_policy, save_policy
+from workbench.policy import PolicyError, free_memory, load_policy, save_policy
 from workbench.policy.dtype import weight_dtype
 from workbench.policy.loading import hub
 from workbench.tasks.arithmetic import arithmetic_task
@@ -134,7 +134,9 @@ WRONG: dict[str, tuple[Callable[[Path], Any], str]] = {
     ),
     "pickled weights": (lambda m: load_policy(pickled(m)), "no weights as safetensors"),
     "a LoRA target that is not there": (
-        lambda m: load_for(GRPOConfig(lora_rank=4, lora_target_modules="q_proj,query"), m),
+        lambda m: load_policy(
+            m, config=GRPOConfig(lora_rank=4, lora_target_modules="q_proj,query")
+        ),
         "no layer 'query'. It has: .*q_proj",
     ),
     "a rank that is none": (lambda m: load_policy(m, lora="big"), "lora='big'.*rank such as 16"),
@@ -152,7 +154,7 @@ WRONG: dict[str, tuple[Callable[[Path], Any], str]] = {
     ),
     "an unknown format": (lambda m: load_policy(m, dtype="fp8"), "dtype='fp8' is unknown.*float32"),
     "float16 weights trained": (
-        lambda m: load_for(GRPOConfig(dtype="float16"), m),
+        lambda m: load_policy(m, config=GRPOConfig(dtype="float16")),
         "lora_rank=0.*dtype='auto'",
     ),
     "an adapter's base that is gone": (
@@ -185,7 +187,7 @@ WRONG: dict[str, tuple[Callable[[Path], Any], str]] = {
     ),
     "4 bits in the config alone": (
         lambda m: run(m, policy=load_policy(m, lora=4), lora_rank=4, quantization="nf4"),
-        "quantised as 'none'.*load_for",
+        "quantised as 'none'.*load_policy",
     ),
     "checkpointing in the config alone": (
         lambda m: run(m, policy=load_policy(m), gradient_checkpointing=True),
@@ -199,7 +201,7 @@ def run(folder: Path, policy: Any = None, **changes: Any) -> Any:
     config = GRPOConfig(**({"max_completion_length": 8, "num_eval_problems": 4} | changes))
     return start_run(
         folder / "run",
-        policy=policy or load_for(config, folder),
+        policy=policy or load_policy(folder, config=config),
         task=arithmetic_task(0, 16, 8),
         config=config,
     )
@@ -278,7 +280,7 @@ def test_bfloat16_weights_that_would_not_move_are_warned_of(model: Path) -> None
     from workbench.config import ConfigWarning
 
     with pytest.warns(ConfigWarning, match="rounded away"):
-        load_for(GRPOConfig(dtype="bfloat16", learning_rate=1e-6), model)
+        load_policy(model, config=GRPOConfig(dtype="bfloat16", learning_rate=1e-6))
 
 
 @pytest.mark.parametrize(
@@ -475,3 +477,11 @@ def test_what_is_in_the_cache_needs_no_network(
     shutil.rmtree(tmp_path / "cache")
     with pytest.raises(PolicyError, match="not in the cache"):
         hub.find_on_hub("org/tiny")
+
+
+@pytest.mark.parametrize(
+    "beside", [dict(lora=8), dict(quantization="nf4"), dict(dtype="float32"), dict(seed=0)], ids=str
+)
+def test_what_the_config_says_is_not_said_again(model: Path, beside: dict) -> None:
+    with pytest.raises(PolicyError, match=f"config and {next(iter(beside))}: the config says"):
+        load_policy(model, config=GRPOConfig(), **beside)

@@ -17,7 +17,7 @@ from rollout.tiny_models import (
     ragged_prompts,
 )
 
-from workbench.rollout import RolloutCancelled, Sampling, make_engine
+from workbench.rollout import RolloutCancelledError, Sampling, make_engine
 from workbench.rollout.native import NativeEngine
 from workbench.rollout.transformers_engine import TransformersEngine
 
@@ -116,7 +116,7 @@ def test_the_reference_sees_a_lora_adapter_and_restores_the_training_mode() -> N
 
 def test_the_reference_can_be_cancelled_and_reports_nan() -> None:
     model = build("llama")
-    with pytest.raises(RolloutCancelled):
+    with pytest.raises(RolloutCancelledError):
         TransformersEngine(model, EOS, PAD, should_stop=lambda: True).generate(
             ragged_prompts(), 1, WARM, _generator()
         )

@@ -17,7 +17,7 @@ from rollout.tiny_models import (
 )
 from torch import Tensor
 
-from workbench.rollout import RolloutCancelled
+from workbench.rollout import RolloutCancelledError
 from workbench.rollout.native import NativeEngine
 from workbench.rollout.types import Rollout, Sampling
 
@@ -275,7 +275,7 @@ def test_a_rollout_can_be_cancelled_between_two_tokens() -> None:
     engine = NativeEngine(
         model, EOS, PAD, should_stop=lambda: len(calls) >= 3 or calls.append(0) is not None
     )
-    with pytest.raises(RolloutCancelled):
+    with pytest.raises(RolloutCancelledError):
         engine.generate(ragged_prompts(), 2, WARM, _generator())
     assert model.training
     engine.should_stop = None

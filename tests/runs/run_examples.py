@@ -129,7 +129,7 @@ def new_run(path: Path, steps: int = 0, **changes: Any) -> RunWriter:
 def stored_run(path: Path, steps: int = 3, **changes: Any) -> Run:
     """A finished run with so many example steps."""
     new_run(path, steps, **changes).finish()
-    return Run(path)
+    return Run.open(path)
 
 
 def assert_whole(run: Run, last: int) -> None:

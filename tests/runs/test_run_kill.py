@@ -31,7 +31,7 @@ if sys.argv[3] == "rollback journal":
     opening.wal_refusal = lambda file: "this is a test"
 print("go", flush=True)
 if is_run_record(path):
-    writer = RunWriter.resume(path, max(Run(path).last_step() - 1, 0), pieces=pieces)
+    writer = RunWriter.resume(path, max(Run.open(path).last_step() - 1, 0), pieces=pieces)
 else:
     writer = new_run(path)
 while True:
@@ -52,7 +52,7 @@ def test_killed_at_random_moments(tmp_path, mode):
         if max(lasts) <= 10:
             kill_after(chance.uniform(0.5, 2), tmp_path, mode, lasts)
     assert max(lasts) > 10, "too few steps were written for this test to mean anything"
-    assert_whole(Run(tmp_path), lasts[-1])
+    assert_whole(Run.open(tmp_path), lasts[-1])
     with closing(sqlite3.connect(tmp_path / "run.sqlite")) as db:
         assert db.execute("PRAGMA integrity_check").fetchone() == ("ok",)
 
@@ -69,8 +69,8 @@ def kill_after(seconds, folder, mode, lasts):
     child.wait()
     child.stdout.close()
     if is_run_record(folder):
-        lasts.append(Run(folder).last_step())
-        assert_whole_ends(Run(folder), lasts[-1])
+        lasts.append(Run.open(folder).last_step())
+        assert_whole_ends(Run.open(folder), lasts[-1])
 
 
 def assert_whole_ends(run: Run, last: int) -> None:

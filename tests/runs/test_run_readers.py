@@ -40,7 +40,7 @@ TESTS = Path(__file__).parents[1]
 def watch(path: Path, until: int) -> list[int]:
     """Reads a growing record until it has so many steps; the last steps that were seen on the
     way."""
-    run, seen = Run(path), [0]
+    run, seen = Run.open(path), [0]
     while seen[-1] < until:
         steps = run.steps(since=seen[-1])
         if len(steps):
@@ -100,16 +100,16 @@ def test_a_writer_may_be_used_from_several_threads(tmp_path):
             thread.start()
         for thread in threads:
             thread.join()
-    events = Run(tmp_path).events()
+    events = Run.open(tmp_path).events()
     assert (events["kind"] == "notice").sum() == 20
-    assert_whole(Run(tmp_path), 20)
+    assert_whole(Run.open(tmp_path), 20)
 
 
 def test_reading_a_stored_run_leaves_no_trace(tmp_path):
     new_run(tmp_path, 3).finish()
     file = tmp_path / "run.sqlite"
     before = (file.read_bytes(), file.stat().st_mtime_ns)
-    assert_whole(Run(tmp_path), 3)
+    assert_whole(Run.open(tmp_path), 3)
     assert os.listdir(tmp_path) == ["run.sqlite"]
     assert (file.read_bytes(), file.stat().st_mtime_ns) == before
 
@@ -123,7 +123,7 @@ def test_reading_a_killed_run_leaves_the_record_alone(tmp_path):
     log = (tmp_path / "b" / "run.sqlite-wal").read_bytes()
     before = (tmp_path / "b" / "run.sqlite").read_bytes()
     assert len(log) > 0
-    assert_whole(Run(tmp_path / "b"), 3)
+    assert_whole(Run.open(tmp_path / "b"), 3)
     assert (tmp_path / "b" / "run.sqlite").read_bytes() == before
     assert (tmp_path / "b" / "run.sqlite-wal").read_bytes() == log
 
@@ -138,7 +138,7 @@ def test_a_read_only_folder(tmp_path):
         if os.geteuid() == 0:
             _read_as_nobody(file)
         else:
-            assert_whole(Run(file), 3)
+            assert_whole(Run.open(file), 3)
     finally:
         file.parent.chmod(0o755)
 
@@ -153,7 +153,7 @@ def _read_as_nobody(file: Path) -> None:
     if child == 0:
         try:
             os.setuid(65534)
-            os.write(writer, str(Run(file).batch(3)["ids_BT"].sum()).encode())
+            os.write(writer, str(Run.open(file).batch(3)["ids_BT"].sum()).encode())
         except BaseException as error:
             os.write(writer, repr(error).encode())
         finally:
@@ -178,14 +178,14 @@ def test_a_file_system_without_wal(tmp_path, monkeypatch):
         writer = new_run(tmp_path)
     for step in range(1, 4):
         writer.write_step(example_step(step))
-        assert Run(tmp_path).last_step() == step
+        assert Run.open(tmp_path).last_step() == step
     assert not (tmp_path / "run.sqlite-wal").exists()
-    assert Run(tmp_path).meta.journal_mode == "delete"
+    assert Run.open(tmp_path).meta.journal_mode == "delete"
     writer.finish()
-    assert_whole(Run(tmp_path), 3)
+    assert_whole(Run.open(tmp_path), 3)
     with pytest.warns(RunWarning), RunWriter.resume(tmp_path, 1, pieces=pieces) as writer:
         writer.write_step(example_step(2))
-    assert_whole(Run(tmp_path), 2)
+    assert_whole(Run.open(tmp_path), 2)
 
 
 def test_a_wal_record_goes_on_where_wal_is_refused(tmp_path, monkeypatch):
@@ -199,16 +199,16 @@ def test_a_wal_record_goes_on_where_wal_is_refused(tmp_path, monkeypatch):
     monkeypatch.setattr(opening, "uri", files.uri)
     with pytest.warns(RunWarning), RunWriter(tmp_path / "b" / "run.sqlite", pieces) as resumed:
         resumed.write_step(example_step(4))
-    assert_whole(Run(tmp_path / "b"), 4)
+    assert_whole(Run.open(tmp_path / "b"), 4)
 
 
 def test_a_folder_or_a_file_with_an_odd_name(tmp_path):
     folder = tmp_path / "run #1 50% ?mode=rw ünï"
     new_run(folder, 1).close()
-    assert_whole(Run(folder), 1)
+    assert_whole(Run.open(folder), 1)
     assert_whole(Run.open(str(folder / "run.sqlite")), 1)
     new_run(tmp_path / "other.sqlite", 1).close()
-    assert_whole(Run(tmp_path / "other.sqlite"), 1)
+    assert_whole(Run.open(tmp_path / "other.sqlite"), 1)
 
 
 def make_other_sqlite(file: Path) -> None:
@@ -247,14 +247,14 @@ def test_files_that_are_no_record(tmp_path, kind):
     file = tmp_path / "x.sqlite"
     make(file)
     with pytest.raises(RunRecordError, match=message):
-        Run(file).steps()
+        Run.open(file).steps()
 
 
 def test_a_missing_file(tmp_path):
     with pytest.raises(RunNotFoundError, match="no run record there"):
-        Run(tmp_path / "nothing")
+        Run.open(tmp_path / "nothing")
     with pytest.raises(FileNotFoundError):
-        Run(tmp_path / "nothing.sqlite")
+        Run.open(tmp_path / "nothing.sqlite")
     assert not is_run_record(tmp_path)
     assert os.listdir(tmp_path) == []
 

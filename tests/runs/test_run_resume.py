@@ -36,10 +36,10 @@ def test_resume_cuts_exactly(tmp_path, step):
     new_run(tmp_path, 10).close()
     with RunWriter.resume(tmp_path, step, pieces=pieces) as writer:
         assert writer.last_step == step
-        assert_whole(Run(tmp_path), step)
+        assert_whole(Run.open(tmp_path), step)
         for again in range(step + 1, 13):
             writer.write_step(example_step(again))
-    run = Run(tmp_path)
+    run = Run.open(tmp_path)
     assert_whole(run, 12)
     events = run.events()
     assert events[events["kind"] == "resume"]["text"].tolist() == [
@@ -52,19 +52,19 @@ def test_what_came_before_the_first_step_stays(tmp_path):
         writer.write_evaluation(0, Evaluation("heldout", 10, 3))
         writer.write_event(Event("notice", "loaded"), step=0)
     RunWriter.resume(tmp_path, 0).close()
-    run = Run(tmp_path)
+    run = Run.open(tmp_path)
     assert run.evaluations()["step"].tolist() == [0]
     assert run.events()["text"].tolist()[0] == "loaded"
 
 
 def test_a_view_that_polls_sees_that_the_record_was_cut(tmp_path):
     new_run(tmp_path, 3).close()
-    before = Run(tmp_path).position()
+    before = Run.open(tmp_path).position()
     with RunWriter.resume(tmp_path, 1) as writer:
         writer.write_step(example_step(2))
         writer.write_step(example_step(3))
     assert before == (0, 3)
-    assert Run(tmp_path).position() == (1, 3)
+    assert Run.open(tmp_path).position() == (1, 3)
 
 
 @pytest.mark.parametrize("step", [-1, 4])
@@ -85,7 +85,7 @@ def test_a_step_is_never_recorded_twice_nor_skipped(tmp_path):
             writer.write_step(example_step(2))
         with pytest.raises(RunRecordError, match="step 5 cannot follow step 3"):
             writer.write_step(example_step(5))
-    assert_whole(Run(tmp_path), 3)
+    assert_whole(Run.open(tmp_path), 3)
 
 
 def test_create_never_overwrites(tmp_path):
@@ -97,7 +97,7 @@ def test_create_never_overwrites(tmp_path):
     with pytest.raises(RunRecordError, match="is not a run record"):
         new_run(note)
     assert note.read_text() == "my shopping list"
-    assert_whole(Run(tmp_path), 2)
+    assert_whole(Run.open(tmp_path), 2)
 
 
 def test_create_takes_over_what_a_killed_create_left(tmp_path):
@@ -105,7 +105,7 @@ def test_create_takes_over_what_a_killed_create_left(tmp_path):
     (tmp_path / "run.sqlite-wal").write_bytes(b"stale log")
     (tmp_path / ".run.sqlite.new").write_bytes(b"half a draft")
     new_run(tmp_path, 1).close()
-    assert_whole(Run(tmp_path), 1)
+    assert_whole(Run.open(tmp_path), 1)
     assert [file.name for file in tmp_path.iterdir()] == ["run.sqlite"]
 
 
@@ -121,7 +121,7 @@ def test_branch(tmp_path, step, parent_is_live):
         for again in range(step + 1, 8):
             child.write_step(example_step(again))
     parent.close()
-    run, old = Run(tmp_path / "child"), Run(tmp_path / "parent")
+    run, old = Run.open(tmp_path / "child"), Run.open(tmp_path / "parent")
     assert_whole(run, 7)
     assert_whole(old, 6)
     assert (run.meta.parent_id, run.meta.parent_name, run.meta.branch_step) == (
@@ -137,7 +137,7 @@ def test_branch(tmp_path, step, parent_is_live):
 
 def test_status_of_a_run_through_its_life(tmp_path):
     writer = new_run(tmp_path, 1)
-    run = Run(tmp_path)
+    run = Run.open(tmp_path)
     assert run.meta.status == "running"
     assert run.is_live()
     writer.close()
@@ -152,14 +152,14 @@ def test_status_of_a_run_through_its_life(tmp_path):
 def test_a_forgotten_writer_is_not_alive(tmp_path):
     writer = new_run(tmp_path, 1)
     del writer
-    assert Run(tmp_path).meta.status == "interrupted"
+    assert Run.open(tmp_path).meta.status == "interrupted"
     RunWriter.resume(tmp_path, 1).close()
 
 
 def test_an_error_in_the_block_marks_the_run_as_failed(tmp_path):
     with pytest.raises(ZeroDivisionError), new_run(tmp_path, 1):
         1 / 0  # noqa: B018
-    assert (Run(tmp_path).meta.status, Run(tmp_path).meta.reason) == (
+    assert (Run.open(tmp_path).meta.status, Run.open(tmp_path).meta.reason) == (
         "failed",
         "ZeroDivisionError: division by zero",
     )
@@ -188,11 +188,11 @@ def test_a_second_writer_in_the_same_process_shuts_out_the_first(tmp_path):
         with pytest.raises(TakenOverError, match="another writer has taken the run over"):
             call()
     first.close()
-    assert Run(tmp_path).is_live()
+    assert Run.open(tmp_path).is_live()
     second.write_step(example_step(2))
     second.finish()
-    assert_whole(Run(tmp_path), 2)
-    assert Run(tmp_path).meta.status == "finished"
+    assert_whole(Run.open(tmp_path), 2)
+    assert Run.open(tmp_path).meta.status == "finished"
 
 
 def test_a_writer_in_another_process_counts_until_it_dies(tmp_path):
@@ -205,22 +205,22 @@ def test_a_writer_in_another_process_counts_until_it_dies(tmp_path):
     try:
         assert child.stdout is not None
         assert child.stdout.readline() == "ready\n"
-        assert Run(tmp_path).is_live()
+        assert Run.open(tmp_path).is_live()
         with pytest.raises(RunRecordError, match=f"process {child.pid}"):
             RunWriter.resume(tmp_path, 1)
         child.send_signal(signal.SIGKILL)
         if sys.platform != "linux":
             child.wait()  # on Linux it stays a zombie here, which has to count as dead, too
         deadline = time.monotonic() + 20
-        while Run(tmp_path).is_live() and time.monotonic() < deadline:
+        while Run.open(tmp_path).is_live() and time.monotonic() < deadline:
             time.sleep(0.01)
-        assert Run(tmp_path).meta.status == "interrupted"
+        assert Run.open(tmp_path).meta.status == "interrupted"
     finally:
         child.kill()
         child.wait()
         child.stdout.close()
     RunWriter.resume(tmp_path, 2).close()
-    assert_whole(Run(tmp_path), 2)
+    assert_whole(Run.open(tmp_path), 2)
 
 
 def test_a_writer_on_another_machine(tmp_path):
@@ -232,12 +232,12 @@ def test_a_writer_on_another_machine(tmp_path):
             writer={"host": "elsewhere", "pid": 1, "process_start": "0", "token": "x"},
             started=1000.0,
         )
-    assert Run(tmp_path).meta.status == "interrupted", "the last step is of 1970"
+    assert Run.open(tmp_path).meta.status == "interrupted", "the last step is of 1970"
     with RunWriter.resume(tmp_path, 2) as second:
         second.write_step(dataclasses.replace(example_step(3), time=time.time()))
         with second._transaction("a test") as db:
             put_meta(db, writer={"host": "elsewhere", "pid": 1, "process_start": "0", "token": "y"})
-        assert Run(tmp_path).is_live()
+        assert Run.open(tmp_path).is_live()
         with pytest.raises(TakenOverError):
             second.write_step(example_step(4))
     first.close()
@@ -251,7 +251,7 @@ def test_take_over_from_another_process(tmp_path):
     with pytest.raises(RunRecordError, match=f"process {os.getppid()}"):
         RunWriter.resume(tmp_path, 1)
     RunWriter.resume(tmp_path, 1, take_over=True).close()
-    assert_whole(Run(tmp_path), 1)
+    assert_whole(Run.open(tmp_path), 1)
 
 
 def test_stored_run_is_one_file(tmp_path):

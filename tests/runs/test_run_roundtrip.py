@@ -110,7 +110,7 @@ def test_odd_numbers_and_names_of_metrics_come_back(tmp_path):
     }
     with new_run(tmp_path) as writer:
         writer.write_step(StepRecord(step=1, metrics=metrics))
-    assert Run(tmp_path).steps().drop(columns=["step", "time"]).to_dict("records") == [metrics]
+    assert Run.open(tmp_path).steps().drop(columns=["step", "time"]).to_dict("records") == [metrics]
 
 
 def test_polling_reads_only_the_new_steps(run):
@@ -146,7 +146,7 @@ def test_knob_values_of_any_kind(tmp_path):
     ]
     with new_run(tmp_path) as writer:
         writer.write_step(StepRecord(step=1, metrics={}, knobs=[KnobChange(*c) for c in changes]))
-    knobs = Run(tmp_path).knobs()
+    knobs = Run.open(tmp_path).knobs()
     assert list(zip(knobs["name"], knobs["old"], knobs["new"], strict=True)) == changes
 
 
@@ -160,7 +160,7 @@ def test_an_evaluation_before_the_first_step_and_one_without_interval(tmp_path):
     with new_run(tmp_path) as writer:
         writer.write_evaluation(0, Evaluation("heldout", 10, 3))
         writer.write_evaluation(0, Evaluation("heldout", 10, 4))
-    found = Run(tmp_path).evaluations()
+    found = Run.open(tmp_path).evaluations()
     assert found["correct"].tolist() == [4]
     assert math.isnan(found.loc[0, "low"])
     with pytest.raises(ValueError, match="correct=11"):
@@ -191,7 +191,7 @@ def test_hostile_text_survives_everywhere(tmp_path, text):
     with new_run(tmp_path, name=text, pieces=lambda ids: [text for _ in ids]) as writer:
         writer.write_step(StepRecord(step=1, metrics={}, samples=samples, tokens=example_tokens(1)))
         writer.write_event(Event("notice", text, {"text": text}))
-    run = Run(tmp_path)
+    run = Run.open(tmp_path)
     assert run.meta.name in (text, run.meta.id)
     frame = run.samples(1)
     assert set(frame["prompt"]) == set(frame["completion"]) == {text}
@@ -248,7 +248,7 @@ def test_what_was_not_kept_is_empty_or_an_error(tmp_path):
     with new_run(tmp_path) as writer:
         writer.write_step(StepRecord(step=1, metrics={"loss": 1}))
         writer.write_step(StepRecord(step=2, metrics={}, samples=example_samples(2)))
-    run = Run(tmp_path)
+    run = Run.open(tmp_path)
     assert run.samples(1).empty
     assert run.tokens(1).empty
     assert run.groups(1).empty
@@ -262,12 +262,12 @@ def test_a_run_without_reward_functions(tmp_path):
     samples = dataclasses.replace(example_samples(1), rewards_BK=np.zeros((6, 0)))
     with new_run(tmp_path, reward_names=[]) as writer:
         writer.write_step(StepRecord(step=1, metrics={}, samples=samples, tokens=example_tokens(1)))
-    assert Run(tmp_path).batch(1)["rewards_BK"].shape == (6, 0)
+    assert Run.open(tmp_path).batch(1)["rewards_BK"].shape == (6, 0)
 
 
 def test_an_empty_run_has_empty_frames(tmp_path):
     new_run(tmp_path).close()
-    run = Run(tmp_path)
+    run = Run.open(tmp_path)
     for frame in (run.steps(), run.knobs(), run.evaluations(), run.events()):
         assert frame.empty
     assert run.last_step() == 0
@@ -283,7 +283,7 @@ def test_tensors_are_taken_as_they_are(tmp_path):
     record = StepRecord(step=1, metrics={"loss": torch.tensor(0.5)}, samples=samples)
     with new_run(tmp_path) as writer:
         writer.write_step(record)
-    run = Run(tmp_path)
+    run = Run.open(tmp_path)
     assert run.samples(1)["length"].tolist() == lengths
     assert run.steps().loc[0, "loss"] == 0.5
 
@@ -326,9 +326,9 @@ def test_a_refused_record_leaves_nothing_behind(tmp_path):
         one_reward = dataclasses.replace(two.samples, rewards_BK=np.zeros((6, 1)))
         with pytest.raises(RunRecordError, match=r"1 columns.*format_reward"):
             writer.write_step(dataclasses.replace(two, samples=one_reward))
-        assert_whole(Run(tmp_path), 1)
+        assert_whole(Run.open(tmp_path), 1)
         writer.write_step(two)
-    assert_whole(Run(tmp_path), 2)
+    assert_whole(Run.open(tmp_path), 2)
 
 
 def test_reward_names_must_differ(tmp_path):

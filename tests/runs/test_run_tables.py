@@ -86,7 +86,7 @@ def test_align_metrics(tmp_path):
     stored_run(tmp_path / "a", 2)
     with new_run(tmp_path / "b", 3) as writer:
         writer.write_step(StepRecord(step=4, metrics={"only_here": 1.0}))
-    runs = [Run(tmp_path / "a"), Run(tmp_path / "b")]
+    runs = [Run.open(tmp_path / "a"), Run.open(tmp_path / "b")]
     labels = [f"example ({run.meta.id})" for run in runs]
     frames = align_metrics(runs)
     assert sorted(frames) == ["grad_norm", "kl", "only_here", "reward", "seconds/rollout"]
@@ -142,7 +142,7 @@ def test_ten_thousand_steps_are_read_at_once(tmp_path):
                 put_step(db, StepRecord(step=step, metrics=metrics | {"reward": step}), {})
         writer.write_step(example_step(10_001))
     start = perf_counter()
-    steps = Run(tmp_path).steps()
+    steps = Run.open(tmp_path).steps()
     seconds = perf_counter() - start
     assert steps["reward"].tolist()[:10_000] == list(range(1, 10_001))
     assert seconds < 3, (

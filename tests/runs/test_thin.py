@@ -88,7 +88,7 @@ def test_what_names_the_machine_goes(tmp_path: Path) -> None:
             Event("error", "broke", {"traceback": "File /home/somebody/x.py", "row": 3})
         )
     small = thin(tmp_path / "full", tmp_path / "small.sqlite", [])
-    meta, event = Run(small).meta, Run(small).events().iloc[0]
+    meta, event = Run.open(small).meta, Run.open(small).events().iloc[0]
     assert meta.policy == "mine"
     assert set(meta.environment) <= set(ENVIRONMENT)
     assert meta.environment["python"]
@@ -99,8 +99,8 @@ def test_what_names_the_machine_goes(tmp_path: Path) -> None:
 def test_a_run_that_goes_on_reads_as_interrupted(tmp_path: Path) -> None:
     with RunWriter.create(tmp_path / "live", config={}) as writer:
         small = thin(tmp_path / "live", tmp_path / "small.sqlite", [])
-        assert Run(tmp_path / "live").meta.status == "running"
-        assert Run(small).meta.status == "interrupted"
+        assert Run.open(tmp_path / "live").meta.status == "running"
+        assert Run.open(small).meta.status == "interrupted"
         writer.finish()
 
 

@@ -188,7 +188,7 @@ def test_a_policy_that_does_not_belong_to_a_run_leaves_its_record_alone(
 def test_settings_that_change_no_result_may_differ_in_a_resumed_run(
     make_trainer, tiny_folder: Path, tmp_path: Path
 ) -> None:
-    from workbench.policy.for_config import load_for
+    from workbench.policy import load_policy
 
     whole = make_trainer("whole")
     whole.train()
@@ -203,7 +203,7 @@ def test_settings_that_change_no_result_may_differ_in_a_resumed_run(
     )
     resumed = start_run(
         tmp_path / "run",
-        policy=load_for(config, tiny_folder),
+        policy=load_policy(tiny_folder, config=config),
         task=first.task,
         rewards=first.rewards,
         config=config,

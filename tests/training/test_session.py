@@ -17,8 +17,7 @@ from workbench.rewards import RewardSet
 from workbench.runs import Run
 from workbench.tasks.arithmetic import arithmetic_task
 from workbench.training import checkpoints
-from workbench.training.rewind import RewindError
-from workbench.training.session import Session, SessionError
+from workbench.training.session import RewindError, Session, SessionError
 from workbench.training.update import apply_gradient
 
 SMALL = dict(
@@ -226,7 +225,7 @@ def test_the_error_is_raised_by_the_next_call_too(make_session) -> None:
 
     session = make_session(rewards=broken)
     session.start()
-    session._worker.idle.wait(60)
+    session._runner.worker.idle.wait(60)
     assert session.status == "failed"
     with pytest.raises(SessionError, match="broken reward"):
         session.start()
@@ -297,7 +296,7 @@ def test_an_interrupt_of_wait_pauses(make_session, monkeypatch: pytest.MonkeyPat
             raise KeyboardInterrupt
         return True
 
-    monkeypatch.setattr("workbench.training.session.pumped_wait", interrupted)
+    monkeypatch.setattr("workbench.training.session.session.pumped_wait", interrupted)
     session.wait()
     assert waits == [False, True]  # the second one only lets the last picture be drawn
     assert session.status == "paused"
@@ -518,3 +517,45 @@ def test_stopping_a_rewind_rests_at_the_step_in_hand(make_session) -> None:
     session.rewind(5).wait(60)
     assert (session.status, session.step_number) == ("stopped", 2)
     assert losses(session.start().wait(60)) == before
+
+
+def test_a_freed_session_stays_freed_when_its_error_is_raised_afterwards(make_session) -> None:
+    def broken(completions, **columns) -> list[float]:
+        raise ZeroDivisionError("broken reward")
+
+    session = make_session(rewards=broken).start()
+    session._runner.worker.wait()
+    session.free()
+    with pytest.raises(SessionError, match="broken reward"):
+        session.wait(60)
+    assert session.status == "freed"
+
+
+def test_a_listener_cannot_free_the_session_in_the_middle_of_a_step(make_session) -> None:
+    session = make_session()
+    session.subscribe(lambda: session.free() if session.step_number == 2 else None)
+    with pytest.warns(UserWarning, match="free: the session is still busy"):
+        session.start().wait(60)
+    assert session.trainer is not None
+    assert session.run.steps().step.tolist() == [1, 2]
+    assert session.resume().wait(60).status == "finished"
+
+
+def test_an_error_that_was_read_elsewhere_does_not_stand_in_the_way(make_session) -> None:
+    trouble = {"on": True}
+
+    def fragile(completions, **columns) -> list[float]:
+        if trouble.pop("on", False):
+            raise KeyError("gone")
+        return digits_reward(completions)
+
+    session = make_session(rewards=fragile).start()
+    session._runner.worker.wait()
+    assert (session.status, type(session.error).__name__) == ("failed", "RewardError")
+    session.dismiss_error()
+    assert (session.status, session.error) == ("paused", None)
+    assert session.start().wait(60).status == "finished"
+
+
+def test_a_status_is_a_plain_word(make_session) -> None:
+    assert repr(make_session().status) == "'ready'"

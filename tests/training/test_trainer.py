@@ -16,13 +16,13 @@ from workbench.objective import rows_with_gradient, updates_of
 from workbench.policy import PolicyError, load_policy
 from workbench.policy.logprobs import completion_logps
 from workbench.rewards import RewardError, RewardSet
-from workbench.rollout.request import RolloutNotFinite
+from workbench.rollout.request import RolloutNotFiniteError
 from workbench.runs import Run, RunRecordError
 from workbench.tasks.arithmetic import arithmetic_task
 from workbench.tasks.types import Problem
 from workbench.training import start_run
 from workbench.training.batch import Batch, loss_mask
-from workbench.training.guard import NotFinite
+from workbench.training.guard import NotFiniteError
 from workbench.training.update import apply_gradient
 
 BRIEF = dict(
@@ -226,7 +226,7 @@ def test_a_bad_gradient_names_step_and_tensor(make_trainer) -> None:
     trainer = make_trainer()
     trainer.policy.model.lm_head.weight.register_hook(lambda g: g * float("inf"))
     before = weights_of(trainer)
-    with pytest.raises(NotFinite, match=r"step 1: the gradient of .*weight") as e:
+    with pytest.raises(NotFiniteError, match=r"step 1: the gradient of .*weight") as e:
         trainer.step()
     assert "max_grad_norm" not in str(e.value), "clipping comes after"
     assert same_weights(before, weights_of(trainer))
@@ -245,7 +245,7 @@ def test_weights_that_overflow_are_told_apart_from_a_step_too_far(
     with torch.no_grad():
         policy.model.get_base_model().model.norm.weight[:] = float("inf")
     config = GRPOConfig(**BRIEF, lora_rank=4, dtype=dtype, rollout_engine=engine)
-    with pytest.raises(RolloutNotFinite, match=remedy) as e:
+    with pytest.raises(RolloutNotFiniteError, match=remedy) as e:
         start_run(
             tmp_path / "run",
             policy=policy,
@@ -269,7 +269,7 @@ def test_a_gradient_that_overflows_in_float16_names_the_format(
         config=GRPOConfig(**BRIEF, lora_rank=4, dtype="float16"),
     )
     trainer.policy.trainable_parameters()[0].register_hook(lambda g: g * float("inf"))
-    with pytest.raises(NotFinite, match="dtype='float32'"):
+    with pytest.raises(NotFiniteError, match="dtype='float32'"):
         trainer.step()
 
 
@@ -277,7 +277,7 @@ def test_a_bad_reference_names_the_group(make_trainer) -> None:
     trainer = make_trainer(beta=0.1)
     trainer.reference.weights["model.norm.weight"].fill_(float("nan"))
     with pytest.raises(
-        NotFinite, match=r"step 1: the loss term is nan at token 0 of completion 0 \(group 0\)"
+        NotFiniteError, match=r"step 1: the loss term is nan at token 0 of completion 0 \(group 0\)"
     ):
         trainer.step()
 

@@ -18,8 +18,8 @@ from workbench.config import GRPOConfig
 from workbench.policy import load_policy
 from workbench.rewards import RewardSet
 from workbench.tasks.arithmetic import arithmetic_task
-from workbench.training.pump import PUBLISHERS
 from workbench.training.session import Session, SessionError
+from workbench.training.session.pump import PUBLISHERS
 from workbench.widgets import Dashboard
 
 SMALL = dict(

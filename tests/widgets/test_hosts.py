@@ -16,7 +16,7 @@ from made_runs import make_run
 
 import workbench
 from workbench.runs import Run
-from workbench.training import pump
+from workbench.training.session import pump
 from workbench.widgets.base import hosts
 from workbench.widgets.dashboard import Dashboard
 from workbench.widgets.teach import ClipLab

@@ -321,13 +321,17 @@ def test_the_header_says_it_in_words(tmp_path: Path) -> None:
     view.show(
         [
             source(
-                tmp_path, steps=20, status="failed", reason="NotFinite: the loss is NaN", name="r1"
+                tmp_path,
+                steps=20,
+                status="failed",
+                reason="NotFiniteError: the loss is NaN",
+                name="r1",
             )
         ],
         None,
     )
     words = re.sub(r"<[^>]+>", "", view.header.value.split("</style>")[1])
-    assert "r1: failed at step 20 of 20: NotFinite: the loss is NaN" in words
+    assert "r1: failed at step 20 of 20: NotFiniteError: the loss is NaN" in words
     assert re.search(r"reward \d\.\d{3} · spread in a group 0\.\d{3} · KL 0\.\d{4}", words)
     assert (
         "held-out accuracy 70.0% (interval 63.3% to 75.9%, n = 200, step 20; 30.0% at step 0)"

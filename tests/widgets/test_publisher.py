@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 import pytest
 
-from workbench.training.pump import PUBLISHERS
+from workbench.training.session.pump import PUBLISHERS
 from workbench.widgets.base import publisher
 from workbench.widgets.base.publisher import Publisher
 

@@ -196,7 +196,7 @@ def hostile_run(path) -> Run:
         )
     )
     writer.finish()
-    return Run(path)
+    return Run.open(path)
 
 
 def test_hostile_completions_are_inert(tmp_path) -> None:
@@ -398,7 +398,7 @@ def test_no_tokens_at_all(tmp_path) -> None:
         )
     )
     writer.finish()
-    view = view_of(RunSource(Run(tmp_path / "a")))
+    view = view_of(RunSource(Run.open(tmp_path / "a")))
     for name in QUANTITIES:
         view.quantity_menu.value = name
         assert view.message.value == ""

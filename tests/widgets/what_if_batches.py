@@ -82,7 +82,7 @@ def trained(tiny_folder: Path, out: Path, steps: int = 1, **changes: Any) -> Any
         config=config,
     )
     records = [trainer.step() for _ in range(steps)]
-    return Run(out), records
+    return Run.open(out), records
 
 
 def length_reward(completions: Any, **columns: Any) -> list[float]:

@@ -172,7 +172,7 @@ def _trainer(
     notice: Callable[[str], None],
 ) -> Any:
     notice("loading torch and transformers")
-    from workbench.policy import load_for
+    from workbench.policy import load_policy
     from workbench.policy.quantization import KINDS
     from workbench.rewards import RewardSet, shuffled
     from workbench.tasks import load_task
@@ -187,7 +187,7 @@ def _trainer(
     )  # only then is there one: a new run was refused beside it
     if goes_on:
         check_same_problems(out, problems)
-    loaded = load_for(config, parts.policy)
+    loaded = load_policy(parts.policy, config=config)
     if (
         not goes_on and loaded.quantization in KINDS
     ):  # files that were stored quantised: the record says so

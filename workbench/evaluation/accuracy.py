@@ -10,7 +10,7 @@ import torch
 from workbench.policy.policy import Policy
 from workbench.rewards import strict_correct
 from workbench.rollout.types import RolloutEngine, Sampling
-from workbench.runs.records import Evaluation
+from workbench.runs.step_record import Evaluation
 from workbench.tasks.types import Problem, Task
 
 

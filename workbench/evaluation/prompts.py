@@ -9,6 +9,20 @@ from workbench.policy.policy import Policy, PolicyError
 from workbench.tasks.types import Problem, Task
 
 
+def encode_prompt(
+    policy: Policy, task: Task, problem: Problem, max_prompt_length: int | None
+) -> list[int]:
+    """Token ids of one problem's prompt. Raises `PolicyError` when there are more than allowed."""
+    ids = policy.encode_prompt(task.messages(problem))
+    if max_prompt_length is not None and len(ids) > max_prompt_length:
+        raise PolicyError(
+            f"the prompt {problem.question[:60]!r} has {len(ids)} tokens, max_prompt_length is "
+            f"{max_prompt_length}. Raise max_prompt_length or leave such problems out; prompts are "
+            "never cut."
+        )
+    return ids
+
+
 def check_prompts(
     policy: Policy,
     task: Task,

@@ -110,7 +110,7 @@ def plan(
     `trial`: time a few layers with random weights on this device, so that the seconds are measured
     ones (see `workbench.trial.layers`; some seconds, and a note where it cannot be done). Raises
     `PlanError` for a model whose positions are too few, or whose code cannot be run without
-    weights, and with the words of `load_for` for what loading refuses on such a device
+    weights, and with the words of `load_policy` for what loading refuses on such a device
     (`ConfigError`, `VLLMError`, `PlanError`).
     """
     check_run(shape, config, device)

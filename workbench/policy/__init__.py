@@ -1,8 +1,7 @@
 """The policy: loading it, its log-probabilities, and the reference that it is held against."""
 
-from workbench.policy.for_config import load_for
 from workbench.policy.load import load_policy
 from workbench.policy.policy import Policy, PolicyError
 from workbench.policy.save import save_policy
 
-__all__ = ["Policy", "PolicyError", "load_for", "load_policy", "save_policy"]
+__all__ = ["Policy", "PolicyError", "load_policy", "save_policy"]

@@ -1,5 +1,5 @@
-"""`load_for`: the policy as a run's config asks for it. Everything that trains loads through
-here."""
+"""What a run's config says of its policy: how `load_policy(name, config=config)` loads it, and
+whether one that was loaded otherwise fits."""
 
 from __future__ import annotations
 
@@ -7,11 +7,8 @@ import warnings
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from workbench.config import ConfigError, ConfigWarning, GRPOConfig
 from workbench.policy.adapter import check_saved, lora_config
-from workbench.policy.load import load_policy
 from workbench.policy.loading.locate import adapter_folder
 from workbench.policy.policy import Policy
 from workbench.rollout import check_engine
@@ -19,45 +16,35 @@ from workbench.rollout import check_engine
 ADAPTER_FIELDS = ("lora_rank", "lora_alpha", "lora_target_modules", "use_rslora", "use_dora")
 
 
-def load_for(
-    config: GRPOConfig,
-    name: str | Path,
-    *,
-    device: str | torch.device | None = None,
-    trust_remote_code: bool = False,
-) -> Policy:
-    """The policy `name` with the adapter, quantisation, format and checkpointing of `config`.
-    Raises `PolicyError`, `ConfigError`.
+def settings_of(config: GRPOConfig, name: str | Path) -> dict[str, Any]:
+    """What `load_policy` is to be given so that `name` has the adapter, quantisation, format and
+    checkpointing of `config`. Raises `PolicyError`, `ConfigError`.
 
     A saved adapter is trained further as it is: what the config says of an adapter must be so, what
     it leaves out may be anything.
     """
     check_engine(config)
+    settings: dict[str, Any] = {
+        "lora": None,
+        "quantization": config.quantization,
+        "dtype": config.dtype,
+        "gradient_checkpointing": config.gradient_checkpointing,
+        "seed": config.seed,
+    }
     saved = adapter_folder(name)
     if saved is None:
         check_dtype(config)
-    else:
-        check_saved(
-            saved,
-            str(name),
-            {
-                n: getattr(config, n)
-                for n in ADAPTER_FIELDS
-                if getattr(config, n) != getattr(GRPOConfig, n)
-            },
-        )
-    return load_policy(
-        name,
-        lora=lora_of(config) if saved is None else None,
-        quantization=None
-        if saved is not None and config.quantization == "none"
-        else config.quantization,
-        dtype=config.dtype,
-        device=device,
-        gradient_checkpointing=config.gradient_checkpointing,
-        seed=config.seed,
-        trust_remote_code=trust_remote_code,
-    )
+        settings["lora"] = lora_of(config)
+        return settings
+    said = {
+        field: getattr(config, field)
+        for field in ADAPTER_FIELDS
+        if getattr(config, field) != getattr(GRPOConfig, field)
+    }
+    check_saved(saved, str(name), said)
+    if config.quantization == "none":
+        settings["quantization"] = None  # as when the adapter was trained
+    return settings
 
 
 def lora_of(config: GRPOConfig) -> Any | None:
@@ -78,7 +65,7 @@ def lora_of(config: GRPOConfig) -> Any | None:
 def check_policy(policy: Policy, config: GRPOConfig) -> None:
     """Raises `ConfigError` when a policy that was loaded by hand is not the one that the config
     describes."""
-    call = f"load_for(config, {policy.source!r}) of workbench.policy"
+    call = f"load_policy({policy.source!r}, config=config)"
     if not policy.trainable_parameters():
         raise ConfigError(
             f"policy {policy.source!r} was loaded with trainable=False: there is nothing to train. Load it with {call}."
@@ -111,5 +98,5 @@ def check_dtype(config: GRPOConfig) -> None:
             f"dtype='bfloat16' with lora_rank=0 and learning_rate={config.learning_rate:g}: a bfloat16 weight moves by steps of 1/256 of "
             "itself, so most updates are rounded away. dtype='auto' keeps float32 weights and computes in bfloat16 on a GPU.",
             ConfigWarning,
-            stacklevel=3,
+            stacklevel=4,  # the line that called load_policy
         )

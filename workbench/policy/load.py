@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 
+from workbench.config import GRPOConfig
 from workbench.libraries.bitsandbytes_ import keep_from_changing
 from workbench.libraries.hf_transformers import checkpoint_activations, no_progress_bars
 from workbench.policy.adapter import (
@@ -24,6 +25,7 @@ from workbench.policy.adapter import (
     with_saved_adapter,
 )
 from workbench.policy.dtype import DtypeLike, compute_in_bfloat16, wants_autocast, weight_dtype
+from workbench.policy.for_config import settings_of
 from workbench.policy.loading import checks
 from workbench.policy.loading.locate import EMBEDDED, Place, locate
 from workbench.policy.loading.tokens import end_token_ids, padding_id
@@ -44,12 +46,13 @@ __all__ = ["EMBEDDED", "load_policy", "save_policy"]
 def load_policy(
     name: str | Path = "embedded",
     *,
+    config: GRPOConfig | None = None,
     lora: LoraLike = None,
     quantization: str | None = None,
     dtype: DtypeLike = None,
     device: str | torch.device | None = None,
-    gradient_checkpointing: bool = False,
-    seed: int = 0,
+    gradient_checkpointing: bool | None = None,
+    seed: int | None = None,
     trust_remote_code: bool = False,
     trainable: bool = True,
 ) -> Policy:
@@ -58,18 +61,36 @@ def load_policy(
 
     name           "embedded", a folder that save_pretrained wrote (or one with an adapter alone), a .gguf file, or an id of
                    the Hub, which alone needs the network
-    lora           a fresh adapter, initialised from `seed`: True (rank 16), a rank, or a `peft.LoraConfig`; the base then
+    config         a run's: adapter, quantisation, dtype, checkpointing and seed as it says, and then none of them
+                   may be given beside it. What is to be trained is loaded so
+    lora           a fresh adapter, initialised from `seed` (None means 0): True (rank 16), a rank, or a `peft.LoraConfig`; the base then
                    never changes. A saved adapter keeps its own rank: leave it out, or give the same
     quantization   "nf4" or "int8": the frozen base in 4 or 8 bits (needs `lora`, or `trainable=False`). None: for a saved adapter as when
                    it was trained, else "none"
     dtype          of the weights; None or "auto" chooses by device, see `workbench.policy.dtype`
     device         None means CUDA where there is one
-    gradient_checkpointing   compute activations twice instead of keeping them
+    gradient_checkpointing   compute activations twice instead of keeping them; None means no
     trainable      False for sampling and evaluation alone: nothing will be trained, so all weights stand still, and can be
                    quantised, or 16 bits wide (the choice on CUDA)
 
     Raises `PolicyError` for what cannot work, before any weights are read where that can be known.
     """
+    if config is not None:
+        own = {
+            "lora": lora,
+            "quantization": quantization,
+            "dtype": dtype,
+            "gradient_checkpointing": gradient_checkpointing,
+            "seed": seed,
+        }
+        _check_said_once(own)
+        return load_policy(
+            name,
+            **settings_of(config, name),
+            device=device,
+            trust_remote_code=trust_remote_code,
+            trainable=trainable,
+        )
     place, device = (
         locate(name),
         torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu")),
@@ -82,26 +103,42 @@ def load_policy(
         quantization = stored_quantization(place.adapter)
     kind = check_quantization(quantization, trains_all=not frozen)
     chosen = weight_dtype(dtype, device, frozen)
-    config = _config(place, trust_remote_code)
-    _check_before_reading(place, config, adapter, kind, chosen, device, trust_remote_code, frozen)
+    model_config = _config(place, trust_remote_code)
+    _check_before_reading(
+        place, model_config, adapter, kind, chosen, device, trust_remote_code, frozen
+    )
 
-    model, tokenizer = _read(place, config, chosen, kind, device, trust_remote_code)
+    model, tokenizer = _read(place, model_config, chosen, kind, device, trust_remote_code)
     if place.adapter is not None:
         model = with_saved_adapter(model, place.adapter, _source(place), trainable)
     model = for_training(
         model,
         adapter if place.adapter is None else None,
-        seed=seed,
+        seed=seed or 0,
         source=_source(place),
         autocast=wants_autocast(dtype, device, frozen),
-        gradient_checkpointing=gradient_checkpointing,
+        gradient_checkpointing=bool(gradient_checkpointing),
     )
     if not trainable:
         model.requires_grad_(False)
     eos = end_token_ids(model, tokenizer, place.name)
     return Policy(
-        model, tokenizer, place.name, eos, padding_id(model, tokenizer, eos), gradient_checkpointing
+        model,
+        tokenizer,
+        place.name,
+        eos,
+        padding_id(model, tokenizer, eos),
+        bool(gradient_checkpointing),
     )
+
+
+def _check_said_once(own: dict[str, Any]) -> None:
+    """Raises `PolicyError` for what was said beside a config, which says it too."""
+    if given := [name for name, value in own.items() if value is not None]:
+        raise PolicyError(
+            f"load_policy was given config and {', '.join(given)}: the config says that already. "
+            "Leave it out, or say it in the config: config.replace(...)."
+        )
 
 
 def for_training(

@@ -35,7 +35,7 @@ class RewardError(WorkbenchError, RuntimeError):
         self.row = row
 
 
-class _Fault(Exception):
+class _FaultError(WorkbenchError):
     """What is wrong with a function's output, and the row where that is known."""
 
     def __init__(self, what: str, row: int | None = None) -> None:
@@ -44,7 +44,7 @@ class _Fault(Exception):
 
 
 @dataclass(frozen=True)
-class Batch:
+class ScoringBatch:
     """What every reward function of one step gets; `columns` holds lists with B entries by name,
     `extras` the rest."""
 
@@ -53,11 +53,11 @@ class Batch:
     columns: Mapping[str, Sequence[Any]]
     extras: Mapping[str, Any]
 
-    def row(self, i: int) -> Batch:
+    def row(self, i: int) -> ScoringBatch:
         """The batch of sample `i` alone; what it logs is thrown away."""
         columns = {name: values[i : i + 1] for name, values in self.columns.items()}
         silent = {"log_extra": lambda column, values: None, "log_metric": lambda name, value: None}
-        return Batch(
+        return ScoringBatch(
             self.prompts[i : i + 1], self.completions[i : i + 1], columns, {**self.extras, **silent}
         )
 
@@ -82,7 +82,7 @@ def is_async(function: RewardFunction) -> bool:
     )
 
 
-def call(name: str, function: RewardFunction, batch: Batch) -> list[float]:
+def call(name: str, function: RewardFunction, batch: ScoringBatch) -> list[float]:
     """The rewards of a sync function, NaN for None. Raises `RewardError`."""
     try:
         return checked(function(**batch.arguments(function)), len(batch.prompts))
@@ -90,7 +90,7 @@ def call(name: str, function: RewardFunction, batch: Batch) -> list[float]:
         raise _blamed(name, function, batch, error) from _cause(error)
 
 
-async def call_async(name: str, function: RewardFunction, batch: Batch) -> list[float]:
+async def call_async(name: str, function: RewardFunction, batch: ScoringBatch) -> list[float]:
     """The same of an async function."""
     try:
         return checked(await function(**batch.arguments(function)), len(batch.prompts))
@@ -106,14 +106,14 @@ def run_coroutine(coroutine: Coroutine[Any, Any, Any]) -> Any:
 
 
 def checked(output: Any, size: int) -> list[float]:
-    """`output` as `size` finite floats, NaN where it says None. Raises `_Fault`."""
+    """`output` as `size` finite floats, NaN where it says None. Raises `_FaultError`."""
     if isinstance(output, (str, bytes, Mapping)) or not hasattr(output, "__iter__"):
-        raise _Fault(
+        raise _FaultError(
             f"returned {output!r:.80}, a {type(output).__name__}; expected a list of {size} rewards"
         )
     rewards = list(output)
     if len(rewards) != size:
-        raise _Fault(
+        raise _FaultError(
             f"returned {len(rewards)} reward(s) for {size} completion(s); expected one for each"
         )
     return [_checked_one(value, i) for i, value in enumerate(rewards)]
@@ -128,25 +128,29 @@ def _checked_one(value: Any, row: int) -> float:
         else value
     )
     if not isinstance(number, (bool, int, float)):
-        raise _Fault(
+        raise _FaultError(
             f"returned {value!r:.80}, a {type(value).__name__}; expected a number, or None: not scored",
             row,
         )
     if not abs(number) <= LARGEST:  # also true of NaN
-        raise _Fault(
+        raise _FaultError(
             f"returned {number!r:.80}; expected a finite float32 number, or None: not scored", row
         )
     return float(number)
 
 
 def _cause(error: Exception) -> Exception | None:
-    return None if isinstance(error, _Fault) else error
+    return None if isinstance(error, _FaultError) else error
 
 
-def _blamed(name: str, function: RewardFunction, batch: Batch, error: Exception) -> RewardError:
+def _blamed(
+    name: str, function: RewardFunction, batch: ScoringBatch, error: Exception
+) -> RewardError:
     """The error to raise for `error`; without a known row, the samples are tried one by one."""
-    row = error.row if isinstance(error, _Fault) else None
-    what = str(error) if isinstance(error, _Fault) else f"raised {type(error).__name__}: {error}"
+    row = error.row if isinstance(error, _FaultError) else None
+    what = (
+        str(error) if isinstance(error, _FaultError) else f"raised {type(error).__name__}: {error}"
+    )
     text = f"reward function {name!r} {what}."
     if row is None:
         row = next(
@@ -164,7 +168,7 @@ def _blamed(name: str, function: RewardFunction, batch: Batch, error: Exception)
     return RewardError(text, name, row)
 
 
-def _fails_alone(function: RewardFunction, sample: Batch) -> bool:
+def _fails_alone(function: RewardFunction, sample: ScoringBatch) -> bool:
     try:
         arguments = sample.arguments(function)
         checked(

@@ -13,6 +13,8 @@ import threading
 from pathlib import Path
 from typing import Any
 
+from workbench.errors import WorkbenchError
+
 TIME_LIMIT = 3.0
 """Seconds for one question. An ordinary comparison takes about 0.1 s the first time, 0.005 s
 later."""
@@ -20,7 +22,7 @@ later."""
 _DELIMITERS = re.compile(r"\\[()\[\]]|\\?\$|\s+")
 
 
-class MathProcessError(RuntimeError):
+class MathProcessError(WorkbenchError, RuntimeError):
     """math-verify could not be started."""
 
 

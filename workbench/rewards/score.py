@@ -16,9 +16,9 @@ from typing import Any
 import numpy as np
 
 from workbench.rewards.calling import (
-    Batch,
     RewardError,
     RewardFunction,
+    ScoringBatch,
     call,
     call_async,
     is_async,
@@ -108,13 +108,13 @@ class RewardSet:
             "trainer_state": trainer_state or SimpleNamespace(global_step=step),
             **log.callbacks,
         }
-        rewards_KB = self._run(Batch(prompts, completions, lists, extras))
+        rewards_KB = self._run(ScoringBatch(prompts, completions, lists, extras))
         rewards_BK = (
             np.asarray(rewards_KB, dtype=np.float32).reshape(len(self.names), len(prompts)).T.copy()
         )
         return RewardTable(rewards_BK, self.names, dict(log.extra), log.means())
 
-    def _run(self, batch: Batch) -> list[list[float]]:
+    def _run(self, batch: ScoringBatch) -> list[list[float]]:
         named = list(zip(self.names, self.functions, strict=True))
         results = {
             name: call(name, function, batch) for name, function in named if not is_async(function)
@@ -125,7 +125,9 @@ class RewardSet:
         return [results[name] for name in self.names]
 
 
-async def _gather(named: list[tuple[str, RewardFunction]], batch: Batch) -> dict[str, list[float]]:
+async def _gather(
+    named: list[tuple[str, RewardFunction]], batch: ScoringBatch
+) -> dict[str, list[float]]:
     outputs = await asyncio.gather(*(call_async(name, function, batch) for name, function in named))
     return {name: output for (name, _), output in zip(named, outputs, strict=True)}
 

@@ -9,13 +9,13 @@ from typing import Any
 
 from workbench.config import GRPOConfig
 from workbench.rollout.engines import ENGINES
-from workbench.rollout.request import RolloutCancelled
+from workbench.rollout.request import RolloutCancelledError
 from workbench.rollout.types import Rollout, RolloutEngine, Sampling
 
 __all__ = [
     "ENGINES",
     "Rollout",
-    "RolloutCancelled",
+    "RolloutCancelledError",
     "RolloutEngine",
     "Sampling",
     "check_engine",

@@ -41,7 +41,7 @@ class NativeEngine(PolicysOwnWeights):
     `check_every`: tokens between two looks at who has finished; a look makes a GPU wait, so there
     it is 8, on a CPU 1.
     `should_stop`: asked before every token; where it answers True, `generate` raises
-    `RolloutCancelled`.
+    `RolloutCancelledError`.
     """
 
     facts = ENGINE_FACTS["native"]
@@ -81,7 +81,7 @@ class NativeEngine(PolicysOwnWeights):
 
         Raises ValueError for a request that cannot be served, FloatingPointError for non-finite
         log-probabilities, and
-        `RolloutCancelled`.
+        `RolloutCancelledError`.
         """
         check_request(self.model, prompts, num_generations, sampling)
         device = self.model.get_input_embeddings().weight.device

@@ -15,18 +15,18 @@ from workbench.errors import WorkbenchError
 from workbench.rollout.types import Rollout, Sampling
 
 
-class RolloutNotFinite(WorkbenchError, FloatingPointError):
+class RolloutNotFiniteError(WorkbenchError, FloatingPointError):
     """A sampled token's log-probability is NaN or infinite; nothing of the rollout is kept."""
 
 
-class RolloutCancelled(Exception):
+class RolloutCancelledError(WorkbenchError):
     """`should_stop` answered True in the middle of a rollout; nothing of it is kept."""
 
 
 def raise_if_stopped(should_stop: Callable[[], bool] | None) -> None:
-    """Raise `RolloutCancelled` when `should_stop` is given and answers True."""
+    """Raise `RolloutCancelledError` when `should_stop` is given and answers True."""
     if should_stop is not None and should_stop():
-        raise RolloutCancelled("the rollout was cancelled between two tokens")
+        raise RolloutCancelledError("the rollout was cancelled between two tokens")
 
 
 def check_special_ids(model: Any, eos_token_ids: Sequence[int], pad_token_id: int) -> None:
@@ -115,7 +115,7 @@ def make_rollout(
     """A `Rollout` from sampled tokens: all after the first end token of a row becomes padding.
 
     `weight_dtype` is the number format of the policy's weights, for the advice. Raises
-    `RolloutNotFinite` (a FloatingPointError) where a sampled token's log-probability is not finite.
+    `RolloutNotFiniteError` (a FloatingPointError) where a sampled token's log-probability is not finite.
     """
     end_BT = is_end(ids_BT, eos_token_ids)
     mask_BT = (end_BT.cumsum(1) - end_BT.long()) == 0
@@ -140,7 +140,7 @@ def _check_finite(
     if len(bad):
         row, token = bad[0].tolist()
         where = f"token {token} of completion {row % num_generations} of prompt {row // num_generations}"
-        raise RolloutNotFinite(
+        raise RolloutNotFiniteError(
             f"the policy gave log-probability {logp_BT[row, token].item()} for {where} ({len(bad)} such tokens). Its "
             f"weights or logits are not finite. {_remedy(weight_dtype)}"
         )

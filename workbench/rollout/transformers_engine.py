@@ -35,7 +35,7 @@ class TransformersEngine(PolicysOwnWeights):
     """Rollouts through `model.generate`, with the model's weights as they are at the call.
 
     `should_stop`: asked before every token; where it answers True, `generate` raises
-    `RolloutCancelled`.
+    `RolloutCancelledError`.
     """
 
     facts = ENGINE_FACTS["transformers"]
@@ -70,7 +70,7 @@ class TransformersEngine(PolicysOwnWeights):
 
         Raises ValueError for a request that cannot be served, FloatingPointError for non-finite
         log-probabilities, and
-        `RolloutCancelled`.
+        `RolloutCancelledError`.
         """
         check_request(self.model, prompts, num_generations, sampling)
         device = self.model.get_input_embeddings().weight.device

@@ -16,7 +16,14 @@ from workbench.runs.files import (
 from workbench.runs.listing import list_runs
 from workbench.runs.queries import RunMeta
 from workbench.runs.reader import Run
-from workbench.runs.records import Evaluation, Event, KnobChange, Samples, StepRecord, TokenArrays
+from workbench.runs.step_record import (
+    Evaluation,
+    Event,
+    KnobChange,
+    Samples,
+    StepRecord,
+    TokenArrays,
+)
 from workbench.runs.writer import RunWriter, StepExistsError, TakenOverError
 
 __all__ = [

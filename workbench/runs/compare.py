@@ -65,7 +65,7 @@ def align_metrics(
 
 
 def _as_run(run: Run | str | Path) -> Run:
-    return run if isinstance(run, Run) else Run(run)
+    return run if isinstance(run, Run) else Run.open(run)
 
 
 def _settings(run: Run) -> dict[str, Any]:

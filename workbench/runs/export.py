@@ -23,7 +23,7 @@ def export_csv(run: Run | str | Path, folder: str | Path) -> list[Path]:
     a model can harm a reader. Per-token arrays stay in the record. Files of these names are
     replaced.
     """
-    run = run if isinstance(run, Run) else Run(run)
+    run = run if isinstance(run, Run) else Run.open(run)
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     steps = run.steps()

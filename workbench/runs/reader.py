@@ -18,9 +18,9 @@ from workbench.runs import queries
 from workbench.runs.arrays import pad, prefix_mask
 from workbench.runs.files import RunRecordError, read, record_path
 from workbench.runs.queries import RunMeta
-from workbench.runs.records import RESERVED
 from workbench.runs.rows import get_meta, last_step
 from workbench.runs.schema import to_cell
+from workbench.runs.step_record import RESERVED
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -29,20 +29,25 @@ T = TypeVar("T")
 
 
 class Run:
-    """The record at `path`, a run's folder or its .sqlite file.
+    """A record that `Run.open` found. Steps count from 1; step 0 is what came before the first."""
 
-    Raises `RunNotFoundError` when there is none, `RunRecordError` when the file is something else,
-    damaged, or of a newer format. Steps count from 1; step 0 is what came before the first.
-    """
+    path: Path
+    """The .sqlite file."""
 
-    def __init__(self, path: str | Path) -> None:
-        self.path = record_path(path)
-        self._read(lambda db: None)
+    def __init__(self, *_: object) -> None:
+        raise TypeError("a record is opened with Run.open(path), not with Run(path).")
 
     @classmethod
     def open(cls, path: str | Path) -> Run:
-        """The same as `Run(path)`."""
-        return cls(path)
+        """The record at `path`, a run's folder or its .sqlite file.
+
+        Raises `RunNotFoundError` when there is none, `RunRecordError` when the file is something
+        else, damaged, or of a newer format.
+        """
+        run = cls.__new__(cls)
+        run.path = record_path(path)
+        run._read(lambda db: None)
+        return run
 
     def __repr__(self) -> str:
         meta, last = self._read(lambda db: (queries.meta(db), last_step(db)))

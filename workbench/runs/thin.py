@@ -21,9 +21,9 @@ from typing import Any
 
 from workbench.runs.files import RunRecordError, explained, read, record_path, uri
 from workbench.runs.opening import new_record
-from workbench.runs.records import Event
 from workbench.runs.rows import all_meta, last_step, put_event, put_meta
 from workbench.runs.schema import STEP_TABLES, to_json
+from workbench.runs.step_record import Event
 
 HEAVY = ("groups", "samples", "arrays")
 """The tables that hold a step's completions and tokens."""

@@ -23,8 +23,8 @@ from workbench.runs import rows
 from workbench.runs.environment import sign_in, works_beside
 from workbench.runs.files import RunRecordError, RunWarning, explained, read, record_path
 from workbench.runs.opening import new_record, open_record
-from workbench.runs.records import Evaluation, Event, StepRecord
 from workbench.runs.schema import STATUSES
+from workbench.runs.step_record import Evaluation, Event, StepRecord
 
 Pieces = Callable[[Sequence[int]], Sequence[str]]
 """Turns token ids into the text of each: one text per id."""

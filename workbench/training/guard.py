@@ -10,7 +10,7 @@ from workbench.errors import WorkbenchError
 from workbench.policy.policy import Policy
 
 
-class NotFinite(WorkbenchError, FloatingPointError):
+class NotFiniteError(WorkbenchError, FloatingPointError):
     """A tensor of a step holds NaN or infinity; the weights are still those of before the
     update."""
 
@@ -18,13 +18,13 @@ class NotFinite(WorkbenchError, FloatingPointError):
 def check_finite(
     step: int, name: str, values_BT: Tensor, mask_BT: Tensor, rows: Tensor, num_generations: int
 ) -> None:
-    """Raises `NotFinite` naming step, tensor, completion, group and token when a counted value is
+    """Raises `NotFiniteError` naming step, tensor, completion, group and token when a counted value is
     not finite."""
     bad = ~torch.isfinite(values_BT.detach()) & mask_BT.bool()
     if bad.any():
         first, token = (int(i) for i in bad.nonzero()[0])
         row = int(rows[first])
-        raise NotFinite(
+        raise NotFiniteError(
             f"step {step}: {name} is {values_BT[first, token].item()} at token {token} of completion {row} (group "
             f"{row // num_generations}); {int(bad.sum())} such values. No update was made. Lower learning_rate, or look at "
             "what was sampled in this group."
@@ -32,11 +32,11 @@ def check_finite(
 
 
 def check_gradients(step: int, policy: Policy) -> None:
-    """Raises `NotFinite` naming the first parameter whose gradient is not finite. Clipping comes
+    """Raises `NotFiniteError` naming the first parameter whose gradient is not finite. Clipping comes
     after: it could not help."""
     for name, p in policy.trainable_state().items():
         if p.grad is not None and not torch.isfinite(p.grad).all():
-            raise NotFinite(
+            raise NotFiniteError(
                 f"step {step}: the gradient of {name} is not finite. No update was made. {_remedy(policy)}"
             )
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from workbench.config import ConfigError, GRPOConfig
-from workbench.runs.records import KnobChange
+from workbench.runs.step_record import KnobChange
 
 
 class Knobs:
@@ -38,20 +38,31 @@ class Knobs:
     def set(self, who: str = "user", **values: Any) -> None:
         """Ask for new values from the next step on. Raises `ConfigError` and changes nothing when
         one of them cannot be."""
-        live = GRPOConfig.live_fields()
         with self._lock:
-            for name in values:
-                if name not in live:
-                    GRPOConfig.describe(name)
-                    raise ConfigError(
-                        f"{name} is fixed for the run: batches, seeds and schedules are laid out from it. Start a new run with "
-                        f"{name}={values[name]!r}. Live are: {', '.join(live)}."
-                    )
-            wanted = {n: v for n, (v, _) in self._pending.items()} | values
-            config = self._config.replace(**wanted)
-            if self._reward_names is not None:
-                check_weights(config, self._reward_names)
+            pending = {name: value for name, (value, _) in self._pending.items()}
+            config = self._config_with(pending, values)
+            # As the config keeps them: 1 becomes 1.0 where a float is meant.
             self._pending |= {name: (getattr(config, name), who) for name in values}
+
+    def check(self, **values: Any) -> None:
+        """Raises `ConfigError` where `set` would, with nothing pending; changes nothing."""
+        with self._lock:
+            self._config_with({}, values)
+
+    def _config_with(self, pending: dict[str, Any], values: dict[str, Any]) -> GRPOConfig:
+        live = GRPOConfig.live_fields()
+        for name in values:
+            if name not in live:
+                GRPOConfig.describe(name)  # raises for a name that is no field at all
+                raise ConfigError(
+                    f"{name} is fixed for the run: batches, seeds and schedules are laid out from "
+                    f"it. Start a new run with {name}={values[name]!r}. Live are: "
+                    f"{', '.join(live)}."
+                )
+        config = self._config.replace(**(pending | values))
+        if self._reward_names is not None:
+            check_weights(config, self._reward_names)
+        return config
 
     def take(self) -> list[KnobChange]:
         """Put the pending values in force; returns those that differ from before."""
@@ -82,6 +93,12 @@ class Knobs:
             }
             self._pending = asked | self._pending
 
+    def put_in_force(self, **values: Any) -> None:
+        """New values at once, without a record of a change: for fixed fields that a resumed or
+        extended run may set anew. Raises `ConfigError` and changes nothing for a bad one."""
+        with self._lock:
+            self._config = self._config.replace(**values)
+
     def snapshot(self) -> tuple[GRPOConfig, dict[str, tuple[Any, str]]]:
         """The config in force and what is pending, with who asked."""
         with self._lock:
@@ -98,6 +115,6 @@ def check_weights(config: GRPOConfig, reward_names: Sequence[str]) -> None:
     """Raises `ConfigError` unless there are as many weights as reward functions."""
     if config.reward_weights is not None and len(config.reward_weights) != len(reward_names):
         raise ConfigError(
-            f"reward_weights={config.reward_weights!r} has {len(config.reward_weights)} entries for the reward functions "
-            f"{', '.join(reward_names)}. Give one weight for each."
+            f"reward_weights={config.reward_weights!r} has {len(config.reward_weights)} entries for "
+            f"the reward functions {', '.join(reward_names)}. Give one weight for each."
         )

@@ -22,8 +22,7 @@ from workbench.runs.opening import check_free, remove_database
 from workbench.tasks.types import Task
 from workbench.training import checkpoints
 from workbench.training.knobs import check_weights
-from workbench.training.memory import warn_where_too_small
-from workbench.training.state import load_checkpoint
+from workbench.training.out_of_memory import warn_where_too_small
 from workbench.training.trainer import Trainer
 
 DEFAULT_REWARDS = ("format", "answer")
@@ -63,7 +62,7 @@ def start_run(
     changes. Raises `GoldError` for a gold answer that nothing could equal, `PolicyError` for a
     prompt that is too long and for a policy that the checkpoint does not belong to,
     `RunRecordError` when `out` holds a run and `resume` is False, `ConfigError` when a fixed field,
-    the task or the rewards differ, `OutOfMemory`. A new run whose first evaluation fails leaves
+    the task or the rewards differ, `OutOfMemoryError`. A new run whose first evaluation fails leaves
     nothing behind; a run that was there stays as it was.
     """
     out = Path(out)
@@ -183,14 +182,14 @@ def _resumed(
     moved = {row.name: row.new for row in run.knobs().itertuples() if row.step > checkpoint.step}
     go_on = partial(RunWriter.resume, out, checkpoint.step, pieces=policy.pieces)
     trainer = Trainer(policy, task, rewards, config, open_run=go_on, out=out)
-    load_checkpoint(trainer, checkpoint)
+    trainer.restore(checkpoint)
     checkpoints.drop_after(trainer.folder, checkpoint.step)
-    extended = {n: v for n, v in changes.items() if n in EXTENDABLE}
-    trainer.knobs.restore((trainer.config.replace(**extended), trainer.knobs.snapshot()[1]))
-    trainer.knobs.ask_again(
-        trainer.config.replace(**moved), "user"
-    )  # moved in the steps that have to be made again
-    trainer.knobs.set("resume", **{n: v for n, v in changes.items() if n not in EXTENDABLE})
+    extended = {name: value for name, value in changes.items() if name in EXTENDABLE}
+    trainer.knobs.put_in_force(**extended)
+    # Knobs that moved in the steps that have to be made again are not lost.
+    trainer.knobs.ask_again(trainer.config.replace(**moved), "user")
+    live = {name: value for name, value in changes.items() if name not in EXTENDABLE}
+    trainer.knobs.set("resume", **live)
     return trainer
 
 

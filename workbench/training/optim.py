@@ -4,6 +4,7 @@ checkpoint."""
 from __future__ import annotations
 
 from collections.abc import Sequence
+from importlib import import_module
 from typing import Any
 
 import torch
@@ -24,9 +25,11 @@ def make_optimizer(parameters: Sequence[nn.Parameter], config: GRPOConfig) -> to
     if config.optim == "adamw":
         return torch.optim.AdamW(parameters, fused=True, **options)
     need_bitsandbytes("optim='adamw_8bit'")
-    from bitsandbytes.optim import AdamW8bit
-
-    return AdamW8bit(parameters, weight_decay=config.weight_decay, **options)
+    adamw_8bit: Any = import_module("bitsandbytes.optim").AdamW8bit  # it has no types
+    optimizer: torch.optim.Optimizer = adamw_8bit(
+        parameters, weight_decay=config.weight_decay, **options
+    )
+    return optimizer
 
 
 def optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:

@@ -7,12 +7,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from workbench.config import GRPOConfig
-from workbench.training.memory import explained
+from workbench.training.out_of_memory import explain_out_of_memory
 
 
 class Phases:
     """Adds up wall-clock seconds by name. What runs out of memory inside a phase raises
-    `OutOfMemory` with its name."""
+    `OutOfMemoryError` with its name."""
 
     def __init__(self, config: GRPOConfig, policy: str) -> None:
         self.config, self.policy = config, policy
@@ -23,7 +23,7 @@ class Phases:
         """Time what happens inside; the same name adds up."""
         start = time.perf_counter()
         try:
-            with explained(name, self.config, self.policy):
+            with explain_out_of_memory(name, self.config, self.policy):
                 yield
         finally:
             self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - start

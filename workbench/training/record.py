@@ -9,7 +9,7 @@ import torch
 from workbench.objective import Advantages
 from workbench.policy.policy import Policy
 from workbench.rollout.types import Rollout
-from workbench.runs.records import Samples, TokenArrays
+from workbench.runs.step_record import Samples, TokenArrays
 from workbench.tasks.types import Problem
 from workbench.training.batch import Batch
 

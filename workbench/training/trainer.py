@@ -3,7 +3,8 @@ screen.
 
 `Trainer.step` reads top to bottom: draw prompts, sample groups, reward, advantage,
 log-probabilities, updates, record. Everything that it calls is a short function elsewhere. The
-trainer owns the state; it prints nothing and knows no widget.
+trainer owns its state: others read it, and change it only through `snapshot`, `restore`,
+`continue_record` and the knobs. It prints nothing and knows no widget.
 """
 
 from __future__ import annotations
@@ -17,22 +18,24 @@ from torch import Tensor
 
 from workbench.config import GRPOConfig
 from workbench.evaluation.accuracy import evaluate
+from workbench.evaluation.prompts import encode_prompt
 from workbench.objective import group_advantages, update_metrics, updates_of
 from workbench.policy.logprobs import completion_logps
 from workbench.policy.packing import shares_prompts
-from workbench.policy.policy import Policy, PolicyError
+from workbench.policy.policy import Policy
 from workbench.policy.reference import Reference, costs_no_big_copy
 from workbench.rewards import RewardSet, RewardTable, ShuffledRewards
-from workbench.rollout import RolloutCancelled, make_engine
+from workbench.rollout import RolloutCancelledError, make_engine
 from workbench.rollout.types import Rollout, Sampling
-from workbench.runs.records import Evaluation, StepRecord
+from workbench.runs.step_record import Evaluation, StepRecord
 from workbench.runs.writer import RunWriter
 from workbench.tasks.types import Problem, Task, columns_of
-from workbench.training import checkpoints, record, state
+from workbench.training import checkpoints, random_state, record
 from workbench.training.batch import Batch, loss_mask
+from workbench.training.checkpoints import Checkpoint
 from workbench.training.knobs import Knobs
-from workbench.training.memory import explained
-from workbench.training.optim import make_optimizer
+from workbench.training.optim import load_optimizer, make_optimizer, optimizer_tensors
+from workbench.training.out_of_memory import explain_out_of_memory
 from workbench.training.phases import Phases
 from workbench.training.schedule import learning_rate_at
 from workbench.training.update import accumulate_gradient, apply_gradient
@@ -47,6 +50,13 @@ class Trainer:
     checkpoint leads back.
     """
 
+    steps_done: int
+    """Whole steps made."""
+    cursor: int
+    """Problems drawn so far, the place in the task's shuffled order."""
+    dirty: bool
+    """True between a step's first update and its record: the weights belong to no whole step."""
+
     def __init__(
         self,
         policy: Policy,
@@ -59,9 +69,15 @@ class Trainer:
     ) -> None:
         """open_run: gives the record; called when all else stands, so that what cannot start leaves
         no record."""
-        self.policy, self.task, self.rewards = policy, task, rewards
+        self.policy = policy
+        self.task = task
+        self.rewards = rewards
         self.knobs = Knobs(config, rewards.names)
-        self.folder = Path(out) / "checkpoints"
+        self.out = Path(out)
+        self.folder = self.out / "checkpoints"
+        self.steps_done = 0
+        self.cursor = 0
+        self.dirty = False
         self._cancelled = False
         self.engine = make_engine(
             config.rollout_engine,
@@ -69,61 +85,62 @@ class Trainer:
             policy.eos_token_ids,
             policy.pad_token_id,
             config=config,
+            # The evaluation that ends a step is part of the step, and is never broken off.
             should_stop=lambda: self._cancelled and not self.dirty,
-        )  # the evaluation that ends a step is part of the step
+        )
         self.optimizer = make_optimizer(policy.trainable_parameters(), config)
-        with explained("reference", config, policy.source):
-            self.reference: Reference | None = (
-                Reference(policy) if self.asks_reference(config) else None
-            )
+        self.generator = torch.Generator().manual_seed(config.seed)
+        self.reference: Reference | None = None
+        if self.asks_reference(config):
+            with explain_out_of_memory("reference", config, policy.source):
+                self.reference = Reference(policy)
+        # Last: whatever could not start has raised by now, and leaves no record behind.
         self.run = open_run()
         # What serves need not be what the config asks for, and the record says which it was.
         self.run.add_to_environment(
             rollout_engine=self.engine.name, shared_prompts=shares_prompts(policy.model)
         )
-        self.generator = torch.Generator().manual_seed(config.seed)
-        self.steps_done, self.cursor, self.dirty = 0, 0, False
 
     @property
     def config(self) -> GRPOConfig:
         """The config in force."""
         return self.knobs.config
 
-    # ------------------------------------------------------------------------------------------------- the loop
+    # --------------------------------------------------------------------------------- the loop
 
     def step(self) -> StepRecord:
         """Make one step, record it, and save a checkpoint when one is due.
 
-        Raises what a reward function or the NaN guard raised, and `OutOfMemory`.
+        Raises what a reward function or the NaN guard raised, and `OutOfMemoryError`.
         """
         if self.dirty:
             raise RuntimeError(
-                f"step {self.steps_done + 1} was broken off after an update. Load a checkpoint: start_run(..., resume=True)."
+                f"step {self.steps_done + 1} was broken off after an update. Load a checkpoint: "
+                "start_run(..., resume=True)."
             )
-        start, knobs = self.generator.get_state(), self.knobs.snapshot()
+        generator_before = self.generator.get_state()
+        knobs_before = self.knobs.snapshot()
         try:
-            with explained(
-                "record", self.config, self.policy.source
-            ):  # what lies between the phases
+            # "record" is the name of all that lies between the named phases.
+            with explain_out_of_memory("record", self.config, self.policy.source):
                 step = self._step()
         except BaseException as e:
             e.add_note(f"This was in step {self.steps_done + 1}.")
             self.optimizer.zero_grad(set_to_none=True)
-            if not self.dirty:  # no update was made: the same step can be tried again
-                self.generator.set_state(start)
-                self.knobs.restore(knobs)
+            if not self.dirty:
+                # No update was made: the same step can be tried again, with the same numbers.
+                self.generator.set_state(generator_before)
+                self.knobs.restore(knobs_before)
             raise
         if step.step % self.config.save_steps == 0 or step.step == self.config.max_steps:
             self.save()
         return step
 
     def _step(self) -> StepRecord:
-        changes, config, number, phases = (
-            self.knobs.take(),
-            self.config,
-            self.steps_done + 1,
-            Phases(self.config, self.policy.source),
-        )
+        changes = self.knobs.take()
+        config = self.config
+        number = self.steps_done + 1
+        phases = Phases(config, self.policy.source)
         indices = self.task.draw(self.cursor, config.prompts_per_step, config.seed)
         problems = [self.task.train[i] for i in indices]
 
@@ -165,11 +182,9 @@ class Trainer:
             evaluations=[self.evaluate()] if due else [],
         )
         self.run.write_step(step)
-        self.steps_done, self.cursor, self.dirty = (
-            number,
-            self.cursor + config.prompts_per_step,
-            False,
-        )
+        self.steps_done = number
+        self.cursor += config.prompts_per_step
+        self.dirty = False
         return step
 
     def train(
@@ -184,13 +199,11 @@ class Trainer:
 
         A run that has come to `max_steps` is finished and its record closed.
         """
-        last = (
-            self.config.max_steps
-            if steps is None
-            else min(self.steps_done + steps, self.config.max_steps)
-        )
+        last = self.config.max_steps
+        if steps is not None:
+            last = min(self.steps_done + steps, last)
         try:
-            with suppress(RolloutCancelled):
+            with suppress(RolloutCancelledError):
                 while self.steps_done < last and not should_stop():
                     on_step(self.step())
         finally:
@@ -209,25 +222,18 @@ class Trainer:
         """Take back a `cancel` that met no rollout."""
         self._cancelled = False
 
-    # ---------------------------------------------------------------------------------------- the
-    # parts of a step
+    # ----------------------------------------------------------------------- the parts of a step
 
     def sample(self, problems: Sequence[Problem], config: GRPOConfig) -> Rollout:
         """G completions for each problem, from the current weights."""
-        prompts = [self._prompt(p, config) for p in problems]
+        prompts = [
+            encode_prompt(self.policy, self.task, problem, config.max_prompt_length)
+            for problem in problems
+        ]
         sampling = Sampling(
             config.max_completion_length, config.temperature, config.top_k, config.top_p
         )
         return self.engine.generate(prompts, config.num_generations, sampling, self.generator)
-
-    def _prompt(self, problem: Problem, config: GRPOConfig) -> list[int]:
-        ids = self.policy.encode_prompt(self.task.messages(problem))
-        if config.max_prompt_length is not None and len(ids) > config.max_prompt_length:
-            raise PolicyError(
-                f"the prompt {problem.question[:60]!r} has {len(ids)} tokens, max_prompt_length is {config.max_prompt_length}. "
-                "Raise max_prompt_length or leave such problems out; prompts are never cut."
-            )
-        return ids
 
     def score(
         self,
@@ -266,15 +272,12 @@ class Trainer:
 
     def _logps(self, rollout: Rollout, config: GRPOConfig) -> Tensor:
         rows = torch.arange(config.completions_per_step, device=self.policy.device)
-        parts = rows.split(
-            config.micro_batch_size or config.completions_per_step // config.updates_per_rollout
-        )
-        return torch.cat(
-            [
-                completion_logps(self.policy.model, rollout, part, config.temperature)[0]
-                for part in parts
-            ]
-        )
+        rows_per_update = config.completions_per_step // config.updates_per_rollout
+        logps = []
+        for part in torch.split(rows, config.micro_batch_size or rows_per_update):
+            logp_RT, _ = completion_logps(self.policy.model, rollout, part, config.temperature)
+            logps.append(logp_RT)
+        return torch.cat(logps)
 
     def refresh_reference(self, config: GRPOConfig, step: int) -> None:
         """Mix the policy into the reference when it is time to."""
@@ -286,19 +289,16 @@ class Trainer:
             self.reference.mix_in_policy(config.ref_model_mixup_alpha)
 
     def _first_policy_as_reference(self) -> Reference:
-        """The policy as it was before the first step; needed when a KL is first asked for in
-        mid-run."""
-        return Reference(
-            self.policy,
-            None
-            if self.policy.has_adapter
-            else checkpoints.load(self.folder, 0).tensors["weights"],
-        )
+        """The policy as it was before the first step; needed when a KL is first
+        asked for in mid-run."""
+        if self.policy.has_adapter:  # switching the adapter off is enough
+            return Reference(self.policy)
+        return Reference(self.policy, checkpoints.load(self.folder, 0).tensors["weights"])
 
     def evaluate(self) -> Evaluation:
         """Greedy strict accuracy on the first `num_eval_problems` held-out problems."""
         problems = self.task.held_out[: self.config.num_eval_problems]
-        with explained("evaluation", self.config, self.policy.source):
+        with explain_out_of_memory("evaluation", self.config, self.policy.source):
             return evaluate(
                 self.engine,
                 self.policy,
@@ -308,8 +308,70 @@ class Trainer:
                 batch_size=self.config.completions_per_step,
             )
 
+    # -------------------------------------------------------------------------------- its state
+
+    def snapshot(self) -> Checkpoint:
+        """Everything that the next step depends on: weights, optimizer, random generators,
+        position, knobs. Raises RuntimeError when a step was broken off after an update."""
+        if self.dirty:
+            raise RuntimeError(
+                f"step {self.steps_done + 1} was broken off after an update, so there is no whole "
+                "state to save. Resume from the last checkpoint."
+            )
+        tensors = {
+            "weights": self.policy.trainable_state(),
+            "optimizer": optimizer_tensors(self.optimizer),
+            "random": random_state.random_tensors(self.generator),
+        }
+        # Before the first step the reference's weights are the policy's own.
+        own_copy = None if self.reference is None else self.reference.weights
+        if self.steps_done > 0 and own_copy is not None:
+            tensors["reference"] = own_copy
+        config, pending = self.knobs.snapshot()
+        values = {
+            "cursor": self.cursor,
+            "config": config.to_dict(),
+            "pending": pending,
+            "random": random_state.random_values(),
+        }
+        return Checkpoint(self.steps_done, tensors, values)
+
+    def restore(self, checkpoint: Checkpoint) -> None:
+        """Take over the state of a checkpoint: go on as if there had been no break."""
+        tensors, values = checkpoint.tensors, checkpoint.state
+        self.policy.load_trainable_state(tensors["weights"])
+        load_optimizer(self.optimizer, tensors["optimizer"])
+        random_state.load_random_tensors(self.generator, tensors["random"])
+        random_state.load_random_values(values["random"])
+        pending = {name: (value, who) for name, (value, who) in values["pending"].items()}
+        self.knobs.restore((GRPOConfig.from_dict(values["config"]), pending))
+        self.steps_done = checkpoint.step
+        self.cursor = values["cursor"]
+        self.dirty = False
+        self.reference = None
+        if "reference" in tensors:
+            self.reference = Reference(self.policy, tensors["reference"])
+            return
+        # The reference is the adapter switched off, or the weights that were just loaded. In all
+        # other cases the first step that asks for one takes it from the checkpoint of step 0.
+        at_hand = self.policy.has_adapter or checkpoint.step == 0
+        if at_hand and self.asks_reference(self.config):
+            self.reference = Reference(self.policy)
+
     def save(self) -> Path:
-        """Write a checkpoint of the last whole step; see `workbench.training.state`."""
-        path = checkpoints.save(self.folder, state.checkpoint_of(self))
+        """Write a checkpoint of the last whole step."""
+        path = checkpoints.save(self.folder, self.snapshot())
         checkpoints.prune(self.folder, self.config.save_total_limit)
         return path
+
+    def continue_record(self, step: int) -> None:
+        """Cut the record back to `step` and write on there, whether it was closed or not."""
+        self.run.close()
+        self.run = RunWriter.resume(self.out, step, pieces=self.policy.pieces)
+
+    def go_back_to(self, checkpoint: Checkpoint) -> None:
+        """State and record become those of a checkpoint; what came after it is deleted."""
+        # Checkpoints first: none may ever be ahead of the record, whenever the process is killed.
+        checkpoints.drop_after(self.folder, checkpoint.step)
+        self.continue_record(checkpoint.step)
+        self.restore(checkpoint)

@@ -27,7 +27,7 @@ def accumulate_gradient(
     policy: Policy, batch: Batch, rows_R: Tensor, config: GRPOConfig, step: int
 ) -> dict[str, float]:
     """Add up the gradient over the micro-batches of `rows_R`; returns the loss and its metrics.
-    Raises `NotFinite`."""
+    Raises `NotFiniteError`."""
     # Zeros, not None: AdamW moves by its momentum even where every row was skipped.
     for parameter in policy.trainable_parameters():
         parameter.grad = torch.zeros_like(parameter)
@@ -69,7 +69,7 @@ def micro_batch_loss(
     step: int,
 ) -> PolicyLoss:
     """The loss of some rows under the current weights, whose log-probabilities and entropies
-    `batch` keeps. Raises `NotFinite`."""
+    `batch` keeps. Raises `NotFiniteError`."""
     mask_RT = batch.loss_mask_BT[part_R]
     group_size = config.num_generations
     logp_RT, entropy_RT = completion_logps(policy.model, batch.rollout, part_R, config.temperature)

@@ -30,7 +30,7 @@ from workbench.config import GRPOConfig
 from workbench.policy import Policy, load_policy
 from workbench.policy.load import EMBEDDED
 from workbench.policy.logprobs import completion_logps
-from workbench.rollout import RolloutCancelled, Sampling, make_engine
+from workbench.rollout import RolloutCancelledError, Sampling, make_engine
 from workbench.rollout.types import Rollout
 from workbench.rollout.vllm import colocate as vllm_colocate
 from workbench.rollout.vllm.checks import VLLMError
@@ -62,9 +62,9 @@ def seeded(seed: int = 0) -> torch.Generator:
 
 
 def policy_of(config: GRPOConfig, name: str | Path = "embedded") -> Policy:
-    from workbench.policy import load_for
+    from workbench.policy import load_policy
 
-    return load_for(config, name)
+    return load_policy(name, config=config)
 
 
 def config_of(kind: str, **changes: Any) -> GRPOConfig:
@@ -502,7 +502,7 @@ def test_it_stops_between_two_tokens_and_serves_again() -> None:
     config, asked = config_of("full"), iter(range(10**6))
     policy = policy_of(config)
     engine = engine_of(policy, config, should_stop=lambda: next(asked) % 8 == 7)
-    with pytest.raises(RolloutCancelled):
+    with pytest.raises(RolloutCancelledError):
         engine.generate(prompts_of(policy), 4, Sampling(40, temperature=1.5), seeded())
     engine.should_stop = None
     assert not vllm_colocate._open.llm.llm_engine.has_unfinished_requests()  # type: ignore[union-attr]

@@ -25,7 +25,7 @@ from rollout.tiny_models import EOS, PAD, build, full_forward_logp, ragged_promp
 from workbench.config import GRPOConfig
 from workbench.libraries import vllm_
 from workbench.rollout import (
-    RolloutCancelled,
+    RolloutCancelledError,
     Sampling,
     check_engine,
     make_engine,
@@ -154,12 +154,12 @@ def test_a_start_that_fails_names_both_directions(monkeypatch: pytest.MonkeyPatc
 def test_without_vllm_there_is_one_error_with_the_command_before_weights_load(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    from workbench.policy import load, load_for
+    from workbench.policy import load, load_policy
 
     monkeypatch.setattr(vllm_checks, "find_spec", lambda name: None)
     monkeypatch.setattr(load, "_read", lambda *a: pytest.fail("weights were read"))
     with pytest.raises(VLLMError, match=r"pip install 'grpo-workbench\[vllm\]'"):
-        load_for(GRPOConfig(rollout_engine="vllm"), "embedded")
+        load_policy("embedded", config=GRPOConfig(rollout_engine="vllm"))
     with pytest.raises(VLLMError, match="not installed"):
         make_engine("vllm", build("llama"), EOS, PAD)
 
@@ -180,7 +180,7 @@ def test_without_vllm_there_is_one_error_with_the_command_before_weights_load(
 def test_a_vllm_that_cannot_be_imported_is_one_sentence_before_weights_load(
     code: str, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from workbench.policy import load, load_for
+    from workbench.policy import load, load_policy
 
     (tmp_path / "vllm").mkdir()
     (tmp_path / "vllm" / "__init__.py").write_text(code + "\n")
@@ -188,7 +188,7 @@ def test_a_vllm_that_cannot_be_imported_is_one_sentence_before_weights_load(
     monkeypatch.delitem(sys.modules, "vllm", raising=False)
     monkeypatch.setattr(load, "_read", lambda *a: pytest.fail("weights were read"))
     for start in (
-        lambda: load_for(GRPOConfig(rollout_engine="vllm"), "embedded"),
+        lambda: load_policy("embedded", config=GRPOConfig(rollout_engine="vllm")),
         lambda: make_engine("vllm", build("llama"), EOS, PAD),
     ):
         with pytest.raises(VLLMError) as e:
@@ -484,7 +484,7 @@ def test_a_server_can_be_stopped_in_the_middle(stand_in: tuple[StandIn, str]) ->
     state.slow = 3.0
     threading.Timer(0.3, stopped.set).start()
     began = time.monotonic()
-    with pytest.raises(RolloutCancelled):
+    with pytest.raises(RolloutCancelledError):
         engine.generate(ragged_prompts(), 1, Sampling(4), torch.Generator())
     assert time.monotonic() - began < 2.5
 

@@ -20,7 +20,7 @@ import torch
 import typer
 
 from workbench.config import GRPOConfig
-from workbench.policy import load_for, load_policy
+from workbench.policy import load_policy
 from workbench.rewards import RewardSet, shuffled
 from workbench.runs.opening import remove_database
 from workbench.runs.thin import spread_steps, thin
@@ -139,7 +139,7 @@ def _started(name: str, recipe: Recipe, work: Path) -> Session:
     rewards = RewardSet(list(recipe.rewards))
     config = GRPOConfig(**{**COMMON, **recipe.config})
     return Session(
-        load_for(config, "embedded", device="cpu"),
+        load_policy("embedded", config=config, device="cpu"),
         load_task("arithmetic", seed=0),
         shuffled(rewards) if recipe.control else rewards,
         config,

@@ -206,7 +206,7 @@ class Colocated:
         seeds: list[int],
         should_stop: Callable[[], bool] | None,
     ) -> Completions:
-        """`n` completions of each prompt, end token included. Raises `RolloutCancelled` between two
+        """`n` completions of each prompt, end token included. Raises `RolloutCancelledError` between two
         tokens."""
         requests = [
             vllm_.sampling_request(

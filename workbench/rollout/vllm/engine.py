@@ -48,7 +48,7 @@ class VLLMEngine:
     """Rollouts from vLLM with the policy's current weights.
 
     `should_stop`: asked before every token; where it answers True, `generate` raises
-    `RolloutCancelled`.
+    `RolloutCancelledError`.
     """
 
     facts = ENGINE_FACTS["vllm"]
@@ -122,7 +122,7 @@ class VLLMEngine:
         Each prompt's seed is drawn from `generator`, so a row's sample does not depend on how vLLM
         schedules it. Raises
         `VLLMError`, ValueError for a request that cannot be served, FloatingPointError for
-        non-finite log-probabilities, and `RolloutCancelled`.
+        non-finite log-probabilities, and `RolloutCancelledError`.
         """
         check_request(plain_model(self.model), prompts, num_generations, sampling)
         self._check_length(prompts, sampling)

@@ -248,7 +248,7 @@ class Server:
 
 
 def _wait_for(futures: list[Future[Any]], should_stop: Callable[[], bool] | None) -> None:
-    """Until all are done; raises the first error, and `RolloutCancelled`."""
+    """Until all are done; raises the first error, and `RolloutCancelledError`."""
     waiting = set(futures)
     while waiting:
         raise_if_stopped(should_stop)

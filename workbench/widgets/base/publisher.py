@@ -69,7 +69,7 @@ class Publisher:
 
     def resume(self) -> None:
         """Listen and draw, from now on."""
-        from workbench.training.pump import PUBLISHERS
+        from workbench.training.session.pump import PUBLISHERS
 
         with self._lock:
             if not self.resting or not self._sessions:

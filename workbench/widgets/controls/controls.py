@@ -166,7 +166,7 @@ class Controls:
     def _forgive(self) -> None:
         """The error that ended the training has been read in the strip: the next click tries
         again."""
-        self.session.error = None
+        self.session.dismiss_error()
 
     def _pause(self) -> None:
         self._leading_to = "pausing"

@@ -26,7 +26,7 @@ MARKS = (
 runtime, in cuBLAS."""
 
 
-class OutOfMemory(WorkbenchError, MemoryError):
+class OutOfMemoryError(WorkbenchError, MemoryError):
     """Memory ran out: says in which phase, what was being done there and which settings make it
     smaller."""
 
@@ -37,7 +37,7 @@ class OutOfMemory(WorkbenchError, MemoryError):
 def ran_out(error: BaseException) -> bool:
     """Whether the error is torch's or Python's way to say that there is no memory left."""
     if isinstance(error, (torch.OutOfMemoryError, MemoryError)):
-        return not isinstance(error, OutOfMemory)
+        return not isinstance(error, OutOfMemoryError)
     return (
         isinstance(error, RuntimeError)
         and not isinstance(error, WorkbenchError)
@@ -46,16 +46,16 @@ def ran_out(error: BaseException) -> bool:
 
 
 @contextmanager
-def explained(phase: str, config: GRPOConfig, policy: str) -> Iterator[None]:
-    """What runs out of memory inside raises `OutOfMemory` instead; `policy` is its name, for the
+def explain_out_of_memory(phase: str, config: GRPOConfig, policy: str) -> Iterator[None]:
+    """What runs out of memory inside raises `OutOfMemoryError` instead; `policy` is its name, for the
     command that plans."""
     try:
         yield
     except (RuntimeError, MemoryError) as e:
         if not ran_out(e):
             raise
-        let_go(e)
-        raise OutOfMemory(_words(phase, config, policy, e)) from e
+        clear_frames(e)
+        raise OutOfMemoryError(_words(phase, config, policy, e)) from e
 
 
 def _words(phase: str, config: GRPOConfig, policy: str, error: BaseException) -> str:
@@ -133,17 +133,17 @@ def _lighter(config: GRPOConfig) -> str:
 # ------------------------------------------------------------------------------------------------------- let go of
 
 
-def let_go(error: BaseException) -> None:
+def clear_frames(error: BaseException) -> None:
     """Drop the local variables that the frames of an error's traceback hold, and of the errors
     behind it: model, graph, activations.
 
     Line numbers and words stay; frames that still run keep what they have.
     """
-    for one in chain_of(error):
+    for one in error_chain(error):
         traceback.clear_frames(one.__traceback__)
 
 
-def chain_of(error: BaseException) -> list[BaseException]:
+def error_chain(error: BaseException) -> list[BaseException]:
     """The error, and all that it was raised from or in the handling of."""
     found: list[BaseException] = []
     waiting: list[BaseException | None] = [error]

@@ -20,7 +20,7 @@ from workbench.rewards import RewardSet
 from workbench.runs import Run
 from workbench.tasks.arithmetic import arithmetic_task
 from workbench.training import start_run
-from workbench.training.memory import OutOfMemory, explained
+from workbench.training.out_of_memory import OutOfMemoryError, explain_out_of_memory
 from workbench.training.session import Session, SessionError
 
 CUDA = torch.OutOfMemoryError(
@@ -68,7 +68,7 @@ def test_each_phase_says_what_was_done_and_what_to_change(
     with monkeypatch.context() as patch:
         break_at(patch, trainer, phase, error)
         with pytest.raises(
-            OutOfMemory,
+            OutOfMemoryError,
             match=rf"in the phase '{phase}'.*{PLACES[phase][1]}.*workbench plan --policy",
         ) as caught:
             trainer.step()
@@ -88,7 +88,7 @@ def test_an_update_that_ran_out_leaves_a_checkpoint_as_the_only_way_back(
 ) -> None:
     trainer = make_trainer()
     monkeypatch.setattr(trainer.optimizer, "step", fails(CUDA))
-    with pytest.raises(OutOfMemory, match="phase 'update'"):
+    with pytest.raises(OutOfMemoryError, match="phase 'update'"):
         trainer.step()
     assert trainer.dirty
     with pytest.raises(RuntimeError, match="broken off after an update"):
@@ -102,7 +102,7 @@ def test_a_real_allocation_that_cannot_be_made_is_seen(make_trainer) -> None:
     trainer = make_trainer()
     trainer.add_old_and_reference = hungry
     with pytest.raises(
-        OutOfMemory,
+        OutOfMemoryError,
         match=r"phase 'logprobs'.*\(DefaultCPUAllocator: can't allocate memory: you tried to allocate 288230376151711744 bytes",
     ):
         trainer.step()
@@ -134,7 +134,10 @@ def test_what_is_set_already_is_not_advised(changes: dict, says: str) -> None:
     config = GRPOConfig(
         **(dict(updates_per_rollout=1, num_generations=4, prompts_per_step=4) | changes)
     )
-    with pytest.raises(OutOfMemory, match=says), explained("update", config, "embedded"):
+    with (
+        pytest.raises(OutOfMemoryError, match=says),
+        explain_out_of_memory("update", config, "embedded"),
+    ):
         raise CUDA
 
 
@@ -173,7 +176,7 @@ def test_a_first_evaluation_that_fails_leaves_no_run_behind(
     with monkeypatch.context() as patch:
         patch.setattr("workbench.training.trainer.evaluate", fails(CUDA))
         with pytest.raises(
-            OutOfMemory, match="phase 'evaluation': held-out problems.*prompts_per_step=4"
+            OutOfMemoryError, match="phase 'evaluation': held-out problems.*prompts_per_step=4"
         ):
             make_run(tiny_folder, out)
     left = [str(p.relative_to(tmp_path)) for p in tmp_path.rglob("*") if not p.is_dir()]
@@ -192,7 +195,7 @@ def test_a_record_that_was_there_is_not_removed_by_a_first_evaluation_that_fails
     shutil.rmtree(tmp_path / "run/checkpoints")
     with monkeypatch.context() as patch:
         patch.setattr("workbench.training.trainer.evaluate", fails(CUDA))
-        with pytest.raises(OutOfMemory):
+        with pytest.raises(OutOfMemoryError):
             make_trainer(resume=True)
     assert Run.open(tmp_path / "run").last_step() == 0
 
@@ -231,13 +234,13 @@ def test_free_gives_the_model_back_after_an_error(
         child = session.branch("other", from_step=1) if branch else session.start()
         if waits:
             with pytest.raises(
-                SessionError, match="OutOfMemory: out of memory in the phase 'update'"
+                SessionError, match="OutOfMemoryError: out of memory in the phase 'update'"
             ) as kept:
                 child.wait(60)
         else:
-            child._worker.wait()
+            child._runner.worker.wait()
             kept = child.error
-            assert isinstance(kept, OutOfMemory)
+            assert isinstance(kept, OutOfMemoryError)
     model = weakref.ref(child.trainer.policy.model)
     child.free()
     session.free()
@@ -253,14 +256,14 @@ def test_free_gives_the_model_back_after_an_error(
 def test_a_gpu_that_is_too_small_is_warned_of_with_the_figure(
     tiny_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("workbench.training.memory.gpu_memory", lambda policy: 2**20)
+    monkeypatch.setattr("workbench.training.out_of_memory.gpu_memory", lambda policy: 2**20)
     with pytest.warns(
         ConfigWarning,
         match=r"needs 0\.[5-9] GiB at its peak, cpu has 0\.0 GiB.*micro_batch_size.*workbench plan",
     ) as seen:
         make_run(tiny_folder, tmp_path / "run").step()
     assert [Path(w.filename).name for w in seen if "at its peak" in str(w.message)] == [
-        "test_memory.py"
+        "test_out_of_memory.py"
     ]
 
 
@@ -270,15 +273,15 @@ def test_a_gpu_with_room_and_a_cpu_are_not_warned_of(
     with warnings.catch_warnings():
         warnings.simplefilter("error", ConfigWarning)
         make_run(tiny_folder, tmp_path / "cpu")
-        monkeypatch.setattr("workbench.training.memory.gpu_memory", lambda policy: 2**34)
+        monkeypatch.setattr("workbench.training.out_of_memory.gpu_memory", lambda policy: 2**34)
         make_run(tiny_folder, tmp_path / "run")
 
 
 def test_a_plan_that_cannot_be_made_does_not_stop_a_run(
     tiny_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("workbench.training.memory.gpu_memory", lambda policy: 2**20)
-    monkeypatch.setattr("workbench.training.memory.planned_bytes", fails(KeyError("heads")))
+    monkeypatch.setattr("workbench.training.out_of_memory.gpu_memory", lambda policy: 2**20)
+    monkeypatch.setattr("workbench.training.out_of_memory.planned_bytes", fails(KeyError("heads")))
     with pytest.warns(ConfigWarning, match="could not be planned: KeyError: 'heads'"):
         make_run(tiny_folder, tmp_path / "run").step()
 
@@ -287,7 +290,7 @@ def test_a_plan_that_cannot_be_made_does_not_stop_a_run(
     "loaded", [dict(lora=4), dict(lora=4, quantization="nf4")], ids=["lora", "nf4"]
 )
 def test_the_policy_as_it_was_loaded_is_planned(tiny_folder: Path, loaded: dict) -> None:
-    from workbench.training.memory import planned_bytes
+    from workbench.training.out_of_memory import planned_bytes
 
     config = GRPOConfig(num_eval_problems=8, max_prompt_length=32)
     policy = load_policy(tiny_folder, **loaded)

@@ -22,10 +22,10 @@ def old_kernel() -> bool:
     """True inside a kernel whose main thread must poll for widget messages."""
     if "ipykernel" not in sys.modules or "IPython" not in sys.modules:
         return False
-    import ipykernel
     from IPython import get_ipython
 
-    return hasattr(get_ipython(), "kernel") and int(str(ipykernel.__version__).split(".")[0]) < 7
+    major = int(str(sys.modules["ipykernel"].__version__).split(".")[0])
+    return hasattr(get_ipython(), "kernel") and major < 7
 
 
 @contextmanager

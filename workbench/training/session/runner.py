@@ -1,0 +1,218 @@
+"""The work behind a session: new steps, or old ones made again, one piece of work at a time, in a
+thread, and to an end from which the session can go on whatever happened."""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Callable
+from typing import Any
+
+from workbench.rollout import RolloutCancelledError
+from workbench.runs.step_record import Event, StepRecord
+from workbench.training.out_of_memory import clear_frames, error_chain
+from workbench.training.session.branching import return_to_latest_checkpoint
+from workbench.training.session.errors import SessionError
+from workbench.training.session.listeners import Listeners
+from workbench.training.session.status import Status, StatusMachine
+from workbench.training.session.turn import TURN
+from workbench.training.session.worker import Worker
+from workbench.training.trainer import Trainer
+
+TRAINING = "training"
+"""The activity of making new steps; any other makes old ones again."""
+Work = Callable[[Trainer], None]
+"""Is given the trainer and does not hold it: the traceback of an error that is kept holds the work,
+and would keep the model in memory after `free()`."""
+STOPPED_BY_USER = "stopped by the user"
+
+
+class Runner:
+    """Trains with `trainer` for one session, and tells `listeners` of every change."""
+
+    trainer: Trainer | None
+    """None once its memory was given back."""
+    error: BaseException | None
+    """What ended the last work, until it has been raised to somebody."""
+    activity: str
+    """What the work in hand is, in words; empty while it rests."""
+
+    def __init__(self, trainer: Trainer, name: str, listeners: Listeners) -> None:
+        finished = trainer.steps_done >= trainer.config.max_steps
+        self.trainer = trainer
+        self.error = None
+        self.activity = ""
+        self.status = StatusMachine(Status.FINISHED if finished else Status.READY)
+        self.worker = Worker(name)
+        self._listeners = listeners
+        # What the session is to be when the work in hand has ended early.
+        self._asked_status = Status.PAUSED
+        # Knobs that were set while old steps were made again.
+        self._knobs_for_later: dict[str, Any] = {}
+        # Stands for this session's weights; a bare object, because it must not lead to the model.
+        self._owner = object()
+        self.bring_back_weights()
+
+    @property
+    def model(self) -> Any:
+        """The model that it trains; None once its memory was given back."""
+        return None if self.trainer is None else self.trainer.policy.model
+
+    def require_trainer(self) -> Trainer:
+        """The trainer. Raises `SessionError` when the session was freed."""
+        if self.trainer is None:
+            raise SessionError(
+                "the session was freed: its record can be read, but it cannot train. Make a new "
+                "Session with resume=True."
+            )
+        return self.trainer
+
+    def tell(self, record: StepRecord | None = None) -> None:
+        """Something changed. Takes the step's record, because a trainer hands it over."""
+        self._listeners.tell()
+
+    def set_knobs(self, **knobs: Any) -> None:
+        """New values from the next new step on. Raises `ConfigError` and changes nothing for a bad
+        one."""
+        trainer = self.require_trainer()
+        if self.activity in ("", TRAINING):
+            trainer.knobs.set(who="user", **knobs)
+        else:
+            # Steps are being made again with the knobs that they had.
+            trainer.knobs.check(**knobs)
+            self._knobs_for_later |= knobs
+
+    # --------------------------------------------------------------------------------- beginning
+
+    def launch(self, work: Work, activity: str = TRAINING) -> None:
+        """Run `work` in a thread; returns when it runs. The other sessions rest first."""
+        with TURN.to_work(self):
+            # An earlier request to break off a rollout must not end this work.
+            self.require_trainer().allow()
+            self._asked_status = Status.PAUSED
+            self.error = None
+            self.activity = activity
+            self.status.move(Status.RUNNING)
+            TURN.begins(self)
+            self.worker.launch(lambda: self._to_the_end(work))
+        self.tell()
+
+    def launch_training(self, steps: int | None) -> None:
+        """Make new steps: `steps` of them, or all that are left."""
+        should_stop = self.worker.stop.is_set
+        self.launch(
+            lambda trainer: trainer.train(steps, on_step=self.tell, should_stop=should_stop)
+        )
+
+    def bring_back_weights(self) -> None:
+        """Make the model hold the weights of this session's last whole step.
+
+        Where another session's weights are in it, or an update of its own was broken off, the
+        newest checkpoint is loaded. Raises `SessionError` where that is needed and none is usable.
+        """
+        trainer = self.require_trainer()
+        if trainer.dirty or TURN.holds_weights_of_another(self.model, self._owner):
+            return_to_latest_checkpoint(trainer)
+        TURN.weights_belong_to(self.model, self._owner)
+
+    # ------------------------------------------------------------------------------- in the thread
+
+    def _to_the_end(self, work: Work) -> None:
+        status = Status.FAILED
+        try:
+            status = self._do(work)
+        except BaseException as error:
+            self.error = error
+            self._keep_what_is_whole(error)
+        finally:
+            # The status before the worker rests: whoever waited for the rest reads the status.
+            self.activity = ""
+            self.status.move(status)
+            TURN.ends(self)
+            self.worker.rests()
+            self.tell()
+
+    def _do(self, work: Work) -> Status:
+        """Do the work; the status that the session then has."""
+        trainer = self.require_trainer()
+        self.bring_back_weights()
+        if trainer.run.closed:  # stopped or finished before
+            trainer.continue_record(trainer.steps_done)
+        try:
+            work(trainer)
+        except RolloutCancelledError:
+            # While steps were made again: the session rests at the last whole one.
+            trainer.save()
+        knobs = self._knobs_for_later
+        self._knobs_for_later = {}
+        trainer.knobs.set(who="user", **knobs)
+        if trainer.steps_done >= trainer.config.max_steps:
+            return Status.FINISHED
+        if self._asked_status is Status.STOPPED:
+            trainer.run.finish("stopped", STOPPED_BY_USER)
+        return self._asked_status
+
+    def _keep_what_is_whole(self, error: BaseException) -> None:
+        """A checkpoint when no update was broken off, else the last one is loaded; the reason goes
+        into the record."""
+        trainer = self.require_trainer()
+        text = "".join(traceback.format_exception(error))
+        # The error lives on in the session, and in the notebook that it is raised in: it must not
+        # hold what the step had in memory.
+        clear_frames(error)
+        words = f"{type(error).__name__}: {error}"
+        trainer.run.write_event(Event("error", words, {"traceback": text}))
+        if trainer.dirty:
+            return_to_latest_checkpoint(trainer)
+        else:
+            trainer.save()
+
+    # ------------------------------------------------------------------------------------- resting
+
+    def pause(self) -> None:
+        """Rest after the step in hand; returns when it rests."""
+        self.rest(Status.PAUSED)
+
+    def rest(self, status: Status) -> None:
+        """End the work in hand after its step and become `status`; returns when it rests.
+
+        Takes no lock of the session: another session may call this while somebody holds that lock
+        and waits for the turn.
+        """
+        self.ask_to_rest(status)
+        self.worker.wait()
+        if self.status.move_from((Status.READY, Status.PAUSED), status):
+            trainer = self.require_trainer()
+            if status is Status.STOPPED and not trainer.run.closed:
+                trainer.run.finish("stopped", STOPPED_BY_USER)
+            self.tell()
+
+    def ask_to_rest(self, status: Status) -> None:
+        """The same without waiting."""
+        self._asked_status = status
+        self.worker.stop.set()
+
+    def stop_was_asked(self) -> bool:
+        """Whether steps that are made again should end early: on a stop, not on the pause that
+        another session asks for."""
+        return self.worker.stop.is_set() and self._asked_status is Status.STOPPED
+
+    def take_error(self) -> BaseException | None:
+        """What ended the last work, for whoever raises it or has shown it: the next start tries
+        again."""
+        error = self.error
+        self.error = None
+        if self.status.move_from((Status.FAILED,), Status.PAUSED):
+            self.tell()
+        return error
+
+    def give_back(self) -> None:
+        """Let go of the trainer and of all that leads to it."""
+        trainer = self.require_trainer()
+        trainer.run.close()
+        trainer.engine.free()
+        self.trainer = None
+        if self.error is not None:
+            for error in error_chain(self.error):
+                error.__traceback__ = None  # its words are in the record
+        self.status.move(Status.FREED)
+        self.tell()
