@@ -4,6 +4,7 @@ not."""
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -786,6 +787,26 @@ def test_a_rule_speaks_when_it_should_and_only_then(case: Case, tmp_path: Path) 
     assert finding.severity == case.severity, finding
     assert case.says in f"{finding.what} {finding.evidence} {finding.try_}", finding
     assert case.key not in findings(tmp_path / "calm", case.calm)
+
+
+@pytest.mark.parametrize(
+    ("penalty", "weights"),
+    [(lambda paid_B: -paid_B, [10, 1]), (lambda paid_B: paid_B, [10, -1])],
+    ids=["a function that takes away", "a negative weight"],
+)
+def test_shares_of_functions_that_work_against_each_other_are_shares(
+    penalty: Callable[[np.ndarray], np.ndarray], weights: list[float], tmp_path: Path
+) -> None:
+    def rewards_of(step: int) -> np.ndarray:
+        first_B = paid(0.5)(step)
+        return np.hstack([first_B, penalty(first_B)])
+
+    how = dict(rewards=rewards_of, config={"reward_weights": weights})
+    evidence = findings(tmp_path / "run", how)["component_dominates"].evidence
+    shares = [float(found) for found in re.findall(r"(-?[\d.]+) %", evidence)]
+    assert len(shares) == 2, evidence
+    assert all(0 <= share <= 100 for share in shares), evidence
+    assert sum(shares) == pytest.approx(100, abs=1), evidence
 
 
 def test_every_rule_has_a_case() -> None:

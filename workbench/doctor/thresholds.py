@@ -93,8 +93,8 @@ RARE = 0.03
 shows up in one of five."""
 
 DOMINATES = 0.9
-"""Share of the variance within groups that one function makes: the others then hardly move an
-advantage."""
+"""Share of the functions' summed variances within groups that one function makes: the others then
+hardly move an advantage."""
 
 SCALE_FACTOR = 5.0
 """Ratio of the ranges (times weights) of two functions from which on the larger one wins by scale,

@@ -6,62 +6,85 @@ from __future__ import annotations
 import numpy as np
 
 from workbench.doctor import thresholds as t
-from workbench.doctor.facts import Facts, StepSamples
+from workbench.doctor.facts import Facts
 from workbench.doctor.finding import Finding, figure, percent, quoted, span
 
 
 def component_dominates(facts: Facts) -> Finding | None:
     """One function makes nearly all the differences inside the groups, because its scale is
     larger."""
-    names, seen = facts.meta.reward_names, facts.recent_samples
+    names = facts.meta.reward_names
+    seen = facts.recent_samples
     if len(names) < 2 or len(seen) < t.FEWEST_STEPS:
         return None
-    share_K, range_K = _shares(seen, np.array([facts.weights[name] for name in names]))
+
+    weight_K = np.array([facts.weights[name] for name in names])
+    weighted_NGK = np.concatenate([samples.rewards_NGK for samples in seen]) * weight_K
+    share_K = _variance_shares(weighted_NGK)
+    range_K = _ranges(weighted_NGK)
     first = int(np.argmax(share_K))
     others = [k for k in range(len(names)) if k != first and range_K[k] > 0]
     if share_K[first] < t.DOMINATES or not others:
         return None
+
+    # A function may win because its numbers are larger, which weights cure, or because the others
+    # hardly differ, which they do not.
     second = max(others, key=lambda k: range_K[k])
-    by_scale = range_K[first] >= t.SCALE_FACTOR * range_K[second]
+    wins_by_scale = range_K[first] >= t.SCALE_FACTOR * range_K[second]
+    if wins_by_scale:
+        severity = "warning"
+        reason = (
+            f": its values range {figure(range_K[first] / range_K[second])} times as far as those "
+            f"of {quoted(names[second])}, which is drowned out."
+        )
+        remedy = (
+            "Balance them with reward_weights, or set "
+            "multi_objective_aggregation='normalize_then_sum'."
+        )
+    else:
+        severity = "note"
+        reason = "; the other functions hardly differ within a group."
+        remedy = (
+            "Nothing, when the others are learned already; else weigh them more (reward_weights)."
+        )
+    shares = ", ".join(
+        f"{quoted(name)} {percent(share)}" for name, share in zip(names, share_K, strict=True)
+    )
     return Finding(
         "component_dominates",
-        "warning" if by_scale else "note",
-        f"{quoted(names[first])} decides the advantages nearly alone"
-        + (
-            f": its values range {figure(range_K[first] / range_K[second])} times as far as those of {quoted(names[second])}, which is "
-            "drowned out."
-            if by_scale
-            else "; the other functions hardly differ within a group."
-        ),
-        ", ".join(f"{quoted(n)} {percent(s)}" for n, s in zip(names, share_K, strict=True))
-        + f" of the reward's variance within groups in {span([s.step for s in seen])}",
-        "Balance them with reward_weights, or set multi_objective_aggregation='normalize_then_sum'."
-        if by_scale
-        else "Nothing, when the others are learned already; else weigh them more (reward_weights).",
+        severity,
+        f"{quoted(names[first])} decides the advantages nearly alone{reason}",
+        f"{shares} of the functions' weighted variances within groups in "
+        f"{span([samples.step for samples in seen])}",
+        remedy,
     )
 
 
-def _shares(seen: list[StepSamples], weight_K: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """For each function its share of the variance of the total within groups (they add up to 1),
-    and its weighted range."""
-    rewards = np.concatenate([s.rewards_NGK for s in seen]) * weight_K
-    centred = np.nan_to_num(rewards - _nanmean(rewards))
-    total = centred.sum(-1, keepdims=True)
-    shares = (centred * total).sum((0, 1)) / max((total**2).sum(), 1e-30)
-    flat = rewards.reshape(-1, rewards.shape[-1])
-    ranges = [
-        np.ptp(column[~np.isnan(column)]) if (~np.isnan(column)).any() else 0.0 for column in flat.T
-    ]
-    return shares, np.array(ranges)
+def _variance_shares(weighted_NGK: np.ndarray) -> np.ndarray:
+    """For each function its share (K,) of the sum of the functions' own variances within groups.
+
+    Not the share of the total's variance: where one function takes away what another gives (a
+    negative weight, a penalty), their covariance makes such shares negative and larger than 1.
+    """
+    centred_NGK = np.nan_to_num(weighted_NGK - _nanmean(weighted_NGK))
+    squares_K = (centred_NGK**2).sum((0, 1))
+    return squares_K / max(squares_K.sum(), 1e-30)
+
+
+def _ranges(weighted_NGK: np.ndarray) -> np.ndarray:
+    """How far the values (K,) of each function range over all completions; 0 where it never
+    scored."""
+    columns = weighted_NGK.reshape(-1, weighted_NGK.shape[-1]).T
+    scored = [column[~np.isnan(column)] for column in columns]
+    return np.array([np.ptp(values) if len(values) else 0.0 for values in scored])
 
 
 def _nanmean(rewards_NGK: np.ndarray) -> np.ndarray:
     """Mean over the group without the unscored; NaN where none is scored."""
     scored = ~np.isnan(rewards_NGK)
     count = scored.sum(1, keepdims=True)
-    return np.where(
-        count > 0, np.nansum(rewards_NGK, axis=1, keepdims=True) / np.maximum(count, 1), np.nan
-    )
+    total = np.nansum(rewards_NGK, axis=1, keepdims=True)
+    return np.where(count > 0, total / np.maximum(count, 1), np.nan)
 
 
 def component_flat(facts: Facts) -> Finding | None:
