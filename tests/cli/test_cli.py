@@ -203,7 +203,7 @@ def test_a_figure_that_is_not_finite_leaves_a_gap_in_the_bars() -> None:
 
 
 def test_a_setting_whose_choice_is_the_word_none() -> None:
-    from workbench.cli import parse_settings
+    from workbench.commands.options import parse_settings
 
     assert parse_settings(["scale_rewards=none", "delta=none", "beta=1e-3"]) == {
         "scale_rewards": "none",

@@ -3,7 +3,10 @@ not."""
 
 from __future__ import annotations
 
+import importlib
+import inspect
 import math
+import pkgutil
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,7 +17,7 @@ import numpy as np
 import pytest
 from made_runs import evaluation_of, make_run
 
-from workbench.doctor import Finding, diagnose
+from workbench.doctor import Finding, diagnose, rules
 from workbench.doctor.rules import (
     RULES,
     Rule,
@@ -807,6 +810,22 @@ def test_shares_of_functions_that_work_against_each_other_are_shares(
     assert len(shares) == 2, evidence
     assert all(0 <= share <= 100 for share in shares), evidence
     assert sum(shares) == pytest.approx(100, abs=1), evidence
+
+
+def test_every_rule_is_in_the_table() -> None:
+    written = {
+        f"{module.__name__}.{name}": function
+        for info in pkgutil.iter_modules(rules.__path__)
+        for module in [importlib.import_module(f"{rules.__name__}.{info.name}")]
+        for name, function in vars(module).items()
+        if inspect.isfunction(function)
+        and function.__module__ == module.__name__
+        and not name.startswith("_")
+        and inspect.signature(function).return_annotation == "Finding | None"
+    }
+    assert len(written) >= 30, "the search itself found nothing"
+    forgotten = [name for name, function in written.items() if function not in RULES]
+    assert not forgotten, "add these to RULES in workbench/doctor/rules/__init__.py"
 
 
 def test_every_rule_has_a_case() -> None:
