@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from helpers import in_one_test
 from made_runs import evaluation_of, make_run
 
 from workbench.doctor import Finding, diagnose, rules
@@ -780,16 +781,16 @@ def findings(path: Path, how: dict[str, Any]) -> dict[str, Finding]:
     return {f.key: f for f in diagnose(make_run(path, **defaults | how))}
 
 
-@pytest.mark.parametrize(
-    "case", CASES, ids=[f"{c.key}-{c.severity}-{i}" for i, c in enumerate(CASES)]
-)
-def test_a_rule_speaks_when_it_should_and_only_then(case: Case, tmp_path: Path) -> None:
-    found = findings(tmp_path / "trigger", case.trigger)
+@in_one_test([dict(number=number, case=case) for number, case in enumerate(CASES)])
+def test_a_rule_speaks_when_it_should_and_only_then(
+    number: int, case: Case, tmp_path: Path
+) -> None:
+    found = findings(tmp_path / f"{number}-trigger", case.trigger)
     assert case.key in found, sorted(found)
     finding = found[case.key]
     assert finding.severity == case.severity, finding
     assert case.says in f"{finding.what} {finding.evidence} {finding.try_}", finding
-    assert case.key not in findings(tmp_path / "calm", case.calm)
+    assert case.key not in findings(tmp_path / f"{number}-calm", case.calm)
 
 
 @pytest.mark.parametrize(

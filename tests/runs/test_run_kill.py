@@ -27,7 +27,7 @@ from pathlib import Path
 
 path = Path(sys.argv[2])
 if sys.argv[3] == "rollback journal":
-    from workbench.runs import opening
+    from workbench.runs.store import opening
     opening.wal_refusal = lambda file: "this is a test"
 print("go", flush=True)
 if is_run_record(path):

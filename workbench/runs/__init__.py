@@ -6,18 +6,18 @@ No torch is imported here, so that a stored run opens on any machine with numpy 
 
 from workbench.runs.compare import align_metrics, diff_configs
 from workbench.runs.export import export_csv
-from workbench.runs.files import (
+from workbench.runs.listing import list_runs
+from workbench.runs.records import Evaluation, Event, KnobChange, Samples, StepRecord, TokenArrays
+from workbench.runs.store.files import (
     RunNotFoundError,
     RunRecordError,
     RunWarning,
     is_run_record,
     record_path,
 )
-from workbench.runs.listing import list_runs
-from workbench.runs.queries import RunMeta
-from workbench.runs.reader import Run
-from workbench.runs.records import Evaluation, Event, KnobChange, Samples, StepRecord, TokenArrays
-from workbench.runs.writer import RunWriter, StepExistsError, TakenOverError
+from workbench.runs.store.queries import RunMeta
+from workbench.runs.store.reader import Run
+from workbench.runs.store.writer import RunWriter, StepExistsError, TakenOverError
 
 __all__ = [
     "Evaluation",

@@ -8,7 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from workbench.runs.reader import Run
+from workbench.runs.store.reader import Run
 
 if TYPE_CHECKING:
     import pandas as pd

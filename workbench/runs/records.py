@@ -15,8 +15,8 @@ from typing import Any
 
 import numpy as np
 
-from workbench.runs.arrays import row_lengths
-from workbench.runs.schema import number
+from workbench.runs.store.arrays import row_lengths
+from workbench.runs.store.schema import number
 
 RESERVED = ("ids", "lengths", "mask")
 

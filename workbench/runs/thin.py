@@ -19,11 +19,11 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from workbench.runs.files import RunRecordError, explained, read, record_path, uri
-from workbench.runs.opening import new_record
 from workbench.runs.records import Event
-from workbench.runs.rows import all_meta, last_step, put_event, put_meta
-from workbench.runs.schema import STEP_TABLES, to_json
+from workbench.runs.store.files import RunRecordError, explained, read, record_path, uri
+from workbench.runs.store.opening import new_record
+from workbench.runs.store.rows import all_meta, last_step, put_event, put_meta
+from workbench.runs.store.schema import STEP_TABLES, to_json
 
 HEAVY = ("groups", "samples", "arrays")
 """The tables that hold a step's completions and tokens."""

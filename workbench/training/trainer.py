@@ -25,7 +25,7 @@ from workbench.rewards import RewardSet, RewardTable, ShuffledRewards
 from workbench.rollout import RolloutCancelled, make_engine, rest
 from workbench.rollout.types import Rollout, Sampling
 from workbench.runs.records import Evaluation, StepRecord
-from workbench.runs.writer import RunWriter
+from workbench.runs.store.writer import RunWriter
 from workbench.tasks.types import Problem, Task, columns_of
 from workbench.training import checkpoints, record, state
 from workbench.training.batch import Batch, loss_mask, updates_of

@@ -22,7 +22,7 @@ import typer
 from workbench.config import GRPOConfig
 from workbench.policy import load_for, load_policy
 from workbench.rewards import RewardSet, shuffled
-from workbench.runs.opening import remove_database
+from workbench.runs.store.opening import remove_database
 from workbench.runs.thin import spread_steps, thin
 from workbench.tasks import load_task
 from workbench.training.session import Session

@@ -1,7 +1,7 @@
 """The tables of a run record, its format version, and how a value becomes a cell.
 
 A record is one SQLite file. Ordinary tools can read it: texts are TEXT, settings and metrics are
-JSON; only the per-token arrays are binary (see `workbench.runs.arrays`). Every table but `meta` and
+JSON; only the per-token arrays are binary (see `workbench.runs.store.arrays`). Every table but `meta` and
 `vocab` has a `step` column, so that a record is cut or branched at a step by one condition.
 """
 

@@ -19,12 +19,12 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
-from workbench.runs import rows
 from workbench.runs.environment import sign_in, works_beside
-from workbench.runs.files import RunRecordError, RunWarning, explained, read, record_path
-from workbench.runs.opening import new_record, open_record
 from workbench.runs.records import Evaluation, Event, StepRecord
-from workbench.runs.schema import STATUSES
+from workbench.runs.store import rows
+from workbench.runs.store.files import RunRecordError, RunWarning, explained, read, record_path
+from workbench.runs.store.opening import new_record, open_record
+from workbench.runs.store.schema import STATUSES
 
 Pieces = Callable[[Sequence[int]], Sequence[str]]
 """Turns token ids into the text of each: one text per id."""

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from workbench.errors import WorkbenchError
-from workbench.runs.schema import APPLICATION_ID, FORMAT_VERSION, RUN_FILE
+from workbench.runs.store.schema import APPLICATION_ID, FORMAT_VERSION, RUN_FILE
 
 T = TypeVar("T")
 BUSY_SECONDS = 30.0

@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
-from workbench.runs import queries
-from workbench.runs.arrays import pad, prefix_mask
-from workbench.runs.files import RunRecordError, read, record_path
-from workbench.runs.queries import RunMeta
 from workbench.runs.records import RESERVED
-from workbench.runs.rows import get_meta, last_step
-from workbench.runs.schema import to_cell
+from workbench.runs.store import queries
+from workbench.runs.store.arrays import pad, prefix_mask
+from workbench.runs.store.files import RunRecordError, read, record_path
+from workbench.runs.store.queries import RunMeta
+from workbench.runs.store.rows import get_meta, last_step
+from workbench.runs.store.schema import to_cell
 
 if TYPE_CHECKING:
     import pandas as pd

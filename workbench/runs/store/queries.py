@@ -11,11 +11,11 @@ from typing import Any
 
 import numpy as np
 
-from workbench.runs.arrays import positions, unpack
 from workbench.runs.environment import is_alive
-from workbench.runs.files import RunRecordError
-from workbench.runs.rows import all_meta, get_meta
-from workbench.runs.schema import from_cell
+from workbench.runs.store.arrays import positions, unpack
+from workbench.runs.store.files import RunRecordError
+from workbench.runs.store.rows import all_meta, get_meta
+from workbench.runs.store.schema import from_cell
 
 Columns = dict[str, np.ndarray]
 """Column name to values; all of one length. Texts are of dtype object: pandas' str cannot hold a

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from workbench.runs.environment import describe_environment
-from workbench.runs.files import (
+from workbench.runs.store.files import (
     BUSY_SECONDS,
     RunRecordError,
     RunWarning,
@@ -21,8 +21,8 @@ from workbench.runs.files import (
     is_run_record,
     uri,
 )
-from workbench.runs.rows import put_meta
-from workbench.runs.schema import FORMAT_VERSION, statements
+from workbench.runs.store.rows import put_meta
+from workbench.runs.store.schema import FORMAT_VERSION, statements
 
 
 def open_record(file: Path) -> tuple[sqlite3.Connection, str]:

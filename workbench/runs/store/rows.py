@@ -8,9 +8,9 @@ import sqlite3
 from collections.abc import Mapping
 from typing import Any
 
-from workbench.runs.arrays import pack
 from workbench.runs.records import Evaluation, Event, KnobChange, Samples, StepRecord
-from workbench.runs.schema import STEP_TABLES, number_to_json, to_cell, to_json
+from workbench.runs.store.arrays import pack
+from workbench.runs.store.schema import STEP_TABLES, number_to_json, to_cell, to_json
 
 Packed = dict[str, tuple[str, str, bytes]]
 
