@@ -9,7 +9,9 @@ the seconds taken. Memory is torch's max_allocated by phase (on a CPU: the proce
 compared with the plan less context and allocator.
 
     python benchmarks/gpu_matrix.py [--out results/FILE.json] [--minutes 10]
-    python benchmarks/gpu_matrix.py --device cpu --tiny        the same code in about a minute, without a GPU
+    python benchmarks/gpu_matrix.py --device cpu --tiny
+
+The second line runs the same code in about a minute, without a GPU.
 """
 
 from __future__ import annotations
@@ -342,7 +344,8 @@ def show(cell: dict, result: dict) -> None:
     trial = result["plan_seconds"]["trial"]
     timed = "" if trial is None else f"; the plan's trial came to {sum(trial.values()):.2f} s"
     print(
-        f"{name} peak {peak / 1e9:.2f} GB, plan {said / 1e9:.2f} GB ({said / peak - 1:+.0%}); {phases}{timed}",
+        f"{name} peak {peak / 1e9:.2f} GB, plan {said / 1e9:.2f} GB ({said / peak - 1:+.0%}); "
+        f"{phases}{timed}",
         flush=True,
     )
 

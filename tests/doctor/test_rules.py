@@ -859,7 +859,8 @@ def test_a_knob_change_says_what_moved_since(tmp_path: Path) -> None:
         tmp_path / "run", dict(knobs=KNOB, metrics={"kl": near(0.2, until=19, then=0.05)})
     )["knob_changed"]
     assert said.what.startswith(
-        "At step 20 a knob was moved: beta 0.005 → 0.1, epsilon 0.2 → 0.3. Since then: kl 0.0499 instead of 0.2 (noise ±"
+        "At step 20 a knob was moved: beta 0.005 → 0.1, epsilon 0.2 → 0.3. Since then: kl 0.0499 "
+        "instead of 0.2 (noise ±"
     )
     assert "entropy" not in said.what, "it goes on falling as it did before"
     assert "branch from step 19" in said.try_

@@ -58,7 +58,8 @@ def watch(path: Path, until: int) -> list[int]:
 def test_readers_in_threads_and_in_another_process_see_whole_steps(tmp_path):
     code = (
         f"import sys; sys.path.insert(0, {str(TESTS)!r}); from pathlib import Path\n"
-        f"from runs import test_run_readers as t; print(len(t.watch(Path({str(tmp_path)!r}), 80)), flush=True)"
+        f"from runs import test_run_readers as t; print(len(t.watch(Path({str(tmp_path)!r}), "
+        "80)), flush=True)"
     )
     with new_run(tmp_path, 1) as writer:
         other = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)

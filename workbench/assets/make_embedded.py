@@ -141,7 +141,8 @@ def main(
         recent.append(loss)
         if step % 100 == 99:
             print(
-                f"step {step + 1} loss {np.mean(recent[-100:]):.4f} {time.monotonic() - start:.0f} s",
+                f"step {step + 1} loss {np.mean(recent[-100:]):.4f} "
+                f"{time.monotonic() - start:.0f} s",
                 flush=True,
             )
 

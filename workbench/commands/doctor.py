@@ -153,7 +153,8 @@ def _vllm() -> Finding:
         return Finding(
             "vllm",
             "note",
-            "not installed: no vLLM rollouts in this process (a `vllm serve` elsewhere can be used)",
+            "not installed: no vLLM rollouts in this process (a `vllm serve` elsewhere can be "
+            "used)",
             INSTALL,
         )
     version, kind = (

@@ -49,7 +49,7 @@ def changes_of(settings: list[str] | None, **flags: Any) -> dict[str, Any]:
     return parse_settings(settings or []) | given
 
 
-# ---------------------------------------------------------------------------- what is trained, on what
+# ------------------------------------------------------------ what is trained, on what
 
 Policy = Annotated[str, typer.Option(help=POLICY_HELP)]
 PolicyOrTheRuns = Annotated[
@@ -67,7 +67,7 @@ ShuffleRewards = Annotated[
     typer.Option("--shuffle-rewards", help="Control run: rewards dealt out at random."),
 ]
 
-# ---------------------------------------------------------------------------- fields of the config
+# ------------------------------------------------------------ fields of the config
 
 Preset = Annotated[
     str | None, typer.Option(help="Start from a published setting, e.g. deepseekmath.")
@@ -107,7 +107,7 @@ GradientCheckpointing = Annotated[
 ]
 Optim = Annotated[str | None, typer.Option(help="'adamw' or 'adamw_8bit'.")]
 
-# ---------------------------------------------------------------------------- what is evaluated, and how
+# ------------------------------------------------------------ what is evaluated, and how
 
 HeldOut = Annotated[int, typer.Option(help="Held-out problems.", min=1)]
 TaskSeed = Annotated[int, typer.Option(help="Seed of the task.", min=0)]
@@ -125,7 +125,7 @@ EvalDtype = Annotated[
 ]
 EvalQuantization = Annotated[str | None, typer.Option(help="Weights in 'nf4' (4 bits) or 'int8'.")]
 
-# ---------------------------------------------------------------------------- the machine
+# ------------------------------------------------------------ the machine
 
 Threads = Annotated[
     int | None, typer.Option(help="CPU threads; default 1 for the embedded policy.", min=1)
@@ -144,7 +144,7 @@ Trial = Annotated[
     ),
 ]
 
-# ---------------------------------------------------------------------------- runs and their folders
+# ------------------------------------------------------------ runs and their folders
 
 Out = Annotated[Path | None, typer.Option(help="Folder of the run; default runs/DATE-TIME.")]
 Resume = Annotated[
@@ -168,7 +168,7 @@ ExaminedRun = Annotated[
 Notebooks = Annotated[Path | None, typer.Argument(help="Folder of notebooks; default ./notebooks.")]
 Browser = Annotated[bool, typer.Option(help="Open a browser tab.")]
 
-# ---------------------------------------------------------------------------- what is printed
+# ------------------------------------------------------------ what is printed
 
 Version = Annotated[bool, typer.Option("--version", help="Print the version and exit.")]
 JsonLines = Annotated[

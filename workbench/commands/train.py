@@ -42,7 +42,8 @@ def train_command(
     started = time.monotonic()
     if not resume and is_run_record(out / "run.sqlite"):
         raise ConfigError(
-            f"--out {out}: this folder holds a run already. Add --resume to go on with it, or name another folder."
+            f"--out {out}: this folder holds a run already. Add --resume to go on with it, or "
+            "name another folder."
         )
     parts = parts_of(out, resume, policy, task, rewards, shuffle_rewards)
     config = make_config(parts.policy, preset, changes, out if resume else None)
@@ -57,7 +58,8 @@ def train_command(
                 _close_after_error(trainer, e)
                 if isinstance(e, KeyboardInterrupt):
                     print(
-                        f"broken off after step {trainer.steps_done}. Go on: {resume_command(out, parts, threads)}",
+                        f"broken off after step {trainer.steps_done}. Go on: "
+                        f"{resume_command(out, parts, threads)}",
                         file=sys.stderr,
                     )
                 raise

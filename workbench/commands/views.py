@@ -164,7 +164,8 @@ class TerminalView:
         resumes it."""
         if values["steps"] < planned:
             self.console.print(
-                f"stopped after step {values['steps']} of {planned}, with a checkpoint; accuracy was last measured at step "
+                f"stopped after step {values['steps']} of {planned}, with a checkpoint; accuracy "
+                "was last measured at step "
                 f"{values['accuracy_step']}.",
                 markup=False,
             )
@@ -175,18 +176,21 @@ class TerminalView:
         self.accuracy(values)
         if "dead_group_share" in self.history and min(self.history["dead_group_share"]) == 1:
             self.console.print(
-                f"In every group all rewards were equal, so nothing was learnt. What to look at: workbench doctor {values['run']}",
+                "In every group all rewards were equal, so nothing was learnt. What to look at: "
+                f"workbench doctor {values['run']}",
                 markup=False,
             )
         self.console.print(
-            f"record: {values['run']}/run.sqlite   policy: {values['policy']}   list: workbench runs"
+            f"record: {values['run']}/run.sqlite   policy: {values['policy']}   list: workbench "
+            "runs"
         )
 
     def accuracy(self, values: dict[str, Any]) -> None:
         """Before and after, or when it was last measured."""
         if values["accuracy_after"] is None:
             self.console.print(
-                f"{values['steps']} steps, {values['seconds']:.0f} s; accuracy was measured at step 0 only: {values['accuracy_before']:.1%}. "
+                f"{values['steps']} steps, {values['seconds']:.0f} s; accuracy was measured at "
+                f"step 0 only: {values['accuracy_before']:.1%}. "
                 f"Measure it: workbench eval --policy {values['policy']}",
                 markup=False,
             )
@@ -199,6 +203,7 @@ class TerminalView:
         )
         self.console.print(
             f"held-out accuracy {values['accuracy_before']:.1%} -> {values['accuracy_after']:.1%} "
-            f"(95 % interval {low:.1%} to {high:.1%}, {values['problems']} problems, greedy, strict{at}) "
+            f"(95 % interval {low:.1%} to {high:.1%}, {values['problems']} problems, greedy, "
+            f"strict{at}) "
             f"in {values['steps']} steps, {values['seconds']:.0f} s"
         )

@@ -37,7 +37,8 @@ def panel(
     for name, y in curves.items():
         if y.shape != x.shape:
             raise ValueError(
-                f"panel {title!r}: {name!r} has {y.size} values, x has {x.size}. Give them the same length."
+                f"panel {title!r}: {name!r} has {y.size} values, x has {x.size}. Give them the "
+                "same length."
             )
     if x.size < 2:
         raise ValueError(f"panel {title!r}: x has {x.size} values; a line needs two.")

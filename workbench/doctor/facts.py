@@ -56,7 +56,10 @@ class Evaluated:
     high: float
 
     def __str__(self) -> str:
-        return f"{percent(self.accuracy)} ({percent(self.low)} to {percent(self.high)}, n={self.n}) at step {self.step}"
+        return (
+            f"{percent(self.accuracy)} ({percent(self.low)} to {percent(self.high)}, "
+            f"n={self.n}) at step {self.step}"
+        )
 
 
 @dataclass(frozen=True)
@@ -88,12 +91,13 @@ class Facts:
         step = last if step is None else step
         if not 0 <= step <= last:
             raise ValueError(
-                f"step {step!r} is not in the record of {run.meta.name!r}, which ends at step {last}."
+                f"step {step!r} is not in the record of {run.meta.name!r}, which ends at step "
+                f"{last}."
             )
         cut = {name: frame[frame["step"] <= step] for name, frame in tables.items()}
         return cls(run=run, meta=run.meta, step=step, newest=step == last, **cut)
 
-    # ------------------------------------------------------------------------------------------------------ settings
+    # ------------------------------------------------------------ settings
 
     @cached_property
     def config(self) -> dict[str, Any]:
@@ -114,7 +118,7 @@ class Facts:
             zip(names, self.config.get("reward_weights") or [1.0] * len(names), strict=True)
         )
 
-    # ------------------------------------------------------------------------------------------------------ curves
+    # ------------------------------------------------------------ curves
 
     @cached_property
     def steps(self) -> np.ndarray:
@@ -171,7 +175,7 @@ class Facts:
         alive = np.isfinite(spread) & (dead < 1)
         return float(np.median(spread[alive] / (1 - dead[alive]))) if alive.any() else float("nan")
 
-    # ------------------------------------------------------------------------------------------------------ evaluations
+    # ------------------------------------------------------------ evaluations
 
     @cached_property
     def held_out(self) -> list[Evaluated]:
@@ -185,7 +189,7 @@ class Facts:
             Evaluated(int(row.step), int(row.n), row.accuracy, row.low, row.high) for row in rows
         ]
 
-    # ------------------------------------------------------------------------------------------------------ samples
+    # ------------------------------------------------------------ samples
 
     @cached_property
     def recent_samples(self) -> list[StepSamples]:

@@ -20,25 +20,29 @@ LONGEST_TEXT = 200
 @dataclass(frozen=True)
 class Finding:
     """One thing that the doctor noticed. The texts may quote the run: whoever shows them makes them
-    inert first.
-
-    key       names the rule's answer, such as 'epsilon_idle'
-    severity  one of `SEVERITIES`
-    what      what is going on, and why it matters
-    evidence  the figures it rests on, with their steps
-    try_      what to try, naming the config's fields and values; empty for good news and where nothing is lost
-    """
+    inert first."""
 
     key: str
+    """Names the rule's answer, such as 'epsilon_idle'."""
+
     severity: str
+    """One of `SEVERITIES`."""
+
     what: str
+    """What is going on, and why it matters."""
+
     evidence: str
+    """The figures it rests on, with their steps."""
+
     try_: str = ""
+    """What to try, naming the config's fields and values; empty for good news and where nothing is
+    lost."""
 
     def __post_init__(self) -> None:
         if self.severity not in SEVERITIES:
             raise ValueError(
-                f"finding {self.key!r}: severity={self.severity!r} must be one of {', '.join(SEVERITIES)}."
+                f"finding {self.key!r}: severity={self.severity!r} must be one of "
+                f"{', '.join(SEVERITIES)}."
             )
 
 

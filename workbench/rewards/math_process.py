@@ -71,7 +71,8 @@ class MathProcess:
         if problem is not None or self._worker is None:
             self._stop()
             raise MathProcessError(
-                f"math-verify, which compares answers that are expressions, did not start ({problem}). "
+                "math-verify, which compares answers that are expressions, did not start "
+                f"({problem}). "
                 "Run: pip install 'math-verify>=0.8'"
             )
 

@@ -46,7 +46,8 @@ def thin(path: str | Path, out: str | Path, keep_steps: Collection[int]) -> Path
     facts, last = read(origin, lambda db: (all_meta(db), last_step(db)))
     if outside := [step for step in kept if not 1 <= step <= last]:
         raise RunRecordError(
-            f"{origin} holds steps 1 to {last}: it has no step {outside[0]} to keep. Leave it out of keep_steps."
+            f"{origin} holds steps 1 to {last}: it has no step {outside[0]} to keep. Leave it "
+            "out of keep_steps."
         )
     with new_record(file, {}) as db:
         put_meta(db, **_handed_on(facts))
@@ -107,4 +108,7 @@ def _forget_tracebacks(db: sqlite3.Connection) -> None:
 
 def _words(kept: list[int], last: int) -> str:
     steps = f"step{'s' * (len(kept) != 1)} {', '.join(map(str, kept))}" if kept else "no step"
-    return f"thinned: all {last} steps keep their figures; the completions and tokens of {steps} were kept."
+    return (
+        f"thinned: all {last} steps keep their figures; the completions and tokens of "
+        f"{steps} were kept."
+    )

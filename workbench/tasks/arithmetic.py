@@ -98,7 +98,8 @@ KINDS: dict[str, Kind] = {
         _two_steps,
         (
             "{name} has {0} {things}, gets {1} more and loses {2}. How many {things} are left?",
-            "{name} has {0} {things}. {name} buys {1} more and gives away {2}. How many {things} does {name} have?",
+            "{name} has {0} {things}. {name} buys {1} more and gives away {2}. How many {things} "
+            "does {name} have?",
         ),
         lambda a, b, c: a + b - c,
     ),

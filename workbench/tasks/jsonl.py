@@ -91,7 +91,8 @@ def _check_path(path: Path) -> None:
         raise TaskError(f"{path}: there is no such file.")
     if path.suffix != ".jsonl":
         raise TaskError(
-            f"{path}: its name ends in {path.suffix!r}, expected a .jsonl file (one JSON object per line)."
+            f"{path}: its name ends in {path.suffix!r}, expected a .jsonl file (one JSON object "
+            "per line)."
         )
 
 
@@ -138,7 +139,8 @@ def _split(
     count = min(MAX_HELD_OUT, max(1, len(problems) // 10)) if count is None else count
     if isinstance(count, bool) or not 0 < count < len(problems):
         raise TaskError(
-            f"{path}: cannot hold out {count} of {len(problems)} problem(s). Both splits need at least one: set "
+            f"{path}: cannot hold out {count} of {len(problems)} problem(s). Both splits need at "
+            "least one: set "
             "held_out= to a smaller number or to a second file."
         )
     order = np.random.default_rng((_SPLIT_STREAM, seed)).permutation(len(problems))

@@ -18,11 +18,14 @@ def nothing_ends(facts: Facts) -> Finding | None:
     return Finding(
         "nothing_ends",
         "problem",
-        "No completion ends: the policy never writes its end token, so that every completion is cut off.",
+        "No completion ends: the policy never writes its end token, so that every completion is "
+        "cut off.",
         f"median truncated_share {percent(float(np.median(cut)))} at max_completion_length="
         f"{facts.config.get('max_completion_length')} in {span(facts.recent_span())}",
-        "See that the tokenizer's end token is the one that the chat template closes a turn with, and that the policy is an instruct "
-        "model or was fine-tuned on completions with an end token. If the texts are merely long, start a run with "
+        "See that the tokenizer's end token is the one that the chat template closes a turn "
+        "with, and that the policy is an instruct "
+        "model or was fine-tuned on completions with an end token. If the texts are merely long, "
+        "start a run with "
         f"max_completion_length={_doubled(facts)}.",
     )
 
@@ -38,16 +41,19 @@ def truncated(facts: Facts) -> Finding | None:
         " They are left out of the loss (mask_truncated_completions=True)."
         if masked
         else (
-            " A completion that is cut off before its answer is taught to be bad, whatever its merit."
+            " A completion that is cut off before its answer is taught to be bad, whatever its "
+            "merit."
         )
     )
     return Finding(
         "truncated",
         "problem" if share >= t.TRUNCATED_TOO_HIGH else "warning",
-        f"{percent(share)} of the completions are cut off at max_completion_length={facts.config.get('max_completion_length')}."
-        + lesson,
-        f"median truncated_share {percent(share)} in {span(facts.recent_span())}{_cost_of_truncation(facts)}",
-        f"Start a run with max_completion_length={_doubled(facts)}, or ask for shorter answers in the prompt"
+        f"{percent(share)} of the completions are cut off at "
+        f"max_completion_length={facts.config.get('max_completion_length')}." + lesson,
+        f"median truncated_share {percent(share)} in "
+        f"{span(facts.recent_span())}{_cost_of_truncation(facts)}",
+        f"Start a run with max_completion_length={_doubled(facts)}, or ask for shorter answers "
+        "in the prompt"
         + (
             "."
             if masked
@@ -66,7 +72,8 @@ def _cost_of_truncation(facts: Facts) -> str:
     if not len(cut_rewards) or not len(other_rewards):
         return ""
     return (
-        f"; {percent(float((cut_rewards == 0).mean()))} of the truncated got reward 0, of those that ended "
+        f"; {percent(float((cut_rewards == 0).mean()))} of the truncated got reward 0, of those "
+        "that ended "
         f"{percent(float((other_rewards == 0).mean()))}"
     )
 
@@ -84,12 +91,14 @@ def length_drift(facts: Facts) -> Finding | None:
     paid = f"; reward {reward}" if reward is not None else ""
     remedy = (
         (
-            "Read some: if they ramble, use loss_type='dr_grpo' or 'dapo' (now {loss}), which do not favour long wrong answers, or "
+            "Read some: if they ramble, use loss_type='dr_grpo' or 'dapo' (now {loss}), which do "
+            "not favour long wrong answers, or "
             "add a reward for brevity."
         )
         if up
         else (
-            "Read some: if the thinking is gone, the reward pays without it; pay for it, or raise beta (now {beta})."
+            "Read some: if the thinking is gone, the reward pays without it; pay for it, or "
+            "raise beta (now {beta})."
         )
     )
     return Finding(
@@ -97,7 +106,8 @@ def length_drift(facts: Facts) -> Finding | None:
         "note" if earned else "warning",
         f"The completions get {'longer' if up else 'shorter'}"
         + (", and the reward rises with it." if earned else " without a gain in reward."),
-        f"completion_length {drift} tokens, the first {t.WINDOW} of {span(facts.steps)} against the last{paid}",
+        f"completion_length {drift} tokens, the first {t.WINDOW} of {span(facts.steps)} against "
+        f"the last{paid}",
         remedy.format(loss=repr(facts.config.get("loss_type")), beta=facts.config.get("beta")),
     )
 
@@ -115,12 +125,15 @@ def entropy_collapse(facts: Facts) -> Finding | None:
     return Finding(
         "entropy_collapse",
         "note" if fine else "warning",
-        "The entropy has collapsed: the completions of a group are nearly the same, so that there is little to compare"
+        "The entropy has collapsed: the completions of a group are nearly the same, so that "
+        "there is little to compare"
         + (f". {fine}" if fine else " and hardly anything new is tried."),
-        f"median entropy {figure(level)} nats per token in {span(facts.recent_span())}; {drift} since the start",
+        f"median entropy {figure(level)} nats per token in {span(facts.recent_span())}; {drift} "
+        "since the start",
         ""
         if fine
-        else f"Raise epsilon_high above epsilon (now {facts.config.get('epsilon')}, DAPO uses 0.28 with epsilon=0.2), temperature (now "
+        else f"Raise epsilon_high above epsilon (now {facts.config.get('epsilon')}, DAPO uses "
+        "0.28 with epsilon=0.2), temperature (now "
         f"{facts.config.get('temperature')}) or beta, or go back to a checkpoint before the fall.",
     )
 
@@ -155,12 +168,13 @@ def entropy_explosion(facts: Facts) -> Finding | None:
         "problem" if harmed else "warning",
         "The entropy grows: the policy becomes random"
         + (", and the reward falls with it." if harmed else "."),
-        f"entropy {drift} nats per token, the first {t.WINDOW} of {span(facts.steps)} against the last"
-        + (f"; reward {reward}" if harmed else ""),
+        f"entropy {drift} nats per token, the first {t.WINDOW} of {span(facts.steps)} against "
+        "the last" + (f"; reward {reward}" if harmed else ""),
         f"Lower learning_rate (now {rate}"
         + (f", try {figure(rate / 3)}" if rate else "")
         + f"), raise beta (now "
-        f"{facts.config.get('beta')}), and go back to a checkpoint before it began. Clipping negative advantages harder (a smaller "
+        f"{facts.config.get('beta')}), and go back to a checkpoint before it began. Clipping "
+        "negative advantages harder (a smaller "
         "epsilon) or delta=2 helps against updates that only push away.",
     )
 

@@ -12,22 +12,26 @@ from workbench.doctor.rules.rewards import no_spread, place_of, saturated
 KINDS = {
     "too_easy": (
         "all right: the problems are too easy",
-        "Give harder problems, or raise temperature (now {temperature}) so that a group differs again. If held-out accuracy is "
+        "Give harder problems, or raise temperature (now {temperature}) so that a group differs "
+        "again. If held-out accuracy is "
         "where you want it, stop.",
     ),
     "too_hard": (
         "all wrong: the problems are too hard",
-        "Give easier problems first, a reward that pays for part of the way, num_generations={more} (now {group}) so that one of "
+        "Give easier problems first, a reward that pays for part of the way, "
+        "num_generations={more} (now {group}) so that one of "
         "them succeeds, or a policy that was fine-tuned on examples.",
     ),
     "stuck": (
         "all with the same part of the reward: one step is learned, the next is too hard",
-        "The means by function show which one never pays. Give easier problems for it, let it pay for part of the way, or set "
+        "The means by function show which one never pays. Give easier problems for it, let it "
+        "pay for part of the way, or set "
         "num_generations={more} (now {group}).",
     ),
     "mixed": (
         "some all right, some all wrong",
-        "Leave out problems that are always solved or never, or raise num_generations (now {group}, try {more}).",
+        "Leave out problems that are always solved or never, or raise num_generations (now "
+        "{group}, try {more}).",
     ),
     "": ("", "See Groups for whether they are all right (too easy) or all wrong (too hard)."),
 }
@@ -51,7 +55,8 @@ def dead_groups(facts: Facts) -> Finding | None:
         else "warning"
         if share >= t.DEAD_HIGH
         else "note",
-        f"{percent(share)} of the groups are dead (all their rewards are equal, so every advantage is 0)"
+        f"{percent(share)} of the groups are dead (all their rewards are equal, so every "
+        "advantage is 0)"
         + (f", {what}" if what else "")
         + ". They cost as much as the others and teach nothing.",
         f"median dead_group_share {percent(share)} in {span(facts.recent_span())}{_counts(facts)}",
@@ -101,6 +106,7 @@ def _counts(facts: Facts) -> str:
     )
     right, wrong = int((place >= 1 - t.NEAR_END).sum()), int((place <= t.NEAR_END).sum())
     return (
-        f"; of {len(place)} dead groups in {span([s.step for s in facts.recent_samples])}, {right} are all right and {wrong} all "
+        f"; of {len(place)} dead groups in {span([s.step for s in facts.recent_samples])}, "
+        f"{right} are all right and {wrong} all "
         f"wrong; mean reward in them: {paid}"
     )

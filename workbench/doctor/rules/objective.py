@@ -31,7 +31,8 @@ def no_gradient(facts: Facts) -> Finding | None:
         top.severity if top else "problem",
         "There is no gradient: the policy does not change." + why,
         f"median grad_norm {figure(float(np.median(norms)))} in {span(facts.recent_span())}",
-        "Give the groups different rewards (see the findings on rewards and dead groups), or check that the policy has "
+        "Give the groups different rewards (see the findings on rewards and dead groups), or "
+        "check that the policy has "
         "trainable parameters.",
     )
 
@@ -50,9 +51,11 @@ def loss_near_zero(facts: Facts) -> Finding | None:
     return Finding(
         "loss_near_zero",
         "note",
-        "The loss is near 0, and that is as it should be: the advantages of a group add up to 0 and the ratio is near 1, so that "
+        "The loss is near 0, and that is as it should be: the advantages of a group add up to 0 "
+        "and the ratio is near 1, so that "
         "the loss's value cancels out while its gradient does not. It is no measure of progress.",
-        f"median loss {figure(float(np.median(loss)))} with grad_norm {figure(norm)} in {span(facts.recent_span())}",
+        f"median loss {figure(float(np.median(loss)))} with grad_norm {figure(norm)} in "
+        f"{span(facts.recent_span())}",
         "Watch reward and held-out accuracy instead.",
     )
 
@@ -87,7 +90,10 @@ def _why_idle(facts: Facts) -> tuple[str, str, str] | None:
         else ""
     )
     clipped = facts.recent("clip_ratio_region")
-    seen = f"{extremes}clip_ratio_region {figure(float(clipped.max(initial=0)))} in {span(facts.recent_span())}"
+    seen = (
+        f"{extremes}clip_ratio_region {figure(float(clipped.max(initial=0)))} in "
+        f"{span(facts.recent_span())}"
+    )
     if loss_type not in (*CLIPPED_LOSSES, "cispo"):
         return (
             (
@@ -100,7 +106,8 @@ def _why_idle(facts: Facts) -> tuple[str, str, str] | None:
         )
     if updates == 1:
         return (
-            "On-policy: each rollout batch serves one update, so the ratio is exactly 1, nothing can be clipped and epsilon "
+            "On-policy: each rollout batch serves one update, so the ratio is exactly 1, nothing "
+            "can be clipped and epsilon "
             "has no effect. That is right, not a fault.",
             f"updates_per_rollout x num_iterations = 1; {seen}",
             "For clipping to act, start a run with updates_per_rollout=2 or num_iterations=2.",
@@ -110,7 +117,8 @@ def _why_idle(facts: Facts) -> tuple[str, str, str] | None:
     return (
         "epsilon is idle: the ratios stay inside the clip range, so that nothing is clipped.",
         seen,
-        f"Nothing needs to be done. epsilon below {figure(max(abs(high - 1), 1e-4))} would begin to clip."
+        f"Nothing needs to be done. epsilon below {figure(max(abs(high - 1), 1e-4))} would begin "
+        "to clip."
         if np.isfinite(high)
         else "Nothing needs to be done.",
     )
@@ -136,12 +144,16 @@ def clipped_too_often(facts: Facts) -> Finding | None:
     return Finding(
         "clipped_too_often",
         "problem" if share >= t.CLIPPED_TOO_HIGH and not sequence else "warning",
-        f"Clipping stops {percent(share)} of the tokens of the later updates, {side}: the policy moves too far within one rollout "
+        f"Clipping stops {percent(share)} of the tokens of the later updates, {side}: the policy "
+        "moves too far within one rollout "
         "batch, and what is clipped teaches nothing.",
-        f"median clip_ratio_low {figure(low)}, clip_ratio_high {figure(high)} over all {updates} updates of a step, in "
+        f"median clip_ratio_low {figure(low)}, clip_ratio_high {figure(high)} over all {updates} "
+        "updates of a step, in "
         f"{span(facts.recent_span())}",
-        f"Lower learning_rate ({_halved(facts)}) or make fewer updates_per_rollout (now {facts.config.get('updates_per_rollout')}); a "
-        f"wider epsilon (now {facts.config.get('epsilon')}) lets more through, at the price of larger steps.",
+        f"Lower learning_rate ({_halved(facts)}) or make fewer updates_per_rollout (now "
+        f"{facts.config.get('updates_per_rollout')}); a "
+        f"wider epsilon (now {facts.config.get('epsilon')}) lets more through, at the price of "
+        "larger steps.",
     )
 
 
@@ -162,13 +174,17 @@ def kl_high(facts: Facts) -> Finding | None:
     return Finding(
         "kl_high",
         "problem" if level >= t.KL_TOO_HIGH else "warning",
-        f"The KL to the reference blows up ({course}): the policy is leaving the language that it started with."
+        f"The KL to the reference blows up ({course}): the policy is leaving the language that "
+        "it started with."
         if runs_away
-        else "The KL to the reference is high: the policy writes what the reference would hardly ever write.",
+        else "The KL to the reference is high: the policy writes what the reference would hardly "
+        "ever write.",
         f"median kl {figure(level)} nats per token in {span(facts.recent_span())}"
         + (f", {figure(earlier)} in the {t.WINDOW} steps before" if np.isfinite(earlier) else ""),
-        f"Raise beta (now {beta}, try {figure(4 * beta) if beta else 0.01}) or lower learning_rate ({_halved(facts)}), and read some "
-        "completions: if they are good, the reference has served its time and beta=0 or sync_ref_model=True is an option.",
+        f"Raise beta (now {beta}, try {figure(4 * beta) if beta else 0.01}) or lower "
+        f"learning_rate ({_halved(facts)}), and read some "
+        "completions: if they are good, the reference has served its time and beta=0 or "
+        "sync_ref_model=True is an option.",
     )
 
 
@@ -187,10 +203,13 @@ def sampler_mismatch(facts: Facts) -> Finding | None:
     return Finding(
         "sampler_mismatch",
         severity,
-        "Sampler and trainer disagree: the completions were drawn from another distribution than the one that the loss assumes, "
+        "Sampler and trainer disagree: the completions were drawn from another distribution than "
+        "the one that the loss assumes, "
         "which biases the gradient." + corrected,
-        f"mean |log-probability difference| {figure(mean)} nats, largest {figure(largest)}, in {span(facts.recent_span())}",
-        f"Check that the engine (rollout_engine={facts.config.get('rollout_engine')!r}) has the newest weights, the same precision "
+        f"mean |log-probability difference| {figure(mean)} nats, largest {figure(largest)}, in "
+        f"{span(facts.recent_span())}",
+        f"Check that the engine (rollout_engine={facts.config.get('rollout_engine')!r}) has the "
+        "newest weights, the same precision "
         "and temperature"
         + ("." if mode else "; importance_sampling_mode='token_truncate' bounds the harm."),
     )

@@ -20,8 +20,10 @@ def not_finite(facts: Facts) -> Finding | None:
         "not_finite",
         "problem",
         f"{quoted(recent.columns[column])} became infinite: the run's numbers overflow.",
-        f"first at step {recent['step'].iloc[row]}, at {int(infinite[:, column].sum())} of the last {len(recent)} steps",
-        f"Lower learning_rate (now {facts.config.get('learning_rate')}), set delta=2 against huge ratios, and look at that step's "
+        f"first at step {recent['step'].iloc[row]}, at {int(infinite[:, column].sum())} of the "
+        f"last {len(recent)} steps",
+        f"Lower learning_rate (now {facts.config.get('learning_rate')}), set delta=2 against "
+        "huge ratios, and look at that step's "
         "tokens.",
     )
 
@@ -42,14 +44,17 @@ def gradient_spikes(facts: Facts) -> Finding | None:
     return Finding(
         "gradient_spikes",
         "warning" if len(spikes) >= t.SPIKES_MANY or not limit else "note",
-        f"The gradient spikes: {len(spikes)} of {len(norms)} steps are more than {t.SPIKE_FACTOR:.0f} times the usual.",
-        f"grad_norm up to {figure(float(spikes.max()))}, median {figure(usual)}; at step {', '.join(str(s) for s in where[-5:])}",
+        f"The gradient spikes: {len(spikes)} of {len(norms)} steps are more than "
+        f"{t.SPIKE_FACTOR:.0f} times the usual.",
+        f"grad_norm up to {figure(float(spikes.max()))}, median {figure(usual)}; at step "
+        f"{', '.join(str(s) for s in where[-5:])}",
         (
             f"max_grad_norm={figure(limit)} bounds the harm."
             if limit
             else f"Set max_grad_norm (now 0: never clipped) to about {figure(2 * usual)}."
         )
-        + " Look at the tokens of such a step: single huge ratios call for delta=2, many negative advantages for a lower learning_rate.",
+        + " Look at the tokens of such a step: single huge ratios call for delta=2, many "
+        "negative advantages for a lower learning_rate.",
     )
 
 
@@ -64,9 +69,12 @@ def gradient_clipped(facts: Facts) -> Finding | None:
     return Finding(
         "gradient_clipped",
         "warning" if usual > t.FAR_ABOVE * limit else "note",
-        "The gradient is clipped at nearly every step: max_grad_norm, not the gradient's size, sets the length of an update.",
-        f"grad_norm above max_grad_norm={figure(limit)} at {percent(share)} of {span(facts.recent_span())}, median {figure(usual)}",
-        f"Raise max_grad_norm to about {figure(2 * usual)}, or leave it and treat learning_rate (now "
+        "The gradient is clipped at nearly every step: max_grad_norm, not the gradient's size, "
+        "sets the length of an update.",
+        f"grad_norm above max_grad_norm={figure(limit)} at {percent(share)} of "
+        f"{span(facts.recent_span())}, median {figure(usual)}",
+        f"Raise max_grad_norm to about {figure(2 * usual)}, or leave it and treat learning_rate "
+        "(now "
         f"{facts.config.get('learning_rate')}) as what it is: the only step size.",
     )
 
@@ -107,14 +115,16 @@ def learning_rate_moved(facts: Facts) -> Finding | None:
         f"set by {quoted(hands['who'].iloc[-1])} at step {hands['step'].iloc[-1]}"
         if len(hands)
         else (
-            f"lr_scheduler_type={facts.config.get('lr_scheduler_type')!r}, warmup_steps={facts.config.get('warmup_steps')}"
+            f"lr_scheduler_type={facts.config.get('lr_scheduler_type')!r}, "
+            f"warmup_steps={facts.config.get('warmup_steps')}"
         )
     )
     return Finding(
         "learning_rate_moved",
         "note",
         "The learning rate is not what it was at the start.",
-        f"learning_rate {figure(float(rates[0]))} at step {int(facts.steps[0])}, {figure(float(rates[-1]))} at step {facts.step} "
+        f"learning_rate {figure(float(rates[0]))} at step {int(facts.steps[0])}, "
+        f"{figure(float(rates[-1]))} at step {facts.step} "
         f"({by})",
         "Keep it in mind when you compare early steps with late ones.",
     )

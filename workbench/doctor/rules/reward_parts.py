@@ -116,11 +116,13 @@ def component_flat(facts: Facts) -> Finding | None:
     return Finding(
         "component_flat",
         "note" if learned else "warning",
-        f"{quoted(name)} pays every completion {figure(value)} ({paid}): a function that never varies teaches nothing.{also}",
+        f"{quoted(name)} pays every completion {figure(value)} ({paid}): a function that never "
+        f"varies teaches nothing.{also}",
         f"rewards/{quoted(name)} = {figure(value)} in {span(facts.recent_span())}",
         "Nothing, when it is learned."
         if learned
-        else "Call it by hand on a completion that should be paid. If it is right and only too hard for this policy, give easier problems, "
+        else "Call it by hand on a completion that should be paid. If it is right and only too "
+        "hard for this policy, give easier problems, "
         "or let it pay for part of the way.",
     )
 
@@ -142,10 +144,13 @@ def component_rare(facts: Facts) -> Finding | None:
             return Finding(
                 "component_rare",
                 "warning",
-                f"{quoted(name)} pays only {percent(paid)} of the completions: hardly a group has one to learn from.",
-                f"{count} of {len(values)} completions in {span([s.step for s in seen])}; a group of {group} then holds one in "
+                f"{quoted(name)} pays only {percent(paid)} of the completions: hardly a group "
+                "has one to learn from.",
+                f"{count} of {len(values)} completions in {span([s.step for s in seen])}; a "
+                f"group of {group} then holds one in "
                 f"{percent(1 - (1 - paid) ** group)} of the cases",
-                f"Give easier problems first, raise num_generations (now {group}), let it pay for part of the way, or start from a policy "
+                f"Give easier problems first, raise num_generations (now {group}), let it pay "
+                "for part of the way, or start from a policy "
                 "that succeeds now and then.",
             )
     return None
@@ -174,10 +179,11 @@ def not_scored(facts: Facts) -> Finding | None:
     return Finding(
         "not_scored",
         "problem" if never and len(names) == 1 else "warning",
-        f"{quoted(names[worst])} gives no reward (None) for {percent(missing_K[worst])} of the completions"
-        + (": it never scores." if never else "; those are compared without it."),
+        f"{quoted(names[worst])} gives no reward (None) for {percent(missing_K[worst])} of the "
+        "completions" + (": it never scores." if never else "; those are compared without it."),
         ", ".join(f"{quoted(n)} {percent(m)}" for n, m in zip(names, missing_K, strict=True))
         + f" not scored in {span([s.step for s in seen])}",
-        "If None is meant (the function is for some problems only), leave it. Else return 0 where an answer is wrong, and see that the "
+        "If None is meant (the function is for some problems only), leave it. Else return 0 "
+        "where an answer is wrong, and see that the "
         "column that the function reads is in the data.",
     )

@@ -35,11 +35,15 @@ def all_equal(facts: Facts) -> Finding | None:
     return Finding(
         "rewards_all_equal",
         "problem",
-        f"Every completion gets the same reward, {figure(value)}: every group is dead and nothing can be learned.",
+        f"Every completion gets the same reward, {figure(value)}: every group is dead and "
+        "nothing can be learned.",
         f"reward_std 0 and reward {figure(value)} in {span(facts.recent_span())}",
-        "Call the reward functions on a right and on a wrong completion by hand and see that they differ. Usual causes: the answer "
-        "is looked for in another form than the prompt asks for, completions are cut off before the answer "
-        f"(max_completion_length={facts.config.get('max_completion_length')}), or the task is far too hard or too easy.",
+        "Call the reward functions on a right and on a wrong completion by hand and see that "
+        "they differ. Usual causes: the answer "
+        "is looked for in another form than the prompt asks for, completions are cut off before "
+        "the answer "
+        f"(max_completion_length={facts.config.get('max_completion_length')}), or the task is "
+        "far too hard or too easy.",
     )
 
 
@@ -86,10 +90,13 @@ def hacked(facts: Facts) -> Finding | None:
     return Finding(
         "reward_hacked",
         "problem",
-        "The reward rises while held-out accuracy falls: the policy has found a way to be paid without solving the problems.",
+        "The reward rises while held-out accuracy falls: the policy has found a way to be paid "
+        "without solving the problems.",
         f"reward {rise} since step {peak.step}; accuracy {peak}, then {last}",
-        "Read the completions with the highest advantages and see what is paid. Then mend or drop that reward function "
-        f"(reward_weights), raise beta (now {facts.config.get('beta')}), and branch from step {peak.step}.",
+        "Read the completions with the highest advantages and see what is paid. Then mend or "
+        "drop that reward function "
+        f"(reward_weights), raise beta (now {facts.config.get('beta')}), and branch from step "
+        f"{peak.step}.",
     )
 
 
@@ -128,8 +135,10 @@ def dropped(facts: Facts) -> Finding | None:
         "warning",
         "The reward has dropped within a few steps: an update has broken something.",
         f"reward {late}, {t.WINDOW} steps up to step {before} against the {t.FEWEST_VALUES} since",
-        f"Watch whether it recovers. If not, branch from a checkpoint at or before step {before} with a lower learning_rate (now "
-        f"{quoted(facts.config.get('learning_rate'))}) or max_grad_norm (now {facts.config.get('max_grad_norm')}), and look at that "
+        f"Watch whether it recovers. If not, branch from a checkpoint at or before step {before} "
+        "with a lower learning_rate (now "
+        f"{quoted(facts.config.get('learning_rate'))}) or max_grad_norm (now "
+        f"{facts.config.get('max_grad_norm')}), and look at that "
         "step's tokens.",
     )
 
@@ -159,7 +168,8 @@ def rising_without_accuracy(facts: Facts) -> Finding | None:
             else "so far the gain may be one of form only."
         ),
         f"reward {progress}; accuracy {first}, then {last}",
-        "See which rewards/… curve rose. If only the format's did, give easier problems or a stronger policy, or weigh the answer "
+        "See which rewards/… curve rose. If only the format's did, give easier problems or a "
+        "stronger policy, or weigh the answer "
         "more (reward_weights)."
         if over
         else "See which rewards/… curve rises; when only the format's does, wait a little.",
@@ -178,14 +188,18 @@ def flat(facts: Facts) -> Finding | None:
     )
     if late is None or whole is None or not late.within(bound):
         return None
-    course = f"reward {late} in the last two quarters of {span(facts.steps)}; a live group's spread is {figure(facts.spread)}"
+    course = (
+        f"reward {late} in the last two quarters of {span(facts.steps)}; a live group's "
+        f"spread is {figure(facts.spread)}"
+    )
     if whole.up or not whole.within(bound):
         return Finding(
             "reward_plateau",
             "note",
             "The reward has stopped rising.",
             course,
-            "Evaluate and stop, or give harder problems; a higher temperature or a lower beta may free a further gain.",
+            "Evaluate and stop, or give harder problems; a higher temperature or a lower beta "
+            "may free a further gain.",
         )
     rate = facts.config.get("learning_rate")
     return Finding(
@@ -196,7 +210,8 @@ def flat(facts: Facts) -> Finding | None:
         f"Raise learning_rate (now {quoted(rate)}"
         + (f", try {figure(3 * rate)}" if rate else "")
         + "), make more of each step "
-        f"(prompts_per_step, num_generations), lower beta (now {facts.config.get('beta')}), or look for dead groups.",
+        f"(prompts_per_step, num_generations), lower beta (now {facts.config.get('beta')}), or "
+        "look for dead groups.",
     )
 
 
@@ -215,12 +230,14 @@ def saturated(facts: Facts) -> Finding | None:
     return Finding(
         "reward_saturated",
         "warning" if short else "note",
-        "The reward is saturated: nearly every completion gets the most that can be had, so little is left to learn"
+        "The reward is saturated: nearly every completion gets the most that can be had, so "
+        "little is left to learn"
         + (
             ", although held-out accuracy is not there yet: the reward pays for something easier."
             if short
             else "."
         ),
-        f"reward {figure(float(np.median(reward)))} of at most {figure(bounds[1])} in {span(facts.recent_span())}{accuracy}",
+        f"reward {figure(float(np.median(reward)))} of at most {figure(bounds[1])} in "
+        f"{span(facts.recent_span())}{accuracy}",
         "Give a reward that asks for more." if short else "Stop here, or give harder problems.",
     )

@@ -15,13 +15,18 @@ Z = 1.96
 FOLLOWED = ("reward", "kl", "entropy", "clip_ratio_region", "completion_length", "grad_norm")
 """Metrics that are compared before and after a knob change."""
 PHASES = {
-    "rollout": "Sampling is the work of most runs. A shorter max_completion_length (now {max_completion_length}), fewer "
-    "num_generations (now {num_generations}) or a faster rollout_engine (now {rollout_engine}) shorten it.",
-    "update": "Forward and backward passes dominate: fewer num_iterations (now {num_iterations}), a larger micro_batch_size (now "
+    "rollout": "Sampling is the work of most runs. A shorter max_completion_length (now "
+    "{max_completion_length}), fewer "
+    "num_generations (now {num_generations}) or a faster rollout_engine (now {rollout_engine}) "
+    "shorten it.",
+    "update": "Forward and backward passes dominate: fewer num_iterations (now "
+    "{num_iterations}), a larger micro_batch_size (now "
     "{micro_batch_size}) if memory allows, or lora_rank (now {lora_rank}) shorten them.",
-    "logprobs": "beta=0 (now {beta}) saves the reference's pass, updates_per_rollout=1 (now {updates_per_rollout}) the second look "
+    "logprobs": "beta=0 (now {beta}) saves the reference's pass, updates_per_rollout=1 (now "
+    "{updates_per_rollout}) the second look "
     "at the old policy.",
-    "reward": "Find the slow function: seconds per call times completions. A checker that starts processes or asks a network is best "
+    "reward": "Find the slow function: seconds per call times completions. A checker that starts "
+    "processes or asks a network is best "
     "batched or cached.",
 }
 
@@ -93,7 +98,8 @@ def accuracy_improved(facts: Facts) -> Finding | None:
     return Finding(
         "accuracy_improved",
         "good",
-        f"Held-out accuracy improved by {points(rows[-1].accuracy - rows[0].accuracy)}, beyond what chance explains.",
+        f"Held-out accuracy improved by {points(rows[-1].accuracy - rows[0].accuracy)}, beyond "
+        "what chance explains.",
         f"{rows[0]}, {rows[-1]}: the 95 % intervals do not overlap",
     )
 
@@ -120,9 +126,11 @@ def evaluation_says_little(facts: Facts) -> Finding | None:
         return Finding(
             "no_evaluation",
             "note",
-            "There is no held-out evaluation: whether the policy gets better is not known, only that it is paid more.",
+            "There is no held-out evaluation: whether the policy gets better is not known, only "
+            "that it is paid more.",
             f"0 evaluations in {span(facts.steps)}",
-            "Give the task held-out problems; eval_steps and num_eval_problems say how often and on how many.",
+            "Give the task held-out problems; eval_steps and num_eval_problems say how often and "
+            "on how many.",
         )
     last = facts.held_out[-1] if facts.held_out else None
     if last is None or last.high - last.low <= 2 * t.INTERVAL_WIDE:
@@ -132,10 +140,12 @@ def evaluation_says_little(facts: Facts) -> Finding | None:
     return Finding(
         "evaluation_wide",
         "note",
-        f"The evaluation says little: with n={last.n} problems the accuracy is known to ±{50 * (last.high - last.low):.0f} points, and "
+        f"The evaluation says little: with n={last.n} problems the accuracy is known to "
+        f"±{50 * (last.high - last.low):.0f} points, and "
         "gains smaller than that are chance.",
         f"held-out accuracy {last}",
-        f"num_eval_problems={wanted} brings ±{100 * t.INTERVAL_WANTED:.0f} points (now {facts.config.get('num_eval_problems')}), where "
+        f"num_eval_problems={wanted} brings ±{100 * t.INTERVAL_WANTED:.0f} points (now "
+        f"{facts.config.get('num_eval_problems')}), where "
         "the task has so many.",
     )
 
@@ -156,8 +166,10 @@ def knob_changed(facts: Facts) -> Finding | None:
         "knob_changed",
         "note",
         f"At step {step} a knob was moved: {', '.join(moved)}. {followed}",
-        f"{int((facts.steps >= step).sum())} steps since, compared with where the {t.WINDOW} before were heading",
-        f"To know what the change did, branch from step {max(step - 1, 0)} with the old value and compare the two runs.",
+        f"{int((facts.steps >= step).sum())} steps since, compared with where the {t.WINDOW} "
+        "before were heading",
+        f"To know what the change did, branch from step {max(step - 1, 0)} with the old value "
+        "and compare the two runs.",
     )
 
 
@@ -174,7 +186,8 @@ def _followed(facts: Facts, step: int) -> str:
         )
         if moved and (moved.up or moved.down):
             found.append(
-                f"{name} {figure(moved.after)} instead of {figure(moved.before)} (noise ±{figure(moved.margin)})"
+                f"{name} {figure(moved.after)} instead of {figure(moved.before)} (noise "
+                f"±{figure(moved.margin)})"
             )
     return (
         f"Since then: {'; '.join(found)}."
@@ -207,7 +220,8 @@ def step_time(facts: Facts) -> Finding | None:
         "step_time",
         "warning" if name == "reward" else "note",
         f"The phase {quoted(name)!r} takes {percent(share)} of a step's time.",
-        f"{figure(medians[name])} s of {figure(total)} s a step (medians of {span(facts.recent_span())})",
+        f"{figure(medians[name])} s of {figure(total)} s a step (medians of "
+        f"{span(facts.recent_span())})",
         PHASES.get(name, fallback).format(**known),
     )
 

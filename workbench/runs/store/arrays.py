@@ -43,7 +43,8 @@ def row_lengths(mask_BT: np.ndarray) -> np.ndarray:
     lengths_B = mask_BT.sum(1).astype(np.int32)
     if not (mask_BT == prefix_mask(lengths_B, mask_BT.shape[1])).all():
         raise ValueError(
-            "mask_BT must be True on a row's first tokens and False after them. Give the mask of the sampled tokens "
+            "mask_BT must be True on a row's first tokens and False after them. Give the mask of "
+            "the sampled tokens "
             "(Rollout.mask_BT), not that of the loss."
         )
     return lengths_B

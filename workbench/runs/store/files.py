@@ -108,7 +108,10 @@ def _complaint(file: Path, error: Exception) -> str:
         not isinstance(error, sqlite3.Error)
         or getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_CORRUPT
     ):
-        return f"is damaged: {error}. Go back to a copy of it, or save what is left with `sqlite3 FILE .recover`."
+        return (
+            f"is damaged: {error}. Go back to a copy of it, or save what is left with "
+            "`sqlite3 FILE .recover`."
+        )
     hint = (
         " Its -wal file belongs to it: keep both together, in a folder where you may write."
         if _beside(file, "-wal").exists()
@@ -153,7 +156,8 @@ def _identified(db: sqlite3.Connection) -> sqlite3.Connection:
         )
     if (version := _pragma(db, "user_version")) > FORMAT_VERSION:
         raise NewerFormatError(
-            f"has format version {version}; this workbench reads up to {FORMAT_VERSION}. Update grpo-workbench."
+            f"has format version {version}; this workbench reads up to {FORMAT_VERSION}. Update "
+            "grpo-workbench."
         )
     return db
 

@@ -45,8 +45,10 @@ def open_record(file: Path) -> tuple[sqlite3.Connection, str]:
     if refusal:
         _use_rollback_journal(db)
         warnings.warn(
-            f"{file.parent}: this file system cannot carry SQLite's write-ahead log ({refusal}). The record is kept "
-            "with a rollback journal: as safe, but readers and the writer wait for each other. Better: a local folder.",
+            f"{file.parent}: this file system cannot carry SQLite's write-ahead log ({refusal}). "
+            "The record is kept "
+            "with a rollback journal: as safe, but readers and the writer wait for each other. "
+            "Better: a local folder.",
             RunWarning,
             stacklevel=4,
         )
@@ -128,7 +130,8 @@ def check_free(file: Path) -> None:
     """Raises `RunRecordError` when something is there already."""
     if is_run_record(file):
         raise RunRecordError(
-            f"{file} holds a run already. Resume it with RunWriter.resume(path, step), or choose another path."
+            f"{file} holds a run already. Resume it with RunWriter.resume(path, step), or choose "
+            "another path."
         )
     if file.exists() and (not file.is_file() or file.stat().st_size > 0):
         raise RunRecordError(f"{file} exists and is not a run record. Choose another path.")

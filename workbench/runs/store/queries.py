@@ -26,8 +26,8 @@ FLOATS = ("time", "reward", "advantage", "baseline", "accuracy", "low", "high")
 BOOLS = ("truncated", "dead")
 
 SAMPLES_SQL = """
-    SELECT s.step, s.row, s.group_index, g.problem_id, g.prompt, g.gold_answer, s.completion, s.rewards, s.reward,
-           s.advantage, s.baseline, s.length, s.truncated, g.dead
+    SELECT s.step, s.row, s.group_index, g.problem_id, g.prompt, g.gold_answer, s.completion,
+           s.rewards, s.reward, s.advantage, s.baseline, s.length, s.truncated, g.dead
     FROM samples s JOIN groups g ON g.step = s.step AND g.group_index = s.group_index"""
 SAMPLE_COLUMNS = (
     "step",

@@ -46,7 +46,10 @@ class Run:
 
     def __repr__(self) -> str:
         meta, last = self._read(lambda db: (queries.meta(db), last_step(db)))
-        return f"Run({meta.name!r}, {meta.status}, {last} steps, policy={meta.policy!r}, task={meta.task!r})"
+        return (
+            f"Run({meta.name!r}, {meta.status}, {last} steps, policy={meta.policy!r}, "
+            f"task={meta.task!r})"
+        )
 
     @property
     def meta(self) -> RunMeta:
@@ -158,7 +161,8 @@ class Run:
         )
         if not flat or not len(samples["row"]):
             raise RunRecordError(
-                f"step {step} of {meta.name!r}: its {'samples' if flat else 'tokens'} were not kept."
+                f"step {step} of {meta.name!r}: its {'samples' if flat else 'tokens'} were not "
+                "kept."
             )
         lengths_B = flat["lengths"]
         return {

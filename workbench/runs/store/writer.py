@@ -85,7 +85,8 @@ class RunWriter:
         """
         if len(set(reward_names)) < len(reward_names):
             raise ValueError(
-                f"reward_names={list(reward_names)}: two are the same. Give each function its own __name__."
+                f"reward_names={list(reward_names)}: two are the same. Give each function its "
+                "own __name__."
             )
         file = record_path(path)
         facts = {
@@ -117,7 +118,8 @@ class RunWriter:
         _check_step(file, step, last)
         if works_beside(meta["writer"]) and not take_over:
             raise RunRecordError(
-                f"{file} is being written by process {meta['writer']['pid']} on {meta['writer']['host']}. Stop "
+                f"{file} is being written by process {meta['writer']['pid']} on "
+                f"{meta['writer']['host']}. Stop "
                 "that run first; if it is surely gone, pass take_over=True."
             )
         writer = cls(file, pieces)
@@ -220,7 +222,8 @@ class RunWriter:
                 busy = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
             if busy:
                 warnings.warn(
-                    f"{self.path}: another program holds the record open, so a part of it stays in the -wal file "
+                    f"{self.path}: another program holds the record open, so a part of it stays "
+                    "in the -wal file "
                     "beside it. Keep both together.",
                     RunWarning,
                     stacklevel=2,
@@ -251,13 +254,15 @@ class RunWriter:
                 db.execute("BEGIN IMMEDIATE")
                 if not taking_over and not self._owns(db):
                     raise TakenOverError(
-                        f"{self.path}: {what} was not recorded: another writer has taken the run over."
+                        f"{self.path}: {what} was not recorded: another writer has taken the run "
+                        "over."
                     )
                 yield db
                 db.execute("COMMIT")
             except sqlite3.Error as error:
                 raise RunRecordError(
-                    f"{self.path}: {what} was not recorded: {error}. What was there before is whole."
+                    f"{self.path}: {what} was not recorded: {error}. What was there before is "
+                    "whole."
                 ) from error
             finally:
                 if db.in_transaction:
@@ -269,12 +274,14 @@ class RunWriter:
     def _check_next(self, step: int, last: int) -> None:
         if step <= last:
             raise StepExistsError(
-                f"{self.path}: step {step} is recorded already (the record ends at step {last}). To make it again: "
+                f"{self.path}: step {step} is recorded already (the record ends at step {last}). "
+                "To make it again: "
                 f"RunWriter.resume(path, {step - 1})."
             )
         if step > last + 1:
             raise RunRecordError(
-                f"{self.path}: step {step} cannot follow step {last}: steps are recorded without a gap."
+                f"{self.path}: step {step} cannot follow step {last}: steps are recorded without "
+                "a gap."
             )
 
     def _check_rewards(self, record: StepRecord) -> None:
@@ -285,7 +292,8 @@ class RunWriter:
         )
         if found != len(self._reward_names):
             raise RunRecordError(
-                f"step {record.step}: rewards_BK has {found} columns, but the run has the reward functions "
+                f"step {record.step}: rewards_BK has {found} columns, but the run has the reward "
+                "functions "
                 f"{self._reward_names}. Give one column for each."
             )
 
@@ -300,7 +308,8 @@ class RunWriter:
 def _check_step(file: Path, step: int, last: int) -> None:
     if not 0 <= step <= last:
         raise RunRecordError(
-            f"{file} holds steps 1 to {last}: it cannot go on from step {step}. Choose a step from 0 to {last}."
+            f"{file} holds steps 1 to {last}: it cannot go on from step {step}. Choose a step "
+            f"from 0 to {last}."
         )
 
 
