@@ -56,7 +56,7 @@ def make_tokenizer(texts: list[str], vocab_size: int = 384) -> Any:
     )
     raw.train_from_iterator(texts, trainer)
     raw.add_tokens([AddedToken(tag, special=False, normalized=False) for tag in TAGS])
-    tokenizer = PreTrainedTokenizerFast(
+    tokenizer = PreTrainedTokenizerFast(  # type: ignore[no-untyped-call, unused-ignore]
         tokenizer_object=raw,
         pad_token="<|pad|>",
         eos_token="<|end|>",

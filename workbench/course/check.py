@@ -50,4 +50,4 @@ def _show(exercise: str, said: str) -> None:
         f"<div class='{'wb-error' if said else 'wb-note'} wb-text' "
         f"role='status'>{safe_text(words)}</div>"
     )
-    display({"text/plain": words, "text/html": framed(inner)}, raw=True)
+    display({"text/plain": words, "text/html": framed(inner)}, raw=True)  # type: ignore[no-untyped-call, unused-ignore]

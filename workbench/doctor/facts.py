@@ -39,10 +39,18 @@ class StepSamples:
     functions."""
 
     step: int
+
     rewards_NGK: np.ndarray
+    """Each function's reward; NaN: not scored."""
+
     reward_NG: np.ndarray
+    """The weighted total."""
+
     truncated_NG: np.ndarray
+    """True where no end token came in time."""
+
     dead_N: np.ndarray
+    """True where all rewards of the group are equal."""
 
 
 @dataclass(frozen=True)
@@ -50,10 +58,15 @@ class Evaluated:
     """A held-out evaluation with its 95 % interval."""
 
     step: int
+
     n: int
+    """Problems that were asked."""
+
     accuracy: float
+
     low: float
     high: float
+    """Ends of the interval."""
 
     def __str__(self) -> str:
         return (
@@ -69,7 +82,10 @@ class Facts:
     run: Run
     meta: RunMeta
     step: int
+
     newest: bool
+    """Whether `step` is the last of the record."""
+
     metrics: pd.DataFrame
     knobs: pd.DataFrame
     evaluations: pd.DataFrame
@@ -123,15 +139,13 @@ class Facts:
     @cached_property
     def steps(self) -> np.ndarray:
         """The numbers of the steps."""
-        return self.metrics["step"].to_numpy()
+        return np.asarray(self.metrics["step"])
 
     def column(self, name: str) -> np.ndarray:
         """A metric at every step, NaN where it is absent."""
-        return (
-            self.metrics[name].to_numpy(float)
-            if name in self.metrics
-            else np.full(len(self.metrics), np.nan)
-        )
+        if name not in self.metrics:
+            return np.full(len(self.metrics), np.nan)
+        return np.asarray(self.metrics[name], dtype=float)
 
     def values(self, name: str, rows: slice = slice(None)) -> np.ndarray:
         """The finite values of a metric in some rows, all of them unless said."""
@@ -206,9 +220,8 @@ class Facts:
         return (float(values.min()), float(values.max())) if len(values) else None
 
     def _samples_of(self, steps: Sequence[int]) -> list[StepSamples]:
-        revision, last = (
-            self.run.position()
-        )  # a rewind may have taken steps away since the tables were read
+        # A rewind may have taken steps away since the tables were read.
+        revision, last = self.run.position()
         found = [
             _samples(str(self.run.path), self.meta.id, revision, step)
             for step in steps

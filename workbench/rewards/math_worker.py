@@ -58,7 +58,10 @@ def _parse(text: str) -> list[Any]:
     import math_verify
 
     config = [math_verify.LatexExtractionConfig()]
-    return math_verify.parse(f"${text}$", config, fallback_mode="no_fallback", parsing_timeout=None)
+    parsed: list[Any] = math_verify.parse(
+        f"${text}$", config, fallback_mode="no_fallback", parsing_timeout=None
+    )
+    return parsed
 
 
 def _limit_memory() -> None:

@@ -7,7 +7,6 @@ import importlib
 import importlib.util
 from pathlib import Path
 from types import ModuleType
-from typing import Any
 
 from workbench.errors import WorkbenchError
 from workbench.rewards.calling import RewardFunction
@@ -80,7 +79,7 @@ def _module_of_file(path: Path, spec: str) -> ModuleType:
 
 
 def _function(module: ModuleType, name: str, spec: str) -> RewardFunction:
-    function: Any = getattr(module, name, None)
+    function: RewardFunction | None = getattr(module, name, None)
     if not callable(function):
         own = [
             attribute

@@ -68,7 +68,8 @@ def _variance_shares(weighted_NGK: np.ndarray) -> np.ndarray:
     """
     centred_NGK = np.nan_to_num(weighted_NGK - _nanmean(weighted_NGK))
     squares_K = (centred_NGK**2).sum((0, 1))
-    return squares_K / max(squares_K.sum(), 1e-30)
+    shares_K: np.ndarray = squares_K / max(squares_K.sum(), 1e-30)
+    return shares_K
 
 
 def _ranges(weighted_NGK: np.ndarray) -> np.ndarray:

@@ -173,11 +173,12 @@ def _quiet_state(file: Path) -> tuple[int, int] | None:
 def _is_kept_in_wal(db: sqlite3.Connection) -> bool:
     """Then no log means no writer. A record with a rollback journal may be written to at any time:
     it needs locks."""
-    return db.execute("SELECT value FROM meta WHERE key = 'journal_mode'").fetchone()[0] == '"wal"'
+    found = db.execute("SELECT value FROM meta WHERE key = 'journal_mode'").fetchone()
+    return bool(found[0] == '"wal"')
 
 
 def _pragma(db: sqlite3.Connection, name: str) -> int:
-    return db.execute(f"PRAGMA {name}").fetchone()[0]
+    return int(db.execute(f"PRAGMA {name}").fetchone()[0])
 
 
 def _beside(file: Path, suffix: str) -> Path:

@@ -49,34 +49,52 @@ SAMPLE_COLUMNS = (
 
 @dataclass(frozen=True)
 class RunMeta:
-    """The facts of a run. Times are Unix seconds; `finished` is None while it runs or when it was
-    interrupted.
-
-    status: 'running', 'finished', 'stopped', 'failed' (see `reason`), or 'interrupted': its process
-    is gone. last_write: when the last step was recorded, or the run began.
-    branch_step: the last step that a branch shares with its parent. revision: how often the record
-    was cut back, so that a view that polls knows when to read everything again. journal_mode:
-    'wal', or 'delete' where that was refused.
-    """
+    """The facts of a run. Times are Unix seconds."""
 
     id: str
     name: str
+
     status: str
+    """'running', 'finished', 'stopped', 'failed', or 'interrupted': its process is gone."""
+
     reason: str
+    """Why it was stopped or failed; else empty."""
+
     policy: str
     task: str
+
     reward_names: list[str]
+    """The K reward functions, in the order of the samples' columns."""
+
     seed: int | None
+
     config: dict[str, Any]
+    """What the run began with; `config_at` has the knob changes."""
+
     environment: dict[str, Any]
+    """Packages and machine, as `describe_environment` found them."""
+
     started: float
+
     last_write: float
+    """When the last step was recorded, or the run began."""
+
     finished: float | None
+    """None while it runs or when it was interrupted."""
+
     parent_id: str | None
     parent_name: str | None
+
     branch_step: int | None
+    """The last step that a branch shares with its parent."""
+
     revision: int
+    """How often the record was cut back, so that a view that polls knows when to read everything
+    again."""
+
     journal_mode: str
+    """'wal', or 'delete' where that was refused."""
+
     format_version: int
 
 
@@ -101,7 +119,7 @@ def require_step(db: sqlite3.Connection, step: int) -> None:
 def config_at(db: sqlite3.Connection, step: int) -> dict[str, Any]:
     """The config in force at `step`: the run's, with the knob changes up to there."""
     changes = db.execute("SELECT name, new FROM knobs WHERE step <= ? ORDER BY rowid", (int(step),))
-    config = all_meta(db)["config"]
+    config: dict[str, Any] = all_meta(db)["config"]
     return config | {name: json.loads(new) for name, new in changes}
 
 

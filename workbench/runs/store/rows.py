@@ -33,7 +33,7 @@ def all_meta(db: sqlite3.Connection) -> dict[str, Any]:
 
 def last_step(db: sqlite3.Connection) -> int:
     """The last step recorded; 0 when there is none."""
-    return db.execute("SELECT coalesce(max(step), 0) FROM steps").fetchone()[0]
+    return int(db.execute("SELECT coalesce(max(step), 0) FROM steps").fetchone()[0])
 
 
 def packed_arrays(record: StepRecord) -> Packed:

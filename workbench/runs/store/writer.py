@@ -269,7 +269,7 @@ class RunWriter:
                     db.execute("ROLLBACK")
 
     def _owns(self, db: sqlite3.Connection) -> bool:
-        return rows.get_meta(db, "writer") == self._mark
+        return bool(rows.get_meta(db, "writer") == self._mark)
 
     def _check_next(self, step: int, last: int) -> None:
         if step <= last:
