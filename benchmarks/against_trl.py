@@ -206,9 +206,8 @@ def main() -> None:
     memory = sorted(p["trl"]["peak_mb"] / p["workbench"]["peak_mb"] for p in pairs)
     print(
         f"TRL / workbench: time {statistics.median(ratios):.2f} ({ratios[0]:.2f} to "
-        f"{ratios[-1]:.2f}), "
-        f"peak memory {statistics.median(memory):.2f}; {args.threads} thread(s), load before "
-        f"{load_before[0]:.2f}"
+        f"{ratios[-1]:.2f}), peak memory {statistics.median(memory):.2f}; {args.threads} "
+        f"thread(s), load before {load_before[0]:.2f}"
     )
     if args.out:
         args.out.parent.mkdir(parents=True, exist_ok=True)

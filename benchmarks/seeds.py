@@ -43,8 +43,7 @@ def run(seed: int, *options: str) -> dict:
     }
     print(
         f"seed {seed} {' '.join(options)}: {result['accuracy_before']:.1%} -> "
-        f"{result['accuracy_after']:.1%} in {result['seconds']:.0f} s, "
-        f"load {result['load']:.1f}",
+        f"{result['accuracy_after']:.1%} in {result['seconds']:.0f} s, load {result['load']:.1f}",
         flush=True,
     )
     return result

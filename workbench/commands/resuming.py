@@ -88,9 +88,8 @@ def check_same_problems(out: Path, task: Any) -> None:
         if index >= len(task.train) or task.train[index].question != prompt:
             raise ConfigError(
                 f"{out} asked {prompt[:60]!r}, which the task {task.name!r} does not have there. "
-                "The run's problems came from "
-                "a file: name it, as it was then, with --task PATH, or start a new run in "
-                "another folder."
+                "The run's problems came from a file: name it, as it was then, with --task PATH, "
+                "or start a new run in another folder."
             )
 
 

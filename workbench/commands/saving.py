@@ -29,9 +29,8 @@ def save_trained(policy: Any, out: Path) -> tuple[Path, str]:
     if policy.has_adapter:
         return adapter, _merge_later(policy, adapter, whole, lacking)
     return out / "checkpoints", (
-        f"notice: the policy was not written to {whole}: {lacking}. Its weights are in the "
-        f"newest of {out / 'checkpoints'}. Make room, "
-        f"then: workbench train --resume --out {out}"
+        f"notice: the policy was not written to {whole}: {lacking}. Its weights are in the newest "
+        f"of {out / 'checkpoints'}. Make room, then: workbench train --resume --out {out}"
     )
 
 
@@ -48,8 +47,7 @@ def _merge_later(policy: Any, adapter: Path, whole: Path, lacking: str) -> str:
     )
     return (
         f"notice: the adapter is in {adapter}, but not merged into {whole}: {lacking}. It "
-        "evaluates as it is: workbench eval --policy "
-        f"{adapter}{flag}. To merge it where there is room, with load_policy and save_policy of "
-        "workbench.policy: "
-        f"save_policy({load}, {str(whole)!r})"
+        f"evaluates as it is: workbench eval --policy {adapter}{flag}. To merge it where there is "
+        f"room, with load_policy and save_policy of workbench.policy: save_policy({load}, "
+        f"{str(whole)!r})"
     )

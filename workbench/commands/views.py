@@ -165,8 +165,7 @@ class TerminalView:
         if values["steps"] < planned:
             self.console.print(
                 f"stopped after step {values['steps']} of {planned}, with a checkpoint; accuracy "
-                "was last measured at step "
-                f"{values['accuracy_step']}.",
+                f"was last measured at step {values['accuracy_step']}.",
                 markup=False,
             )
             self.console.print(
@@ -204,6 +203,5 @@ class TerminalView:
         self.console.print(
             f"held-out accuracy {values['accuracy_before']:.1%} -> {values['accuracy_after']:.1%} "
             f"(95 % interval {low:.1%} to {high:.1%}, {values['problems']} problems, greedy, "
-            f"strict{at}) "
-            f"in {values['steps']} steps, {values['seconds']:.0f} s"
+            f"strict{at}) in {values['steps']} steps, {values['seconds']:.0f} s"
         )

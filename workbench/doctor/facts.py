@@ -150,7 +150,8 @@ class Facts:
     def values(self, name: str, rows: slice = slice(None)) -> np.ndarray:
         """The finite values of a metric in some rows, all of them unless said."""
         part = self.column(name)[rows]
-        return part[np.isfinite(part)]
+        finite: np.ndarray = part[np.isfinite(part)]
+        return finite
 
     def recent(self, name: str, size: int = WINDOW) -> np.ndarray:
         """Its finite values in the last steps; none when it is not measured any more."""

@@ -72,8 +72,7 @@ class MathProcess:
             self._stop()
             raise MathProcessError(
                 "math-verify, which compares answers that are expressions, did not start "
-                f"({problem}). "
-                "Run: pip install 'math-verify>=0.8'"
+                f"({problem}). Run: pip install 'math-verify>=0.8'"
             )
 
     def _reply(self) -> Any:

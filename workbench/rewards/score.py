@@ -172,8 +172,7 @@ def _checked_weights(weights: Sequence[float] | None, names: Sequence[str]) -> t
     if len(values) != len(names) or not all(map(math.isfinite, values)) or not any(values):
         raise RewardSpecError(
             f"weights={weights!r} for the reward functions {', '.join(names)}: expected "
-            f"{len(names)} finite number(s), "
-            "not all of them 0."
+            f"{len(names)} finite number(s), not all of them 0."
         )
     return values
 

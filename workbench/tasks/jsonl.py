@@ -140,8 +140,7 @@ def _split(
     if isinstance(count, bool) or not 0 < count < len(problems):
         raise TaskError(
             f"{path}: cannot hold out {count} of {len(problems)} problem(s). Both splits need at "
-            "least one: set "
-            "held_out= to a smaller number or to a second file."
+            "least one: set held_out= to a smaller number or to a second file."
         )
     order = np.random.default_rng((_SPLIT_STREAM, seed)).permutation(len(problems))
     held = set(order[:count].tolist())

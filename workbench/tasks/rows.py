@@ -66,8 +66,7 @@ def gold_answer(text: str) -> str:
     if not marked and (len(text) > MAX_GOLD_LENGTH or "\n" in text):
         raise TaskError(
             "the answer is a long text without a final answer: neither '#### x' nor '\\boxed{x}' "
-            "is in it. Add one, or "
-            "name the key of the short answer with answer_key=."
+            "is in it. Add one, or name the key of the short answer with answer_key=."
         )
     final = text
     if "####" in text:
@@ -85,8 +84,7 @@ def _find_key(row: Mapping[str, Any], what: str, given: str | None, known: tuple
         wanted = repr(given) if given is not None else "none of " + ", ".join(map(repr, known))
         raise TaskError(
             f"no {what}: {wanted} {'is not' if given is not None else 'is'} among its keys "
-            f"{sorted(row)!r:.300}. Name "
-            f"the right one with {what}_key=."
+            f"{sorted(row)!r:.300}. Name the right one with {what}_key=."
         )
     return key
 

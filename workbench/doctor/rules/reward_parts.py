@@ -98,62 +98,68 @@ def component_flat(facts: Facts) -> Finding | None:
     still = [
         name
         for name, values in columns.items()
-        if len(values) == t.WINDOW and np.ptp(values) < 1e-9
+        if len(values) == t.WINDOW and np.ptp(values) < 1e-9 and not _varies_in_samples(facts, name)
     ]
-    still = [name for name in still if not _varies_in_samples(facts, name)]
     if not still or len(still) == len(columns):
         return None
+
+    # A function that stands still at its best is learned; one that stands still below it pays
+    # nothing, and nobody learns from it.
     name = still[0]
-    value, history = float(columns[name][-1]), facts.values(f"rewards/{name}")
-    learned = value > 0 or (np.ptp(history) > 1e-9 and value >= history.max() - 1e-9)
-    paid = (
-        "as much as it ever paid"
-        if learned and np.ptp(history) > 1e-9
-        else "the same from the start"
-        if np.ptp(history) < 1e-9
-        else "nothing any more"
-    )
-    also = f" So do {', '.join(quoted(n) for n in still[1:])}." if still[1:] else ""
+    value = float(columns[name][-1])
+    history = facts.values(f"rewards/{name}")
+    has_moved = np.ptp(history) > 1e-9
+    learned = value > 0 or (has_moved and value >= history.max() - 1e-9)
+    if learned and has_moved:
+        paid = "as much as it ever paid"
+    elif np.ptp(history) < 1e-9:
+        paid = "the same from the start"
+    else:
+        paid = "nothing any more"
+    also = f" So do {', '.join(quoted(other) for other in still[1:])}." if still[1:] else ""
+    if learned:
+        remedy = "Nothing, when it is learned."
+    else:
+        remedy = (
+            "Call it by hand on a completion that should be paid. If it is right and only too hard "
+            "for this policy, give easier problems, or let it pay for part of the way."
+        )
     return Finding(
         "component_flat",
         "note" if learned else "warning",
         f"{quoted(name)} pays every completion {figure(value)} ({paid}): a function that never "
         f"varies teaches nothing.{also}",
         f"rewards/{quoted(name)} = {figure(value)} in {span(facts.recent_span())}",
-        "Nothing, when it is learned."
-        if learned
-        else "Call it by hand on a completion that should be paid. If it is right and only too "
-        "hard for this policy, give easier problems, "
-        "or let it pay for part of the way.",
+        remedy,
     )
 
 
 def component_rare(facts: Facts) -> Finding | None:
     """A function that pays so seldom that most groups never see it."""
-    seen, group = facts.recent_samples, facts.config.get("num_generations")
+    seen = facts.recent_samples
+    group = facts.config.get("num_generations")
     if len(seen) < t.FEWEST_STEPS or not group:
         return None
-    rewards = np.concatenate([s.rewards_NGK for s in seen])
+    rewards_NGK = np.concatenate([samples.rewards_NGK for samples in seen])
     for k, name in enumerate(facts.meta.reward_names):
-        values = rewards[..., k][~np.isnan(rewards[..., k])]
+        values = rewards_NGK[..., k][~np.isnan(rewards_NGK[..., k])]
         count = int((values > values.min()).sum()) if len(values) else 0
-        surely = count + 2 * np.sqrt(count + 1) <= t.RARE * len(
-            values
-        )  # two standard errors of a count
-        if count and surely and facts.weights[name] != 0:
-            paid = count / len(values)
-            return Finding(
-                "component_rare",
-                "warning",
-                f"{quoted(name)} pays only {percent(paid)} of the completions: hardly a group "
-                "has one to learn from.",
-                f"{count} of {len(values)} completions in {span([s.step for s in seen])}; a "
-                f"group of {group} then holds one in "
-                f"{percent(1 - (1 - paid) ** group)} of the cases",
-                f"Give easier problems first, raise num_generations (now {group}), let it pay "
-                "for part of the way, or start from a policy "
-                "that succeeds now and then.",
-            )
+        # Two standard errors of a count: rare beyond what chance explains.
+        surely_rare = count + 2 * np.sqrt(count + 1) <= t.RARE * len(values)
+        if not count or not surely_rare or facts.weights[name] == 0:
+            continue
+        paid = count / len(values)
+        in_groups = 1 - (1 - paid) ** group
+        return Finding(
+            "component_rare",
+            "warning",
+            f"{quoted(name)} pays only {percent(paid)} of the completions: hardly a group has one "
+            "to learn from.",
+            f"{count} of {len(values)} completions in {span([samples.step for samples in seen])}; "
+            f"a group of {group} then holds one in {percent(in_groups)} of the cases",
+            f"Give easier problems first, raise num_generations (now {group}), let it pay for part "
+            "of the way, or start from a policy that succeeds now and then.",
+        )
     return None
 
 
@@ -169,22 +175,27 @@ def _varies_in_samples(facts: Facts, name: str) -> bool:
 
 def not_scored(facts: Facts) -> Finding | None:
     """A function that answers None for many completions."""
-    names, seen = facts.meta.reward_names, facts.recent_samples
+    names = facts.meta.reward_names
+    seen = facts.recent_samples
     if not names or len(seen) < t.FEWEST_STEPS:
         return None
-    missing_K = np.isnan(np.concatenate([s.rewards_NGK for s in seen])).mean((0, 1))
+    rewards_NGK = np.concatenate([samples.rewards_NGK for samples in seen])
+    missing_K = np.isnan(rewards_NGK).mean((0, 1))
     worst = int(np.argmax(missing_K))
     if missing_K[worst] < t.NOT_SCORED:
         return None
+
     never = missing_K[worst] == 1
+    consequence = ": it never scores." if never else "; those are compared without it."
+    shares = ", ".join(
+        f"{quoted(name)} {percent(share)}" for name, share in zip(names, missing_K, strict=True)
+    )
     return Finding(
         "not_scored",
         "problem" if never and len(names) == 1 else "warning",
         f"{quoted(names[worst])} gives no reward (None) for {percent(missing_K[worst])} of the "
-        "completions" + (": it never scores." if never else "; those are compared without it."),
-        ", ".join(f"{quoted(n)} {percent(m)}" for n, m in zip(names, missing_K, strict=True))
-        + f" not scored in {span([s.step for s in seen])}",
-        "If None is meant (the function is for some problems only), leave it. Else return 0 "
-        "where an answer is wrong, and see that the "
-        "column that the function reads is in the data.",
+        f"completions{consequence}",
+        f"{shares} not scored in {span([samples.step for samples in seen])}",
+        "If None is meant (the function is for some problems only), leave it. Else return 0 where "
+        "an answer is wrong, and see that the column that the function reads is in the data.",
     )

@@ -38,12 +38,11 @@ def all_equal(facts: Facts) -> Finding | None:
         f"Every completion gets the same reward, {figure(value)}: every group is dead and "
         "nothing can be learned.",
         f"reward_std 0 and reward {figure(value)} in {span(facts.recent_span())}",
-        "Call the reward functions on a right and on a wrong completion by hand and see that "
-        "they differ. Usual causes: the answer "
-        "is looked for in another form than the prompt asks for, completions are cut off before "
-        "the answer "
-        f"(max_completion_length={facts.config.get('max_completion_length')}), or the task is "
-        "far too hard or too easy.",
+        "Call the reward functions on a right and on a wrong completion by hand and see that they "
+        "differ. Usual causes: the answer is looked for in another form than the prompt asks for, "
+        "completions are cut off before the answer "
+        f"(max_completion_length={facts.config.get('max_completion_length')}), or the task is far "
+        "too hard or too easy.",
     )
 
 
@@ -93,10 +92,9 @@ def hacked(facts: Facts) -> Finding | None:
         "The reward rises while held-out accuracy falls: the policy has found a way to be paid "
         "without solving the problems.",
         f"reward {rise} since step {peak.step}; accuracy {peak}, then {last}",
-        "Read the completions with the highest advantages and see what is paid. Then mend or "
-        "drop that reward function "
-        f"(reward_weights), raise beta (now {facts.config.get('beta')}), and branch from step "
-        f"{peak.step}.",
+        "Read the completions with the highest advantages and see what is paid. Then mend or drop "
+        f"that reward function (reward_weights), raise beta (now {facts.config.get('beta')}), and "
+        f"branch from step {peak.step}.",
     )
 
 
@@ -136,10 +134,8 @@ def dropped(facts: Facts) -> Finding | None:
         "The reward has dropped within a few steps: an update has broken something.",
         f"reward {late}, {t.WINDOW} steps up to step {before} against the {t.FEWEST_VALUES} since",
         f"Watch whether it recovers. If not, branch from a checkpoint at or before step {before} "
-        "with a lower learning_rate (now "
-        f"{quoted(facts.config.get('learning_rate'))}) or max_grad_norm (now "
-        f"{facts.config.get('max_grad_norm')}), and look at that "
-        "step's tokens.",
+        f"with a lower learning_rate (now {quoted(facts.config.get('learning_rate'))}) or "
+        f"max_grad_norm (now {facts.config.get('max_grad_norm')}), and look at that step's tokens.",
     )
 
 
@@ -169,8 +165,7 @@ def rising_without_accuracy(facts: Facts) -> Finding | None:
         ),
         f"reward {progress}; accuracy {first}, then {last}",
         "See which rewards/… curve rose. If only the format's did, give easier problems or a "
-        "stronger policy, or weigh the answer "
-        "more (reward_weights)."
+        "stronger policy, or weigh the answer more (reward_weights)."
         if over
         else "See which rewards/… curve rises; when only the format's does, wait a little.",
     )

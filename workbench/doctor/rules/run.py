@@ -26,8 +26,7 @@ PHASES = {
     "{updates_per_rollout}) the second look "
     "at the old policy.",
     "reward": "Find the slow function: seconds per call times completions. A checker that starts "
-    "processes or asks a network is best "
-    "batched or cached.",
+    "processes or asks a network is best batched or cached.",
 }
 
 
@@ -141,12 +140,10 @@ def evaluation_says_little(facts: Facts) -> Finding | None:
         "evaluation_wide",
         "note",
         f"The evaluation says little: with n={last.n} problems the accuracy is known to "
-        f"±{50 * (last.high - last.low):.0f} points, and "
-        "gains smaller than that are chance.",
+        f"±{50 * (last.high - last.low):.0f} points, and gains smaller than that are chance.",
         f"held-out accuracy {last}",
         f"num_eval_problems={wanted} brings ±{100 * t.INTERVAL_WANTED:.0f} points (now "
-        f"{facts.config.get('num_eval_problems')}), where "
-        "the task has so many.",
+        f"{facts.config.get('num_eval_problems')}), where the task has so many.",
     )
 
 

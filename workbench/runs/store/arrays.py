@@ -41,12 +41,11 @@ def row_lengths(mask_BT: np.ndarray) -> np.ndarray:
     """Tokens of each row, int32 (B,). Raises ValueError when a row's tokens are not all at its
     start."""
     mask_BT = np.asarray(mask_BT, dtype=bool)
-    lengths_B = mask_BT.sum(1).astype(np.int32)
+    lengths_B: np.ndarray = mask_BT.sum(1).astype(np.int32)
     if not (mask_BT == prefix_mask(lengths_B, mask_BT.shape[1])).all():
         raise ValueError(
             "mask_BT must be True on a row's first tokens and False after them. Give the mask of "
-            "the sampled tokens "
-            "(Rollout.mask_BT), not that of the loss."
+            "the sampled tokens (Rollout.mask_BT), not that of the loss."
         )
     return lengths_B
 

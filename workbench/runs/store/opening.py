@@ -46,9 +46,8 @@ def open_record(file: Path) -> tuple[sqlite3.Connection, str]:
         _use_rollback_journal(db)
         warnings.warn(
             f"{file.parent}: this file system cannot carry SQLite's write-ahead log ({refusal}). "
-            "The record is kept "
-            "with a rollback journal: as safe, but readers and the writer wait for each other. "
-            "Better: a local folder.",
+            "The record is kept with a rollback journal: as safe, but readers and the writer wait "
+            "for each other. Better: a local folder.",
             RunWarning,
             stacklevel=4,
         )

@@ -30,19 +30,16 @@ STEP_TABLES: dict[str, str] = {
     "knobs": "step INTEGER NOT NULL, name TEXT NOT NULL, old TEXT, new TEXT, who TEXT NOT NULL, "
     "time REAL NOT NULL",
     "evaluations": "step INTEGER NOT NULL, split TEXT NOT NULL, n INTEGER NOT NULL, correct "
-    "INTEGER NOT NULL, "
-    "accuracy REAL, low REAL, high REAL, extra TEXT NOT NULL, time REAL NOT NULL, PRIMARY KEY "
-    "(step, split)",
+    "INTEGER NOT NULL, accuracy REAL, low REAL, high REAL, extra TEXT NOT NULL, time REAL NOT "
+    "NULL, PRIMARY KEY (step, split)",
     "groups": "step INTEGER NOT NULL, group_index INTEGER NOT NULL, problem_id TEXT NOT NULL, "
     "prompt TEXT NOT NULL, "
     "gold_answer TEXT, dead INTEGER NOT NULL, PRIMARY KEY (step, group_index)",
     "samples": "step INTEGER NOT NULL, row INTEGER NOT NULL, group_index INTEGER NOT NULL, "
-    "completion TEXT NOT NULL, "
-    "rewards TEXT NOT NULL, reward REAL, advantage REAL, baseline REAL, length INTEGER NOT NULL, "
-    "truncated INTEGER NOT NULL, PRIMARY KEY (step, row)",
+    "completion TEXT NOT NULL, rewards TEXT NOT NULL, reward REAL, advantage REAL, baseline REAL, "
+    "length INTEGER NOT NULL, truncated INTEGER NOT NULL, PRIMARY KEY (step, row)",
     "arrays": "step INTEGER NOT NULL, name TEXT NOT NULL, dtype TEXT NOT NULL, codec TEXT NOT "
-    "NULL, "
-    "data BLOB NOT NULL, PRIMARY KEY (step, name)",
+    "NULL, data BLOB NOT NULL, PRIMARY KEY (step, name)",
     "events": "step INTEGER NOT NULL, time REAL NOT NULL, kind TEXT NOT NULL, text TEXT NOT "
     "NULL, data TEXT NOT NULL",
 }

@@ -223,8 +223,7 @@ class RunWriter:
             if busy:
                 warnings.warn(
                     f"{self.path}: another program holds the record open, so a part of it stays "
-                    "in the -wal file "
-                    "beside it. Keep both together.",
+                    "in the -wal file beside it. Keep both together.",
                     RunWarning,
                     stacklevel=2,
                 )
@@ -275,8 +274,7 @@ class RunWriter:
         if step <= last:
             raise StepExistsError(
                 f"{self.path}: step {step} is recorded already (the record ends at step {last}). "
-                "To make it again: "
-                f"RunWriter.resume(path, {step - 1})."
+                f"To make it again: RunWriter.resume(path, {step - 1})."
             )
         if step > last + 1:
             raise RunRecordError(
@@ -293,8 +291,7 @@ class RunWriter:
         if found != len(self._reward_names):
             raise RunRecordError(
                 f"step {record.step}: rewards_BK has {found} columns, but the run has the reward "
-                "functions "
-                f"{self._reward_names}. Give one column for each."
+                f"functions {self._reward_names}. Give one column for each."
             )
 
     def _new_pieces(self, record: StepRecord) -> dict[int, str]:
