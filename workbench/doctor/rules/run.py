@@ -72,18 +72,18 @@ def ended(facts: Facts) -> Finding | None:
 
 def recorded_errors(facts: Facts) -> Finding | None:
     """Errors and warnings that the run itself noted."""
-    found = facts.events[
-        facts.events["kind"].isin(["error", "warning"])
-        & (facts.events["step"] > facts.step - t.KNOB_STEPS)
-    ]
+    is_trouble = facts.events["kind"].isin(["error", "warning"])
+    is_recent = facts.events["step"] > facts.step - t.KNOB_STEPS
+    found = facts.events[is_trouble & is_recent]
     if not len(found):
         return None
     last = found.iloc[-1]
-    error = last["kind"] == "error"
+    is_error = last["kind"] == "error"
+    noted = "an error" if is_error else "a warning"
     return Finding(
-        "recorded_error" if error else "recorded_warning",
-        "problem" if error else "warning",
-        f"The run noted {'an error' if error else 'a warning'}: {quoted(last['text'])}",
+        "recorded_error" if is_error else "recorded_warning",
+        "problem" if is_error else "warning",
+        f"The run noted {noted}: {quoted(last['text'])}",
         f"at step {last['step']}; {len(found)} such in the last {t.KNOB_STEPS} steps",
         "What it says is the cause; the run goes on from its last whole step.",
     )
@@ -134,8 +134,9 @@ def evaluation_says_little(facts: Facts) -> Finding | None:
     last = facts.held_out[-1] if facts.held_out else None
     if last is None or last.high - last.low <= 2 * t.INTERVAL_WIDE:
         return None
-    p = min(max(last.accuracy, 0.1), 0.9)
-    wanted = math.ceil(p * (1 - p) * (Z / t.INTERVAL_WANTED) ** 2)
+    # The normal interval's size, solved for n; near 0 and 1 its variance would promise too much.
+    share = min(max(last.accuracy, 0.1), 0.9)
+    wanted = math.ceil(share * (1 - share) * (Z / t.INTERVAL_WANTED) ** 2)
     return Finding(
         "evaluation_wide",
         "note",
@@ -177,49 +178,48 @@ def _followed(facts: Facts, step: int) -> str:
         return f"Too early to say what follows: wait for {t.FEWEST_VALUES} steps."
     found = []
     for name in FOLLOWED:
-        moved = departure(
-            facts.values(name, slice(max(cut - t.WINDOW, 0), cut)),
-            facts.values(name, slice(cut, None)),
-        )
+        before = facts.values(name, slice(max(cut - t.WINDOW, 0), cut))
+        after = facts.values(name, slice(cut, None))
+        moved = departure(before, after)
         if moved and (moved.up or moved.down):
             found.append(
                 f"{name} {figure(moved.after)} instead of {figure(moved.before)} (noise "
                 f"±{figure(moved.margin)})"
             )
-    return (
-        f"Since then: {'; '.join(found)}."
-        if found
-        else "Nothing has left its earlier course by more than noise since."
-    )
+    if not found:
+        return "Nothing has left its earlier course by more than noise since."
+    return f"Since then: {'; '.join(found)}."
 
 
 def step_time(facts: Facts) -> Finding | None:
     """One phase takes most of a step's time."""
-    names = [
-        c.removeprefix("seconds/")
-        for c in facts.metrics.columns
-        if c.startswith("seconds/") and c != "seconds/step"
-    ]
-    medians = {name: facts.median(f"seconds/{name}") for name in names}
+    medians = {
+        column.removeprefix("seconds/"): facts.median(column)
+        for column in facts.metrics.columns
+        if column.startswith("seconds/") and column != "seconds/step"
+    }
     medians = {name: value for name, value in medians.items() if math.isfinite(value)}
     total = facts.median("seconds/step")
     if len(facts.steps) < t.FEWEST_STEPS or not medians or not total > 0:
         return None
-    name = max(
-        medians, key=lambda n: (n == "reward" and medians[n] >= t.REWARD_SLOW * total, medians[n])
-    )
+
+    # A slow reward function comes first even where another phase is slower: it is the user's own
+    # code, and often the easiest to mend.
+    name = max(medians, key=lambda phase: medians[phase])
+    if medians.get("reward", 0.0) >= t.REWARD_SLOW * total:
+        name = "reward"
     share = medians[name] / total
     if share < (t.REWARD_SLOW if name == "reward" else t.PHASE_DOMINATES):
         return None
-    fallback = "See what this phase does."
     known = {field: facts.config.get(field) for field in _FIELDS}
+    remedy = PHASES.get(name, "See what this phase does.")
     return Finding(
         "step_time",
         "warning" if name == "reward" else "note",
         f"The phase {quoted(name)!r} takes {percent(share)} of a step's time.",
         f"{figure(medians[name])} s of {figure(total)} s a step (medians of "
         f"{span(facts.recent_span())})",
-        PHASES.get(name, fallback).format(**known),
+        remedy.format(**known),
     )
 
 
