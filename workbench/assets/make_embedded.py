@@ -135,7 +135,8 @@ def main(
     policy = make_policy(tokenizer, seed)
     parameters = sum(p.numel() for p in policy.model.parameters())
     print(f"{parameters:,} parameters, vocabulary {len(tokenizer)}", flush=True)
-    start, recent = time.monotonic(), []
+    start = time.monotonic()
+    recent = []
 
     def report(step: int, loss: float) -> None:
         recent.append(loss)

@@ -157,10 +157,8 @@ def _vllm() -> Finding:
             "used)",
             INSTALL,
         )
-    version, kind = (
-        metadata.version(name),
-        "runs on the CPU" if name.endswith("cpu") else "needs a GPU",
-    )
+    version = metadata.version(name)
+    kind = "runs on the CPU" if name.endswith("cpu") else "needs a GPU"
     if not version.startswith("0.32."):
         return Finding("vllm", "note", f"{version}, tried with 0.32 only; {kind}", INSTALL)
     return Finding("vllm", "ok", f"{version}, {kind}")

@@ -17,7 +17,8 @@ def save_trained(policy: Any, out: Path) -> tuple[Path, str]:
     """
     from workbench.policy.save import no_room_to_save, save_policy
 
-    whole, adapter = out / "policy", out / "adapter"
+    whole = out / "policy"
+    adapter = out / "adapter"
     if policy.has_adapter:
         save_policy(policy, adapter, adapter_only=True)
     lacking = no_room_to_save(policy, whole)

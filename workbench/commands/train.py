@@ -143,7 +143,8 @@ def summary(out: Path, steps: int, seconds: float) -> dict[str, Any]:
     """What a run came to: its folder, steps, held-out accuracy before and after (None where it was
     measured before alone), and seconds."""
     evaluations = Run.open(out).evaluations()
-    first, last = evaluations.iloc[0], evaluations.iloc[-1]
+    first = evaluations.iloc[0]
+    last = evaluations.iloc[-1]
     after = int(last.step) > 0 or steps == 0
     return {
         "run": str(out),

@@ -42,7 +42,8 @@ def sparkline(values: list[float], width: int = 40) -> str:
     finite."""
     shown = values[-width:]
     finite = [v for v in shown if math.isfinite(v)] or [0.0]
-    low, span = min(finite), max(finite) - min(finite) or 1.0
+    low = min(finite)
+    span = max(finite) - min(finite) or 1.0
     return "".join(
         BARS[int((v - low) / span * (len(BARS) - 1))] if math.isfinite(v) else " " for v in shown
     )

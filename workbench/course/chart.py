@@ -88,7 +88,8 @@ def _curve(x: np.ndarray, y: np.ndarray, name: str, i: int, dots: bool) -> list[
 
 def _span(x: np.ndarray, log: bool) -> tuple[float, float]:
     x = np.log10(x) if log else x
-    low, high = float(np.nanmin(x)), float(np.nanmax(x))
+    low = float(np.nanmin(x))
+    high = float(np.nanmax(x))
     return low - 0.02 * (high - low), high + 0.02 * (high - low)
 
 

@@ -123,7 +123,8 @@ class Facts:
     @property
     def updates(self) -> int | None:
         """Optimizer updates made from one rollout batch; None where the run has no such notion."""
-        parts, passes = self.config.get("updates_per_rollout"), self.config.get("num_iterations")
+        parts = self.config.get("updates_per_rollout")
+        passes = self.config.get("num_iterations")
         return None if parts is None or passes is None else int(parts * passes)
 
     @cached_property
@@ -186,7 +187,8 @@ class Facts:
     @cached_property
     def spread(self) -> float:
         """The usual std of the reward inside a group that is not dead; NaN where there was none."""
-        spread, dead = self.column("reward_std"), self.column("dead_group_share")
+        spread = self.column("reward_std")
+        dead = self.column("dead_group_share")
         alive = np.isfinite(spread) & (dead < 1)
         return float(np.median(spread[alive] / (1 - dead[alive]))) if alive.any() else float("nan")
 

@@ -68,7 +68,8 @@ def span(steps: Sequence[int] | np.ndarray) -> str:
     """The steps that a figure comes from."""
     if len(steps) == 0:
         return "no step"
-    first, last = int(steps[0]), int(steps[-1])
+    first = int(steps[0])
+    last = int(steps[-1])
     return f"step {last}" if first == last else f"steps {first} to {last}"
 
 

@@ -161,7 +161,8 @@ def _blamed(name: str, function: RewardFunction, batch: Batch, error: Exception)
         else:
             text += f" Row {row} makes it fail also on its own."
     if row is not None:
-        prompt, completion = batch.prompts[row], batch.completions[row]
+        prompt = batch.prompts[row]
+        completion = batch.completions[row]
         text += f" Row {row}: prompt {_excerpt(prompt)}, completion {_excerpt(completion)}"
     if isinstance(error, TypeError):
         text += f" (The columns of this task are: {', '.join(batch.columns)}.)"

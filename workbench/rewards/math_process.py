@@ -56,7 +56,8 @@ class MathProcess:
 
     def _started(self) -> subprocess.Popen[str]:
         if self._owner != os.getpid():  # forked: the pipes belong to the parent
-            self._owner, self._worker = os.getpid(), None
+            self._owner = os.getpid()
+            self._worker = None
         if self._worker is None or self._worker.poll() is not None:
             script = str(Path(__file__).with_name("math_worker.py"))
             self._worker = subprocess.Popen(
@@ -85,7 +86,8 @@ class MathProcess:
         return "died"
 
     def _stop(self) -> None:
-        worker, self._worker = self._worker, None
+        worker = self._worker
+        self._worker = None
         if worker is not None:
             worker.kill()
             worker.communicate()

@@ -45,7 +45,8 @@ def main() -> None:
 def _equal(given: str, gold: str) -> bool:
     import math_verify
 
-    expected, answer = _parse(gold), _parse(given)
+    expected = _parse(gold)
+    answer = _parse(given)
     return bool(expected and answer) and math_verify.verify(expected, answer, timeout_seconds=None)
 
 

@@ -122,7 +122,8 @@ class Samples:
             ("dead_N", bool),
         ):
             object.__setattr__(self, name, np.asarray(getattr(self, name), dtype=dtype))
-        groups, rows = len(self.problem_ids), len(self.problem_ids) * self.num_generations
+        groups = len(self.problem_ids)
+        rows = len(self.problem_ids) * self.num_generations
         if self.rewards_BK.ndim != 2:
             raise ValueError(
                 f"rewards_BK has shape {self.rewards_BK.shape}: expected (completions, reward "

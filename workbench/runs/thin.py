@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from workbench.runs.records import Event
-from workbench.runs.store.files import RunRecordError, explained, read, record_path, uri
+from workbench.runs.store.files import RunRecordError, as_record_errors, read, record_path, uri
 from workbench.runs.store.opening import new_record
 from workbench.runs.store.rows import all_meta, last_step, put_event, put_meta
 from workbench.runs.store.schema import STEP_TABLES, to_json
@@ -41,7 +41,8 @@ def thin(path: str | Path, out: str | Path, keep_steps: Collection[int]) -> Path
     Raises `RunRecordError` when `out` holds something already, or when one of `keep_steps` is not
     in the record.
     """
-    origin, file = record_path(path), record_path(out)
+    origin = record_path(path)
+    file = record_path(out)
     kept = sorted({int(step) for step in keep_steps})
     facts, last = read(origin, lambda db: (all_meta(db), last_step(db)))
     if outside := [step for step in kept if not 1 <= step <= last]:
@@ -55,7 +56,7 @@ def thin(path: str | Path, out: str | Path, keep_steps: Collection[int]) -> Path
         _forget_tracebacks(db)
         put_event(db, 0, Event("notice", _words(kept, last), {"kept_steps": kept}))
     with (
-        explained(file),
+        as_record_errors(file),
         closing(sqlite3.connect(uri(file, "mode=rw"), uri=True, isolation_level=None)) as db,
     ):
         db.execute("VACUUM")

@@ -52,7 +52,8 @@ def _three_digits(rng: np.random.Generator) -> Numbers:
 
 
 def _two_steps(rng: np.random.Generator) -> Numbers:
-    a, b = int(rng.integers(10, 60)), int(rng.integers(1, 40))
+    a = int(rng.integers(10, 60))
+    b = int(rng.integers(1, 40))
     return a, b, int(rng.integers(1, a + b))
 
 
@@ -125,7 +126,8 @@ def make_problem(kind: str, numbers: Numbers, rng: np.random.Generator) -> Probl
 
 def draw_problems(n: int, rng: np.random.Generator, *, held_out: bool) -> list[Problem]:
     """`n` problems from one pool, each question at most once."""
-    names, shares = list(KINDS), [k.share for k in KINDS.values()]
+    names = list(KINDS)
+    shares = [k.share for k in KINDS.values()]
     problems: dict[str, Problem] = {}
     while len(problems) < n:
         kind = names[rng.choice(len(names), p=shares)]

@@ -50,7 +50,8 @@ def jsonl_task(
     if held_out is None or isinstance(held_out, int):
         train, tests = _split(path, problems, held_out, seed)
     else:
-        train, tests = problems, read_jsonl(Path(held_out), question_key, answer_key)
+        train = problems
+        tests = read_jsonl(Path(held_out), question_key, answer_key)
         train = _without(train, tests, path)
     name = path.resolve().parent.name if path.stem in _FILE_NAMES else path.stem
     return Task(name, train, tests, system_prompt)

@@ -14,7 +14,8 @@ from workbench.doctor.statistics import Change, change
 def no_spread(facts: Facts) -> bool:
     """Every completion of every recent step got one and the same reward, which is not the top of
     what was paid before."""
-    spread, mean = facts.recent("reward_std"), facts.recent("reward")
+    spread = facts.recent("reward_std")
+    mean = facts.recent("reward")
     if len(spread) < t.FEWEST_STEPS or spread.max() > 0 or np.ptp(mean) > 1e-9:
         return False
     return place_of(float(mean[-1]), facts) < t.SATURATED

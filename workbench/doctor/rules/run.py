@@ -45,7 +45,8 @@ def no_steps(facts: Facts) -> Finding | None:
 
 def ended(facts: Facts) -> Finding | None:
     """A run that failed, was interrupted or was stopped, with its reason."""
-    status, reason = facts.meta.status, facts.meta.reason
+    status = facts.meta.status
+    reason = facts.meta.reason
     if not facts.newest or status not in ("failed", "interrupted", "stopped"):
         return None
     texts = {

@@ -88,7 +88,7 @@ def uri(file: Path, options: str) -> str:
 
 
 @contextmanager
-def explained(file: Path) -> Iterator[None]:
+def as_record_errors(file: Path) -> Iterator[None]:
     """Turns SQLite's errors, and those of damaged cells, into a `RunRecordError` that names the
     file."""
     try:
@@ -137,7 +137,7 @@ def _answer(file: Path, query: Callable[[sqlite3.Connection], T]) -> T:
 
 def _connected(file: Path, options: str, query: Callable[[sqlite3.Connection], T]) -> T:
     with (
-        explained(file),
+        as_record_errors(file),
         closing(
             sqlite3.connect(
                 uri(file, options), uri=True, timeout=BUSY_SECONDS, isolation_level=None
@@ -164,7 +164,8 @@ def _identified(db: sqlite3.Connection) -> sqlite3.Connection:
 
 def _quiet_state(file: Path) -> tuple[int, int] | None:
     """(time, size) of a record beside which no log or journal stands; None while there is one."""
-    log, journal = _beside(file, "-wal"), _beside(file, "-journal")
+    log = _beside(file, "-wal")
+    journal = _beside(file, "-journal")
     if journal.exists() or (log.exists() and log.stat().st_size > 0):
         return None
     return file.stat().st_mtime_ns, file.stat().st_size

@@ -17,7 +17,7 @@ from workbench.runs.store.files import (
     BUSY_SECONDS,
     RunRecordError,
     RunWarning,
-    explained,
+    as_record_errors,
     is_run_record,
     uri,
 )
@@ -25,7 +25,7 @@ from workbench.runs.store.rows import put_meta
 from workbench.runs.store.schema import FORMAT_VERSION, statements
 
 
-def open_record(file: Path) -> tuple[sqlite3.Connection, str]:
+def connect_for_writing(file: Path) -> tuple[sqlite3.Connection, str]:
     """A connection to an existing record that any thread may use, one at a time, and its journal
     mode.
 
@@ -105,7 +105,7 @@ def new_record(file: Path, facts: dict[str, Any]) -> Iterator[sqlite3.Connection
     }
     try:
         with (
-            explained(file),
+            as_record_errors(file),
             closing(sqlite3.connect(uri(draft, "mode=rwc"), uri=True, isolation_level=None)) as db,
         ):
             db.execute("BEGIN")

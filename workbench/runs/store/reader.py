@@ -118,7 +118,8 @@ class Run:
         """The groups of a step, a row each: group, problem_id, prompt, gold_answer, n, mean, std,
         min and max of the reward, dead, truncated (share), length (mean). The std is the one that
         the run divides by (`advantage_std`)."""
-        samples, config = self.samples(step), self.config_at(step)
+        samples = self.samples(step)
+        config = self.config_at(step)
         by = samples.groupby("group", sort=True)
         ddof = 0 if config.get("advantage_std") == "population" else 1
         frame = (

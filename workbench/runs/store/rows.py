@@ -75,10 +75,8 @@ def put_pieces(db: sqlite3.Connection, pieces: Mapping[int, str]) -> None:
 
 def put_knob(db: sqlite3.Connection, step: int, knob: KnobChange) -> None:
     """A knob change that took effect at `step`."""
-    old, new = (
-        to_json(knob.old, f"old value of {knob.name}"),
-        to_json(knob.new, f"new value of {knob.name}"),
-    )
+    old = to_json(knob.old, f"old value of {knob.name}")
+    new = to_json(knob.new, f"new value of {knob.name}")
     db.execute(
         "INSERT INTO knobs VALUES (?, ?, ?, ?, ?, ?)",
         (step, knob.name, old, new, knob.who, knob.time),
@@ -153,8 +151,8 @@ def _put_samples(db: sqlite3.Connection, step: int, s: Samples) -> None:
             row // s.num_generations,
             to_cell(text, "a completion"),
             "[" + ", ".join(map(number_to_json, rewards)) + "]",
-            *rest,
+            *numbers,
         )
-        for row, (text, rewards, *rest) in enumerate(columns)
+        for row, (text, rewards, *numbers) in enumerate(columns)
     ]
     db.executemany("INSERT INTO samples VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", samples)

@@ -22,8 +22,14 @@ from typing import Any
 from workbench.runs.environment import sign_in, works_beside
 from workbench.runs.records import Evaluation, Event, StepRecord
 from workbench.runs.store import rows
-from workbench.runs.store.files import RunRecordError, RunWarning, explained, read, record_path
-from workbench.runs.store.opening import new_record, open_record
+from workbench.runs.store.files import (
+    RunRecordError,
+    RunWarning,
+    as_record_errors,
+    read,
+    record_path,
+)
+from workbench.runs.store.opening import connect_for_writing, new_record
 from workbench.runs.store.schema import STATUSES
 
 Pieces = Callable[[Sequence[int]], Sequence[str]]
@@ -49,8 +55,8 @@ class RunWriter:
         self._pieces = pieces
         self._lock = threading.RLock()
         self._mark = sign_in(self)
-        with explained(file):
-            connection, journal_mode = open_record(file)
+        with as_record_errors(file):
+            connection, journal_mode = connect_for_writing(file)
             self._db: sqlite3.Connection | None = connection
             self._known = {row[0] for row in connection.execute("SELECT id FROM vocab")}
             self._reward_names = rows.get_meta(connection, "reward_names")
@@ -217,7 +223,7 @@ class RunWriter:
             with self._transaction("the closing", taking_over=True) as db:
                 if self._owns(db):
                     rows.put_meta(db, writer=None)
-            with explained(self.path), closing(self._db) as connection:
+            with as_record_errors(self.path), closing(self._db) as connection:
                 self._db = None
                 busy = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
             if busy:
