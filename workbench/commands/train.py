@@ -185,16 +185,15 @@ def _trainer(
     set_threads(threads, parts.policy)
     notice(f"loading policy {parts.policy} and task {parts.task}")
     chosen = RewardSet(parts.rewards or list(DEFAULT_REWARDS))
-    problems = load_task(parts.task, seed=config.seed)  # the quick things first
-    goes_on = is_run_record(
-        out / "run.sqlite"
-    )  # only then is there one: a new run was refused beside it
+    # What is quick and may be wrong comes before the weights.
+    problems = load_task(parts.task, seed=config.seed)
+    # A record is there only where a run goes on: a new one was refused beside it.
+    goes_on = is_run_record(out / "run.sqlite")
     if goes_on:
         check_same_problems(out, problems)
     loaded = load_for(config, parts.policy)
-    if (
-        not goes_on and loaded.quantization in KINDS
-    ):  # files that were stored quantised: the record says so
+    # Files that were stored quantised: the record says so.
+    if not goes_on and loaded.quantization in KINDS:
         config = config.replace(quantization=loaded.quantization)
     notice("evaluating before the first step" if not resume else "going on")
     return start_run(

@@ -140,9 +140,8 @@ class TerminalView:
         """The step in one line of text."""
         last = {name: values[-1] for name, values in self.history.items()}
         at, accuracy = self.accuracies[-1]
-        kl = (
-            f"kl {last['kl']:.4f}  " if "kl" in last else ""
-        )  # without beta there is no reference to differ from
+        # Where no KL is measured there is no reference to differ from.
+        kl = f"kl {last['kl']:.4f}  " if "kl" in last else ""
         return (
             f"step {step}  reward {last['reward']:.3f}  accuracy {accuracy:.1%} (step {at})  {kl}"
             f"dead {last['dead_group_share']:.0%}  {last['seconds/step']:.2f} s"
@@ -169,9 +168,8 @@ class TerminalView:
                 f"was last measured at step {values['accuracy_step']}.",
                 markup=False,
             )
-            self.console.print(
-                f"Go on: {go_on}", markup=False, soft_wrap=True
-            )  # one line, to be copied whole
+            # One line, to be copied whole.
+            self.console.print(f"Go on: {go_on}", markup=False, soft_wrap=True)
             return
         self.accuracy(values)
         if "dead_group_share" in self.history and min(self.history["dead_group_share"]) == 1:
@@ -196,11 +194,9 @@ class TerminalView:
             )
             return
         low, high = values["interval_after"]
-        at = (
-            ""
-            if values["accuracy_step"] == values["steps"]
-            else f", measured at step {values['accuracy_step']}"
-        )
+        at = ""
+        if values["accuracy_step"] != values["steps"]:
+            at = f", measured at step {values['accuracy_step']}"
         self.console.print(
             f"held-out accuracy {values['accuracy_before']:.1%} -> {values['accuracy_after']:.1%} "
             f"(95 % interval {low:.1%} to {high:.1%}, {values['problems']} problems, greedy, "

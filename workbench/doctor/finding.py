@@ -75,13 +75,12 @@ def span(steps: Sequence[int] | np.ndarray) -> str:
 
 def quoted(value: Any) -> str:
     """A value or text from the run, cut when it is long."""
-    text = (
-        value
-        if isinstance(value, str)
-        else figure(value)
-        if isinstance(value, float)
-        else repr(value)
-    )
-    return (
-        text if len(text) <= LONGEST_TEXT else f"{text[:LONGEST_TEXT]}… ({len(text):,} characters)"
-    )
+    if isinstance(value, str):
+        text = value
+    elif isinstance(value, float):
+        text = figure(value)
+    else:
+        text = repr(value)
+    if len(text) <= LONGEST_TEXT:
+        return text
+    return f"{text[:LONGEST_TEXT]}… ({len(text):,} characters)"

@@ -42,9 +42,9 @@ class MathProcess:
                 worker = self._started()
                 print(request, file=worker.stdin, flush=True)
                 return self._reply() is True
-            except (
-                BaseException
-            ):  # an interrupt: the answer to this question would be taken for that to the next
+            # An interrupt included: the answer to this question would be taken for that to the
+            # next.
+            except BaseException:
                 self._stop()
                 raise
 
@@ -61,9 +61,13 @@ class MathProcess:
         if self._worker is None or self._worker.poll() is not None:
             script = str(Path(__file__).with_name("math_worker.py"))
             self._worker = subprocess.Popen(
-                [sys.executable, "-P", script], text=True, encoding="utf-8",
-                stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
-            )  # fmt: skip
+                [sys.executable, "-P", script],
+                text=True,
+                encoding="utf-8",
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+            )
             self._check_start()
         return self._worker
 

@@ -25,9 +25,8 @@ time."""
 
 
 def main() -> None:
-    signal.signal(
-        signal.SIGINT, signal.SIG_IGN
-    )  # Ctrl-C goes to the whole group; the owner decides, by closing stdin
+    # Ctrl-C goes to the whole group; the owner decides, by closing stdin.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
         import math_verify  # noqa: F401
     except ImportError as error:

@@ -53,9 +53,8 @@ class RewardTable:
             np.ones(len(self.names)) if weights is None else np.asarray(weights, dtype=float)
         )
         unscored_B = np.isnan(self.rewards_BK).all(axis=1)
-        return np.where(unscored_B, np.nan, np.nansum(self.rewards_BK * weights_K, axis=1)).astype(
-            np.float32
-        )
+        sum_B = np.nansum(self.rewards_BK * weights_K, axis=1)
+        return np.where(unscored_B, np.nan, sum_B).astype(np.float32)
 
 
 class RewardSet:

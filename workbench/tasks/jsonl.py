@@ -110,10 +110,8 @@ def _row(line: bytes) -> dict[str, Any]:
         row = json.loads(line.decode("utf-8-sig"), parse_constant=_no_constant)
     except UnicodeDecodeError:
         raise
-    except (
-        ValueError,
-        RecursionError,
-    ) as error:  # a JSONDecodeError, an integer of 5000 digits, nesting without end
+    # A JSONDecodeError, an integer of 5000 digits, nesting without end.
+    except (ValueError, RecursionError) as error:
         raise TaskError(f"not valid JSON ({error})") from error
     if not isinstance(row, Mapping):
         raise TaskError(

@@ -86,10 +86,9 @@ def new_record(file: Path, facts: dict[str, Any]) -> Iterator[sqlite3.Connection
     check_free(file)
     file.parent.mkdir(parents=True, exist_ok=True)
     draft = file.with_name(f".{file.name}.new")
+    # Of a run that was killed here; a log without its file would spoil the new record.
     for leftover in (file, draft):
-        remove_database(
-            leftover
-        )  # of a run that was killed here; a log without its file would spoil the new record
+        remove_database(leftover)
     defaults = {
         "finished": None,
         "status": "running",
