@@ -16,11 +16,11 @@ ALL = pytest.mark.parametrize("path", text.NOTEBOOKS, ids=lambda p: p.stem)
 REPOSITORY = (
     "https://colab.research.google.com/github/grpo-workbench/grpo-workbench/blob/main/notebooks/"
 )
-REPOSITORY = "https://github.com/grpo-workbench/grpo-workbench"
+PACKAGE = "git+https://github.com/grpo-workbench/grpo-workbench"
 SETUP = f'''import importlib.util
 
 if importlib.util.find_spec("workbench") is None:  # a fresh Colab runtime
-    %pip install -q "grpo-workbench @ git+{REPOSITORY}" "jupyterlab<4.6"'''
+    %pip install -q "grpo-workbench @ {PACKAGE}" "jupyterlab<4.6"'''
 
 
 @ALL
