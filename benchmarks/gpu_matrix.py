@@ -8,7 +8,8 @@ and FLOP/s are measured in the same run; `share_of_limit` is the limit that foll
 the seconds taken. Memory is torch's max_allocated by phase (on a CPU: the process's VmHWM),
 compared with the plan less context and allocator.
 
-    python benchmarks/gpu_matrix.py [--out results/FILE.json] [--minutes 10]
+    python benchmarks/gpu_matrix.py [--out results/FILE.json] [--minutes 30]
+        [--only Qwen2.5-0.5B/LoRA]
     python benchmarks/gpu_matrix.py --device cpu --tiny
 
 The second line runs the same code in about a minute, without a GPU.
@@ -194,7 +195,7 @@ def high_water() -> int:
     return int(line.split()[1]) * 1024
 
 
-def run_cell(cell: dict, device: str, tiny: bool, rates: dict) -> dict:
+def run_cell(cell: dict, device: str, tiny: bool, rates: dict, steps: int) -> dict:
     """Train a few steps; medians of the seconds after the first step, peaks, and the plan's
     figures."""
     import torch
@@ -205,7 +206,8 @@ def run_cell(cell: dict, device: str, tiny: bool, rates: dict) -> dict:
     from workbench.training import trainer as trainer_module
 
     config = GRPOConfig(**settings_of(cell, tiny))
-    peaks, count = Peaks(device), 2 if tiny else 5
+    peaks = Peaks(device)
+    count = steps
 
     class Watched(trainer_module.Phases):
         @contextmanager
@@ -350,79 +352,85 @@ def show(cell: dict, result: dict) -> None:
     )
 
 
-def main() -> None:
-    """Cell after cell, each in its own process, until the time is over."""
+def the_arguments() -> argparse.Namespace:
+    """What the command line says."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--device", choices=("cuda", "cpu"), default="cuda")
-    parser.add_argument(
-        "--tiny", action="store_true", help="one small model in place of the real shapes"
+    add = parser.add_argument
+    add("--device", choices=("cuda", "cpu"), default="cuda")
+    add("--tiny", action="store_true", help="one small model in place of the real shapes")
+    add("--only", default="", help="cells whose MODEL/MODE/ENGINE holds this text")
+    add(
+        "--steps", type=int, default=3, help="steps of a cell; the first is left out of the medians"
     )
-    parser.add_argument(
-        "--minutes",
-        type=float,
-        default=10.0,
-        help="cells that would begin later are left out, and named",
-    )
-    parser.add_argument(
-        "--cell-seconds", type=float, default=90.0, help="the time limit of one cell"
-    )
-    parser.add_argument("--out", type=Path)
-    parser.add_argument("--child", help=argparse.SUPPRESS)
+    add("--minutes", type=float, default=30.0, help="cells that would begin later are left out")
+    add("--cell-seconds", type=float, default=240.0, help="the time limit of one cell")
+    add("--out", type=Path)
+    add("--child", help=argparse.SUPPRESS)
     args = parser.parse_args()
+    if args.steps < 2:
+        parser.error(f"--steps {args.steps}: 2 at least, since the first is left out")
+    return args
+
+
+def as_child(args: argparse.Namespace) -> None:
+    """Measure the rates or one cell, and print what came out as the last line."""
+    job = json.loads(args.child)
+    if job["cell"] is None:
+        result = measured_rates(args.device)
+    else:
+        result = run_cell(job["cell"], args.device, args.tiny, job["rates"], args.steps)
+    print(json.dumps(result))
+
+
+def main() -> None:
+    """Cell after cell, each in its own process, until the time is over."""
+    args = the_arguments()
     if args.child:
-        job = json.loads(args.child)
-        print(
-            json.dumps(
-                measured_rates(args.device)
-                if job["cell"] is None
-                else run_cell(job["cell"], args.device, args.tiny, job["rates"])
-            )
-        )
+        as_child(args)
         return
     if args.device == "cuda":
         import torch
 
         if not torch.cuda.is_available():
             raise SystemExit("no CUDA GPU is here. Try the code without one: --device cpu --tiny")
-    started, common = (
-        time.monotonic(),
-        ["--device", args.device, *(["--tiny"] if args.tiny else [])],
-    )
+    started = time.monotonic()
+    common = ["--device", args.device, "--steps", str(args.steps)]
+    common += ["--tiny"] if args.tiny else []
     rates = in_a_process([*common, "--child", json.dumps({"cell": None})], args.cell_seconds)
     if "failed" in rates:
         raise SystemExit(f"the rates could not be measured: {rates['failed']}")
-    print(
-        f"{rates['name']}: {rates['bandwidth'] / 1e9:.0f} GB/s, "
-        + ", ".join(f"{k} {v / 1e12:.2f} TFLOP/s" for k, v in rates["flops"].items()),
-        flush=True,
-    )
+    flops = ", ".join(f"{k} {v / 1e12:.2f} TFLOP/s" for k, v in rates["flops"].items())
+    print(f"{rates['name']}: {rates['bandwidth'] / 1e9:.0f} GB/s, {flops}", flush=True)
     results = []
     for cell in cells(args.tiny):
+        if args.only not in "/".join((cell["model"], cell["mode"], cell["engine"])):
+            continue
         left = args.minutes * 60 - (time.monotonic() - started)
-        job = json.dumps({"cell": cell, "rates": rates})
-        result = (
-            in_a_process([*common, "--child", job], min(args.cell_seconds, left))
-            if left > 10
-            else {"failed": "left out: the time was over"}
-        )
+        result = {"failed": "left out: the time was over"}
+        if left > 10:
+            job = json.dumps({"cell": cell, "rates": rates})
+            result = in_a_process([*common, "--child", job], min(args.cell_seconds, left))
         results.append(cell | result)
         show(cell, result)
-    if args.out:
-        args.out.parent.mkdir(parents=True, exist_ok=True)
-        args.out.write_text(
-            json.dumps(
-                {
-                    "date": date.today().isoformat(),
-                    "versions": versions(),
-                    "device": rates,
-                    "results": results,
-                },
-                indent=1,
-            )
-            + "\n"
-        )
+        write(
+            args.out, rates, results
+        )  # after each cell: what is broken off keeps what it measured
+
+
+def write(out: Path | None, rates: dict, results: list[dict]) -> None:
+    """The results so far, where a file was named."""
+    if out is None:
+        return
+    out.parent.mkdir(parents=True, exist_ok=True)
+    found = {
+        "date": date.today().isoformat(),
+        "versions": versions(),
+        "device": rates,
+        "results": results,
+    }
+    out.write_text(json.dumps(found, indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ import typer
 
 from workbench import __version__
 from workbench.commands import options
-from workbench.config_fields import ConfigError
+from workbench.config import ConfigError
 from workbench.errors import WorkbenchError
 
 

@@ -10,8 +10,8 @@ import pytest
 from browser.notebook_page import DISPLAY, START, TABS, DashboardPage
 
 from workbench.runs import Run
-from workbench.widgets.kept_batch import KeptBatch
-from workbench.widgets.what_if_math import outcome
+from workbench.widgets.what_if.comparison import outcome
+from workbench.widgets.what_if.kept_batch import KeptBatch
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
 

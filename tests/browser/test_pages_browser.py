@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from made_runs import make_run
 
-from workbench.widgets import slider_names
+from workbench.widgets.controls import slider_names
 from workbench.widgets.export_html import export_html
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(60)]

@@ -11,9 +11,7 @@ from helpers import in_one_test
 from hypothesis import given
 from hypothesis import strategies as st
 
-from workbench.config import GRPOConfig, plain_value
-from workbench.config_fields import ConfigError, ConfigWarning
-from workbench.presets import PRESETS
+from workbench.config import PRESETS, ConfigError, ConfigWarning, GRPOConfig, plain_value
 
 BAD_VALUES = [
     ("num_generations", 1),

@@ -13,7 +13,7 @@ from made_runs import growing_run, make_run
 from workbench.doctor import SEVERITIES, Finding, diagnose, report
 from workbench.doctor.facts import Facts
 from workbench.runs import Run, RunNotFoundError, RunWriter, StepRecord
-from workbench.widgets.source import RunSource
+from workbench.widgets.base.source import RunSource
 
 HOSTILE = "<script>alert(1)</script>\x1b[31m\u202eevil\u200b\x07" + "x" * 5000
 

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from workbench.widgets.decimate import POINTS, bucket_size, decimate, keep, means
+from workbench.widgets.plots.decimate import POINTS, bucket_size, decimate, keep, means
 
 VALUES = st.one_of(st.floats(-1e6, 1e6), st.sampled_from([np.nan, np.inf, -np.inf, 0.0]))
 LINES = st.integers(0, 400).flatmap(lambda n: arrays(float, n, elements=VALUES))

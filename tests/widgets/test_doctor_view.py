@@ -14,8 +14,8 @@ import pytest
 from made_runs import growing_run, make_run
 
 from workbench.doctor import SEVERITIES, diagnose
+from workbench.widgets.base.source import RunSource
 from workbench.widgets.doctor_view import DOCTOR_CSS, SIGNS, DoctorView
-from workbench.widgets.source import RunSource
 
 HOSTILE = "</li><script>alert('1')</script><img src=x onerror=alert(1)>\x1b[31m\u202eevil\u200b"
 BAD = dict(
@@ -185,7 +185,7 @@ def test_no_small_print() -> None:
 def test_a_stored_run_needs_no_torch(tmp_path: Path) -> None:
     make_run(tmp_path / "run")
     code = (
-        "import sys; from workbench.widgets.doctor_view import DoctorView; from workbench.widgets.source import RunSource; "
+        "import sys; from workbench.widgets.doctor_view import DoctorView; from workbench.widgets.base.source import RunSource; "
         "v = DoctorView(); v.show([RunSource(sys.argv[1])], None); print('torch' in sys.modules, len(v.cards.value) > 500)"
     )
     done = subprocess.run(

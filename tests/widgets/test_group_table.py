@@ -7,7 +7,7 @@ import pytest
 from made_runs import make_run
 
 from workbench.runs import Run
-from workbench.widgets.group_table import FILTERS, SORTS, TOTAL, GroupTable, chosen, right_by
+from workbench.widgets.groups.table import FILTERS, SORTS, TOTAL, GroupTable, chosen, right_by
 
 REWARDS_BK = np.array(
     [

@@ -15,11 +15,11 @@ from made_runs import growing_run, make_run
 
 from workbench.rewards import math_process
 from workbench.runs import RunWriter
-from workbench.widgets.figures import figure
-from workbench.widgets.group_table import FILTERS, SORTS
-from workbench.widgets.groups import GROUPS_AT_ONCE, GroupsView
-from workbench.widgets.groups_html import marked
-from workbench.widgets.source import RunSource
+from workbench.widgets.base.figures import figure
+from workbench.widgets.base.source import RunSource
+from workbench.widgets.groups.markup import marked
+from workbench.widgets.groups.table import FILTERS, SORTS
+from workbench.widgets.groups.view import GROUPS_AT_ONCE, GroupsView
 
 
 @pytest.fixture
@@ -433,7 +433,7 @@ def test_a_step_that_was_cut_away_is_left(tmp_path) -> None:
 def test_errors_are_shown_in_place_and_heal(source: RunSource, monkeypatch) -> None:
     view = view_of(source)
     with monkeypatch.context() as patch:
-        patch.setattr("workbench.widgets.groups.group_html", lambda *a: 1 / 0)
+        patch.setattr("workbench.widgets.groups.view.group_html", lambda *a: 1 / 0)
         view.sort.value = "length"
     assert "ZeroDivisionError" in text_of(view.message.value)
     view.sort.value = "mean reward"

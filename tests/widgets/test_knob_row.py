@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from workbench.config import GRPOConfig
-from workbench.widgets.knob_row import KnobRow
+from workbench.widgets.controls.knob_row import KnobRow
 
 
 def row_of(name: str, value: Any) -> tuple[KnobRow, list[Any]]:

@@ -16,11 +16,11 @@ import pytest
 from comm.base_comm import BaseComm
 from IPython.core.formatters import DisplayFormatter
 
-from workbench.widgets import liveplot
-from workbench.widgets.liveplot import LivePlot, packed
-from workbench.widgets.plot_pieces import figure, look, stack
-from workbench.widgets.plot_pieces import lines as plot_lines
-from workbench.widgets.plot_still import Axis, draw_svg
+from workbench.widgets.plots import liveplot
+from workbench.widgets.plots.liveplot import LivePlot, packed
+from workbench.widgets.plots.pieces import figure, look, stack
+from workbench.widgets.plots.pieces import lines as plot_lines
+from workbench.widgets.plots.still import Axis, draw_svg
 
 WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
 SVG = "{http://www.w3.org/2000/svg}"

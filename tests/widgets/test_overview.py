@@ -18,12 +18,12 @@ import plotly.graph_objects as go
 import pytest
 from made_runs import growing_run, make_run
 
-from workbench.widgets.decimate import POINTS
-from workbench.widgets.overview import Overview
-from workbench.widgets.panels import NO_EVALUATION, NO_KL, ON_POLICY, figures
-from workbench.widgets.plot_markers import PLACES, knob_places
-from workbench.widgets.plot_pieces import look, plot_text
-from workbench.widgets.source import RunSource
+from workbench.widgets.base.source import RunSource
+from workbench.widgets.overview.markers import PLACES, knob_places
+from workbench.widgets.overview.panels import NO_EVALUATION, NO_KL, ON_POLICY, figures
+from workbench.widgets.overview.view import Overview
+from workbench.widgets.plots.decimate import POINTS
+from workbench.widgets.plots.pieces import look, plot_text
 
 TITLES = [
     "reward",
@@ -150,6 +150,13 @@ def test_on_policy_is_said_and_nothing_is_drawn(tmp_path: Path) -> None:
     )
     assert "on-policy" not in notes(panel(nearly, "clip_ratio"))
     assert len(panel(nearly, "clip_ratio")["data"]) == 2
+
+
+def test_a_kl_that_is_not_in_the_loss_says_so(tmp_path: Path) -> None:
+    measured = figures([source(tmp_path, "a", config={"beta": 0.0}, metrics={"kl": 0.1})])
+    pulling = figures([source(tmp_path, "b", config={"beta": 0.01})])
+    assert "measured, not in the loss" in str(panel(measured, "kl"))
+    assert "measured, not in the loss" not in str(panel(pulling, "kl"))
 
 
 def test_why_there_is_no_kl_or_no_accuracy(tmp_path: Path) -> None:
@@ -418,7 +425,7 @@ def test_a_click_chooses_the_step_and_its_error_is_shown(plain: RunSource) -> No
 
 def test_no_torch_is_imported(plain: RunSource) -> None:
     code = (
-        "import sys; from workbench.widgets.overview import Overview; from workbench.widgets.source import RunSource; "
+        "import sys; from workbench.widgets.overview.view import Overview; from workbench.widgets.base.source import RunSource; "
         f"v = Overview(); v.show([RunSource({str(plain.run.path)!r})]); assert not v.message.value, v.message.value; "
         "v.picture(); print('torch' in sys.modules)"
     )

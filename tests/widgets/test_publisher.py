@@ -10,8 +10,8 @@ from collections.abc import Callable
 import pytest
 
 from workbench.training.pump import PUBLISHERS
-from workbench.widgets import publisher
-from workbench.widgets.publisher import Publisher
+from workbench.widgets.base import publisher
+from workbench.widgets.base.publisher import Publisher
 
 
 class Source:

@@ -6,7 +6,7 @@ import time
 
 import ipywidgets as w
 
-from workbench.widgets.replay import Replay
+from workbench.widgets.controls.replay import Replay
 
 
 def until(condition, seconds: float = 5) -> bool:

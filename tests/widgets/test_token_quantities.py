@@ -12,7 +12,7 @@ import torch
 
 from workbench.config import LOSS_TYPES, SAMPLER_CORRECTIONS, ConfigError, GRPOConfig
 from workbench.objective import BatchTotals, policy_loss
-from workbench.widgets.token_row import QUANTITIES, token_row
+from workbench.widgets.tokens.row import QUANTITIES, token_row
 
 LENGTHS = np.array([9, 4, 1, 7, 9, 0, 3, 5], np.int32)
 B, T = len(LENGTHS), 9
@@ -92,17 +92,12 @@ def random_config(seed: int) -> GRPOConfig:
 
 
 def expected(batch, config):
-    """The objective's per-token figures, (B, T) float64, an update's micro-batch at a time, as the
-    trainer computes them."""
+    """The objective's per-token figures, (B, T) float64, an update at a time, as the trainer
+    computes them whatever its micro-batches are."""
     mask_BT = batch["mask_BT"] & ~(
         batch["truncated_B"][:, None] & config.mask_truncated_completions
     )
-    parts = torch.arange(B).chunk(config.updates_per_rollout)
-    rows = [
-        piece.numpy()
-        for part in parts
-        for piece in part.split(config.micro_batch_size or len(part))
-    ]
+    rows = [part.numpy() for part in torch.arange(B).chunk(config.updates_per_rollout)]
     advantages = batch.get("advantage_BT", batch["advantages_B"])
 
     def of(name, part):
@@ -371,7 +366,7 @@ def test_a_huge_ratio_is_no_crash() -> None:
 
 
 def test_no_torch_is_imported() -> None:
-    code = "import sys, workbench.widgets.tokens, workbench.widgets.groups; print('torch' in sys.modules)"
+    code = "import sys, workbench.widgets.tokens.view, workbench.widgets.groups.view; print('torch' in sys.modules)"
     assert (
         subprocess.run(
             [sys.executable, "-c", code], capture_output=True, text=True, check=True

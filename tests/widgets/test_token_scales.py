@@ -8,8 +8,8 @@ import re
 import numpy as np
 import pytest
 
-from workbench.widgets.token_row import QUANTITIES
-from workbench.widgets.token_scales import LEVELS, UNKNOWN, colour_css, scale_of
+from workbench.widgets.tokens.row import QUANTITIES
+from workbench.widgets.tokens.scales import LEVELS, UNKNOWN, colour_css, scale_of
 
 
 def test_diverging_levels_follow_sign_and_size() -> None:

@@ -15,11 +15,11 @@ from made_runs import growing_run, make_run
 
 from workbench.config import GRPOConfig
 from workbench.runs import Run, RunWriter, Samples, StepRecord, TokenArrays
-from workbench.widgets.figures import figure
-from workbench.widgets.source import RunSource
-from workbench.widgets.token_pieces import piece_of
-from workbench.widgets.token_row import QUANTITIES, token_row
-from workbench.widgets.tokens import OPPOSITE, PAGE, TABLE_PAGE, TokensView
+from workbench.widgets.base.figures import figure
+from workbench.widgets.base.source import RunSource
+from workbench.widgets.tokens.pieces import piece_of
+from workbench.widgets.tokens.row import QUANTITIES, token_row
+from workbench.widgets.tokens.view import OPPOSITE, PAGE, TABLE_PAGE, TokensView
 
 
 @pytest.fixture
@@ -516,7 +516,7 @@ def test_a_wrong_row_is_an_error_in_words_and_heals(source: RunSource) -> None:
 
 def test_errors_are_shown_in_place(source: RunSource, monkeypatch) -> None:
     view = view_of(source)
-    monkeypatch.setattr("workbench.widgets.tokens.token_row", lambda *a: 1 / 0)
+    monkeypatch.setattr("workbench.widgets.tokens.view.token_row", lambda *a: 1 / 0)
     view.next.click()
     assert "ZeroDivisionError" in text_of(view.message.value)
     assert "role" in dict(read_html(view.message.value).tags[2][1])
@@ -525,7 +525,7 @@ def test_errors_are_shown_in_place(source: RunSource, monkeypatch) -> None:
 
 def test_an_unchanged_step_is_not_drawn_again(source: RunSource, monkeypatch) -> None:
     view = view_of(source)
-    monkeypatch.setattr("workbench.widgets.tokens.token_row", lambda *a: 1 / 0)
+    monkeypatch.setattr("workbench.widgets.tokens.view.token_row", lambda *a: 1 / 0)
     view.show([source], None)
     assert view.message.value == ""
 

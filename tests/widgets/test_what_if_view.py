@@ -16,11 +16,11 @@ import numpy as np
 import pytest
 from made_runs import growing_run, make_run
 
-from workbench.config_rules import errors_of
-from workbench.widgets import what_if_words as words
-from workbench.widgets.source import RunSource
-from workbench.widgets.what_if import NO_STEP, WhatIfView
-from workbench.widgets.what_if_tokens import tokens
+from workbench.config.rules import errors_of
+from workbench.widgets.base.source import RunSource
+from workbench.widgets.what_if import words
+from workbench.widgets.what_if.tokens import tokens
+from workbench.widgets.what_if.view import NO_STEP, WhatIfView
 
 
 def plain(markup: str) -> str:
@@ -291,7 +291,7 @@ def test_the_tokens_show_the_difference_of_the_gradients(tmp_path) -> None:
     view, _ = shown(make_run(tmp_path / "run", steps=3))
     view.controls.rows["epsilon"].box.value = 0.02
     c, row = view.comparison, view.row.value
-    length = int(c.kept.batch.rollout.lengths_B[row])
+    length = int(c.kept.written_BT[row].sum())
     difference = c.happened.gradient_BT[row, :length].astype(float) - c.what_if.gradient_BT[
         row, :length
     ].astype(float)
@@ -383,8 +383,9 @@ def test_without_torch_it_says_so(tmp_path) -> None:
     code = f"""
 import sys
 sys.modules["torch"] = None
-from workbench.widgets.source import RunSource
-from workbench.widgets.what_if import WhatIfView, NEEDS_TORCH
+from workbench.widgets.base.source import RunSource
+from workbench.widgets.what_if import words
+from workbench.widgets.what_if.view import WhatIfView, NEEDS_TORCH
 view = WhatIfView()
 view.show([RunSource({str(run.path)!r})], None)
 assert NEEDS_TORCH in view.head.value, view.head.value + view.message.value

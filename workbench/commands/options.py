@@ -11,8 +11,7 @@ from typing import Annotated, Any
 
 import typer
 
-from workbench.config import value_of
-from workbench.config_fields import ConfigError
+from workbench.config import ConfigError, value_of
 
 POLICY_HELP = "'embedded', a folder, a .gguf file, or a Hugging Face model id."
 TASK_HELP = "'arithmetic', or a .jsonl file of problems such as GSM8K's."

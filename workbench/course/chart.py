@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from workbench.widgets.liveplot import Figure, LivePlot
-from workbench.widgets.plot_pieces import Strip, figure, lines, look, marker, plot_text, points
+from workbench.widgets.plots.liveplot import Figure, LivePlot
+from workbench.widgets.plots.pieces import Strip, figure, lines, look, marker, plot_text, points
 
 
 def panel(

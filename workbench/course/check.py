@@ -11,8 +11,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from workbench.widgets.style import framed
-from workbench.widgets.text import safe_text
+from workbench.widgets.base.style import framed
+from workbench.widgets.base.text import safe_text
 
 results: dict[str, str] = {}
 """Exercise -> "" when solved, else what the box said last."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from workbench.widgets.style import framed
-from workbench.widgets.text import safe_text
+from workbench.widgets.base.style import framed
+from workbench.widgets.base.text import safe_text
 
 Row = tuple[str, object, object, str]
 

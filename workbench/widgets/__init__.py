@@ -10,7 +10,7 @@ _HOMES = {
     "ClipLab": "workbench.widgets.teach",
     "KLLab": "workbench.widgets.teach",
     "LengthLab": "workbench.widgets.teach",
-    "PlanView": "workbench.widgets.plan_view",
+    "PlanView": "workbench.widgets.controls.plan_view",
 }
 __all__ = list(_HOMES)
 

@@ -19,23 +19,23 @@ from typing import TYPE_CHECKING, Any
 import ipywidgets as w
 
 from workbench.runs import Run
-from workbench.widgets.closing import close_all
+from workbench.widgets.base.closing import close_all
+from workbench.widgets.base.guarded import put, show_if
+from workbench.widgets.base.hosts import limits_here, mimebundle
+from workbench.widgets.base.kernel import answer_in_the_subshell
+from workbench.widgets.base.publisher import Publisher
+from workbench.widgets.base.source import RunSource, View
+from workbench.widgets.base.style import framed
+from workbench.widgets.base.text import safe_text
+from workbench.widgets.controls.replay import Replay
+from workbench.widgets.controls.slider_names import SliderNames
 from workbench.widgets.doctor_view import DoctorView
-from workbench.widgets.groups import GroupsView
-from workbench.widgets.guarded import put, show_if
-from workbench.widgets.hosts import limits_here, mimebundle
-from workbench.widgets.kernel import answer_in_the_subshell
-from workbench.widgets.liveplot import with_picture
-from workbench.widgets.overview import Overview
-from workbench.widgets.plot_pieces import plot_text
-from workbench.widgets.publisher import Publisher
-from workbench.widgets.replay import Replay
-from workbench.widgets.slider_names import SliderNames
-from workbench.widgets.source import RunSource, View
-from workbench.widgets.style import framed
-from workbench.widgets.text import safe_text
-from workbench.widgets.tokens import TokensView
-from workbench.widgets.what_if import WhatIfView
+from workbench.widgets.groups.view import GroupsView
+from workbench.widgets.overview.view import Overview
+from workbench.widgets.plots.liveplot import with_picture
+from workbench.widgets.plots.pieces import plot_text
+from workbench.widgets.tokens.view import TokensView
+from workbench.widgets.what_if.view import WhatIfView
 
 if TYPE_CHECKING:
     from workbench.training.session import Session
@@ -221,7 +221,7 @@ class Dashboard(w.VBox):
     def _make_controls(self) -> Any:
         if self.session is None:
             return None
-        from workbench.widgets.controls import Controls
+        from workbench.widgets.controls.controls import Controls
 
         return Controls(self.session, self.follow)
 

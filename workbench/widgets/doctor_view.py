@@ -8,10 +8,10 @@ from collections.abc import Sequence
 import ipywidgets as w
 
 from workbench.doctor import SEVERITIES, Finding, diagnose
-from workbench.widgets.guarded import Guarded, put
-from workbench.widgets.source import RunSource
-from workbench.widgets.style import BLUE, GREEN, ORANGE, PINK, framed
-from workbench.widgets.text import safe_text
+from workbench.widgets.base.guarded import Guarded, put
+from workbench.widgets.base.source import RunSource
+from workbench.widgets.base.style import BLUE, GREEN, ORANGE, PINK, framed
+from workbench.widgets.base.text import safe_text
 
 SIGNS = {
     "problem": ("✖", ORANGE),

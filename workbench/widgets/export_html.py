@@ -16,13 +16,13 @@ import numpy as np
 
 from workbench.doctor import report
 from workbench.runs import Run
-from workbench.widgets.group_table import GroupTable, right_by
-from workbench.widgets.groups_html import GROUPS_CSS, Look, group_html
-from workbench.widgets.overview import headline
-from workbench.widgets.panels import figures
-from workbench.widgets.source import RunSource
-from workbench.widgets.style import CSS
-from workbench.widgets.text import safe_text
+from workbench.widgets.base.source import RunSource
+from workbench.widgets.base.style import CSS
+from workbench.widgets.base.text import safe_text
+from workbench.widgets.groups.markup import GROUPS_CSS, Look, group_html
+from workbench.widgets.groups.table import GroupTable, right_by
+from workbench.widgets.overview.panels import figures
+from workbench.widgets.overview.view import headline
 
 STEPS_SHOWN = 12
 """Steps whose groups are written into the file, spread evenly over the run."""

@@ -10,11 +10,11 @@ from typing import Any
 import ipywidgets as w
 import numpy as np
 
-from workbench.widgets.knob_row import FIELDS, KnobRow
-from workbench.widgets.liveplot import LivePlot
-from workbench.widgets.style import NEGATIVE, POSITIVE
-from workbench.widgets.teach.lab import Lab, fixed, table
-from workbench.widgets.teach.number_box import NumberBox
+from workbench.widgets.base.lab import Lab, fixed, table
+from workbench.widgets.base.style import NEGATIVE, POSITIVE
+from workbench.widgets.controls.knob_row import FIELDS, KnobRow
+from workbench.widgets.controls.number_box import NumberBox
+from workbench.widgets.plots.liveplot import LivePlot
 
 KNOBS = ("epsilon", "epsilon_high", "delta")
 SIGNS = {"A = +1": 1.0, "A = −1": -1.0}
@@ -38,8 +38,7 @@ def clip_curve(ratios: Sequence[float] | np.ndarray, advantage: float, **knobs: 
     that cannot be together."""
     import torch
 
-    from workbench.config import GRPOConfig
-    from workbench.config_fields import ConfigWarning
+    from workbench.config import ConfigWarning, GRPOConfig
     from workbench.objective import policy_loss
 
     with warnings.catch_warnings():

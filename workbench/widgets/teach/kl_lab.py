@@ -9,8 +9,8 @@ from dataclasses import dataclass
 
 import ipywidgets as w
 
-from workbench.widgets.teach.lab import Lab, fixed, table
-from workbench.widgets.teach.number_box import NumberBox
+from workbench.widgets.base.lab import Lab, fixed, table
+from workbench.widgets.controls.number_box import NumberBox
 
 INVERTED = "k3 inverted"
 NAMES = ("a", "b", "c", "d")

@@ -1,0 +1,535 @@
+"""`GRPOConfig`: every setting of a run in one flat, frozen dataclass.
+
+Names and meanings are TRL's (1.16) where TRL has the field. Fields that the workbench adds:
+`prompts_per_step`, `updates_per_rollout`, `micro_batch_size`, `advantage_baseline`,
+`advantage_std`, `measure_kl`, `kl_estimator`, `num_eval_problems`, `rollout_engine`, and those of
+"what is trained". TRL's `vllm_importance_sampling_*` are called `importance_sampling_*` here,
+because the correction is the same for every sampler.
+
+The defaults are the vetted setting of the embedded policy on arithmetic;
+`GRPOConfig.preset("real")` is the starting point for a real model.
+"""
+
+from __future__ import annotations
+
+import json
+import warnings
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields, replace
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from workbench.config.fields import (
+    ConfigError,
+    ConfigWarning,
+    describe_field,
+    field_problem,
+    setting,
+)
+from workbench.config.losses import LOSS_TYPES
+from workbench.config.presets import PRESETS
+from workbench.config.rules import errors_of, warnings_of
+
+SAMPLER_CORRECTIONS = ("token_truncate", "token_mask", "sequence_truncate", "sequence_mask")
+PAPER = "DeepSeekMath, arXiv 2402.03300"
+
+
+@dataclass(frozen=True, kw_only=True)
+class GRPOConfig:
+    """The settings of one run; `GRPOConfig.describe()` prints what each field means. Raises
+    `ConfigError`."""
+
+    # --- the batch: B = prompts_per_step x num_generations completions per step
+    prompts_per_step: int = setting(16, "Prompts drawn in one step.", unit="prompts", low=1)
+    num_generations: int = setting(
+        8,
+        "Group size G: completions sampled for each prompt.",
+        unit="completions",
+        source=PAPER + " eq. 3",
+        low=2,
+    )
+    updates_per_rollout: int = setting(
+        4,
+        "Optimizer updates made from one rollout batch, which is split by prompts into that many "
+        "parts. With 1 (and num_iterations=1) the ratio is exactly 1 and epsilon does nothing.",
+        unit="updates",
+        low=1,
+    )
+    num_iterations: int = setting(
+        1,
+        "Passes over one rollout batch (mu).",
+        unit="passes",
+        source=PAPER + " algorithm 1",
+        low=1,
+    )
+    micro_batch_size: int | None = setting(
+        None,
+        "Completions in one forward and backward; None = a whole update's share. Changes memory, "
+        "not the result.",
+        unit="completions",
+        low=1,
+        optional=True,
+    )
+    max_steps: int = setting(60, "Steps of the run.", unit="steps", low=1)
+    seed: int = setting(
+        0, "Seed of the sampling, the order of the prompts and the task.", low=0, high=2**32 - 1
+    )
+
+    # --- sampling
+    temperature: float = setting(
+        1.0,
+        "Softmax temperature of the sampler; the loss divides the logits by it too.",
+        above=0,
+        high=10,
+        live=True,
+    )
+    top_p: float = setting(
+        1.0,
+        "Nucleus: keep the smallest set of tokens with this probability.",
+        above=0,
+        high=1,
+        live=True,
+    )
+    top_k: int = setting(
+        0, "Keep the k likeliest tokens; 0 = all.", unit="tokens", low=0, live=True
+    )
+    max_prompt_length: int | None = setting(
+        512,
+        "Longest prompt accepted; a longer one is an error, never cut silently.",
+        unit="tokens",
+        low=1,
+        optional=True,
+    )
+    max_completion_length: int = setting(
+        48,
+        "Longest completion; one that reaches it without an end token is truncated.",
+        unit="tokens",
+        low=1,
+    )
+    mask_truncated_completions: bool = setting(
+        False,
+        "Leave truncated completions out of the loss.",
+        source="DAPO, arXiv 2503.14476",
+        live=True,
+    )
+    rollout_engine: str = setting(
+        "native",
+        "Which engine samples the completions.",
+        choices=("native", "transformers", "vllm"),
+    )
+    vllm_mode: str = setting(
+        "colocate",
+        "vLLM in this process, beside the trainer, or a server that `vllm serve` started.",
+        choices=("colocate", "server"),
+    )
+    vllm_server_base_url: str | None = setting(
+        None, "Address of that server, for example http://localhost:8000.", optional=True
+    )
+    vllm_gpu_memory_utilization: float = setting(
+        0.3, "Part of the GPU's memory that a colocated vLLM may take.", above=0, high=0.95
+    )
+    vllm_enable_sleep_mode: bool = setting(
+        False, "A colocated vLLM gives its memory back while the policy is updated (CUDA only)."
+    )
+
+    # --- rewards and advantages
+    reward_weights: tuple[float, ...] | None = setting(
+        None, "Weight of each reward function; None = 1 each.", live=True, optional=True
+    )
+    scale_rewards: str = setting(
+        "group",
+        "What divides the centred rewards: the group's std, the batch's std, or nothing.",
+        choices=("group", "batch", "none"),
+        source="Dr. GRPO, arXiv 2503.20783, for 'none'",
+        live=True,
+    )
+    advantage_baseline: str = setting(
+        "group",
+        "What is subtracted from a reward: its group's mean, the mean of the others in the group "
+        "(RLOO), the batch's mean, or nothing.",
+        choices=("group", "leave_one_out", "batch", "none"),
+        live=True,
+    )
+    advantage_std: str = setting(
+        "sample",
+        "Which std: 'sample' divides by G-1 (TRL), 'population' by G (the paper).",
+        choices=("sample", "population"),
+        live=True,
+    )
+    multi_objective_aggregation: str = setting(
+        "sum_then_normalize",
+        "With several reward functions: normalise the weighted sum, or each one first (GDPO).",
+        choices=("sum_then_normalize", "normalize_then_sum"),
+        source="GDPO, arXiv 2601.05242",
+        live=True,
+    )
+
+    # --- the objective
+    loss_type: str = setting(
+        "dapo", "Per-token term and reduction of the loss.", choices=LOSS_TYPES, live=True
+    )
+    importance_sampling_level: str = setting(
+        "token",
+        "Ratio per token, or per sequence (GSPO).",
+        choices=("token", "sequence"),
+        source="GSPO, arXiv 2507.18071",
+        live=True,
+    )
+    beta: float = setting(
+        0.005,
+        "Weight of the KL to the reference in the loss; 0 = no KL in the loss.",
+        unit="1/nat",
+        low=0,
+        high=10,
+        source=PAPER + " eq. 3",
+        live=True,
+        log_scale=True,
+    )
+    measure_kl: bool = setting(
+        True,
+        "Measure the KL to the reference also where beta=0 leaves it out of the loss: with an "
+        "adapter, which is switched off for it, and for the embedded policy. Costs one pass of the "
+        "reference per step, and one without gradient over the rows that an update skips. Another "
+        "policy that is trained whole would need a second copy of itself and is not measured.",
+        live=True,
+    )
+    epsilon: float = setting(
+        0.2,
+        "Lower clip distance: the ratio is clipped at 1 - epsilon.",
+        above=0,
+        high=1,
+        source="PPO, arXiv 1707.06347",
+        live=True,
+    )
+    epsilon_high: float | None = setting(
+        None,
+        "Upper clip distance; None = epsilon. For cispo it is the absolute cap of the ratio.",
+        above=0,
+        high=1000,
+        optional=True,
+        source="DAPO, arXiv 2503.14476",
+        live=True,
+    )
+    delta: float | None = setting(
+        None,
+        "Two-sided clipping: caps the ratio of the unclipped branch.",
+        above=1,
+        high=1000,
+        optional=True,
+        source="INTELLECT-2, arXiv 2505.07291",
+        live=True,
+    )
+    kl_estimator: str = setting(
+        "k3",
+        "Estimator of KL(policy, reference) from one sample.",
+        choices=("k1", "k2", "k3"),
+        source="Schulman 2020, Approximating KL divergence",
+        live=True,
+    )
+    use_bias_correction_kl: bool = setting(
+        True,
+        "Multiply the KL by the importance ratio, so that its gradient is right off-policy "
+        "(TRL's default).",
+        source="DeepSeek-V3.2, arXiv 2512.02556",
+        live=True,
+    )
+    top_entropy_quantile: float = setting(
+        1.0,
+        "Share of the highest-entropy tokens of an update whose policy term is kept. With several "
+        "micro-batches to an update, their common threshold costs one more forward pass.",
+        unit="share",
+        above=0,
+        high=1,
+        source="arXiv 2506.01939",
+        live=True,
+    )
+    off_policy_mask_threshold: float | None = setting(
+        None,
+        "Drop a sequence with negative advantage when its mean log(old/current) is above this.",
+        unit="nats per token",
+        above=0,
+        optional=True,
+        source="DeepSeek-V3.2, arXiv 2512.02556",
+        live=True,
+    )
+    importance_sampling_mode: str | None = setting(
+        None,
+        "Correction for a sampler whose log-probabilities differ from the trainer's: per token or "
+        "sequence, truncate or mask the ratio. None = only measured.",
+        choices=SAMPLER_CORRECTIONS,
+        optional=True,
+        live=True,
+    )
+    importance_sampling_clip_max: float | None = setting(
+        3.0, "Largest trainer/sampler ratio of that correction.", above=0, optional=True, live=True
+    )
+    importance_sampling_clip_min: float | None = setting(
+        None, "Smallest trainer/sampler ratio of that correction.", low=0, optional=True, live=True
+    )
+    sapo_temperature_pos: float = setting(
+        1.0, "SAPO's tau for A > 0.", above=0, source="SAPO, arXiv 2511.20347", live=True
+    )
+    sapo_temperature_neg: float = setting(
+        1.05, "SAPO's tau for A <= 0.", above=0, source="SAPO, arXiv 2511.20347", live=True
+    )
+    vespo_k_pos: float = setting(
+        2.0, "VESPO's k for A >= 0.", low=0, source="VESPO, as in TRL 1.16", live=True
+    )
+    vespo_lambda_pos: float = setting(
+        3.0, "VESPO's lambda for A >= 0.", low=0, source="VESPO, as in TRL 1.16", live=True
+    )
+    vespo_k_neg: float = setting(
+        3.0, "VESPO's k for A < 0.", low=0, source="VESPO, as in TRL 1.16", live=True
+    )
+    vespo_lambda_neg: float = setting(
+        2.0, "VESPO's lambda for A < 0.", low=0, source="VESPO, as in TRL 1.16", live=True
+    )
+
+    # --- the reference
+    sync_ref_model: bool = setting(
+        False,
+        "Mix the policy into the reference now and then.",
+        source="TR-DPO, arXiv 2404.09656",
+        live=True,
+    )
+    ref_model_mixup_alpha: float = setting(
+        0.6,
+        "reference := alpha x policy + (1 - alpha) x reference; 1 = DeepSeekMath's refresh.",
+        above=0,
+        high=1,
+        live=True,
+    )
+    ref_model_sync_steps: int = setting(
+        512, "Steps between two such mixes.", unit="steps", low=1, live=True
+    )
+
+    # --- what is trained
+    lora_rank: int = setting(
+        0,
+        "Rank of a LoRA adapter; 0 = all weights are trained.",
+        low=0,
+        source="LoRA, arXiv 2106.09685",
+    )
+    lora_alpha: float | None = setting(
+        None,
+        "The adapter's product is scaled by lora_alpha / lora_rank; None = twice the rank.",
+        above=0,
+        optional=True,
+    )
+    lora_target_modules: str = setting(
+        "all-linear", "Layers that get an adapter: all linear ones, or names such as q_proj,v_proj."
+    )
+    use_rslora: bool = setting(
+        False, "Scale by lora_alpha / sqrt(lora_rank).", source="rsLoRA, arXiv 2312.03732"
+    )
+    use_dora: bool = setting(
+        False,
+        "Train each column's length apart from its direction.",
+        source="DoRA, arXiv 2402.09353",
+    )
+    quantization: str = setting(
+        "none",
+        "How the frozen weights under an adapter are kept: as they are, in 4 bits (NF4, double "
+        "quantisation) or in 8.",
+        choices=("none", "nf4", "int8"),
+        source="QLoRA, arXiv 2305.14314; LLM.int8(), arXiv 2208.07339",
+    )
+    dtype: str = setting(
+        "auto",
+        "Number format of the weights. auto: float32 on a CPU and for full fine-tuning, else "
+        "bfloat16, or float16 on a GPU without it.",
+        choices=("auto", "float32", "bfloat16", "float16"),
+    )
+    gradient_checkpointing: bool = setting(
+        False,
+        "Compute activations a second time instead of keeping them: less memory, about a third "
+        "more training time.",
+    )
+    optim: str = setting(
+        "adamw",
+        "AdamW, or AdamW with its moments in 8 bits.",
+        choices=("adamw", "adamw_8bit"),
+        source="8-bit optimizers, arXiv 2110.02861",
+    )
+
+    # --- the optimizer
+    learning_rate: float = setting(
+        2e-4,
+        "Step size of AdamW. The default suits the embedded policy of 1M parameters; real models "
+        "want 1e-6 (full) to 1e-5 (LoRA).",
+        low=0,
+        high=1,
+        live=True,
+        log_scale=True,
+    )
+    lr_scheduler_type: str = setting(
+        "cosine",
+        "Course of the learning rate over max_steps.",
+        choices=("constant", "linear", "cosine"),
+    )
+    warmup_steps: int = setting(
+        0, "Steps over which the learning rate rises from 0.", unit="steps", low=0
+    )
+    weight_decay: float = setting(0.0, "Decoupled weight decay.", low=0, high=1, live=True)
+    adam_beta1: float = setting(0.9, "Decay of the first moment.", low=0, high=0.9999)
+    adam_beta2: float = setting(0.99, "Decay of the second moment.", low=0, high=0.99999)
+    max_grad_norm: float = setting(
+        1.0, "The gradient's norm is clipped here; 0 = never.", low=0, live=True
+    )
+
+    # --- evaluation and checkpoints
+    eval_steps: int = setting(
+        20,
+        "Steps between two held-out evaluations; 0 = only before and after.",
+        unit="steps",
+        low=0,
+    )
+    num_eval_problems: int = setting(
+        1000,
+        "Held-out problems of an evaluation, the first ones of the split.",
+        unit="problems",
+        low=1,
+    )
+    save_steps: int = setting(20, "Steps between two checkpoints.", unit="steps", low=1)
+    save_total_limit: int = setting(
+        3, "Checkpoints kept, the newest ones; the first (step 0) stays.", unit="checkpoints", low=1
+    )
+
+    def __post_init__(self) -> None:
+        if isinstance(self.reward_weights, list):
+            object.__setattr__(self, "reward_weights", tuple(self.reward_weights))
+        values = [(field, getattr(self, field.name)) for field in fields(self)]
+        problems = [problem for pair in values if (problem := field_problem(*pair))]
+        # Rules compare values with one another, which only values of the right kind can bear.
+        problems = problems or errors_of(self)
+        if problems:
+            raise ConfigError("\n".join(problems))
+        for text in warnings_of(self):
+            warnings.warn(text, ConfigWarning, stacklevel=3)
+
+    @property
+    def completions_per_step(self) -> int:
+        """B, the completions sampled in one step."""
+        return self.prompts_per_step * self.num_generations
+
+    @property
+    def rows_at_once(self) -> int:
+        """Completions in one forward (and backward) of the policy: a micro-batch, or a whole
+        update."""
+        share = self.completions_per_step // self.updates_per_rollout
+        return min(self.micro_batch_size or share, share)
+
+    @property
+    def asks_reference(self) -> bool:
+        """True where each step has a pass of the reference: for the loss, or to measure the KL with
+        the adapter switched off. (The embedded policy is measured without an adapter too.)"""
+        return self.beta > 0 or (self.measure_kl and self.lora_rank > 0)
+
+    @property
+    def on_policy(self) -> bool:
+        """True when each rollout batch serves exactly one update: the ratio is 1 and no clipping
+        can happen."""
+        return self.updates_per_rollout * self.num_iterations == 1
+
+    def replace(self, **changes: Any) -> GRPOConfig:
+        """A copy with `changes`, validated like a new one. Raises `ConfigError`, also for an
+        unknown name."""
+        _check_names(changes)
+        return replace(self, **changes)
+
+    @classmethod
+    def live_fields(cls) -> tuple[str, ...]:
+        """The names of the fields that may change between two steps."""
+        return tuple(field.name for field in fields(cls) if field.metadata["live"])
+
+    @classmethod
+    def describe(cls, name: str | None = None) -> str:
+        """What a field means, or all of them, a line each."""
+        if name is not None:
+            _check_names([name])
+        return "\n".join(
+            describe_field(field) for field in fields(cls) if name in (None, field.name)
+        )
+
+    @classmethod
+    def preset(cls, name: str, **changes: Any) -> GRPOConfig:
+        """A published setting by name (see `workbench.config.presets`), with `changes` on top.
+        Raises `ConfigError`."""
+        if name not in PRESETS:
+            raise ConfigError(f"preset {name!r} is unknown. Choose one of {', '.join(PRESETS)}.")
+        return cls.from_dict(PRESETS[name].values | changes)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> GRPOConfig:
+        """A config from plain values. Raises `ConfigError` for a name that is no field."""
+        _check_names(values)
+        return cls(**values)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values that JSON and YAML can hold."""
+        weights = list(self.reward_weights) if self.reward_weights else None
+        return asdict(self) | {"reward_weights": weights}
+
+    def save(self, path: str | Path) -> None:
+        """Write to `path`, as JSON when it ends in .json, else as YAML."""
+        path = Path(path)
+        values = self.to_dict()
+        if path.suffix == ".json":
+            path.write_text(json.dumps(values, indent=2) + "\n")
+        else:
+            path.write_text(yaml.safe_dump(values, sort_keys=False))
+
+    @classmethod
+    def load(cls, path: str | Path) -> GRPOConfig:
+        """Read a YAML or JSON file that `save` wrote, or that holds any part of the fields. Raises
+        `ConfigError`."""
+        text = Path(path).read_text()
+        parse = json.loads if Path(path).suffix == ".json" else yaml.safe_load
+        try:
+            values = parse(text) or {}
+        except (ValueError, yaml.YAMLError) as e:
+            raise ConfigError(f"{path} cannot be read: {e}") from e
+        if not isinstance(values, dict):
+            raise ConfigError(f"{path}: expected names and values, found {type(values).__name__}.")
+        return cls.from_dict(
+            {
+                name: value_of(name, value) if isinstance(value, str) else value
+                for name, value in values.items()
+            }
+        )
+
+
+def value_of(name: str, text: str) -> Any:
+    """The value of field `name` that a person wrote as `text`; a choice such as 'none' stays the
+    word that it is."""
+    choices = {field.name: field.metadata["choices"] for field in fields(GRPOConfig)}
+    word = text.strip()
+    return word if word in (choices.get(name) or ()) else plain_value(text)
+
+
+def plain_value(text: str) -> Any:
+    """A value as a person writes it: true, none, 3, 1e-6 (which YAML 1.1 takes for text), [1, 0.5],
+    or a word."""
+    if text.strip().lower() in ("none", "null", ""):
+        return None
+    try:
+        value = yaml.safe_load(text)
+        if isinstance(value, list):
+            return [float(part) if isinstance(part, str) else part for part in value]
+        return float(value) if isinstance(value, str) else value
+    except (ValueError, yaml.YAMLError):
+        return text
+
+
+def _check_names(names: Any) -> None:
+    known = [field.name for field in fields(GRPOConfig)]
+    for name in names:
+        if name not in known:
+            near = get_close_matches(name, known, 1)
+            hint = " `GRPOConfig.describe()` lists the fields."
+            if near:
+                hint = f" Did you mean {near[0]!r}?"
+            raise ConfigError(f"{name!r} is not a field of GRPOConfig.{hint}")

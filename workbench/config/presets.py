@@ -1,0 +1,115 @@
+"""Published settings by name, each with its source and with what the workbench had to decide for
+itself."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Preset:
+    """Values of `GRPOConfig` fields, and where they come from."""
+
+    source: str
+    values: dict[str, Any]
+
+
+_REAL: dict[str, Any] = dict(
+    learning_rate=1e-6,
+    max_completion_length=256,
+    adam_beta2=0.999,
+    prompts_per_step=8,
+    max_steps=500,
+    updates_per_rollout=2,
+    num_eval_problems=100,
+    lr_scheduler_type="constant",
+    eval_steps=50,
+)
+
+PIECE = 4
+"""Completions in one forward and backward of the preset "real": half a group. A whole update of 32
+rows with prompts of 512 and completions of 256 tokens takes 56 GB for Qwen2.5-0.5B with LoRA by
+`workbench plan`, a whole group 15 GB, half a group 5 to 6 GB (11 GB with all weights trained), of a
+T4's 15.7. Half a group is also what still lies behind one shared prompt: 512 + 4 x 256 tokens stay
+under `LONGEST_ROW` of workbench/policy/packing.py, a whole group does not. So nothing needs to be
+computed twice by gradient_checkpointing."""
+
+PRESETS: dict[str, Preset] = {
+    "real": Preset(
+        "The workbench's starting point for a real model on one GPU: TRL's learning rate, small "
+        "batches, two updates, in pieces for a T4.",
+        _REAL | dict(beta=0.0, micro_batch_size=PIECE),
+    ),
+    "deepseekmath": Preset(
+        "DeepSeekMath, arXiv 2402.03300, section 4.2: lr 1e-6, KL 0.04, 64 outputs per question, "
+        "1024 tokens, 1,024 outputs per batch, one update per exploration stage; std over the "
+        "population as printed in eq. 3; loss averaged per sequence; KL without ratio.",
+        _REAL
+        | dict(
+            beta=0.04,
+            num_generations=64,
+            prompts_per_step=16,
+            max_completion_length=1024,
+            max_prompt_length=1024,
+            updates_per_rollout=1,
+            loss_type="grpo",
+            advantage_std="population",
+            use_bias_correction_kl=False,
+        ),
+    ),
+    "trl": Preset(
+        "TRL 1.16.0's GRPOConfig defaults: beta 0, dapo loss, G=8, 512 tokens, one update per "
+        "rollout, linear decay.",
+        _REAL
+        | dict(
+            beta=0.0,
+            loss_type="dapo",
+            max_completion_length=512,
+            updates_per_rollout=1,
+            prompts_per_step=1,
+            lr_scheduler_type="linear",
+            max_prompt_length=None,
+        ),
+    ),
+    "dapo": Preset(
+        "DAPO, arXiv 2503.14476: no KL, clip 0.2 below and 0.28 above, token-level loss, G=16, 16 "
+        "updates per rollout, overlong answers left out. Its dynamic sampling is not part of a "
+        "config.",
+        _REAL
+        | dict(
+            beta=0.0,
+            loss_type="dapo",
+            epsilon=0.2,
+            epsilon_high=0.28,
+            num_generations=16,
+            prompts_per_step=16,
+            updates_per_rollout=16,
+            mask_truncated_completions=True,
+            max_completion_length=2048,
+        ),
+    ),
+    "dr_grpo": Preset(
+        "Dr. GRPO, arXiv 2503.20783: no division by the std, no division by the length, no KL.",
+        _REAL
+        | dict(beta=0.0, loss_type="dr_grpo", scale_rewards="none", max_completion_length=1024),
+    ),
+    "gspo": Preset(
+        "GSPO, arXiv 2507.18071, section 5.1: sequence-level ratio, clip 3e-4 below and 4e-4 "
+        "above, four updates per rollout.",
+        _REAL
+        | dict(
+            beta=0.0,
+            loss_type="grpo",
+            importance_sampling_level="sequence",
+            epsilon=3e-4,
+            epsilon_high=4e-4,
+            updates_per_rollout=4,
+        ),
+    ),
+    "cispo": Preset(
+        "CISPO (MiniMax-M1, arXiv 2506.13585): the ratio is capped and detached, no KL. "
+        "epsilon_high=5.0 follows ScaleRL, arXiv 2510.13786, since the paper prints no figure.",
+        _REAL | dict(beta=0.0, loss_type="cispo", epsilon_high=5.0),
+    ),
+}

@@ -1,0 +1,80 @@
+"""What every view with controls needs: one lock, controls that can be filled without answering,
+errors shown in place."""
+
+from __future__ import annotations
+
+import threading
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import ipywidgets as w
+
+from workbench.widgets.base.style import framed
+from workbench.widgets.base.text import safe_text
+
+
+class Guarded:
+    """Base of a view. Callbacks may come from any thread; what goes wrong in one is shown in
+    `message`, never lost."""
+
+    def __init__(self) -> None:
+        self.message = w.HTML()
+        self._lock = threading.RLock()
+        self._filling = False
+
+    def guarded(self, act: Callable[..., Any], *given: Any) -> None:
+        """Call `act` alone; an exception is shown in the view and ends here, since the page has
+        nowhere else to show it."""
+        with self._lock:
+            try:
+                act(*given)
+            except Exception as error:
+                self.fail(error)
+
+    def fail(self, error: BaseException) -> None:
+        """Show an error in the view."""
+        put(self.message, "value", framed(error_html(error)))
+
+    def settled(self) -> None:
+        """The view was drawn anew: an error shown before is over."""
+        put(self.message, "value", "")
+
+    @contextmanager
+    def filling(self) -> Iterator[None]:
+        """While the view itself changes its controls, they do not answer."""
+        before, self._filling = self._filling, True
+        try:
+            yield
+        finally:
+            self._filling = before
+
+    def answer(self, control: w.Widget, act: Callable[[], Any]) -> None:
+        """Call `act`, guarded, when a person changes the value of `control`."""
+        control.observe(lambda change: self._answer(act), "value")
+
+    def _answer(self, act: Callable[[], Any]) -> None:
+        with self._lock:
+            if not self._filling:
+                self.guarded(act)
+
+
+def put(widget: w.Widget, trait: str, value: Any) -> None:
+    """Set a trait when it differs: an equal value need not be compared by the front end."""
+    if getattr(widget, trait) != value:
+        setattr(widget, trait, value)
+
+
+def show_if(widget: w.Widget, visible: bool) -> None:
+    """Show or hide a widget, which stays where it is."""
+    put(widget.layout, "display", None if visible else "none")
+
+
+def error_html(error: BaseException) -> str:
+    """An exception in words, with its traceback folded away."""
+    trace = "".join(traceback.format_exception(error))
+    return (
+        f'<div class="wb-error" role="alert"><b>This view could not be drawn.</b> {type(error).__name__}: {safe_text(str(error), 600)}'
+        f'<details><summary>traceback</summary><pre class="wb-text">{safe_text(trace)}</pre></details></div>'
+    )

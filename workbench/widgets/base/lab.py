@@ -1,0 +1,141 @@
+"""What the teaching widgets share: controls on top, a sentence and a table below, errors in
+words."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Sequence
+from typing import Any
+
+import ipywidgets as w
+
+from workbench.errors import WorkbenchError
+from workbench.widgets.base.guarded import Guarded, put
+from workbench.widgets.base.hosts import mimebundle
+from workbench.widgets.base.kernel import answer_in_the_subshell
+from workbench.widgets.base.style import NEGATIVE, POSITIVE, framed
+
+WIDE = w.Layout(width="100%", min_width="0", overflow="auto")
+"""As wide as the page lets it be: a wide table scrolls by itself instead of pushing the text out of
+sight."""
+NEEDS_TORCH = "This widget computes with workbench.objective, which needs torch. Install it: pip install torch"
+
+
+class Lab(Guarded):
+    """One widget. A subclass makes its controls in `controls`, and computes and words its figures
+    in `refresh`.
+
+    widget    what is shown
+    summary   the same in plain text; what a saved notebook keeps
+    problem   why the numbers entered cannot be used, else empty; the last picture stays then
+    """
+
+    heading = ""
+    lead = ""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.summary, self.problem = "", ""
+        self.output = w.HTML(layout=WIDE)
+        head = w.HTML(
+            framed(
+                f"<h3 style='margin:0'>{html.escape(self.heading)}</h3><p class='wb-dim'>{html.escape(self.lead)}</p>"
+            )
+        )
+        self.widget = w.VBox([head, *self.controls(), self.message, *self.pictures(), self.output])
+        self.update()
+
+    def controls(self) -> Sequence[w.Widget]:
+        """The widgets that a person moves; they call `update`."""
+        raise NotImplementedError
+
+    def pictures(self) -> Sequence[w.Widget]:
+        """Widgets between the controls and the table."""
+        return ()
+
+    def picture(self) -> str:
+        """An SVG for where no widget runs, or nothing."""
+        return ""
+
+    def refresh(self) -> tuple[str, str]:
+        """(summary, HTML) for the numbers that stand in the controls. Raises ValueError for those
+        that cannot be."""
+        raise NotImplementedError
+
+    def update(self) -> None:
+        """Compute and show. Whatever goes wrong is said in the widget."""
+        self.guarded(self._update)
+
+    def _update(self) -> None:
+        try:
+            summary, inner = self.refresh()
+        except (WorkbenchError, ValueError) as error:
+            return self._say(str(error))
+        except ModuleNotFoundError as error:
+            if (error.name or "").split(".")[0] != "torch":
+                raise
+            return self._say(NEEDS_TORCH)
+        self.summary = summary
+        put(self.output, "value", framed(f"<p role='status'>{html.escape(summary)}</p>{inner}"))
+        return self._say("")
+
+    def _say(self, problem: str) -> None:
+        self.problem = problem
+        put(
+            self.message,
+            "value",
+            framed(f"<div class='wb-error' role='alert'>{html.escape(problem)}</div>")
+            if problem
+            else "",
+        )
+
+    def _repr_mimebundle_(self, **_: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+        """The widget, and its words and picture for where no widget runs."""
+        answer_in_the_subshell(self.widget)
+        data, metadata = mimebundle(self.widget)
+        svg = self.picture()
+        return data | {"text/plain": f"{self.heading}. {self.summary or self.problem}"} | (
+            {"image/svg+xml": svg} if svg else {}
+        ), metadata
+
+
+def fixed(value: float, digits: int = 4, sign: str = "") -> str:
+    """A number with so many digits behind the point, and no minus before a zero."""
+    return f"{round(value, digits) + 0.0:{sign}.{digits}f}"
+
+
+def signed_bar(value: float, largest: float, digits: int = 3) -> str:
+    """A number with its sign, and a bar from a middle line: right and blue above 0, left and orange
+    below."""
+    share = min(abs(value) / largest, 1.0) * 50 if largest > 0 else 0.0
+    side = f"left:50%;background:{POSITIVE}" if value > 0 else f"right:50%;background:{NEGATIVE}"
+    bar = f"<span style='position:absolute;top:2px;bottom:2px;{side};width:{share:.1f}%'></span>"
+    frame = "display:inline-block;position:relative;width:80px;height:14px;vertical-align:middle;margin-left:6px"
+    line = "<span style='position:absolute;left:50%;top:0;bottom:0;border-left:1px solid var(--wb-line)'></span>"
+    return f"{fixed(value, digits, '+')}<span aria-hidden='true' style='{frame}'>{bar}{line}</span>"
+
+
+def share_bar(value: float, largest: float, text: str) -> str:
+    """A text with a bar from the left, as long as value / largest."""
+    share = min(value / largest, 1.0) * 100 if largest > 0 else 0.0
+    frame = "display:inline-block;position:relative;width:80px;height:14px;vertical-align:middle;margin-left:6px"
+    bar = f"<span style='position:absolute;inset:2px auto 2px 0;width:{share:.1f}%;background:{POSITIVE}'></span>"
+    return f"{text}<span aria-hidden='true' style='{frame}'>{bar}</span>"
+
+
+def table(heads: Sequence[str], rows: Sequence[Sequence[str]], caption: str = "") -> str:
+    """A table of HTML cells; the first one of each row is its head."""
+    top = "".join(
+        f"<th scope='col'{' style=text-align:right' if i else ''}>{h}</th>"
+        for i, h in enumerate(heads)
+    )
+    body = "".join(
+        f"<tr><th scope='row'>{row[0]}</th>"
+        + "".join(f"<td class='wb-number'>{cell}</td>" for cell in row[1:])
+        + "</tr>"
+        for row in rows
+    )
+    title = (
+        f"<caption style='text-align:left;font-size:13px'>{caption}</caption>" if caption else ""
+    )
+    return f"<div style='overflow-x:auto'><table>{title}<thead><tr>{top}</tr></thead><tbody>{body}</tbody></table></div>"

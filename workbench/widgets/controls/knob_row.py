@@ -1,0 +1,283 @@
+"""One live field of the config as a row of controls: slider, number box or menu, the value in
+force, the pending one."""
+
+from __future__ import annotations
+
+import html
+import math
+import threading
+from collections.abc import Callable, Iterable
+from dataclasses import Field, fields
+from typing import Any
+
+import ipywidgets as w
+
+from workbench.config import GRPOConfig, range_text
+from workbench.widgets.base.hosts import TOOLTIP
+
+FIELDS: dict[str, Field] = {f.name: f for f in fields(GRPOConfig)}
+SLIDER_RANGES: dict[str, tuple[float, float]] = {
+    "beta": (1e-4, 1.0),
+    "learning_rate": (1e-7, 1e-1),
+    "epsilon": (0.01, 0.9),
+    "epsilon_high": (0.01, 6.0),
+    "delta": (1.05, 10.0),
+    "temperature": (0.1, 2.0),
+    "top_p": (0.05, 1.0),
+    "top_entropy_quantile": (0.05, 1.0),
+    "max_grad_norm": (0.0, 5.0),
+    "weight_decay": (0.0, 0.3),
+    "off_policy_mask_threshold": (0.01, 2.0),
+    "importance_sampling_clip_max": (1.0, 10.0),
+    "importance_sampling_clip_min": (0.0, 1.0),
+    "ref_model_mixup_alpha": (0.01, 1.0),
+    "sapo_temperature_pos": (0.1, 5.0),
+    "sapo_temperature_neg": (0.1, 5.0),
+    "vespo_k_pos": (0.0, 5.0),
+    "vespo_k_neg": (0.0, 5.0),
+    "vespo_lambda_pos": (0.0, 5.0),
+    "vespo_lambda_neg": (0.0, 5.0),
+}
+"""Where a slider goes from and to; the number box takes every value that the field takes."""
+BEGIN = {"epsilon_high": 0.28, "delta": 4.0}
+"""What an optional field has when it leaves None: DAPO's value, and INTELLECT-2's; for others their
+default."""
+LOG_STEP = 0.05
+"""A step of a logarithmic slider, in powers of ten."""
+NOTHING = ""
+"""None in a menu, for which None itself means that no line of it is chosen: it would stand there
+empty."""
+LINE = 14
+"""Pixels from line to line where a row says two things; ipywidgets' rows are twice as high
+inside."""
+HIDDEN = {"description_width": "0px"}
+"""The name of an input: read out by a screen reader, and seen already in the label of the row."""
+
+
+def knob_grid(rows: Iterable[KnobRow], width: int = 500) -> w.Widget:
+    """The rows, two beside each other where the page has `width` pixels for each, else one below
+    the other."""
+    return w.GridBox(
+        [row.widget for row in rows],
+        layout=w.Layout(
+            grid_template_columns=f"repeat(auto-fit, minmax(min(100%, {width}px), 1fr))",
+            grid_gap="0 16px",
+        ),
+    )
+
+
+class KnobRow:
+    """The row of one field. `ask(name, value)` is called when a person moves it; `show` is told
+    what is in force.
+
+    Slider and number box move together. A field that may be None has a check box for it.
+    `label_width` lines rows up.
+    """
+
+    def __init__(
+        self, name: str, value: Any, ask: Callable[[str, Any], None], label_width: str = "216px"
+    ) -> None:
+        self.name, self._ask, self._told = name, ask, value
+        self._telling = (
+            threading.local()
+        )  # of this thread: a move that a person makes meanwhile, in another, counts
+        self._slid_to = _within(value, name)
+        self._field = FIELDS[name]
+        self.state = w.HTML(layout=w.Layout(flex="1 1 100px"))
+        self.label = w.HTML(
+            f'<span style="font-size:14px" title="{html.escape(self._field.metadata["meaning"])}"><b>{name}</b></span>',
+            layout=w.Layout(flex=f"0 0 {label_width}"),
+        )
+        self.inputs = self._make_inputs(value)
+        for control in self.inputs:
+            control.observe(self._moved, "value")
+        self.widget = w.HBox(
+            [self.label, *self.inputs, self.state], layout=w.Layout(align_items="center")
+        )
+        self.show(value, None)
+
+    def _make_inputs(self, value: Any) -> list[w.Widget]:
+        f, tip = (
+            self._field,
+            f"{self.name}: {self._field.metadata['meaning']} Range: {range_text(self._field)}",
+        )
+        self.slider: w.Widget | None = None
+        self.off: w.Widget | None = None
+        if f.metadata["choices"]:
+            options = [("none", NOTHING)] * bool(f.metadata["optional"]) + [
+                (str(c), c) for c in f.metadata["choices"]
+            ]
+            self.box: w.Widget = w.Dropdown(
+                options=options,
+                value=NOTHING if value is None else value,
+                description=self.name,
+                style=HIDDEN,
+                **{TOOLTIP: tip},
+                layout=w.Layout(flex="0 1 254px", min_width="120px"),
+            )
+            return [self.box]
+        if str(f.type).startswith("bool"):
+            self.box = w.Checkbox(
+                value=value,
+                indent=False,
+                description="on",
+                layout=w.Layout(flex="0 0 92px"),
+                **{TOOLTIP: tip},
+            )
+            return [self.box]
+        if str(f.type).startswith("int"):
+            self.box = w.BoundedIntText(
+                value=value,
+                min=int(f.metadata["low"] or 0),
+                max=10**9,
+                **self._looks("0 0 100px", tip),
+            )
+            return [self.box]
+        self.box = w.FloatText(
+            value=_or_begin(value, self.name), step=None, **self._looks("0 0 100px", tip)
+        )
+        self.slider = self._make_slider(value, tip)
+        if f.metadata["optional"]:
+            self.off = w.Checkbox(
+                value=value is None,
+                description="none",
+                indent=False,
+                layout=w.Layout(flex="0 0 62px", min_width="0"),
+            )
+        return [c for c in (self.slider, self.box, self.off) if c is not None]
+
+    def _make_slider(self, value: Any, tip: str) -> w.Widget:
+        low, high = SLIDER_RANGES[self.name]
+        looks = self._looks("0 1 150px", tip) | {"readout": False}
+        if self._field.metadata["log_scale"]:
+            return w.FloatLogSlider(
+                value=self._slid_to,
+                base=10,
+                min=math.log10(low),
+                max=math.log10(high),
+                step=LOG_STEP,
+                **looks,
+            ).add_class("wb-log")
+        return w.FloatSlider(value=self._slid_to, min=low, max=high, step=_step(low, high), **looks)
+
+    def _looks(self, flex: str, tip: str) -> dict[str, Any]:
+        return {
+            "description": self.name,
+            "style": HIDDEN,
+            TOOLTIP: tip,
+            "layout": w.Layout(flex=flex, min_width="92px"),
+        }
+
+    def _moved(self, change: dict[str, Any]) -> None:
+        if getattr(self._telling, "now", False) or (
+            change["owner"] is self.slider and self._is_snap(change["new"])
+        ):
+            return
+        value = None if self.off is not None and self.off.value else change["owner"].value
+        if change["owner"] is self.off:
+            value = None if self.off.value else self.box.value
+        elif self.off is not None and self.off.value:  # moving the slider turns the field on
+            value = change["owner"].value
+        if isinstance(value, float):
+            value = float(
+                f"{value:.{4 if change['owner'] is self.slider else 6}g}"
+            )  # what a hand can set, and what the box has room for
+        if self._is_menu and value == NOTHING:
+            value = None
+        self._put(value)
+        self._ask(self.name, value)
+        self._told = self._reading()
+
+    def _is_snap(self, shown: float) -> bool:
+        """True when the browser only rounded the slider to its grid: nobody moved it."""
+        if self._field.metadata["log_scale"]:
+            return abs(math.log10(shown) - math.log10(self._slid_to)) <= LOG_STEP / 2
+        return abs(shown - self._slid_to) <= _step(*SLIDER_RANGES[self.name]) / 2
+
+    def _put(self, value: Any) -> None:
+        """Make all inputs of the row show `value` without asking for it."""
+        self._telling.now = True
+        try:
+            if self.off is not None:
+                self.off.value = value is None
+            if value is None and not self._is_menu:
+                return
+            self.box.value = NOTHING if value is None else value
+            if self.slider is not None and math.isfinite(value):  # a page cannot be sent a NaN
+                self._slid_to = self.slider.value = _within(value, self.name)
+        finally:
+            self._telling.now = False
+
+    def show(
+        self, in_force: Any, pending: Any, is_pending: bool = False, idle_because: str = ""
+    ) -> None:
+        """Say what is in force and, until the step boundary, what is pending. Inputs follow what
+        changed since the last time, and are left alone else: a person may be moving one."""
+        wanted = pending if is_pending else in_force
+        if wanted != self._told:
+            self._told = wanted
+            self._follow()
+        text = (
+            f"{_text(in_force)} &rarr; <b>{_text(pending)}</b>"
+            if wanted != in_force
+            else f"{_text(in_force)} in force"
+        )
+        when = "next step" if wanted != in_force else ""
+        below = f'<i title="{html.escape(idle_because)}">does nothing</i>' if idle_because else when
+        look = (
+            f"line-height:{LINE}px;" if below else ""
+        )  # two lines are as high as one: a row that is pending moves nothing
+        text = f'<div role="status" style="font-size:13px;white-space:nowrap;{look}">{text}{"<br>" if below else ""}{below}</div>'
+        if self.state.value != text:
+            self.state.value = text
+
+    def take_back(self) -> None:
+        """What was asked for is refused: the inputs show again what holds, or what was asked for
+        before."""
+        self._follow()
+
+    def _follow(self) -> None:
+        if self._reading() != self._told:
+            self._put(self._told)
+
+    def _reading(self) -> Any:
+        nothing = (
+            self.box.value == NOTHING if self._is_menu else self.off is not None and self.off.value
+        )
+        return None if nothing else self.box.value
+
+    @property
+    def _is_menu(self) -> bool:
+        return bool(self._field.metadata["choices"])
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, bool):
+        return "on" if value else "off"
+    return (
+        f"{value:.4g}"
+        if isinstance(value, float)
+        else "none"
+        if value is None
+        else html.escape(str(value))
+    )
+
+
+def _within(value: Any, name: str) -> float:
+    """Where the slider stands for a value: at its end for one beyond it; of no matter for a field
+    without a slider."""
+    if name not in SLIDER_RANGES:
+        return 0.0
+    low, high = SLIDER_RANGES[name]
+    return min(max(_or_begin(value, name), low), high)
+
+
+def _or_begin(value: Any, name: str) -> float:
+    if value is not None:
+        return value
+    default: Any = BEGIN.get(name, FIELDS[name].default)
+    return SLIDER_RANGES[name][0] if default is None else default
+
+
+def _step(low: float, high: float) -> float:
+    return 0.01 if high - low <= 2 else 0.05

@@ -1,0 +1,1 @@
+"""The page of completions, group by group."""

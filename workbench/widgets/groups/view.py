@@ -1,0 +1,270 @@
+"""The group view: each prompt of a step with its G completions, their rewards, advantages and what
+there is to say of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import ipywidgets as w
+import numpy as np
+
+from workbench.widgets.base.guarded import put, show_if
+from workbench.widgets.base.source import RunSource
+from workbench.widgets.base.step_view import NO_RUN, StepView
+from workbench.widgets.base.style import framed
+from workbench.widgets.base.text import safe_text
+from workbench.widgets.groups.markup import GROUPS_CSS, Look, group_html
+from workbench.widgets.groups.table import (
+    FILTERS,
+    SORTS,
+    SPREAD,
+    TOTAL,
+    GroupTable,
+    chosen,
+    right_by,
+)
+
+GROUPS_AT_ONCE, COMPLETIONS_AT_ONCE, CHARACTERS_AT_ONCE = 8, 64, 80_000
+"""What a page holds at most: so many groups, and of large groups or long texts fewer, down to
+one."""
+LENGTHS = (300, 1200, 4000)
+"""Characters of a completion that can be shown."""
+
+
+class GroupsView(StepView):
+    """The tab "Groups". `on_pick(row)` is called when a person wants to see a completion's tokens;
+    `step` says of which step."""
+
+    title = "Groups"
+
+    def __init__(self, on_pick: Callable[[int], None] = lambda row: None) -> None:
+        super().__init__()
+        self.on_pick = on_pick
+        self._table: GroupTable | None = None
+        self._page = 0
+        self._make_controls()
+        self.summary = w.HTML()
+        self.cards = [_Card(self._look_at_tokens) for _ in range(GROUPS_AT_ONCE)]
+        wrap = w.Layout(flex_flow="row wrap", align_items="center")
+        self.widget = w.VBox(
+            [
+                w.HTML(framed(f"<style>{GROUPS_CSS}</style>")),
+                w.HBox([self.steps.widget, self.search, self.matching_only], layout=wrap),
+                w.HBox([self.keep, self.by, self.sort, self.smallest_first], layout=wrap),
+                self.message,
+                self.summary,
+                w.HBox([self.previous, self.next, self.length], layout=wrap),
+                *(card.widget for card in self.cards),
+            ]
+        )
+        self.draw_empty(NO_RUN)
+
+    def _make_controls(self) -> None:
+        style = {"description_width": "60px"}
+        self.search = w.Text(
+            placeholder="text, then Enter",
+            description="search",
+            continuous_update=False,
+            layout=w.Layout(width="300px"),
+            style=style,
+        )
+        self.keep = w.Dropdown(
+            options=list(FILTERS), description="show", layout=w.Layout(width="290px"), style=style
+        )
+        self.by = w.Dropdown(
+            options=[TOTAL], description="right by", layout=w.Layout(width="260px"), style=style
+        )
+        self.matching_only = w.Checkbox(
+            value=False,
+            description="matching completions only",
+            indent=False,
+            layout=w.Layout(width="210px"),
+        )
+        self.sort = w.Dropdown(
+            options=list(SORTS),
+            value=SPREAD,
+            description="sort by",
+            layout=w.Layout(width="240px"),
+            style=style,
+        )
+        self.smallest_first = w.Checkbox(
+            value=False, description="smallest first", indent=False, layout=w.Layout(width="130px")
+        )
+        self.length = w.Dropdown(
+            options=[(f"{n:,} characters", n) for n in LENGTHS],
+            value=LENGTHS[0],
+            description="texts up to",
+            layout=w.Layout(width="250px"),
+            style={"description_width": "80px"},
+        )
+        self.previous = w.Button(description="‹ previous groups", layout=w.Layout(width="150px"))
+        self.next = w.Button(description="next groups ›", layout=w.Layout(width="150px"))
+        for control in (
+            self.search,
+            self.keep,
+            self.by,
+            self.matching_only,
+            self.sort,
+            self.smallest_first,
+            self.length,
+        ):
+            self.answer(control, self._from_first)
+        self.previous.on_click(lambda _: self.guarded(self._move, -1))
+        self.next.on_click(lambda _: self.guarded(self._move, 1))
+
+    def draw_step(self, source: RunSource, step: int) -> None:
+        """Read the groups of a step and draw the first page of them."""
+        self._table = None
+        samples = source.run.samples(step)
+        if not len(samples):
+            self.draw_empty(f"The completions of step {step} were not kept.")
+            return
+        self._table = GroupTable.of(samples, source.run.config_at(step))
+        self._offer_rewards(list(self._table.rewards))
+        self._from_first()
+
+    def draw_empty(self, why: str) -> None:
+        """Show no group, and why."""
+        self._table = None
+        put(
+            self.summary,
+            "value",
+            f'<div class="wb"><div class="wb-note" role="status">{safe_text(why)}</div></div>',
+        )
+        for part in (self.previous, self.next, self.length, *(card.widget for card in self.cards)):
+            show_if(part, False)
+
+    def _offer_rewards(self, names: list[str]) -> None:
+        if (*names, TOTAL) != self.by.options:
+            with self.filling():
+                self.by.options = (*names, TOTAL)
+                self.by.value = right_by(names)
+
+    def _from_first(self) -> None:
+        self._page = 0
+        self._draw()
+
+    def _move(self, by: int) -> None:
+        self._page = max(self._page + by, 0)
+        self._draw()
+
+    def _draw(self) -> None:
+        table = self._table
+        if table is None:
+            return
+        numbers, matching_NG = chosen(
+            table,
+            self.sort.value,
+            self.smallest_first.value,
+            self.keep.value,
+            self.by.value,
+            self.search.value,
+        )
+        size = self._groups_at_once(table)
+        shown = numbers[self._page * size : (self._page + 1) * size].tolist()
+        look = Look(
+            self.search.value,
+            self.length.value,
+            float(np.nanmax(abs(table.advantage_NG), initial=0.0)),
+            self.by.value,
+        )
+        everything = np.ones(table.G, bool)
+        with self.filling():
+            for card, n in zip(
+                self.cards, [*shown, *[None] * (len(self.cards) - len(shown))], strict=True
+            ):
+                card.draw(
+                    table,
+                    n,
+                    matching_NG[n] if n is not None and self.matching_only.value else everything,
+                    look,
+                )
+        self._show_summary(table, len(numbers), int(matching_NG.sum()), shown, size)
+        self.settled()
+
+    def _groups_at_once(self, table: GroupTable) -> int:
+        longest = max(map(len, table.completion_NG.flat))
+        characters = table.G * min(self.length.value, longest)
+        return max(
+            1,
+            min(
+                GROUPS_AT_ONCE,
+                COMPLETIONS_AT_ONCE // table.G,
+                CHARACTERS_AT_ONCE // max(characters, 1),
+            ),
+        )
+
+    def _show_summary(
+        self, table: GroupTable, found: int, matching: int, shown: list[int], size: int
+    ) -> None:
+        first = self._page * size
+        baseline = table.config.get("advantage_baseline", "group")
+        lines = [
+            f"<b>Step {self.step}</b>: {len(table)} groups of {table.G} completions; {int(table.dead_N.sum())} dead, "
+            f"{int(table.truncated_NG.sum())} completions truncated, {int(table.right(self.by.value)[0].sum())} right "
+            f"({safe_text(self.by.value, 60)} above 0).",
+            f"{found} groups with {matching} matching completions"
+            + (
+                f"; shown are {first + 1} to {first + len(shown)}."
+                if shown
+                else ". Change the search or the filter."
+            ),
+        ]
+        if baseline != "group":
+            lines.append(
+                f"advantage_baseline='{baseline}': the advantages were not taken from the group mean that stands as baseline."
+            )
+        put(self.summary, "value", f'<div class="wb" role="status">{"<br>".join(lines)}</div>')
+        put(self.previous, "disabled", self._page == 0)
+        put(self.next, "disabled", first + size >= found)
+        for button in (self.previous, self.next):
+            show_if(button, found > size)
+        show_if(self.length, True)
+
+    def _look_at_tokens(self, row: int) -> None:
+        with self._lock:
+            if self._filling:
+                return
+        try:  # not under the lock: what the listener draws may be waiting for it
+            self.on_pick(row)
+        except Exception as error:
+            self.fail(error)
+
+
+class _Card:
+    """One group: its HTML and a button per completion. Cards are made once and filled again and
+    again."""
+
+    def __init__(self, pick: Callable[[int], None]) -> None:
+        self._pick = pick
+        self.html = w.HTML()
+        self.buttons = w.ToggleButtons(
+            options=[],
+            value=None,
+            description="look at tokens of row",
+            style={"description_width": "150px", "button_width": "56px"},
+        )
+        self.buttons.observe(self._clicked, "value")
+        self.widget = w.VBox([self.html, self.buttons])
+
+    def draw(self, table: GroupTable, n: int | None, rows_G: np.ndarray, look: Look) -> None:
+        """Show group `n`, of it the completions for which `rows_G` is True; None = nothing."""
+        show_if(self.widget, n is not None)
+        if n is None:
+            return
+        put(self.html, "value", group_html(table, n, rows_G, look))
+        rows = (np.flatnonzero(rows_G) + n * table.G).tolist()
+        # The space: ipywidgets 7 takes a button labelled with its own place (0, 1 …) for one that
+        # is there already.
+        options = tuple((f"{row} ", row) for row in rows)
+        if options != self.buttons.options:
+            with self.buttons.hold_sync():
+                self.buttons.options = options
+                self.buttons.tooltips = [f"Look at the tokens of row {row}" for row in rows]
+                self.buttons.value = None
+
+    def _clicked(self, change: dict[str, int | None]) -> None:
+        row = change["new"]
+        if row is not None:
+            self._pick(row)
+            self.buttons.value = None  # so that a second click on the same button counts

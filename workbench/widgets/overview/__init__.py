@@ -1,0 +1,1 @@
+"""The page of curves: one panel per question, knob changes marked in each."""

@@ -1,0 +1,391 @@
+"""Plotly figures as plain JSON with numpy arrays: the pieces that panels are built of. Pure; no
+widget is made here.
+
+Names of runs and reward functions, and values of knobs, come from a record that somebody else may
+have written: they go through `plot_text`.
+"""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from workbench.widgets.base.style import COLOURS, DASHES
+from workbench.widgets.plots.decimate import POINTS, bucket_size, decimate, keep, means
+
+Figure = dict[str, Any]
+Trace = dict[str, Any]
+GREY = "#7F7F7F"
+"""Holds 3:1 on white and on a dark page, as the four colours do."""
+SYMBOLS = ("circle", "square", "diamond", "triangle-up")
+PATTERNS = ("", "/", ".", "\\")
+TEXT, TITLE, SMALL = 13, 14, 12
+ROW = 0.11
+"""Height of a row of small text as a share of the plot's."""
+LEGEND_WIDTH = 470
+"""Pixels across a panel of two columns at 1280 pixels."""
+TREND = 150
+"""Points of the trend of a line that is too long to draw every step."""
+FEW = 40
+"""A line of fewer points shows them as dots, too: a single step would draw nothing."""
+
+
+@dataclass(frozen=True)
+class Look:
+    """How a line looks: colour, dash and symbol, so that no two are told apart by colour alone."""
+
+    colour: str
+    dash: str
+    symbol: str
+
+
+def look(i: int) -> Look:
+    """The i-th look; 16 differ."""
+    return Look(COLOURS[i % 4], DASHES[(i + i // 4) % 4], SYMBOLS[(i + i // 4) % 4])
+
+
+def faint(colour: str) -> str:
+    """A #RRGGBB colour, see-through."""
+    red, green, blue = (int(colour[i : i + 2], 16) for i in (1, 3, 5))
+    return f"rgba({red},{green},{blue},0.25)"
+
+
+def plot_text(text: Any, limit: int = 32) -> str:
+    """Foreign text made inert for plotly's small HTML and for SVG: escaped, invisible characters
+    spelled out, cut."""
+    shown = "".join(c if c.isprintable() else f"U+{ord(c):04X}" for c in str(text)[: 4 * limit])
+    shown = shown if len(shown) <= limit else shown[: limit - 1] + "…"
+    return html.escape(shown, quote=False)
+
+
+def lines(
+    x: np.ndarray,
+    y: np.ndarray,
+    name: str,
+    style: Look,
+    *,
+    thin: bool = False,
+    legend: bool = True,
+    **more: Any,
+) -> list[Trace]:
+    """A line; one that is too long to draw every point as its extremes, thin, with its trend on
+    top. `name` is inert text."""
+    width = 1.2 if thin else 2
+    size = trend_size(len(y))
+    if size == 1:
+        few = len(y) <= FEW or _has_lone_points(y)
+        return [
+            _line(
+                x,
+                y,
+                name,
+                style,
+                width,
+                mode="lines+markers" if few else "lines",
+                showlegend=legend,
+                **more,
+            )
+        ]
+    kept_x, kept_y = decimate(x, y)
+    extremes = _line(
+        kept_x, kept_y, name, style, 0.7, mode="lines", showlegend=False, opacity=0.6, **more
+    )
+    extremes["line"]["dash"] = "solid"
+    trend = _line(
+        means(x, size), means(y, size), name, style, width, mode="lines", showlegend=legend, **more
+    )
+    del trend["hovertemplate"]  # what is read off, and clicked, are values of real steps
+    return [extremes, trend | {"meta": {"mean_of": size}, "hoverinfo": "skip"}]
+
+
+def trend_size(steps: int) -> int:
+    """Steps that one point of a trend stands for; 1 while every step is drawn."""
+    return bucket_size(steps, TREND) if steps > POINTS else 1
+
+
+def _line(x: np.ndarray, y: np.ndarray, name: str, style: Look, width: float, **more: Any) -> Trace:
+    y = np.where(np.isfinite(y), y, np.nan).astype("f4")
+    return {
+        "type": "scatter",
+        "x": np.asarray(x).astype("f4"),
+        "y": y,
+        "name": name,
+        "hovertemplate": "%{y:.4~g}",
+        "line": {"color": style.colour, "dash": style.dash, "width": width},
+        "marker": {"color": style.colour, "symbol": style.symbol, "size": 3 + width},
+        **more,
+    }
+
+
+def _has_lone_points(y: np.ndarray) -> bool:
+    """True when a point stands between two gaps, where a line alone shows nothing."""
+    there = np.pad(np.isfinite(y), 1)
+    return bool((there[1:-1] & ~there[:-2] & ~there[2:]).any())
+
+
+def band(
+    x: np.ndarray, low: np.ndarray, high: np.ndarray, name: str, colour: str, **more: Any
+) -> Trace:
+    """The area from `low` to `high` (of a long one the trend), one polygon per stretch without a
+    gap."""
+    size = trend_size(len(x))
+    x, low, high = (means(values, size) for values in (x, low, high))
+    there = np.isfinite(low) & np.isfinite(high)
+    cuts = np.flatnonzero(np.diff(there.astype(int))) + 1
+    stretches = [s for s in np.split(np.arange(len(x)), cuts) if len(s) and there[s[0]]]
+    gap = [np.array([np.nan])]
+    xs = [part for s in stretches for part in (x[s], x[s][::-1], *gap)] or gap
+    ys = [part for s in stretches for part in (high[s], low[s][::-1], *gap)] or gap
+    return {
+        "type": "scatter",
+        "x": np.concatenate(xs).astype("f4"),
+        "y": np.concatenate(ys).astype("f4"),
+        "name": name,
+        "mode": "lines",
+        "line": {"width": 0, "color": colour},
+        "fill": "toself",
+        "hoverinfo": "skip",
+        "fillcolor": faint(colour),
+        **more,
+    }
+
+
+def points(
+    x: np.ndarray,
+    y: np.ndarray,
+    low: np.ndarray,
+    high: np.ndarray,
+    name: str,
+    style: Look,
+    **more: Any,
+) -> Trace:
+    """Points with error bars from `low` to `high` (NaN = none)."""
+    kept = keep(low, high) if np.isfinite(low).any() else keep(y)
+    x, y, low, high = (np.asarray(values, float)[kept].astype("f4") for values in (x, y, low, high))
+    bars = {
+        "type": "data",
+        "symmetric": False,
+        "array": np.nan_to_num(high - y),
+        "arrayminus": np.nan_to_num(y - low),
+        "thickness": 1.2,
+        "width": 3,
+        "color": style.colour,
+    }
+    return {
+        "type": "scatter",
+        "x": x,
+        "y": y,
+        "error_y": bars,
+        "name": name,
+        "mode": "lines+markers",
+        "line": {"color": style.colour, "dash": style.dash, "width": 1.5},
+        "marker": {"color": style.colour, "symbol": style.symbol, "size": 7},
+        **more,
+    }
+
+
+def stack(x: np.ndarray, parts: Mapping[str, np.ndarray]) -> list[Trace]:
+    """Areas on top of one another, of long ones the trend. Missing values count 0."""
+    size = trend_size(len(x))
+    x = means(x, size).astype("f4")
+    traces = []
+    for i, (name, values) in enumerate(parts.items()):
+        colour = COLOURS[i] if i < len(COLOURS) else GREY
+        pattern = {
+            "shape": PATTERNS[i % 4],
+            "fgcolor": colour,
+            "bgcolor": faint(colour),
+            "size": 7,
+            "solidity": 0.25,
+        }
+        traces.append(
+            {
+                "type": "scatter",
+                "x": x,
+                "y": means(np.nan_to_num(values), size).astype("f4"),
+                "name": name,
+                "mode": "lines",
+                "stackgroup": "all",
+                "line": {"color": colour, "width": 1.5, "dash": DASHES[i % 4]},
+                "hovertemplate": "%{y:.3~g} s",
+                "fillcolor": faint(colour),
+                "fillpattern": pattern,
+                "meta": {"mean_of": size},
+            }
+        )
+    return traces
+
+
+def marker(
+    x: float, *, colour: str = GREY, dash: str = "dot", width: float = 1.2
+) -> dict[str, Any]:
+    """A vertical line at `x` through the whole panel."""
+    return {
+        "type": "line",
+        "xref": "x",
+        "yref": "paper",
+        "x0": float(x),
+        "x1": float(x),
+        "y0": 0,
+        "y1": 1,
+        "layer": "below",
+        "line": {"color": colour, "dash": dash, "width": width},
+    }
+
+
+@dataclass(frozen=True)
+class Strip:
+    """What stands above the data: vertical lines, and labels as (row, x, text, side of the line);
+    texts are inert."""
+
+    shapes: list[dict[str, Any]]
+    labels: Sequence[tuple[int, float, str, str]]
+
+    @property
+    def rows(self) -> int:
+        return max((row + 1 for row, *_ in self.labels), default=0)
+
+    def annotations(self) -> list[dict[str, Any]]:
+        return [
+            _words(
+                text,
+                x=x,
+                xref="x",
+                y=1 - ROW * row,
+                yanchor="top",
+                xanchor=side,
+                xshift=3 if side == "left" else -3,
+            )
+            for row, x, text, side in self.labels
+        ]
+
+
+def _words(text: str, **where: Any) -> dict[str, Any]:
+    return {
+        "text": text,
+        "yref": "paper",
+        "showarrow": False,
+        "borderpad": 0,
+        "font": {"size": SMALL},
+        **where,
+    }
+
+
+def figure(
+    title: str,
+    about: str,
+    traces: Sequence[Trace],
+    *,
+    x_range: tuple[float, float],
+    strip: Strip | None = None,
+    y: Mapping[str, Any] | None = None,
+    y2: Mapping[str, Any] | None = None,
+    note: str = "",
+) -> Figure:
+    """A panel over the steps: a title with what the y axis means, a legend where there are names to
+    tell apart, the strip above the data, and a note in words (in the middle when there is nothing
+    else)."""
+    strip = strip or Strip([], [])
+    small: dict[str, Any] = {
+        "tickfont": {"size": SMALL},
+        "zeroline": False,
+        "exponentformat": "power",
+        "minexponent": 5,
+    }  # 0.0008, where plotly would write 800µ
+    legend_rows = _legend_rows(
+        [t["name"] for t in traces if t.get("showlegend", True)], LEGEND_WIDTH - (32 if y2 else 0)
+    )
+    trend = max((t.get("meta", {}).get("mean_of", 1) for t in traces), default=1)
+    steps = f"step (thick: mean of {trend} steps, thin: extremes)" if trend > 1 else "step"
+    notes = (
+        [_words(note, x=0.5, xref="paper", y=0.45, yanchor="middle")] if note and not traces else []
+    )
+    if note and traces:
+        notes = [_words(note, x=0.5, xref="paper", y=1 - ROW * strip.rows, yanchor="top")]
+    rows = strip.rows + (note.count("<br>") + 1 if note and traces else 0)
+    layout: dict[str, Any] = {
+        "meta": {
+            "title": title,
+            "about": about,
+            "summary": summary(title, about, traces, note),
+            "strip": True,
+        },
+        "title": {
+            "text": f'<b>{title}</b> <span style="font-size:.86em">{about}</span>',
+            "font": {"size": TITLE},
+            "x": 0,
+            "xref": "paper",
+            "xanchor": "left",
+            "y": 1,
+            "yref": "container",
+            "yanchor": "top",
+            "pad": {"t": 6},
+        },
+        "font": {"size": TEXT},
+        "margin": {"l": 56, "r": 52 if y2 else 20, "t": 28 + 18 * legend_rows, "b": 36},
+        "hovermode": "x unified",
+        "showlegend": legend_rows > 0,
+        "legend": {
+            "orientation": "h",
+            "x": 0,
+            "xanchor": "left",
+            "y": 1,
+            "yanchor": "bottom",
+            "font": {"size": SMALL},
+            "bgcolor": "rgba(0,0,0,0)",
+        },
+        "xaxis": {
+            "range": list(x_range),
+            "title": {"text": steps, "standoff": 2, "font": {"size": SMALL}},
+            "tickformat": "d",
+            "hoverformat": "d",
+            "nticks": 8,
+            "spikethickness": 1,
+            "spikecolor": GREY,
+            "spikedash": "solid",
+            **small,
+        },
+        "yaxis": {"nticks": 5, "domain": [0, 1 - ROW * rows], **small, **(y or {})},
+        "shapes": strip.shapes,
+        "annotations": strip.annotations() + notes,
+    }
+    if not traces:
+        layout["yaxis"]["visible"] = False  # no numbers on an axis without values
+    if y2:
+        layout["yaxis2"] = {"overlaying": "y", "side": "right", "showgrid": False, **small, **y2}
+    return {"data": list(traces), "layout": layout}
+
+
+def _legend_rows(names: Sequence[str], room: float) -> int:
+    """Rows that plotly needs for a legend of these names: columns are as wide as the longest
+    one."""
+    if len(names) < 2:
+        return 0
+    widths = [6.3 * len(html.unescape(name)) + 40 for name in names]
+    across = len(names) if sum(widths) <= room else max(int(room / max(widths)), 1)
+    return min(-(-len(names) // across), 3)
+
+
+def summary(title: str, about: str, traces: Sequence[Trace], note: str) -> str:
+    """The panel in words, for screen readers and as the text of a saved notebook."""
+    said = [_said(t) for t in traces if t.get("hoverinfo") != "skip" and np.isfinite(t["y"]).any()]
+    words = "; ".join(said) or "nothing to draw yet"
+    return html.unescape(f"{title} ({about}): {note.replace('<br>', ' ') or words}.")
+
+
+def _said(trace: Trace) -> str:
+    x, y = trace["x"], trace["y"]
+    lowest, highest, last = np.nanargmin(y), np.nanargmax(y), np.flatnonzero(np.isfinite(y))[-1]
+    return (
+        f"{trace['name']} {y[last]:.4g} at step {_place(x[last])}, lowest {y[lowest]:.4g} at {_place(x[lowest])}, "
+        f"highest {y[highest]:.4g} at {_place(x[highest])}"
+    )
+
+
+def _place(x: float) -> str:
+    """A step in full, or another quantity on the x axis with four digits."""
+    return f"{x:.0f}" if x == round(x) else f"{x:.4g}"

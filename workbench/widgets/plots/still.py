@@ -1,0 +1,262 @@
+"""Figures as one plain SVG: the picture that a saved notebook keeps where no widget runs. No
+browser, no kaleido.
+
+It draws what the workbench's own figures use: lines, dots, error bars, closed areas, stacked areas,
+two y axes, log axes, vertical markers, a note. Dark ink on white paper, because a saved notebook
+may be shown on any page.
+"""
+
+from __future__ import annotations
+
+import html
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from workbench.widgets.plots.decimate import keep
+
+Figure = dict[str, Any]
+INK, GRID, PAPER = "#212121", "#DDDDDD", "#FFFFFF"
+WIDTH, POINTS = 1120, 240
+LEFT, RIGHT, BOTTOM = 56, 50, 34
+DASH = {"solid": "", "dash": "7 4", "dot": "2 3", "dashdot": "7 3 2 3"}
+
+
+@dataclass(frozen=True)
+class Axis:
+    """Data to pixels: `low` at pixel `start`, `high` at `end`; logarithmic axes hold exponents."""
+
+    low: float
+    high: float
+    start: float
+    end: float
+    log: bool = False
+    percent: bool = False
+    parts: int = 5
+
+    def __call__(self, values: Any) -> np.ndarray:
+        values = np.asarray(values, float)
+        if self.log:
+            values = np.log10(np.where(values > 0, values, np.nan))
+        return self.start + (values - self.low) / (self.high - self.low) * (self.end - self.start)
+
+    def ticks(self) -> list[tuple[float, str]]:
+        """Values in data units, with their texts."""
+        if self.log:
+            every, digits = (
+                max(1, round((self.high - self.low) / 4)),
+                (1, 2, 5) if self.high - self.low < 2.5 else (1,),
+            )
+            marks = [
+                d * 10.0**e
+                for e in range(math.floor(self.low), math.ceil(self.high) + 1, every)
+                for d in digits
+            ]
+            return [
+                (v, f"{v:.3g}".replace("e-0", "e-"))
+                for v in marks
+                if self.low <= math.log10(v) <= self.high
+            ]
+        step = _round_step((self.high - self.low) / self.parts)
+        values = (
+            np.arange(math.ceil(self.low / step - 1e-9), math.floor(self.high / step + 1e-9) + 1)
+            * step
+        )
+        return [
+            (v, f"{v:.4g}" if not self.percent else f"{v:.3%}".rstrip("0%").rstrip(".") + "%")
+            for v in values
+        ]
+
+
+def draw_svg(figures: Sequence[Figure], *, columns: int = 2, height: int = 230) -> str:
+    """All figures in a grid of `columns`."""
+    columns = min(columns, max(len(figures), 1))
+    width, rows = WIDTH / columns, -(-len(figures) // columns)
+    parts = []
+    for i, figure in enumerate(figures):
+        place = f"translate({i % columns * width:.0f},{i // columns * height})"
+        parts.append(f'<g transform="{place}">{"".join(panel(figure, width, height, f"c{i}"))}</g>')
+    says = html.escape(
+        " ".join(f["layout"].get("meta", {}).get("summary", "") for f in figures), quote=False
+    )
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {rows * height}" width="{WIDTH}" height="{rows * height}" '
+        f'style="max-width:100%;height:auto" '
+        f'role="img" font-family="system-ui, sans-serif" font-size="12" fill="{INK}"><desc>{says}</desc>'
+        f'<rect width="100%" height="100%" fill="{PAPER}"/>{"".join(parts)}</svg>'
+    )
+
+
+def panel(figure: Figure, width: float, height: float, clip: str) -> Iterator[str]:
+    """The pieces of one panel."""
+    layout, meta = figure["layout"], figure["layout"].get("meta", {})
+    data = list(_stacked(figure["data"]))
+    top, bottom = layout.get("margin", {}).get("t", 30), height - BOTTOM
+    roof = bottom - (bottom - top) * layout.get("yaxis", {}).get("domain", (0, 1))[1]
+    x_axis = _axis([t["x"] for t in data], layout.get("xaxis", {}), LEFT, width - RIGHT)
+    left, right = ([t for t in data if t.get("yaxis", "y") == name] for name in ("y", "y2"))
+    y_axis = _axis(_values(left), layout.get("yaxis", {}), bottom, roof)
+    y2_axis = _axis(_values(right), layout["yaxis2"], bottom, roof) if "yaxis2" in layout else None
+    about = f" {meta['about']}" if meta.get("about") else ""
+    yield _text(LEFT, 18, f'<tspan font-weight="bold">{meta.get("title", "")}</tspan>{about}')
+    yield from _frame(x_axis, y_axis, y2_axis, layout.get("yaxis", {}).get("visible", True))
+    yield _text(
+        (x_axis.start + x_axis.end) / 2,
+        bottom + 29,
+        layout.get("xaxis", {}).get("title", {}).get("text", ""),
+        "middle",
+    )
+    if layout.get("showlegend"):
+        yield from _legend(data, top)
+    yield f'<clipPath id="{clip}"><rect x="{LEFT}" y="{top}" width="{width - LEFT - RIGHT}" height="{bottom - top}"/></clipPath>'
+    yield f'<g clip-path="url(#{clip})">'
+    for shape in layout.get("shapes", ()):
+        x = float(x_axis(shape["x0"]))
+        yield f'<line x1="{x:.1f}" x2="{x:.1f}" y1="{top}" y2="{bottom}" {_stroke(shape, shape["line"].get("width", 1))}/>'
+    for trace in data:
+        yield from _trace(
+            trace, x_axis, y2_axis if trace.get("yaxis") == "y2" and y2_axis else y_axis
+        )
+    yield "</g>"
+    for words in layout.get("annotations", ()):
+        yield from _annotation(words, x_axis, top, bottom)
+
+
+def _stacked(traces: Sequence[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    """Traces, with those of a stack as closed areas on top of one another."""
+    base: Any = 0.0
+    for trace in traces:
+        if "stackgroup" not in trace:
+            yield trace
+            continue
+        top = base + np.asarray(trace["y"], float)
+        x, floor = np.asarray(trace["x"], float), np.broadcast_to(base, top.shape)
+        yield trace | {
+            "x": np.concatenate([x, x[::-1]]),
+            "y": np.concatenate([top, floor[::-1]]),
+            "fill": "toself",
+        }
+        base = top
+
+
+def _values(traces: Sequence[dict[str, Any]]) -> list[np.ndarray]:
+    found = [np.asarray(t["y"], float) for t in traces]
+    for t in traces:
+        if bars := t.get("error_y"):
+            y = np.asarray(t["y"], float)
+            found += [y + bars["array"], y - bars["arrayminus"]]
+    return found
+
+
+def _axis(values: Sequence[Any], wanted: dict[str, Any], start: float, end: float) -> Axis:
+    log, percent = wanted.get("type") == "log", "%" in wanted.get("tickformat", "")
+    flat = (
+        np.concatenate([np.ravel(np.asarray(v, float)) for v in values]) if values else np.zeros(0)
+    )
+    flat = flat[np.isfinite(flat) & ((flat > 0) | (not log))]
+    flat = np.log10(flat) if log else flat
+    low, high = (flat.min(), flat.max()) if len(flat) else (0.0, 1.0)
+    if "range" in wanted:
+        low, high = wanted["range"]
+    elif wanted.get("rangemode") == "tozero" and not log:
+        low, high = min(low, 0.0), max(high, 0.0)
+    if high == low:
+        low, high = (low, low + 1) if low == 0 else (low - abs(low) / 2, low + abs(low) / 2)
+    pad = 0.0 if "range" in wanted else 0.04 * (high - low)
+    return Axis(low - (pad if low else 0), high + pad, start, end, log, percent)
+
+
+def _frame(x_axis: Axis, y_axis: Axis, y2_axis: Axis | None, with_y: bool) -> Iterator[str]:
+    for value, text in y_axis.ticks() if with_y else ():
+        y = float(y_axis(value))
+        yield f'<line x1="{x_axis.start:.0f}" x2="{x_axis.end:.0f}" y1="{y:.1f}" y2="{y:.1f}" stroke="{GRID}"/>'
+        yield _text(x_axis.start - 6, y + 4, text, "end")
+    for value, text in y2_axis.ticks() if y2_axis else ():
+        yield _text(x_axis.end + 6, float(y2_axis(value)) + 4, text)  # type: ignore[misc]
+    for value, text in x_axis.ticks():
+        yield _text(float(x_axis(value)), y_axis.start + 15, text, "middle")
+
+
+def _legend(traces: Sequence[dict[str, Any]], top: float) -> Iterator[str]:
+    at = float(LEFT)
+    for trace in traces:
+        if trace.get("showlegend", True):
+            yield f'<line x1="{at:.0f}" x2="{at + 24:.0f}" y1="{top - 9}" y2="{top - 9}" {_stroke(trace, 2.5)}/>'
+            yield _text(at + 29, top - 5, trace["name"])
+            at += 44 + 6.6 * len(html.unescape(trace["name"]))
+
+
+def _annotation(words: dict[str, Any], x_axis: Axis, top: float, bottom: float) -> Iterator[str]:
+    """The lines of a text that plotly would put at the same place."""
+    x = (
+        float(x_axis(words["x"]))
+        if words["xref"] == "x"
+        else x_axis.start + words["x"] * (x_axis.end - x_axis.start)
+    )
+    y = bottom - words["y"] * (bottom - top) + (11 if words["yanchor"] == "top" else 0)
+    anchor = {"left": "start", "right": "end"}.get(words.get("xanchor", ""), "middle")
+    for i, text in enumerate(words["text"].split("<br>")):
+        yield _text(x + words.get("xshift", 0), y + 14 * i, text, anchor)
+
+
+def _trace(trace: dict[str, Any], x_axis: Axis, y_axis: Axis) -> Iterator[str]:
+    closed = trace.get("fill") == "toself"
+    x, y = np.asarray(trace["x"], float), np.asarray(trace["y"], float)
+    bars = trace.get("error_y")
+    kept = slice(None) if closed or bars else keep(y, limit=POINTS)
+    px, py = x_axis(x[kept]), y_axis(y[kept])
+    fill = f'fill="{trace["fillcolor"]}"' if closed else 'fill="none"'
+    pen, colour = _stroke(trace, trace.get("line", {}).get("width", 2)), _colour(trace)
+    if "lines" in trace.get("mode", "lines"):
+        yield f'<path d="{_path(px, py, closed)}" {fill} {pen} opacity="{trace.get("opacity", 1)}" stroke-linejoin="round"/>'
+    if bars:
+        top, bottom = y_axis(y + bars["array"]), y_axis(y - bars["arrayminus"])
+        d = "".join(
+            f"M{a:.1f},{b:.1f}V{c:.1f}"
+            for a, b, c in zip(px, top, bottom, strict=True)
+            if np.isfinite(a + b + c)
+        )
+        yield f'<path d="{d}" stroke="{colour}"/>'
+    if "markers" in trace.get("mode", ""):
+        size = trace.get("marker", {}).get("size", 5) / 2
+        dots = "".join(
+            f'<circle cx="{a:.1f}" cy="{b:.1f}" r="{size}"/>'
+            for a, b in zip(px, py, strict=True)
+            if np.isfinite(a + b)
+        )
+        yield f'<g fill="{colour}">{dots}</g>'
+
+
+def _path(px: np.ndarray, py: np.ndarray, closed: bool) -> str:
+    """Stretches between gaps."""
+    there = np.isfinite(px) & np.isfinite(py)
+    cuts = np.flatnonzero(np.diff(there.astype(int))) + 1
+    stretches = [s for s in np.split(np.arange(len(px)), cuts) if len(s) and there[s[0]]]
+    return "".join(
+        "M" + "L".join(f"{px[i]:.1f},{py[i]:.1f}" for i in s) + ("Z" if closed else "")
+        for s in stretches
+    )
+
+
+def _stroke(drawn: dict[str, Any], width: float) -> str:
+    dash = DASH.get(drawn.get("line", {}).get("dash", "solid"), "")
+    return f'stroke="{_colour(drawn)}" stroke-width="{width}"' + (
+        f' stroke-dasharray="{dash}"' if dash else ""
+    )
+
+
+def _colour(drawn: dict[str, Any]) -> str:
+    return drawn.get("line", {}).get("color") or drawn.get("marker", {}).get("color") or INK
+
+
+def _text(x: float, y: float, inert: str, anchor: str = "start") -> str:
+    return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}">{inert}</text>'
+
+
+def _round_step(rough: float) -> float:
+    """The nearest of 1, 2, 5 times a power of ten that is not smaller."""
+    power = 10.0 ** math.floor(math.log10(rough))
+    return next(power * m for m in (1, 2, 5, 10) if power * m >= rough * (1 - 1e-9))

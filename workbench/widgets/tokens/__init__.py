@@ -1,0 +1,1 @@
+"""The token microscope: what each sampled token contributed to an update."""

@@ -1,0 +1,240 @@
+"""The quantities that the token microscope shows of one completion, and in words why one is missing
+or trivial."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from workbench.config import LOSSES
+from workbench.widgets.tokens.quantities import (
+    Array,
+    RowInputs,
+    clipped_side,
+    importance_ratio,
+    kl_estimate,
+    row_inputs,
+)
+from workbench.widgets.tokens.terms import loss_term
+
+
+@dataclass(frozen=True)
+class Quantity:
+    """A number per token.
+
+    label    what the menu and the values call it
+    unit     '' where it has none
+    scale    'diverging' around 0, 'ratio' around 1 in logarithms, 'sequential' from 0 up, 'surprise' from 0 down, 'side'
+    noise    below this distance from the neutral value a number is rounding and gets no colour
+    meaning  a sentence for the legend
+    """
+
+    label: str
+    unit: str
+    scale: str
+    noise: float
+    meaning: str
+
+
+QUANTITIES: dict[str, Quantity] = {
+    "advantage": Quantity(
+        "advantage",
+        "",
+        "diverging",
+        1e-6,
+        "A: what the token's gradient is weighted with; positive pushes it up, negative down.",
+    ),
+    "ratio": Quantity(
+        "ratio",
+        "",
+        "ratio",
+        1e-3,
+        "r = exp(logp - old_logp): how much likelier the token had become since it was sampled.",
+    ),
+    "clipped": Quantity(
+        "clipped",
+        "",
+        "side",
+        0.5,
+        "Low: r below 1 - epsilon with A < 0. High: r above 1 + epsilon_high with A > 0. A clipped "
+        "token gives no policy gradient.",
+    ),
+    "kl": Quantity(
+        "kl",
+        "nats",
+        "sequential",
+        1e-4,
+        "Estimate of KL(policy, reference) from this token, as beta multiplies it.",
+    ),
+    "entropy": Quantity(
+        "entropy",
+        "nats",
+        "sequential",
+        1e-3,
+        "Entropy of the policy at this position: 0 = it was certain.",
+    ),
+    "change": Quantity(
+        "log-prob change",
+        "nats",
+        "diverging",
+        1e-3,
+        "logp - old_logp: what the updates did to this token.",
+    ),
+    "term": Quantity(
+        "loss term",
+        "",
+        "diverging",
+        1e-6,
+        "What the reduction adds up: weight x policy term + beta x kl. Its value is not a "
+        "measure of progress: over a group the terms of centred advantages add up to about 0 while their gradient does not.",
+    ),
+    "mismatch": Quantity(
+        "sampler mismatch",
+        "nats",
+        "diverging",
+        1e-3,
+        "old_logp - sampler_logp: trainer and sampler should agree; 1e-5 is rounding.",
+    ),
+    "logp": Quantity(
+        "logp",
+        "nats",
+        "surprise",
+        1e-3,
+        "Log-probability of the token: 0 = certain, the colour deepens with surprise.",
+    ),
+}
+"""name -> what it is, in the order of the menu."""
+
+
+@dataclass(frozen=True)
+class TokenRow:
+    """One completion: `ids_T`, the quantities by name (T,) in float64 with NaN = not known, and
+    notes on them in words."""
+
+    row: int
+    ids_T: Array
+    values: dict[str, Array]
+    notes: dict[str, str]
+    inputs: RowInputs
+
+
+def token_row(batch: Mapping[str, Any], row: int) -> TokenRow:
+    """All quantities of row `row` of what `Run.batch` gives. Raises IndexError for a row that is
+    not there."""
+    x = row_inputs(batch, row)
+    ratio_T = importance_ratio(x)
+    kl_T = kl_estimate(x, ratio_T)
+    in_loss_T = np.full(
+        len(x.ids_T), 1.0 if x.counted else np.nan
+    )  # a row outside the loss has no ratio to clip
+    old_T = x.filled("old_logp")
+    values = {
+        "advantage": x.advantage_T,
+        "ratio": ratio_T * in_loss_T,
+        "clipped": clipped_side(x, ratio_T) * in_loss_T,
+        "kl": kl_T * in_loss_T,
+        "entropy": x.filled("entropy"),
+        "change": x.log_ratio_T,
+        "term": loss_term(x, ratio_T, kl_T),
+        "mismatch": old_T - x.filled("sampler_logp"),
+        "logp": x.filled("logp"),
+    }
+    values = {name: values_T + 0.0 for name, values_T in values.items()}  # no -0
+    return TokenRow(
+        row, x.ids_T, values, {name: note for name in values if (note := note_on(name, x))}, x
+    )
+
+
+def note_on(name: str, x: RowInputs) -> str:
+    """What must be known to read this quantity of this row; '' when nothing. What is missing is
+    named before what is trivial."""
+    if name == "advantage":
+        return _advantage_note(x)
+    if (
+        name == "mismatch" and x.old_logp_T is not x.logp_T
+    ):  # old_logp was recorded: a skipped row has its mismatch
+        return _missing(x, "sampler_logp", "old_logp")
+    if not x.counted and name != "term":
+        return "Truncated, and mask_truncated_completions is on: the whole row was left out of the loss."
+    if x.skipped or not x.counted:
+        return _skipped_note(name, x)
+    needs = (*NEEDS[name], "ref_logp") if name == "term" and x.config.beta > 0 else NEEDS[name]
+    return _missing(x, *needs) or (
+        _trivial(name, x) if name in ("ratio", "clipped", "change", "kl") else ""
+    )
+
+
+NEEDS: dict[str, tuple[str, ...]] = {
+    "ratio": ("logp", "old_logp"),
+    "clipped": ("logp", "old_logp"),
+    "change": ("logp", "old_logp"),
+    "term": ("logp", "old_logp"),
+    "kl": ("logp", "ref_logp"),
+    "entropy": ("entropy",),
+    "logp": ("logp",),
+    "mismatch": ("old_logp", "sampler_logp"),
+}
+"""quantity -> the recorded arrays that it is made of."""
+
+
+def _missing(x: RowInputs, *names: str) -> str:
+    for name in names:
+        if getattr(x, f"{name}_T") is None:
+            if name == "ref_logp" and x.config.beta == 0:
+                return "Not available: beta is 0, so there is no reference to compare with."
+            return f"Not available: {name} was not recorded for this step."
+    return ""
+
+
+def _advantage_note(x: RowInputs) -> str:
+    if len(x.advantage_T) and not x.advantage_T.any():
+        return "The advantage of this completion is exactly 0: " + (
+            "only the KL can move its tokens."
+            if x.config.beta > 0
+            else "with beta=0 nothing moves its tokens."
+        )
+    return ""
+
+
+def _skipped_note(name: str, x: RowInputs) -> str:
+    why = (
+        "advantage 0 and beta 0 leave it no gradient"
+        if x.counted
+        else "it is truncated and mask_truncated_completions is on"
+    )
+    if name == "term":
+        return f"The row was left out of the update ({why}): its terms are exactly 0."
+    return f"Not computed: the row was skipped in the update, since {why}."
+
+
+def _trivial(name: str, x: RowInputs) -> str:
+    if name == "kl":
+        estimator = x.config.kl_estimator
+        corrected = (
+            ", multiplied by the ratio (use_bias_correction_kl)"
+            if x.config.use_bias_correction_kl
+            else ""
+        )
+        return f"kl_estimator='{estimator}'{corrected}."
+    if x.on_policy:
+        return (
+            "On-policy: each rollout serves one update, so old_logp is logp itself, the ratio is exactly 1 and clipping cannot "
+            "fire. epsilon does nothing; the gradient is not 0."
+        )
+    notes = []
+    if x.update == 1:
+        notes.append(
+            f"This row was used in update 1 of {x.updates}, before the policy had moved: its ratio is 1 up to rounding."
+        )
+    if name in ("ratio", "clipped") and x.config.importance_sampling_level == "sequence":
+        notes.append("importance_sampling_level='sequence': one ratio for the whole completion.")
+    if name == "clipped" and LOSSES[x.config.loss_type].caps:
+        notes.append(
+            f"loss_type={x.config.loss_type!r}: capped above at epsilon_high, and a capped token keeps its gradient."
+        )
+    elif name == "clipped" and not LOSSES[x.config.loss_type].clips:
+        notes.append(f"loss_type='{x.config.loss_type}' weighs smoothly and clips nothing.")
+    return " ".join(notes)

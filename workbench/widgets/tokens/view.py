@@ -1,0 +1,298 @@
+"""The token microscope: one completion as coloured tokens, or two side by side, with the values of
+each token."""
+
+from __future__ import annotations
+
+import ipywidgets as w
+
+from workbench.widgets.base.guarded import put, show_if
+from workbench.widgets.base.source import RunSource
+from workbench.widgets.base.step_view import NO_RUN, StepView
+from workbench.widgets.base.text import safe_text
+from workbench.widgets.tokens.box import TokenBox
+from workbench.widgets.tokens.heading import heading, question, readings
+from workbench.widgets.tokens.legend import legend, table
+from workbench.widgets.tokens.markup import page, pane
+from workbench.widgets.tokens.row import QUANTITIES, TokenRow, token_row
+from workbench.widgets.tokens.scales import Scale, scale_of
+from workbench.widgets.tokens.step import Pieces, TokenStep, TokenSteps
+
+NONE, OPPOSITE = -1, -2
+"""Beside the completion: no second one; the one of its group whose advantage is farthest from its
+own."""
+BESIDE = (("nothing", NONE), ("the best or worst of its group", OPPOSITE))
+PAGE, TABLE_PAGE = 4096, 200
+"""Tokens drawn at once; with the table of values."""
+
+
+class TokensView(StepView):
+    """The tab "Tokens". `pick(row)` shows a completion; `row`, `beside` and `quantity_menu` say
+    what is shown.
+
+    Until a completion is chosen it opens each step on the most telling one, beside the opposite of
+    the same group.
+    """
+
+    title = "Tokens"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._steps = TokenSteps()
+        self._first = 0
+        self._wanted: int | None = None
+        self._chosen = False
+        self._make_controls()
+        self.legend, self.body = w.HTML(), TokenBox()
+        self.widget = w.VBox(
+            [
+                w.HBox([self.steps.widget, self.quantity_menu, self.table_box], layout=_wrap()),
+                w.HBox(
+                    [self.previous, self.row_menu, self.next, self.telling, self.beside_menu],
+                    layout=_wrap(),
+                ),
+                self.message,
+                self.legend,
+                w.HBox([self.earlier, self.later, self.range], layout=_wrap()),
+                self.body,
+            ]
+        )
+        self.draw_empty(NO_RUN)
+
+    def _make_controls(self) -> None:
+        style = {"description_width": "74px"}
+        self.quantity_menu = w.Dropdown(
+            options=[(q.label, name) for name, q in QUANTITIES.items()],
+            value="advantage",
+            description="colour by",
+            layout=w.Layout(width="240px"),
+            style=style,
+        )
+        self.table_box = w.Checkbox(
+            value=False,
+            description="values as a table",
+            indent=False,
+            layout=w.Layout(width="170px"),
+        )
+        self.row_menu = w.Dropdown(
+            options=[],
+            description="completion",
+            layout=w.Layout(width="390px", max_width="100%"),
+            style=style,
+        )
+        self.beside_menu = w.Dropdown(
+            options=BESIDE,
+            value=OPPOSITE,
+            description="beside it",
+            layout=w.Layout(width="310px", max_width="100%"),
+            style={"description_width": "60px"},
+        )
+        self.previous = _button("‹ previous", "The completion before", "92px")
+        self.next = _button("next ›", "The completion after", "76px")
+        self.telling = _button(
+            "most telling",
+            "The largest |advantage| of a group that is not dead, and its opposite",
+            "110px",
+        )
+        self.earlier = _button("‹ earlier tokens", "The tokens before these", "130px")
+        self.later = _button("later tokens ›", "The tokens after these", "130px")
+        self.range = w.HTML()
+        for control in (self.quantity_menu, self.beside_menu, self.table_box):
+            self.answer(control, self._from_first)
+        self.answer(self.row_menu, self._choose)
+        for button, act, *given in (
+            (self.previous, self._move_row, -1),
+            (self.next, self._move_row, 1),
+            (self.telling, self._most_telling),
+            (self.earlier, self._move_page, -1),
+            (self.later, self._move_page, 1),
+        ):
+            button.on_click(lambda _, act=act, given=given: self.guarded(act, *given))
+
+    # -------------------------------------------------------------------------------------------
+    # what others call
+
+    def pick(self, row: int, step: int | None = None) -> None:
+        """Show completion `row` by itself: of `step`, where the view then stays, or of the step
+        that it shows anyway.
+
+        Before the first `show` the wish is kept. A row that is not there is an error, shown in the
+        view.
+        """
+        self.guarded(self._pick, row, step)
+
+    @property
+    def row(self) -> int | None:
+        """The completion shown; None when there is none."""
+        return self.row_menu.value
+
+    @property
+    def beside(self) -> int | None:
+        """The completion beside it; None when there is none."""
+        chosen, row = self.beside_menu.value, self.row
+        if chosen != OPPOSITE:
+            return None if chosen == NONE else chosen
+        return None if row is None or self._found is None else self._found.opposite(row)
+
+    # ------------------------------------------------------------------------------------------------ what it does
+
+    _found: TokenStep | None = None
+    """The step that is drawn."""
+
+    def _pick(self, row: int, step: int | None) -> None:
+        self._wanted, self._chosen = row, True
+        with self.filling():
+            put(
+                self.beside_menu,
+                "value",
+                NONE if self.beside_menu.value == OPPOSITE else self.beside_menu.value,
+            )
+        if step is not None:
+            self.steps.go_to(step)
+        self._from_first()
+
+    def _most_telling(self) -> None:
+        self._chosen = False
+        with self.filling():
+            put(self.beside_menu, "value", OPPOSITE)
+        self._from_first()
+
+    def _choose(self) -> None:
+        self._chosen = True
+        self._from_first()
+
+    def _move_row(self, by: int) -> None:
+        if self.row_menu.index is None:
+            return
+        with self.filling():
+            self.row_menu.index = min(
+                max(self.row_menu.index + by, 0), len(self.row_menu.options) - 1
+            )
+        self._choose()
+
+    def _move_page(self, by: int) -> None:
+        self._first = max(self._first + by * self._page, 0)
+        self.read()
+
+    @property
+    def _page(self) -> int:
+        return TABLE_PAGE if self.table_box.value else PAGE
+
+    def _from_first(self) -> None:
+        self._first = 0
+        self.read()
+
+    def draw_step(self, source: RunSource, step: int) -> None:
+        """Read a step and draw the completions chosen."""
+        self._found = None
+        self._found = found = self._steps.read(source, step)
+        self._fill_menus(found)
+        rows = [token_row(found.batch, row) for row in (self.row, self.beside) if row is not None]
+        self._draw(
+            found, rows, self._steps.pieces(source, {i for row in rows for i in row.ids_T.tolist()})
+        )
+
+    def _fill_menus(self, found: TokenStep) -> None:
+        """Offer the completions of this step; what was chosen stays chosen. Raises IndexError for a
+        wrong wish."""
+        rows, wanted, beside = len(found), self._wanted, self.beside_menu.value
+        self._wanted = None
+        if wanted is not None and not 0 <= wanted < rows:
+            raise IndexError(
+                f"row {wanted} is not in step {found.step}, which has rows 0 to {rows - 1}."
+            )
+        if wanted is None:
+            wanted = (
+                min(self.row, rows - 1)
+                if self._chosen and self.row is not None
+                else found.telling_row
+            )
+        options = tuple((found.label(i), i) for i in range(rows))
+        with self.filling():
+            _offer(self.row_menu, options, wanted)
+            _offer(self.beside_menu, (*BESIDE, *options), beside if beside < rows else NONE)
+
+    def _draw(self, found: TokenStep, rows: list[TokenRow], pieces: Pieces) -> None:
+        name, longest = self.quantity_menu.value, max(len(row.ids_T) for row in rows)
+        part = slice(self._first, self._first + self._page)
+        whole_step = (
+            name == "advantage"
+        )  # one number per completion: only the step gives it a scale
+        scale = scale_of(
+            QUANTITIES[name],
+            [found.batch["advantages_B"]] if whole_step else [row.values[name] for row in rows],
+        )
+        shared = len({row.row // found.batch["num_generations"] for row in rows}) == 1
+        drawn = [self._one(found, row, name, scale, pieces, part, not shared) for row in rows]
+        self.body.show(
+            page(drawn, question(found, rows[0].row) if shared else ""),
+            [readings(row, name, part) for row in rows],
+        )
+        put(
+            self.legend,
+            "value",
+            _inside(legend(scale, "this step" if whole_step else "the tokens shown")),
+        )
+        self._show_range(part, longest)
+        put(self.previous, "disabled", self.row_menu.index == 0)
+        put(self.next, "disabled", self.row_menu.index == len(found) - 1)
+
+    def _one(
+        self,
+        found: TokenStep,
+        row: TokenRow,
+        name: str,
+        scale: Scale,
+        pieces: Pieces,
+        part: slice,
+        alone: bool,
+    ) -> str:
+        head = (question(found, row.row) if alone else "") + heading(found, row)
+        return pane(
+            row,
+            name,
+            scale,
+            pieces,
+            part,
+            head,
+            table(row, pieces, part) if self.table_box.value else "",
+        )
+
+    def _show_range(self, part: slice, longest: int) -> None:
+        several = longest > self._page
+        for button in (self.earlier, self.later):
+            show_if(button, several)
+        put(self.earlier, "disabled", part.start == 0)
+        put(self.later, "disabled", part.stop >= longest)
+        put(
+            self.range,
+            "value",
+            _inside(f"tokens {part.start} to {min(part.stop, longest) - 1} of {longest}")
+            if several
+            else "",
+        )
+
+    def draw_empty(self, why: str) -> None:
+        """Show no completion, and why."""
+        self._found = None
+        self.body.show(f'<div class="wb-note" role="status">{safe_text(why)}</div>')
+        put(self.legend, "value", "")
+        self._show_range(slice(0, self._page), 0)
+
+
+def _offer(menu: w.Dropdown, options: tuple[tuple[str, int], ...], value: int) -> None:
+    """New options with one of them chosen, as one message."""
+    with menu.hold_sync():
+        put(menu, "options", options)
+        put(menu, "value", value)
+
+
+def _inside(inner: str) -> str:
+    return f'<div class="wb">{inner}</div>'
+
+
+def _wrap() -> w.Layout:
+    return w.Layout(flex_flow="row wrap", align_items="center")
+
+
+def _button(text: str, tip: str, width: str) -> w.Button:
+    return w.Button(description=text, tooltip=tip, layout=w.Layout(width=width))

@@ -1,0 +1,1 @@
+"""The page of "what if": a recorded batch under other settings, without the model."""

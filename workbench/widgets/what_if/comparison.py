@@ -1,0 +1,163 @@
+"""What a step would have been under other settings: from its kept batch alone, without a model.
+
+A step is put together again as the trainer made it: the same rows for each update, the same totals
+to divide by, the rows that the trainer skipped left out. Under the settings that were in force the
+loss is therefore the recorded one (with num_iterations > 1: that of the last pass, whose
+log-probabilities are the ones that were kept).
+
+The gradient is that of the loss with respect to the log-probability of each sampled token, by
+autograd. What the model makes of it, and what later steps would have looked like, cannot be known
+from a batch.
+
+Suffixes: B completions, T tokens, K reward functions.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields, replace
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from workbench.config import GRPOConfig
+from workbench.objective import totals_of, update_metrics, updates_of
+from workbench.widgets.what_if.kept_batch import SAME_ADVANTAGE, KeptBatch, WhatIfError
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """A step under one config.
+
+    advantages_B   float64, of each completion (with one per token their mean)
+    loss           mean over the updates, as the record has it
+    metrics        as the record has them: each the mean over the updates
+    clipped_BT     int8: -1 clipped below, 1 above, 0 neither
+    gradient_BT    float32, d loss of the token's own update / d its log-probability; 0 where nothing is counted
+    """
+
+    config: GRPOConfig
+    advantages_B: np.ndarray
+    loss: float
+    metrics: dict[str, float]
+    clipped_BT: np.ndarray
+    gradient_BT: np.ndarray
+
+    @property
+    def gradient_norm(self) -> float:
+        """The length of the gradient over all tokens."""
+        return float(np.linalg.norm(self.gradient_BT.astype(np.float64)))
+
+
+def outcome(kept: KeptBatch, config: GRPOConfig) -> Outcome:
+    """The step under `config`. Raises `WhatIfError` or ValueError where the kept batch lacks what
+    it asks for."""
+    if config.beta > 0 and kept.batch.ref_logp is None:
+        raise WhatIfError(
+            f"beta={config.beta:g} needs the log-probabilities of the reference, and this step has "
+            "none: with beta=0 they are computed only where measure_kl asks for them. Set beta=0."
+        )
+    advantages = kept.advantages(config)
+    logp_BT = kept.batch.logp.clone().requires_grad_()
+    batch = replace(
+        kept.batch,
+        logp=logp_BT,
+        advantages=advantages.to(logp_BT.dtype),
+        mask=kept.counted_BT,
+    )
+    clipped_BT = torch.zeros(logp_BT.shape, dtype=torch.int8)
+    updates, total = [], logp_BT.sum() * 0.0
+    for rows in updates_of(config, torch.device("cpu"))[-config.updates_per_rollout :]:
+        # Of all the update's rows: those that the trainer skipped are counted.
+        totals = totals_of(kept.batch.mask, rows, config)
+        rows = rows[kept.counted_BT[rows].any(1)]
+        if not len(rows):
+            updates.append({"loss": 0.0})
+            continue
+        out = batch.rows(rows).loss(config, totals)
+        total = total + out.loss
+        clipped_BT[rows] = out.per_token.clipped_high.to(torch.int8) - out.per_token.clipped_low.to(
+            torch.int8
+        )
+        updates.append(
+            {n: float(v) for n, v in out.metrics.items()} | {"loss": float(out.loss.detach())}
+        )
+    metrics = update_metrics(updates)
+    (gradient_BT,) = torch.autograd.grad(total, logp_BT)
+    return Outcome(
+        config,
+        _per_completion(advantages, kept),
+        metrics.pop("loss"),
+        metrics,
+        clipped_BT.numpy(),
+        gradient_BT.numpy(),
+    )
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What happened beside what would have."""
+
+    kept: KeptBatch
+    happened: Outcome
+    what_if: Outcome
+
+    @cached_property
+    def changes(self) -> dict[str, tuple[Any, Any]]:
+        """field -> (in force, asked about)."""
+        pairs = {
+            f.name: (getattr(self.happened.config, f.name), getattr(self.what_if.config, f.name))
+            for f in fields(GRPOConfig)
+        }
+        return {name: pair for name, pair in pairs.items() if pair[0] != pair[1]}
+
+    @cached_property
+    def tokens(self) -> int:
+        """Tokens that are compared."""
+        return int(self.kept.counted_BT.sum())
+
+    @cached_property
+    def changed_tokens(self) -> int:
+        """Tokens that are clipped in one of the two and not, or on the other side, in the other."""
+        return int((self.happened.clipped_BT != self.what_if.clipped_BT).sum())
+
+    @cached_property
+    def changed_advantages(self) -> int:
+        """Completions with another advantage."""
+        a, b = self.happened.advantages_B, self.what_if.advantages_B
+        return int((~np.isclose(a, b, rtol=0, atol=SAME_ADVANTAGE, equal_nan=True)).sum())
+
+    @cached_property
+    def unknown_but_wanted(self) -> int:
+        """Skipped completions that would have an advantage: what they would add is not known."""
+        return int(
+            (self.kept.skipped_B.numpy() & (np.nan_to_num(self.what_if.advantages_B) != 0)).sum()
+        )
+
+    @cached_property
+    def cosine(self) -> float | None:
+        """Of the angle between the two gradients; None where one of them is 0."""
+        a, b = (o.gradient_BT.astype(np.float64).ravel() for o in (self.happened, self.what_if))
+        lengths = float(np.linalg.norm(a) * np.linalg.norm(b))
+        return float(np.clip(a @ b / lengths, -1.0, 1.0)) if lengths > 0 else None
+
+    def moving_share(self, outcome: Outcome) -> float:
+        """Share of the tokens with a gradient: neither clipped away, nor without an advantage and a
+        KL."""
+        return float((outcome.gradient_BT != 0).sum()) / max(self.tokens, 1)
+
+    @cached_property
+    def on_policy(self) -> bool:
+        """True when every ratio is 1, so that no clip can act."""
+        old_BT, logp_BT = self.kept.batch.old_logp, self.kept.batch.logp
+        return old_BT is None or bool(((logp_BT - old_BT)[self.kept.counted_BT].abs() < 1e-6).all())
+
+
+def _per_completion(advantages: Tensor, kept: KeptBatch) -> np.ndarray:
+    if advantages.dim() == 1:
+        return advantages.double().numpy()
+    mask_BT = kept.written_BT
+    total_B = torch.where(mask_BT, advantages, 0.0).sum(1) / mask_BT.sum(1).clamp(min=1)
+    return total_B.double().numpy()

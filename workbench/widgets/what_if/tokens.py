@@ -1,0 +1,77 @@
+"""The tokens of one completion, coloured by how much harder the what-if pushes each one than what
+happened."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from workbench.widgets.tokens.box import Column, Readings
+from workbench.widgets.tokens.markup import MARKS, page, token_list
+from workbench.widgets.tokens.pieces import piece_of
+from workbench.widgets.tokens.row import Quantity
+from workbench.widgets.tokens.scales import scale_of
+
+if TYPE_CHECKING:
+    from workbench.widgets.what_if.comparison import Comparison
+
+PUSH = Quantity(
+    "difference of push",
+    "",
+    "diverging",
+    1e-12,
+    "push = −∂loss/∂logp: above 0 the update makes the token likelier. The difference is the what-if's minus that of what happened.",
+)
+TOKENS_SHOWN = 2000
+
+
+def tokens(
+    c: Comparison, row: int, ids: Sequence[int], pieces: Mapping[int, str]
+) -> tuple[str, list[Readings]]:
+    """The first 2000 tokens of completion `row`, as `TokenBox.show` takes them."""
+    if not c.kept.counted_BT[row].any():
+        return (
+            "<p>Nothing is known of this completion's gradient: the update left it out (see above). Choose another "
+            "completion.</p>",
+            [],
+        )
+    T = min(len(ids), TOKENS_SHOWN)
+    old_T, new_T = (-o.gradient_BT[row, :T].astype(float) for o in (c.happened, c.what_if))
+    old_side_T, new_side_T = (o.clipped_BT[row, :T].astype(float) for o in (c.happened, c.what_if))
+    scale = scale_of(PUSH, [new_T - old_T])
+    css = [
+        scale.class_of(level) + MARKS.get(side, "")
+        for level, side in zip(
+            scale.levels(new_T - old_T).tolist(), new_side_T.tolist(), strict=True
+        )
+    ]
+    box = token_list(
+        [(marks, piece_of(i, pieces.get(i))) for marks, i in zip(css, ids, strict=False)],
+        f"tokens of row {row}, coloured by {PUSH.label}",
+    )
+    values = Readings(
+        0,
+        [
+            Column("difference of push", "", "signed", new_T - old_T),
+            Column("push when it happened", "", "signed", old_T),
+            Column("push in the what-if", "", "signed", new_T),
+            Column("clipped when it happened", "", "side", old_side_T),
+            Column("clipped in the what-if", "", "side", new_side_T),
+        ],
+    )
+    return page([f'<div class="wb-pane">{box}</div>'], _summary(new_T - old_T, len(ids))), [values]
+
+
+def _summary(difference_T: np.ndarray, length: int) -> str:
+    up, down = int((difference_T > 0).sum()), int((difference_T < 0).sum())
+    cut = (
+        f" Only the first {TOKENS_SHOWN:,} of {length:,} tokens are shown."
+        if length > TOKENS_SHOWN
+        else ""
+    )
+    return (
+        f'<p class="wb-dim">{PUSH.meaning} Blue: pushed up more, or down less ({up} tokens). Orange with stripes: the other way '
+        f"({down}). A line below or above: clipped low or high in the what-if.{cut}</p>"
+    )
