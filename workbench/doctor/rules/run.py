@@ -15,19 +15,26 @@ Z = 1.96
 FOLLOWED = ("reward", "kl", "entropy", "clip_ratio_region", "completion_length", "grad_norm")
 """Metrics that are compared before and after a knob change."""
 PHASES = {
-    "rollout": "Sampling is the work of most runs. A shorter max_completion_length (now "
-    "{max_completion_length}), fewer "
-    "num_generations (now {num_generations}) or a faster rollout_engine (now {rollout_engine}) "
-    "shorten it.",
-    "update": "Forward and backward passes dominate: fewer num_iterations (now "
-    "{num_iterations}), a larger micro_batch_size (now "
-    "{micro_batch_size}) if memory allows, or lora_rank (now {lora_rank}) shorten them.",
-    "logprobs": "beta=0 (now {beta}) saves the reference's pass, updates_per_rollout=1 (now "
-    "{updates_per_rollout}) the second look "
-    "at the old policy.",
-    "reward": "Find the slow function: seconds per call times completions. A checker that starts "
-    "processes or asks a network is best batched or cached.",
+    "rollout": (
+        "Sampling is the work of most runs. A shorter max_completion_length (now "
+        "{max_completion_length}), fewer num_generations (now {num_generations}) or a faster "
+        "rollout_engine (now {rollout_engine}) shorten it."
+    ),
+    "update": (
+        "Forward and backward passes dominate: fewer num_iterations (now {num_iterations}), a "
+        "larger micro_batch_size (now {micro_batch_size}) if memory allows, or lora_rank (now "
+        "{lora_rank}) shorten them."
+    ),
+    "logprobs": (
+        "beta=0 (now {beta}) saves the reference's pass, updates_per_rollout=1 (now "
+        "{updates_per_rollout}) the second look at the old policy."
+    ),
+    "reward": (
+        "Find the slow function: seconds per call times completions. A checker that starts "
+        "processes or asks a network is best batched or cached."
+    ),
 }
+"""What shortens each phase, with the config's values."""
 
 
 def no_steps(facts: Facts) -> Finding | None:
