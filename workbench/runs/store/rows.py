@@ -83,10 +83,19 @@ def put_knob(db: sqlite3.Connection, step: int, knob: KnobChange) -> None:
     )
 
 
-def put_evaluation(db: sqlite3.Connection, step: int, e: Evaluation) -> None:
+def put_evaluation(db: sqlite3.Connection, step: int, evaluation: Evaluation) -> None:
     """An evaluation; the newest of a step and split counts."""
-    extra = to_json(dict(e.extra), "evaluation.extra")
-    values = (step, e.split, e.n, e.correct, e.accuracy, e.low, e.high, extra, e.time)
+    values = (
+        step,
+        evaluation.split,
+        evaluation.n,
+        evaluation.correct,
+        evaluation.accuracy,
+        evaluation.low,
+        evaluation.high,
+        to_json(dict(evaluation.extra), "evaluation.extra"),
+        evaluation.time,
+    )
     db.execute("INSERT OR REPLACE INTO evaluations VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", values)
 
 
@@ -110,49 +119,55 @@ def cut_after(db: sqlite3.Connection, step: int) -> None:
 
 def copy_up_to(source: sqlite3.Connection, target: sqlite3.Connection, step: int) -> None:
     """Copy everything up to `step`, and the vocabulary, into an empty record."""
-    for table, condition in {
-        **dict.fromkeys(STEP_TABLES, " WHERE step <= ? ORDER BY rowid"),
-        "vocab": "",
-    }.items():
-        found = source.execute(f"SELECT * FROM {table}{condition}", (step,) if condition else ())
+    conditions = dict.fromkeys(STEP_TABLES, " WHERE step <= ? ORDER BY rowid") | {"vocab": ""}
+    for table, condition in conditions.items():
+        values = (step,) if condition else ()
+        found = source.execute(f"SELECT * FROM {table}{condition}", values)
         places = ", ".join("?" * len(found.description))
         target.executemany(f"INSERT INTO {table} VALUES ({places})", found)
 
 
-def _put_samples(db: sqlite3.Connection, step: int, s: Samples) -> None:
+def _put_samples(db: sqlite3.Connection, step: int, samples: Samples) -> None:
+    by_group = zip(
+        samples.problem_ids,
+        samples.prompts,
+        samples.gold_answers,
+        samples.dead_N,
+        strict=True,
+    )
     groups = [
         (
             step,
-            i,
+            group,
             to_cell(problem, "a problem id"),
             to_cell(prompt, "a prompt"),
             None if gold is None else to_cell(gold, "a gold answer"),
             int(dead),
         )
-        for i, (problem, prompt, gold, dead) in enumerate(
-            zip(s.problem_ids, s.prompts, s.gold_answers, s.dead_N, strict=True)
-        )
+        for group, (problem, prompt, gold, dead) in enumerate(by_group)
     ]
     db.executemany("INSERT INTO groups VALUES (?, ?, ?, ?, ?, ?)", groups)
-    columns = zip(
-        s.completions,
-        s.rewards_BK.tolist(),
-        s.reward_B.tolist(),
-        s.advantage_B.tolist(),
-        s.baseline_B.tolist(),
-        s.length_B.tolist(),
-        s.truncated_B.tolist(),
+
+    # tolist() makes Python numbers of them, which is what SQLite takes.
+    by_completion = zip(
+        samples.completions,
+        samples.rewards_BK.tolist(),
+        samples.reward_B.tolist(),
+        samples.advantage_B.tolist(),
+        samples.baseline_B.tolist(),
+        samples.length_B.tolist(),
+        samples.truncated_B.tolist(),
         strict=True,
     )
-    samples = [
+    rows = [
         (
             step,
             row,
-            row // s.num_generations,
+            row // samples.num_generations,
             to_cell(text, "a completion"),
             "[" + ", ".join(map(number_to_json, rewards)) + "]",
             *numbers,
         )
-        for row, (text, rewards, *numbers) in enumerate(columns)
+        for row, (text, rewards, *numbers) in enumerate(by_completion)
     ]
-    db.executemany("INSERT INTO samples VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", samples)
+    db.executemany("INSERT INTO samples VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", rows)
