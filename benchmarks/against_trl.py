@@ -5,7 +5,8 @@ Each measurement is a process of its own; the contenders take turns (A B A B ...
 turned round half-way, so that whatever else the machine does hits both. A contender's figure is the
 median of its steps after the warm-up; the ratio is paired.
 
-    python benchmarks/against_trl.py [--rounds 4] [--steps 8] [--threads 1] [--policy embedded] [--out results/FILE.json]
+    python benchmarks/against_trl.py [--rounds 4] [--steps 8] [--threads 1]
+        [--policy embedded] [--out results/FILE.json]
 """
 
 from __future__ import annotations
@@ -163,7 +164,8 @@ def measure(contender: str, args: argparse.Namespace) -> dict:
     result = json.loads(done.stdout.strip().splitlines()[-1])
     result["median"] = statistics.median(result["seconds"][WARM_UP:])
     print(
-        f"{contender:10} {result['median']:.3f} s a batch, peak {result['peak_mb']:.0f} MB, reward {statistics.mean(result['reward']):.3f}",
+        f"{contender:10} {result['median']:.3f} s a batch, peak {result['peak_mb']:.0f} MB, "
+        f"reward {statistics.mean(result['reward']):.3f}",
         flush=True,
     )
     return result
@@ -203,8 +205,9 @@ def main() -> None:
     ratios = sorted(p["trl"]["median"] / p["workbench"]["median"] for p in pairs)
     memory = sorted(p["trl"]["peak_mb"] / p["workbench"]["peak_mb"] for p in pairs)
     print(
-        f"TRL / workbench: time {statistics.median(ratios):.2f} ({ratios[0]:.2f} to {ratios[-1]:.2f}), "
-        f"peak memory {statistics.median(memory):.2f}; {args.threads} thread(s), load before {load_before[0]:.2f}"
+        f"TRL / workbench: time {statistics.median(ratios):.2f} ({ratios[0]:.2f} to "
+        f"{ratios[-1]:.2f}), peak memory {statistics.median(memory):.2f}; {args.threads} "
+        f"thread(s), load before {load_before[0]:.2f}"
     )
     if args.out:
         args.out.parent.mkdir(parents=True, exist_ok=True)

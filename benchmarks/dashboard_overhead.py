@@ -65,8 +65,9 @@ def main() -> None:
         dashboard.close()
     share = sum(redraws) / (args.blocks * args.steps * statistics.median(watched))
     print(
-        f"CPU seconds a step: {statistics.median(plain):.3f} without, {statistics.median(watched):.3f} with the dashboard; "
-        f"{len(redraws)} redraws, median {1000 * statistics.median(redraws):.1f} ms, together {share:.1%} of the steps' time; "
+        f"CPU seconds a step: {statistics.median(plain):.3f} without, "
+        f"{statistics.median(watched):.3f} with the dashboard; {len(redraws)} redraws, median "
+        f"{1000 * statistics.median(redraws):.1f} ms, together {share:.1%} of the steps' time; "
         f"load {os.getloadavg()[0]:.1f}"
     )
     if args.out:

@@ -8,8 +8,11 @@ and FLOP/s are measured in the same run; `share_of_limit` is the limit that foll
 the seconds taken. Memory is torch's max_allocated by phase (on a CPU: the process's VmHWM),
 compared with the plan less context and allocator.
 
-    python benchmarks/gpu_matrix.py [--out results/FILE.json] [--minutes 30] [--only Qwen2.5-0.5B/LoRA]
-    python benchmarks/gpu_matrix.py --device cpu --tiny        the same code in about a minute, without a GPU
+    python benchmarks/gpu_matrix.py [--out results/FILE.json] [--minutes 30]
+        [--only Qwen2.5-0.5B/LoRA]
+    python benchmarks/gpu_matrix.py --device cpu --tiny
+
+The second line runs the same code in about a minute, without a GPU.
 """
 
 from __future__ import annotations
@@ -345,7 +348,8 @@ def show(cell: dict, result: dict) -> None:
     trial = result["plan_seconds"]["trial"]
     timed = "" if trial is None else f"; the plan's trial came to {sum(trial.values()):.2f} s"
     print(
-        f"{name} peak {peak / 1e9:.2f} GB, plan {said / 1e9:.2f} GB ({said / peak - 1:+.0%}); {phases}{timed}",
+        f"{name} peak {peak / 1e9:.2f} GB, plan {said / 1e9:.2f} GB ({said / peak - 1:+.0%}); "
+        f"{phases}{timed}",
         flush=True,
     )
 

@@ -10,7 +10,8 @@ run's peak is their maximum. The seconds are those of the second step. The plan'
 trial, in a third process, one after the other and one thread each; its table of bytes is made
 without the trial. Let nothing else run meanwhile, or the seconds mean little.
 
-    python benchmarks/plan_against_peaks.py [--only NAME ...] [--vllm] [--replan] [--out results/FILE.json]
+    python benchmarks/plan_against_peaks.py [--only NAME ...] [--vllm] [--replan]
+        [--out results/FILE.json]
 """
 
 from __future__ import annotations
@@ -408,7 +409,8 @@ def show(result: dict) -> None:
     """Three lines on one case."""
     measured, predicted = result["measured"], result["predicted"]
     print(
-        f"{result['case']:40} measured {measured['peak_mb']:6.0f} MB, plan {predicted['peak_bytes'] / 1024**2:6.0f} MB, {result['error']:+.1%}"
+        f"{result['case']:40} measured {measured['peak_mb']:6.0f} MB, plan "
+        f"{predicted['peak_bytes'] / 1024**2:6.0f} MB, {result['error']:+.1%}"
     )
     said = {p["name"]: f"{p['bytes'] / 1024**2:.0f}" for p in predicted["phases"]}
     print("    measured", {k: round(v) for k, v in measured["peaks_mb"].items()}, "plan", said)
@@ -510,13 +512,15 @@ def sum_up(results: list[dict]) -> None:
     """Two lines on all cases."""
     errors = [r["error"] for r in results]
     print(
-        f"{sum(abs(e) <= 0.15 for e in errors)} of {len(errors)} within 15 %, from {min(errors):+.1%} to {max(errors):+.1%}"
+        f"{sum(abs(e) <= 0.15 for e in errors)} of {len(errors)} within 15 %, from "
+        f"{min(errors):+.1%} to {max(errors):+.1%}"
     )
     if ratios := sorted(
         r["seconds_measured_over_trial"] for r in results if r["seconds_measured_over_trial"]
     ):
         print(
-            f"seconds measured / trial: {ratios[0]:.2f} to {ratios[-1]:.2f}, median {ratios[len(ratios) // 2]:.2f}"
+            f"seconds measured / trial: {ratios[0]:.2f} to {ratios[-1]:.2f}, median "
+            f"{ratios[len(ratios) // 2]:.2f}"
         )
 
 

@@ -42,8 +42,8 @@ def run(seed: int, *options: str) -> dict:
         "load": os.getloadavg()[0],
     }
     print(
-        f"seed {seed} {' '.join(options)}: {result['accuracy_before']:.1%} -> {result['accuracy_after']:.1%} in {result['seconds']:.0f} s, "
-        f"load {result['load']:.1f}",
+        f"seed {seed} {' '.join(options)}: {result['accuracy_before']:.1%} -> "
+        f"{result['accuracy_after']:.1%} in {result['seconds']:.0f} s, load {result['load']:.1f}",
         flush=True,
     )
     return result
@@ -63,7 +63,8 @@ def main() -> None:
     after = [r["accuracy_after"] for r in runs]
     spread = statistics.stdev(after) if len(after) > 1 else 0.0
     print(
-        f"after: mean {statistics.mean(after):.1%}, standard deviation over seeds {spread:.1%}, lowest {min(after):.1%}"
+        f"after: mean {statistics.mean(after):.1%}, standard deviation over seeds {spread:.1%}, "
+        f"lowest {min(after):.1%}"
     )
     if args.out:
         args.out.parent.mkdir(parents=True, exist_ok=True)

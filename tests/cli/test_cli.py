@@ -1,19 +1,25 @@
-"""The command line as a person uses it: real processes."""
+"""The command line as a person uses it: every command once as a process of its own, and what can be
+asked of it in the process of the test."""
 
 from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from workbench.commands.views import sparkline
 from workbench.runs import Run
+
+Command = Callable[..., subprocess.CompletedProcess[str]]
+"""The fixture `workbench` (see `conftest.py`)."""
 
 QUICK = [
     "--set",
@@ -31,7 +37,7 @@ QUICK = [
 ]
 
 
-def workbench(*arguments: object, cwd: Path, code: int = 0) -> subprocess.CompletedProcess[str]:
+def process(*arguments: object, cwd: Path, code: int = 0) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "workbench.cli", *map(str, arguments)]
     done = subprocess.run(
         command, capture_output=True, text=True, cwd=cwd, timeout=200, check=False
@@ -40,40 +46,65 @@ def workbench(*arguments: object, cwd: Path, code: int = 0) -> subprocess.Comple
     return done
 
 
-def test_train_resume_runs_eval_export(tmp_path: Path, tiny_folder: Path) -> None:
-    first = workbench(
-        "train", "--policy", tiny_folder, "--steps", 3, "--out", "r", "--json", *QUICK, cwd=tmp_path
+@pytest.fixture(scope="module")
+def finished_run(tmp_path_factory: pytest.TempPathFactory, tiny_folder: Path) -> tuple[Path, str]:
+    """(a folder with the run `r` of three steps, made by `workbench train` in a process of its own,
+    what that printed)."""
+    folder = tmp_path_factory.mktemp("finished")
+    done = process(
+        "train", "--policy", tiny_folder, "--steps", 3, "--out", "r", "--json", *QUICK, cwd=folder
     )
-    last = json.loads(first.stdout.strip().splitlines()[-1])
-    assert {"run", "steps", "accuracy_before", "accuracy_after", "seconds"} <= last.keys()
-    assert last["steps"] == 3
-    assert all(json.loads(line) for line in first.stdout.splitlines())
+    return folder, done.stdout
 
+
+def test_train_says_every_step_and_the_result_as_json(finished_run: tuple[Path, str]) -> None:
+    _, printed = finished_run
+    lines = [json.loads(line) for line in printed.splitlines()]
+    assert all(lines)
+    assert {"run", "steps", "accuracy_before", "accuracy_after", "seconds"} <= lines[-1].keys()
+    assert lines[-1]["steps"] == 3
+
+
+def test_train_goes_on_with_a_run(
+    finished_run: tuple[Path, str], tmp_path: Path, tiny_folder: Path, workbench: Command
+) -> None:
+    shutil.copytree(finished_run[0] / "r", tmp_path / "r")
     again = workbench(
         "train", "--policy", tiny_folder, "--steps", 5, "--out", "r", "--resume", cwd=tmp_path
     )
     assert "5 steps" in again.stdout
     assert Run.open(tmp_path / "r").steps().step.tolist() == [1, 2, 3, 4, 5]
 
-    (row,) = json.loads(workbench("runs", ".", "--json", cwd=tmp_path).stdout)
-    assert (row["status"], row["steps"]) == ("finished", 5)
-    result = json.loads(
-        workbench("eval", "--policy", "r/policy", "--n", 10, "--json", cwd=tmp_path).stdout
-    )
-    assert result["n"] == 10
-    workbench("export", "csv", "r", cwd=tmp_path)
-    assert (tmp_path / "r-csv").is_dir()
-    workbench("export", "html", "r", cwd=tmp_path)
-    page = (tmp_path / "r.html").read_text()
-    assert "https://" not in page.replace(
-        page[page.index("<script>") : page.index("</script>")], ""
-    )
+
+def test_runs_lists_it(finished_run: tuple[Path, str]) -> None:
+    (row,) = json.loads(process("runs", ".", "--json", cwd=finished_run[0]).stdout)
+    assert (row["status"], row["steps"]) == ("finished", 3)
+
+
+def test_eval_measures_its_policy(finished_run: tuple[Path, str]) -> None:
+    done = process("eval", "--policy", "r/policy", "--n", 10, "--json", cwd=finished_run[0])
+    assert json.loads(done.stdout)["n"] == 10
+
+
+def test_export_writes_tables_and_a_page_that_needs_no_network(
+    finished_run: tuple[Path, str], workbench: Command
+) -> None:
+    folder = finished_run[0]
+    process("export", "csv", "r", cwd=folder)
+    assert (folder / "r-csv").is_dir()
+    workbench("export", "html", "r", cwd=folder)
+    page = (folder / "r.html").read_text()
+    script = page[page.index("<script>") : page.index("</script>")]
+    assert "https://" not in page.replace(script, "")
     assert "Settings" in page
+
+
+def test_doctor_examines_it(finished_run: tuple[Path, str]) -> None:
     report = subprocess.run(
         [sys.executable, "-m", "workbench.cli", "doctor", "r"],
         capture_output=True,
         text=True,
-        cwd=tmp_path,
+        cwd=finished_run[0],
         check=False,
     )
     assert report.returncode in (0, 1)
@@ -81,7 +112,7 @@ def test_train_resume_runs_eval_export(tmp_path: Path, tiny_folder: Path) -> Non
 
 
 def test_resume_starts_from_the_start_where_there_is_nothing(
-    tmp_path: Path, tiny_folder: Path
+    tmp_path: Path, tiny_folder: Path, workbench: Command
 ) -> None:
     done = workbench(
         "train",
@@ -133,7 +164,9 @@ def test_resume_starts_from_the_start_where_there_is_nothing(
         (["train", "--lora", "0"], "is no rank"),
     ],
 )
-def test_mistakes_are_one_clear_message(tmp_path: Path, arguments: list[str], says: str) -> None:
+def test_mistakes_are_one_clear_message(
+    tmp_path: Path, arguments: list[str], says: str, workbench: Command
+) -> None:
     (tmp_path / "notes.txt").touch()
     done = workbench(*arguments, cwd=tmp_path, code=2)
     assert says in done.stderr
@@ -141,10 +174,20 @@ def test_mistakes_are_one_clear_message(tmp_path: Path, arguments: list[str], sa
     assert not (tmp_path / "runs").exists()
 
 
-def test_a_run_is_not_overwritten(tmp_path: Path, tiny_folder: Path) -> None:
+def test_a_mistake_is_no_traceback_of_the_process(tmp_path: Path) -> None:
+    done = process("train", "--set", "beta", cwd=tmp_path, code=2)
+    assert "NAME=VALUE" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_run_is_not_overwritten(
+    finished_run: tuple[Path, str], tiny_folder: Path, workbench: Command
+) -> None:
+    folder, _ = finished_run
+    before = Run.open(folder / "r").meta
     command = ["train", "--policy", tiny_folder, "--steps", 1, "--out", "r", *QUICK]
-    workbench(*command, cwd=tmp_path)
-    assert "--resume" in workbench(*command, cwd=tmp_path, code=2).stderr
+    assert "--resume" in workbench(*command, cwd=folder, code=2).stderr
+    assert Run.open(folder / "r").meta == before
 
 
 def test_ctrl_c_ends_after_the_step_with_a_checkpoint(tmp_path: Path, tiny_folder: Path) -> None:
@@ -178,7 +221,7 @@ def test_ctrl_c_ends_after_the_step_with_a_checkpoint(tmp_path: Path, tiny_folde
 
 
 def test_doctor_says_what_works(tmp_path: Path) -> None:
-    findings = json.loads(workbench("doctor", "--json", cwd=tmp_path).stdout)["findings"]
+    findings = json.loads(process("doctor", "--json", cwd=tmp_path).stdout)["findings"]
     by_name = {f["what"]: f for f in findings}
     assert by_name["torch"]["status"] == "ok"
     assert by_name["embedded policy"]["status"] == "ok"
@@ -187,8 +230,11 @@ def test_doctor_says_what_works(tmp_path: Path) -> None:
 
 def test_help_is_quick(tmp_path: Path) -> None:
     began = time.monotonic()
-    assert "train" in workbench("--help", cwd=tmp_path).stdout
-    code = "import sys, workbench.cli; print(sorted({'torch', 'transformers', 'pandas'} & set(sys.modules)))"
+    assert "train" in process("--help", cwd=tmp_path).stdout
+    code = (
+        "import sys, workbench.cli; "
+        "print(sorted({'torch', 'transformers', 'pandas'} & set(sys.modules)))"
+    )
     assert (
         subprocess.check_output([sys.executable, "-c", code], text=True, env=os.environ).strip()
         == "[]"
@@ -203,7 +249,7 @@ def test_a_figure_that_is_not_finite_leaves_a_gap_in_the_bars() -> None:
 
 
 def test_a_setting_whose_choice_is_the_word_none() -> None:
-    from workbench.cli import parse_settings
+    from workbench.commands.options import parse_settings
 
     assert parse_settings(["scale_rewards=none", "delta=none", "beta=1e-3"]) == {
         "scale_rewards": "none",
@@ -248,7 +294,7 @@ def test_an_open_rank_is_16_where_nobody_has_one() -> None:
     assert make_config("embedded", None, {"lora_rank": "auto"}, None).lora_rank == 16
 
 
-def test_the_flags_reach_the_run(tmp_path: Path, tiny_folder: Path) -> None:
+def test_the_flags_reach_the_run(tmp_path: Path, tiny_folder: Path, workbench: Command) -> None:
     workbench(
         "train",
         "--policy",

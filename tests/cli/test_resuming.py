@@ -3,11 +3,12 @@ tell is asked for."""
 
 from __future__ import annotations
 
+import itertools
 import json
 import shlex
-import signal
 import subprocess
-import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -31,24 +32,26 @@ QUICK = [
     "--set",
     "eval_steps=0",
 ]
-WORKBENCH = [sys.executable, "-m", "workbench.cli"]
+Command = Callable[..., subprocess.CompletedProcess[str]]
+"""The fixture `workbench` (see `conftest.py`)."""
 
 
-def stopped_run(cwd: Path, *arguments: object) -> str:
-    """Train until Ctrl-C, which comes in the first steps; what was printed."""
-    command = [*WORKBENCH, "train", *map(str, arguments), "--steps", "5000", *QUICK]
-    process = subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=cwd
-    )
-    assert process.stdout is not None
-    printed = ""
-    while "step 10 " not in printed:
-        assert process.poll() is None, process.stderr.read() if process.stderr else ""
-        printed += process.stdout.readline()
-    process.send_signal(signal.SIGINT)
-    out, err = process.communicate(timeout=100)
-    assert process.returncode == 0, err
-    return printed + out
+@pytest.fixture
+def stopped_run(workbench: Command, monkeypatch: pytest.MonkeyPatch) -> Callable[..., str]:
+    """Trains until somebody asks for a stop in the first steps (`test_cli.py` does it by a real
+    Ctrl-C); what was printed."""
+
+    @contextmanager
+    def asked_after_two_steps() -> Iterator[Callable[[], bool]]:
+        steps = itertools.count(1)
+        yield lambda: next(steps) > 2
+
+    def run(cwd: Path, *arguments: object) -> str:
+        with monkeypatch.context() as patch:
+            patch.setattr("workbench.commands.train.stop_request", asked_after_two_steps)
+            return workbench("train", *arguments, "--steps", 5000, *QUICK, cwd=cwd).stdout
+
+    return run
 
 
 def printed_command(text: str) -> list[str]:
@@ -71,19 +74,8 @@ def made_run(folder: Path, **facts) -> Path:
     return folder
 
 
-def go_on(cwd: Path, words: list[str], steps: int) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [*WORKBENCH, *words, "--steps", str(steps)],
-        capture_output=True,
-        text=True,
-        cwd=cwd,
-        timeout=200,
-        check=False,
-    )
-
-
 def test_the_printed_command_goes_on_with_a_run_of_an_adapter(
-    tmp_path: Path, tiny_folder: Path
+    tmp_path: Path, tiny_folder: Path, stopped_run: Callable[..., str], workbench: Command
 ) -> None:
     printed = stopped_run(
         tmp_path,
@@ -100,8 +92,7 @@ def test_the_printed_command_goes_on_with_a_run_of_an_adapter(
     words = printed_command(printed)
     assert words == ["train", "--resume", "--out", "my run"]
     made = Run.open(tmp_path / "my run").last_step()
-    done = go_on(tmp_path, words, made + 2)
-    assert done.returncode == 0, done.stderr
+    workbench(*words, "--steps", made + 2, cwd=tmp_path)
     run = Run.open(tmp_path / "my run")
     assert (run.last_step(), run.meta.status, run.meta.policy) == (
         made + 2,
@@ -112,7 +103,7 @@ def test_the_printed_command_goes_on_with_a_run_of_an_adapter(
 
 
 def test_the_printed_command_names_a_file_of_problems_and_a_reward_of_ones_own(
-    tmp_path: Path, tiny_folder: Path
+    tmp_path: Path, tiny_folder: Path, stopped_run: Callable[..., str], workbench: Command
 ) -> None:
     problems = tmp_path / "my problems.jsonl"
     problems.write_text(
@@ -122,7 +113,8 @@ def test_the_printed_command_names_a_file_of_problems_and_a_reward_of_ones_own(
         )
     )
     (tmp_path / "mine.py").write_text(
-        "def short(completions, **columns):\n    return [float(len(c[0]['content']) < 9) for c in completions]\n"
+        "def short(completions, **columns):\n"
+        "    return [float(len(c[0]['content']) < 9) for c in completions]\n"
     )
     printed = stopped_run(
         tmp_path,
@@ -155,11 +147,9 @@ def test_the_printed_command_names_a_file_of_problems_and_a_reward_of_ones_own(
         "1",
     ]
     made = Run.open(tmp_path / "r").last_step()
-    done = go_on(tmp_path, words, made + 1)
-    assert done.returncode == 0, done.stderr
+    workbench(*words, "--steps", made + 1, cwd=tmp_path)
     assert Run.open(tmp_path / "r").last_step() == made + 1
-    unnamed = go_on(tmp_path, ["train", "--resume", "--out", "r"], made + 2)
-    assert unnamed.returncode == 2
+    unnamed = workbench("train", "--resume", "--out", "r", "--steps", 9, cwd=tmp_path, code=2)
     assert "Name its file again: --task" in unnamed.stderr
     assert Run.open(tmp_path / "r").meta.status == "finished"
 
@@ -200,7 +190,7 @@ def test_what_a_record_cannot_tell_has_to_be_named(tmp_path: Path) -> None:
 
 
 def test_a_file_that_is_called_like_a_known_task_is_not_taken_for_it(
-    tmp_path: Path, tiny_folder: Path
+    tmp_path: Path, tiny_folder: Path, stopped_run: Callable[..., str]
 ) -> None:
     problems = tmp_path / "arithmetic.jsonl"
     problems.write_text(
@@ -232,27 +222,16 @@ def test_the_command_is_quoted_for_a_shell(tmp_path: Path) -> None:
     ]
 
 
-def test_a_file_that_has_changed_is_refused(tmp_path: Path, tiny_folder: Path) -> None:
+def test_a_file_that_has_changed_is_refused(
+    tmp_path: Path, tiny_folder: Path, workbench: Command
+) -> None:
     problems = tmp_path / "problems.jsonl"
     lines = [json.dumps({"question": f"What is {i} + 1?", "answer": str(i + 1)}) for i in range(40)]
     problems.write_text("\n".join(lines))
-    command = [
-        *WORKBENCH,
-        "train",
-        "--policy",
-        str(tiny_folder),
-        "--task",
-        "problems.jsonl",
-        "--out",
-        "r",
-        "--steps",
-        "1",
-        *QUICK,
-    ]
-    subprocess.run(command, cwd=tmp_path, check=True, capture_output=True, timeout=200)
+    named = ["--task", "problems.jsonl", "--out", "r"]
+    workbench("train", "--policy", tiny_folder, *named, "--steps", 1, *QUICK, cwd=tmp_path)
     problems.write_text("\n".join(lines).replace("What is", "How much is"))
-    done = go_on(tmp_path, ["train", "--resume", "--out", "r", "--task", "problems.jsonl"], 2)
-    assert done.returncode != 0
+    done = workbench("train", "--resume", *named, "--steps", 2, cwd=tmp_path, code=2)
     assert "as it was then" in done.stderr
     assert Run.open(tmp_path / "r").last_step() == 1
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import trl
+from helpers import in_one_test
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -112,7 +113,7 @@ def test_it_is_frozen() -> None:
         GRPOConfig().beta = 1.0  # type: ignore[misc]
 
 
-@pytest.mark.parametrize("field", dataclasses.fields(GRPOConfig), ids=lambda f: f.name)
+@in_one_test([dict(field=field) for field in dataclasses.fields(GRPOConfig)])
 def test_every_field_documents_itself(field: dataclasses.Field) -> None:
     text = GRPOConfig.describe(field.name)
     assert len(field.metadata["meaning"]) > 15

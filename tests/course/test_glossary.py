@@ -10,17 +10,19 @@ from pathlib import Path
 from typing import Any
 
 import notebook_text as text
-import pytest
+from helpers import in_one_test
 
 GLOSSARY = text.ROOT / "notebooks/GLOSSARY.md"
 ROW = re.compile(
-    r"^\| \*\*(?P<term>.+?)\*\* \| (?P<meaning>.+) \| \[(?P<place>\d\d §\d+)\]\((?P<link>.+?)\) \| \[`(?P<name>.+?)`\]\((?P<file>.+?)\) \|$"
+    r"^\| \*\*(?P<term>.+?)\*\* \| (?P<meaning>.+) "
+    r"\| \[(?P<place>\d\d §\d+)\]\((?P<link>.+?)\) "
+    r"\| \[`(?P<name>.+?)`\]\((?P<file>.+?)\) \|$"
 )
 ROWS = [line for line in GLOSSARY.read_text().splitlines() if line.startswith("| **")]
 
 
-@pytest.mark.parametrize("row", ROWS, ids=lambda row: row.split("**")[1])
-def test_a_term(row: str) -> None:
+@in_one_test([dict(row=row) for row in ROWS])
+def test_every_term_leads_to_its_notebook_and_its_code(row: str) -> None:
     found = ROW.match(row)
     assert found, row
     assert found["link"].startswith(found["place"][:2])

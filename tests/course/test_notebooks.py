@@ -16,10 +16,11 @@ ALL = pytest.mark.parametrize("path", text.NOTEBOOKS, ids=lambda p: p.stem)
 REPOSITORY = (
     "https://colab.research.google.com/github/grpo-workbench/grpo-workbench/blob/main/notebooks/"
 )
-SETUP = '''import importlib.util
+PACKAGE = "git+https://github.com/grpo-workbench/grpo-workbench"
+SETUP = f'''import importlib.util
 
 if importlib.util.find_spec("workbench") is None:  # a fresh Colab runtime
-    %pip install -q "grpo-workbench @ git+https://github.com/grpo-workbench/grpo-workbench" "jupyterlab<4.6"'''
+    %pip install -q "grpo-workbench @ {PACKAGE}" "jupyterlab<4.6"'''
 
 
 @ALL
@@ -28,8 +29,8 @@ def test_the_frame(path: Path) -> None:
     first, *_, last = book.cells
     assert first.source.startswith(f"# {path.stem[:2]} · ")
     assert (
-        f"[![Open in Colab](../docs/open-in-colab.svg)]({REPOSITORY}{path.name}) · [the course](README.md) · [glossary](GLOSSARY.md)"
-        in first.source
+        f"[![Open in Colab](../docs/open-in-colab.svg)]({REPOSITORY}{path.name}) · [the "
+        "course](README.md) · [glossary](GLOSSARY.md)" in first.source
     )
     for part in (
         "**After this notebook you can**",

@@ -3,7 +3,11 @@ not."""
 
 from __future__ import annotations
 
+import importlib
+import inspect
 import math
+import pkgutil
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,9 +15,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from helpers import in_one_test
 from made_runs import evaluation_of, make_run
 
-from workbench.doctor import Finding, diagnose
+from workbench.doctor import Finding, diagnose, rules
 from workbench.doctor.rules import (
     RULES,
     Rule,
@@ -776,16 +781,52 @@ def findings(path: Path, how: dict[str, Any]) -> dict[str, Finding]:
     return {f.key: f for f in diagnose(make_run(path, **defaults | how))}
 
 
-@pytest.mark.parametrize(
-    "case", CASES, ids=[f"{c.key}-{c.severity}-{i}" for i, c in enumerate(CASES)]
-)
-def test_a_rule_speaks_when_it_should_and_only_then(case: Case, tmp_path: Path) -> None:
-    found = findings(tmp_path / "trigger", case.trigger)
+@in_one_test([dict(number=number, case=case) for number, case in enumerate(CASES)])
+def test_a_rule_speaks_when_it_should_and_only_then(
+    number: int, case: Case, tmp_path: Path
+) -> None:
+    found = findings(tmp_path / f"{number}-trigger", case.trigger)
     assert case.key in found, sorted(found)
     finding = found[case.key]
     assert finding.severity == case.severity, finding
     assert case.says in f"{finding.what} {finding.evidence} {finding.try_}", finding
-    assert case.key not in findings(tmp_path / "calm", case.calm)
+    assert case.key not in findings(tmp_path / f"{number}-calm", case.calm)
+
+
+@pytest.mark.parametrize(
+    ("penalty", "weights"),
+    [(lambda paid_B: -paid_B, [10, 1]), (lambda paid_B: paid_B, [10, -1])],
+    ids=["a function that takes away", "a negative weight"],
+)
+def test_shares_of_functions_that_work_against_each_other_are_shares(
+    penalty: Callable[[np.ndarray], np.ndarray], weights: list[float], tmp_path: Path
+) -> None:
+    def rewards_of(step: int) -> np.ndarray:
+        first_B = paid(0.5)(step)
+        return np.hstack([first_B, penalty(first_B)])
+
+    how = dict(rewards=rewards_of, config={"reward_weights": weights})
+    evidence = findings(tmp_path / "run", how)["component_dominates"].evidence
+    shares = [float(found) for found in re.findall(r"(-?[\d.]+) %", evidence)]
+    assert len(shares) == 2, evidence
+    assert all(0 <= share <= 100 for share in shares), evidence
+    assert sum(shares) == pytest.approx(100, abs=1), evidence
+
+
+def test_every_rule_is_in_the_table() -> None:
+    written = {
+        f"{module.__name__}.{name}": function
+        for info in pkgutil.iter_modules(rules.__path__)
+        for module in [importlib.import_module(f"{rules.__name__}.{info.name}")]
+        for name, function in vars(module).items()
+        if inspect.isfunction(function)
+        and function.__module__ == module.__name__
+        and not name.startswith("_")
+        and inspect.signature(function).return_annotation == "Finding | None"
+    }
+    assert len(written) >= 30, "the search itself found nothing"
+    forgotten = [name for name, function in written.items() if function not in RULES]
+    assert not forgotten, "add these to RULES in workbench/doctor/rules/__init__.py"
 
 
 def test_every_rule_has_a_case() -> None:
@@ -818,7 +859,8 @@ def test_a_knob_change_says_what_moved_since(tmp_path: Path) -> None:
         tmp_path / "run", dict(knobs=KNOB, metrics={"kl": near(0.2, until=19, then=0.05)})
     )["knob_changed"]
     assert said.what.startswith(
-        "At step 20 a knob was moved: beta 0.005 → 0.1, epsilon 0.2 → 0.3. Since then: kl 0.0499 instead of 0.2 (noise ±"
+        "At step 20 a knob was moved: beta 0.005 → 0.1, epsilon 0.2 → 0.3. Since then: kl 0.0499 "
+        "instead of 0.2 (noise ±"
     )
     assert "entropy" not in said.what, "it goes on falling as it did before"
     assert "branch from step 19" in said.try_

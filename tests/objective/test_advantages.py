@@ -9,6 +9,7 @@ from dataclasses import fields
 
 import pytest
 import torch
+from helpers import in_one_test
 from torch import Tensor
 
 from workbench.config import GRPOConfig
@@ -136,11 +137,16 @@ def test_normalize_then_sum_takes_no_notice_of_scale_rewards() -> None:
 # --- dead groups
 
 
-@pytest.mark.parametrize("value", [0.7, 1 / 3, 0.1, 1e8, 0.0])
-@pytest.mark.parametrize("size", [2, 3, 7, 8, 64])
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-@pytest.mark.parametrize("baseline", ["group", "leave_one_out"])
-@pytest.mark.parametrize("aggregation", ["sum_then_normalize", "normalize_then_sum"])
+@in_one_test(
+    [
+        dict(value=value, size=size, dtype=dtype, baseline=baseline, aggregation=aggregation)
+        for value in (0.7, 1 / 3, 0.1, 1e8, 0.0)
+        for size in (2, 3, 7, 8, 64)
+        for dtype in (torch.float32, torch.float64)
+        for baseline in ("group", "leave_one_out")
+        for aggregation in ("sum_then_normalize", "normalize_then_sum")
+    ]
+)
 def test_equal_rewards_give_exactly_zero(
     value: float, size: int, dtype: torch.dtype, baseline: str, aggregation: str
 ) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import torch
+from helpers import in_one_test
 from torch import Tensor
 
 from workbench.config import LOSS_TYPES, GRPOConfig
@@ -52,16 +53,15 @@ EXTRAS: list[dict[str, Any]] = [
 ]
 
 
-@pytest.mark.parametrize("extra", EXTRAS)
-@pytest.mark.parametrize(
-    ("loss_type", "level"),
+@in_one_test(
     [
-        (name, level)
+        dict(loss_type=name, level=level, extra=extra)
+        for extra in EXTRAS
         for name in LOSS_TYPES
         if name not in DETACHED
         for level in ("token", "sequence")
         if (name, level) != ("sapo", "sequence")
-    ],
+    ]
 )
 def test_gradient_equals_finite_differences(
     loss_type: str, level: str, extra: dict[str, Any]

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import torch
+from helpers import in_one_test
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
@@ -68,8 +69,13 @@ CASES = [(loss_type, "token") for loss_type in LOSS_TYPES] + [
 ]
 
 
-@pytest.mark.parametrize(("loss_type", "level"), CASES)
-@pytest.mark.parametrize("garbage", GARBAGE)
+@in_one_test(
+    [
+        dict(loss_type=loss_type, level=level, garbage=garbage)
+        for loss_type, level in CASES
+        for garbage in GARBAGE
+    ]
+)
 def test_garbage_on_padding_changes_no_bit(loss_type: str, level: str, garbage: float) -> None:
     x, config = inputs(), make_config(loss_type, level)
     dirty = {name: torch.where(MASK, value, garbage) for name, value in x.items()}
@@ -185,9 +191,14 @@ def test_nan_that_decides_a_mask_reaches_the_loss(
     assert math.isfinite(measured.loss)
 
 
-@pytest.mark.parametrize("advantage", [1.0, 0.0, -1.0])
-@pytest.mark.parametrize("loss_type", LOSS_TYPES)
-@pytest.mark.parametrize(("dtype", "nats"), [(torch.float32, 100.0), (torch.float64, 800.0)])
+@in_one_test(
+    [
+        dict(advantage=advantage, loss_type=loss_type, dtype=dtype, nats=nats)
+        for advantage in (1.0, 0.0, -1.0)
+        for loss_type in LOSS_TYPES
+        for dtype, nats in ((torch.float32, 100.0), (torch.float64, 800.0))
+    ]
+)
 def test_a_ratio_that_overflows_makes_the_loss_nan(
     advantage: float, loss_type: str, dtype: torch.dtype, nats: float
 ) -> None:

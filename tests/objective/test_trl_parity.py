@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import torch
+from helpers import in_one_test
 from torch import Tensor
 
 from workbench.config import LOSSES, SAMPLER_CORRECTIONS, GRPOConfig
@@ -132,7 +133,7 @@ def ours(leaf: Tensor, d: Draw, x: dict[str, Tensor]) -> PolicyLoss:
     )
 
 
-@pytest.mark.parametrize("seed", range(NUM_DRAWS))
+@in_one_test([dict(seed=seed) for seed in range(NUM_DRAWS)])
 def test_loss_and_gradient_equal_trl(trl_oracle: Any, seed: int) -> None:
     d, x = draw(seed), tensors(seed)
     trl_oracle.configure_from(d.config)
@@ -298,10 +299,15 @@ def reward_table(functions: int, seed: int) -> Tensor:
     )
 
 
-@pytest.mark.parametrize("seed", range(4))
-@pytest.mark.parametrize("functions", [1, 2, 3])
-@pytest.mark.parametrize("scale", ["group", "batch", "none"])
-@pytest.mark.parametrize("aggregation", ["sum_then_normalize", "normalize_then_sum"])
+@in_one_test(
+    [
+        dict(aggregation=aggregation, scale=scale, functions=functions, seed=seed)
+        for aggregation in ("sum_then_normalize", "normalize_then_sum")
+        for scale in ("group", "batch", "none")
+        for functions in (1, 2, 3)
+        for seed in range(4)
+    ]
+)
 def test_advantages_equal_trl(
     trl_oracle: Any, aggregation: str, scale: str, functions: int, seed: int
 ) -> None:

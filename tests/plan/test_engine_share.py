@@ -3,6 +3,7 @@ floating point and a sequence."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
@@ -10,9 +11,10 @@ import torch
 import transformers as hf
 
 from workbench.config import GRPOConfig
-from workbench.plan import Shape, device_named, plan, shape_of
+from workbench.plan import Shape, device_named, plan, planner, shape_of
 from workbench.plan.devices import Device
 from workbench.plan.engine_share import least_share, share_need
+from workbench.plan.ledger import Phase
 from workbench.rollout.vllm.needs import need_of, one_sequence
 
 WIDE = dict(
@@ -60,6 +62,24 @@ def config(**changes: object) -> GRPOConfig:
 @pytest.fixture(scope="module")
 def eight() -> Shape:
     return Shape("8B", hf.LlamaConfig(**WIDE), "test")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _phases_are_followed_once() -> Iterator[None]:
+    """The phases of one shape, config and device are followed once for all tests of this file: an
+    advice tries some twenty configs, and the tests plan them again."""
+    follow = planner._followed
+    found: dict[tuple[object, ...], list[Phase]] = {}
+
+    def once(shape: Shape, config: GRPOConfig, device: Device, whole: object = None) -> list[Phase]:
+        key = (shape.name, config, device)
+        if key not in found:
+            found[key] = follow(shape, config, device, whole)
+        return found[key]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(planner, "_followed", once)
+        yield
 
 
 def test_four_bits_with_vllm_do_not_fit_where_vllm_cannot_hold_the_base(eight: Shape) -> None:

@@ -124,8 +124,8 @@ def test_gsm8ks_gold_answers_score_full_marks_and_wrong_ones_nothing():
 
 def test_importing_tasks_and_rewards_loads_nothing_heavy():
     code = (
-        "import sys, workbench.tasks, workbench.rewards; "
-        "print([m for m in ('torch', 'transformers', 'datasets', 'sympy', 'math_verify') if m in sys.modules])"
+        "import sys, workbench.tasks, workbench.rewards; print([m for m in ('torch', "
+        "'transformers', 'datasets', 'sympy', 'math_verify') if m in sys.modules])"
     )
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert out.stdout.strip() == "[]"

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from workbench.runs import TokenArrays
-from workbench.runs.arrays import pack, pad, positions, prefix_mask, row_lengths, unpack
+from workbench.runs.store.arrays import pack, pad, positions, prefix_mask, row_lengths, unpack
 
 LENGTHS = hnp.arrays(np.int32, st.integers(0, 8), elements=st.integers(0, 9))
 FLOATS = st.floats(width=32, allow_nan=True, allow_infinity=True)

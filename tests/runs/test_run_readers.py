@@ -29,10 +29,9 @@ from workbench.runs import (
     RunRecordError,
     RunWarning,
     RunWriter,
-    files,
     is_run_record,
-    opening,
 )
+from workbench.runs.store import files, opening
 
 TESTS = Path(__file__).parents[1]
 
@@ -58,7 +57,8 @@ def watch(path: Path, until: int) -> list[int]:
 def test_readers_in_threads_and_in_another_process_see_whole_steps(tmp_path):
     code = (
         f"import sys; sys.path.insert(0, {str(TESTS)!r}); from pathlib import Path\n"
-        f"from runs import test_run_readers as t; print(len(t.watch(Path({str(tmp_path)!r}), 80)), flush=True)"
+        f"from runs import test_run_readers as t; print(len(t.watch(Path({str(tmp_path)!r}), "
+        "80)), flush=True)"
     )
     with new_run(tmp_path, 1) as writer:
         other = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
@@ -284,13 +284,12 @@ def test_a_step_that_is_not_there(tmp_path, step):
 
 def test_reading_and_writing_need_no_torch(tmp_path):
     code = (
-        f"import sys; sys.path.insert(0, {str(TESTS)!r}); from pathlib import Path\n"
-        "import workbench.runs\n"
-        "assert 'pandas' not in sys.modules, 'pandas is imported before it is needed'\n"
-        "from runs.run_examples import stored_run, assert_whole\n"
-        f"run = stored_run(Path({str(tmp_path)!r}), 2); assert_whole(run, 2); run.groups(2)\n"
-        "assert run.meta.environment['gpus'] is None\n"
-        "print([m for m in sys.modules if m.partition('.')[0] in ('torch', 'transformers')])"
+        f"import sys; sys.path.insert(0, {str(TESTS)!r}); from pathlib import Path\nimport "
+        "workbench.runs\nassert 'pandas' not in sys.modules, 'pandas is imported before it is "
+        "needed'\nfrom runs.run_examples import stored_run, assert_whole\nrun = "
+        f"stored_run(Path({str(tmp_path)!r}), 2); assert_whole(run, 2); run.groups(2)\nassert "
+        "run.meta.environment['gpus'] is None\nprint([m for m in sys.modules if "
+        "m.partition('.')[0] in ('torch', 'transformers')])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.stdout == "[]\n", done.stderr

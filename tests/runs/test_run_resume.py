@@ -26,7 +26,7 @@ from workbench.runs import (
     TakenOverError,
 )
 from workbench.runs.environment import _process_start
-from workbench.runs.rows import put_meta
+from workbench.runs.store.rows import put_meta
 
 TESTS = Path(__file__).parents[1]
 

@@ -152,8 +152,17 @@ def test_knob_values_of_any_kind(tmp_path):
 
 def test_evaluations(run):
     first = run.evaluations().loc[0].to_dict()
-    assert first == {"step": 5, "split": "heldout", "n": 200, "correct": 5, "accuracy": 0.025, "low": 0.1, "high": 0.9,
-                     "extra": {"pass@8": 0.5}, "time": 6.0}  # fmt: skip
+    assert first == {
+        "step": 5,
+        "split": "heldout",
+        "n": 200,
+        "correct": 5,
+        "accuracy": 0.025,
+        "low": 0.1,
+        "high": 0.9,
+        "extra": {"pass@8": 0.5},
+        "time": 6.0,
+    }
 
 
 def test_an_evaluation_before_the_first_step_and_one_without_interval(tmp_path):

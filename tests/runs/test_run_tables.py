@@ -136,7 +136,7 @@ def test_ten_thousand_steps_are_read_at_once(tmp_path):
     with new_run(tmp_path) as writer:
         # one transaction for all of them, or the test would measure the disk's flushes
         with writer._transaction("many steps") as db:
-            from workbench.runs.rows import put_step
+            from workbench.runs.store.rows import put_step
 
             for step in range(1, 10_001):
                 put_step(db, StepRecord(step=step, metrics=metrics | {"reward": step}), {})

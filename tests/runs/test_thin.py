@@ -63,7 +63,8 @@ def test_the_record_says_that_it_was_thinned(full: Run, thinned: Run) -> None:
     said = events[events.kind == "notice"].iloc[-1]
     assert (
         said.text
-        == "thinned: all 20 steps keep their figures; the completions and tokens of steps 1, 10, 20 were kept."
+        == "thinned: all 20 steps keep their figures; the completions and tokens of steps 1, 10, "
+        "20 were kept."
     )
     assert said.data == {"kept_steps": KEPT}
     assert len(events) == len(full.events()) + 1

@@ -43,7 +43,8 @@ def test_gsm8ks_format(tmp_path):
     [
         ({"problem": "q", "solution": "So \\boxed{\\frac{1}{2}}.", "level": 5}, "\\frac{1}{2}",
          {"solution": "So \\boxed{\\frac{1}{2}}.", "level": 5}),
-        ({"problem": "q", "solution": "long\ntext", "answer": "7"}, "7", {"solution": "long\ntext"}),
+        ({"problem": "q", "solution": "long\ntext", "answer": "7"}, "7",
+         {"solution": "long\ntext"}),
         ({"prompt": "q", "target": 72}, "72", {"target": 72}),
         ({"question": "q", "gold": 0.5}, "0.5", {"gold": 0.5}),
         ({"question": "q", "answer": "Paris", "prompt": "reserved"}, "Paris", {}),
@@ -136,7 +137,8 @@ GOOD = {"question": "q", "answer": "1"}
         ([GOOD, '{"question": "x", "answer": ' + "9" * 5000 + "}"], "line 2: not valid JSON"),
         (
             [{"text": "q"}],
-            r"line 1: no question: none of 'question', 'problem', 'prompt' is among its keys \['text'\]",
+            r"line 1: no question: none of 'question', 'problem', 'prompt' is among its keys "
+            r"\['text'\]",
         ),
         ([{"question": "q"}], "line 1: no answer: none of 'answer', .*answer_key="),
         ([GOOD, {"question": "x"}], "line 2: no answer: the key 'answer' is missing"),

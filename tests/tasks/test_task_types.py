@@ -67,8 +67,11 @@ def test_a_negative_draw_is_refused(cursor, n):
 def test_columns_for_reward_functions():
     problems = [Problem("q1", "1", "sum", {"solution": "one"}), Problem("q2", "2")]
     assert columns_of(problems) == {
-        "question": ["q1", "q2"], "answer": ["1", "2"], "kind": ["sum", ""], "solution": ["one", None],
-    }  # fmt: skip
+        "question": ["q1", "q2"],
+        "answer": ["1", "2"],
+        "kind": ["sum", ""],
+        "solution": ["one", None],
+    }
 
 
 @pytest.mark.parametrize("name", ["answer", "completions", "trainer_state"])

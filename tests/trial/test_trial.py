@@ -3,11 +3,13 @@ runs, and says where it cannot."""
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 
 from workbench.config import GRPOConfig
-from workbench.plan import Shape, device_named, plan, shape_of
+from workbench.plan import Shape, device_named, plan
 from workbench.plan.devices import cpu_without_rates, measured_cpu
 from workbench.plan.report import seconds_words
 from workbench.plan.shapes import Stored
@@ -274,14 +276,7 @@ def test_a_plan_takes_the_seconds_of_its_trial_or_says_why_it_has_none(here) -> 
         assert made.seconds is None or made.seconds.trial is None
     assert "vLLM" in why_not(shape(), config(rollout_engine="vllm"), here)
     assert "gemma3_text" in why_not(shape("gemma3_text"), config(), here)
-    assert (
-        "does not fit"
-        in with_trial(
-            plan(
-                config(num_generations=512, prompts_per_step=64),
-                shape_of("Qwen2.5-7B"),
-                here,
-                advice=False,
-            )
-        ).notes[-1]
-    )
+    crowded = replace(here, memory=10 * 2**20)
+    too_large = with_trial(plan(config(), shape(), crowded, advice=False))
+    assert too_large.fits is False
+    assert "does not fit" in too_large.notes[-1]

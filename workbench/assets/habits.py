@@ -36,9 +36,12 @@ def add(a: int, b: int, carry_kept: bool = True) -> Working:
 def subtract(a: int, b: int, borrow: bool = True) -> Working:
     """Digit by digit from the right: 83 - 47 is '13-7=6 7-4=3'; without the borrow '7-3=4
     8-4=4'."""
-    x, y, tens = a % 10, b % 10, a // 10
+    x = a % 10
+    y = b % 10
+    tens = a // 10
     if x < y and borrow:
-        x, tens = x + 10, tens - 1
+        x = x + 10
+        tens = tens - 1
     x, y = (x, y) if x >= y else (y, x)
     steps = f"{x}-{y}={x - y}"
     if a < 10 and b < 10:

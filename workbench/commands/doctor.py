@@ -159,10 +159,8 @@ def _engine_package(package: Package) -> Finding:
             f"not installed: {package.without}",
             package.install,
         )
-    version, kind = (
-        metadata.version(name),
-        "runs on the CPU" if name.endswith("cpu") else "needs a GPU",
-    )
+    version = metadata.version(name)
+    kind = "runs on the CPU" if name.endswith("cpu") else "needs a GPU"
     if not version.startswith(package.tried + "."):
         return Finding(
             module, "note", f"{version}, tried with {package.tried} only; {kind}", package.install

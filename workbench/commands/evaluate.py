@@ -58,8 +58,8 @@ def eval_command(
     console = Console(highlight=False)
     kind = "" if loaded.quantization == "none" else f" in {loaded.quantization}"
     console.print(
-        f"{policy}{kind} on {problems.name}: {result.accuracy:.1%} of {result.n} held-out problems (greedy, strict; "
-        f"95 % interval {result.low:.1%} to {result.high:.1%})"
+        f"{policy}{kind} on {problems.name}: {result.accuracy:.1%} of {result.n} held-out "
+        f"problems (greedy, strict; 95 % interval {result.low:.1%} to {result.high:.1%})"
     )
     for kind, (right, count) in sorted(result.extra["by_kind"].items()):
         console.print(

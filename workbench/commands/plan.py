@@ -28,7 +28,8 @@ def plan_command(
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConfigWarning)  # about learning, which nobody does here
         config = make_config(policy, preset, changes, None)
-    device, shape = device_named(gpu), shape_of(policy)
+    device = device_named(gpu)
+    shape = shape_of(policy)
     if trial and device.measured:
         print(
             "timing a few layers on this machine (some seconds; --no-trial leaves it out) ...",

@@ -57,7 +57,8 @@ def _known_task(name: str, out: Path) -> str:
 
     if name not in TASKS:
         raise ConfigError(
-            f"the task {name!r} of {out} is none that the workbench knows by name. Name its file again: --task {name}.jsonl"
+            f"the task {name!r} of {out} is none that the workbench knows by name. Name its file "
+            f"again: --task {name}.jsonl"
         )
     return name
 
@@ -69,7 +70,8 @@ def _known_rewards(names: Sequence[str], out: Path) -> list[str]:
     if unknown := [name for name in names if name not in spec_of]:
         flags = " ".join(f"--reward {spec_of.get(name, f'FILE.py:{name}')}" for name in names)
         raise ConfigError(
-            f"the reward functions of {out} are {', '.join(names)}; where {unknown[0]!r} lies is not in its record. Name all again: {flags}"
+            f"the reward functions of {out} are {', '.join(names)}; where {unknown[0]!r} lies is "
+            f"not in its record. Name all again: {flags}"
         )
     return [spec_of[name] for name in names]
 
@@ -85,8 +87,9 @@ def check_same_problems(out: Path, task: Any) -> None:
         index = int(problem_id.split("/")[1])
         if index >= len(task.train) or task.train[index].question != prompt:
             raise ConfigError(
-                f"{out} asked {prompt[:60]!r}, which the task {task.name!r} does not have there. The run's problems came from "
-                "a file: name it, as it was then, with --task PATH, or start a new run in another folder."
+                f"{out} asked {prompt[:60]!r}, which the task {task.name!r} does not have there. "
+                "The run's problems came from a file: name it, as it was then, with --task PATH, "
+                "or start a new run in another folder."
             )
 
 

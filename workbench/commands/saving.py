@@ -17,7 +17,8 @@ def save_trained(policy: Any, out: Path) -> tuple[Path, str]:
     """
     from workbench.policy.save import no_room_to_save, save_policy
 
-    whole, adapter = out / "policy", out / "adapter"
+    whole = out / "policy"
+    adapter = out / "adapter"
     if policy.has_adapter:
         save_policy(policy, adapter, adapter_only=True)
     lacking = no_room_to_save(policy, whole)
@@ -29,8 +30,8 @@ def save_trained(policy: Any, out: Path) -> tuple[Path, str]:
     if policy.has_adapter:
         return adapter, _merge_later(policy, adapter, whole, lacking)
     return out / "checkpoints", (
-        f"notice: the policy was not written to {whole}: {lacking}. Its weights are in the newest of {out / 'checkpoints'}. Make room, "
-        f"then: workbench train --resume --out {out}"
+        f"notice: the policy was not written to {whole}: {lacking}. Its weights are in the newest "
+        f"of {out / 'checkpoints'}. Make room, then: workbench train --resume --out {out}"
     )
 
 
@@ -41,9 +42,13 @@ def _merge_later(policy: Any, adapter: Path, whole: Path, lacking: str) -> str:
     flag, option = (
         ("", "") if kind == "none" else (f" --quantization {kind}", f", quantization={kind!r}")
     )
-    load = f"load_policy({str(adapter)!r}{option}, dtype={str(policy.weight_dtype).removeprefix('torch.')!r}, device='cpu', trainable=False)"
+    load = (
+        f"load_policy({str(adapter)!r}{option}, "
+        f"dtype={str(policy.weight_dtype).removeprefix('torch.')!r}, device='cpu', trainable=False)"
+    )
     return (
-        f"notice: the adapter is in {adapter}, but not merged into {whole}: {lacking}. It evaluates as it is: workbench eval --policy "
-        f"{adapter}{flag}. To merge it where there is room, with load_policy and save_policy of workbench.policy: "
-        f"save_policy({load}, {str(whole)!r})"
+        f"notice: the adapter is in {adapter}, but not merged into {whole}: {lacking}. It "
+        f"evaluates as it is: workbench eval --policy {adapter}{flag}. To merge it where there is "
+        f"room, with load_policy and save_policy of workbench.policy: save_policy({load}, "
+        f"{str(whole)!r})"
     )

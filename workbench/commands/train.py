@@ -41,7 +41,8 @@ def train_command(
     started = time.monotonic()
     if not resume and is_run_record(out / "run.sqlite"):
         raise ConfigError(
-            f"--out {out}: this folder holds a run already. Add --resume to go on with it, or name another folder."
+            f"--out {out}: this folder holds a run already. Add --resume to go on with it, or "
+            "name another folder."
         )
     parts = parts_of(out, resume, policy, task, rewards, shuffle_rewards)
     config = make_config(parts.policy, preset, changes, out if resume else None)
@@ -56,7 +57,8 @@ def train_command(
                 _close_after_error(trainer, e)
                 if isinstance(e, KeyboardInterrupt):
                     print(
-                        f"broken off after step {trainer.steps_done}. Go on: {resume_command(out, parts, threads)}",
+                        f"broken off after step {trainer.steps_done}. Go on: "
+                        f"{resume_command(out, parts, threads)}",
                         file=sys.stderr,
                     )
                 raise
@@ -140,7 +142,8 @@ def summary(out: Path, steps: int, seconds: float) -> dict[str, Any]:
     """What a run came to: its folder, steps, held-out accuracy before and after (None where it was
     measured before alone), and seconds."""
     evaluations = Run.open(out).evaluations()
-    first, last = evaluations.iloc[0], evaluations.iloc[-1]
+    first = evaluations.iloc[0]
+    last = evaluations.iloc[-1]
     after = int(last.step) > 0 or steps == 0
     return {
         "run": str(out),
@@ -181,16 +184,15 @@ def _trainer(
     set_threads(threads, parts.policy)
     notice(f"loading policy {parts.policy} and task {parts.task}")
     chosen = RewardSet(parts.rewards or list(DEFAULT_REWARDS))
-    problems = load_task(parts.task, seed=config.seed)  # the quick things first
-    goes_on = is_run_record(
-        out / "run.sqlite"
-    )  # only then is there one: a new run was refused beside it
+    # What is quick and may be wrong comes before the weights.
+    problems = load_task(parts.task, seed=config.seed)
+    # A record is there only where a run goes on: a new one was refused beside it.
+    goes_on = is_run_record(out / "run.sqlite")
     if goes_on:
         check_same_problems(out, problems)
     loaded = load_policy(parts.policy, config=config)
-    if (
-        not goes_on and loaded.quantization in KINDS
-    ):  # files that were stored quantised: the record says so
+    # Files that were stored quantised: the record says so.
+    if not goes_on and loaded.quantization in KINDS:
         config = config.replace(quantization=loaded.quantization)
     notice("evaluating before the first step" if not resume else "going on")
     return start_run(

@@ -42,7 +42,8 @@ def sparkline(values: list[float], width: int = 40) -> str:
     finite."""
     shown = values[-width:]
     finite = [v for v in shown if math.isfinite(v)] or [0.0]
-    low, span = min(finite), max(finite) - min(finite) or 1.0
+    low = min(finite)
+    span = max(finite) - min(finite) or 1.0
     return "".join(
         BARS[int((v - low) / span * (len(BARS) - 1))] if math.isfinite(v) else " " for v in shown
     )
@@ -139,9 +140,8 @@ class TerminalView:
         """The step in one line of text."""
         last = {name: values[-1] for name, values in self.history.items()}
         at, accuracy = self.accuracies[-1]
-        kl = (
-            f"kl {last['kl']:.4f}  " if "kl" in last else ""
-        )  # without beta there is no reference to differ from
+        # Where no KL is measured there is no reference to differ from.
+        kl = f"kl {last['kl']:.4f}  " if "kl" in last else ""
         return (
             f"step {step}  reward {last['reward']:.3f}  accuracy {accuracy:.1%} (step {at})  {kl}"
             f"dead {last['dead_group_share']:.0%}  {last['seconds/step']:.2f} s"
@@ -164,41 +164,41 @@ class TerminalView:
         resumes it."""
         if values["steps"] < planned:
             self.console.print(
-                f"stopped after step {values['steps']} of {planned}, with a checkpoint; accuracy was last measured at step "
-                f"{values['accuracy_step']}.",
+                f"stopped after step {values['steps']} of {planned}, with a checkpoint; accuracy "
+                f"was last measured at step {values['accuracy_step']}.",
                 markup=False,
             )
-            self.console.print(
-                f"Go on: {go_on}", markup=False, soft_wrap=True
-            )  # one line, to be copied whole
+            # One line, to be copied whole.
+            self.console.print(f"Go on: {go_on}", markup=False, soft_wrap=True)
             return
         self.accuracy(values)
         if "dead_group_share" in self.history and min(self.history["dead_group_share"]) == 1:
             self.console.print(
-                f"In every group all rewards were equal, so nothing was learnt. What to look at: workbench doctor {values['run']}",
+                "In every group all rewards were equal, so nothing was learnt. What to look at: "
+                f"workbench doctor {values['run']}",
                 markup=False,
             )
         self.console.print(
-            f"record: {values['run']}/run.sqlite   policy: {values['policy']}   list: workbench runs"
+            f"record: {values['run']}/run.sqlite   policy: {values['policy']}   list: workbench "
+            "runs"
         )
 
     def accuracy(self, values: dict[str, Any]) -> None:
         """Before and after, or when it was last measured."""
         if values["accuracy_after"] is None:
             self.console.print(
-                f"{values['steps']} steps, {values['seconds']:.0f} s; accuracy was measured at step 0 only: {values['accuracy_before']:.1%}. "
+                f"{values['steps']} steps, {values['seconds']:.0f} s; accuracy was measured at "
+                f"step 0 only: {values['accuracy_before']:.1%}. "
                 f"Measure it: workbench eval --policy {values['policy']}",
                 markup=False,
             )
             return
         low, high = values["interval_after"]
-        at = (
-            ""
-            if values["accuracy_step"] == values["steps"]
-            else f", measured at step {values['accuracy_step']}"
-        )
+        at = ""
+        if values["accuracy_step"] != values["steps"]:
+            at = f", measured at step {values['accuracy_step']}"
         self.console.print(
             f"held-out accuracy {values['accuracy_before']:.1%} -> {values['accuracy_after']:.1%} "
-            f"(95 % interval {low:.1%} to {high:.1%}, {values['problems']} problems, greedy, strict{at}) "
-            f"in {values['steps']} steps, {values['seconds']:.0f} s"
+            f"(95 % interval {low:.1%} to {high:.1%}, {values['problems']} problems, greedy, "
+            f"strict{at}) in {values['steps']} steps, {values['seconds']:.0f} s"
         )

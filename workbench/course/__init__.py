@@ -1,11 +1,17 @@
 """What the notebooks of the course share: exercises with a check, charts, printed-against-exact
 tables, recorded runs.
 
-with check("Exercise 1", answer):            the box under an exercise: solved, or what is still wrong
-    assert answer == 3, "count again"
-chart(panel("title", x, {"name": y}))        lines over numbers, in the look of the dashboard
-compare([("what", printed, exact, "why")])   what a source prints beside what is right
-recorded("long")                             the path of a run that ships with the package; Dashboard(...) shows it
+The box under an exercise, solved or with what is still wrong:
+
+    with check("Exercise 1", answer):
+        assert answer == 3, "count again"
+
+Lines over numbers, in the look of the dashboard; what a source prints beside what is right; and the
+path of a run that ships with the package, which `Dashboard(...)` shows:
+
+    chart(panel("title", x, {"name": y}))
+    compare([("what", printed, exact, "why")])
+    recorded("long")
 """
 
 from workbench.course.chart import chart, panel

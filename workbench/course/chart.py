@@ -37,7 +37,8 @@ def panel(
     for name, y in curves.items():
         if y.shape != x.shape:
             raise ValueError(
-                f"panel {title!r}: {name!r} has {y.size} values, x has {x.size}. Give them the same length."
+                f"panel {title!r}: {name!r} has {y.size} values, x has {x.size}. Give them the "
+                "same length."
             )
     if x.size < 2:
         raise ValueError(f"panel {title!r}: x has {x.size} values; a line needs two.")
@@ -87,7 +88,8 @@ def _curve(x: np.ndarray, y: np.ndarray, name: str, i: int, dots: bool) -> list[
 
 def _span(x: np.ndarray, log: bool) -> tuple[float, float]:
     x = np.log10(x) if log else x
-    low, high = float(np.nanmin(x)), float(np.nanmax(x))
+    low = float(np.nanmin(x))
+    high = float(np.nanmax(x))
     return low - 0.02 * (high - low), high + 0.02 * (high - low)
 
 

@@ -34,7 +34,10 @@ def check(exercise: str, *answers: Any) -> Iterator[None]:
     except Exception as e:
         said = f"Your code raised {type(e).__name__}: {e}"
     if any(answer is ... for answer in answers):
-        said = "Replace the ... in the cell above by your answer, run that cell, then run this one again."
+        said = (
+            "Replace the ... in the cell above by your answer, run that cell, then run this "
+            "one again."
+        )
     results[exercise] = said
     _show(exercise, said)
 
@@ -43,5 +46,8 @@ def _show(exercise: str, said: str) -> None:
     from IPython.display import display
 
     words = f"✓ {exercise}: solved." if not said else f"○ {exercise}: not yet. {said}"
-    inner = f"<div class='{'wb-error' if said else 'wb-note'} wb-text' role='status'>{safe_text(words)}</div>"
-    display({"text/plain": words, "text/html": framed(inner)}, raw=True)
+    inner = (
+        f"<div class='{'wb-error' if said else 'wb-note'} wb-text' "
+        f"role='status'>{safe_text(words)}</div>"
+    )
+    display({"text/plain": words, "text/html": framed(inner)}, raw=True)  # type: ignore[no-untyped-call, unused-ignore]

@@ -32,7 +32,8 @@ class Comparison:
             for row in self.rows
         )
         return framed(
-            f"<div style='overflow-x:auto'><table><thead><tr>{heads}</tr></thead><tbody>{body}</tbody></table></div>"
+            "<div "
+            f"style='overflow-x:auto'><table><thead><tr>{heads}</tr></thead><tbody>{body}</tbody></table></div>"
         )
 
     def __repr__(self) -> str:

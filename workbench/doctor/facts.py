@@ -39,10 +39,18 @@ class StepSamples:
     functions."""
 
     step: int
+
     rewards_NGK: np.ndarray
+    """Each function's reward; NaN: not scored."""
+
     reward_NG: np.ndarray
+    """The weighted total."""
+
     truncated_NG: np.ndarray
+    """True where no end token came in time."""
+
     dead_N: np.ndarray
+    """True where all rewards of the group are equal."""
 
 
 @dataclass(frozen=True)
@@ -50,13 +58,21 @@ class Evaluated:
     """A held-out evaluation with its 95 % interval."""
 
     step: int
+
     n: int
+    """Problems that were asked."""
+
     accuracy: float
+
     low: float
     high: float
+    """Ends of the interval."""
 
     def __str__(self) -> str:
-        return f"{percent(self.accuracy)} ({percent(self.low)} to {percent(self.high)}, n={self.n}) at step {self.step}"
+        return (
+            f"{percent(self.accuracy)} ({percent(self.low)} to {percent(self.high)}, "
+            f"n={self.n}) at step {self.step}"
+        )
 
 
 @dataclass(frozen=True)
@@ -66,7 +82,10 @@ class Facts:
     run: Run
     meta: RunMeta
     step: int
+
     newest: bool
+    """Whether `step` is the last of the record."""
+
     metrics: pd.DataFrame
     knobs: pd.DataFrame
     evaluations: pd.DataFrame
@@ -88,12 +107,13 @@ class Facts:
         step = last if step is None else step
         if not 0 <= step <= last:
             raise ValueError(
-                f"step {step!r} is not in the record of {run.meta.name!r}, which ends at step {last}."
+                f"step {step!r} is not in the record of {run.meta.name!r}, which ends at step "
+                f"{last}."
             )
         cut = {name: frame[frame["step"] <= step] for name, frame in tables.items()}
         return cls(run=run, meta=run.meta, step=step, newest=step == last, **cut)
 
-    # ------------------------------------------------------------------------------------------------------ settings
+    # ------------------------------------------------------------ settings
 
     @cached_property
     def config(self) -> dict[str, Any]:
@@ -110,7 +130,8 @@ class Facts:
     @property
     def updates(self) -> int | None:
         """Optimizer updates made from one rollout batch; None where the run has no such notion."""
-        parts, passes = self.config.get("updates_per_rollout"), self.config.get("num_iterations")
+        parts = self.config.get("updates_per_rollout")
+        passes = self.config.get("num_iterations")
         return None if parts is None or passes is None else int(parts * passes)
 
     @cached_property
@@ -121,25 +142,24 @@ class Facts:
             zip(names, self.config.get("reward_weights") or [1.0] * len(names), strict=True)
         )
 
-    # ------------------------------------------------------------------------------------------------------ curves
+    # ------------------------------------------------------------ curves
 
     @cached_property
     def steps(self) -> np.ndarray:
         """The numbers of the steps."""
-        return self.metrics["step"].to_numpy()
+        return np.asarray(self.metrics["step"])
 
     def column(self, name: str) -> np.ndarray:
         """A metric at every step, NaN where it is absent."""
-        return (
-            self.metrics[name].to_numpy(float)
-            if name in self.metrics
-            else np.full(len(self.metrics), np.nan)
-        )
+        if name not in self.metrics:
+            return np.full(len(self.metrics), np.nan)
+        return np.asarray(self.metrics[name], dtype=float)
 
     def values(self, name: str, rows: slice = slice(None)) -> np.ndarray:
         """The finite values of a metric in some rows, all of them unless said."""
         part = self.column(name)[rows]
-        return part[np.isfinite(part)]
+        finite: np.ndarray = part[np.isfinite(part)]
+        return finite
 
     def recent(self, name: str, size: int = WINDOW) -> np.ndarray:
         """Its finite values in the last steps; none when it is not measured any more."""
@@ -174,11 +194,12 @@ class Facts:
     @cached_property
     def spread(self) -> float:
         """The usual std of the reward inside a group that is not dead; NaN where there was none."""
-        spread, dead = self.column("reward_std"), self.column("dead_group_share")
+        spread = self.column("reward_std")
+        dead = self.column("dead_group_share")
         alive = np.isfinite(spread) & (dead < 1)
         return float(np.median(spread[alive] / (1 - dead[alive]))) if alive.any() else float("nan")
 
-    # ------------------------------------------------------------------------------------------------------ evaluations
+    # ------------------------------------------------------------ evaluations
 
     @cached_property
     def held_out(self) -> list[Evaluated]:
@@ -192,7 +213,7 @@ class Facts:
             Evaluated(int(row.step), int(row.n), row.accuracy, row.low, row.high) for row in rows
         ]
 
-    # ------------------------------------------------------------------------------------------------------ samples
+    # ------------------------------------------------------------ samples
 
     @cached_property
     def recent_samples(self) -> list[StepSamples]:
@@ -209,9 +230,8 @@ class Facts:
         return (float(values.min()), float(values.max())) if len(values) else None
 
     def _samples_of(self, steps: Sequence[int]) -> list[StepSamples]:
-        revision, last = (
-            self.run.position()
-        )  # a rewind may have taken steps away since the tables were read
+        # A rewind may have taken steps away since the tables were read.
+        revision, last = self.run.position()
         found = [
             _samples(str(self.run.path), self.meta.id, revision, step)
             for step in steps

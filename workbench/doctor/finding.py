@@ -20,25 +20,29 @@ LONGEST_TEXT = 200
 @dataclass(frozen=True)
 class Finding:
     """One thing that the doctor noticed. The texts may quote the run: whoever shows them makes them
-    inert first.
-
-    key       names the rule's answer, such as 'epsilon_idle'
-    severity  one of `SEVERITIES`
-    what      what is going on, and why it matters
-    evidence  the figures it rests on, with their steps
-    try_      what to try, naming the config's fields and values; empty for good news and where nothing is lost
-    """
+    inert first."""
 
     key: str
+    """Names the rule's answer, such as 'epsilon_idle'."""
+
     severity: str
+    """One of `SEVERITIES`."""
+
     what: str
+    """What is going on, and why it matters."""
+
     evidence: str
+    """The figures it rests on, with their steps."""
+
     try_: str = ""
+    """What to try, naming the config's fields and values; empty for good news and where nothing is
+    lost."""
 
     def __post_init__(self) -> None:
         if self.severity not in SEVERITIES:
             raise ValueError(
-                f"finding {self.key!r}: severity={self.severity!r} must be one of {', '.join(SEVERITIES)}."
+                f"finding {self.key!r}: severity={self.severity!r} must be one of "
+                f"{', '.join(SEVERITIES)}."
             )
 
 
@@ -64,19 +68,19 @@ def span(steps: Sequence[int] | np.ndarray) -> str:
     """The steps that a figure comes from."""
     if len(steps) == 0:
         return "no step"
-    first, last = int(steps[0]), int(steps[-1])
+    first = int(steps[0])
+    last = int(steps[-1])
     return f"step {last}" if first == last else f"steps {first} to {last}"
 
 
 def quoted(value: Any) -> str:
     """A value or text from the run, cut when it is long."""
-    text = (
-        value
-        if isinstance(value, str)
-        else figure(value)
-        if isinstance(value, float)
-        else repr(value)
-    )
-    return (
-        text if len(text) <= LONGEST_TEXT else f"{text[:LONGEST_TEXT]}… ({len(text):,} characters)"
-    )
+    if isinstance(value, str):
+        text = value
+    elif isinstance(value, float):
+        text = figure(value)
+    else:
+        text = repr(value)
+    if len(text) <= LONGEST_TEXT:
+        return text
+    return f"{text[:LONGEST_TEXT]}… ({len(text):,} characters)"

@@ -21,7 +21,10 @@ def report(run: Run | str | Path, step: int | None = None) -> str:
     run = run if isinstance(run, Run) else Run.open(run)
     findings = diagnose(run, step)
     last = run.last_step() if step is None else step
-    head = f"{quoted(run.meta.name)}: {run.meta.status}, as of step {last}; {len(findings)} finding{'s' * (len(findings) != 1)}"
+    head = (
+        f"{quoted(run.meta.name)}: {run.meta.status}, as of step {last}; {len(findings)} "
+        f"finding{'s' * (len(findings) != 1)}"
+    )
     served = served_words(run)
     opening = [_wrapped("", inert(text)) for text in (head, served) if text]
     return "\n\n".join([*opening, *map(_paragraph, findings)]) + "\n"

@@ -12,12 +12,16 @@ from workbench.doctor.thresholds import FEWEST_VALUES, LARGEST_INFLATION, MARGIN
 
 @dataclass(frozen=True)
 class Change:
-    """The means of two windows; `margin` is what the difference must exceed to be more than
-    noise."""
+    """How the means of two windows differ."""
 
     before: float
+    """Mean of the earlier window, or what it led to expect."""
+
     after: float
+    """Mean of the later window."""
+
     margin: float
+    """What the difference must exceed to be more than noise."""
 
     @property
     def difference(self) -> float:
@@ -69,14 +73,17 @@ def departure(before: np.ndarray, after: np.ndarray) -> Change | None:
     middle of `after`, and its error counts."""
     if min(len(before), len(after)) < FEWEST_VALUES:
         return None
-    position, distance = _positions(len(before)), (len(before) + len(after)) / 2
-    slope, squares = float(position @ before / (position @ position)), float(position @ position)
-    squared_error = _noise(before) * (1 / len(before) + distance**2 / squares) + _noise(
-        after
-    ) / len(after)
-    return _change(
-        float(before.mean() + slope * distance), float(after.mean()), squared_error, before, after
-    )
+    position = _positions(len(before))
+    distance = (len(before) + len(after)) / 2
+    squares = float(position @ position)
+    slope = float(position @ before / (position @ position))
+
+    # The error of a line grows with the distance from the middle of the window that it was fitted
+    # to.
+    line_error = _noise(before) * (1 / len(before) + distance**2 / squares)
+    squared_error = line_error + _noise(after) / len(after)
+    expected = float(before.mean() + slope * distance)
+    return _change(expected, float(after.mean()), squared_error, before, after)
 
 
 def _change(
@@ -94,13 +101,14 @@ def _noise(values: np.ndarray) -> float:
     """The variance around a straight line, widened for autocorrelation: divided by the count it is
     a mean's squared error."""
     position = _positions(len(values))
-    rest = values - values.mean() - position * (position @ values) / (position @ position)
-    variance = float(rest @ rest) / (len(values) - 2)
+    residual = values - values.mean() - position * (position @ values) / (position @ position)
+    variance = float(residual @ residual) / (len(values) - 2)
+    # Values on a line leave rounding alone, whose autocorrelation means nothing.
     if variance <= 1e-18 * float(values @ values):
         return 0.0
-    neighbour = float(rest[1:] @ rest[:-1]) / float(rest @ rest)
+
+    neighbour = float(residual[1:] @ residual[:-1]) / float(residual @ residual)
+    # Few values make an autocorrelation look smaller than it is (Kendall 1954).
     neighbour += (2 + 4 * max(neighbour, 0)) / len(values)
-    return (
-        float(np.clip((1 + neighbour) / max(1 - neighbour, 1e-6), 1.0, LARGEST_INFLATION))
-        * variance
-    )
+    inflation = (1 + neighbour) / max(1 - neighbour, 1e-6)
+    return float(np.clip(inflation, 1.0, LARGEST_INFLATION)) * variance

@@ -3,7 +3,7 @@ look twice."""
 
 from __future__ import annotations
 
-# ------------------------------------------------------------------------------------------------------- windows
+# ------------------------------------------------------------ windows
 
 WINDOW = 10
 """Steps that "recent" means. One step's batch is a handful of prompts and jumps; ten still notice a
@@ -28,7 +28,7 @@ LARGEST_INFLATION = 10.0
 """The most by which autocorrelation may widen a squared error: a trend inside a window looks like
 autocorrelation as well."""
 
-# ------------------------------------------------------------------------------------------------------- the objective
+# ------------------------------------------------------------ the objective
 
 LOSS_NEAR_ZERO = 0.1
 """|loss| below this is called near 0. Advantages are about 1 in size, so a surrogate that did not
@@ -64,7 +64,7 @@ KL_NOTICED = 0.1
 """Nats per token below which a growing KL is no news: it starts from 0, so that early growth is
 large in any run."""
 
-# ------------------------------------------------------------------------------------------------------- groups and rewards
+# ------------------------------------------------------------ groups and rewards
 
 DEAD_NOTED, DEAD_HIGH, DEAD_TOO_HIGH = 0.5, 0.7, 0.95
 """Share of groups that teach nothing. At a half a step's batch is worth half its cost; near 1
@@ -93,8 +93,8 @@ RARE = 0.03
 shows up in one of five."""
 
 DOMINATES = 0.9
-"""Share of the variance within groups that one function makes: the others then hardly move an
-advantage."""
+"""Share of the functions' summed variances within groups that one function makes: the others then
+hardly move an advantage."""
 
 SCALE_FACTOR = 5.0
 """Ratio of the ranges (times weights) of two functions from which on the larger one wins by scale,
@@ -112,7 +112,7 @@ PROGRESS_STEPS = 40
 """Steps after which a flat reward is worth a word; short flat stretches are common at the start of
 a run."""
 
-# ------------------------------------------------------------------------------------------------------- completions
+# ------------------------------------------------------------ completions
 
 TRUNCATED_HIGH, TRUNCATED_TOO_HIGH = 0.15, 0.5
 """Share of completions cut off. A truncated answer is usually scored 0 whatever its merit; at a
@@ -143,7 +143,7 @@ what it knew."""
 ENTROPY_NOTICED = 0.5
 """Nats that an explosion must amount to as well: from 0.02 to 0.04 is twice, and nothing."""
 
-# ------------------------------------------------------------------------------------------------------- sampler and optimizer
+# ------------------------------------------------------------ sampler and optimizer
 
 MISMATCH_HIGH, MISMATCH_TOO_HIGH = 0.02, 0.1
 """Mean |log-probability difference| between sampler and trainer, nats. Rounding in bfloat16 makes
@@ -169,7 +169,7 @@ the gradient is used."""
 LEARNING_RATE_MOVED = 0.01
 """Relative change of the learning rate worth a word."""
 
-# ------------------------------------------------------------------------------------------------------- run and evaluation
+# ------------------------------------------------------------ run and evaluation
 
 PHASE_DOMINATES = 0.6
 """Share of a step's time from which on speeding up anything else gains little (Amdahl: less than

@@ -82,8 +82,8 @@ def _read_gold(gold: str) -> Numeral | Words | str:
         return known
     if not math_process.readable(gold):
         raise GoldError(
-            f"the gold answer {gold!r:.200} is neither a number nor words, and math-verify cannot read it as an "
-            "expression in the time it has. Correct it or leave the problem out."
+            f"the gold answer {gold!r:.200} is neither a number nor words, and math-verify cannot "
+            "read it as an expression in the time it has. Correct it or leave the problem out."
         )
     return gold
 

@@ -129,7 +129,8 @@ def _checked_one(value: Any, row: int) -> float:
     )
     if not isinstance(number, (bool, int, float)):
         raise _FaultError(
-            f"returned {value!r:.80}, a {type(value).__name__}; expected a number, or None: not scored",
+            f"returned {value!r:.80}, a {type(value).__name__}; expected a number, or None: not "
+            "scored",
             row,
         )
     if not abs(number) <= LARGEST:  # also true of NaN
@@ -157,11 +158,15 @@ def _blamed(
             (i for i in range(len(batch.prompts)) if _fails_alone(function, batch.row(i))), None
         )
         if row is None:
-            text += f" None of the {len(batch.prompts)} samples makes it fail on its own: it fails on the batch."
+            text += (
+                f" None of the {len(batch.prompts)} samples makes it fail on its own: it "
+                "fails on the batch."
+            )
         else:
             text += f" Row {row} makes it fail also on its own."
     if row is not None:
-        prompt, completion = batch.prompts[row], batch.completions[row]
+        prompt = batch.prompts[row]
+        completion = batch.completions[row]
         text += f" Row {row}: prompt {_excerpt(prompt)}, completion {_excerpt(completion)}"
     if isinstance(error, TypeError):
         text += f" (The columns of this task are: {', '.join(batch.columns)}.)"

@@ -25,15 +25,16 @@ class ShuffledRewards:
     def __init__(self, rewards: RewardSet, seed: int = 0) -> None:
         self.rewards = rewards
         self.seed = seed
-        self.functions, self.weights = rewards.functions, rewards.weights
+        self.functions = rewards.functions
+        self.weights = rewards.weights
         self.names = tuple(f"shuffled_{name}" for name in rewards.names)
         """Names of their own, so that a record shows the control and a resume without it is
         refused."""
 
-    def score(self, prompts: Any, completions: Any, *, step: int, **rest: Any) -> RewardTable:
+    def score(self, prompts: Any, completions: Any, *, step: int, **given: Any) -> RewardTable:
         """As `RewardSet.score`, shuffled. What the functions logged per completion stays with its
         completion."""
-        table = self.rewards.score(prompts, completions, step=step, **rest)
+        table = self.rewards.score(prompts, completions, step=step, **given)
         order_B = np.random.default_rng((_SHUFFLE_STREAM, self.seed, step)).permutation(
             len(table.rewards_BK)
         )

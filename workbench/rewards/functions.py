@@ -83,7 +83,6 @@ def lenient_correct(text: str, gold: str) -> bool:
 
 
 def _is_right(given: str | None, gold: str) -> bool:
-    check_gold(
-        gold
-    )  # a gold answer that cannot be read is an error, also where nothing was answered
+    # A gold answer that cannot be read is an error, also where nothing was answered.
+    check_gold(gold)
     return given is not None and answers_equal(given, gold)

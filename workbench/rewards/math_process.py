@@ -44,9 +44,9 @@ class MathProcess:
                 worker = self._started()
                 print(request, file=worker.stdin, flush=True)
                 return self._reply() is True
-            except (
-                BaseException
-            ):  # an interrupt: the answer to this question would be taken for that to the next
+            # An interrupt included: the answer to this question would be taken for that to the
+            # next.
+            except BaseException:
                 self._stop()
                 raise
 
@@ -58,13 +58,18 @@ class MathProcess:
 
     def _started(self) -> subprocess.Popen[str]:
         if self._owner != os.getpid():  # forked: the pipes belong to the parent
-            self._owner, self._worker = os.getpid(), None
+            self._owner = os.getpid()
+            self._worker = None
         if self._worker is None or self._worker.poll() is not None:
             script = str(Path(__file__).with_name("math_worker.py"))
             self._worker = subprocess.Popen(
-                [sys.executable, "-P", script], text=True, encoding="utf-8",
-                stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
-            )  # fmt: skip
+                [sys.executable, "-P", script],
+                text=True,
+                encoding="utf-8",
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+            )
             self._check_start()
         return self._worker
 
@@ -73,8 +78,8 @@ class MathProcess:
         if problem is not None or self._worker is None:
             self._stop()
             raise MathProcessError(
-                f"math-verify, which compares answers that are expressions, did not start ({problem}). "
-                "Run: pip install 'math-verify>=0.8'"
+                "math-verify, which compares answers that are expressions, did not start "
+                f"({problem}). Run: pip install 'math-verify>=0.8'"
             )
 
     def _reply(self) -> Any:
@@ -87,7 +92,8 @@ class MathProcess:
         return "died"
 
     def _stop(self) -> None:
-        worker, self._worker = self._worker, None
+        worker = self._worker
+        self._worker = None
         if worker is not None:
             worker.kill()
             worker.communicate()

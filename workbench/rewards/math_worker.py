@@ -25,9 +25,8 @@ time."""
 
 
 def main() -> None:
-    signal.signal(
-        signal.SIGINT, signal.SIG_IGN
-    )  # Ctrl-C goes to the whole group; the owner decides, by closing stdin
+    # Ctrl-C goes to the whole group; the owner decides, by closing stdin.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
         import math_verify  # noqa: F401
     except ImportError as error:
@@ -45,7 +44,8 @@ def main() -> None:
 def _equal(given: str, gold: str) -> bool:
     import math_verify
 
-    expected, answer = _parse(gold), _parse(given)
+    expected = _parse(gold)
+    answer = _parse(given)
     return bool(expected and answer) and math_verify.verify(expected, answer, timeout_seconds=None)
 
 
@@ -58,7 +58,10 @@ def _parse(text: str) -> list[Any]:
     import math_verify
 
     config = [math_verify.LatexExtractionConfig()]
-    return math_verify.parse(f"${text}$", config, fallback_mode="no_fallback", parsing_timeout=None)
+    parsed: list[Any] = math_verify.parse(
+        f"${text}$", config, fallback_mode="no_fallback", parsing_timeout=None
+    )
+    return parsed
 
 
 def _limit_memory() -> None:

@@ -28,7 +28,10 @@ _REWRITES = [
 ]
 _INTEGER = r"(?:[0-9]{1,3}(?:,[0-9]{3})+|[0-9]+)"
 _DECIMAL = rf"(?:{_INTEGER}(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]{{1,3}})?"
-_NO_UNIT = r"(?:(?:hundred|thousand|million|billion|trillion|dozen)s?|half|and|or|not|minus|plus|times|over|pi|sqrt)\b"
+_NO_UNIT = (
+    r"(?:(?:hundred|thousand|million|billion|trillion|dozen)s?|half|and|or|not|minus|plus"
+    r"|times|over|pi|sqrt)\b"
+)
 _POWER = r"(?: ?\^\{?[23]\}?|[²³])"
 _UNIT = rf"(?!{_NO_UNIT})[A-Za-z]{{2,}}(?:[/-][A-Za-z]+)?{_POWER}?"
 _ATTACHED = rf"(?:cm|mm|km|kg|mg|ml|mi|ft|in|lb|lbs|oz|mph|hr|hrs|min|mins|sec){_POWER}?"

@@ -7,7 +7,6 @@ import importlib
 import importlib.util
 from pathlib import Path
 from types import ModuleType
-from typing import Any
 
 from workbench.errors import WorkbenchError
 from workbench.rewards.calling import RewardFunction
@@ -18,7 +17,14 @@ REWARDS: dict[str, RewardFunction] = {
     "answer": answer_reward,
     "lenient_answer": lenient_answer_reward,
 }
-"""The reward functions known by name."""
+"""The reward functions known by name.
+
+To add one: write `NAME_reward(completions, **columns)` in TRL's signature in `rewards/functions.py`
+or a file of its own in this room; add its row here; name it in the help of `--reward`
+(`commands/options.py`); add its row to the table of `tests/rewards/test_registry.py`: a completion
+that it pays in full and one that it does not. That test fails when any of these is forgotten. A
+run's record names a function by its `__name__`, so that no two rows may share one.
+"""
 
 
 class RewardSpecError(WorkbenchError, ValueError):
@@ -58,7 +64,8 @@ def _module(place: str, spec: str) -> ModuleType:
         if error.name is None or not (place == error.name or place.startswith(f"{error.name}.")):
             raise  # the module was found, and what it imports was not
         raise RewardSpecError(
-            f"reward {spec!r}: there is no module {error.name!r}. For a file, write 'folder/file.py:function'."
+            f"reward {spec!r}: there is no module {error.name!r}. For a file, write "
+            "'folder/file.py:function'."
         ) from error
 
 
@@ -72,12 +79,12 @@ def _module_of_file(path: Path, spec: str) -> ModuleType:
 
 
 def _function(module: ModuleType, name: str, spec: str) -> RewardFunction:
-    function: Any = getattr(module, name, None)
+    function: RewardFunction | None = getattr(module, name, None)
     if not callable(function):
         own = [
-            n
-            for n, v in vars(module).items()
-            if callable(v) and getattr(v, "__module__", "") == module.__name__
+            attribute
+            for attribute, value in vars(module).items()
+            if callable(value) and getattr(value, "__module__", "") == module.__name__
         ]
         what = (
             "has no"

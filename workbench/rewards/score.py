@@ -31,18 +31,20 @@ __all__ = ["RewardError", "RewardSet", "RewardTable"]
 
 @dataclass(frozen=True)
 class RewardTable:
-    """The rewards of one step.
-
-    rewards_BK   float32, a column per function; NaN = that function did not score that completion (it said None)
-    names        the K names
-    extra        columns with B entries that functions logged with `log_extra`, as in TRL
-    metrics      numbers that functions logged with `log_metric`, averaged over the step
-    """
+    """The rewards of one step."""
 
     rewards_BK: np.ndarray
+    """float32, a column per function; NaN: that function did not score that completion (it said
+    None)."""
+
     names: tuple[str, ...]
+    """The K names."""
+
     extra: Mapping[str, list[Any]] = field(default_factory=dict)
+    """Columns with B entries that functions logged with `log_extra`, as in TRL."""
+
     metrics: Mapping[str, float] = field(default_factory=dict)
+    """Numbers that functions logged with `log_metric`, averaged over the step."""
 
     def total_B(self, weights: Sequence[float] | None = None) -> np.ndarray:
         """The weighted sum of the functions that scored a completion, float32; NaN where none
@@ -51,9 +53,8 @@ class RewardTable:
             np.ones(len(self.names)) if weights is None else np.asarray(weights, dtype=float)
         )
         unscored_B = np.isnan(self.rewards_BK).all(axis=1)
-        return np.where(unscored_B, np.nan, np.nansum(self.rewards_BK * weights_K, axis=1)).astype(
-            np.float32
-        )
+        sum_B = np.nansum(self.rewards_BK * weights_K, axis=1)
+        return np.where(unscored_B, np.nan, sum_B).astype(np.float32)
 
 
 class RewardSet:
@@ -144,7 +145,8 @@ class _Log:
     def log_extra(self, column: str, values: Sequence[Any]) -> None:
         if len(values) != self.size:
             raise ValueError(
-                f"log_extra({column!r}): {len(values)} values, expected {self.size}, one per completion."
+                f"log_extra({column!r}): {len(values)} values, expected {self.size}, one per "
+                "completion."
             )
         self.extra[column] = list(values)
 
@@ -170,8 +172,8 @@ def _checked_weights(weights: Sequence[float] | None, names: Sequence[str]) -> t
     values = tuple(1.0 for _ in names) if weights is None else tuple(float(w) for w in weights)
     if len(values) != len(names) or not all(map(math.isfinite, values)) or not any(values):
         raise RewardSpecError(
-            f"weights={weights!r} for the reward functions {', '.join(names)}: expected {len(names)} finite number(s), "
-            "not all of them 0."
+            f"weights={weights!r} for the reward functions {', '.join(names)}: expected "
+            f"{len(names)} finite number(s), not all of them 0."
         )
     return values
 

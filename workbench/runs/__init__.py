@@ -6,16 +6,7 @@ No torch is imported here, so that a stored run opens on any machine with numpy 
 
 from workbench.runs.compare import align_metrics, diff_configs
 from workbench.runs.export import export_csv
-from workbench.runs.files import (
-    RunNotFoundError,
-    RunRecordError,
-    RunWarning,
-    is_run_record,
-    record_path,
-)
 from workbench.runs.listing import list_runs
-from workbench.runs.queries import RunMeta
-from workbench.runs.reader import Run
 from workbench.runs.step_record import (
     Evaluation,
     Event,
@@ -24,7 +15,16 @@ from workbench.runs.step_record import (
     StepRecord,
     TokenArrays,
 )
-from workbench.runs.writer import RunWriter, StepExistsError, TakenOverError
+from workbench.runs.store.files import (
+    RunNotFoundError,
+    RunRecordError,
+    RunWarning,
+    is_run_record,
+    record_path,
+)
+from workbench.runs.store.queries import RunMeta
+from workbench.runs.store.reader import Run
+from workbench.runs.store.writer import RunWriter, StepExistsError, TakenOverError
 
 __all__ = [
     "Evaluation",

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from workbench.runs.reader import Run
+from workbench.runs.store.reader import Run
 
 if TYPE_CHECKING:
     import pandas as pd

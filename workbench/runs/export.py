@@ -8,7 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from workbench.runs.reader import Run
+from workbench.runs.store.reader import Run
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -44,7 +44,8 @@ def export_csv(run: Run | str | Path, folder: str | Path) -> list[Path]:
 def _rows(frame: pd.DataFrame) -> list[dict[str, Any]]:
     """Rows as JSON values; NaN becomes null."""
     cells = frame.astype(object)
-    return cells.where(frame.notna(), None).to_dict("records")
+    rows: list[dict[str, Any]] = cells.where(frame.notna(), None).to_dict("records")
+    return rows
 
 
 def _write_lines(file: Path, rows: Iterable[dict[str, Any]]) -> None:

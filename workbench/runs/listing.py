@@ -8,10 +8,10 @@ import sqlite3
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from workbench.runs import queries
-from workbench.runs.files import RunNotFoundError, RunRecordError, is_run_record, read
-from workbench.runs.rows import last_step
-from workbench.runs.schema import RUN_FILE, number
+from workbench.runs.store import queries
+from workbench.runs.store.files import RunNotFoundError, RunRecordError, is_run_record, read
+from workbench.runs.store.rows import last_step
+from workbench.runs.store.schema import RUN_FILE, number
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -15,8 +15,8 @@ from typing import Any
 
 import numpy as np
 
-from workbench.runs.arrays import row_lengths
-from workbench.runs.schema import number
+from workbench.runs.store.arrays import row_lengths
+from workbench.runs.store.schema import number
 
 RESERVED = ("ids", "lengths", "mask")
 
@@ -49,7 +49,8 @@ class Evaluation:
     def __post_init__(self) -> None:
         if not 0 <= self.correct <= self.n:
             raise ValueError(
-                f"evaluation of {self.split!r}: correct={self.correct} must lie between 0 and n={self.n}."
+                f"evaluation of {self.split!r}: correct={self.correct} must lie between 0 and "
+                f"n={self.n}."
             )
 
     @property
@@ -71,32 +72,44 @@ class Event:
 
 @dataclass(frozen=True, kw_only=True)
 class Samples:
-    """The completions of one step, by column. Raises ValueError when the sizes do not fit.
-
-    problem_ids, prompts, gold_answers   N texts (a gold answer may be None)
-    completions                          B texts
-    rewards_BK                           each function's reward, NaN = not scored
-    reward_B                             the weighted total
-    advantage_B                          what the loss used; with per-token advantages their mean, and the tokens'
-                                         floats hold them as 'advantage'
-    baseline_B                           what was subtracted from the reward
-    length_B                             sampled tokens
-    truncated_B                          True where no end token came in time
-    dead_N                               True where all rewards of the group are equal
-    """
+    """The completions of one step, by column. Raises ValueError when the sizes do not fit."""
 
     num_generations: int
+    """G, completions for each prompt."""
+
     problem_ids: Sequence[str]
+    """N texts."""
+
     prompts: Sequence[str]
+    """N texts."""
+
     gold_answers: Sequence[str | None]
+    """N texts, None where a problem has no gold answer."""
+
     completions: Sequence[str]
+    """B texts."""
+
     rewards_BK: Any
+    """Each function's reward; NaN: not scored."""
+
     reward_B: Any
+    """The weighted total."""
+
     advantage_B: Any
+    """What the loss used; with per-token advantages their mean, and the tokens' floats hold them as
+    'advantage'."""
+
     baseline_B: Any
+    """What was subtracted from the reward."""
+
     length_B: Any
+    """Sampled tokens."""
+
     truncated_B: Any
+    """True where no end token came in time."""
+
     dead_N: Any
+    """True where all rewards of the group are equal."""
 
     def __post_init__(self) -> None:
         for name, dtype in (
@@ -109,10 +122,12 @@ class Samples:
             ("dead_N", bool),
         ):
             object.__setattr__(self, name, np.asarray(getattr(self, name), dtype=dtype))
-        groups, rows = len(self.problem_ids), len(self.problem_ids) * self.num_generations
+        groups = len(self.problem_ids)
+        rows = len(self.problem_ids) * self.num_generations
         if self.rewards_BK.ndim != 2:
             raise ValueError(
-                f"rewards_BK has shape {self.rewards_BK.shape}: expected (completions, reward functions)."
+                f"rewards_BK has shape {self.rewards_BK.shape}: expected (completions, reward "
+                "functions)."
             )
         for name in ("prompts", "gold_answers", "dead_N"):
             _check_length(name, getattr(self, name), groups, "one per problem id")
@@ -135,16 +150,18 @@ class Samples:
 
 @dataclass(frozen=True)
 class TokenArrays:
-    """Every sampled token of a step, rows one after another without padding.
-
-    lengths  int32 (B,), tokens of each row; ids int32 (sum of lengths,)
-    floats   name -> float32, same size as ids. The names that the views know: sampler_logp (the engine's), old_logp
-             (the trainer's before the first update), ref_logp, logp (when the row was last used), entropy, advantage.
-    """
+    """Every sampled token of a step, rows one after another without padding."""
 
     lengths: Any
+    """int32 (B,): tokens of each row."""
+
     ids: Any
+    """int32 (sum of lengths,)."""
+
     floats: Mapping[str, Any] = field(default_factory=dict)
+    """Name to float32 of the size of `ids`. The names that the views know: sampler_logp (the
+    engine's), old_logp (the trainer's before the first update), ref_logp, logp (when the row was
+    last used), entropy, advantage."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "lengths", np.asarray(self.lengths, dtype=np.int32))
@@ -158,7 +175,8 @@ class TokenArrays:
             )
         if (self.lengths < 0).any():
             raise ValueError(
-                f"lengths must not be negative: {self.lengths.min()} in row {self.lengths.argmin()}."
+                f"lengths must not be negative: {self.lengths.min()} in row "
+                f"{self.lengths.argmin()}."
             )
         for name, flat in {"ids": self.ids, **self.floats}.items():
             if flat.shape != (self.lengths.sum(),):
@@ -214,7 +232,8 @@ class StepRecord:
         )
         if not same:
             raise ValueError(
-                f"step {self.step}: samples.length_B and tokens.lengths differ. Both count sampled tokens."
+                f"step {self.step}: samples.length_B and tokens.lengths differ. Both count "
+                "sampled tokens."
             )
 
 

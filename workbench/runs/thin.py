@@ -19,11 +19,11 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from workbench.runs.files import RunRecordError, explained, read, record_path, uri
-from workbench.runs.opening import new_record
-from workbench.runs.rows import all_meta, last_step, put_event, put_meta
-from workbench.runs.schema import STEP_TABLES, to_json
 from workbench.runs.step_record import Event
+from workbench.runs.store.files import RunRecordError, as_record_errors, read, record_path, uri
+from workbench.runs.store.opening import new_record
+from workbench.runs.store.rows import all_meta, last_step, put_event, put_meta
+from workbench.runs.store.schema import STEP_TABLES, to_json
 
 HEAVY = ("groups", "samples", "arrays")
 """The tables that hold a step's completions and tokens."""
@@ -50,12 +50,14 @@ def thin(path: str | Path, out: str | Path, keep_steps: Collection[int]) -> Path
     Raises `RunRecordError` when `out` holds something already, or when one of `keep_steps` is not
     in the record.
     """
-    origin, file = record_path(path), record_path(out)
+    origin = record_path(path)
+    file = record_path(out)
     kept = sorted({int(step) for step in keep_steps})
     facts, last = read(origin, lambda db: (all_meta(db), last_step(db)))
     if outside := [step for step in kept if not 1 <= step <= last]:
         raise RunRecordError(
-            f"{origin} holds steps 1 to {last}: it has no step {outside[0]} to keep. Leave it out of keep_steps."
+            f"{origin} holds steps 1 to {last}: it has no step {outside[0]} to keep. Leave it "
+            "out of keep_steps."
         )
     with new_record(file, {}) as db:
         put_meta(db, **_handed_on(facts))
@@ -63,7 +65,7 @@ def thin(path: str | Path, out: str | Path, keep_steps: Collection[int]) -> Path
         _forget_tracebacks(db)
         put_event(db, 0, Event("notice", _words(kept, last), {"kept_steps": kept}))
     with (
-        explained(file),
+        as_record_errors(file),
         closing(sqlite3.connect(uri(file, "mode=rw"), uri=True, isolation_level=None)) as db,
     ):
         db.execute("VACUUM")
@@ -116,4 +118,7 @@ def _forget_tracebacks(db: sqlite3.Connection) -> None:
 
 def _words(kept: list[int], last: int) -> str:
     steps = f"step{'s' * (len(kept) != 1)} {', '.join(map(str, kept))}" if kept else "no step"
-    return f"thinned: all {last} steps keep their figures; the completions and tokens of {steps} were kept."
+    return (
+        f"thinned: all {last} steps keep their figures; the completions and tokens of "
+        f"{steps} were kept."
+    )

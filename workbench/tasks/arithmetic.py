@@ -52,7 +52,8 @@ def _three_digits(rng: np.random.Generator) -> Numbers:
 
 
 def _two_steps(rng: np.random.Generator) -> Numbers:
-    a, b = int(rng.integers(10, 60)), int(rng.integers(1, 40))
+    a = int(rng.integers(10, 60))
+    b = int(rng.integers(1, 40))
     return a, b, int(rng.integers(1, a + b))
 
 
@@ -98,7 +99,8 @@ KINDS: dict[str, Kind] = {
         _two_steps,
         (
             "{name} has {0} {things}, gets {1} more and loses {2}. How many {things} are left?",
-            "{name} has {0} {things}. {name} buys {1} more and gives away {2}. How many {things} does {name} have?",
+            "{name} has {0} {things}. {name} buys {1} more and gives away {2}. How many {things} "
+            "does {name} have?",
         ),
         lambda a, b, c: a + b - c,
     ),
@@ -124,7 +126,8 @@ def make_problem(kind: str, numbers: Numbers, rng: np.random.Generator) -> Probl
 
 def draw_problems(n: int, rng: np.random.Generator, *, held_out: bool) -> list[Problem]:
     """`n` problems from one pool, each question at most once."""
-    names, shares = list(KINDS), [k.share for k in KINDS.values()]
+    names = list(KINDS)
+    shares = [k.share for k in KINDS.values()]
     problems: dict[str, Problem] = {}
     while len(problems) < n:
         kind = names[rng.choice(len(names), p=shares)]

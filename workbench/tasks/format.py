@@ -10,8 +10,9 @@ import re
 from dataclasses import dataclass
 
 SYSTEM_PROMPT = (
-    "Solve the problem. First reason between <think> and </think>, then give only the final answer between <answer> "
-    "and </answer>, with nothing before, between or after them: <think>reasoning</think><answer>answer</answer>"
+    "Solve the problem. First reason between <think> and </think>, then give only the final "
+    "answer between <answer> and </answer>, with nothing before, between or after them: "
+    "<think>reasoning</think><answer>answer</answer>"
 )
 
 _TAGS = ("<think>", "</think>", "<answer>", "</answer>")

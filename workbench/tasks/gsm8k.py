@@ -10,20 +10,20 @@ from workbench.tasks.types import Task, TaskError
 DATASET = "openai/gsm8k"
 
 
-def gsm8k_task() -> Task:
-    """GSM8K's own splits: 7,473 problems to train on, 1,319 held out. Raises `TaskError` when it
-    cannot be had."""
+def gsm8k_task(seed: int = 0) -> Task:
+    """GSM8K's own splits: 7,473 problems to train on, 1,319 held out. They are published, so that
+    `seed` changes nothing. Raises `TaskError` when the data cannot be had."""
     from datasets import load_dataset
 
     try:
         data = load_dataset(DATASET, "main")
-    except OSError as error:  # what datasets and the Hub client raise without a network, ConnectionError included
+    # What datasets and the Hub client raise without a network, ConnectionError included.
+    except OSError as error:
         raise TaskError(
-            f"{DATASET!r} could not be loaded from the Hub ({error}). Without a network, give the path of a local "
-            "copy: load_task('folder/train.jsonl')."
+            f"{DATASET!r} could not be loaded from the Hub ({error}). Without a network, give the "
+            "path of a local copy: load_task('folder/train.jsonl')."
         ) from error
     keys = Keys("question", "answer")
-    train, held_out = (
-        [problem_of_row(row, keys) for row in data[split]] for split in ("train", "test")
-    )
+    train = [problem_of_row(row, keys) for row in data["train"]]
+    held_out = [problem_of_row(row, keys) for row in data["test"]]
     return Task("gsm8k", train, held_out, SYSTEM_PROMPT)

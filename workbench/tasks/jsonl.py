@@ -50,7 +50,8 @@ def jsonl_task(
     if held_out is None or isinstance(held_out, int):
         train, tests = _split(path, problems, held_out, seed)
     else:
-        train, tests = problems, read_jsonl(Path(held_out), question_key, answer_key)
+        train = problems
+        tests = read_jsonl(Path(held_out), question_key, answer_key)
         train = _without(train, tests, path)
     name = path.resolve().parent.name if path.stem in _FILE_NAMES else path.stem
     return Task(name, train, tests, system_prompt)
@@ -91,7 +92,8 @@ def _check_path(path: Path) -> None:
         raise TaskError(f"{path}: there is no such file.")
     if path.suffix != ".jsonl":
         raise TaskError(
-            f"{path}: its name ends in {path.suffix!r}, expected a .jsonl file (one JSON object per line)."
+            f"{path}: its name ends in {path.suffix!r}, expected a .jsonl file (one JSON object "
+            "per line)."
         )
 
 
@@ -108,10 +110,8 @@ def _row(line: bytes) -> dict[str, Any]:
         row = json.loads(line.decode("utf-8-sig"), parse_constant=_no_constant)
     except UnicodeDecodeError:
         raise
-    except (
-        ValueError,
-        RecursionError,
-    ) as error:  # a JSONDecodeError, an integer of 5000 digits, nesting without end
+    # A JSONDecodeError, an integer of 5000 digits, nesting without end.
+    except (ValueError, RecursionError) as error:
         raise TaskError(f"not valid JSON ({error})") from error
     if not isinstance(row, Mapping):
         raise TaskError(
@@ -138,8 +138,8 @@ def _split(
     count = min(MAX_HELD_OUT, max(1, len(problems) // 10)) if count is None else count
     if isinstance(count, bool) or not 0 < count < len(problems):
         raise TaskError(
-            f"{path}: cannot hold out {count} of {len(problems)} problem(s). Both splits need at least one: set "
-            "held_out= to a smaller number or to a second file."
+            f"{path}: cannot hold out {count} of {len(problems)} problem(s). Both splits need at "
+            "least one: set held_out= to a smaller number or to a second file."
         )
     order = np.random.default_rng((_SPLIT_STREAM, seed)).permutation(len(problems))
     held = set(order[:count].tolist())

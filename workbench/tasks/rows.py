@@ -65,8 +65,8 @@ def gold_answer(text: str) -> str:
     marked = "####" in text or "\\boxed{" in text
     if not marked and (len(text) > MAX_GOLD_LENGTH or "\n" in text):
         raise TaskError(
-            "the answer is a long text without a final answer: neither '#### x' nor '\\boxed{x}' is in it. Add one, or "
-            "name the key of the short answer with answer_key=."
+            "the answer is a long text without a final answer: neither '#### x' nor '\\boxed{x}' "
+            "is in it. Add one, or name the key of the short answer with answer_key=."
         )
     final = text
     if "####" in text:
@@ -83,8 +83,8 @@ def _find_key(row: Mapping[str, Any], what: str, given: str | None, known: tuple
     if key is None or key not in row:
         wanted = repr(given) if given is not None else "none of " + ", ".join(map(repr, known))
         raise TaskError(
-            f"no {what}: {wanted} {'is not' if given is not None else 'is'} among its keys {sorted(row)!r:.300}. Name "
-            f"the right one with {what}_key=."
+            f"no {what}: {wanted} {'is not' if given is not None else 'is'} among its keys "
+            f"{sorted(row)!r:.300}. Name the right one with {what}_key=."
         )
     return key
 
@@ -102,6 +102,7 @@ def _text(row: Mapping[str, Any], key: str, what: str) -> str:
         raise TaskError(f"the {what} (key {key!r}) is blank.")
     if any("\ud800" <= c <= "\udfff" for c in text):
         raise TaskError(
-            f"the {what} (key {key!r}) holds half a surrogate pair, which no tokenizer takes: {text!r:.80}"
+            f"the {what} (key {key!r}) holds half a surrogate pair, which no tokenizer takes: "
+            f"{text!r:.80}"
         )
     return text

@@ -77,7 +77,8 @@ class Task:
         shared = {p.question for p in self.train} & {p.question for p in self.held_out}
         if shared:
             raise TaskError(
-                f"task {self.name!r}: {len(shared)} question(s) are in both splits, so held-out accuracy would measure "
+                f"task {self.name!r}: {len(shared)} question(s) are in both splits, so held-out "
+                "accuracy would measure "
                 f"memory, for example {min(shared)[:80]!r}. Remove them from one split."
             )
 

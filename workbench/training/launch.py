@@ -18,7 +18,7 @@ from workbench.policy.policy import Policy
 from workbench.rewards import RewardSet, ShuffledRewards, check_gold
 from workbench.rollout import check_engine
 from workbench.runs import Run, RunWriter, is_run_record
-from workbench.runs.opening import check_free, remove_database
+from workbench.runs.store.opening import check_free, remove_database
 from workbench.tasks.types import Task
 from workbench.training import checkpoints
 from workbench.training.knobs import check_weights

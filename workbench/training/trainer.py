@@ -28,7 +28,7 @@ from workbench.rewards import RewardSet, RewardTable, ShuffledRewards
 from workbench.rollout import RolloutCancelledError, make_engine
 from workbench.rollout.types import Rollout, Sampling
 from workbench.runs.step_record import Evaluation, StepRecord
-from workbench.runs.writer import RunWriter
+from workbench.runs.store.writer import RunWriter
 from workbench.tasks.types import Problem, Task, columns_of
 from workbench.training import checkpoints, random_state, record
 from workbench.training.batch import Batch, loss_mask

@@ -22,7 +22,7 @@ import typer
 from workbench.config import GRPOConfig
 from workbench.policy import load_policy
 from workbench.rewards import RewardSet, shuffled
-from workbench.runs.opening import remove_database
+from workbench.runs.store.opening import remove_database
 from workbench.runs.thin import spread_steps, thin
 from workbench.tasks import load_task
 from workbench.training.session import Session
@@ -89,7 +89,8 @@ RECIPES: dict[str, Recipe] = {
         rewards=("format", "answer", brevity_reward),
     ),
     "kl_blow_up": Recipe(
-        "a learning rate fifteen times too high, and a beta that measures the KL but does not hold it",
+        "a learning rate fifteen times too high, and a beta that measures the KL but does not "
+        "hold it",
         dict(max_steps=40, eval_steps=5, num_eval_problems=300, learning_rate=1.5e-3, beta=1e-6),
     ),
     "truncated": Recipe(

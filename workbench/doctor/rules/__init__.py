@@ -1,5 +1,12 @@
 """The table of the doctor's rules. A rule is a function: `Facts` in, a `Finding` out, or None where
-all is as it should be."""
+all is as it should be.
+
+To add one: write the function `(facts: Facts) -> Finding | None` in the file of this folder that
+its subject belongs to, with what it measures against in `doctor/thresholds.py` and the reason
+there; add its row to `RULES`, where its finding shall stand among the others; add a case to
+`tests/doctor/test_rules.py`: a run that triggers it and one close to it that must not. Tests fail
+when the row or the case is forgotten.
+"""
 
 from __future__ import annotations
 

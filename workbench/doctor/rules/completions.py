@@ -15,14 +15,17 @@ def nothing_ends(facts: Facts) -> Finding | None:
     cut = facts.recent("truncated_share")
     if len(cut) < t.FEWEST_STEPS or np.median(cut) < t.NOTHING_ENDS:
         return None
+    limit = facts.config.get("max_completion_length")
     return Finding(
         "nothing_ends",
         "problem",
-        "No completion ends: the policy never writes its end token, so that every completion is cut off.",
-        f"median truncated_share {percent(float(np.median(cut)))} at max_completion_length="
-        f"{facts.config.get('max_completion_length')} in {span(facts.recent_span())}",
-        "See that the tokenizer's end token is the one that the chat template closes a turn with, and that the policy is an instruct "
-        "model or was fine-tuned on completions with an end token. If the texts are merely long, start a run with "
+        "No completion ends: the policy never writes its end token, so that every completion is "
+        "cut off.",
+        f"median truncated_share {percent(float(np.median(cut)))} at "
+        f"max_completion_length={limit} in {span(facts.recent_span())}",
+        "See that the tokenizer's end token is the one that the chat template closes a turn with, "
+        "and that the policy is an instruct model or was fine-tuned on completions with an end "
+        "token. If the texts are merely long, start a run with "
         f"max_completion_length={_doubled(facts)}.",
     )
 
@@ -32,27 +35,30 @@ def truncated(facts: Facts) -> Finding | None:
     cut = facts.recent("truncated_share")
     if len(cut) < t.FEWEST_STEPS or not t.TRUNCATED_HIGH <= np.median(cut) < t.NOTHING_ENDS:
         return None
+
     share = float(np.median(cut))
-    masked = facts.config.get("mask_truncated_completions")
-    lesson = (
-        " They are left out of the loss (mask_truncated_completions=True)."
-        if masked
-        else (
-            " A completion that is cut off before its answer is taught to be bad, whatever its merit."
-        )
+    limit = facts.config.get("max_completion_length")
+    what = f"{percent(share)} of the completions are cut off at max_completion_length={limit}."
+    remedy = (
+        f"Start a run with max_completion_length={_doubled(facts)}, or ask for shorter answers in "
+        "the prompt"
     )
+    if facts.config.get("mask_truncated_completions"):
+        what += " They are left out of the loss (mask_truncated_completions=True)."
+        remedy += "."
+    else:
+        what += (
+            " A completion that is cut off before its answer is taught to be bad, whatever its "
+            "merit."
+        )
+        remedy += "; mask_truncated_completions=True leaves them out of the loss at once."
     return Finding(
         "truncated",
         "problem" if share >= t.TRUNCATED_TOO_HIGH else "warning",
-        f"{percent(share)} of the completions are cut off at max_completion_length={facts.config.get('max_completion_length')}."
-        + lesson,
-        f"median truncated_share {percent(share)} in {span(facts.recent_span())}{_cost_of_truncation(facts)}",
-        f"Start a run with max_completion_length={_doubled(facts)}, or ask for shorter answers in the prompt"
-        + (
-            "."
-            if masked
-            else "; mask_truncated_completions=True leaves them out of the loss at once."
-        ),
+        what,
+        f"median truncated_share {percent(share)} in "
+        f"{span(facts.recent_span())}{_cost_of_truncation(facts)}",
+        remedy,
     )
 
 
@@ -60,14 +66,16 @@ def _cost_of_truncation(facts: Facts) -> str:
     """How truncated completions are paid, against those that ended."""
     if not facts.recent_samples:
         return ""
-    reward = np.concatenate([s.reward_NG.ravel() for s in facts.recent_samples])
-    cut = np.concatenate([s.truncated_NG.ravel() for s in facts.recent_samples])
-    cut_rewards, other_rewards = reward[cut & ~np.isnan(reward)], reward[~cut & ~np.isnan(reward)]
+    reward = np.concatenate([samples.reward_NG.ravel() for samples in facts.recent_samples])
+    cut = np.concatenate([samples.truncated_NG.ravel() for samples in facts.recent_samples])
+    scored = ~np.isnan(reward)
+    cut_rewards = reward[cut & scored]
+    other_rewards = reward[~cut & scored]
     if not len(cut_rewards) or not len(other_rewards):
         return ""
     return (
-        f"; {percent(float((cut_rewards == 0).mean()))} of the truncated got reward 0, of those that ended "
-        f"{percent(float((other_rewards == 0).mean()))}"
+        f"; {percent(float((cut_rewards == 0).mean()))} of the truncated got reward 0, of those "
+        f"that ended {percent(float((other_rewards == 0).mean()))}"
     )
 
 
@@ -76,52 +84,72 @@ def length_drift(facts: Facts) -> Finding | None:
     drift = facts.drift("completion_length")
     if drift is None or facts.median("truncated_share") >= t.NOTHING_ENDS:
         return None
-    up = drift.up and drift.factor >= t.LENGTH_FACTOR
-    if not up and not (drift.down and drift.factor <= 1 / t.LENGTH_FACTOR):
+    longer = drift.up and drift.factor >= t.LENGTH_FACTOR
+    shorter = drift.down and drift.factor <= 1 / t.LENGTH_FACTOR
+    if not longer and not shorter:
         return None
+
+    if longer:
+        key = "length_up"
+        what = "The completions get longer"
+        remedy = (
+            "Read some: if they ramble, use loss_type='dr_grpo' or 'dapo' (now "
+            f"{facts.config.get('loss_type')!r}), which do not favour long wrong answers, or add "
+            "a reward for brevity."
+        )
+    else:
+        key = "length_down"
+        what = "The completions get shorter"
+        remedy = (
+            "Read some: if the thinking is gone, the reward pays without it; pay for it, or raise "
+            f"beta (now {facts.config.get('beta')})."
+        )
+
+    # A length that is paid for is worth a word, no more.
     reward = facts.drift("reward")
     earned = reward is not None and reward.up
-    paid = f"; reward {reward}" if reward is not None else ""
-    remedy = (
-        (
-            "Read some: if they ramble, use loss_type='dr_grpo' or 'dapo' (now {loss}), which do not favour long wrong answers, or "
-            "add a reward for brevity."
-        )
-        if up
-        else (
-            "Read some: if the thinking is gone, the reward pays without it; pay for it, or raise beta (now {beta})."
-        )
-    )
+    paid = "" if reward is None else f"; reward {reward}"
     return Finding(
-        "length_up" if up else "length_down",
+        key,
         "note" if earned else "warning",
-        f"The completions get {'longer' if up else 'shorter'}"
-        + (", and the reward rises with it." if earned else " without a gain in reward."),
-        f"completion_length {drift} tokens, the first {t.WINDOW} of {span(facts.steps)} against the last{paid}",
-        remedy.format(loss=repr(facts.config.get("loss_type")), beta=facts.config.get("beta")),
+        f"{what}, and the reward rises with it." if earned else f"{what} without a gain in reward.",
+        f"completion_length {drift} tokens, the first {t.WINDOW} of {span(facts.steps)} against "
+        f"the last{paid}",
+        remedy,
     )
 
 
 def entropy_collapse(facts: Facts) -> Finding | None:
     """The policy has become deterministic."""
-    drift, level = facts.drift("entropy"), facts.median("entropy")
+    drift = facts.drift("entropy")
+    level = facts.median("entropy")
     if drift is None or not len(facts.recent("entropy")):
         return None
+    # Fallen to a tenth, or, for a policy that began low, close to nothing.
     fallen = drift.down and drift.factor <= t.ENTROPY_COLLAPSED
     start = float(np.median(facts.values("entropy")[: t.WINDOW]))
     if not fallen and level > min(t.ENTROPY_NONE, t.ENTROPY_FELL * start):
         return None
-    fine = _nothing_lost(facts)
+
+    what = (
+        "The entropy has collapsed: the completions of a group are nearly the same, so that there "
+        "is little to compare"
+    )
+    evidence = (
+        f"median entropy {figure(level)} nats per token in {span(facts.recent_span())}; {drift} "
+        "since the start"
+    )
+    nothing_lost = _nothing_lost(facts)
+    if nothing_lost:
+        return Finding("entropy_collapse", "note", f"{what}. {nothing_lost}", evidence)
     return Finding(
         "entropy_collapse",
-        "note" if fine else "warning",
-        "The entropy has collapsed: the completions of a group are nearly the same, so that there is little to compare"
-        + (f". {fine}" if fine else " and hardly anything new is tried."),
-        f"median entropy {figure(level)} nats per token in {span(facts.recent_span())}; {drift} since the start",
-        ""
-        if fine
-        else f"Raise epsilon_high above epsilon (now {facts.config.get('epsilon')}, DAPO uses 0.28 with epsilon=0.2), temperature (now "
-        f"{facts.config.get('temperature')}) or beta, or go back to a checkpoint before the fall.",
+        "warning",
+        f"{what} and hardly anything new is tried.",
+        evidence,
+        f"Raise epsilon_high above epsilon (now {facts.config.get('epsilon')}, DAPO uses 0.28 with "
+        f"epsilon=0.2), temperature (now {facts.config.get('temperature')}) or beta, or go back to "
+        "a checkpoint before the fall.",
     )
 
 
@@ -130,17 +158,14 @@ def _nothing_lost(facts: Facts) -> str:
     if saturated(facts) is not None:
         return "The reward is at its top, so nothing is lost."
     last = facts.held_out[-1] if facts.held_out else None
-    solved = last is not None and last.accuracy >= t.SOLVED and accuracy_fall(facts) is None
-    return (
-        f"Held-out accuracy is {percent(last.accuracy)}, so nothing is lost."
-        if last and solved
-        else ""
-    )
+    if last is not None and last.accuracy >= t.SOLVED and accuracy_fall(facts) is None:
+        return f"Held-out accuracy is {percent(last.accuracy)}, so nothing is lost."
+    return ""
 
 
 def entropy_explosion(facts: Facts) -> Finding | None:
     """The policy becomes random."""
-    drift, reward = facts.drift("entropy"), facts.drift("reward")
+    drift = facts.drift("entropy")
     if (
         drift is None
         or not drift.up
@@ -148,20 +173,30 @@ def entropy_explosion(facts: Facts) -> Finding | None:
         or drift.difference < t.ENTROPY_NOTICED
     ):
         return None
-    harmed = reward is not None and reward.down
+
+    severity = "warning"
+    what = "The entropy grows: the policy becomes random"
+    evidence = (
+        f"entropy {drift} nats per token, the first {t.WINDOW} of {span(facts.steps)} against the "
+        "last"
+    )
+    reward = facts.drift("reward")
+    if reward is not None and reward.down:
+        severity = "problem"
+        what += ", and the reward falls with it."
+        evidence += f"; reward {reward}"
+    else:
+        what += "."
     rate = facts.config.get("learning_rate")
+    lower = f", try {figure(rate / 3)}" if rate else ""
     return Finding(
         "entropy_explosion",
-        "problem" if harmed else "warning",
-        "The entropy grows: the policy becomes random"
-        + (", and the reward falls with it." if harmed else "."),
-        f"entropy {drift} nats per token, the first {t.WINDOW} of {span(facts.steps)} against the last"
-        + (f"; reward {reward}" if harmed else ""),
-        f"Lower learning_rate (now {rate}"
-        + (f", try {figure(rate / 3)}" if rate else "")
-        + f"), raise beta (now "
-        f"{facts.config.get('beta')}), and go back to a checkpoint before it began. Clipping negative advantages harder (a smaller "
-        "epsilon) or delta=2 helps against updates that only push away.",
+        severity,
+        what,
+        evidence,
+        f"Lower learning_rate (now {rate}{lower}), raise beta (now {facts.config.get('beta')}), "
+        "and go back to a checkpoint before it began. Clipping negative advantages harder (a "
+        "smaller epsilon) or delta=2 helps against updates that only push away.",
     )
 
 

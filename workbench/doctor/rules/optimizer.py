@@ -15,14 +15,15 @@ def not_finite(facts: Facts) -> Finding | None:
     infinite = np.isinf(recent.to_numpy(float))
     if not infinite.any():
         return None
-    row, column = (int(i) for i in np.argwhere(infinite)[0])
+    row, column = (int(index) for index in np.argwhere(infinite)[0])
     return Finding(
         "not_finite",
         "problem",
         f"{quoted(recent.columns[column])} became infinite: the run's numbers overflow.",
-        f"first at step {recent['step'].iloc[row]}, at {int(infinite[:, column].sum())} of the last {len(recent)} steps",
-        f"Lower learning_rate (now {facts.config.get('learning_rate')}), set delta=2 against huge ratios, and look at that step's "
-        "tokens.",
+        f"first at step {recent['step'].iloc[row]}, at {int(infinite[:, column].sum())} of the "
+        f"last {len(recent)} steps",
+        f"Lower learning_rate (now {facts.config.get('learning_rate')}), set delta=2 against huge "
+        "ratios, and look at that step's tokens.",
     )
 
 
@@ -32,42 +33,51 @@ def gradient_spikes(facts: Facts) -> Finding | None:
     norms = norms[norms > t.NO_GRADIENT]
     if len(norms) < t.WINDOW:
         return None
-    usual, limit = float(np.median(norms)), facts.config.get("max_grad_norm") or 0.0
-    bound = max(t.SPIKE_FACTOR * usual, limit)  # what max_grad_norm lets through does no harm
+    usual = float(np.median(norms))
+    limit = facts.config.get("max_grad_norm") or 0.0
+    # What max_grad_norm lets through does no harm.
+    bound = max(t.SPIKE_FACTOR * usual, limit)
     spikes = norms[norms > bound]
     if not len(spikes):
         return None
+
     column = facts.metrics["grad_norm"].to_numpy(float)
     where = facts.steps[(column > bound) & (facts.steps > facts.step - t.SPIKE_STEPS)]
+    if limit:
+        remedy = f"max_grad_norm={figure(limit)} bounds the harm."
+    else:
+        remedy = f"Set max_grad_norm (now 0: never clipped) to about {figure(2 * usual)}."
     return Finding(
         "gradient_spikes",
         "warning" if len(spikes) >= t.SPIKES_MANY or not limit else "note",
-        f"The gradient spikes: {len(spikes)} of {len(norms)} steps are more than {t.SPIKE_FACTOR:.0f} times the usual.",
-        f"grad_norm up to {figure(float(spikes.max()))}, median {figure(usual)}; at step {', '.join(str(s) for s in where[-5:])}",
-        (
-            f"max_grad_norm={figure(limit)} bounds the harm."
-            if limit
-            else f"Set max_grad_norm (now 0: never clipped) to about {figure(2 * usual)}."
-        )
-        + " Look at the tokens of such a step: single huge ratios call for delta=2, many negative advantages for a lower learning_rate.",
+        f"The gradient spikes: {len(spikes)} of {len(norms)} steps are more than "
+        f"{t.SPIKE_FACTOR:.0f} times the usual.",
+        f"grad_norm up to {figure(float(spikes.max()))}, median {figure(usual)}; at step "
+        f"{', '.join(str(step) for step in where[-5:])}",
+        f"{remedy} Look at the tokens of such a step: single huge ratios call for delta=2, many "
+        "negative advantages for a lower learning_rate.",
     )
 
 
 def gradient_clipped(facts: Facts) -> Finding | None:
     """The gradient is cut at nearly every step."""
-    norms, limit = facts.recent("grad_norm"), facts.config.get("max_grad_norm")
+    norms = facts.recent("grad_norm")
+    limit = facts.config.get("max_grad_norm")
     if len(norms) < t.FEWEST_VALUES or not limit:
         return None
-    share, usual = float((norms > limit).mean()), float(np.median(norms))
+    share = float((norms > limit).mean())
+    usual = float(np.median(norms))
     if share < t.ALWAYS_CLIPPED:
         return None
     return Finding(
         "gradient_clipped",
         "warning" if usual > t.FAR_ABOVE * limit else "note",
-        "The gradient is clipped at nearly every step: max_grad_norm, not the gradient's size, sets the length of an update.",
-        f"grad_norm above max_grad_norm={figure(limit)} at {percent(share)} of {span(facts.recent_span())}, median {figure(usual)}",
-        f"Raise max_grad_norm to about {figure(2 * usual)}, or leave it and treat learning_rate (now "
-        f"{facts.config.get('learning_rate')}) as what it is: the only step size.",
+        "The gradient is clipped at nearly every step: max_grad_norm, not the gradient's size, "
+        "sets the length of an update.",
+        f"grad_norm above max_grad_norm={figure(limit)} at {percent(share)} of "
+        f"{span(facts.recent_span())}, median {figure(usual)}",
+        f"Raise max_grad_norm to about {figure(2 * usual)}, or leave it and treat learning_rate "
+        f"(now {facts.config.get('learning_rate')}) as what it is: the only step size.",
     )
 
 
@@ -76,45 +86,41 @@ def learning_rate_zero(facts: Facts) -> Finding | None:
     rate = facts.recent("learning_rate", 1)
     if not len(rate) or rate[0] != 0:
         return None
-    own = facts.config.get("learning_rate")
-    by_schedule = (
-        f"lr_scheduler_type={facts.config.get('lr_scheduler_type')!r} has run out"
-        if own
-        else "learning_rate=0"
-    )
+    if facts.config.get("learning_rate"):
+        reason = f"lr_scheduler_type={facts.config.get('lr_scheduler_type')!r} has run out"
+        remedy = "Start a run with more max_steps or lr_scheduler_type='constant'."
+    else:
+        reason = "learning_rate=0"
+        remedy = "Set learning_rate; 1e-6 suits a real model, 1e-3 the embedded policy."
     return Finding(
         "learning_rate_zero",
         "problem",
-        f"The learning rate is 0 ({by_schedule}): the policy does not change.",
+        f"The learning rate is 0 ({reason}): the policy does not change.",
         f"learning_rate 0 at step {facts.step} of max_steps={facts.config.get('max_steps')}",
-        "Start a run with more max_steps or lr_scheduler_type='constant'."
-        if own
-        else "Set learning_rate; 1e-6 suits a real model, 1e-3 the embedded policy.",
+        remedy,
     )
 
 
 def learning_rate_moved(facts: Facts) -> Finding | None:
     """It is not what it was: by the schedule or by hand."""
     rates = facts.values("learning_rate")
-    if (
-        len(rates) < 2
-        or rates[-1] == 0
-        or abs(rates[-1] - rates[0]) <= t.LEARNING_RATE_MOVED * rates[0]
-    ):
+    if len(rates) < 2 or rates[-1] == 0:
+        return None
+    if abs(rates[-1] - rates[0]) <= t.LEARNING_RATE_MOVED * rates[0]:
         return None
     hands = facts.knobs[facts.knobs["name"] == "learning_rate"]
-    by = (
-        f"set by {quoted(hands['who'].iloc[-1])} at step {hands['step'].iloc[-1]}"
-        if len(hands)
-        else (
-            f"lr_scheduler_type={facts.config.get('lr_scheduler_type')!r}, warmup_steps={facts.config.get('warmup_steps')}"
+    if len(hands):
+        reason = f"set by {quoted(hands['who'].iloc[-1])} at step {hands['step'].iloc[-1]}"
+    else:
+        reason = (
+            f"lr_scheduler_type={facts.config.get('lr_scheduler_type')!r}, "
+            f"warmup_steps={facts.config.get('warmup_steps')}"
         )
-    )
     return Finding(
         "learning_rate_moved",
         "note",
         "The learning rate is not what it was at the start.",
-        f"learning_rate {figure(float(rates[0]))} at step {int(facts.steps[0])}, {figure(float(rates[-1]))} at step {facts.step} "
-        f"({by})",
+        f"learning_rate {figure(float(rates[0]))} at step {int(facts.steps[0])}, "
+        f"{figure(float(rates[-1]))} at step {facts.step} ({reason})",
         "Keep it in mind when you compare early steps with late ones.",
     )

@@ -14,7 +14,8 @@ from workbench.doctor.statistics import Change, change
 def no_spread(facts: Facts) -> bool:
     """Every completion of every recent step got one and the same reward, which is not the top of
     what was paid before."""
-    spread, mean = facts.recent("reward_std"), facts.recent("reward")
+    spread = facts.recent("reward_std")
+    mean = facts.recent("reward")
     if len(spread) < t.FEWEST_STEPS or spread.max() > 0 or np.ptp(mean) > 1e-9:
         return False
     return place_of(float(mean[-1]), facts) < t.SATURATED
@@ -35,11 +36,14 @@ def all_equal(facts: Facts) -> Finding | None:
     return Finding(
         "rewards_all_equal",
         "problem",
-        f"Every completion gets the same reward, {figure(value)}: every group is dead and nothing can be learned.",
+        f"Every completion gets the same reward, {figure(value)}: every group is dead and "
+        "nothing can be learned.",
         f"reward_std 0 and reward {figure(value)} in {span(facts.recent_span())}",
-        "Call the reward functions on a right and on a wrong completion by hand and see that they differ. Usual causes: the answer "
-        "is looked for in another form than the prompt asks for, completions are cut off before the answer "
-        f"(max_completion_length={facts.config.get('max_completion_length')}), or the task is far too hard or too easy.",
+        "Call the reward functions on a right and on a wrong completion by hand and see that they "
+        "differ. Usual causes: the answer is looked for in another form than the prompt asks for, "
+        "completions are cut off before the answer "
+        f"(max_completion_length={facts.config.get('max_completion_length')}), or the task is far "
+        "too hard or too easy.",
     )
 
 
@@ -62,15 +66,14 @@ def falling(facts: Facts) -> Finding | None:
     if progress is None or not progress.down or -progress.difference < t.FLAT_PART * facts.spread:
         return None
     rate = facts.config.get("learning_rate")
+    lower = f", try {figure(rate / 5)}" if rate else ""
     return Finding(
         "reward_falling",
         "warning",
         "The reward is falling: the updates do harm.",
         f"reward {progress}, the start of {span(facts.steps)} against the end",
-        f"Lower learning_rate (now {quoted(rate)}"
-        + (f", try {figure(rate / 5)}" if rate else "")
-        + "), look at entropy and kl at "
-        "the step where it turned, and branch from a checkpoint before it.",
+        f"Lower learning_rate (now {quoted(rate)}{lower}), look at entropy and kl at the step "
+        "where it turned, and branch from a checkpoint before it.",
     )
 
 
@@ -86,10 +89,12 @@ def hacked(facts: Facts) -> Finding | None:
     return Finding(
         "reward_hacked",
         "problem",
-        "The reward rises while held-out accuracy falls: the policy has found a way to be paid without solving the problems.",
+        "The reward rises while held-out accuracy falls: the policy has found a way to be paid "
+        "without solving the problems.",
         f"reward {rise} since step {peak.step}; accuracy {peak}, then {last}",
-        "Read the completions with the highest advantages and see what is paid. Then mend or drop that reward function "
-        f"(reward_weights), raise beta (now {facts.config.get('beta')}), and branch from step {peak.step}.",
+        "Read the completions with the highest advantages and see what is paid. Then mend or drop "
+        f"that reward function (reward_weights), raise beta (now {facts.config.get('beta')}), and "
+        f"branch from step {peak.step}.",
     )
 
 
@@ -98,7 +103,8 @@ def accuracy_fall(facts: Facts) -> tuple[Evaluated, Evaluated] | None:
     else None."""
     if len(facts.held_out) < 2:
         return None
-    peak, last = max(facts.held_out, key=lambda e: e.accuracy), facts.held_out[-1]
+    peak = max(facts.held_out, key=lambda evaluation: evaluation.accuracy)
+    last = facts.held_out[-1]
     return (peak, last) if last.high < peak.low else None
 
 
@@ -117,110 +123,129 @@ def dropped(facts: Facts) -> Finding | None:
     values = facts.values("reward")
     if len(values) < t.WINDOW + t.FEWEST_VALUES:
         return None
-    late = change(
-        values[-t.FEWEST_VALUES - t.WINDOW : -t.FEWEST_VALUES], values[-t.FEWEST_VALUES :]
-    )
+    before = values[-t.FEWEST_VALUES - t.WINDOW : -t.FEWEST_VALUES]
+    since = values[-t.FEWEST_VALUES :]
+    late = change(before, since)
     if late is None or not late.down or not -late.difference >= t.DROP * facts.spread:
         return None
-    before = facts.step - t.FEWEST_VALUES
+    step = facts.step - t.FEWEST_VALUES
+    rate = quoted(facts.config.get("learning_rate"))
     return Finding(
         "reward_dropped",
         "warning",
         "The reward has dropped within a few steps: an update has broken something.",
-        f"reward {late}, {t.WINDOW} steps up to step {before} against the {t.FEWEST_VALUES} since",
-        f"Watch whether it recovers. If not, branch from a checkpoint at or before step {before} with a lower learning_rate (now "
-        f"{quoted(facts.config.get('learning_rate'))}) or max_grad_norm (now {facts.config.get('max_grad_norm')}), and look at that "
-        "step's tokens.",
+        f"reward {late}, {t.WINDOW} steps up to step {step} against the {t.FEWEST_VALUES} since",
+        f"Watch whether it recovers. If not, branch from a checkpoint at or before step {step} "
+        f"with a lower learning_rate (now {rate}) or max_grad_norm (now "
+        f"{facts.config.get('max_grad_norm')}), and look at that step's tokens.",
     )
 
 
 def rising_without_accuracy(facts: Facts) -> Finding | None:
     """The reward rises, held-out accuracy stays within its intervals."""
-    progress, rows = facts.progress("reward"), facts.held_out
-    if (
-        progress is None
-        or not progress.up
-        or len(rows) < 2
-        or rows[-1].step < facts.steps[0] + t.WINDOW
-    ):
+    progress = facts.progress("reward")
+    if progress is None or not progress.up:
         return None
-    first, last = rows[0], rows[-1]
+    evaluations = facts.held_out
+    if len(evaluations) < 2 or evaluations[-1].step < facts.steps[0] + t.WINDOW:
+        return None
+    first = evaluations[0]
+    last = evaluations[-1]
     overlap = last.low <= first.high and first.low <= last.high
     if not overlap or accuracy_fall(facts) or last.accuracy >= t.SOLVED:
         return None
-    over = flat(facts) is not None
+
+    # While the reward still rises the accuracy may follow; where it has stopped, it will not.
+    if flat(facts) is not None:
+        severity = "warning"
+        consequence = "what was learned does not help on new problems, and it has stopped there."
+        remedy = (
+            "See which rewards/… curve rose. If only the format's did, give easier problems or a "
+            "stronger policy, or weigh the answer more (reward_weights)."
+        )
+    else:
+        severity = "note"
+        consequence = "so far the gain may be one of form only."
+        remedy = "See which rewards/… curve rises; when only the format's does, wait a little."
     return Finding(
         "reward_without_accuracy",
-        "warning" if over else "note",
+        severity,
         "The reward has risen, but held-out accuracy has not moved beyond its intervals: "
-        + (
-            "what was learned does not help on new problems, and it has stopped there."
-            if over
-            else "so far the gain may be one of form only."
-        ),
+        + consequence,
         f"reward {progress}; accuracy {first}, then {last}",
-        "See which rewards/… curve rose. If only the format's did, give easier problems or a stronger policy, or weigh the answer "
-        "more (reward_weights)."
-        if over
-        else "See which rewards/… curve rises; when only the format's does, wait a little.",
+        remedy,
     )
 
 
 def flat(facts: Facts) -> Finding | None:
     """No progress at all, or none any more."""
-    values, bound = facts.values("reward"), t.FLAT_PART * facts.spread
+    values = facts.values("reward")
+    bound = t.FLAT_PART * facts.spread
     if len(values) < t.PROGRESS_STEPS or not bound > 0 or no_spread(facts) or saturated(facts):
         return None
     quarter = len(values) // 4
-    late, whole = (
-        change(values[-2 * quarter : -quarter], values[-quarter:]),
-        facts.progress("reward"),
-    )
+    late = change(values[-2 * quarter : -quarter], values[-quarter:])
+    whole = facts.progress("reward")
     if late is None or whole is None or not late.within(bound):
         return None
-    course = f"reward {late} in the last two quarters of {span(facts.steps)}; a live group's spread is {figure(facts.spread)}"
+    course = (
+        f"reward {late} in the last two quarters of {span(facts.steps)}; a live group's spread is "
+        f"{figure(facts.spread)}"
+    )
     if whole.up or not whole.within(bound):
         return Finding(
             "reward_plateau",
             "note",
             "The reward has stopped rising.",
             course,
-            "Evaluate and stop, or give harder problems; a higher temperature or a lower beta may free a further gain.",
+            "Evaluate and stop, or give harder problems; a higher temperature or a lower beta may "
+            "free a further gain.",
         )
     rate = facts.config.get("learning_rate")
+    higher = f", try {figure(3 * rate)}" if rate else ""
     return Finding(
         "reward_flat",
         "warning",
         "The reward does not improve: what is learned, if anything, is less than noise.",
         course,
-        f"Raise learning_rate (now {quoted(rate)}"
-        + (f", try {figure(3 * rate)}" if rate else "")
-        + "), make more of each step "
-        f"(prompts_per_step, num_generations), lower beta (now {facts.config.get('beta')}), or look for dead groups.",
+        f"Raise learning_rate (now {quoted(rate)}{higher}), make more of each step "
+        f"(prompts_per_step, num_generations), lower beta (now {facts.config.get('beta')}), or "
+        "look for dead groups.",
     )
 
 
 def saturated(facts: Facts) -> Finding | None:
     """The reward is at the top of what was ever paid."""
-    reward, bounds = facts.recent("reward"), facts.reward_range
-    if (
-        len(reward) < t.FEWEST_STEPS
-        or bounds is None
-        or place_of(float(np.median(reward)), facts) < t.SATURATED
-    ):
+    reward = facts.recent("reward")
+    bounds = facts.reward_range
+    if len(reward) < t.FEWEST_STEPS or bounds is None:
         return None
+    level = float(np.median(reward))
+    if place_of(level, facts) < t.SATURATED:
+        return None
+
+    what = (
+        "The reward is saturated: nearly every completion gets the most that can be had, so little "
+        "is left to learn"
+    )
+    evidence = f"reward {figure(level)} of at most {figure(bounds[1])} in "
+    evidence += span(facts.recent_span())
     last = facts.held_out[-1] if facts.held_out else None
-    short = last is not None and last.high < t.SOLVED
-    accuracy = "" if last is None else f"; held-out accuracy {last}"
+    if last is not None:
+        evidence += f"; held-out accuracy {last}"
+    if last is not None and last.high < t.SOLVED:
+        return Finding(
+            "reward_saturated",
+            "warning",
+            f"{what}, although held-out accuracy is not there yet: the reward pays for something "
+            "easier.",
+            evidence,
+            "Give a reward that asks for more.",
+        )
     return Finding(
         "reward_saturated",
-        "warning" if short else "note",
-        "The reward is saturated: nearly every completion gets the most that can be had, so little is left to learn"
-        + (
-            ", although held-out accuracy is not there yet: the reward pays for something easier."
-            if short
-            else "."
-        ),
-        f"reward {figure(float(np.median(reward)))} of at most {figure(bounds[1])} in {span(facts.recent_span())}{accuracy}",
-        "Give a reward that asks for more." if short else "Stop here, or give harder problems.",
+        "note",
+        f"{what}.",
+        evidence,
+        "Stop here, or give harder problems.",
     )

@@ -15,15 +15,26 @@ Z = 1.96
 FOLLOWED = ("reward", "kl", "entropy", "clip_ratio_region", "completion_length", "grad_norm")
 """Metrics that are compared before and after a knob change."""
 PHASES = {
-    "rollout": "Sampling is the work of most runs. A shorter max_completion_length (now {max_completion_length}), fewer "
-    "num_generations (now {num_generations}) or a faster rollout_engine (now {rollout_engine}) shorten it.",
-    "update": "Forward and backward passes dominate: fewer num_iterations (now {num_iterations}), a larger micro_batch_size (now "
-    "{micro_batch_size}) if memory allows, or lora_rank (now {lora_rank}) shorten them.",
-    "logprobs": "beta=0 (now {beta}) with measure_kl=False saves the reference's pass, updates_per_rollout=1 (now {updates_per_rollout}) the second look "
-    "at the old policy.",
-    "reward": "Find the slow function: seconds per call times completions. A checker that starts processes or asks a network is best "
-    "batched or cached.",
+    "rollout": (
+        "Sampling is the work of most runs. A shorter max_completion_length (now "
+        "{max_completion_length}), fewer num_generations (now {num_generations}) or a faster "
+        "rollout_engine (now {rollout_engine}) shorten it."
+    ),
+    "update": (
+        "Forward and backward passes dominate: fewer num_iterations (now {num_iterations}), a "
+        "larger micro_batch_size (now {micro_batch_size}) if memory allows, or lora_rank (now "
+        "{lora_rank}) shorten them."
+    ),
+    "logprobs": (
+        "beta=0 (now {beta}) with measure_kl=False saves the reference's pass, "
+        "updates_per_rollout=1 (now {updates_per_rollout}) the second look at the old policy."
+    ),
+    "reward": (
+        "Find the slow function: seconds per call times completions. A checker that starts "
+        "processes or asks a network is best batched or cached."
+    ),
 }
+"""What shortens each phase, with the config's values."""
 
 
 def no_steps(facts: Facts) -> Finding | None:
@@ -41,7 +52,8 @@ def no_steps(facts: Facts) -> Finding | None:
 
 def ended(facts: Facts) -> Finding | None:
     """A run that failed, was interrupted or was stopped, with its reason."""
-    status, reason = facts.meta.status, facts.meta.reason
+    status = facts.meta.status
+    reason = facts.meta.reason
     if not facts.newest or status not in ("failed", "interrupted", "stopped"):
         return None
     texts = {
@@ -68,18 +80,18 @@ def ended(facts: Facts) -> Finding | None:
 
 def recorded_errors(facts: Facts) -> Finding | None:
     """Errors and warnings that the run itself noted."""
-    found = facts.events[
-        facts.events["kind"].isin(["error", "warning"])
-        & (facts.events["step"] > facts.step - t.KNOB_STEPS)
-    ]
+    is_trouble = facts.events["kind"].isin(["error", "warning"])
+    is_recent = facts.events["step"] > facts.step - t.KNOB_STEPS
+    found = facts.events[is_trouble & is_recent]
     if not len(found):
         return None
     last = found.iloc[-1]
-    error = last["kind"] == "error"
+    is_error = last["kind"] == "error"
+    noted = "an error" if is_error else "a warning"
     return Finding(
-        "recorded_error" if error else "recorded_warning",
-        "problem" if error else "warning",
-        f"The run noted {'an error' if error else 'a warning'}: {quoted(last['text'])}",
+        "recorded_error" if is_error else "recorded_warning",
+        "problem" if is_error else "warning",
+        f"The run noted {noted}: {quoted(last['text'])}",
         f"at step {last['step']}; {len(found)} such in the last {t.KNOB_STEPS} steps",
         "What it says is the cause; the run goes on from its last whole step.",
     )
@@ -93,7 +105,8 @@ def accuracy_improved(facts: Facts) -> Finding | None:
     return Finding(
         "accuracy_improved",
         "good",
-        f"Held-out accuracy improved by {points(rows[-1].accuracy - rows[0].accuracy)}, beyond what chance explains.",
+        f"Held-out accuracy improved by {points(rows[-1].accuracy - rows[0].accuracy)}, beyond "
+        "what chance explains.",
         f"{rows[0]}, {rows[-1]}: the 95 % intervals do not overlap",
     )
 
@@ -120,23 +133,26 @@ def evaluation_says_little(facts: Facts) -> Finding | None:
         return Finding(
             "no_evaluation",
             "note",
-            "There is no held-out evaluation: whether the policy gets better is not known, only that it is paid more.",
+            "There is no held-out evaluation: whether the policy gets better is not known, only "
+            "that it is paid more.",
             f"0 evaluations in {span(facts.steps)}",
-            "Give the task held-out problems; eval_steps and num_eval_problems say how often and on how many.",
+            "Give the task held-out problems; eval_steps and num_eval_problems say how often and "
+            "on how many.",
         )
     last = facts.held_out[-1] if facts.held_out else None
     if last is None or last.high - last.low <= 2 * t.INTERVAL_WIDE:
         return None
-    p = min(max(last.accuracy, 0.1), 0.9)
-    wanted = math.ceil(p * (1 - p) * (Z / t.INTERVAL_WANTED) ** 2)
+    # The normal interval's size, solved for n; near 0 and 1 its variance would promise too much.
+    share = min(max(last.accuracy, 0.1), 0.9)
+    wanted = math.ceil(share * (1 - share) * (Z / t.INTERVAL_WANTED) ** 2)
     return Finding(
         "evaluation_wide",
         "note",
-        f"The evaluation says little: with n={last.n} problems the accuracy is known to ±{50 * (last.high - last.low):.0f} points, and "
-        "gains smaller than that are chance.",
+        f"The evaluation says little: with n={last.n} problems the accuracy is known to "
+        f"±{50 * (last.high - last.low):.0f} points, and gains smaller than that are chance.",
         f"held-out accuracy {last}",
-        f"num_eval_problems={wanted} brings ±{100 * t.INTERVAL_WANTED:.0f} points (now {facts.config.get('num_eval_problems')}), where "
-        "the task has so many.",
+        f"num_eval_problems={wanted} brings ±{100 * t.INTERVAL_WANTED:.0f} points (now "
+        f"{facts.config.get('num_eval_problems')}), where the task has so many.",
     )
 
 
@@ -156,8 +172,10 @@ def knob_changed(facts: Facts) -> Finding | None:
         "knob_changed",
         "note",
         f"At step {step} a knob was moved: {', '.join(moved)}. {followed}",
-        f"{int((facts.steps >= step).sum())} steps since, compared with where the {t.WINDOW} before were heading",
-        f"To know what the change did, branch from step {max(step - 1, 0)} with the old value and compare the two runs.",
+        f"{int((facts.steps >= step).sum())} steps since, compared with where the {t.WINDOW} "
+        "before were heading",
+        f"To know what the change did, branch from step {max(step - 1, 0)} with the old value "
+        "and compare the two runs.",
     )
 
 
@@ -168,48 +186,49 @@ def _followed(facts: Facts, step: int) -> str:
         return f"Too early to say what follows: wait for {t.FEWEST_VALUES} steps."
     found = []
     for name in FOLLOWED:
-        moved = departure(
-            facts.values(name, slice(max(cut - t.WINDOW, 0), cut)),
-            facts.values(name, slice(cut, None)),
-        )
+        before = facts.values(name, slice(max(cut - t.WINDOW, 0), cut))
+        after = facts.values(name, slice(cut, None))
+        moved = departure(before, after)
         if moved and (moved.up or moved.down):
             found.append(
-                f"{name} {figure(moved.after)} instead of {figure(moved.before)} (noise ±{figure(moved.margin)})"
+                f"{name} {figure(moved.after)} instead of {figure(moved.before)} (noise "
+                f"±{figure(moved.margin)})"
             )
-    return (
-        f"Since then: {'; '.join(found)}."
-        if found
-        else "Nothing has left its earlier course by more than noise since."
-    )
+    if not found:
+        return "Nothing has left its earlier course by more than noise since."
+    return f"Since then: {'; '.join(found)}."
 
 
 def step_time(facts: Facts) -> Finding | None:
     """One phase takes most of a step's time."""
-    names = [
-        c.removeprefix("seconds/")
-        for c in facts.metrics.columns
-        if c.startswith("seconds/") and c != "seconds/step"
-    ]
-    medians = {name: facts.median(f"seconds/{name}") for name in names}
+    medians = {
+        column.removeprefix("seconds/"): facts.median(column)
+        for column in facts.metrics.columns
+        if column.startswith("seconds/") and column != "seconds/step"
+    }
     medians = {name: value for name, value in medians.items() if math.isfinite(value)}
     total = facts.median("seconds/step")
     if len(facts.steps) < t.FEWEST_STEPS or not medians or not total > 0:
         return None
-    name = max(
-        medians, key=lambda n: (n == "reward" and medians[n] >= t.REWARD_SLOW * total, medians[n])
-    )
+
+    # A slow reward function comes first even where another phase is slower: it is the user's own
+    # code, and often the easiest to mend.
+    name = max(medians, key=lambda phase: medians[phase])
+    if medians.get("reward", 0.0) >= t.REWARD_SLOW * total:
+        name = "reward"
     share = medians[name] / total
     if share < (t.REWARD_SLOW if name == "reward" else t.PHASE_DOMINATES):
         return None
-    fallback = "See what this phase does."
     known = {field: facts.config.get(field) for field in _FIELDS}
     known["rollout_engine"] = facts.engine
+    remedy = PHASES.get(name, "See what this phase does.")
     return Finding(
         "step_time",
         "warning" if name == "reward" else "note",
         f"The phase {quoted(name)!r} takes {percent(share)} of a step's time.",
-        f"{figure(medians[name])} s of {figure(total)} s a step (medians of {span(facts.recent_span())})",
-        PHASES.get(name, fallback).format(**known),
+        f"{figure(medians[name])} s of {figure(total)} s a step (medians of "
+        f"{span(facts.recent_span())})",
+        remedy.format(**known),
     )
 
 

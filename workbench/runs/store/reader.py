@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
-from workbench.runs import queries
-from workbench.runs.arrays import pad, prefix_mask
-from workbench.runs.files import RunRecordError, read, record_path
-from workbench.runs.queries import RunMeta
-from workbench.runs.rows import get_meta, last_step
-from workbench.runs.schema import to_cell
 from workbench.runs.step_record import RESERVED
+from workbench.runs.store import queries
+from workbench.runs.store.arrays import pad, prefix_mask
+from workbench.runs.store.files import RunRecordError, read, record_path
+from workbench.runs.store.queries import RunMeta
+from workbench.runs.store.rows import get_meta, last_step
+from workbench.runs.store.schema import to_cell
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -51,7 +51,10 @@ class Run:
 
     def __repr__(self) -> str:
         meta, last = self._read(lambda db: (queries.meta(db), last_step(db)))
-        return f"Run({meta.name!r}, {meta.status}, {last} steps, policy={meta.policy!r}, task={meta.task!r})"
+        return (
+            f"Run({meta.name!r}, {meta.status}, {last} steps, policy={meta.policy!r}, "
+            f"task={meta.task!r})"
+        )
 
     @property
     def meta(self) -> RunMeta:
@@ -120,7 +123,8 @@ class Run:
         """The groups of a step, a row each: group, problem_id, prompt, gold_answer, n, mean, std,
         min and max of the reward, dead, truncated (share), length (mean). The std is the one that
         the run divides by (`advantage_std`)."""
-        samples, config = self.samples(step), self.config_at(step)
+        samples = self.samples(step)
+        config = self.config_at(step)
         by = samples.groupby("group", sort=True)
         ddof = 0 if config.get("advantage_std") == "population" else 1
         frame = (
@@ -163,7 +167,8 @@ class Run:
         )
         if not flat or not len(samples["row"]):
             raise RunRecordError(
-                f"step {step} of {meta.name!r}: its {'samples' if flat else 'tokens'} were not kept."
+                f"step {step} of {meta.name!r}: its {'samples' if flat else 'tokens'} were not "
+                "kept."
             )
         lengths_B = flat["lengths"]
         return {

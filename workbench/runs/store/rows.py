@@ -8,9 +8,9 @@ import sqlite3
 from collections.abc import Mapping
 from typing import Any
 
-from workbench.runs.arrays import pack
-from workbench.runs.schema import STEP_TABLES, number_to_json, to_cell, to_json
 from workbench.runs.step_record import Evaluation, Event, KnobChange, Samples, StepRecord
+from workbench.runs.store.arrays import pack
+from workbench.runs.store.schema import STEP_TABLES, number_to_json, to_cell, to_json
 
 Packed = dict[str, tuple[str, str, bytes]]
 
@@ -33,7 +33,7 @@ def all_meta(db: sqlite3.Connection) -> dict[str, Any]:
 
 def last_step(db: sqlite3.Connection) -> int:
     """The last step recorded; 0 when there is none."""
-    return db.execute("SELECT coalesce(max(step), 0) FROM steps").fetchone()[0]
+    return int(db.execute("SELECT coalesce(max(step), 0) FROM steps").fetchone()[0])
 
 
 def packed_arrays(record: StepRecord) -> Packed:
@@ -75,20 +75,27 @@ def put_pieces(db: sqlite3.Connection, pieces: Mapping[int, str]) -> None:
 
 def put_knob(db: sqlite3.Connection, step: int, knob: KnobChange) -> None:
     """A knob change that took effect at `step`."""
-    old, new = (
-        to_json(knob.old, f"old value of {knob.name}"),
-        to_json(knob.new, f"new value of {knob.name}"),
-    )
+    old = to_json(knob.old, f"old value of {knob.name}")
+    new = to_json(knob.new, f"new value of {knob.name}")
     db.execute(
         "INSERT INTO knobs VALUES (?, ?, ?, ?, ?, ?)",
         (step, knob.name, old, new, knob.who, knob.time),
     )
 
 
-def put_evaluation(db: sqlite3.Connection, step: int, e: Evaluation) -> None:
+def put_evaluation(db: sqlite3.Connection, step: int, evaluation: Evaluation) -> None:
     """An evaluation; the newest of a step and split counts."""
-    extra = to_json(dict(e.extra), "evaluation.extra")
-    values = (step, e.split, e.n, e.correct, e.accuracy, e.low, e.high, extra, e.time)
+    values = (
+        step,
+        evaluation.split,
+        evaluation.n,
+        evaluation.correct,
+        evaluation.accuracy,
+        evaluation.low,
+        evaluation.high,
+        to_json(dict(evaluation.extra), "evaluation.extra"),
+        evaluation.time,
+    )
     db.execute("INSERT OR REPLACE INTO evaluations VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", values)
 
 
@@ -112,49 +119,55 @@ def cut_after(db: sqlite3.Connection, step: int) -> None:
 
 def copy_up_to(source: sqlite3.Connection, target: sqlite3.Connection, step: int) -> None:
     """Copy everything up to `step`, and the vocabulary, into an empty record."""
-    for table, condition in {
-        **dict.fromkeys(STEP_TABLES, " WHERE step <= ? ORDER BY rowid"),
-        "vocab": "",
-    }.items():
-        found = source.execute(f"SELECT * FROM {table}{condition}", (step,) if condition else ())
+    conditions = dict.fromkeys(STEP_TABLES, " WHERE step <= ? ORDER BY rowid") | {"vocab": ""}
+    for table, condition in conditions.items():
+        values = (step,) if condition else ()
+        found = source.execute(f"SELECT * FROM {table}{condition}", values)
         places = ", ".join("?" * len(found.description))
         target.executemany(f"INSERT INTO {table} VALUES ({places})", found)
 
 
-def _put_samples(db: sqlite3.Connection, step: int, s: Samples) -> None:
+def _put_samples(db: sqlite3.Connection, step: int, samples: Samples) -> None:
+    by_group = zip(
+        samples.problem_ids,
+        samples.prompts,
+        samples.gold_answers,
+        samples.dead_N,
+        strict=True,
+    )
     groups = [
         (
             step,
-            i,
+            group,
             to_cell(problem, "a problem id"),
             to_cell(prompt, "a prompt"),
             None if gold is None else to_cell(gold, "a gold answer"),
             int(dead),
         )
-        for i, (problem, prompt, gold, dead) in enumerate(
-            zip(s.problem_ids, s.prompts, s.gold_answers, s.dead_N, strict=True)
-        )
+        for group, (problem, prompt, gold, dead) in enumerate(by_group)
     ]
     db.executemany("INSERT INTO groups VALUES (?, ?, ?, ?, ?, ?)", groups)
-    columns = zip(
-        s.completions,
-        s.rewards_BK.tolist(),
-        s.reward_B.tolist(),
-        s.advantage_B.tolist(),
-        s.baseline_B.tolist(),
-        s.length_B.tolist(),
-        s.truncated_B.tolist(),
+
+    # tolist() makes Python numbers of them, which is what SQLite takes.
+    by_completion = zip(
+        samples.completions,
+        samples.rewards_BK.tolist(),
+        samples.reward_B.tolist(),
+        samples.advantage_B.tolist(),
+        samples.baseline_B.tolist(),
+        samples.length_B.tolist(),
+        samples.truncated_B.tolist(),
         strict=True,
     )
-    samples = [
+    rows = [
         (
             step,
             row,
-            row // s.num_generations,
+            row // samples.num_generations,
             to_cell(text, "a completion"),
             "[" + ", ".join(map(number_to_json, rewards)) + "]",
-            *rest,
+            *numbers,
         )
-        for row, (text, rewards, *rest) in enumerate(columns)
+        for row, (text, rewards, *numbers) in enumerate(by_completion)
     ]
-    db.executemany("INSERT INTO samples VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", samples)
+    db.executemany("INSERT INTO samples VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", rows)

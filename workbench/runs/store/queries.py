@@ -11,11 +11,11 @@ from typing import Any
 
 import numpy as np
 
-from workbench.runs.arrays import positions, unpack
 from workbench.runs.environment import is_alive
-from workbench.runs.files import RunRecordError
-from workbench.runs.rows import all_meta, get_meta
-from workbench.runs.schema import from_cell
+from workbench.runs.store.arrays import positions, unpack
+from workbench.runs.store.files import RunRecordError
+from workbench.runs.store.rows import all_meta, get_meta
+from workbench.runs.store.schema import from_cell
 
 Columns = dict[str, np.ndarray]
 """Column name to values; all of one length. Texts are of dtype object: pandas' str cannot hold a
@@ -26,8 +26,8 @@ FLOATS = ("time", "reward", "advantage", "baseline", "accuracy", "low", "high")
 BOOLS = ("truncated", "dead")
 
 SAMPLES_SQL = """
-    SELECT s.step, s.row, s.group_index, g.problem_id, g.prompt, g.gold_answer, s.completion, s.rewards, s.reward,
-           s.advantage, s.baseline, s.length, s.truncated, g.dead
+    SELECT s.step, s.row, s.group_index, g.problem_id, g.prompt, g.gold_answer, s.completion,
+           s.rewards, s.reward, s.advantage, s.baseline, s.length, s.truncated, g.dead
     FROM samples s JOIN groups g ON g.step = s.step AND g.group_index = s.group_index"""
 SAMPLE_COLUMNS = (
     "step",
@@ -49,34 +49,52 @@ SAMPLE_COLUMNS = (
 
 @dataclass(frozen=True)
 class RunMeta:
-    """The facts of a run. Times are Unix seconds; `finished` is None while it runs or when it was
-    interrupted.
-
-    status: 'running', 'finished', 'stopped', 'failed' (see `reason`), or 'interrupted': its process
-    is gone. last_write: when the last step was recorded, or the run began.
-    branch_step: the last step that a branch shares with its parent. revision: how often the record
-    was cut back, so that a view that polls knows when to read everything again. journal_mode:
-    'wal', or 'delete' where that was refused.
-    """
+    """The facts of a run. Times are Unix seconds."""
 
     id: str
     name: str
+
     status: str
+    """'running', 'finished', 'stopped', 'failed', or 'interrupted': its process is gone."""
+
     reason: str
+    """Why it was stopped or failed; else empty."""
+
     policy: str
     task: str
+
     reward_names: list[str]
+    """The K reward functions, in the order of the samples' columns."""
+
     seed: int | None
+
     config: dict[str, Any]
+    """What the run began with; `config_at` has the knob changes."""
+
     environment: dict[str, Any]
+    """Packages and machine, as `describe_environment` found them."""
+
     started: float
+
     last_write: float
+    """When the last step was recorded, or the run began."""
+
     finished: float | None
+    """None while it runs or when it was interrupted."""
+
     parent_id: str | None
     parent_name: str | None
+
     branch_step: int | None
+    """The last step that a branch shares with its parent."""
+
     revision: int
+    """How often the record was cut back, so that a view that polls knows when to read everything
+    again."""
+
     journal_mode: str
+    """'wal', or 'delete' where that was refused."""
+
     format_version: int
 
 
@@ -101,7 +119,7 @@ def require_step(db: sqlite3.Connection, step: int) -> None:
 def config_at(db: sqlite3.Connection, step: int) -> dict[str, Any]:
     """The config in force at `step`: the run's, with the knob changes up to there."""
     changes = db.execute("SELECT name, new FROM knobs WHERE step <= ? ORDER BY rowid", (int(step),))
-    config = all_meta(db)["config"]
+    config: dict[str, Any] = all_meta(db)["config"]
     return config | {name: json.loads(new) for name, new in changes}
 
 

@@ -33,18 +33,19 @@ def unpack(dtype: str, codec: str, blob: bytes) -> np.ndarray:
         )
     planes = np.frombuffer(zlib.decompress(blob), np.uint8).reshape(np.dtype(dtype).itemsize, -1)
     flat = np.ascontiguousarray(planes.T).reshape(-1).view(dtype)
-    return flat.astype(np.dtype(dtype).newbyteorder("="), copy=False)
+    native: np.ndarray = flat.astype(np.dtype(dtype).newbyteorder("="), copy=False)
+    return native
 
 
 def row_lengths(mask_BT: np.ndarray) -> np.ndarray:
     """Tokens of each row, int32 (B,). Raises ValueError when a row's tokens are not all at its
     start."""
     mask_BT = np.asarray(mask_BT, dtype=bool)
-    lengths_B = mask_BT.sum(1).astype(np.int32)
+    lengths_B: np.ndarray = mask_BT.sum(1).astype(np.int32)
     if not (mask_BT == prefix_mask(lengths_B, mask_BT.shape[1])).all():
         raise ValueError(
-            "mask_BT must be True on a row's first tokens and False after them. Give the mask of the sampled tokens "
-            "(Rollout.mask_BT), not that of the loss."
+            "mask_BT must be True on a row's first tokens and False after them. Give the mask of "
+            "the sampled tokens (Rollout.mask_BT), not that of the loss."
         )
     return lengths_B
 
@@ -53,7 +54,8 @@ def prefix_mask(lengths_B: np.ndarray, width: int | None = None) -> np.ndarray:
     """Bool (B, T): True on the first `lengths_B[b]` tokens of row b. T is the longest row unless
     `width` says it."""
     width = int(lengths_B.max(initial=0)) if width is None else width
-    return np.arange(width) < np.asarray(lengths_B)[:, None]
+    mask_BT: np.ndarray = np.arange(width) < np.asarray(lengths_B)[:, None]
+    return mask_BT
 
 
 def pad(flat: np.ndarray, lengths_B: np.ndarray, fill: Any = 0) -> np.ndarray:

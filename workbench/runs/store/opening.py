@@ -13,19 +13,19 @@ from pathlib import Path
 from typing import Any
 
 from workbench.runs.environment import describe_environment
-from workbench.runs.files import (
+from workbench.runs.store.files import (
     BUSY_SECONDS,
     RunRecordError,
     RunWarning,
-    explained,
+    as_record_errors,
     is_run_record,
     uri,
 )
-from workbench.runs.rows import put_meta
-from workbench.runs.schema import FORMAT_VERSION, statements
+from workbench.runs.store.rows import put_meta
+from workbench.runs.store.schema import FORMAT_VERSION, statements
 
 
-def open_record(file: Path) -> tuple[sqlite3.Connection, str]:
+def connect_for_writing(file: Path) -> tuple[sqlite3.Connection, str]:
     """A connection to an existing record that any thread may use, one at a time, and its journal
     mode.
 
@@ -45,8 +45,9 @@ def open_record(file: Path) -> tuple[sqlite3.Connection, str]:
     if refusal:
         _use_rollback_journal(db)
         warnings.warn(
-            f"{file.parent}: this file system cannot carry SQLite's write-ahead log ({refusal}). The record is kept "
-            "with a rollback journal: as safe, but readers and the writer wait for each other. Better: a local folder.",
+            f"{file.parent}: this file system cannot carry SQLite's write-ahead log ({refusal}). "
+            "The record is kept with a rollback journal: as safe, but readers and the writer wait "
+            "for each other. Better: a local folder.",
             RunWarning,
             stacklevel=4,
         )
@@ -85,10 +86,9 @@ def new_record(file: Path, facts: dict[str, Any]) -> Iterator[sqlite3.Connection
     check_free(file)
     file.parent.mkdir(parents=True, exist_ok=True)
     draft = file.with_name(f".{file.name}.new")
+    # Of a run that was killed here; a log without its file would spoil the new record.
     for leftover in (file, draft):
-        remove_database(
-            leftover
-        )  # of a run that was killed here; a log without its file would spoil the new record
+        remove_database(leftover)
     defaults = {
         "finished": None,
         "status": "running",
@@ -104,7 +104,7 @@ def new_record(file: Path, facts: dict[str, Any]) -> Iterator[sqlite3.Connection
     }
     try:
         with (
-            explained(file),
+            as_record_errors(file),
             closing(sqlite3.connect(uri(draft, "mode=rwc"), uri=True, isolation_level=None)) as db,
         ):
             db.execute("BEGIN")
@@ -128,7 +128,8 @@ def check_free(file: Path) -> None:
     """Raises `RunRecordError` when something is there already."""
     if is_run_record(file):
         raise RunRecordError(
-            f"{file} holds a run already. Resume it with RunWriter.resume(path, step), or choose another path."
+            f"{file} holds a run already. Resume it with RunWriter.resume(path, step), or choose "
+            "another path."
         )
     if file.exists() and (not file.is_file() or file.stat().st_size > 0):
         raise RunRecordError(f"{file} exists and is not a run record. Choose another path.")

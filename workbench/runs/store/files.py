@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from workbench.errors import WorkbenchError
-from workbench.runs.schema import APPLICATION_ID, FORMAT_VERSION, RUN_FILE
+from workbench.runs.store.schema import APPLICATION_ID, FORMAT_VERSION, RUN_FILE
 
 T = TypeVar("T")
 BUSY_SECONDS = 30.0
@@ -88,7 +88,7 @@ def uri(file: Path, options: str) -> str:
 
 
 @contextmanager
-def explained(file: Path) -> Iterator[None]:
+def as_record_errors(file: Path) -> Iterator[None]:
     """Turns SQLite's errors, and those of damaged cells, into a `RunRecordError` that names the
     file."""
     try:
@@ -108,7 +108,10 @@ def _complaint(file: Path, error: Exception) -> str:
         not isinstance(error, sqlite3.Error)
         or getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_CORRUPT
     ):
-        return f"is damaged: {error}. Go back to a copy of it, or save what is left with `sqlite3 FILE .recover`."
+        return (
+            f"is damaged: {error}. Go back to a copy of it, or save what is left with "
+            "`sqlite3 FILE .recover`."
+        )
     hint = (
         " Its -wal file belongs to it: keep both together, in a folder where you may write."
         if _beside(file, "-wal").exists()
@@ -134,7 +137,7 @@ def _answer(file: Path, query: Callable[[sqlite3.Connection], T]) -> T:
 
 def _connected(file: Path, options: str, query: Callable[[sqlite3.Connection], T]) -> T:
     with (
-        explained(file),
+        as_record_errors(file),
         closing(
             sqlite3.connect(
                 uri(file, options), uri=True, timeout=BUSY_SECONDS, isolation_level=None
@@ -153,14 +156,16 @@ def _identified(db: sqlite3.Connection) -> sqlite3.Connection:
         )
     if (version := _pragma(db, "user_version")) > FORMAT_VERSION:
         raise NewerFormatError(
-            f"has format version {version}; this workbench reads up to {FORMAT_VERSION}. Update grpo-workbench."
+            f"has format version {version}; this workbench reads up to {FORMAT_VERSION}. Update "
+            "grpo-workbench."
         )
     return db
 
 
 def _quiet_state(file: Path) -> tuple[int, int] | None:
     """(time, size) of a record beside which no log or journal stands; None while there is one."""
-    log, journal = _beside(file, "-wal"), _beside(file, "-journal")
+    log = _beside(file, "-wal")
+    journal = _beside(file, "-journal")
     if journal.exists() or (log.exists() and log.stat().st_size > 0):
         return None
     return file.stat().st_mtime_ns, file.stat().st_size
@@ -169,11 +174,12 @@ def _quiet_state(file: Path) -> tuple[int, int] | None:
 def _is_kept_in_wal(db: sqlite3.Connection) -> bool:
     """Then no log means no writer. A record with a rollback journal may be written to at any time:
     it needs locks."""
-    return db.execute("SELECT value FROM meta WHERE key = 'journal_mode'").fetchone()[0] == '"wal"'
+    found = db.execute("SELECT value FROM meta WHERE key = 'journal_mode'").fetchone()
+    return bool(found[0] == '"wal"')
 
 
 def _pragma(db: sqlite3.Connection, name: str) -> int:
-    return db.execute(f"PRAGMA {name}").fetchone()[0]
+    return int(db.execute(f"PRAGMA {name}").fetchone()[0])
 
 
 def _beside(file: Path, suffix: str) -> Path:

@@ -19,12 +19,18 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
-from workbench.runs import rows
 from workbench.runs.environment import sign_in, works_beside
-from workbench.runs.files import RunRecordError, RunWarning, explained, read, record_path
-from workbench.runs.opening import new_record, open_record
-from workbench.runs.schema import STATUSES
 from workbench.runs.step_record import Evaluation, Event, StepRecord
+from workbench.runs.store import rows
+from workbench.runs.store.files import (
+    RunRecordError,
+    RunWarning,
+    as_record_errors,
+    read,
+    record_path,
+)
+from workbench.runs.store.opening import connect_for_writing, new_record
+from workbench.runs.store.schema import STATUSES
 
 Pieces = Callable[[Sequence[int]], Sequence[str]]
 """Turns token ids into the text of each: one text per id."""
@@ -49,8 +55,8 @@ class RunWriter:
         self._pieces = pieces
         self._lock = threading.RLock()
         self._mark = sign_in(self)
-        with explained(file):
-            connection, journal_mode = open_record(file)
+        with as_record_errors(file):
+            connection, journal_mode = connect_for_writing(file)
             self._db: sqlite3.Connection | None = connection
             self._known = {row[0] for row in connection.execute("SELECT id FROM vocab")}
             self._reward_names = rows.get_meta(connection, "reward_names")
@@ -85,7 +91,8 @@ class RunWriter:
         """
         if len(set(reward_names)) < len(reward_names):
             raise ValueError(
-                f"reward_names={list(reward_names)}: two are the same. Give each function its own __name__."
+                f"reward_names={list(reward_names)}: two are the same. Give each function its "
+                "own __name__."
             )
         file = record_path(path)
         facts = {
@@ -117,7 +124,8 @@ class RunWriter:
         _check_step(file, step, last)
         if works_beside(meta["writer"]) and not take_over:
             raise RunRecordError(
-                f"{file} is being written by process {meta['writer']['pid']} on {meta['writer']['host']}. Stop "
+                f"{file} is being written by process {meta['writer']['pid']} on "
+                f"{meta['writer']['host']}. Stop "
                 "that run first; if it is surely gone, pass take_over=True."
             )
         writer = cls(file, pieces)
@@ -221,13 +229,13 @@ class RunWriter:
             with self._transaction("the closing", taking_over=True) as db:
                 if self._owns(db):
                     rows.put_meta(db, writer=None)
-            with explained(self.path), closing(self._db) as connection:
+            with as_record_errors(self.path), closing(self._db) as connection:
                 self._db = None
                 busy = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
             if busy:
                 warnings.warn(
-                    f"{self.path}: another program holds the record open, so a part of it stays in the -wal file "
-                    "beside it. Keep both together.",
+                    f"{self.path}: another program holds the record open, so a part of it stays "
+                    "in the -wal file beside it. Keep both together.",
                     RunWarning,
                     stacklevel=2,
                 )
@@ -257,30 +265,33 @@ class RunWriter:
                 db.execute("BEGIN IMMEDIATE")
                 if not taking_over and not self._owns(db):
                     raise TakenOverError(
-                        f"{self.path}: {what} was not recorded: another writer has taken the run over."
+                        f"{self.path}: {what} was not recorded: another writer has taken the run "
+                        "over."
                     )
                 yield db
                 db.execute("COMMIT")
             except sqlite3.Error as error:
                 raise RunRecordError(
-                    f"{self.path}: {what} was not recorded: {error}. What was there before is whole."
+                    f"{self.path}: {what} was not recorded: {error}. What was there before is "
+                    "whole."
                 ) from error
             finally:
                 if db.in_transaction:
                     db.execute("ROLLBACK")
 
     def _owns(self, db: sqlite3.Connection) -> bool:
-        return rows.get_meta(db, "writer") == self._mark
+        return bool(rows.get_meta(db, "writer") == self._mark)
 
     def _check_next(self, step: int, last: int) -> None:
         if step <= last:
             raise StepExistsError(
-                f"{self.path}: step {step} is recorded already (the record ends at step {last}). To make it again: "
-                f"RunWriter.resume(path, {step - 1})."
+                f"{self.path}: step {step} is recorded already (the record ends at step {last}). "
+                f"To make it again: RunWriter.resume(path, {step - 1})."
             )
         if step > last + 1:
             raise RunRecordError(
-                f"{self.path}: step {step} cannot follow step {last}: steps are recorded without a gap."
+                f"{self.path}: step {step} cannot follow step {last}: steps are recorded without "
+                "a gap."
             )
 
     def _check_rewards(self, record: StepRecord) -> None:
@@ -291,8 +302,8 @@ class RunWriter:
         )
         if found != len(self._reward_names):
             raise RunRecordError(
-                f"step {record.step}: rewards_BK has {found} columns, but the run has the reward functions "
-                f"{self._reward_names}. Give one column for each."
+                f"step {record.step}: rewards_BK has {found} columns, but the run has the reward "
+                f"functions {self._reward_names}. Give one column for each."
             )
 
     def _new_pieces(self, record: StepRecord) -> dict[int, str]:
@@ -306,7 +317,8 @@ class RunWriter:
 def _check_step(file: Path, step: int, last: int) -> None:
     if not 0 <= step <= last:
         raise RunRecordError(
-            f"{file} holds steps 1 to {last}: it cannot go on from step {step}. Choose a step from 0 to {last}."
+            f"{file} holds steps 1 to {last}: it cannot go on from step {step}. Choose a step "
+            f"from 0 to {last}."
         )
 
 

@@ -1,8 +1,9 @@
 """The tables of a run record, its format version, and how a value becomes a cell.
 
 A record is one SQLite file. Ordinary tools can read it: texts are TEXT, settings and metrics are
-JSON; only the per-token arrays are binary (see `workbench.runs.arrays`). Every table but `meta` and
-`vocab` has a `step` column, so that a record is cut or branched at a step by one condition.
+JSON; only the per-token arrays are binary (see `workbench.runs.store.arrays`). Every table but
+`meta` and `vocab` has a `step` column, so that a record is cut or branched at a step by one
+condition.
 """
 
 from __future__ import annotations
@@ -26,17 +27,21 @@ gone."""
 
 STEP_TABLES: dict[str, str] = {
     "steps": "step INTEGER PRIMARY KEY, time REAL NOT NULL, metrics TEXT NOT NULL",
-    "knobs": "step INTEGER NOT NULL, name TEXT NOT NULL, old TEXT, new TEXT, who TEXT NOT NULL, time REAL NOT NULL",
-    "evaluations": "step INTEGER NOT NULL, split TEXT NOT NULL, n INTEGER NOT NULL, correct INTEGER NOT NULL, "
-    "accuracy REAL, low REAL, high REAL, extra TEXT NOT NULL, time REAL NOT NULL, PRIMARY KEY (step, split)",
-    "groups": "step INTEGER NOT NULL, group_index INTEGER NOT NULL, problem_id TEXT NOT NULL, prompt TEXT NOT NULL, "
+    "knobs": "step INTEGER NOT NULL, name TEXT NOT NULL, old TEXT, new TEXT, who TEXT NOT NULL, "
+    "time REAL NOT NULL",
+    "evaluations": "step INTEGER NOT NULL, split TEXT NOT NULL, n INTEGER NOT NULL, correct "
+    "INTEGER NOT NULL, accuracy REAL, low REAL, high REAL, extra TEXT NOT NULL, time REAL NOT "
+    "NULL, PRIMARY KEY (step, split)",
+    "groups": "step INTEGER NOT NULL, group_index INTEGER NOT NULL, problem_id TEXT NOT NULL, "
+    "prompt TEXT NOT NULL, "
     "gold_answer TEXT, dead INTEGER NOT NULL, PRIMARY KEY (step, group_index)",
-    "samples": "step INTEGER NOT NULL, row INTEGER NOT NULL, group_index INTEGER NOT NULL, completion TEXT NOT NULL, "
-    "rewards TEXT NOT NULL, reward REAL, advantage REAL, baseline REAL, length INTEGER NOT NULL, "
-    "truncated INTEGER NOT NULL, PRIMARY KEY (step, row)",
-    "arrays": "step INTEGER NOT NULL, name TEXT NOT NULL, dtype TEXT NOT NULL, codec TEXT NOT NULL, "
-    "data BLOB NOT NULL, PRIMARY KEY (step, name)",
-    "events": "step INTEGER NOT NULL, time REAL NOT NULL, kind TEXT NOT NULL, text TEXT NOT NULL, data TEXT NOT NULL",
+    "samples": "step INTEGER NOT NULL, row INTEGER NOT NULL, group_index INTEGER NOT NULL, "
+    "completion TEXT NOT NULL, rewards TEXT NOT NULL, reward REAL, advantage REAL, baseline REAL, "
+    "length INTEGER NOT NULL, truncated INTEGER NOT NULL, PRIMARY KEY (step, row)",
+    "arrays": "step INTEGER NOT NULL, name TEXT NOT NULL, dtype TEXT NOT NULL, codec TEXT NOT "
+    "NULL, data BLOB NOT NULL, PRIMARY KEY (step, name)",
+    "events": "step INTEGER NOT NULL, time REAL NOT NULL, kind TEXT NOT NULL, text TEXT NOT "
+    "NULL, data TEXT NOT NULL",
 }
 """Columns of each table that grows with the steps. A NULL in a REAL column is NaN: SQLite has no
 NaN of its own."""

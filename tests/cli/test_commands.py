@@ -1,0 +1,50 @@
+"""The table of commands: nothing that belongs to a row can be forgotten."""
+
+from __future__ import annotations
+
+import inspect
+import pkgutil
+
+import typer
+from typer.testing import CliRunner
+
+from workbench import cli, commands
+
+SHARED = {"options", "resuming", "saving", "views"}
+"""Files of `commands/` that several commands use; every other one is imported by a command."""
+
+
+def test_every_command_that_is_written_has_a_row() -> None:
+    """A command is a function of `cli.py` that takes options and hands them on."""
+    written = {
+        function
+        for name, function in vars(cli).items()
+        if inspect.isfunction(function)
+        and function.__module__ == cli.__name__
+        and "from workbench.commands." in inspect.getsource(function)
+    }
+    assert written == set(cli.COMMANDS.values())
+
+
+def test_every_file_of_commands_is_reached_by_a_command() -> None:
+    sources = "".join(inspect.getsource(command) for command in cli.COMMANDS.values())
+    files = {info.name for info in pkgutil.iter_modules(commands.__path__)} - SHARED
+    assert not [name for name in files if f"workbench.commands.{name} import" not in sources]
+
+
+def test_every_command_and_every_option_says_what_it_does() -> None:
+    group = typer.main.get_command(cli.app)
+    silent = [name for name in cli.COMMANDS if not group.commands[name].help]
+    silent += [
+        f"{name} {option.name}"
+        for name in cli.COMMANDS
+        for option in group.commands[name].params
+        if not option.help
+    ]
+    assert list(group.commands) == list(cli.COMMANDS)
+    assert not silent
+
+
+def test_every_command_shows_its_help() -> None:
+    shown = {name: CliRunner().invoke(cli.app, [name, "--help"]) for name in cli.COMMANDS}
+    assert not {name: done.output for name, done in shown.items() if done.exit_code != 0}

@@ -1,0 +1,176 @@
+"""The options of the command line, one name each: several commands share most of them.
+
+Nothing heavy is imported here, so that `workbench --help` is quick; what an option names (tasks,
+rewards, presets) is looked up by the command that uses it.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from workbench.config import ConfigError, value_of
+
+POLICY_HELP = "'embedded', a folder, a .gguf file, or a Hugging Face model id."
+TASK_HELP = "'arithmetic', or a .jsonl file of problems such as GSM8K's."
+REWARD_HELP = "'format', 'answer', 'lenient_answer' (in any form), or file.py:function; repeat."
+
+
+def rank_of(text: str) -> int | str:
+    """The rank that --lora is given; "auto" is left for the policy to say."""
+    if text == "auto":
+        return text
+    if text.isdecimal() and int(text) > 0:
+        return int(text)
+    raise typer.BadParameter(
+        f"{text!r} is no rank. Give a whole number from 1 on, or --lora alone for 16."
+    )
+
+
+def parse_settings(pairs: list[str]) -> dict[str, Any]:
+    """NAME=VALUE texts as values: numbers, true, false, none, lists like [1,0.5]. Raises
+    `ConfigError`."""
+    values = {}
+    for pair in pairs:
+        name, found, text = pair.partition("=")
+        if not found:
+            raise ConfigError(f"--set {pair!r}: expected NAME=VALUE, for example --set beta=0.01.")
+        values[name.strip()] = value_of(name.strip(), text)
+    return values
+
+
+def changes_of(settings: list[str] | None, **flags: Any) -> dict[str, Any]:
+    """The config's fields that a command line sets: --set NAME=VALUE, and above them the flags that
+    were given (None: not given)."""
+    given = {name: value for name, value in flags.items() if value is not None}
+    return parse_settings(settings or []) | given
+
+
+# ------------------------------------------------------------ what is trained, on what
+
+Policy = Annotated[str, typer.Option(help=POLICY_HELP)]
+PolicyOrTheRuns = Annotated[
+    str | None,
+    typer.Option(help=POLICY_HELP + " Default: embedded; with --resume the run's own."),
+]
+Task = Annotated[str, typer.Option(help=TASK_HELP)]
+TaskOrTheRuns = Annotated[
+    str | None,
+    typer.Option(help=TASK_HELP + " Default: arithmetic; with --resume the run's own."),
+]
+Rewards = Annotated[list[str] | None, typer.Option(help=REWARD_HELP)]
+ShuffleRewards = Annotated[
+    bool,
+    typer.Option("--shuffle-rewards", help="Control run: rewards dealt out at random."),
+]
+
+# ------------------------------------------------------------ fields of the config
+
+Preset = Annotated[
+    str | None, typer.Option(help="Start from a published setting, e.g. deepseekmath.")
+]
+Settings = Annotated[
+    list[str] | None,
+    typer.Option("--set", help="NAME=VALUE for any field of GRPOConfig; repeat."),
+]
+Lora = Annotated[
+    Any | None,
+    typer.Option(
+        parser=rank_of,
+        metavar="RANK",
+        help="Train a LoRA adapter of this rank; bare --lora means 16, or a saved adapter's own.",
+    ),
+]
+Quantization = Annotated[
+    str | None, typer.Option(help="Frozen weights in 'nf4' (4 bits) or 'int8'; needs --lora.")
+]
+Rollout = Annotated[
+    str | None, typer.Option(help="What samples: 'native', 'transformers' or 'vllm'.")
+]
+Dtype = Annotated[
+    str | None, typer.Option(help="Format of the weights: auto, float32, bfloat16 or float16.")
+]
+Steps = Annotated[int | None, typer.Option(help="Steps of the run (max_steps).")]
+Seed = Annotated[int | None, typer.Option(help="Seed of task, sampling and order.")]
+PromptsPerStep = Annotated[int | None, typer.Option(help="Prompts in one step.")]
+NumGenerations = Annotated[int | None, typer.Option(help="Completions for each prompt (G).")]
+MaxPromptLength = Annotated[int | None, typer.Option(help="Longest prompt in tokens.")]
+MaxCompletionLength = Annotated[int | None, typer.Option(help="Longest completion in tokens.")]
+MicroBatchSize = Annotated[
+    int | None, typer.Option(help="Completions in one forward and backward.")
+]
+GradientCheckpointing = Annotated[
+    bool | None, typer.Option(help="Compute activations a second time.")
+]
+Optim = Annotated[str | None, typer.Option(help="'adamw' or 'adamw_8bit'.")]
+
+# ------------------------------------------------------------ what is evaluated, and how
+
+HeldOut = Annotated[int, typer.Option(help="Held-out problems.", min=1)]
+TaskSeed = Annotated[int, typer.Option(help="Seed of the task.", min=0)]
+EvalLength = Annotated[
+    int | None,
+    typer.Option(
+        help="Longest answer in tokens; default: as in the run that the policy lies in, else 256 "
+        "(embedded: 48).",
+        min=1,
+    ),
+]
+EvalDtype = Annotated[
+    str | None,
+    typer.Option(help="Format of the weights; auto: 16 bits on CUDA, float32 on a CPU."),
+]
+EvalQuantization = Annotated[str | None, typer.Option(help="Weights in 'nf4' (4 bits) or 'int8'.")]
+
+# ------------------------------------------------------------ the machine
+
+Threads = Annotated[
+    int | None, typer.Option(help="CPU threads; default 1 for the embedded policy.", min=1)
+]
+Gpu = Annotated[
+    str | None,
+    typer.Option(
+        help="T4, L4, A100-40, A100-80, H100, H200, a size such as 24GB, or cpu; default: this "
+        "machine."
+    ),
+]
+Trial = Annotated[
+    bool,
+    typer.Option(
+        help="Without --gpu: time a few layers with random weights here, for some seconds."
+    ),
+]
+
+# ------------------------------------------------------------ runs and their folders
+
+Out = Annotated[Path | None, typer.Option(help="Folder of the run; default runs/DATE-TIME.")]
+Resume = Annotated[
+    bool, typer.Option("--resume", help="Go on from the last good checkpoint of --out.")
+]
+RunsFolder = Annotated[Path, typer.Argument(help="Folder to look in.")]
+ExportKind = Annotated[
+    str,
+    typer.Argument(help="html: one interactive file that opens offline; csv: a folder of tables."),
+]
+ExportedRuns = Annotated[
+    list[Path],
+    typer.Argument(help="A run's folder or its .sqlite file; several to compare in one html."),
+]
+ExportOut = Annotated[
+    Path | None, typer.Option(help="File or folder to write; default RUN.html or RUN-csv.")
+]
+ExaminedRun = Annotated[
+    Path | None, typer.Argument(help="A run to examine; without one, this machine is.")
+]
+Notebooks = Annotated[Path | None, typer.Argument(help="Folder of notebooks; default ./notebooks.")]
+Browser = Annotated[bool, typer.Option(help="Open a browser tab.")]
+
+# ------------------------------------------------------------ what is printed
+
+Version = Annotated[bool, typer.Option("--version", help="Print the version and exit.")]
+JsonLines = Annotated[
+    bool, typer.Option("--json", help="Print JSON lines; the last one is the result.")
+]
+JsonObject = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
