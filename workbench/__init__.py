@@ -9,19 +9,23 @@ from typing import Any
 
 __version__ = "0.1.0"
 
-_HOMES = {
+_HOMES = {  # the public API; tests/public_api.txt pins its signatures
     "GRPOConfig": "workbench.config",
     "ConfigError": "workbench.config",
+    "WorkbenchError": "workbench.errors",
     "Trainer": "workbench.training.trainer",
+    "start_run": "workbench.training.launch",
     "Session": "workbench.training.session",
     "Dashboard": "workbench.widgets.dashboard",
     "load_policy": "workbench.policy.load",
     "load_task": "workbench.tasks",
+    "RewardSet": "workbench.rewards",
     "Run": "workbench.runs",
     "Advantages": "workbench.objective",
     "AdvantageRule": "workbench.objective",
     "group_advantages": "workbench.objective",
     "policy_loss": "workbench.objective",
+    "plan": "workbench.plan.planner",
 }
 __all__ = ["__version__", *_HOMES]
 

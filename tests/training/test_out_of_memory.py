@@ -27,7 +27,8 @@ CUDA = torch.OutOfMemoryError(
     "CUDA out of memory. Tried to allocate 2.00 GiB. GPU 0 has a total capacity of 14.56 GiB"
 )
 CPU = RuntimeError(
-    "[enforce fail at alloc_cpu.cpp:124] err == 0. DefaultCPUAllocator: can't allocate memory: you tried to allocate 4000000000000 bytes. Error code 12"
+    "[enforce fail at alloc_cpu.cpp:124] err == 0. DefaultCPUAllocator: can't allocate memory: you "
+    "tried to allocate 4000000000000 bytes. Error code 12"
 )
 PLACES = {
     "rollout": ("engine.generate", "num_generations=4 or max_completion_length=8"),
@@ -103,7 +104,8 @@ def test_a_real_allocation_that_cannot_be_made_is_seen(make_trainer) -> None:
     trainer.add_old_and_reference = hungry
     with pytest.raises(
         OutOfMemoryError,
-        match=r"phase 'logprobs'.*\(DefaultCPUAllocator: can't allocate memory: you tried to allocate 288230376151711744 bytes",
+        match=r"phase 'logprobs'.*\(DefaultCPUAllocator: can't allocate memory: "
+        "you tried to allocate 288230376151711744 bytes",
     ):
         trainer.step()
 
@@ -200,7 +202,7 @@ def test_a_record_that_was_there_is_not_removed_by_a_first_evaluation_that_fails
     assert Run.open(tmp_path / "run").last_step() == 0
 
 
-# ------------------------------------------------------------------------------------------------------ afterwards
+# ----------------------------------------------------------------------------------- afterwards
 
 
 @pytest.mark.parametrize("waits", [True, False])
@@ -250,7 +252,7 @@ def test_free_gives_the_model_back_after_an_error(
     assert "accumulate_gradient" in text, "the record keeps the lines"
 
 
-# -------------------------------------------------------------------------------------------------------- beforehand
+# ----------------------------------------------------------------------------------- beforehand
 
 
 def test_a_gpu_that_is_too_small_is_warned_of_with_the_figure(

@@ -473,7 +473,8 @@ def test_a_prompt_without_room_is_found_before_the_run_starts(
     task = replace(trainer.task, **{split: [*getattr(trainer.task, split)[:4], huge]})
     with pytest.raises(
         PolicyError,
-        match=r"1 of 5 prompts are too long: 'What is 1 \+ .*128 positions less max_completion_length=8 leave 120",
+        match=r"1 of 5 prompts are too long: 'What is 1 \+ .*"
+        "128 positions less max_completion_length=8 leave 120",
     ):
         start_run(
             tmp_path / "other",

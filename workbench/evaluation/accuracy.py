@@ -19,12 +19,14 @@ def wilson_interval(correct: int, n: int, z: float = 1.959964) -> tuple[float, f
     near 0 and 1."""
     if n == 0:
         return 0.0, 1.0
-    p, shrink = correct / n, 1 + z * z / n
-    centre = (p + z * z / (2 * n)) / shrink
-    half = z / shrink * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
-    return (max(centre - half, 0.0) if correct else 0.0), (
-        min(centre + half, 1.0) if correct < n else 1.0
-    )  # no 1e-17 at the ends
+    share = correct / n
+    shrink = 1 + z * z / n
+    centre = (share + z * z / (2 * n)) / shrink
+    half = z / shrink * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
+    # At the ends the formula gives 0 and 1 but for rounding: no 1e-17 is shown.
+    low = max(centre - half, 0.0) if correct > 0 else 0.0
+    high = min(centre + half, 1.0) if correct < n else 1.0
+    return low, high
 
 
 def greedy_answers(
@@ -36,13 +38,14 @@ def greedy_answers(
     batch_size: int,
 ) -> list[str]:
     """One greedy completion for each problem, as text; prompts of similar length go together."""
-    prompts = [policy.encode_prompt(task.messages(p)) for p in problems]
+    prompts = [policy.encode_prompt(task.messages(problem)) for problem in problems]
+    # Little padding, when a batch holds prompts of one length.
     order = sorted(range(len(prompts)), key=lambda i: len(prompts[i]))
     answers = [""] * len(prompts)
-    unused = torch.Generator()
+    greedy = Sampling(max_completion_length, temperature=0.0)
+    unused = torch.Generator()  # nothing is drawn, so an evaluation does not move the training's
     for start in range(0, len(order), batch_size):
         chosen = order[start : start + batch_size]
-        greedy = Sampling(max_completion_length, temperature=0.0)
         rollout = engine.generate([prompts[i] for i in chosen], 1, greedy, unused)
         for i, ids in zip(chosen, rollout.completion_lists(), strict=True):
             answers[i] = policy.decode(ids)
@@ -64,9 +67,9 @@ def evaluate(
     answers = greedy_answers(engine, policy, task, problems, max_completion_length, batch_size)
     right = [strict_correct(text, p.answer) for text, p in zip(answers, problems, strict=True)]
     kinds: dict[str, list[int]] = {}
-    for p, ok in zip(problems, right, strict=True):
-        counts = kinds.setdefault(p.kind, [0, 0])
-        counts[0] += ok
+    for problem, is_right in zip(problems, right, strict=True):
+        counts = kinds.setdefault(problem.kind, [0, 0])
+        counts[0] += is_right
         counts[1] += 1
     low, high = wilson_interval(sum(right), len(right))
     return Evaluation(split, len(right), sum(right), low, high, {"by_kind": kinds})

@@ -41,7 +41,8 @@ def check_prompts(
     )
     if positions is not None and positions <= max_completion_length:
         raise PolicyError(
-            f"max_completion_length={max_completion_length} leaves no room for a prompt in the {positions} positions of policy "
+            f"max_completion_length={max_completion_length} leaves no room for a prompt in the "
+            f"{positions} positions of policy "
             f"{policy.source!r}. Lower it."
         )
     room = None if positions is None else positions - max_completion_length
@@ -58,10 +59,12 @@ def check_prompts(
             f"max_prompt_length is {limit}"
             if limit == max_prompt_length
             else (
-                f"the model's {positions} positions less max_completion_length={max_completion_length} leave {limit}"
+                f"the model's {positions} positions less "
+                f"max_completion_length={max_completion_length} leave {limit}"
             )
         )
         raise PolicyError(
-            f"{len(too_long)} of {len(problems)} prompts are too long: {worst[:60]!r} has {lengths[worst]} tokens, {why}. Change "
+            f"{len(too_long)} of {len(problems)} prompts are too long: {worst[:60]!r} has "
+            f"{lengths[worst]} tokens, {why}. Change "
             "that or leave such problems out; prompts are never cut."
         )

@@ -27,8 +27,14 @@ def pad_examples(examples: Sequence[Example], pad_token_id: int) -> tuple[Tensor
     width = max(map(len, rows))
     ids = torch.tensor([row + [pad_token_id] * (width - len(row)) for row in rows])
     mask = torch.tensor([[1] * len(row) + [0] * (width - len(row)) for row in rows])
+    # The prompt was not written by the policy, so it is not learnt; nor is the padding.
     labels = torch.tensor(
-        [[IGNORED] * len(p) + c + [IGNORED] * (width - len(p) - len(c)) for p, c in examples]
+        [
+            [IGNORED] * len(prompt)
+            + completion
+            + [IGNORED] * (width - len(prompt) - len(completion))
+            for prompt, completion in examples
+        ]
     )
     return ids, mask, labels
 
@@ -70,15 +76,14 @@ def sft(
     for step in range(steps):
         for group in optimizer.param_groups:
             group["lr"] = learning_rate * warmup_cosine(step, steps, warmup)
-        ids, mask, labels = (
-            t.to(policy.device) for t in pad_examples(next(batches), policy.pad_token_id)
-        )
-        loss = sft_loss(policy.model, ids, mask, labels)
+        padded = pad_examples(next(batches), policy.pad_token_id)
+        ids_BT, mask_BT, labels_BT = (tensor.to(policy.device) for tensor in padded)
+        loss = sft_loss(policy.model, ids_BT, mask_BT, labels_BT)
         if not torch.isfinite(loss):
             raise FloatingPointError(
                 f"SFT step {step}: the loss is {loss.item()}. Lower learning_rate={learning_rate}."
             )
-        loss.backward()
+        torch.autograd.backward(loss)
         torch.nn.utils.clip_grad_norm_(policy.trainable_parameters(), 1.0)
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)

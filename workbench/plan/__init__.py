@@ -10,7 +10,9 @@ Two things are reckoned by formula instead: what a vLLM beside the trainer needs
 machine). What loading would refuse is refused here with the same words (`refusals`).
 """
 
+import sys
 from importlib import import_module
+from types import ModuleType
 from typing import Any
 
 _HOMES = {
@@ -32,3 +34,15 @@ def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module 'workbench.plan' has no attribute {name!r}")
     return getattr(import_module(_HOMES[name]), name)
+
+
+class _CallableRoom(ModuleType):
+    """`from workbench import plan` gives the function before anything has imported this room, and
+    the room afterwards, since Python binds a package's parts to their names. So the room can be
+    called too, and both do the same."""
+
+    def __call__(self, *args: Any, **options: Any) -> Any:
+        return self.plan(*args, **options)
+
+
+sys.modules[__name__].__class__ = _CallableRoom

@@ -115,6 +115,7 @@ def check_weights(config: GRPOConfig, reward_names: Sequence[str]) -> None:
     """Raises `ConfigError` unless there are as many weights as reward functions."""
     if config.reward_weights is not None and len(config.reward_weights) != len(reward_names):
         raise ConfigError(
-            f"reward_weights={config.reward_weights!r} has {len(config.reward_weights)} entries for "
+            f"reward_weights={config.reward_weights!r} has {len(config.reward_weights)} entries "
+            "for "
             f"the reward functions {', '.join(reward_names)}. Give one weight for each."
         )

@@ -62,8 +62,8 @@ def start_run(
     changes. Raises `GoldError` for a gold answer that nothing could equal, `PolicyError` for a
     prompt that is too long and for a policy that the checkpoint does not belong to,
     `RunRecordError` when `out` holds a run and `resume` is False, `ConfigError` when a fixed field,
-    the task or the rewards differ, `OutOfMemoryError`. A new run whose first evaluation fails leaves
-    nothing behind; a run that was there stays as it was.
+    the task or the rewards differ, `OutOfMemoryError`. A new run whose first evaluation fails
+    leaves nothing behind; a run that was there stays as it was.
     """
     out = Path(out)
     chosen = (
@@ -74,7 +74,8 @@ def start_run(
         return _resumed(out, policy, task, chosen, config)
     if checkpoints.steps_in(out / "checkpoints") and not is_run_record(out / "run.sqlite"):
         raise checkpoints.CheckpointError(
-            f"{out / 'checkpoints'} holds checkpoints of a run whose record is gone. Delete that folder or name another one."
+            f"{out / 'checkpoints'} holds checkpoints of a run whose record is gone. Delete that "
+            "folder or name another one."
         )
     check_free(out / "run.sqlite")
     create = partial(
@@ -92,6 +93,7 @@ def start_run(
     try:
         return _from_the_start(trainer)
     except BaseException:
+        # A run that never began would stand in the way of the next try.
         _leave_nothing(trainer, missing)
         raise
 
@@ -127,8 +129,10 @@ def _check_start(
         and config.reward_weights != rewards.weights
     ):
         raise ConfigError(
-            f"the RewardSet has weights={rewards.weights}, the config reward_weights={config.reward_weights}. Training takes the config's: set "
-            f"GRPOConfig(reward_weights={rewards.weights}), which can also be changed while it runs."
+            f"the RewardSet has weights={rewards.weights}, the config "
+            f"reward_weights={config.reward_weights}. Training takes the config's: set "
+            f"GRPOConfig(reward_weights={rewards.weights}), which can also be changed while it "
+            "runs."
         )
     for problem in (*task.train, *task.held_out):
         check_gold(problem.answer)
@@ -149,11 +153,13 @@ def _check_same(run: Run, policy: Policy, task: Task, rewards: Rewards) -> None:
     ):
         if own != given:
             raise ConfigError(
-                f"the run's {what}: {own}. It cannot be resumed with: {given}. Give its own, or start a new run in another folder."
+                f"the run's {what}: {own}. It cannot be resumed with: {given}. Give its own, or "
+                "start a new run in another folder."
             )
     if run.meta.policy != policy.source:
         warnings.warn(
-            f"the run was started with policy {run.meta.policy!r}, it goes on with {policy.source!r}.",
+            f"the run was started with policy {run.meta.policy!r}, it goes on with "
+            f"{policy.source!r}.",
             stacklevel=4,
         )
 
@@ -174,7 +180,8 @@ def _resumed(
     if checkpoint is None:
         if checkpoints.steps_in(out / "checkpoints"):
             raise checkpoints.CheckpointError(
-                f"{out / 'checkpoints'}: every checkpoint is damaged. Start a new run in another folder."
+                f"{out / 'checkpoints'}: every checkpoint is damaged. Start a new run in another "
+                "folder."
             )
         anew = partial(RunWriter.resume, out, 0, pieces=policy.pieces)
         return _from_the_start(Trainer(policy, task, rewards, config, open_run=anew, out=out))
@@ -201,7 +208,8 @@ def _changes(own: GRPOConfig, wanted: GRPOConfig) -> dict[str, object]:
     for name in changes:
         if name not in GRPOConfig.live_fields() + EXTENDABLE:
             raise ConfigError(
-                f"{name}={after[name]!r} differs from the run's own {before[name]!r} and is fixed for a run. Resume without it, "
+                f"{name}={after[name]!r} differs from the run's own {before[name]!r} and is fixed "
+                "for a run. Resume without it, "
                 "or start a new run in another folder."
             )
     return changes

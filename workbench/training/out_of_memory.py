@@ -31,7 +31,7 @@ class OutOfMemoryError(WorkbenchError, MemoryError):
     smaller."""
 
 
-# ------------------------------------------------------------------------------------------------------- explained
+# ------------------------------------------------------------------------------------ explained
 
 
 def ran_out(error: BaseException) -> bool:
@@ -47,13 +47,14 @@ def ran_out(error: BaseException) -> bool:
 
 @contextmanager
 def explain_out_of_memory(phase: str, config: GRPOConfig, policy: str) -> Iterator[None]:
-    """What runs out of memory inside raises `OutOfMemoryError` instead; `policy` is its name, for the
-    command that plans."""
+    """What runs out of memory inside raises `OutOfMemoryError` instead; `policy` is its name, for
+    the command that plans."""
     try:
         yield
     except (RuntimeError, MemoryError) as e:
         if not ran_out(e):
             raise
+        # The error outlives the step: the batch that was too large must not live with it.
         clear_frames(e)
         raise OutOfMemoryError(_words(phase, config, policy, e)) from e
 
@@ -65,7 +66,8 @@ def _words(phase: str, config: GRPOConfig, policy: str, error: BaseException) ->
         ". "
     )
     return (
-        f"out of memory in the phase {phase!r}: {doing} ({said}). {remedy} What a run needs, by phase and setting: "
+        f"out of memory in the phase {phase!r}: {doing} ({said}). {remedy} What a run needs, by "
+        "phase and setting: "
         f"workbench plan --policy {shlex.quote(policy)}, with the run's other options."
     )
 
@@ -74,24 +76,28 @@ def _phase(phase: str, config: GRPOConfig) -> tuple[str, str]:
     """What a phase does, and the settings that make it smaller."""
     length, rows = config.max_completion_length, config.rows_at_once
     batch = (
-        f"Lower prompts_per_step={config.prompts_per_step}, num_generations={config.num_generations} or max_completion_length={length}, "
+        f"Lower prompts_per_step={config.prompts_per_step}, "
+        f"num_generations={config.num_generations} or max_completion_length={length}, "
         "which are fixed for a run: start a new one."
     )
     own = facts_of(config).own_memory
     if own is not None:
         batch = f"{own.words_when_full.format_map(config.to_dict())} {batch}"
     pieces = (
-        f"Set micro_batch_size={rows // 2}: the result stays the same, and the run can be resumed with it."
+        f"Set micro_batch_size={rows // 2}: the result stays the same, and the run can be resumed "
+        "with it."
         if rows > 1
         else batch
     )
     table = {
         "rollout": (
-            f"{config.completions_per_step} completions of up to {length} tokens were being sampled",
+            f"{config.completions_per_step} completions of up to {length} tokens were being "
+            "sampled",
             batch,
         ),
         "evaluation": (
-            f"held-out problems were being answered, {config.completions_per_step} at once, with up to {length} tokens",
+            f"held-out problems were being answered, {config.completions_per_step} at once, with "
+            f"up to {length} tokens",
             batch,
         ),
         "reward": (
@@ -130,7 +136,7 @@ def _lighter(config: GRPOConfig) -> str:
     return f" A new run with {' or '.join(choices)} needs less." if choices else ""
 
 
-# ------------------------------------------------------------------------------------------------------- let go of
+# ------------------------------------------------------------------------------- released again
 
 
 def clear_frames(error: BaseException) -> None:
@@ -155,7 +161,7 @@ def error_chain(error: BaseException) -> list[BaseException]:
     return found
 
 
-# -------------------------------------------------------------------------------------------------------- foreseen
+# ------------------------------------------------------------------------------------- foreseen
 
 
 def warn_where_too_small(policy: Policy, config: GRPOConfig) -> None:
@@ -173,15 +179,18 @@ def warn_where_too_small(policy: Policy, config: GRPOConfig) -> None:
         Exception
     ) as e:  # advice alone: it never ends a run that might work, but is not silent either
         warnings.warn(
-            f"whether the run fits into the GPU's memory could not be planned: {type(e).__name__}: {e}",
+            f"whether the run fits into the GPU's memory could not be planned: {type(e).__name__}: "
+            f"{e}",
             ConfigWarning,
             stacklevel=4,
         )
         return
     if needed > memory:
         warnings.warn(
-            f"the plan of this run needs {needed / 2**30:.1f} GiB at its peak, {policy.device} has {memory / 2**30:.1f} GiB in all: it will probably run "
-            f"out of memory. Set a smaller micro_batch_size (now {config.rows_at_once} completions at once) or gradient_checkpointing=True; "
+            f"the plan of this run needs {needed / 2**30:.1f} GiB at its peak, {policy.device} has "
+            f"{memory / 2**30:.1f} GiB in all: it will probably run "
+            f"out of memory. Set a smaller micro_batch_size (now {config.rows_at_once} completions "
+            "at once) or gradient_checkpointing=True; "
             f"workbench plan --policy {shlex.quote(policy.source)} says what fits.",
             ConfigWarning,
             stacklevel=4,

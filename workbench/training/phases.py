@@ -15,7 +15,8 @@ class Phases:
     `OutOfMemoryError` with its name."""
 
     def __init__(self, config: GRPOConfig, policy: str) -> None:
-        self.config, self.policy = config, policy
+        self.config = config
+        self.policy = policy
         self.seconds: dict[str, float] = {}
 
     @contextmanager
@@ -26,10 +27,10 @@ class Phases:
             with explain_out_of_memory(name, self.config, self.policy):
                 yield
         finally:
-            self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - start
+            passed = time.perf_counter() - start
+            self.seconds[name] = self.seconds.get(name, 0.0) + passed
 
     def metrics(self) -> dict[str, float]:
         """`seconds/NAME` by phase and `seconds/step`, their sum."""
-        return {f"seconds/{n}": s for n, s in self.seconds.items()} | {
-            "seconds/step": sum(self.seconds.values())
-        }
+        by_phase = {f"seconds/{name}": seconds for name, seconds in self.seconds.items()}
+        return by_phase | {"seconds/step": sum(self.seconds.values())}

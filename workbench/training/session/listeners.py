@@ -36,6 +36,7 @@ class Listeners:
                 with suppress(ValueError):
                     self._listeners.remove(listener)
                 warnings.warn(
-                    f"a listener of {self._owner!r} failed and is not called any more: {type(e).__name__}: {e}",
+                    f"a listener of {self._owner!r} failed and is not called any more: "
+                    f"{type(e).__name__}: {e}",
                     stacklevel=3,
                 )
