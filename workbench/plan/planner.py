@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import functools
-from dataclasses import dataclass, field
 from importlib.util import find_spec
-from typing import Any
 
 from workbench.config import GRPOConfig
 from workbench.config_engines import ENGINE_FACTS, facts_of, runs_here
@@ -16,82 +14,15 @@ from workbench.plan.devices import Device, PlanError
 from workbench.plan.engine_share import least_share, obstacle, own_share
 from workbench.plan.ledger import Phase
 from workbench.plan.refusals import check_run
-from workbench.plan.report import size
+from workbench.plan.report import TIGHT, Plan, size
 from workbench.plan.shapes import Shape, layers_are_alike, with_layers
 from workbench.plan.trace.skeleton import Skeleton, skeleton
 from workbench.rollout.engines import ENGINES
 
 DEFAULT_PROMPT = 512
 """Tokens of a prompt where the config sets no limit."""
-TIGHT = 0.1
-"""Share of the memory that should stay free; a plan that leaves less is called tight."""
-
-
 FEW = 3
 """Layers of the larger of the two models from which one with many like layers is reckoned."""
-
-
-@dataclass(frozen=True)
-class Plan:
-    """What a run would take.
-
-    parameters, trained_parameters   counts; quantised weights count as weights
-    phases      bytes by part in rollout, logprobs and update
-    seconds     estimate for a step, None where the device's rates are unknown and nothing was timed
-    obstacle    why the run could not start although its phases are counted: vLLM's share is too small for it
-    advice      changes that would lower the peak, or let it start, where it does not fit or is tight
-    notes       what the figures leave out
-    """
-
-    shape: Shape
-    config: GRPOConfig
-    device: Device
-    parameters: int
-    trained_parameters: int
-    dtype: str
-    phases: list[Phase]
-    seconds: speed.Seconds | None
-    obstacle: str | None = None
-    advice: list[Change] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
-
-    @property
-    def peak_phase(self) -> Phase:
-        """The phase that needs the most; its bytes are what the run needs."""
-        return max(self.phases, key=lambda p: p.bytes)
-
-    @property
-    def peak(self) -> float:
-        """Bytes that the run needs."""
-        return self.peak_phase.bytes
-
-    @property
-    def margin(self) -> float | None:
-        """Bytes left over on the device, negative where it does not fit; None where its memory is
-        unknown."""
-        return None if self.device.memory is None else self.device.memory - self.peak
-
-    @property
-    def fits(self) -> bool | None:
-        """Whether it fits and can start; None where the device's memory is unknown."""
-        return (
-            False
-            if self.obstacle is not None
-            else None
-            if self.margin is None
-            else self.margin >= 0
-        )
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values: bytes, seconds, counts."""
-        from workbench.plan.report import as_dict
-
-        return as_dict(self)
-
-    def __str__(self) -> str:
-        from workbench.plan.report import as_text
-
-        return as_text(self)
 
 
 def plan(
