@@ -453,7 +453,8 @@ def test_no_network_is_known_at_once(online: str, monkeypatch: pytest.MonkeyPatc
     began = time.monotonic()
     with pytest.raises(
         PolicyError,
-        match=r"(?s)no such folder, it is not in the cache, and the Hub cannot be reached.*Give 'embedded'",
+        match=r"(?s)no such folder, it is not in the cache, and the Hub cannot be reached.*Give "
+        r"'embedded'",
     ):
         load_policy("nope")
     assert time.monotonic() - began < SECONDS

@@ -146,8 +146,10 @@ def _moments(
         raise
     except Exception as e:  # the code of an architecture may ask for a number that is not there, in any way it likes
         raise PlanError(
-            f"policy {shape.name!r}: the forward of {type(bare.model).__name__} cannot be followed without weights ({str(e)[:160]}). Its "
-            f"weights would take {size(bare.weights + bare.constants + bare.adapter)}; for the rest, try a step with micro_batch_size=1."
+            f"policy {shape.name!r}: the forward of {type(bare.model).__name__} cannot be "
+            f"followed without weights ({str(e)[:160]}). Its "
+            f"weights would take {size(bare.weights + bare.constants + bare.adapter)}; for the "
+            "rest, try a step with micro_batch_size=1."
         ) from e
 
 
@@ -160,7 +162,8 @@ def longest_prompt(shape: Shape, config: GRPOConfig) -> int:
         return wanted
     if positions <= config.max_completion_length:
         raise PlanError(
-            f"max_completion_length={config.max_completion_length} leaves no room for a prompt in the {positions} positions of policy "
+            f"max_completion_length={config.max_completion_length} leaves no room for a prompt "
+            f"in the {positions} positions of policy "
             f"{shape.name!r}. Lower it."
         )
     return min(wanted, positions - config.max_completion_length)
@@ -192,16 +195,19 @@ def _notes(
     table = [
         (
             device.kind == "cuda",
-            "No figure for a GPU has been compared with a measurement: its context and the allocator's share are estimates.",
+            "No figure for a GPU has been compared with a measurement: its context and the "
+            "allocator's share are estimates.",
         ),
         (
             reason is not None,
-            f"{engine.title[0].upper() + engine.title[1:]} cannot serve this model ({reason}); rollouts would use "
+            f"{engine.title[0].upper() + engine.title[1:]} cannot serve this model ({reason}); "
+            "rollouts would use "
             f"{ENGINE_FACTS[engine.stand_in].title if engine.stand_in else ''}, which needs more.",
         ),
         (
             True,
-            f"Prompts of {prompt_tokens} and completions of {config.max_completion_length} tokens are taken throughout."
+            f"Prompts of {prompt_tokens} and completions of {config.max_completion_length} "
+            "tokens are taken throughout."
             + (
                 " Set max_prompt_length to what yours have."
                 if config.max_prompt_length is None
@@ -210,7 +216,8 @@ def _notes(
         ),
         (
             shape.stored is not None,
-            f"The model's files are quantised already ({shape.stored.kind if shape.stored else ''}), and are planned so: "
+            "The model's files are quantised already "
+            f"({shape.stored.kind if shape.stored else ''}), and are planned so: "
             "leave quantization out, and train an adapter.",
         ),
         (_without_tensor_cores(config, device), _float32_words(device)),
@@ -227,7 +234,8 @@ def _notes(
         ),
         (
             bare.autocast,
-            "The weights are float32, computed with in bfloat16; each forward makes a bfloat16 copy of them.",
+            "The weights are float32, computed with in bfloat16; each forward makes a bfloat16 "
+            "copy of them.",
         ),
         (
             config.use_dora,
@@ -247,6 +255,7 @@ def _float32_words(device: Device) -> str:
     plain, half = device.flops_of("float32"), device.flops_of("float16")
     rates = f" ({plain / 1e12:.0f} instead of {half / 1e12:.0f} TFLOP/s)" if plain and half else ""
     return (
-        f"{device.name} has no bfloat16, so all weights are trained in plain float32, without its tensor cores{rates}. An adapter (--lora, "
+        f"{device.name} has no bfloat16, so all weights are trained in plain float32, without "
+        f"its tensor cores{rates}. An adapter (--lora, "
         "lora_rank=16) computes in float16 there."
     )

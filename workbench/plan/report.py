@@ -165,7 +165,10 @@ def verdict(plan: Plan) -> str:
     need = f"needs {size(plan.peak)} at its peak, in the phase '{plan.peak_phase.name}'"
     if plan.device.memory is None or plan.margin is None:
         return f"{plan.shape.name} {need}; how much memory {plan.device.name} has is not known."
-    has = f"{plan.device.name} has {size(plan.device.memory)}{' free' if plan.device.measured else ''}"
+    has = (
+        f"{plan.device.name} has "
+        f"{size(plan.device.memory)}{' free' if plan.device.measured else ''}"
+    )
     if plan.margin < 0:
         also = "" if plan.obstacle is None else f" And {plan.obstacle}"
         return (
@@ -174,7 +177,10 @@ def verdict(plan: Plan) -> str:
     if plan.obstacle is not None:
         return f"Does not fit: {plan.obstacle}"
     tight = " That is tight." if plan.margin < TIGHT * plan.device.memory else ""
-    return f"Fits: {plan.shape.name} {need}; {has}, {size(plan.margin)} ({plan.margin / plan.device.memory:.0%}) stay free.{tight}"
+    return (
+        f"Fits: {plan.shape.name} {need}; {has}, {size(plan.margin)} "
+        f"({plan.margin / plan.device.memory:.0%}) stay free.{tight}"
+    )
 
 
 def seconds_words(plan: Plan) -> str:
@@ -189,9 +195,15 @@ def seconds_words(plan: Plan) -> str:
         parts = ", ".join(
             f"{name} {duration(s.low[name])} to {duration(s.high[name])}" for name in s.low
         )
-        return f"Seconds per step, an estimate: {duration(low)} to {duration(high)} ({parts}; {at}).{least} From: {s.source}."
+        return (
+            f"Seconds per step, an estimate: {duration(low)} to {duration(high)} ({parts}; "
+            f"{at}).{least} From: {s.source}."
+        )
     parts = ", ".join(f"{name} {duration(seconds)}" for name, seconds in s.trial.items())
-    return f"Seconds per step: about {duration(sum(s.trial.values()))}, {duration(low)} to {duration(high)} ({parts}; {at}). From {s.source}."
+    return (
+        f"Seconds per step: about {duration(sum(s.trial.values()))}, {duration(low)} to "
+        f"{duration(high)} ({parts}; {at}). From {s.source}."
+    )
 
 
 def advice_words(plan: Plan) -> list[str]:
@@ -216,7 +228,8 @@ def rows(plan: Plan) -> list[tuple[str, list[str]]]:
 def headline(plan: Plan) -> str:
     """What is planned."""
     return (
-        f"{plan.shape.name}: {plan.parameters / 1e6:,.1f}M parameters ({plan.trained_parameters / 1e6:,.1f}M trained), {plan.dtype}, from "
+        f"{plan.shape.name}: {plan.parameters / 1e6:,.1f}M parameters "
+        f"({plan.trained_parameters / 1e6:,.1f}M trained), {plan.dtype}, from "
         f"{plan.shape.source}"
     )
 

@@ -142,7 +142,8 @@ def _located(name: str | Path) -> Shape:
         config = AutoConfig.from_pretrained(where, **options)
     except (OSError, ValueError, KeyError, RuntimeError) as e:
         raise PlanError(
-            f"policy {text!r}: its config cannot be read ({e}). Give a folder, a .gguf file, a Hub id, or one of "
+            f"policy {text!r}: its config cannot be read ({e}). Give a folder, a .gguf file, a "
+            "Hub id, or one of "
             f"{', '.join(PUBLISHED)}."
         ) from e
     if "gguf_file" in options:

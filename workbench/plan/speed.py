@@ -90,7 +90,8 @@ def seconds_of(
         limit,
         low,
         high,
-        f"{compute} rate and bandwidth: {device.source}; range: {quick:.0%} to {slow:.0%} of these (an assumption)",
+        f"{compute} rate and bandwidth: {device.source}; range: {quick:.0%} to {slow:.0%} of "
+        "these (an assumption)",
     )
 
 

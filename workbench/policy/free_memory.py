@@ -72,8 +72,10 @@ def check_batch_fits(policy: Policy, config: GRPOConfig, prompt_tokens: int = 0)
     cache = cache_bytes(policy.model, rows, prompt_tokens + length)
     if facts_of(config).own_memory is None and cache > free:
         raise PolicyError(
-            f"a batch of {config.prompts_per_step} x num_generations={config.num_generations} completions of {length} tokens needs "
-            f"{cache / 1e9:.1f} GB for its keys and values, {policy.device} has {free / 1e9:.1f} GB free. Lower num_generations, "
+            f"a batch of {config.prompts_per_step} x num_generations={config.num_generations} "
+            f"completions of {length} tokens needs "
+            f"{cache / 1e9:.1f} GB for its keys and values, {policy.device} has "
+            f"{free / 1e9:.1f} GB free. Lower num_generations, "
             "prompts_per_step or max_completion_length."
         )
     at_once = config.rows_at_once
@@ -81,6 +83,8 @@ def check_batch_fits(policy: Policy, config: GRPOConfig, prompt_tokens: int = 0)
     if logits > free:
         fits = max(int(at_once * free / logits / 2), 1)
         raise PolicyError(
-            f"{at_once} completions of {length} tokens in one forward need {logits / 1e9:.1f} GB for their logits alone, {policy.device} "
-            f"has {free / 1e9:.1f} GB free. Set micro_batch_size={fits} (the result stays the same), or lower num_generations."
+            f"{at_once} completions of {length} tokens in one forward need {logits / 1e9:.1f} "
+            f"GB for their logits alone, {policy.device} "
+            f"has {free / 1e9:.1f} GB free. Set micro_batch_size={fits} (the result stays the "
+            "same), or lower num_generations."
         )

@@ -169,11 +169,13 @@ def _check_before_reading(
     already = _already(place, config)
     if already != "none" and not frozen:
         raise PolicyError(
-            f"policy {place.name!r} is quantised, and quantised weights stand still. Add lora=16 (--lora)."
+            f"policy {place.name!r} is quantised, and quantised weights stand still. Add "
+            "lora=16 (--lora)."
         )
     if already != "none" and kind not in ("none", already):
         raise PolicyError(
-            f"policy {place.name!r} is quantised already, as {already!r}. Leave out quantization={kind!r}."
+            f"policy {place.name!r} is quantised already, as {already!r}. Leave out "
+            f"quantization={kind!r}."
         )
     if already in checks.BITS:
         need_bitsandbytes(f"policy {place.name!r}, quantised as {already!r},")

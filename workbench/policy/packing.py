@@ -60,7 +60,8 @@ def reason_against(model: Any) -> str | None:
     plain = plain_model(model)
     if not takes_own_mask(plain):
         return (
-            f"{type(plain).__name__} with attention {attention_of(plain)!r} makes its attention mask "
+            f"{type(plain).__name__} with attention {attention_of(plain)!r} makes its attention "
+            "mask "
             "itself"
         )
     return unsupported_reason(model)

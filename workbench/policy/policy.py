@@ -84,13 +84,16 @@ class Policy:
         if own.keys() != state.keys():
             differing = sorted(own.keys() ^ state.keys())
             raise PolicyError(
-                f"the saved weights do not belong to policy {self.source!r}: {len(differing)} names differ, first "
-                f"{differing[0]!r}. Use the policy and the LoRA setting that the run was started with."
+                f"the saved weights do not belong to policy {self.source!r}: {len(differing)} "
+                "names differ, first "
+                f"{differing[0]!r}. Use the policy and the LoRA setting that the run was "
+                "started with."
             )
         for name, p in own.items():
             if p.shape != state[name].shape:
                 raise PolicyError(
-                    f"saved weight {name!r} has shape {tuple(state[name].shape)}, policy {self.source!r} has {tuple(p.shape)}. Use the policy and "
+                    f"saved weight {name!r} has shape {tuple(state[name].shape)}, policy "
+                    f"{self.source!r} has {tuple(p.shape)}. Use the policy and "
                     "the LoRA setting that the run was started with."
                 )
 
@@ -143,7 +146,8 @@ class Policy:
             return head + rest
         if not rest or rest[0]["role"] != "user":
             raise PolicyError(
-                f"the chat template of policy {self.source!r} takes no system message, and no user turn follows that could open "
+                f"the chat template of policy {self.source!r} takes no system message, and no "
+                "user turn follows that could open "
                 "with its text. Put the text into a user message."
             )
         return [rest[0] | {"content": f"{head[0]['content']}\n\n{rest[0]['content']}"}, *rest[1:]]

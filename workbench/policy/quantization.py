@@ -44,8 +44,10 @@ def check_quantization(quantization: str | None, trains_all: bool) -> str:
         return kind
     if trains_all:
         raise PolicyError(
-            f"quantization={kind!r} without an adapter: quantised weights stand still, so there would be nothing to train. Add "
-            "lora=16 (--lora), or use quantization='none'; for sampling and evaluation alone, load_policy(..., trainable=False)."
+            f"quantization={kind!r} without an adapter: quantised weights stand still, so there "
+            "would be nothing to train. Add "
+            "lora=16 (--lora), or use quantization='none'; for sampling and evaluation alone, "
+            "load_policy(..., trainable=False)."
         )
     need_bitsandbytes(f"quantization={kind!r}")
     return kind

@@ -73,7 +73,8 @@ class Engine:
     def __post_init__(self) -> None:
         if (self.facts.own_memory is None) != (self.share_need is None):
             raise ValueError(
-                f"engine {self.facts.name!r}: own_memory and share_need go together, and one is None."
+                f"engine {self.facts.name!r}: own_memory and share_need go together, and one is "
+                "None."
             )
 
 
@@ -184,7 +185,8 @@ def check_complete(engines: dict[str, Engine], facts: dict[str, EngineFacts]) ->
     odd = sorted(engines.keys() ^ facts.keys())
     if odd:
         raise ValueError(
-            f"engine(s) {', '.join(odd)} stand in one of two tables only: every engine has a row in "
+            f"engine(s) {', '.join(odd)} stand in one of two tables only: every engine has a "
+            "row in "
             "workbench.config_engines.ENGINE_FACTS and one in workbench.rollout.engines.ENGINES."
         )
 

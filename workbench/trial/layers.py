@@ -53,7 +53,10 @@ class Trial:
         """What was timed."""
         few, more = self.layers
         threads = "" if self.threads is None else f", {self.threads} thread(s)"
-        return f"a trial on this machine just now: {few} and {more} layers with random weights{threads}"
+        return (
+            f"a trial on this machine just now: {few} and {more} layers with random "
+            f"weights{threads}"
+        )
 
 
 def why_not(shape: Shape, config: GRPOConfig, device: Device) -> str | None:

@@ -143,7 +143,8 @@ def test_a_start_that_fails_names_both_directions(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(vllm_, "forget_groups", lambda: None)
     with pytest.raises(
         VLLMError,
-        match=r"(?s)no room, says vLLM.*raise vllm_gpu_memory_utilization.*lower vllm_gpu_memory_utilization.*native",
+        match=r"(?s)no room, says vLLM.*raise vllm_gpu_memory_utilization.*lower "
+        r"vllm_gpu_memory_utilization.*native",
     ):
         GPU(monkeypatch, 20e9, 20e9).engine(with_adapter(), 0.3)._start()
 
