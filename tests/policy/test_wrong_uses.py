@@ -304,7 +304,7 @@ def test_the_format_follows_the_device(
     assert weight_dtype(dtype, torch.device(device), frozen) == expected
 
 
-# ------------------------------------------------------------------------------------------------------------ the Hub
+# ----------------------------------------------------------------------------------------- the Hub
 
 HUB: dict[str, tuple[int, str, dict[str, Any] | None]] = {
     "org/missing": (404, "RepoNotFound", None),

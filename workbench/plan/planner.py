@@ -144,7 +144,8 @@ def _moments(
         return ledger.moments_of(bare, config, prompt_tokens, device)
     except WorkbenchError:
         raise
-    except Exception as e:  # the code of an architecture may ask for a number that is not there, in any way it likes
+    except Exception as e:
+        # The code of an architecture may ask for a number that is not there, in any way it likes.
         raise PlanError(
             f"policy {shape.name!r}: the forward of {type(bare.model).__name__} cannot be "
             f"followed without weights ({str(e)[:160]}). Its "
@@ -166,7 +167,7 @@ def longest_prompt(shape: Shape, config: GRPOConfig) -> int:
             f"in the {positions} positions of policy "
             f"{shape.name!r}. Lower it."
         )
-    return min(wanted, positions - config.max_completion_length)
+    return min(wanted, int(positions) - config.max_completion_length)
 
 
 def _parameters(bare: Skeleton) -> int:
@@ -176,7 +177,8 @@ def _parameters(bare: Skeleton) -> int:
 
     quantised = [m for m in bare.model.modules() if isinstance(m, QuantizedLinear)]
     stored = sum(p.numel() for p in bare.model.parameters())
-    return stored + sum(m.out_features * m.in_features - m.weight.numel() for m in quantised)
+    packed = sum(m.out_features * m.in_features - m.weight.numel() for m in quantised)
+    return int(stored + packed)
 
 
 def _notes(

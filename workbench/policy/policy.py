@@ -41,7 +41,8 @@ class Policy:
     @property
     def device(self) -> torch.device:
         """Where the weights are."""
-        return next(self.model.parameters()).device
+        device: torch.device = next(self.model.parameters()).device
+        return device
 
     @property
     def has_adapter(self) -> bool:
@@ -66,7 +67,8 @@ class Policy:
     @property
     def weight_dtype(self) -> torch.dtype:
         """The number format of the base's unquantised weights, in which its arithmetic is done."""
-        return self.model.get_input_embeddings().weight.dtype
+        dtype: torch.dtype = self.model.get_input_embeddings().weight.dtype
+        return dtype
 
     def trainable_parameters(self) -> list[nn.Parameter]:
         """The parameters that the optimizer moves, in a fixed order."""
@@ -116,9 +118,9 @@ class Policy:
         """
         messages = self._as_the_template_takes_them(messages)
         if not self.tokenizer.chat_template:
-            return self.tokenizer(
-                "\n\n".join(m["content"] for m in messages) + "\n\n", split_special_tokens=True
-            )["input_ids"]
+            paragraphs = "\n\n".join(m["content"] for m in messages) + "\n\n"
+            ids: list[int] = self.tokenizer(paragraphs, split_special_tokens=True)["input_ids"]
+            return ids
         if not any(self._spells_control_token(m["content"]) for m in messages):
             return self._encode(self._render(messages))
         marks = {f"{MARK}{i}{MARK}": m["content"] for i, m in enumerate(messages)}
@@ -164,12 +166,14 @@ class Policy:
         return True
 
     def _render(self, messages: Sequence[Message]) -> str:
-        return self.tokenizer.apply_chat_template(
+        text: str = self.tokenizer.apply_chat_template(
             list(messages), tokenize=False, add_generation_prompt=True
         )
+        return text
 
     def _encode(self, text: str, **options: Any) -> list[int]:
-        return self.tokenizer(text, add_special_tokens=False, **options)["input_ids"]
+        ids: list[int] = self.tokenizer(text, add_special_tokens=False, **options)["input_ids"]
+        return ids
 
     def _spells_control_token(self, text: str) -> bool:
         return any(token in text for token in self.tokenizer.all_special_tokens)
@@ -181,9 +185,10 @@ class Policy:
     def decode(self, ids: Sequence[int]) -> str:
         """The text of a completion; end and padding tokens are left out, tags such as <think>
         stay."""
-        return self.tokenizer.decode(
+        text: str = self.tokenizer.decode(
             list(ids), skip_special_tokens=True, clean_up_tokenization_spaces=False
         )
+        return text
 
     def pieces(self, ids: Sequence[int]) -> list[str]:
         """The text of each token by itself, special tokens included."""

@@ -6,8 +6,9 @@ bitsandbytes 0.50 does two things on a CPU that a policy must not do. In evaluat
 the 4-bit weights anew, in place, with scales rounded to bfloat16, so the base would drift and the
 sampler differ from the trainer; and it multiplies 8-bit weights in integers while sampling, with
 outliers chosen by what else is in the batch, but in floats while training. `keep_from_changing`
-switches both off: one forward, the same in both modes, and a base that no call changes. On a GPU 8-bit arithmetic
-is the library's own: a row's logits depend a little on its batch, which the sampler's gauge shows.
+switches both off: one forward, the same in both modes, and a base that no call changes. On a GPU
+8-bit arithmetic is the library's own: a row's logits depend a little on its batch, which the
+sampler's gauge shows.
 """
 
 from __future__ import annotations

@@ -90,9 +90,8 @@ def weight_bytes(bare: Any, dtype: torch.dtype, quantization: str) -> float:
         if m is not head and type(m).__name__ in ("Linear", "Conv1D")
     )
     every = sum(p.numel() for p in bare.parameters())
-    return (every - linear) * dtype.itemsize + linear * BITS.get(
-        quantization, 8 * dtype.itemsize
-    ) / 8
+    bits = BITS.get(quantization, 8 * dtype.itemsize)
+    return float((every - linear) * dtype.itemsize + linear * bits / 8)
 
 
 def check_memory(

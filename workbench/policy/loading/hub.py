@@ -24,11 +24,12 @@ KINDS = (
 
 @dataclass(frozen=True)
 class Found:
-    """`cached_only`: the Hub cannot be asked, the cache serves. `download_bytes`: weights that are
-    not in the cache."""
+    """What the Hub, or its cache, has of a model."""
 
     cached_only: bool
+    """The Hub cannot be asked, the cache serves."""
     download_bytes: int = 0
+    """Of weights that are not in the cache."""
 
 
 def find_on_hub(name: str) -> Found:

@@ -16,20 +16,18 @@ EMBEDDED = Path(__file__).parents[2] / "assets" / "embedded"
 
 @dataclass(frozen=True)
 class Place:
-    """What a name stands for.
-
-    name      as it was given, for messages
-    where     folder or model id, transformers' first argument
-    options   its further arguments: local_files_only, gguf_file
-    adapter   folder of a saved LoRA adapter that goes on top, or None
-    bytes     of weights still to be downloaded
-    """
+    """What a name stands for."""
 
     name: str
+    """As it was given, for messages."""
     where: str
+    """Folder or model id, transformers' first argument."""
     options: dict[str, Any]
+    """Its further arguments: local_files_only, gguf_file."""
     adapter: Path | None = None
+    """Folder of a saved LoRA adapter that goes on top, or None."""
     download_bytes: int = 0
+    """Of weights still to be downloaded."""
 
     @property
     def is_gguf(self) -> bool:

@@ -89,9 +89,9 @@ class Server:
                 "choices"
             ]
             best.append(max(choice["logprobs"]["top_logprobs"][0].values()))
-        return best[0] != best[1]
+        return bool(best[0] != best[1])
 
-    # ------------------------------------------------------------------------------------------------- weights
+    # ----------------------------------------------------------------------------------- weights
 
     def sync(self, model: Any) -> None:
         """Load the adapter under a new name, if it changed, and drop the one before. A new name
@@ -129,7 +129,7 @@ class Server:
             self._ask("POST", "/v1/unload_lora_adapter", {"lora_name": name})
             shutil.rmtree(self.folder / name, ignore_errors=True)
 
-    # ------------------------------------------------------------------------------------------------- requests
+    # ---------------------------------------------------------------------------------- requests
 
     def sample(
         self,
