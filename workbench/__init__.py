@@ -4,8 +4,7 @@ Nothing heavy is imported here: torch and transformers load when a name that nee
 used.
 """
 
-from importlib import import_module
-from typing import Any
+from workbench.lazy import lazy_names
 
 __version__ = "0.1.0"
 
@@ -30,10 +29,7 @@ _HOMES = {  # the public API; tests/public_api.txt pins its signatures
 __all__ = ["__version__", *_HOMES]
 
 
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module 'workbench' has no attribute {name!r}")
-    return getattr(import_module(_HOMES[name]), name)
+__getattr__ = lazy_names(__name__, _HOMES)
 
 
 def __dir__() -> list[str]:

@@ -16,7 +16,8 @@ VERSION = f"ipykernel {ipykernel.__version__}"
 def test_the_method_that_picks_the_shell_is_there_from_the_version_that_has_it() -> None:
     has_it = hasattr(BaseComm, library.REPLY_SHELL)
     assert has_it == (Version(ipykernel.__version__) >= Version("7.4")), (
-        f"{VERSION} picks the shell of a reply in another way: see workbench/libraries/ipykernel_.py"
+        f"{VERSION} picks the shell of a reply in another way: see "
+        "workbench/libraries/ipykernel_.py"
     )
 
 

@@ -1,5 +1,5 @@
-"""What we touch inside vLLM: on a stand-in wherever vLLM is not installed, and on the installed one,
-which each failure names, where it is."""
+"""What we touch inside vLLM: on a stand-in wherever vLLM is not installed, and on the installed
+one, which each failure names, where it is."""
 
 from __future__ import annotations
 

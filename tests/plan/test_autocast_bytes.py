@@ -1,5 +1,5 @@
-"""Under autocast: what the trace counts on the meta device is what a CPU allocates under torch's own
-autocast, and a deep model with a large vocabulary is followed from two shallow ones.
+"""Under autocast: what the trace counts on the meta device is what a CPU allocates under torch's
+own autocast, and a deep model with a large vocabulary is followed from two shallow ones.
 
 A plan of a float32 policy that computes in bfloat16 once said 11.51 GB where an H100 took 14.05:
 the fullest moment of two shallow models (the embedding's gradient) was taken for that of the whole,

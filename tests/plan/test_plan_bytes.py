@@ -150,7 +150,7 @@ def test_optimizer_states_are_those_of_adamw() -> None:
     assert optimizer_bytes(bare, config(optim="adamw_8bit")) < 0.35 * held(moments)
 
 
-# ------------------------------------------------------------------------------------------------------------ activations
+# ------------------------------------------------------------------------------------- activations
 
 
 class Saved:
@@ -241,7 +241,7 @@ def test_like_layers_are_reckoned_from_two_small_models_exactly(name: str, chang
         assert quick.bytes == pytest.approx(whole.bytes, rel=1e-3)
 
 
-# ------------------------------------------------------------------------------------------------------------- whole plans
+# ------------------------------------------------------------------------------------- whole plans
 
 
 def test_published_shapes_have_their_published_parameter_counts() -> None:

@@ -178,7 +178,7 @@ def test_what_cannot_be_followed_or_trained_is_one_clear_error(tmp_path) -> None
     assert LLAMA.stored is None
 
 
-# ------------------------------------------------------------------------------------------------------ without bfloat16
+# -------------------------------------------------------------------------------- without bfloat16
 
 
 def test_full_fine_tuning_on_a_t4_is_float32_and_says_so() -> None:

@@ -306,7 +306,7 @@ def test_the_format_follows_the_device(
     assert weight_dtype(dtype, torch.device(device), frozen) == expected
 
 
-# ------------------------------------------------------------------------------------------------------------ the Hub
+# ----------------------------------------------------------------------------------------- the Hub
 
 HUB: dict[str, tuple[int, str, dict[str, Any] | None]] = {
     "org/missing": (404, "RepoNotFound", None),
@@ -455,7 +455,8 @@ def test_no_network_is_known_at_once(online: str, monkeypatch: pytest.MonkeyPatc
     began = time.monotonic()
     with pytest.raises(
         PolicyError,
-        match=r"(?s)no such folder, it is not in the cache, and the Hub cannot be reached.*Give 'embedded'",
+        match=r"(?s)no such folder, it is not in the cache, and the Hub cannot be reached.*Give "
+        r"'embedded'",
     ):
         load_policy("nope")
     assert time.monotonic() - began < SECONDS

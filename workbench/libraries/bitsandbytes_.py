@@ -31,7 +31,8 @@ def plain_numbers(module: Any, parameter: Any) -> Tensor:
     if kind == "Int8Params":
         # Before the first forward the scales lie with the weight, afterwards with the layer.
         scale: Tensor = parameter.SCB if parameter.SCB is not None else module.state.SCB
-        return parameter.data.float() * (scale.float() / 127)[:, None]
+        codes: Tensor = parameter.data
+        return codes.float() * (scale.float() / 127)[:, None]
     plain: Tensor = parameter.detach()
     return plain
 

@@ -64,7 +64,8 @@ def forward_with_cache(model: Any, cache: Cache | None, **inputs: Any) -> Any:
 
 def cache_of(output: Any) -> Cache:
     """The cache that a forward gave back."""
-    return next(output[name] for name in CACHE_ARGUMENTS if name in output)
+    cache: Cache = next(output[name] for name in CACHE_ARGUMENTS if name in output)
+    return cache
 
 
 def unsupported_reason(model: Any) -> str | None:

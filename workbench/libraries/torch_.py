@@ -41,7 +41,7 @@ def fork_rng(device: torch.device | None = None) -> AbstractContextManager[None]
 
 def seed_global_generators(seed: int, device: torch.device) -> None:
     """Seed the CPU's global generator, and the GPU's where `device` is one."""
-    torch.random.default_generator.manual_seed(seed)
+    torch.default_generator.manual_seed(seed)
     if device.type == "cuda":
         with torch.cuda.device(device):
             torch.cuda.manual_seed(seed)

@@ -6,17 +6,18 @@ does not fit.
 From the model's config alone: the policy is built on the meta device and its own forward and
 backward are run there, so nothing is downloaded but the config and no architecture needs a formula.
 Two things are reckoned by formula instead: what a vLLM beside the trainer needs to start
-(`vllm_share`), and seconds where no trial is made (`speed`; `trial` times a few layers on this
-machine). What loading would refuse is refused here with the same words (`refusals`).
+(`engine_share`), and seconds (`speed`; `workbench.trial` times a few layers on this machine in
+their place). What loading would refuse is refused here with the same words (`refusals`).
 """
 
 import sys
-from importlib import import_module
 from types import ModuleType
 from typing import Any
 
+from workbench.lazy import lazy_names
+
 _HOMES = {
-    "Plan": "workbench.plan.planner",
+    "Plan": "workbench.plan.report",
     "plan": "workbench.plan.planner",
     "Shape": "workbench.plan.shapes",
     "shape_of": "workbench.plan.shapes",
@@ -30,10 +31,7 @@ _HOMES = {
 __all__ = list(_HOMES)
 
 
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module 'workbench.plan' has no attribute {name!r}")
-    return getattr(import_module(_HOMES[name]), name)
+__getattr__ = lazy_names(__name__, _HOMES)
 
 
 class _CallableRoom(ModuleType):

@@ -20,29 +20,29 @@ class PlanError(WorkbenchError, ValueError):
 
 @dataclass(frozen=True)
 class Device:
-    """One device.
-
-    kind           "cuda" or "cpu"
-    memory         bytes that a program can get; None where nobody says
-    bandwidth      bytes per second of its memory, None = unknown
-    flops          operations per second by number format; empty = unknown
-    has_bfloat16   whether it computes in bfloat16 itself
-    source         where the rates come from
-    measured       True when the rates were measured on the device itself, so that they need no range
-    total          bytes of the whole device, where `memory` is what is free of it now; None = they are the same
-    has_context    True where `memory` was asked after this process had its CUDA context, which is missing from it already
-    """
+    """One device."""
 
     name: str
     kind: str
+    """"cuda" or "cpu"."""
     memory: int | None
+    """Bytes that a program can get; None where nobody says."""
     bandwidth: float | None = None
+    """Bytes per second of its memory; None = unknown."""
     flops: tuple[tuple[str, float], ...] = ()
+    """Operations per second by number format; empty = unknown."""
     has_bfloat16: bool = True
+    """Whether it computes in bfloat16 itself."""
     source: str = "no rates are known"
+    """Where the rates come from."""
     measured: bool = False
+    """True when the rates were measured on the device itself, so that they need no range."""
     total: int | None = None
+    """Bytes of the whole device, where `memory` is what is free of it now; None = they are the
+    same."""
     has_context: bool = False
+    """True where `memory` was asked after this process had its CUDA context, which is missing from
+    it already."""
 
     @property
     def whole(self) -> int | None:

@@ -1,7 +1,8 @@
 """The ledger: bytes by part in each phase of a step. A run needs the most that any one phase needs,
 not their sum.
 
-    rollout    the weights, what a copy of the weights serves (vLLM), the keys and values, the logits of one token a row
+    rollout    the weights, what a copy of the weights serves (vLLM), the keys and values, the
+               logits of one token a row
     logprobs   one micro-batch forward, without gradient; the reference's copy is asked here
     update     gradients, and one micro-batch forward and backward
 
@@ -115,7 +116,7 @@ def moments_of(
     static = standing(skeleton, config, device)
     # The heap stays as large as any phase made it.
     heap = max(m.small for m in moving.values())
-    phases = []
+    phases: list[list[Phase]] = []
     for name, m in moving.items():
         beside = static | engine_parts(skeleton, config, device, name)
         phases.append([])
@@ -226,7 +227,7 @@ def _sampled_logits(
 ) -> float:
     """Logits before and after one token, and what drawing from them takes: on a CPU the native
     sampler works in small pieces."""
-    entries = config.completions_per_step * skeleton.plain_config.vocab_size
+    entries = config.completions_per_step * int(skeleton.plain_config.vocab_size)
     held = 2 * entries * skeleton.dtype.itemsize
     if not in_pieces:
         return held + 4 * entries * 4

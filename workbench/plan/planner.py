@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import functools
-from dataclasses import dataclass, field
 from importlib.util import find_spec
-from typing import Any
 
 from workbench.config import GRPOConfig
 from workbench.config.engines import ENGINE_FACTS, facts_of, runs_here
@@ -16,82 +14,15 @@ from workbench.plan.devices import Device, PlanError
 from workbench.plan.engine_share import least_share, obstacle, own_share
 from workbench.plan.ledger import Phase
 from workbench.plan.refusals import check_run
-from workbench.plan.report import size
+from workbench.plan.report import TIGHT, Plan, size
 from workbench.plan.shapes import Shape, layers_are_alike, with_layers
 from workbench.plan.trace.skeleton import Skeleton, skeleton
 from workbench.rollout.engines import ENGINES
 
 DEFAULT_PROMPT = 512
 """Tokens of a prompt where the config sets no limit."""
-TIGHT = 0.1
-"""Share of the memory that should stay free; a plan that leaves less is called tight."""
-
-
 FEW = 3
 """Layers of the larger of the two models from which one with many like layers is reckoned."""
-
-
-@dataclass(frozen=True)
-class Plan:
-    """What a run would take.
-
-    parameters, trained_parameters   counts; quantised weights count as weights
-    phases      bytes by part in rollout, logprobs and update
-    seconds     estimate for a step, None where the device's rates are unknown and nothing was timed
-    obstacle    why the run could not start although its phases are counted: vLLM's share is too small for it
-    advice      changes that would lower the peak, or let it start, where it does not fit or is tight
-    notes       what the figures leave out
-    """
-
-    shape: Shape
-    config: GRPOConfig
-    device: Device
-    parameters: int
-    trained_parameters: int
-    dtype: str
-    phases: list[Phase]
-    seconds: speed.Seconds | None
-    obstacle: str | None = None
-    advice: list[Change] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
-
-    @property
-    def peak_phase(self) -> Phase:
-        """The phase that needs the most; its bytes are what the run needs."""
-        return max(self.phases, key=lambda p: p.bytes)
-
-    @property
-    def peak(self) -> float:
-        """Bytes that the run needs."""
-        return self.peak_phase.bytes
-
-    @property
-    def margin(self) -> float | None:
-        """Bytes left over on the device, negative where it does not fit; None where its memory is
-        unknown."""
-        return None if self.device.memory is None else self.device.memory - self.peak
-
-    @property
-    def fits(self) -> bool | None:
-        """Whether it fits and can start; None where the device's memory is unknown."""
-        return (
-            False
-            if self.obstacle is not None
-            else None
-            if self.margin is None
-            else self.margin >= 0
-        )
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values: bytes, seconds, counts."""
-        from workbench.plan.report import as_dict
-
-        return as_dict(self)
-
-    def __str__(self) -> str:
-        from workbench.plan.report import as_text
-
-        return as_text(self)
 
 
 def plan(
@@ -213,10 +144,13 @@ def _moments(
         return ledger.moments_of(bare, config, prompt_tokens, device)
     except WorkbenchError:
         raise
-    except Exception as e:  # the code of an architecture may ask for a number that is not there, in any way it likes
+    except Exception as e:
+        # The code of an architecture may ask for a number that is not there, in any way it likes.
         raise PlanError(
-            f"policy {shape.name!r}: the forward of {type(bare.model).__name__} cannot be followed without weights ({str(e)[:160]}). Its "
-            f"weights would take {size(bare.weights + bare.constants + bare.adapter)}; for the rest, try a step with micro_batch_size=1."
+            f"policy {shape.name!r}: the forward of {type(bare.model).__name__} cannot be "
+            f"followed without weights ({str(e)[:160]}). Its "
+            f"weights would take {size(bare.weights + bare.constants + bare.adapter)}; for the "
+            "rest, try a step with micro_batch_size=1."
         ) from e
 
 
@@ -229,10 +163,11 @@ def longest_prompt(shape: Shape, config: GRPOConfig) -> int:
         return wanted
     if positions <= config.max_completion_length:
         raise PlanError(
-            f"max_completion_length={config.max_completion_length} leaves no room for a prompt in the {positions} positions of policy "
+            f"max_completion_length={config.max_completion_length} leaves no room for a prompt "
+            f"in the {positions} positions of policy "
             f"{shape.name!r}. Lower it."
         )
-    return min(wanted, positions - config.max_completion_length)
+    return min(wanted, int(positions) - config.max_completion_length)
 
 
 def _parameters(bare: Skeleton) -> int:
@@ -242,7 +177,8 @@ def _parameters(bare: Skeleton) -> int:
 
     quantised = [m for m in bare.model.modules() if isinstance(m, QuantizedLinear)]
     stored = sum(p.numel() for p in bare.model.parameters())
-    return stored + sum(m.out_features * m.in_features - m.weight.numel() for m in quantised)
+    packed = sum(m.out_features * m.in_features - m.weight.numel() for m in quantised)
+    return int(stored + packed)
 
 
 def _notes(
@@ -261,16 +197,19 @@ def _notes(
     table = [
         (
             device.kind == "cuda",
-            "No figure for a GPU has been compared with a measurement: its context and the allocator's share are estimates.",
+            "No figure for a GPU has been compared with a measurement: its context and the "
+            "allocator's share are estimates.",
         ),
         (
             reason is not None,
-            f"{engine.title[0].upper() + engine.title[1:]} cannot serve this model ({reason}); rollouts would use "
+            f"{engine.title[0].upper() + engine.title[1:]} cannot serve this model ({reason}); "
+            "rollouts would use "
             f"{ENGINE_FACTS[engine.stand_in].title if engine.stand_in else ''}, which needs more.",
         ),
         (
             True,
-            f"Prompts of {prompt_tokens} and completions of {config.max_completion_length} tokens are taken throughout."
+            f"Prompts of {prompt_tokens} and completions of {config.max_completion_length} "
+            "tokens are taken throughout."
             + (
                 " Set max_prompt_length to what yours have."
                 if config.max_prompt_length is None
@@ -279,7 +218,8 @@ def _notes(
         ),
         (
             shape.stored is not None,
-            f"The model's files are quantised already ({shape.stored.kind if shape.stored else ''}), and are planned so: "
+            "The model's files are quantised already "
+            f"({shape.stored.kind if shape.stored else ''}), and are planned so: "
             "leave quantization out, and train an adapter.",
         ),
         (_without_tensor_cores(config, device), _float32_words(device)),
@@ -296,7 +236,8 @@ def _notes(
         ),
         (
             bare.autocast,
-            "The weights are float32, computed with in bfloat16; each forward makes a bfloat16 copy of them.",
+            "The weights are float32, computed with in bfloat16; each forward makes a bfloat16 "
+            "copy of them.",
         ),
         (
             config.use_dora,
@@ -316,6 +257,7 @@ def _float32_words(device: Device) -> str:
     plain, half = device.flops_of("float32"), device.flops_of("float16")
     rates = f" ({plain / 1e12:.0f} instead of {half / 1e12:.0f} TFLOP/s)" if plain and half else ""
     return (
-        f"{device.name} has no bfloat16, so all weights are trained in plain float32, without its tensor cores{rates}. An adapter (--lora, "
+        f"{device.name} has no bfloat16, so all weights are trained in plain float32, without "
+        f"its tensor cores{rates}. An adapter (--lora, "
         "lora_rank=16) computes in float16 there."
     )

@@ -32,14 +32,18 @@ def _check_stored(shape: Shape, config: GRPOConfig) -> None:
     kind = shape.stored.kind
     if not shape.stored.followed:
         raise PlanError(
-            f"policy {shape.name!r} is stored quantised by {kind!r}, whose layers a plan cannot follow. Its weights take what its files take; "
-            "plan the unquantised model with quantization='nf4' for the rest, which is about the same."
+            f"policy {shape.name!r} is stored quantised by {kind!r}, whose layers a plan cannot "
+            "follow. Its weights take what its files take; "
+            "plan the unquantised model with quantization='nf4' for the rest, which is about "
+            "the same."
         )
     if config.lora_rank == 0:
         raise PlanError(
-            f"policy {shape.name!r} is quantised ({kind}), and quantised weights stand still. Add lora_rank=16 (--lora)."
+            f"policy {shape.name!r} is quantised ({kind}), and quantised weights stand still. "
+            "Add lora_rank=16 (--lora)."
         )
     if config.quantization not in ("none", kind):
         raise PlanError(
-            f"policy {shape.name!r} is quantised already, as {kind!r}. Leave out quantization={config.quantization!r}."
+            f"policy {shape.name!r} is quantised already, as {kind!r}. Leave out "
+            f"quantization={config.quantization!r}."
         )

@@ -1,13 +1,16 @@
-"""A plan in words, and as plain values for a program."""
+"""A plan: its figures, in words, and as plain values for a program."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, field
+from typing import Any
 
-from workbench.plan.ledger import PARTS
-
-if TYPE_CHECKING:
-    from workbench.plan.planner import Plan
+from workbench.config import GRPOConfig
+from workbench.plan.advice import Change
+from workbench.plan.devices import Device
+from workbench.plan.ledger import PARTS, Phase
+from workbench.plan.shapes import Shape
+from workbench.plan.speed import Seconds
 
 SHOWN = (
     "lora_rank",
@@ -25,6 +28,65 @@ SHOWN = (
     "beta",
 )
 """The settings that decide over memory and time."""
+
+
+TIGHT = 0.1
+"""Share of the memory that should stay free; a plan that leaves less is called tight."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a run would take."""
+
+    shape: Shape
+    config: GRPOConfig
+    device: Device
+    parameters: int
+    """Of the base and the adapter; a quantised weight counts once for each that it stands for."""
+    trained_parameters: int
+    dtype: str
+    """The format of the weights that are not quantised."""
+    phases: list[Phase]
+    """Bytes by part in rollout, logprobs and update."""
+    seconds: Seconds | None
+    """The estimate for a step; None where the device's rates are unknown and nothing was timed."""
+    obstacle: str | None = None
+    """Why the run could not start although its phases are counted: an engine's share is too small
+    for it."""
+    advice: list[Change] = field(default_factory=list)
+    """Changes that would lower the peak, or let it start, where it does not fit or is tight."""
+    notes: list[str] = field(default_factory=list)
+    """What the figures leave out."""
+
+    @property
+    def peak_phase(self) -> Phase:
+        """The phase that needs the most; its bytes are what the run needs."""
+        return max(self.phases, key=lambda p: p.bytes)
+
+    @property
+    def peak(self) -> float:
+        """Bytes that the run needs."""
+        return self.peak_phase.bytes
+
+    @property
+    def margin(self) -> float | None:
+        """Bytes left over on the device, negative where it does not fit; None where its memory is
+        unknown."""
+        return None if self.device.memory is None else self.device.memory - self.peak
+
+    @property
+    def fits(self) -> bool | None:
+        """Whether it fits and can start; None where the device's memory is unknown."""
+        if self.obstacle is not None:
+            return False
+        return None if self.margin is None else self.margin >= 0
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values: bytes, seconds, counts."""
+        return as_dict(self)
+
+    def __str__(self) -> str:
+        return as_text(self)
 
 
 def size(count: float) -> str:
@@ -103,7 +165,10 @@ def verdict(plan: Plan) -> str:
     need = f"needs {size(plan.peak)} at its peak, in the phase '{plan.peak_phase.name}'"
     if plan.device.memory is None or plan.margin is None:
         return f"{plan.shape.name} {need}; how much memory {plan.device.name} has is not known."
-    has = f"{plan.device.name} has {size(plan.device.memory)}{' free' if plan.device.measured else ''}"
+    has = (
+        f"{plan.device.name} has "
+        f"{size(plan.device.memory)}{' free' if plan.device.measured else ''}"
+    )
     if plan.margin < 0:
         also = "" if plan.obstacle is None else f" And {plan.obstacle}"
         return (
@@ -111,8 +176,11 @@ def verdict(plan: Plan) -> str:
         )
     if plan.obstacle is not None:
         return f"Does not fit: {plan.obstacle}"
-    tight = " That is tight." if plan.margin < 0.1 * plan.device.memory else ""
-    return f"Fits: {plan.shape.name} {need}; {has}, {size(plan.margin)} ({plan.margin / plan.device.memory:.0%}) stay free.{tight}"
+    tight = " That is tight." if plan.margin < TIGHT * plan.device.memory else ""
+    return (
+        f"Fits: {plan.shape.name} {need}; {has}, {size(plan.margin)} "
+        f"({plan.margin / plan.device.memory:.0%}) stay free.{tight}"
+    )
 
 
 def seconds_words(plan: Plan) -> str:
@@ -127,9 +195,15 @@ def seconds_words(plan: Plan) -> str:
         parts = ", ".join(
             f"{name} {duration(s.low[name])} to {duration(s.high[name])}" for name in s.low
         )
-        return f"Seconds per step, an estimate: {duration(low)} to {duration(high)} ({parts}; {at}).{least} From: {s.source}."
+        return (
+            f"Seconds per step, an estimate: {duration(low)} to {duration(high)} ({parts}; "
+            f"{at}).{least} From: {s.source}."
+        )
     parts = ", ".join(f"{name} {duration(seconds)}" for name, seconds in s.trial.items())
-    return f"Seconds per step: about {duration(sum(s.trial.values()))}, {duration(low)} to {duration(high)} ({parts}; {at}). From {s.source}."
+    return (
+        f"Seconds per step: about {duration(sum(s.trial.values()))}, {duration(low)} to "
+        f"{duration(high)} ({parts}; {at}). From {s.source}."
+    )
 
 
 def advice_words(plan: Plan) -> list[str]:
@@ -154,7 +228,8 @@ def rows(plan: Plan) -> list[tuple[str, list[str]]]:
 def headline(plan: Plan) -> str:
     """What is planned."""
     return (
-        f"{plan.shape.name}: {plan.parameters / 1e6:,.1f}M parameters ({plan.trained_parameters / 1e6:,.1f}M trained), {plan.dtype}, from "
+        f"{plan.shape.name}: {plan.parameters / 1e6:,.1f}M parameters "
+        f"({plan.trained_parameters / 1e6:,.1f}M trained), {plan.dtype}, from "
         f"{plan.shape.source}"
     )
 

@@ -18,16 +18,15 @@ from workbench.plan.devices import PlanError
 
 @dataclass(frozen=True)
 class Stored:
-    """Weights that are quantised in the model's files.
-
-    kind     "nf4", "fp4", "int8", or the name of another method ("gptq", "awq"), which no plan follows
-    nested   whether the scales of 4-bit weights are quantised themselves (double quantisation)
-    skipped  names of the layers that are not quantised, or the beginnings or ends of their names
-    """
+    """Weights that are quantised in the model's files."""
 
     kind: str
+    """"nf4", "fp4", "int8", or the name of another method ("gptq", "awq"), which no plan
+    follows."""
     nested: bool = True
+    """Whether the scales of 4-bit weights are quantised themselves (double quantisation)."""
     skipped: tuple[str, ...] = ()
+    """Names of the layers that are not quantised, or the beginnings or ends of their names."""
 
     @property
     def followed(self) -> bool:
@@ -37,13 +36,15 @@ class Stored:
 
 @dataclass(frozen=True)
 class Shape:
-    """`config` is a transformers config, `source` says where it comes from. `stored`: how its files
-    are quantised, None = not at all."""
+    """What of a model decides over memory and time."""
 
     name: str
     config: Any
+    """Its transformers config."""
     source: str
+    """Where that comes from, in words."""
     stored: Stored | None = None
+    """How its files are quantised; None = not at all."""
 
 
 def _qwen(
@@ -142,7 +143,8 @@ def _located(name: str | Path) -> Shape:
         config = AutoConfig.from_pretrained(where, **options)
     except (OSError, ValueError, KeyError, RuntimeError) as e:
         raise PlanError(
-            f"policy {text!r}: its config cannot be read ({e}). Give a folder, a .gguf file, a Hub id, or one of "
+            f"policy {text!r}: its config cannot be read ({e}). Give a folder, a .gguf file, a "
+            "Hub id, or one of "
             f"{', '.join(PUBLISHED)}."
         ) from e
     if "gguf_file" in options:

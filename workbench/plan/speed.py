@@ -3,7 +3,8 @@ multiplies.
 
 A limit is what the device cannot go below:
 
-    one token of every row     max( (bytes of the weights + keys and values) / bandwidth, operations / rate )
+    one token of every row     the larger of (bytes of the weights + keys and values) / bandwidth
+                               and operations / rate
     a pass over all tokens     operations / rate
 
 An estimate is a range between the limit and a share of it that programs of this kind seldom fall
@@ -38,15 +39,18 @@ an assumption, never measured."""
 
 @dataclass(frozen=True)
 class Seconds:
-    """`limit`: what the device cannot go below, None where its rates are unknown. `low` and `high`:
-    the range of the estimate. `trial`: what a trial on the device came to, None where there was
-    none. By phase."""
+    """Seconds by phase."""
 
     limit: dict[str, float] | None
+    """What the device cannot go below; None where its rates are unknown."""
     low: dict[str, float]
+    """The quick end of the estimate ..."""
     high: dict[str, float]
+    """... and the slow one."""
     source: str
+    """Where the figures come from, in words."""
     trial: dict[str, float] | None = None
+    """What a trial on the device came to; None where there was none."""
 
     @property
     def step(self) -> tuple[float | None, float, float]:
@@ -90,7 +94,8 @@ def seconds_of(
         limit,
         low,
         high,
-        f"{compute} rate and bandwidth: {device.source}; range: {quick:.0%} to {slow:.0%} of these (an assumption)",
+        f"{compute} rate and bandwidth: {device.source}; range: {quick:.0%} to {slow:.0%} of "
+        "these (an assumption)",
     )
 
 
@@ -153,8 +158,8 @@ def rollout_limit(
 
 def read_bytes(skeleton: Skeleton, own_weights: bool = False) -> float:
     """Bytes that one token of the rollout moves for the weights. Quantised ones are written out and
-    read again; under autocast so is the bfloat16 copy. An engine with weights of its own has them in
-    the format of the arithmetic."""
+    read again; under autocast so is the bfloat16 copy. An engine with weights of its own has them
+    in the format of the arithmetic."""
     if own_weights:
         return (skeleton.body + skeleton.head) * (
             2 if skeleton.autocast else skeleton.dtype.itemsize
@@ -172,7 +177,7 @@ def _attention_width(skeleton: Skeleton) -> int:
     """Heads times their size, over all layers."""
     c = skeleton.plain_config
     size = getattr(c, "head_dim", None) or c.hidden_size // c.num_attention_heads
-    return c.num_hidden_layers * c.num_attention_heads * size
+    return int(c.num_hidden_layers * c.num_attention_heads * size)
 
 
 def _forwards(config: GRPOConfig) -> dict[str, int]:

@@ -79,7 +79,8 @@ def check_targets(model: Any, lora: Any) -> None:
     if absent:
         endings = sorted({name.split(".")[-1] for name in names})
         raise PolicyError(
-            f"the LoRA adapter does not fit: this model has no layer {', '.join(map(repr, absent))}. It has: {', '.join(endings)}."
+            "the LoRA adapter does not fit: this model has no layer "
+            f"{', '.join(map(repr, absent))}. It has: {', '.join(endings)}."
         )
 
 
@@ -108,7 +109,8 @@ def saved_settings(folder: Path) -> dict[str, Any]:
     stored = json.loads((folder / "adapter_config.json").read_text())
     if stored.get("peft_type") != "LORA":
         raise PolicyError(
-            f"policy {str(folder)!r} is an adapter of type {stored.get('peft_type')}. Give a LoRA adapter."
+            f"policy {str(folder)!r} is an adapter of type {stored.get('peft_type')}. Give a "
+            "LoRA adapter."
         )
     targets = stored.get("target_modules") or "all-linear"
     return {
@@ -142,7 +144,8 @@ def check_saved(folder: Path, name: str, asked: Mapping[str, Any]) -> None:
     for field, value in asked.items():
         if _setting(value) != _setting(own[field]):
             raise PolicyError(
-                f"policy {name!r} is a saved adapter, which keeps its own rank and targets: asked for is {field}={value!r}, its own is "
+                f"policy {name!r} is a saved adapter, which keeps its own rank and targets: "
+                f"asked for is {field}={value!r}, its own is "
                 f"{own[field]!r}. Leave it out (--lora alone takes the adapter's), or give its own."
             )
 

@@ -43,7 +43,7 @@ def no_bfloat16(dtype: DtypeLike, name: str) -> str:
 def has_bfloat16(device: torch.device) -> bool:
     """True when the GPU computes in bfloat16 itself (a T4 only imitates it, slowly)."""
     with torch.cuda.device(device):
-        return torch.cuda.is_bf16_supported(including_emulation=False)
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
 
 
 def wants_autocast(dtype: DtypeLike, device: torch.device, frozen: bool) -> bool:

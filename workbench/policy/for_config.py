@@ -68,20 +68,25 @@ def check_policy(policy: Policy, config: GRPOConfig) -> None:
     call = f"load_policy({policy.source!r}, config=config)"
     if not policy.trainable_parameters():
         raise ConfigError(
-            f"policy {policy.source!r} was loaded with trainable=False: there is nothing to train. Load it with {call}."
+            f"policy {policy.source!r} was loaded with trainable=False: there is nothing to "
+            f"train. Load it with {call}."
         )
     if config.lora_rank > 0 and not policy.has_adapter:
         raise ConfigError(
-            f"lora_rank={config.lora_rank}, but the policy has no adapter, so all weights would be trained. Load it with "
-            f"load_policy({policy.source!r}, lora={config.lora_rank}) or {call}, or set lora_rank=0."
+            f"lora_rank={config.lora_rank}, but the policy has no adapter, so all weights would "
+            "be trained. Load it with "
+            f"load_policy({policy.source!r}, lora={config.lora_rank}) or {call}, or set "
+            "lora_rank=0."
         )
     if config.quantization != policy.quantization and config.quantization != "none":
         raise ConfigError(
-            f"quantization={config.quantization!r}, but the policy's weights are quantised as {policy.quantization!r}. Load it with {call}."
+            f"quantization={config.quantization!r}, but the policy's weights are quantised as "
+            f"{policy.quantization!r}. Load it with {call}."
         )
     if config.gradient_checkpointing and not policy.gradient_checkpointing:
         raise ConfigError(
-            f"gradient_checkpointing=True, but the policy was loaded without it. Load it with {call}."
+            "gradient_checkpointing=True, but the policy was loaded without it. Load it with "
+            f"{call}."
         )
 
 
@@ -90,13 +95,16 @@ def check_dtype(config: GRPOConfig) -> None:
     they hardly can."""
     if config.lora_rank == 0 and config.dtype == "float16":
         raise ConfigError(
-            "dtype='float16' with lora_rank=0: trained weights cannot be float16, small steps vanish and large ones overflow. "
+            "dtype='float16' with lora_rank=0: trained weights cannot be float16, small steps "
+            "vanish and large ones overflow. "
             "Set dtype='auto', or train an adapter (lora_rank=16)."
         )
     if config.lora_rank == 0 and config.dtype == "bfloat16" and config.learning_rate < 1e-4:
         warnings.warn(
-            f"dtype='bfloat16' with lora_rank=0 and learning_rate={config.learning_rate:g}: a bfloat16 weight moves by steps of 1/256 of "
-            "itself, so most updates are rounded away. dtype='auto' keeps float32 weights and computes in bfloat16 on a GPU.",
+            f"dtype='bfloat16' with lora_rank=0 and learning_rate={config.learning_rate:g}: a "
+            "bfloat16 weight moves by steps of 1/256 of "
+            "itself, so most updates are rounded away. dtype='auto' keeps float32 weights and "
+            "computes in bfloat16 on a GPU.",
             ConfigWarning,
             stacklevel=4,  # the line that called load_policy
         )

@@ -17,14 +17,12 @@ from workbench.policy.policy import Policy, PolicyError
 def available_bytes(device: torch.device) -> int | None:
     """Free memory of the GPU, or what Linux could give a process without swapping; None where
     nobody says."""
-    if (
-        device.type == "cuda"
-    ):  # what torch keeps for its next tensors is free for them, though the driver counts it as taken
-        return (
-            torch.cuda.mem_get_info(device)[0]
-            + torch.cuda.memory_reserved(device)
-            - torch.cuda.memory_allocated(device)
-        )
+    if device.type == "cuda":
+        # What torch keeps for its next tensors is free for them, though the driver counts it as
+        # taken.
+        free = torch.cuda.mem_get_info(device)[0]
+        kept = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+        return free + kept
     meminfo = Path("/proc/meminfo")
     if device.type != "cpu" or not meminfo.is_file():
         return None
@@ -37,26 +35,16 @@ def cache_bytes(model: Any, rows: int, tokens: int) -> int:
     c = model.config.get_text_config(decoder=True)
     heads = getattr(c, "num_key_value_heads", None) or c.num_attention_heads
     size = getattr(c, "head_dim", None) or c.hidden_size // c.num_attention_heads
-    return (
-        rows
-        * tokens
-        * 2
-        * c.num_hidden_layers
-        * heads
-        * size
-        * model.get_input_embeddings().weight.dtype.itemsize
-    )
+    itemsize = model.get_input_embeddings().weight.dtype.itemsize
+    keys_and_values = 2 * c.num_hidden_layers * heads * size
+    return int(rows * tokens * keys_and_values * itemsize)
 
 
 def logit_bytes(model: Any, rows: int, tokens: int) -> int:
     """Bytes of the logits of `tokens` in each of `rows`, of their log-softmax and of one gradient,
     float32; of as many as are made at once."""
-    return (
-        head.logits_at_once(model, rows * tokens)
-        * model.get_input_embeddings().weight.shape[0]
-        * 3
-        * 4
-    )
+    vocabulary = int(model.get_input_embeddings().weight.shape[0])
+    return head.logits_at_once(model, rows * tokens) * vocabulary * 3 * 4
 
 
 def check_batch_fits(policy: Policy, config: GRPOConfig, prompt_tokens: int = 0) -> None:
@@ -72,8 +60,10 @@ def check_batch_fits(policy: Policy, config: GRPOConfig, prompt_tokens: int = 0)
     cache = cache_bytes(policy.model, rows, prompt_tokens + length)
     if facts_of(config).own_memory is None and cache > free:
         raise PolicyError(
-            f"a batch of {config.prompts_per_step} x num_generations={config.num_generations} completions of {length} tokens needs "
-            f"{cache / 1e9:.1f} GB for its keys and values, {policy.device} has {free / 1e9:.1f} GB free. Lower num_generations, "
+            f"a batch of {config.prompts_per_step} x num_generations={config.num_generations} "
+            f"completions of {length} tokens needs "
+            f"{cache / 1e9:.1f} GB for its keys and values, {policy.device} has "
+            f"{free / 1e9:.1f} GB free. Lower num_generations, "
             "prompts_per_step or max_completion_length."
         )
     at_once = config.rows_at_once
@@ -81,6 +71,8 @@ def check_batch_fits(policy: Policy, config: GRPOConfig, prompt_tokens: int = 0)
     if logits > free:
         fits = max(int(at_once * free / logits / 2), 1)
         raise PolicyError(
-            f"{at_once} completions of {length} tokens in one forward need {logits / 1e9:.1f} GB for their logits alone, {policy.device} "
-            f"has {free / 1e9:.1f} GB free. Set micro_batch_size={fits} (the result stays the same), or lower num_generations."
+            f"{at_once} completions of {length} tokens in one forward need {logits / 1e9:.1f} "
+            f"GB for their logits alone, {policy.device} "
+            f"has {free / 1e9:.1f} GB free. Set micro_batch_size={fits} (the result stays the "
+            "same), or lower num_generations."
         )

@@ -23,13 +23,14 @@ keep a GPU busy. What fits into one block is not taken apart."""
 
 @dataclass(frozen=True)
 class Head:
-    """weight_VH, bias_V or None, the number format that the model multiplies in, and the rows of
-    logits to make at once."""
+    """The layer that makes logits of hidden states."""
 
     weight_VH: Tensor
     bias_V: Tensor | None
     dtype: torch.dtype
+    """The number format that the model multiplies in."""
     rows: int
+    """Rows of logits to make at once."""
 
 
 def worth_it(model: Any, tokens: int) -> bool:
@@ -132,7 +133,7 @@ def blockwise_logps(
 ) -> tuple[Tensor, Tensor]:
     """`(logp_K, entropy_K)` in nats, float32 (float64 where the weights are): of each target under
     softmax(logits / temperature), and the entropy of that distribution, without gradient."""
-    return _Blockwise.apply(
+    found: tuple[Tensor, Tensor] = _Blockwise.apply(
         hidden_KH,
         head.weight_VH,
         head.bias_V,
@@ -142,6 +143,7 @@ def blockwise_logps(
         temperature,
         torch.is_grad_enabled(),
     )
+    return found
 
 
 class _Blockwise(torch.autograd.Function):
@@ -172,6 +174,8 @@ class _Blockwise(torch.autograd.Function):
             if with_gradient and hidden_KH.requires_grad
             else None
         )
+        # A block of logits is made, read and forgotten. Its gradient for the hidden states is taken
+        # now, while the probabilities are there, up to the number that comes in the backward.
         for rows in _blocks(len(hidden_KH), at_once):
             z = _logits(hidden_KH[rows], weight, bias, temperature)
             norm_K[rows] = z.logsumexp(-1)
@@ -190,6 +194,7 @@ class _Blockwise(torch.autograd.Function):
     def backward(ctx: Any, grad_K: Tensor, _: Tensor) -> Any:
         hidden_KH, weight_VH, bias_V, targets_K, norm_K, slope_KH = ctx.saved_tensors
         hidden = None if slope_KH is None else (slope_KH * grad_K[:, None]).to(hidden_KH.dtype)
+        # Sums over many blocks are kept in float32, or each addition would round.
         weight = (
             torch.zeros_like(weight_VH, dtype=norm_K.dtype) if ctx.needs_input_grad[1] else None
         )

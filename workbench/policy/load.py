@@ -59,19 +59,21 @@ def load_policy(
     """The policy called `name`, ready to sample and train; dropout is off, as in TRL's and the
     papers' loops.
 
-    name           "embedded", a folder that save_pretrained wrote (or one with an adapter alone), a .gguf file, or an id of
-                   the Hub, which alone needs the network
-    config         a run's: adapter, quantisation, dtype, checkpointing and seed as it says, and then none of them
-                   may be given beside it. What is to be trained is loaded so
-    lora           a fresh adapter, initialised from `seed` (None means 0): True (rank 16), a rank, or a `peft.LoraConfig`; the base then
-                   never changes. A saved adapter keeps its own rank: leave it out, or give the same
-    quantization   "nf4" or "int8": the frozen base in 4 or 8 bits (needs `lora`, or `trainable=False`). None: for a saved adapter as when
-                   it was trained, else "none"
+    name           "embedded", a folder that save_pretrained wrote (or one with an adapter alone),
+                   a .gguf file, or an id of the Hub, which alone needs the network
+    config         a run's: adapter, quantisation, dtype, checkpointing and seed as it says, and
+                   then none of them may be given beside it. What is to be trained is loaded so
+    lora           a fresh adapter, initialised from `seed` (None means 0): True (rank 16), a rank, or a
+                   `peft.LoraConfig`; the base then never changes. A saved adapter keeps its own
+                   rank: leave it out, or give the same
+    quantization   "nf4" or "int8": the frozen base in 4 or 8 bits (needs `lora`, or
+                   `trainable=False`). None: for a saved adapter as when it was trained, else "none"
     dtype          of the weights; None or "auto" chooses by device, see `workbench.policy.dtype`
     device         None means CUDA where there is one
-    gradient_checkpointing   compute activations twice instead of keeping them; None means no
-    trainable      False for sampling and evaluation alone: nothing will be trained, so all weights stand still, and can be
-                   quantised, or 16 bits wide (the choice on CUDA)
+    gradient_checkpointing   compute activations twice instead of keeping them; None
+                   means no
+    trainable      False for sampling and evaluation alone: nothing will be trained, so all weights
+                   stand still, and can be quantised, or 16 bits wide (the choice on CUDA)
 
     Raises `PolicyError` for what cannot work, before any weights are read where that can be known.
     """
@@ -206,17 +208,21 @@ def _check_before_reading(
     already = _already(place, config)
     if already != "none" and not frozen:
         raise PolicyError(
-            f"policy {place.name!r} is quantised, and quantised weights stand still. Add lora=16 (--lora)."
+            f"policy {place.name!r} is quantised, and quantised weights stand still. Add "
+            "lora=16 (--lora)."
         )
     if already != "none" and kind not in ("none", already):
         raise PolicyError(
-            f"policy {place.name!r} is quantised already, as {already!r}. Leave out quantization={kind!r}."
+            f"policy {place.name!r} is quantised already, as {already!r}. Leave out "
+            f"quantization={kind!r}."
         )
     if already in checks.BITS:
         need_bitsandbytes(f"policy {place.name!r}, quantised as {already!r},")
     checks.check_files(place)
     if trust_remote_code or already not in ("none", *checks.BITS):
-        return  # the layers of foreign code, and the bytes of other methods, are known only when they are read
+        # The layers of foreign code, and the bytes of other methods, are known only when they are
+        # read.
+        return
     bare = checks.skeleton(config)
     if adapter is not None:
         check_targets(bare, adapter)

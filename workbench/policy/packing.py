@@ -32,21 +32,23 @@ square."""
 
 @dataclass(frozen=True)
 class Packed:
-    """N packed rows of L tokens, and where the K completion tokens of R completions stand in them.
-
-    ids_NL, positions_NL   right-padded
-    visible_N1LL           bool, True where the query (first L) may see the key (second L)
-    row_K, token_K         completion and token that each of the K entries belongs to
-    packed_K, column_K     the row and column whose logits predict it
-    """
+    """N packed rows of L tokens, and where the K completion tokens of R completions stand in
+    them."""
 
     ids_NL: Tensor
+    """Token ids, right-padded."""
     positions_NL: Tensor
+    """What each token's place is in a row of its own."""
     visible_N1LL: Tensor
+    """bool, True where the query (first L) may see the key (second L)."""
     row_K: Tensor
+    """The completion that each of the K entries belongs to ..."""
     token_K: Tensor
+    """... and which of its tokens it is."""
     packed_K: Tensor
+    """The packed row ..."""
     column_K: Tensor
+    """... and the column whose logits predict it."""
 
     @property
     def first_column(self) -> int:
@@ -60,7 +62,8 @@ def reason_against(model: Any) -> str | None:
     plain = plain_model(model)
     if not takes_own_mask(plain):
         return (
-            f"{type(plain).__name__} with attention {attention_of(plain)!r} makes its attention mask "
+            f"{type(plain).__name__} with attention {attention_of(plain)!r} makes its attention "
+            "mask "
             "itself"
         )
     return unsupported_reason(model)
@@ -94,22 +97,30 @@ def can_pack(model: Any, rollout: Rollout, rows: Tensor) -> bool:
 def pack(rollout: Rollout, rows: Tensor) -> Packed:
     """Lay the completions in `rows` out behind their prompts."""
     prompts_N, packed_R = (rows // rollout.num_generations).unique(return_inverse=True)
-    prompt_length_N, length_R = rollout.prompt_mask_NP[prompts_N].sum(1), rollout.lengths_B[rows]
+    prompt_length_N = rollout.prompt_mask_NP[prompts_N].sum(1)
+    length_R = rollout.lengths_B[rows]
     rank_R, start_R = _places(packed_R, length_R, prompt_length_N)
     width = int((start_R + length_R).max())
 
+    # The prompts first, moved from the right end of their padded rows to column 0.
     ids = rollout.completion_ids_BT.new_zeros(len(prompts_N), width)
     segment = torch.full_like(ids, -1)  # -1 padding, 0 prompt, k the k-th completion
     n, p = rollout.prompt_mask_NP[prompts_N].nonzero(as_tuple=True)
     column = p - (rollout.prompt_mask_NP.shape[1] - prompt_length_N)[n]
-    ids[n, column], segment[n, column] = rollout.prompt_ids_NP[prompts_N][n, p], 0
+    ids[n, column] = rollout.prompt_ids_NP[prompts_N][n, p]
+    segment[n, column] = 0
 
+    # Then each sampled token behind what lies there already.
     row_K, token_K = rollout.mask_BT[rows].nonzero(as_tuple=True)
-    packed_K, at_K = packed_R[row_K], start_R[row_K] + token_K
+    packed_K = packed_R[row_K]
+    at_K = start_R[row_K] + token_K
     ids[packed_K, at_K] = rollout.completion_ids_BT[rows[row_K], token_K]
     segment[packed_K, at_K] = rank_R[row_K] + 1
+
+    # A completion goes on where the prompt ends, whatever stands between them in the row.
     positions = torch.arange(width, device=ids.device).expand_as(ids).clone()
     positions[packed_K, at_K] = prompt_length_N[packed_K] + token_K
+    # Its first token is predicted by the prompt's last, the others by the token before them.
     predicting_K = torch.where(token_K == 0, prompt_length_N[packed_K], at_K) - 1
     return Packed(ids, positions, _visible(segment), row_K, token_K, packed_K, predicting_K)
 

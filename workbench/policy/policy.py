@@ -41,7 +41,8 @@ class Policy:
     @property
     def device(self) -> torch.device:
         """Where the weights are."""
-        return next(self.model.parameters()).device
+        device: torch.device = next(self.model.parameters()).device
+        return device
 
     @property
     def has_adapter(self) -> bool:
@@ -66,7 +67,8 @@ class Policy:
     @property
     def weight_dtype(self) -> torch.dtype:
         """The number format of the base's unquantised weights, in which its arithmetic is done."""
-        return self.model.get_input_embeddings().weight.dtype
+        dtype: torch.dtype = self.model.get_input_embeddings().weight.dtype
+        return dtype
 
     def trainable_parameters(self) -> list[nn.Parameter]:
         """The parameters that the optimizer moves, in a fixed order."""
@@ -84,13 +86,16 @@ class Policy:
         if own.keys() != state.keys():
             differing = sorted(own.keys() ^ state.keys())
             raise PolicyError(
-                f"the saved weights do not belong to policy {self.source!r}: {len(differing)} names differ, first "
-                f"{differing[0]!r}. Use the policy and the LoRA setting that the run was started with."
+                f"the saved weights do not belong to policy {self.source!r}: {len(differing)} "
+                "names differ, first "
+                f"{differing[0]!r}. Use the policy and the LoRA setting that the run was "
+                "started with."
             )
         for name, p in own.items():
             if p.shape != state[name].shape:
                 raise PolicyError(
-                    f"saved weight {name!r} has shape {tuple(state[name].shape)}, policy {self.source!r} has {tuple(p.shape)}. Use the policy and "
+                    f"saved weight {name!r} has shape {tuple(state[name].shape)}, policy "
+                    f"{self.source!r} has {tuple(p.shape)}. Use the policy and "
                     "the LoRA setting that the run was started with."
                 )
 
@@ -113,9 +118,9 @@ class Policy:
         """
         messages = self._as_the_template_takes_them(messages)
         if not self.tokenizer.chat_template:
-            return self.tokenizer(
-                "\n\n".join(m["content"] for m in messages) + "\n\n", split_special_tokens=True
-            )["input_ids"]
+            paragraphs = "\n\n".join(m["content"] for m in messages) + "\n\n"
+            ids: list[int] = self.tokenizer(paragraphs, split_special_tokens=True)["input_ids"]
+            return ids
         if not any(self._spells_control_token(m["content"]) for m in messages):
             return self._encode(self._render(messages))
         marks = {f"{MARK}{i}{MARK}": m["content"] for i, m in enumerate(messages)}
@@ -143,7 +148,8 @@ class Policy:
             return head + rest
         if not rest or rest[0]["role"] != "user":
             raise PolicyError(
-                f"the chat template of policy {self.source!r} takes no system message, and no user turn follows that could open "
+                f"the chat template of policy {self.source!r} takes no system message, and no "
+                "user turn follows that could open "
                 "with its text. Put the text into a user message."
             )
         return [rest[0] | {"content": f"{head[0]['content']}\n\n{rest[0]['content']}"}, *rest[1:]]
@@ -160,12 +166,14 @@ class Policy:
         return True
 
     def _render(self, messages: Sequence[Message]) -> str:
-        return self.tokenizer.apply_chat_template(
+        text: str = self.tokenizer.apply_chat_template(
             list(messages), tokenize=False, add_generation_prompt=True
         )
+        return text
 
     def _encode(self, text: str, **options: Any) -> list[int]:
-        return self.tokenizer(text, add_special_tokens=False, **options)["input_ids"]
+        ids: list[int] = self.tokenizer(text, add_special_tokens=False, **options)["input_ids"]
+        return ids
 
     def _spells_control_token(self, text: str) -> bool:
         return any(token in text for token in self.tokenizer.all_special_tokens)
@@ -177,9 +185,10 @@ class Policy:
     def decode(self, ids: Sequence[int]) -> str:
         """The text of a completion; end and padding tokens are left out, tags such as <think>
         stay."""
-        return self.tokenizer.decode(
+        text: str = self.tokenizer.decode(
             list(ids), skip_special_tokens=True, clean_up_tokenization_spaces=False
         )
+        return text
 
     def pieces(self, ids: Sequence[int]) -> list[str]:
         """The text of each token by itself, special tokens included."""

@@ -6,8 +6,9 @@ bitsandbytes 0.50 does two things on a CPU that a policy must not do. In evaluat
 the 4-bit weights anew, in place, with scales rounded to bfloat16, so the base would drift and the
 sampler differ from the trainer; and it multiplies 8-bit weights in integers while sampling, with
 outliers chosen by what else is in the batch, but in floats while training. `keep_from_changing`
-switches both off: one forward, the same in both modes, and a base that no call changes. On a GPU 8-bit arithmetic
-is the library's own: a row's logits depend a little on its batch, which the sampler's gauge shows.
+switches both off: one forward, the same in both modes, and a base that no call changes. On a GPU
+8-bit arithmetic is the library's own: a row's logits depend a little on its batch, which the
+sampler's gauge shows.
 """
 
 from __future__ import annotations
@@ -44,8 +45,10 @@ def check_quantization(quantization: str | None, trains_all: bool) -> str:
         return kind
     if trains_all:
         raise PolicyError(
-            f"quantization={kind!r} without an adapter: quantised weights stand still, so there would be nothing to train. Add "
-            "lora=16 (--lora), or use quantization='none'; for sampling and evaluation alone, load_policy(..., trainable=False)."
+            f"quantization={kind!r} without an adapter: quantised weights stand still, so there "
+            "would be nothing to train. Add "
+            "lora=16 (--lora), or use quantization='none'; for sampling and evaluation alone, "
+            "load_policy(..., trainable=False)."
         )
     need_bitsandbytes(f"quantization={kind!r}")
     return kind

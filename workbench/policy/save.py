@@ -97,7 +97,8 @@ def _card(policy: Policy) -> str:
     """What the folder of an adapter says of itself, in place of peft's empty form."""
     base = "" if policy.quantization == "none" else f", kept in {policy.quantization}"
     return (
-        f"---\nlibrary_name: peft\n---\nA LoRA adapter for `{Path(policy.source).name}`{base}, trained with the GRPO workbench. Load it with "
+        f"---\nlibrary_name: peft\n---\nA LoRA adapter for `{Path(policy.source).name}`{base}, "
+        "trained with the GRPO workbench. Load it with "
         "`workbench.load_policy(FOLDER)`; adapter_config.json names the base and where it was.\n"
     )
 

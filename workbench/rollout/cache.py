@@ -42,7 +42,8 @@ class PreallocatedLayer(DynamicLayer):
         end = begin + keys.shape[2]
         if end > self.capacity:
             raise ValueError(
-                f"the cache holds {self.capacity} tokens a row, {end} were written. Raise its capacity."
+                f"the cache holds {self.capacity} tokens a row, {end} were written. Raise its "
+                "capacity."
             )
         self._key_storage[:, :, begin:end] = keys
         self._value_storage[:, :, begin:end] = values

@@ -91,4 +91,5 @@ class Decoder:
             position_ids=self.position_ids_RT,
             **self.last_only,
         )
-        return output.logits[:, -1]
+        logits_RV: Tensor = output.logits[:, -1]
+        return logits_RV

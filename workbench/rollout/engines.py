@@ -73,7 +73,8 @@ class Engine:
     def __post_init__(self) -> None:
         if (self.facts.own_memory is None) != (self.share_need is None):
             raise ValueError(
-                f"engine {self.facts.name!r}: own_memory and share_need go together, and one is None."
+                f"engine {self.facts.name!r}: own_memory and share_need go together, and one is "
+                "None."
             )
 
 

@@ -60,7 +60,8 @@ class NativeEngine(PolicysOwnWeights):
         reason = unsupported_reason(model)
         if reason is not None:
             raise ValueError(
-                f"the native engine cannot serve this model: {reason}. Use rollout_engine='transformers'."
+                f"the native engine cannot serve this model: {reason}. Use "
+                "rollout_engine='transformers'."
             )
         check_special_ids(model, eos_token_ids, pad_token_id)
         self.model = plain_model(model)

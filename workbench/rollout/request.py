@@ -37,7 +37,8 @@ def check_special_ids(model: Any, eos_token_ids: Sequence[int], pad_token_id: in
         bad = [i for i in ids if not isinstance(i, int) or not 0 <= i < vocab_size]
         if bad:
             raise ValueError(
-                f"{name} holds {bad[0]!r}, which is no token id: the vocabulary is 0 to {vocab_size - 1}. "
+                f"{name} holds {bad[0]!r}, which is no token id: the vocabulary is 0 to "
+                f"{vocab_size - 1}. "
                 "Pass the ids of the policy's own tokenizer."
             )
 
@@ -58,7 +59,8 @@ def check_request(
     for index, prompt in enumerate(prompts):
         if len(prompt) == 0:
             raise ValueError(
-                f"prompt {index} is empty: a prompt needs at least one token (for example the BOS token)."
+                f"prompt {index} is empty: a prompt needs at least one token (for example the "
+                "BOS token)."
             )
         if not 0 <= min(prompt) <= max(prompt) < vocab_size:
             bad = next(i for i in prompt if not 0 <= i < vocab_size)
@@ -68,8 +70,10 @@ def check_request(
             )
         if limit is not None and len(prompt) + sampling.max_completion_length > limit:
             raise ValueError(
-                f"prompt {index} has {len(prompt)} tokens, with max_completion_length={sampling.max_completion_length} "
-                f"that is beyond the model's {limit} positions. Lower max_completion_length or leave the prompt out."
+                f"prompt {index} has {len(prompt)} tokens, with "
+                f"max_completion_length={sampling.max_completion_length} "
+                f"that is beyond the model's {limit} positions. Lower max_completion_length or "
+                "leave the prompt out."
             )
 
 
@@ -139,9 +143,13 @@ def _check_finite(
     bad = (mask_BT & ~logp_BT.isfinite()).nonzero()
     if len(bad):
         row, token = bad[0].tolist()
-        where = f"token {token} of completion {row % num_generations} of prompt {row // num_generations}"
+        where = (
+            f"token {token} of completion {row % num_generations} of prompt "
+            f"{row // num_generations}"
+        )
         raise RolloutNotFiniteError(
-            f"the policy gave log-probability {logp_BT[row, token].item()} for {where} ({len(bad)} such tokens). Its "
+            f"the policy gave log-probability {logp_BT[row, token].item()} for {where} "
+            f"({len(bad)} such tokens). Its "
             f"weights or logits are not finite. {_remedy(weight_dtype)}"
         )
 
@@ -149,10 +157,15 @@ def _check_finite(
 def _remedy(weight_dtype: torch.dtype | None) -> str:
     if weight_dtype == torch.float16:
         return (
-            "The weights are float16, which ends at 65504, and some models go beyond: load them with dtype='float32', or use a GPU that "
-            "computes in bfloat16 (dtype='bfloat16'; a T4 does not). If it was well until now, go back to a checkpoint and lower learning_rate."
+            "The weights are float16, which ends at 65504, and some models go beyond: load them "
+            "with dtype='float32', or use a GPU that "
+            "computes in bfloat16 (dtype='bfloat16'; a T4 does not). If it was well until now, "
+            "go back to a checkpoint and lower learning_rate."
         )
-    return "Before the first step: the policy's own weights are damaged, load them anew. Later: go back to a checkpoint and lower learning_rate."
+    return (
+        "Before the first step: the policy's own weights are damaged, load them anew. Later: "
+        "go back to a checkpoint and lower learning_rate."
+    )
 
 
 @contextmanager

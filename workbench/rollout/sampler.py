@@ -126,7 +126,8 @@ def _block_sums(weights_BV: Tensor) -> Tensor:
     sums_BN = weights_BV[:, :whole].unflatten(1, (-1, _BLOCK)).sum(-1)
     if whole < weights_BV.shape[1]:
         sums_BN = torch.cat([sums_BN, weights_BV[:, whole:].sum(-1, keepdim=True)], 1)
-    return sums_BN.double()
+    wide_BN: Tensor = sums_BN.double()
+    return wide_BN
 
 
 def _inverse_cdf(weights_BV: Tensor, sums_BN: Tensor, uniform_B: Tensor) -> Tensor:

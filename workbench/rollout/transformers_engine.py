@@ -53,7 +53,8 @@ class TransformersEngine(PolicysOwnWeights):
         self.model = plain_model(model)
         if self.model.config.is_encoder_decoder:
             raise ValueError(
-                f"{type(self.model).__name__} is an encoder-decoder model; rollouts need a causal LM."
+                f"{type(self.model).__name__} is an encoder-decoder model; rollouts need a "
+                "causal LM."
             )
         self.eos_token_ids = tuple(eos_token_ids)
         self.pad_token_id = pad_token_id

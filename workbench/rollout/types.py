@@ -13,36 +13,37 @@ from workbench.config.engines import EngineFacts
 
 @dataclass(frozen=True)
 class Sampling:
-    """How to sample: `temperature` 0 means greedy, `top_k` 0 and `top_p` 1 mean the whole
-    vocabulary."""
+    """How to sample."""
 
     max_completion_length: int
+    """Tokens of a completion, at most."""
     temperature: float = 1.0
+    """What the logits are divided by; 0 means greedy."""
     top_k: int = 0
+    """Draw from the k likeliest tokens; 0 means all."""
     top_p: float = 1.0
+    """Draw from the likeliest tokens with this probability together; 1 means all."""
 
 
 @dataclass(frozen=True)
 class Rollout:
-    """G completions for each of N prompts; row i of the B = N x G rows belongs to prompt i // G.
-
-    prompt_ids_NP        token ids, left-padded
-    prompt_mask_NP       bool, False on padding
-    completion_ids_BT    token ids, right-padded
-    mask_BT              bool, True on every sampled token, the end token included
-    sampler_logp_BT      float32, log-probability under the sampler: softmax of logits / temperature over the whole
-                         vocabulary, before top-k and top-p; 0 on padding
-    truncated_B          bool, True where no end token came before max_completion_length
-    num_generations      G
-    """
+    """G completions for each of N prompts; row i of the B = N x G rows belongs to prompt i // G."""
 
     prompt_ids_NP: Tensor
+    """Token ids, left-padded."""
     prompt_mask_NP: Tensor
+    """bool, False on padding."""
     completion_ids_BT: Tensor
+    """Token ids, right-padded."""
     mask_BT: Tensor
+    """bool, True on every sampled token, the end token included."""
     sampler_logp_BT: Tensor
+    """float32, log-probability under the sampler: softmax of logits / temperature over the whole
+    vocabulary, before top-k and top-p; 0 on padding."""
     truncated_B: Tensor
+    """bool, True where no end token came before max_completion_length."""
     num_generations: int
+    """G."""
 
     @property
     def lengths_B(self) -> Tensor:

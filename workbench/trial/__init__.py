@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from workbench.plan.planner import Plan, longest_prompt, skeleton_of
+from workbench.plan.planner import longest_prompt, skeleton_of
+from workbench.plan.report import Plan
 from workbench.plan.speed import from_trial
 from workbench.trial.layers import run_trial, why_not
 

@@ -1,7 +1,8 @@
 """Seconds of a step from a trial on this machine: the workbench's own code, run on a policy with
 few of the model's layers and a small vocabulary, random weights in all of them.
 
-    seconds of the model = seconds of the few + (layers left out) x (of one more layer) + (words left out) x (of one more word)
+    seconds of the model = seconds of the few + (layers left out) x (of one more layer)
+                                              + (words left out) x (of one more word)
 
 Three small policies are timed, so what lies outside the layers (Python, the optimizer's call, one's
 own machine) is in it once. A batch that is too large for a trial is made smaller and its seconds
@@ -41,19 +42,24 @@ VOCABULARY = (1024, 16384)
 
 @dataclass(frozen=True)
 class Trial:
-    """seconds: by phase, at full lengths, rewards apart. layers: of the smallest and the largest
-    policy that was timed. threads: of a CPU, None on a GPU."""
+    """What a trial came to."""
 
     seconds: dict[str, float]
+    """By phase, at full lengths, rewards apart."""
     layers: tuple[int, int]
+    """Of the smallest and the largest policy that was timed."""
     threads: int | None
+    """Of a CPU; None on a GPU."""
 
     @property
     def words(self) -> str:
         """What was timed."""
         few, more = self.layers
         threads = "" if self.threads is None else f", {self.threads} thread(s)"
-        return f"a trial on this machine just now: {few} and {more} layers with random weights{threads}"
+        return (
+            f"a trial on this machine just now: {few} and {more} layers with random "
+            f"weights{threads}"
+        )
 
 
 def why_not(shape: Shape, config: GRPOConfig, device: Device) -> str | None:

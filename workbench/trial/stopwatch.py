@@ -37,17 +37,17 @@ REPEATS, ENOUGH = 3, 0.5
 
 @dataclass(frozen=True)
 class Pieces:
-    """seconds of
-
-    prompt      one prompt's forward and its first token
-    token       one more token of every completion (of as many rows as a trial takes, each further row at what the last ones cost)
-    logprobs, reference, gradient   `scored` completion tokens, for which `tokens` went through the layers
-    optimizer   one update of all trained weights, clipping included
-    """
+    """What the pieces of a step take."""
 
     seconds: dict[str, float]
+    """By piece. prompt: one prompt's forward and its first token. token: one more token of every
+    completion (of as many rows as a trial takes, each further row at what the last ones cost).
+    logprobs, reference, gradient: the `scored` tokens. optimizer: one update of all trained
+    weights, clipping included."""
     tokens: int
+    """Tokens that went through the layers for them."""
     scored: int
+    """Completion tokens whose log-probabilities were computed."""
 
 
 def time_pieces(policy: Policy, config: GRPOConfig, prompt_tokens: int, context: int) -> Pieces:

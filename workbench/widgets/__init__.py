@@ -1,8 +1,7 @@
 """Widgets: views over run records, live or stored, and small widgets for teaching. Nothing here
 trains."""
 
-from importlib import import_module
-from typing import Any
+from workbench.lazy import lazy_names
 
 _HOMES = {
     "Dashboard": "workbench.widgets.dashboard",
@@ -15,7 +14,4 @@ _HOMES = {
 __all__ = list(_HOMES)
 
 
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module 'workbench.widgets' has no attribute {name!r}")
-    return getattr(import_module(_HOMES[name]), name)
+__getattr__ = lazy_names(__name__, _HOMES)

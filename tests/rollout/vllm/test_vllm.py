@@ -139,7 +139,7 @@ def base_scores(engine: Any) -> list[float]:
         colocated.adapter = adapter
 
 
-# ------------------------------------------------------------------------------------------------------ a real server
+# ----------------------------------------------------------------------------------- a real server
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -210,7 +210,7 @@ def server(serving: tuple[subprocess.Popen[bytes], str, Path]) -> str:
     raise AssertionError(f"the server did not start: {log.read_text()[-2000:]}")
 
 
-# ------------------------------------------------------------------------------------------------------- the same numbers
+# -------------------------------------------------------------------------------- the same numbers
 
 
 @pytest.mark.parametrize("kind", ["full", "rslora", "nf4", "int8"])
@@ -366,7 +366,7 @@ def test_other_architectures_get_their_weights_whole(name: str, tied: bool) -> N
         assert (expected - rollout.sampler_logp_BT)[rollout.mask_BT].abs().max() < 1e-4
 
 
-# ---------------------------------------------------------------------------------------------------------- a whole run
+# ------------------------------------------------------------------------------------- a whole run
 
 
 TINY = dict(
@@ -612,7 +612,7 @@ def test_an_adapter_that_vllm_refuses_is_an_error_at_the_start(
         engine_of(load_policy("embedded", lora=8), config_of("lora"))
 
 
-# ------------------------------------------------------------------------------------------------------------ the server
+# -------------------------------------------------------------------------------------- the server
 
 
 def test_a_real_server_samples_with_the_adapter_of_now(server: str) -> None:

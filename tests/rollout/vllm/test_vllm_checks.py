@@ -143,12 +143,13 @@ def test_a_start_that_fails_names_both_directions(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(vllm_, "forget_groups", lambda: None)
     with pytest.raises(
         VLLMError,
-        match=r"(?s)no room, says vLLM.*raise vllm_gpu_memory_utilization.*lower vllm_gpu_memory_utilization.*native",
+        match=r"(?s)no room, says vLLM.*raise vllm_gpu_memory_utilization.*lower "
+        r"vllm_gpu_memory_utilization.*native",
     ):
         GPU(monkeypatch, 20e9, 20e9).engine(with_adapter(), 0.3)._start()
 
 
-# ------------------------------------------------------------------------------------------------------ before loading
+# ---------------------------------------------------------------------------------- before loading
 
 
 def test_without_vllm_there_is_one_error_with_the_command_before_weights_load(
@@ -284,7 +285,7 @@ def test_an_engine_that_computes_something_else_is_refused(value: float) -> None
     check_agreement(torch.full((4,), 0.2), torch.zeros(4), 0.25, "it", "Do that.")
 
 
-# ------------------------------------------------------------------------------------------------------------- weights
+# ----------------------------------------------------------------------------------------- weights
 
 
 def test_no_change_goes_unseen() -> None:
@@ -335,7 +336,7 @@ def test_saving_the_adapter_touches_no_weight_and_keeps_its_scale(tmp_path: Path
     ) == (4, 7, True, True)
 
 
-# -------------------------------------------------------------------------------------------------------------- server
+# ------------------------------------------------------------------------------------------ server
 
 
 class StandIn:
@@ -532,7 +533,7 @@ def test_a_policy_without_an_adapter_is_refused_by_a_server(stand_in: tuple[Stan
         engine_at(stand_in[1], build("llama"))
 
 
-# --------------------------------------------------------------------------------------------------------------- sleep
+# ------------------------------------------------------------------------------------------- sleep
 
 
 def test_sleep_comes_once_after_the_rollouts_and_waking_before_the_next() -> None:

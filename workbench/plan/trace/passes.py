@@ -61,9 +61,8 @@ def computed_tokens(skeleton: Skeleton, config: GRPOConfig, prompt_tokens: int) 
     rollout, rows = longest_rollout(config, prompt_tokens), micro_batch(config)
     packs = can_pack(skeleton.model, rollout, rows)
     updates = torch.arange(config.completions_per_step).chunk(config.updates_per_rollout)
-    return sum(
-        tokens_of(rollout, part, packs) for update in updates for part in update.split(len(rows))
-    )
+    parts: list[Tensor] = [part for update in updates for part in update.split(len(rows))]
+    return sum(tokens_of(rollout, part, packs) for part in parts)
 
 
 def tokens_of(rollout: Rollout, rows: Tensor, packs: bool) -> int:
@@ -80,7 +79,8 @@ def update_peak(skeleton: Skeleton, config: GRPOConfig, prompt_tokens: int) -> P
     for p in skeleton.trained:
         p.grad = torch.zeros_like(p)
     try:
-        with _Counting(skeleton, [p.grad for p in skeleton.trained]) as counted:
+        gradients = [p.grad for p in skeleton.trained if p.grad is not None]
+        with _Counting(skeleton, gradients) as counted:
             logp, entropy = completion_logps(
                 skeleton.model,
                 longest_rollout(config, prompt_tokens),

@@ -36,25 +36,28 @@ BLOCK, NESTED_BLOCK = 64, 256
 
 @dataclass(frozen=True)
 class Skeleton:
-    """model: on the meta device, an adapter around it where one is trained. dtype: of its
-    unquantised weights.
-
-    body, head    multiplying parameters (2 operations a token each): of the layers, and of the output head
-    weights, constants, adapter   bytes: the base's weights, the scales of quantised ones, the adapter's
-    trained       parameters that the optimizer moves
-    file_itemsize   bytes of a weight in the model's file, as its config says; 2 where it does not
-    """
+    """A policy on the meta device."""
 
     model: Any
+    """The model, with an adapter around it where one is trained."""
     dtype: torch.dtype
+    """The format of its unquantised weights."""
     body: int
+    """Multiplying parameters (2 operations a token each) of the layers ..."""
     head: int
+    """... and of the output head."""
     weights: int
+    """Bytes of the base's weights ..."""
     constants: int
+    """... of the scales of quantised ones ..."""
     adapter: int
+    """... and of the adapter."""
     trained: list[Tensor]
+    """The parameters that the optimizer moves."""
     autocast: bool
+    """Whether its float32 weights are multiplied in bfloat16."""
     file_itemsize: int = 2
+    """Bytes of a weight in the model's file, as its config says; 2 where it does not."""
 
     @property
     def known(self) -> list[Tensor]:
@@ -85,7 +88,8 @@ def dtype_for(config: GRPOConfig, device: Device) -> torch.dtype:
     """The weights' format; the rule of `workbench.policy.dtype`, for a device that need not be
     here."""
     if config.dtype != "auto":
-        return getattr(torch, config.dtype)
+        named: torch.dtype = getattr(torch, config.dtype)
+        return named
     if device.kind != "cuda" or config.lora_rank == 0:
         return torch.float32
     return torch.bfloat16 if device.has_bfloat16 else torch.float16
@@ -166,7 +170,7 @@ def _tensors(model: Any) -> list[tuple[str, Tensor]]:
     return [*model.named_parameters(), *model.named_buffers()]
 
 
-# ------------------------------------------------------------------------------------------------------ quantised layers
+# ----------------------------------------------------------------------------- quantised layers
 
 
 def scale_bytes(kind: str, outputs: int, inputs: int) -> int:
@@ -215,7 +219,8 @@ class QuantizedLinear(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         y = _Product.apply(x.to(self.dtype), self.out_features, self.kind == "int8")
-        return y if self.bias is None else y + self.bias
+        out: Tensor = y if self.bias is None else y + self.bias
+        return out
 
 
 class _Product(torch.autograd.Function):

@@ -25,7 +25,8 @@ def check_architecture(config: Any, name: str, trust_remote_code: bool) -> None:
     if "AutoModelForCausalLM" in (getattr(config, "auto_map", None) or {}):
         if not trust_remote_code:
             raise PolicyError(
-                f"{says}, which brings code of its own. Read that code, then load with trust_remote_code=True."
+                f"{says}, which brings code of its own. Read that code, then load with "
+                "trust_remote_code=True."
             )
         return
     wanted = "GRPO needs a causal language model, such as a LlamaForCausalLM or Qwen2ForCausalLM"
@@ -55,7 +56,8 @@ def check_files(place: Place) -> None:
     files = sorted(place.folder.glob("*.safetensors"))
     if not files:
         raise PolicyError(
-            f"policy {place.name!r}: the folder holds no weights as safetensors. Save it again with model.save_pretrained(FOLDER)."
+            f"policy {place.name!r}: the folder holds no weights as safetensors. Save it again "
+            "with model.save_pretrained(FOLDER)."
         )
     for path in files:
         try:
@@ -88,9 +90,8 @@ def weight_bytes(bare: Any, dtype: torch.dtype, quantization: str) -> float:
         if m is not head and type(m).__name__ in ("Linear", "Conv1D")
     )
     every = sum(p.numel() for p in bare.parameters())
-    return (every - linear) * dtype.itemsize + linear * BITS.get(
-        quantization, 8 * dtype.itemsize
-    ) / 8
+    bits = BITS.get(quantization, 8 * dtype.itemsize)
+    return float((every - linear) * dtype.itemsize + linear * bits / 8)
 
 
 def check_memory(
@@ -110,7 +111,8 @@ def check_memory(
         )
         kind = "" if quantization == "none" else f"{quantization}, the rest "
         raise PolicyError(
-            f"policy {place.name!r}: its weights take {need / 1e9:.1f} GB as {kind}{str(dtype).removeprefix('torch.')}, {device} has "
+            f"policy {place.name!r}: its weights take {need / 1e9:.1f} GB as "
+            f"{kind}{str(dtype).removeprefix('torch.')}, {device} has "
             f"{free / 1e9:.1f} GB free. Use {smaller}, or free memory: session.free()."
         )
 
@@ -123,6 +125,7 @@ def check_nothing_missing(info: Any, name: str) -> None:
     )
     if missing:
         raise PolicyError(
-            f"policy {name!r}: {len(missing)} of its weights are not in its files, first {missing[0]!r}; they would be random "
+            f"policy {name!r}: {len(missing)} of its weights are not in its files, first "
+            f"{missing[0]!r}; they would be random "
             "numbers. Give a model that was saved whole, as a causal language model."
         )

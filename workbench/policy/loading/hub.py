@@ -16,16 +16,20 @@ from workbench.policy.policy import PolicyError
 
 PATIENCE = 5.0
 """Seconds that the Hub has to answer."""
-KINDS = "Give 'embedded', a folder that save_pretrained wrote, a .gguf file, or the id of a causal language model on the Hub."
+KINDS = (
+    "Give 'embedded', a folder that save_pretrained wrote, a .gguf file, or the id of a "
+    "causal language model on the Hub."
+)
 
 
 @dataclass(frozen=True)
 class Found:
-    """`cached_only`: the Hub cannot be asked, the cache serves. `download_bytes`: weights that are
-    not in the cache."""
+    """What the Hub, or its cache, has of a model."""
 
     cached_only: bool
+    """The Hub cannot be asked, the cache serves."""
     download_bytes: int = 0
+    """Of weights that are not in the cache."""
 
 
 def find_on_hub(name: str) -> Found:
@@ -56,11 +60,13 @@ def find_on_hub(name: str) -> Found:
             hub.HfApi().auth_check(name)
     except GatedRepoError as e:
         raise PolicyError(
-            f"policy {name!r} is gated. Accept its conditions on its page on the Hub, then log in on this machine: hf auth login"
+            f"policy {name!r} is gated. Accept its conditions on its page on the Hub, then log "
+            "in on this machine: hf auth login"
         ) from e
     except RepositoryNotFoundError as e:
         raise PolicyError(
-            f"policy {name!r} could not be found: no folder of this name, and no model on the Hub (or a private one: hf auth "
+            f"policy {name!r} could not be found: no folder of this name, and no model on the "
+            "Hub (or a private one: hf auth "
             f"login). {KINDS}"
         ) from e
     except (
@@ -79,7 +85,8 @@ def _from_cache(name: str, cached: bool, why: str, error: Exception | None = Non
     if cached:
         return Found(cached_only=True)
     raise PolicyError(
-        f"policy {name!r} could not be loaded: there is no such folder, it is not in the cache, and {why}. {KINDS}"
+        f"policy {name!r} could not be loaded: there is no such folder, it is not in the cache, "
+        f"and {why}. {KINDS}"
     ) from error
 
 
@@ -96,7 +103,8 @@ def _check_room(name: str, files: list[Any]) -> int:
             if f.rfilename.endswith((".bin", ".gguf", ".pt", ".pth", ".safetensors"))
         ][:3]
         raise PolicyError(
-            f"policy {name!r} has no weights as safetensors by transformers' names on the Hub{' (only ' + ', '.join(others) + ')' if others else ''}. Choose "
+            f"policy {name!r} has no weights as safetensors by transformers' names on the "
+            f"Hub{' (only ' + ', '.join(others) + ')' if others else ''}. Choose "
             "a model that has; a single .gguf file can be downloaded and given by its path."
         )
     missing = sum(
@@ -112,7 +120,8 @@ def _check_room(name: str, files: list[Any]) -> int:
     free = shutil.disk_usage(place).free
     if missing > free:
         raise PolicyError(
-            f"policy {name!r} needs {missing / 1e9:.1f} GB of disk, {place} has {free / 1e9:.1f} GB free. Make room, or set HF_HOME to "
+            f"policy {name!r} needs {missing / 1e9:.1f} GB of disk, {place} has "
+            f"{free / 1e9:.1f} GB free. Make room, or set HF_HOME to "
             "a folder on another disk."
         )
     return missing

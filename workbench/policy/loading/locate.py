@@ -16,20 +16,18 @@ EMBEDDED = Path(__file__).parents[2] / "assets" / "embedded"
 
 @dataclass(frozen=True)
 class Place:
-    """What a name stands for.
-
-    name      as it was given, for messages
-    where     folder or model id, transformers' first argument
-    options   its further arguments: local_files_only, gguf_file
-    adapter   folder of a saved LoRA adapter that goes on top, or None
-    bytes     of weights still to be downloaded
-    """
+    """What a name stands for."""
 
     name: str
+    """As it was given, for messages."""
     where: str
+    """Folder or model id, transformers' first argument."""
     options: dict[str, Any]
+    """Its further arguments: local_files_only, gguf_file."""
     adapter: Path | None = None
+    """Folder of a saved LoRA adapter that goes on top, or None."""
     download_bytes: int = 0
+    """Of weights still to be downloaded."""
 
     @property
     def is_gguf(self) -> bool:
@@ -80,11 +78,13 @@ def _gguf(name: str, path: Path) -> Place:
     with path.open("rb") as f:
         if f.read(4) != b"GGUF":
             raise PolicyError(
-                f"policy {name!r} does not begin like a .gguf file. Fetch it again, or give another one."
+                f"policy {name!r} does not begin like a .gguf file. Fetch it again, or give "
+                "another one."
             )
     if find_spec("gguf") is None:
         raise PolicyError(
-            f"policy {name!r}: reading a .gguf file needs the package gguf. Run: pip install gguf (or pip install 'grpo-workbench[gguf]')"
+            f"policy {name!r}: reading a .gguf file needs the package gguf. Run: pip install "
+            "gguf (or pip install 'grpo-workbench[gguf]')"
         )
     return Place(
         name, str(path.parent.resolve()), {"gguf_file": path.name, "local_files_only": True}
@@ -97,7 +97,8 @@ def _folder(name: str, path: Path) -> Place:
     if adapter_folder(path) is not None:
         return _adapter(name, path)
     raise PolicyError(
-        f"policy {name!r}: the folder holds no config.json. Give the folder that save_pretrained wrote; a run keeps it as "
+        f"policy {name!r}: the folder holds no config.json. Give the folder that "
+        "save_pretrained wrote; a run keeps it as "
         "RUN/policy."
     )
 
@@ -116,12 +117,14 @@ def _adapter(name: str, path: Path) -> Place:
     """The place of the adapter's base model, with the adapter on top."""
     if not (path / "adapter_model.safetensors").is_file():
         raise PolicyError(
-            f"policy {name!r}: the adapter has no adapter_model.safetensors. Save it again with save_policy(..., adapter_only=True)."
+            f"policy {name!r}: the adapter has no adapter_model.safetensors. Save it again with "
+            "save_policy(..., adapter_only=True)."
         )
     base = json.loads((path / "adapter_config.json").read_text()).get("base_model_name_or_path")
     if not base:
         raise PolicyError(
-            f"policy {name!r}: its adapter_config.json names no base model. Put its name into base_model_name_or_path."
+            f"policy {name!r}: its adapter_config.json names no base model. Put its name into "
+            "base_model_name_or_path."
         )
     try:
         found = locate(base)
@@ -131,6 +134,7 @@ def _adapter(name: str, path: Path) -> Place:
         ) from e
     if found.adapter is not None:
         raise PolicyError(
-            f"policy {name!r} is an adapter for another adapter, {base!r}. Merge that one first: save_policy(load_policy({base!r}), FOLDER)."
+            f"policy {name!r} is an adapter for another adapter, {base!r}. Merge that one "
+            f"first: save_policy(load_policy({base!r}), FOLDER)."
         )
     return Place(name, found.where, found.options, path, found.download_bytes)

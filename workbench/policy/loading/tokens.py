@@ -26,7 +26,8 @@ def end_token_ids(model: Any, tokenizer: Any, name: str) -> tuple[int, ...]:
     usable = [i for i in dict.fromkeys(found) if 0 <= i < vocabulary_of(model)]
     if not usable:
         raise PolicyError(
-            f"policy {name!r} has no end token, so every completion would be truncated. Set tokenizer.eos_token and save it."
+            f"policy {name!r} has no end token, so every completion would be truncated. Set "
+            "tokenizer.eos_token and save it."
         )
     return tuple(usable)
 

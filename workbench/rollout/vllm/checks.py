@@ -64,17 +64,21 @@ def check_settings(config: GRPOConfig) -> None:
     `VLLMError`."""
     if config.use_dora:
         raise VLLMError(
-            "use_dora=True with rollout_engine='vllm': vLLM does not serve DoRA. Set use_dora=False, or rollout_engine='native'."
+            "use_dora=True with rollout_engine='vllm': vLLM does not serve DoRA. Set "
+            "use_dora=False, or rollout_engine='native'."
         )
     if config.vllm_mode == "server" and config.lora_rank == 0:
         raise VLLMError(
-            "lora_rank=0 with vllm_mode='server': a server takes adapters over HTTP, never all weights of a policy, so it would sample "
-            "from the weights that it was started with. Set lora_rank=16 (--lora), or vllm_mode='colocate'."
+            "lora_rank=0 with vllm_mode='server': a server takes adapters over HTTP, never all "
+            "weights of a policy, so it would sample "
+            "from the weights that it was started with. Set lora_rank=16 (--lora), or "
+            "vllm_mode='colocate'."
         )
     check_sampling(Sampling(1, config.temperature, config.top_k, config.top_p), processed=True)
     if config.lora_rank > RANKS[-1]:
         raise VLLMError(
-            f"lora_rank={config.lora_rank}: vLLM serves adapters up to rank {RANKS[-1]}. Lower it, or set rollout_engine='native'."
+            f"lora_rank={config.lora_rank}: vLLM serves adapters up to rank {RANKS[-1]}. Lower "
+            "it, or set rollout_engine='native'."
         )
 
 
@@ -82,7 +86,8 @@ def check_sleep(sleep_mode: bool, on_cpu: bool) -> None:
     """Raises `VLLMError` for sleep mode without a GPU."""
     if sleep_mode and on_cpu:
         raise VLLMError(
-            "vllm_enable_sleep_mode=True: only a GPU's memory can be given back. Set vllm_enable_sleep_mode=False."
+            "vllm_enable_sleep_mode=True: only a GPU's memory can be given back. Set "
+            "vllm_enable_sleep_mode=False."
         )
 
 
@@ -97,17 +102,21 @@ def check_sampling(sampling: Sampling, processed: bool) -> None:
         return
     if not COLDEST <= sampling.temperature <= HOTTEST:
         raise VLLMError(
-            f"temperature={sampling.temperature}: vLLM samples at 0 or at {COLDEST} to {HOTTEST}. Change it, or set rollout_engine='native'."
+            f"temperature={sampling.temperature}: vLLM samples at 0 or at {COLDEST} to "
+            f"{HOTTEST}. Change it, or set rollout_engine='native'."
         )
     if processed and (sampling.top_p < 1 or sampling.top_k > 0):
         raise VLLMError(
-            f"top_p={sampling.top_p}, top_k={sampling.top_k} with rollout_engine='vllm': vLLM then reports log-probabilities of the cut "
-            "distribution, while the loss uses the whole one. Set top_p=1 and top_k=0 (right for training anyway), or "
+            f"top_p={sampling.top_p}, top_k={sampling.top_k} with rollout_engine='vllm': vLLM "
+            "then reports log-probabilities of the cut "
+            "distribution, while the loss uses the whole one. Set top_p=1 and top_k=0 (right "
+            "for training anyway), or "
             "rollout_engine='native'."
         )
     if not processed and sampling.temperature != 1:
         raise VLLMError(
-            f"temperature={sampling.temperature}: this server reports log-probabilities at temperature 1. Start it with "
+            f"temperature={sampling.temperature}: this server reports log-probabilities at "
+            "temperature 1. Start it with "
             "--logprobs-mode processed_logprobs, or set temperature=1."
         )
 
@@ -119,7 +128,8 @@ def adapter_of(model: Any) -> tuple[str, Any] | None:
     names = active_adapters(model)
     if len(names) != 1:
         raise VLLMError(
-            f"the policy has {len(names)} active adapters ({', '.join(names)}); vLLM samples with one. Activate one, or set rollout_engine='native'."
+            f"the policy has {len(names)} active adapters ({', '.join(names)}); vLLM samples "
+            "with one. Activate one, or set rollout_engine='native'."
         )
     return names[0], adapter_configs(model)[names[0]]
 
@@ -151,12 +161,14 @@ def adapter_rank(model: Any) -> int:
     for applies, text in rules:
         if applies:
             raise VLLMError(
-                f"vLLM cannot serve this adapter: it {text}. Use a plain LoRA adapter, or set rollout_engine='native'."
+                f"vLLM cannot serve this adapter: it {text}. Use a plain LoRA adapter, or set "
+                "rollout_engine='native'."
             )
     rank = max([config.r, *(config.rank_pattern or {}).values()])
     if rank > RANKS[-1]:
         raise VLLMError(
-            f"the adapter's rank {rank} is above {RANKS[-1]}, the highest that vLLM serves. Lower it, or set rollout_engine='native'."
+            f"the adapter's rank {rank} is above {RANKS[-1]}, the highest that vLLM serves. "
+            "Lower it, or set rollout_engine='native'."
         )
     return next(r for r in RANKS if r >= rank)
 
@@ -179,6 +191,7 @@ def check_agreement(
     difference = float((sampler_logp_T - trainer_logp_T).abs().mean())
     if not difference <= tolerance:
         raise VLLMError(
-            f"{where} computes something else than the policy: on {len(sampler_logp_T)} test tokens their log-probabilities differ by "
+            f"{where} computes something else than the policy: on {len(sampler_logp_T)} test "
+            "tokens their log-probabilities differ by "
             f"{difference:.3g} nats on average, {tolerance:g} is allowed. {remedy}"
         )

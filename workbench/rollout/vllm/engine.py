@@ -101,7 +101,8 @@ class VLLMEngine:
         return (
             f"the server at {self._server.url}",
             1.0 if quantised else 0.25,
-            f"It serves {self._server.served!r}: start `vllm serve` with the policy's own base model, in its dtype.",
+            f"It serves {self._server.served!r}: start `vllm serve` with the policy's own base "
+            "model, in its dtype.",
         )
 
     def _synced(self) -> Any:
@@ -154,8 +155,11 @@ class VLLMEngine:
         longest, limit = max(map(len, prompts)), self._settings.max_model_len
         if longest + sampling.max_completion_length > limit:
             raise VLLMError(
-                f"a prompt of {longest} tokens with max_completion_length={sampling.max_completion_length} is longer than the {limit} tokens "
-                "that vLLM was started for (max_prompt_length + max_completion_length). Raise max_prompt_length."
+                f"a prompt of {longest} tokens with "
+                f"max_completion_length={sampling.max_completion_length} is longer than the "
+                f"{limit} tokens "
+                "that vLLM was started for (max_prompt_length + max_completion_length). Raise "
+                "max_prompt_length."
             )
 
     def _rollout(
@@ -175,7 +179,8 @@ class VLLMEngine:
         ]
         if odd:
             raise RuntimeError(
-                f"vLLM ended a completion after {len(odd[0])} of {longest} tokens without an end token."
+                f"vLLM ended a completion after {len(odd[0])} of {longest} tokens without an "
+                "end token."
             )
         ids_BT = torch.tensor(
             [ids + [self.pad_token_id] * (width - len(ids)) for ids, _ in rows], device=device

@@ -134,7 +134,7 @@ def one_sequence(c: Any, tokens: int) -> int:
     # Kinds of layers that are not named here keep a state of fixed size, or nothing.
     held = {"full_attention": tokens, "sliding_attention": min(tokens, window or tokens)}
     kinds = getattr(c, "layer_types", None) or [plain] * c.num_hidden_layers
-    return each * sum(held.get(kind, 0) for kind in kinds)
+    return int(each * sum(held.get(kind, 0) for kind in kinds))
 
 
 def work_bytes(c: Any, sequences: int, itemsize: int) -> float:
@@ -144,7 +144,7 @@ def work_bytes(c: Any, sequences: int, itemsize: int) -> float:
     inner = max(inner) if isinstance(inner, list | tuple) else inner or 4 * c.hidden_size
     layer = BATCHED_TOKENS * (3 * inner + 2 * c.hidden_size) * itemsize
     sampler = sequences * c.vocab_size * (itemsize + 3 * 4)
-    return layer + sampler + GRAPHS
+    return float(layer + sampler + GRAPHS)
 
 
 def longest_sequence(text_config: Any, config: GRPOConfig) -> int:

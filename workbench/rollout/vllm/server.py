@@ -43,7 +43,8 @@ class Server:
         parts = urlsplit(url or "")
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise VLLMError(
-                f"vllm_server_base_url={url!r} is no address. Give one such as http://localhost:8000."
+                f"vllm_server_base_url={url!r} is no address. Give one such as "
+                "http://localhost:8000."
             )
         self.url, self._parts = str(url).rstrip("/").removesuffix("/v1"), parts
         self.folder = Path(tempfile.mkdtemp(prefix="workbench-vllm-"))
@@ -66,13 +67,16 @@ class Server:
         )
         if not bases or "id" not in bases[0]:
             raise VLLMError(
-                f"vllm_server_base_url={self.url!r} answers, but lists no model as vLLM does. Start one with: {START}"
+                f"vllm_server_base_url={self.url!r} answers, but lists no model as vLLM does. "
+                f"Start one with: {START}"
             )
         length = bases[0].get("max_model_len")
         if length is not None and length < max_model_len:
             raise VLLMError(
-                f"the server at {self.url} was started for sequences of {length} tokens, this run may need {max_model_len} "
-                f"(max_prompt_length + max_completion_length). Lower them, or start it with --max-model-len {max_model_len}."
+                f"the server at {self.url} was started for sequences of {length} tokens, this "
+                f"run may need {max_model_len} "
+                "(max_prompt_length + max_completion_length). Lower them, or start it with "
+                f"--max-model-len {max_model_len}."
             )
         return str(bases[0]["id"])
 
@@ -85,9 +89,9 @@ class Server:
                 "choices"
             ]
             best.append(max(choice["logprobs"]["top_logprobs"][0].values()))
-        return best[0] != best[1]
+        return bool(best[0] != best[1])
 
-    # ------------------------------------------------------------------------------------------------- weights
+    # ----------------------------------------------------------------------------------- weights
 
     def sync(self, model: Any) -> None:
         """Load the adapter under a new name, if it changed, and drop the one before. A new name
@@ -98,7 +102,8 @@ class Server:
         rank = adapter_rank(model)
         if rank == 0:
             raise VLLMError(
-                "all weights of this policy are trained, and a server takes adapters only. Load the policy with lora=16, or set vllm_mode='colocate'."
+                "all weights of this policy are trained, and a server takes adapters only. Load "
+                "the policy with lora=16, or set vllm_mode='colocate'."
             )
         self._known, self._count = None, self._count + 1
         before, name = self.adapter, f"workbench-{self._run}-{self._count}"
@@ -111,8 +116,10 @@ class Server:
             )
         except VLLMError as e:
             raise VLLMError(
-                f"the server took no adapter: {e}\nIt must run with LoRA (rank {rank} or more) and runtime updates: {START.replace('RANK', str(rank))}\n"
-                f"It must also be able to read this machine's {self.folder.parent} (TMPDIR sets another place)."
+                f"the server took no adapter: {e}\nIt must run with LoRA (rank {rank} or more) "
+                f"and runtime updates: {START.replace('RANK', str(rank))}\n"
+                f"It must also be able to read this machine's {self.folder.parent} (TMPDIR sets "
+                "another place)."
             ) from e
         self.adapter, self._known = name, trained
         self._drop(before)
@@ -122,7 +129,7 @@ class Server:
             self._ask("POST", "/v1/unload_lora_adapter", {"lora_name": name})
             shutil.rmtree(self.folder / name, ignore_errors=True)
 
-    # ------------------------------------------------------------------------------------------------- requests
+    # ---------------------------------------------------------------------------------- requests
 
     def sample(
         self,
@@ -227,7 +234,8 @@ class Server:
             status, text = response.status, response.read().decode(errors="replace")
         except (OSError, http.client.HTTPException) as e:
             raise VLLMError(
-                f"vllm_server_base_url={self.url!r}: the server does not answer ({e or type(e).__name__}). Start it with: {START}"
+                f"vllm_server_base_url={self.url!r}: the server does not answer "
+                f"({e or type(e).__name__}). Start it with: {START}"
             ) from e
         finally:
             connection.close()
