@@ -166,7 +166,7 @@ def test_a_move_of_the_step_counts_while_the_dashboard_itself_moves_it(tmp_path:
     growing = growing_run(tmp_path / "run")
     growing.add(5)
     dashboard = Dashboard(growing.run)
-    with dashboard._quietly():
+    with dashboard.steps.by_itself():
         person = threading.Thread(target=setattr, args=(dashboard.step, "value", 2))
         person.start()
         person.join(10)

@@ -15,7 +15,7 @@ from made_runs import growing_run, make_run
 
 from workbench.rewards import math_process
 from workbench.runs import RunWriter
-from workbench.widgets.base.figures import figure
+from workbench.widgets.base.numbers import number_text
 from workbench.widgets.base.source import RunSource
 from workbench.widgets.groups.markup import marked
 from workbench.widgets.groups.table import FILTERS, SORTS
@@ -60,7 +60,7 @@ def test_a_card_has_all_of_a_group(source: RunSource) -> None:
         assert f"gold answer: {group['gold_answer'].iloc[0]}" in text
         for sample in group.itertuples():
             assert sample.completion in text
-            assert figure(sample.advantage, "+.4g") in text
+            assert number_text(sample.advantage, "+.4g") in text
             assert f'title="{sample.advantage!r}"' in card
         assert ("dead" in text) == bool(group["dead"].iloc[0])
         assert text.count("truncated") == group["truncated"].sum()

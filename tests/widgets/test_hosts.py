@@ -157,10 +157,10 @@ def test_widgets_are_made_with_what_ipywidgets_7_takes_too() -> None:
     unknown, seen = [], set()
     for path in sorted(Path(hosts.__file__).parents[1].rglob("*.py")):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            made = isinstance(node, ast.Call) and ast.unparse(node.func).removeprefix("w.")
+            made = isinstance(node, ast.Call) and ast.unparse(node.func).removeprefix("widgets.")
             if (
                 made
-                and ast.unparse(node.func).startswith("w.")
+                and ast.unparse(node.func).startswith("widgets.")
                 and made[0].isupper()
                 and "." not in made
             ):

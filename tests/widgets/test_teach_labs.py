@@ -183,7 +183,7 @@ def test_regions_without_gradient_are_marked_and_follow_the_sliders() -> None:
         lab.summary
         == "No gradient with A = +1: above 1.28; with A = −1: below 0.50 and above 1.80."
     )
-    for figure, sign in zip(lab.plot._figures, (1, -1), strict=True):
+    for figure, sign in zip(lab.plot._charts, (1, -1), strict=True):
         moving, still = figure["data"][:2]
         x = moving["x"].astype(float)
         flat = x > 1.28 if sign > 0 else (x < 0.5) | (x > 1.8)

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from workbench.widgets.base.style import framed
+from workbench.widgets.base.style import standing_alone
 from workbench.widgets.base.text import safe_text
 
 results: dict[str, str] = {}
@@ -44,4 +44,4 @@ def _show(exercise: str, said: str) -> None:
 
     words = f"✓ {exercise}: solved." if not said else f"○ {exercise}: not yet. {said}"
     inner = f"<div class='{'wb-error' if said else 'wb-note'} wb-text' role='status'>{safe_text(words)}</div>"
-    display({"text/plain": words, "text/html": framed(inner)}, raw=True)
+    display({"text/plain": words, "text/html": standing_alone(inner)}, raw=True)

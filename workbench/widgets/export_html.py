@@ -21,24 +21,14 @@ from workbench.widgets.base.style import CSS
 from workbench.widgets.base.text import safe_text
 from workbench.widgets.groups.markup import GROUPS_CSS, Look, group_html
 from workbench.widgets.groups.table import GroupTable, right_by
-from workbench.widgets.overview.panels import figures
+from workbench.widgets.overview.panels import charts
 from workbench.widgets.overview.view import headline
 
 STEPS_SHOWN = 12
 """Steps whose groups are written into the file, spread evenly over the run."""
 GROUPS_SHOWN = 8
-PAGE_CSS = """
-body { margin: 0 auto; max-width: 1240px; padding: 16px 24px; font-family: system-ui, sans-serif; background: #fff; color: #212121; }
-.wb { --wb-fg: #212121; --wb-dim: #5f5f5f; --wb-line: #bdbdbd; --wb-soft: #f4f4f4; }
-.panels { display: grid; grid-template-columns: repeat(auto-fit, minmax(420px, 1fr)); gap: 8px; }
-pre { white-space: pre-wrap; font-size: 13px; }
-"""
-SCRIPT = """
-const chooser = document.getElementById("step");
-const show = () => document.querySelectorAll(".step").forEach((e) => { e.hidden = e.dataset.step !== chooser.value; });
-if (chooser) { chooser.addEventListener("input", show); show(); }
-document.querySelectorAll(".js-plotly-plot").forEach((plot) => Plotly.Plots.resize(plot)); // each was drawn before the grid was whole
-"""
+PAGE_CSS = Path(__file__).with_suffix(".css").read_text(encoding="utf-8")
+SCRIPT = Path(__file__).with_suffix(".js").read_text(encoding="utf-8")
 
 
 def export_html(runs: Run | str | Path | list[Run | str | Path], out: str | Path) -> Path:
@@ -82,7 +72,7 @@ def _panels(sources: Sequence[RunSource]) -> list[str]:
     }
     return [
         pio.to_html(go.Figure(f), include_plotlyjs=False, full_html=False, config=config)
-        for f in figures(sources)
+        for f in charts(sources)
     ]
 
 

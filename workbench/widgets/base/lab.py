@@ -7,15 +7,15 @@ import html
 from collections.abc import Sequence
 from typing import Any
 
-import ipywidgets as w
+import ipywidgets as widgets
 
 from workbench.errors import WorkbenchError
-from workbench.widgets.base.guarded import Guarded, put
+from workbench.widgets.base.guarded import Guarded, set_if_changed, stylesheet
 from workbench.widgets.base.hosts import mimebundle
 from workbench.widgets.base.kernel import answer_in_the_subshell
 from workbench.widgets.base.style import NEGATIVE, POSITIVE, framed
 
-WIDE = w.Layout(width="100%", min_width="0", overflow="auto")
+WIDE = widgets.Layout(width="100%", min_width="0", overflow="auto")
 """As wide as the page lets it be: a wide table scrolls by itself instead of pushing the text out of
 sight."""
 NEEDS_TORCH = "This widget computes with workbench.objective, which needs torch. Install it: pip install torch"
@@ -36,20 +36,22 @@ class Lab(Guarded):
     def __init__(self) -> None:
         super().__init__()
         self.summary, self.problem = "", ""
-        self.output = w.HTML(layout=WIDE)
-        head = w.HTML(
+        self.output = widgets.HTML(layout=WIDE)
+        head = widgets.HTML(
             framed(
                 f"<h3 style='margin:0'>{html.escape(self.heading)}</h3><p class='wb-dim'>{html.escape(self.lead)}</p>"
             )
         )
-        self.widget = w.VBox([head, *self.controls(), self.message, *self.pictures(), self.output])
+        self.widget = widgets.VBox(
+            [stylesheet(), head, *self.controls(), self.message, *self.pictures(), self.output]
+        )
         self.update()
 
-    def controls(self) -> Sequence[w.Widget]:
+    def controls(self) -> Sequence[widgets.Widget]:
         """The widgets that a person moves; they call `update`."""
         raise NotImplementedError
 
-    def pictures(self) -> Sequence[w.Widget]:
+    def pictures(self) -> Sequence[widgets.Widget]:
         """Widgets between the controls and the table."""
         return ()
 
@@ -76,12 +78,14 @@ class Lab(Guarded):
                 raise
             return self._say(NEEDS_TORCH)
         self.summary = summary
-        put(self.output, "value", framed(f"<p role='status'>{html.escape(summary)}</p>{inner}"))
+        set_if_changed(
+            self.output, "value", framed(f"<p role='status'>{html.escape(summary)}</p>{inner}")
+        )
         return self._say("")
 
     def _say(self, problem: str) -> None:
         self.problem = problem
-        put(
+        set_if_changed(
             self.message,
             "value",
             framed(f"<div class='wb-error' role='alert'>{html.escape(problem)}</div>")

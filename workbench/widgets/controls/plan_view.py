@@ -14,7 +14,7 @@ import warnings
 from collections.abc import Sequence
 from typing import Any
 
-import ipywidgets as w
+import ipywidgets as widgets
 
 from workbench.config import GRPOConfig
 from workbench.config_fields import ConfigWarning
@@ -74,7 +74,7 @@ class PlanView(Lab):
         self.config = config if config is not None else _usual(str(policy))
         self.plan: Any = None
         c = self.config
-        self.policy = w.Text(
+        self.policy = widgets.Text(
             value=str(policy),
             description="policy",
             continuous_update=False,
@@ -110,7 +110,7 @@ class PlanView(Lab):
             [*MICRO, *([(str(given), given)] if given not in dict(MICRO).values() else [])],
             given,
         )
-        self.checkpointing = w.Checkbox(
+        self.checkpointing = widgets.Checkbox(
             value=c.gradient_checkpointing,
             description="gradient_checkpointing",
             indent=False,
@@ -140,7 +140,7 @@ class PlanView(Lab):
             self.checkpointing,
         ):
             control.observe(lambda change: self.update(), "value")
-        self.timing = w.Button(
+        self.timing = widgets.Button(
             description=TIME_IT,
             tooltip="Run a few layers with random weights on this machine, for some seconds",
             layout={"width": "150px", "margin": "2px 0 2px 158px"},
@@ -149,18 +149,22 @@ class PlanView(Lab):
         self._trial = False
         super().__init__()
 
-    def _choice(self, name: str, options: Sequence[Any], value: Any) -> w.Dropdown:
+    def _choice(self, name: str, options: Sequence[Any], value: Any) -> widgets.Dropdown:
         values = [option[1] if isinstance(option, tuple) else option for option in options]
-        return w.Dropdown(
+        return widgets.Dropdown(
             options=options, index=values.index(value), description=name, style=WIDE
         )  # by index: a page shows value=None as blank
 
-    def controls(self) -> Sequence[w.Widget]:
+    def controls(self) -> Sequence[widgets.Widget]:
         left = [self.policy, self.device, self.rank, self.quantization, self.dtype, self.timing]
         right = [self.optim, self.rollout, self.micro, self.checkpointing]
         return [
-            w.HBox(
-                [w.VBox(left), w.VBox(right), w.VBox([n.widget for n in self.numbers.values()])],
+            widgets.HBox(
+                [
+                    widgets.VBox(left),
+                    widgets.VBox(right),
+                    widgets.VBox([n.widget for n in self.numbers.values()]),
+                ],
                 layout={"flex_flow": "row wrap"},
             )
         ]

@@ -1,7 +1,7 @@
 """Figures as one plain SVG: the picture that a saved notebook keeps where no widget runs. No
 browser, no kaleido.
 
-It draws what the workbench's own figures use: lines, dots, error bars, closed areas, stacked areas,
+It draws what the workbench's own charts use: lines, dots, error bars, closed areas, stacked areas,
 two y axes, log axes, vertical markers, a note. Dark ink on white paper, because a saved notebook
 may be shown on any page.
 """
@@ -16,9 +16,9 @@ from typing import Any
 
 import numpy as np
 
+from workbench.widgets.plots import Chart
 from workbench.widgets.plots.decimate import keep
 
-Figure = dict[str, Any]
 INK, GRID, PAPER = "#212121", "#DDDDDD", "#FFFFFF"
 WIDTH, POINTS = 1120, 240
 LEFT, RIGHT, BOTTOM = 56, 50, 34
@@ -71,16 +71,16 @@ class Axis:
         ]
 
 
-def draw_svg(figures: Sequence[Figure], *, columns: int = 2, height: int = 230) -> str:
-    """All figures in a grid of `columns`."""
-    columns = min(columns, max(len(figures), 1))
-    width, rows = WIDTH / columns, -(-len(figures) // columns)
+def draw_svg(charts: Sequence[Chart], *, columns: int = 2, height: int = 230) -> str:
+    """All charts in a grid of `columns`."""
+    columns = min(columns, max(len(charts), 1))
+    width, rows = WIDTH / columns, -(-len(charts) // columns)
     parts = []
-    for i, figure in enumerate(figures):
+    for i, chart in enumerate(charts):
         place = f"translate({i % columns * width:.0f},{i // columns * height})"
-        parts.append(f'<g transform="{place}">{"".join(panel(figure, width, height, f"c{i}"))}</g>')
+        parts.append(f'<g transform="{place}">{"".join(panel(chart, width, height, f"c{i}"))}</g>')
     says = html.escape(
-        " ".join(f["layout"].get("meta", {}).get("summary", "") for f in figures), quote=False
+        " ".join(f["layout"].get("meta", {}).get("summary", "") for f in charts), quote=False
     )
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {rows * height}" width="{WIDTH}" height="{rows * height}" '
@@ -90,10 +90,10 @@ def draw_svg(figures: Sequence[Figure], *, columns: int = 2, height: int = 230) 
     )
 
 
-def panel(figure: Figure, width: float, height: float, clip: str) -> Iterator[str]:
+def panel(chart: Chart, width: float, height: float, clip: str) -> Iterator[str]:
     """The pieces of one panel."""
-    layout, meta = figure["layout"], figure["layout"].get("meta", {})
-    data = list(_stacked(figure["data"]))
+    layout, meta = chart["layout"], chart["layout"].get("meta", {})
+    data = list(_stacked(chart["data"]))
     top, bottom = layout.get("margin", {}).get("t", 30), height - BOTTOM
     roof = bottom - (bottom - top) * layout.get("yaxis", {}).get("domain", (0, 1))[1]
     x_axis = _axis([t["x"] for t in data], layout.get("xaxis", {}), LEFT, width - RIGHT)

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import ipywidgets as w
+import ipywidgets as widgets
 
 from workbench.widgets.base.lab import Lab, fixed, signed_bar, table
 from workbench.widgets.controls.number_box import NumberBox
@@ -92,7 +92,7 @@ class AdvantageLab(Lab):
             NumberBox(f"reward {i + 1}", -2.0, 2.0, float(r), self.update, step=0.1)
             for i, r in enumerate(rewards)
         ]
-        self.others = w.Text(
+        self.others = widgets.Text(
             value=" ".join(f"{r:g}" for r in others),
             description="other groups",
             continuous_update=False,
@@ -101,7 +101,7 @@ class AdvantageLab(Lab):
         )
         super().__init__()
 
-    def controls(self) -> Sequence[w.Widget]:
+    def controls(self) -> Sequence[widgets.Widget]:
         self.answer(self.others, self._update)
         return [*(box.widget for box in self.rewards), self.others]
 

@@ -7,7 +7,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import ipywidgets as w
+import ipywidgets as widgets
 
 from workbench.widgets.base.lab import Lab, fixed, table
 from workbench.widgets.controls.number_box import NumberBox
@@ -92,9 +92,11 @@ class KLLab(Lab):
         ]
         super().__init__()
 
-    def controls(self) -> Sequence[w.Widget]:
-        columns = [w.VBox([box.widget for box in boxes]) for boxes in (self.policy, self.reference)]
-        return [w.HBox(columns, layout={"flex_flow": "row wrap"})]
+    def controls(self) -> Sequence[widgets.Widget]:
+        columns = [
+            widgets.VBox([box.widget for box in boxes]) for boxes in (self.policy, self.reference)
+        ]
+        return [widgets.HBox(columns, layout={"flex_flow": "row wrap"})]
 
     def refresh(self) -> tuple[str, str]:
         self.figures = f = kl_figures(

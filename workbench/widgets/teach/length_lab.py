@@ -6,7 +6,7 @@ import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import ipywidgets as w
+import ipywidgets as widgets
 
 from workbench.widgets.base.lab import Lab, share_bar, signed_bar, table
 from workbench.widgets.controls.number_box import NumberBox
@@ -139,7 +139,7 @@ class LengthLab(Lab):
             whole=True,
             label_width="170px",
         )
-        self.updates = w.Dropdown(
+        self.updates = widgets.Dropdown(
             options=[1, 2],
             value=1,
             description="updates_per_rollout",
@@ -148,13 +148,13 @@ class LengthLab(Lab):
         )
         super().__init__()
 
-    def controls(self) -> Sequence[w.Widget]:
+    def controls(self) -> Sequence[widgets.Widget]:
         self.answer(self.updates, self._update)
         columns = [
-            w.VBox([box.widget for box in boxes]) for boxes in (self.lengths, self.advantages)
+            widgets.VBox([box.widget for box in boxes]) for boxes in (self.lengths, self.advantages)
         ]
         return [
-            w.HBox(columns, layout={"flex_flow": "row wrap"}),
+            widgets.HBox(columns, layout={"flex_flow": "row wrap"}),
             self.longest.widget,
             self.updates,
         ]

@@ -3,7 +3,7 @@ out."""
 
 from __future__ import annotations
 
-from workbench.widgets.base.figures import figure
+from workbench.widgets.base.numbers import number_text
 from workbench.widgets.base.text import safe_text
 from workbench.widgets.tokens.box import Column, Readings
 from workbench.widgets.tokens.markup import known
@@ -29,11 +29,13 @@ def heading(found: TokenStep, row: TokenRow) -> str:
     """What the completion got, and how it ended."""
     s, x = found.samples.iloc[row.row], row.inputs
     names = [c for c in found.samples.columns if c.startswith("rewards/")]
-    parts = ", ".join(f"{safe_text(n.removeprefix('rewards/'), 60)} {figure(s[n])}" for n in names)
+    parts = ", ".join(
+        f"{safe_text(n.removeprefix('rewards/'), 60)} {number_text(s[n])}" for n in names
+    )
     end = "truncated: no end token" if s["truncated"] else "ended by itself"
     return (
-        f"<div><b>Step {found.step}, row {row.row}</b> · advantage <b>{figure(s['advantage'], '+.4g', 'none')}</b> · reward "
-        f"{figure(s['reward'])} ({parts}) · baseline {figure(s['baseline'], missing='none')} · {len(row.ids_T)} tokens, {end} · "
+        f"<div><b>Step {found.step}, row {row.row}</b> · advantage <b>{number_text(s['advantage'], '+.4g', 'none')}</b> · reward "
+        f"{number_text(s['reward'])} ({parts}) · baseline {number_text(s['baseline'], missing='none')} · {len(row.ids_T)} tokens, {end} · "
         f"last used in update {x.update} of {x.updates}</div>"
     )
 

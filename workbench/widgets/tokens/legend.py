@@ -5,7 +5,7 @@ from __future__ import annotations
 import html
 from collections.abc import Callable
 
-from workbench.widgets.base.figures import exact, figure
+from workbench.widgets.base.numbers import all_digits, number_text
 from workbench.widgets.tokens.markup import known
 from workbench.widgets.tokens.pieces import Piece
 from workbench.widgets.tokens.quantities import LOGP_MEANING
@@ -75,7 +75,7 @@ def _cell(name: str, value: float) -> str:
     if name == "clipped":
         return f'<td class="wb-number">{SIDES.get(value, "not known")}</td>'
     spec = "+.4g" if QUANTITIES[name].scale == "diverging" else ".4g"
-    return f'<td class="wb-number" title="{exact(value)}">{figure(value, spec, "not known")}</td>'
+    return f'<td class="wb-number" title="{all_digits(value)}">{number_text(value, spec, "not known")}</td>'
 
 
 def _column_title(name: str) -> str:

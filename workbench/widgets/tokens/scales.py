@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from workbench.widgets.base.figures import figure
+from workbench.widgets.base.numbers import number_text
 from workbench.widgets.base.style import BLUE, GREEN, ORANGE
 from workbench.widgets.tokens.row import Quantity
 
@@ -81,7 +81,7 @@ class Scale:
             if self.quantity.scale == "surprise"
             else distance
         )
-        return figure(
+        return number_text(
             float(value), "+.3g" if self.signed and self.quantity.scale == "diverging" else ".3g"
         )
 

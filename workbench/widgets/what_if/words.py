@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from workbench.config_rules import CLIPPED_LOSSES
-from workbench.widgets.base.figures import figure
+from workbench.widgets.base.numbers import number_text
 
 if TYPE_CHECKING:
     from workbench.widgets.what_if.comparison import Comparison, Outcome
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 def number(value: float) -> str:
     """A number with four figures."""
-    return figure(value, missing="not a number")
+    return number_text(value, missing="not a number")
 
 
 def percent(share: float) -> str:
@@ -234,7 +234,7 @@ def advantages_summary(c: Comparison) -> str:
 def _range(values_B: np.ndarray) -> str:
     known_B = values_B[~np.isnan(values_B)]
     return (
-        f"{figure(float(known_B.min()), '+.3g')} to {figure(float(known_B.max()), '+.3g')}"
+        f"{number_text(float(known_B.min()), '+.3g')} to {number_text(float(known_B.max()), '+.3g')}"
         if len(known_B)
         else "none known"
     )
