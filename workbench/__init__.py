@@ -11,13 +11,15 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "GRPOConfig": "workbench.config",
-    "ConfigError": "workbench.config_fields",
+    "ConfigError": "workbench.config",
     "Trainer": "workbench.training.trainer",
     "Session": "workbench.training.session",
     "Dashboard": "workbench.widgets.dashboard",
     "load_policy": "workbench.policy.load",
     "load_task": "workbench.tasks",
     "Run": "workbench.runs",
+    "Advantages": "workbench.objective",
+    "AdvantageRule": "workbench.objective",
     "group_advantages": "workbench.objective",
     "policy_loss": "workbench.objective",
 }

@@ -11,8 +11,7 @@ from typing import Annotated, Any, Optional
 import typer
 
 from workbench import __version__
-from workbench.config import value_of
-from workbench.config_fields import ConfigError
+from workbench.config import ConfigError, value_of
 from workbench.errors import WorkbenchError
 
 app = typer.Typer(

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from workbench.commands.resuming import Parts, check_same_problems, parts_of, resume_command
-from workbench.config_fields import ConfigError
+from workbench.config import ConfigError
 from workbench.runs import Run, RunWriter
 from workbench.tasks.arithmetic import arithmetic_task
 

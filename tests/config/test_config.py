@@ -10,9 +10,7 @@ import trl
 from hypothesis import given
 from hypothesis import strategies as st
 
-from workbench.config import GRPOConfig, plain_value
-from workbench.config_fields import ConfigError, ConfigWarning
-from workbench.presets import PRESETS
+from workbench.config import PRESETS, ConfigError, ConfigWarning, GRPOConfig, plain_value
 
 BAD_VALUES = [
     ("num_generations", 1),

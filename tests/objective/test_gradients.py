@@ -12,7 +12,7 @@ from torch import Tensor
 from workbench.config import LOSS_TYPES, GRPOConfig
 from workbench.objective import policy_loss
 
-pytestmark = pytest.mark.filterwarnings("ignore::workbench.config_fields.ConfigWarning")
+pytestmark = pytest.mark.filterwarnings("ignore::workbench.config.ConfigWarning")
 
 DETACHED = (
     "cispo",

@@ -16,7 +16,7 @@ from torch import Tensor
 from workbench.config import LOSS_TYPES, GRPOConfig
 from workbench.objective import PolicyLoss, policy_loss
 
-pytestmark = pytest.mark.filterwarnings("ignore::workbench.config_fields.ConfigWarning")
+pytestmark = pytest.mark.filterwarnings("ignore::workbench.config.ConfigWarning")
 
 LENGTHS = torch.tensor([5, 1, 3, 0])
 MASK = torch.arange(5) < LENGTHS[:, None]

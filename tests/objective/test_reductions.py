@@ -11,7 +11,7 @@ from torch import Tensor
 from workbench.config import LOSS_TYPES, GRPOConfig
 from workbench.objective import BatchTotals, entropy_threshold, merge_metrics, policy_loss
 
-pytestmark = pytest.mark.filterwarnings("ignore::workbench.config_fields.ConfigWarning")
+pytestmark = pytest.mark.filterwarnings("ignore::workbench.config.ConfigWarning")
 
 MASK = torch.tensor([[1, 1, 1, 1], [1, 0, 0, 0], [0, 0, 0, 0]], dtype=torch.bool)
 ADVANTAGES = torch.tensor([1.0, -3.0, 7.0], dtype=torch.float64)

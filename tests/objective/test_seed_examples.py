@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from workbench.config import GRPOConfig
-from workbench.objective import group_advantages, group_statistics, kl_per_token, policy_loss
+from workbench.objective import AdvantageRule, group_advantages, kl_per_token, policy_loss
 
 
 def f64(*values: float) -> Tensor:
@@ -29,11 +29,11 @@ OLD_0 = f64(-2.0, -2.4, -2.2, -1.9, -2.3, -1.8, -2.5, -2.1)
 
 def test_seed_000_step_3_advantages() -> None:
     """Printed: mean 0.55, advantages 0.45 -0.45 ...; the mean is 0.5375."""
-    stats = group_statistics(REWARDS_0, 8)
+    stats = group_advantages(REWARDS_0, AdvantageRule(8))
     figures(stats.mean_N, 0.5375)
     figures(stats.std_N, 0.4470)
-    figures(group_statistics(REWARDS_0, 8, std="population").std_N, 0.4181)
-    advantages = group_advantages(REWARDS_0, 8, scale_rewards="none")
+    figures(group_advantages(REWARDS_0, AdvantageRule(8, advantage_std="population")).std_N, 0.4181)
+    advantages = group_advantages(REWARDS_0, AdvantageRule(8, scale_rewards="none")).advantage_B
     figures(advantages, 0.4625, -0.4375, -0.4375, 0.4625, -0.3375, 0.4625, -0.4375, 0.2625)
 
 
@@ -54,7 +54,7 @@ def test_seed_000_step_5_ratios() -> None:
 def test_seed_000_final_loss() -> None:
     """Printed: "average of absolute loss terms = 0.458". The loss is the signed mean: 0 for centred
     advantages and equal ratios."""
-    advantages = group_advantages(REWARDS_0, 8, scale_rewards="none")
+    advantages = group_advantages(REWARDS_0, AdvantageRule(8, scale_rewards="none")).advantage_B
     out = policy_loss(
         CURRENT_0[:, None],
         advantages,
@@ -107,10 +107,10 @@ def test_seed_002_advantages() -> None:
     """Printed: +-1, which is the population std; divided by G - 1 it is +-0.8660."""
     rewards = f64(1, 1, 0, 0)
     # the 1e-4 beside the std changes the fourth digit
-    assert group_advantages(rewards, 4, std="population").tolist() == pytest.approx(
-        [1, 1, -1, -1], abs=3e-4
-    )
-    assert group_advantages(rewards, 4).tolist() == pytest.approx(
+    assert group_advantages(
+        rewards, AdvantageRule(4, advantage_std="population")
+    ).advantage_B.tolist() == pytest.approx([1, 1, -1, -1], abs=3e-4)
+    assert group_advantages(rewards, AdvantageRule(4)).advantage_B.tolist() == pytest.approx(
         [0.8660, 0.8660, -0.8660, -0.8660], abs=3e-4
     )
 
@@ -118,9 +118,9 @@ def test_seed_002_advantages() -> None:
 def test_seed_002_failures_alone_teach_nothing() -> None:
     """Printed: "creates learning signal even from failures". True for graded rewards; all-zero
     binary ones make a dead group."""
-    assert group_statistics(f64(0, 0, 0, 0), 4).dead_N.all()
-    assert not group_advantages(f64(0, 0, 0, 0), 4).any()
-    graded = group_advantages(f64(0.1, 0, 0, 0), 4)
+    assert group_advantages(f64(0, 0, 0, 0), AdvantageRule(4)).dead_N.all()
+    assert not group_advantages(f64(0, 0, 0, 0), AdvantageRule(4)).advantage_B.any()
+    graded = group_advantages(f64(0.1, 0, 0, 0), AdvantageRule(4)).advantage_B
     assert (graded > 0).tolist() == [True, False, False, False]
 
 
@@ -144,18 +144,21 @@ def test_seed_003_step_4_loss() -> None:
 def test_seed_004_advantages() -> None:
     """Printed: std 1.99, advantages -0.34, 1.17, -0.84."""
     rewards = f64(-1, 2, -2)
-    figures(group_statistics(rewards, 3, std="population").std_N, 1.6997)
-    figures(group_statistics(rewards, 3).std_N, 2.0817)
+    figures(group_advantages(rewards, AdvantageRule(3, advantage_std="population")).std_N, 1.6997)
+    figures(group_advantages(rewards, AdvantageRule(3)).std_N, 2.0817)
     # the 1e-4 beside the std changes the fourth digit
-    assert group_advantages(rewards, 3, std="population").tolist() == pytest.approx(
-        [-0.3922, 1.3728, -0.9806], abs=1.2e-4
-    )
-    assert group_advantages(rewards, 3).tolist() == pytest.approx(
+    assert group_advantages(
+        rewards, AdvantageRule(3, advantage_std="population")
+    ).advantage_B.tolist() == pytest.approx([-0.3922, 1.3728, -0.9806], abs=1.2e-4)
+    assert group_advantages(rewards, AdvantageRule(3)).advantage_B.tolist() == pytest.approx(
         [-0.3203, 1.1209, -0.8006], abs=1.2e-4
     )
     by_hand = (rewards + 1 / 3) / (math.sqrt(26 / 9) + 1e-4)
     torch.testing.assert_close(
-        group_advantages(rewards, 3, std="population"), by_hand, rtol=1e-12, atol=0
+        group_advantages(rewards, AdvantageRule(3, advantage_std="population")).advantage_B,
+        by_hand,
+        rtol=1e-12,
+        atol=0,
     )
 
 

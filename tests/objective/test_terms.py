@@ -14,7 +14,7 @@ from torch import Tensor
 from workbench.config import LOSS_TYPES, GRPOConfig
 from workbench.objective import REDUCTIONS, TERMS, policy_loss
 
-pytestmark = pytest.mark.filterwarnings("ignore::workbench.config_fields.ConfigWarning")
+pytestmark = pytest.mark.filterwarnings("ignore::workbench.config.ConfigWarning")
 
 OLD = 0.2
 RATIOS = [0.5, 1.1, 1.5, 3.0]

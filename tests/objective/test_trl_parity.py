@@ -10,10 +10,18 @@ import pytest
 import torch
 from torch import Tensor
 
-from workbench.config import LOSS_TYPES, SAMPLER_CORRECTIONS, GRPOConfig
-from workbench.objective import BatchTotals, PolicyLoss, group_advantages, policy_loss
+from workbench.config import LOSSES, SAMPLER_CORRECTIONS, GRPOConfig
+from workbench.objective import (
+    AdvantageRule,
+    BatchTotals,
+    PolicyLoss,
+    group_advantages,
+    policy_loss,
+)
 
-pytestmark = pytest.mark.filterwarnings("ignore::workbench.config_fields.ConfigWarning")
+pytestmark = pytest.mark.filterwarnings("ignore::workbench.config.ConfigWarning")
+
+TRL_LOSSES = tuple(name for name, loss in LOSSES.items() if loss.in_trl)
 
 NUM_DRAWS = 240
 B, T, G = 8, 6, 4
@@ -34,8 +42,8 @@ def draw(seed: int) -> Draw:
     """A random configuration that GRPOConfig accepts; the loss types and the sampler corrections
     take turns."""
     rng = random.Random(seed)
-    loss_type = LOSS_TYPES[seed % len(LOSS_TYPES)]
-    mode = (None, *SAMPLER_CORRECTIONS)[seed // len(LOSS_TYPES) % (1 + len(SAMPLER_CORRECTIONS))]
+    loss_type = TRL_LOSSES[seed % len(TRL_LOSSES)]
+    mode = (None, *SAMPLER_CORRECTIONS)[seed // len(TRL_LOSSES) % (1 + len(SAMPLER_CORRECTIONS))]
     if loss_type == "vespo" and mode is not None:
         mode = mode.replace("sequence", "token")
     clipped = loss_type in CLIPPED
@@ -159,7 +167,7 @@ def test_the_draws_cover_the_options() -> None:
         for name in vars(draws[0].config)
         if name != "reward_weights"
     }
-    assert seen["loss_type"] == set(LOSS_TYPES)
+    assert seen["loss_type"] == set(TRL_LOSSES)
     assert seen["importance_sampling_mode"] == {None, *SAMPLER_CORRECTIONS}
     wanted = {
         "importance_sampling_level": 2,
@@ -215,7 +223,7 @@ def test_default_temperatures_equal_trl_to_float32(trl_oracle: Any, loss_type: s
 def test_a_row_without_tokens_counts_as_in_trl(
     trl_oracle: Any, level: str, given_old: bool
 ) -> None:
-    for loss_type in LOSS_TYPES:
+    for loss_type in TRL_LOSSES:
         config = GRPOConfig(
             loss_type=loss_type,
             epsilon_high=2.0 if loss_type == "cispo" else None,
@@ -238,7 +246,7 @@ def test_a_row_without_tokens_counts_as_in_trl(
         )
 
 
-@pytest.mark.parametrize("loss_type", [name for name in LOSS_TYPES if name != "bnpo"])
+@pytest.mark.parametrize("loss_type", [name for name in TRL_LOSSES if name != "bnpo"])
 def test_trl_accumulating_equal_micro_batches_gives_our_batch_loss(
     trl_oracle: Any, loss_type: str
 ) -> None:
@@ -302,8 +310,11 @@ def test_advantages_equal_trl(
         rewards, weights=weights, scale_rewards=scale, multi_objective_aggregation=aggregation
     )
     actual = group_advantages(
-        rewards, G, scale_rewards=scale, weights=weights, aggregation=aggregation
-    )
+        rewards,
+        AdvantageRule(
+            G, scale_rewards=scale, reward_weights=weights, multi_objective_aggregation=aggregation
+        ),
+    ).advantage_B
     torch.testing.assert_close(actual, expected, **ADVANTAGE_TOLERANCE)
 
 
@@ -317,7 +328,9 @@ def test_unscored_completions_of_a_single_function_equal_trl(
     expected = trl_oracle.advantages(
         rewards, scale_rewards=scale, multi_objective_aggregation=aggregation
     )
-    actual = group_advantages(rewards, G, scale_rewards=scale, aggregation=aggregation)
+    actual = group_advantages(
+        rewards, AdvantageRule(G, scale_rewards=scale, multi_objective_aggregation=aggregation)
+    ).advantage_B
     torch.testing.assert_close(actual, expected, **ADVANTAGE_TOLERANCE)
 
 
@@ -329,7 +342,9 @@ def test_gdpo_with_missing_scores_equals_trl(trl_oracle: Any) -> None:
     expected = trl_oracle.advantages(
         rewards, scale_rewards="group", multi_objective_aggregation="normalize_then_sum"
     )
-    actual = group_advantages(rewards, G, aggregation="normalize_then_sum")
+    actual = group_advantages(
+        rewards, AdvantageRule(G, multi_objective_aggregation="normalize_then_sum")
+    ).advantage_B
     torch.testing.assert_close(actual, expected, **ADVANTAGE_TOLERANCE)
 
 
@@ -345,4 +360,4 @@ def test_where_trl_punishes_a_missing_score_and_we_do_not(trl_oracle: Any) -> No
         )[2]
         < -1.4
     )
-    assert group_advantages(rewards, G)[2] > 0.8
+    assert group_advantages(rewards, AdvantageRule(G)).advantage_B[2] > 0.8

@@ -9,8 +9,7 @@ import pytest
 import torch
 import transformers as hf
 
-from workbench.config import GRPOConfig
-from workbench.config_fields import ConfigError
+from workbench.config import ConfigError, GRPOConfig
 from workbench.plan import PlanError, Shape, device_named, plan, shape_of
 from workbench.plan.devices import cpu_without_rates
 from workbench.plan.shapes import Stored
@@ -69,7 +68,7 @@ def config(**changes: object) -> GRPOConfig:
         ),
     ],
 )
-@pytest.mark.filterwarnings("ignore::workbench.config_fields.ConfigWarning")
+@pytest.mark.filterwarnings("ignore::workbench.config.ConfigWarning")
 def test_what_loading_refuses_is_refused_with_the_same_words(
     changes: dict, gpu: str, error: type, message: str
 ) -> None:
@@ -78,7 +77,7 @@ def test_what_loading_refuses_is_refused_with_the_same_words(
         plan(config(**changes), LLAMA, device)
 
 
-@pytest.mark.filterwarnings("error::workbench.config_fields.ConfigWarning")
+@pytest.mark.filterwarnings("error::workbench.config.ConfigWarning")
 def test_what_can_be_loaded_is_planned_without_words_about_learning() -> None:
     settings = config(dtype="bfloat16", learning_rate=1e-6)
     assert plan(settings, LLAMA, device_named("L4"), advice=False).fits

@@ -11,8 +11,7 @@ import torch
 from policy.tiny_folders import save_tiny
 
 from workbench.commands.train import LORA_LEARNING_RATE, make_config
-from workbench.config import GRPOConfig
-from workbench.config_fields import ConfigError
+from workbench.config import ConfigError, GRPOConfig
 from workbench.policy import PolicyError, load_for, load_policy, save_policy
 from workbench.policy.for_config import check_policy
 from workbench.rollout.randomness import fork_rng

@@ -274,7 +274,7 @@ def test_a_missing_package_is_named_with_its_command(
 
 
 def test_bfloat16_weights_that_would_not_move_are_warned_of(model: Path) -> None:
-    from workbench.config_fields import ConfigWarning
+    from workbench.config import ConfigWarning
 
     with pytest.warns(ConfigWarning, match="rounded away"):
         load_for(GRPOConfig(dtype="bfloat16", learning_rate=1e-6), model)

@@ -587,7 +587,7 @@ def test_weights_that_are_not_numbers_are_an_error() -> None:
         (dict(top_k=5), "cut"),
     ],
 )
-@pytest.mark.filterwarnings("ignore:top_p=:workbench.config_fields.ConfigWarning")
+@pytest.mark.filterwarnings("ignore:top_p=:workbench.config.ConfigWarning")
 def test_what_cannot_be_is_said_at_the_start(change: dict[str, Any], message: str) -> None:
     config = config_of("full", **change)
     with pytest.raises(VLLMError, match=message):

@@ -174,7 +174,7 @@ def test_without_vllm_there_is_one_error_with_the_command_before_weights_load(
         (dict(temperature=3.0), "temperature=3.0"),
     ],
 )
-@pytest.mark.filterwarnings("ignore::workbench.config_fields.ConfigWarning")
+@pytest.mark.filterwarnings("ignore::workbench.config.ConfigWarning")
 def test_the_config_alone_tells_what_cannot_work(
     changes: dict[str, Any], message: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

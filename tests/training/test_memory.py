@@ -12,8 +12,7 @@ import pytest
 import torch
 from helpers import digits_reward, same_weights, weights_of
 
-from workbench.config import GRPOConfig
-from workbench.config_fields import ConfigWarning
+from workbench.config import ConfigWarning, GRPOConfig
 from workbench.errors import WorkbenchError
 from workbench.plan import device_named, plan, shape_of
 from workbench.policy import load_policy

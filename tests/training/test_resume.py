@@ -13,7 +13,7 @@ import pytest
 import torch
 from helpers import same_weights, weights_of
 
-from workbench.config_fields import ConfigError
+from workbench.config import ConfigError
 from workbench.policy.policy import PolicyError
 from workbench.runs import Run, RunRecordError
 from workbench.training import checkpoints, start_run

@@ -11,8 +11,7 @@ from pathlib import Path
 import pytest
 from helpers import digits_reward, same_weights, weights_of
 
-from workbench.config import GRPOConfig
-from workbench.config_fields import ConfigError
+from workbench.config import ConfigError, GRPOConfig
 from workbench.policy import load_policy
 from workbench.rewards import RewardSet
 from workbench.runs import Run

@@ -10,9 +10,9 @@ import pytest
 import torch
 from helpers import digits_reward, same_weights, weights_of
 
-from workbench.config import GRPOConfig
-from workbench.config_fields import ConfigError
+from workbench.config import ConfigError, GRPOConfig
 from workbench.errors import WorkbenchError
+from workbench.objective import rows_with_gradient, updates_of
 from workbench.policy import PolicyError, load_policy
 from workbench.policy.logprobs import completion_logps
 from workbench.rewards import RewardError, RewardSet
@@ -21,7 +21,7 @@ from workbench.runs import Run, RunRecordError
 from workbench.tasks.arithmetic import arithmetic_task
 from workbench.tasks.types import Problem
 from workbench.training import start_run
-from workbench.training.batch import Batch, loss_mask, rows_with_gradient, updates_of
+from workbench.training.batch import Batch, loss_mask
 from workbench.training.guard import NotFinite
 from workbench.training.update import apply_gradient
 
@@ -95,6 +95,19 @@ def test_micro_batches_change_nothing(make_trainer, loss_type: str) -> None:
     assert a.metrics["grad_norm"] == pytest.approx(b.metrics["grad_norm"], rel=1e-3)
 
 
+@pytest.mark.parametrize("size", [1, 3, 5])
+def test_the_entropy_threshold_is_the_updates(make_trainer, size: int) -> None:
+    """Micro-batches of one row each, with a threshold of their own, would keep other tokens."""
+    options = dict(top_entropy_quantile=0.3, num_iterations=2)
+    whole = make_trainer("whole", **options)
+    cut = make_trainer("cut", micro_batch_size=size, **options)
+    a, b = whole.step().metrics, cut.step().metrics
+    for name in ("loss", "policy_weight", "kl", "entropy", "ratio_mean", "tokens"):
+        assert a[name] == pytest.approx(b[name], abs=2e-5), name
+    assert a["policy_weight"] == pytest.approx(0.3, abs=0.03)
+    assert a["grad_norm"] == pytest.approx(b["grad_norm"], rel=1e-3)
+
+
 def test_one_update_per_rollout_has_ratio_one_and_no_old_pass(make_trainer) -> None:
     trainer = make_trainer(updates_per_rollout=1)
     record = trainer.step()
@@ -144,7 +157,9 @@ def test_truncated_completions_can_be_left_out(make_trainer) -> None:
     assert not mask[rollout.truncated_B].any()
     assert torch.equal(mask[~rollout.truncated_B], rollout.mask_BT[~rollout.truncated_B])
     batch = Batch(rollout, torch.ones(16), mask)
-    kept = rows_with_gradient(batch, torch.arange(16), trainer.config)
+    kept = rows_with_gradient(
+        batch.loss_mask_BT, batch.advantages_B, torch.arange(16), trainer.config
+    )
     assert set(kept.tolist()) == set((~rollout.truncated_B).nonzero().flatten().tolist())
 
 

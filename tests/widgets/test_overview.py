@@ -152,6 +152,13 @@ def test_on_policy_is_said_and_nothing_is_drawn(tmp_path: Path) -> None:
     assert len(panel(nearly, "clip_ratio")["data"]) == 2
 
 
+def test_a_kl_that_is_not_in_the_loss_says_so(tmp_path: Path) -> None:
+    measured = charts([source(tmp_path, "a", config={"beta": 0.0}, metrics={"kl": 0.1})])
+    pulling = charts([source(tmp_path, "b", config={"beta": 0.01})])
+    assert "measured, not in the loss" in str(panel(measured, "kl"))
+    assert "measured, not in the loss" not in str(panel(pulling, "kl"))
+
+
 def test_why_there_is_no_kl_or_no_accuracy(tmp_path: Path) -> None:
     without = charts([source(tmp_path, "a", config={"beta": 0.0}, evaluations={})])
     assert notes(panel(without, "kl")) == NO_KL

@@ -92,17 +92,12 @@ def random_config(seed: int) -> GRPOConfig:
 
 
 def expected(batch, config):
-    """The objective's per-token figures, (B, T) float64, an update's micro-batch at a time, as the
-    trainer computes them."""
+    """The objective's per-token figures, (B, T) float64, an update at a time, as the trainer
+    computes them whatever its micro-batches are."""
     mask_BT = batch["mask_BT"] & ~(
         batch["truncated_B"][:, None] & config.mask_truncated_completions
     )
-    parts = torch.arange(B).chunk(config.updates_per_rollout)
-    rows = [
-        piece.numpy()
-        for part in parts
-        for piece in part.split(config.micro_batch_size or len(part))
-    ]
+    rows = [part.numpy() for part in torch.arange(B).chunk(config.updates_per_rollout)]
     advantages = batch.get("advantage_BT", batch["advantages_B"])
 
     def of(name, part):

@@ -9,8 +9,8 @@ import torch
 from made_runs import make_run
 from widgets.what_if_batches import A, by_hand, trained
 
-from workbench.config_fields import ConfigError
-from workbench.objective import group_advantages
+from workbench.config import ConfigError
+from workbench.objective import AdvantageRule, group_advantages
 from workbench.widgets.what_if.comparison import Comparison, outcome
 from workbench.widgets.what_if.kept_batch import KeptBatch, WhatIfError
 
@@ -140,14 +140,9 @@ def test_advantages_under_another_scaling_or_baseline(tmp_path, change) -> None:
     rng = np.random.default_rng(0)
     stored = make_run(tmp_path / "run", steps=1, rewards=lambda step: rng.random((16, 2))).batch(1)
     c = compared(stored, **change)
-    names = {
-        "scale_rewards": "scale_rewards",
-        "advantage_baseline": "baseline",
-        "advantage_std": "std",
-    }
     expected = group_advantages(
-        torch.as_tensor(stored["rewards_BK"]), 4, **{names[n]: v for n, v in change.items()}
-    )
+        torch.as_tensor(stored["rewards_BK"]), AdvantageRule(4, **change)
+    ).advantage_B
     np.testing.assert_allclose(c.what_if.advantages_B, expected)
     np.testing.assert_array_equal(c.happened.advantages_B, stored["advantages_B"])
     assert (

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 from made_runs import growing_run, make_run
 
-from workbench.config_rules import errors_of
+from workbench.config.rules import errors_of
 from workbench.widgets.base.source import RunSource
 from workbench.widgets.what_if import words
 from workbench.widgets.what_if.tokens import tokens
@@ -291,7 +291,7 @@ def test_the_tokens_show_the_difference_of_the_gradients(tmp_path) -> None:
     view, _ = shown(make_run(tmp_path / "run", steps=3))
     view.controls.rows["epsilon"].box.value = 0.02
     c, row = view.comparison, view.row.value
-    length = int(c.kept.batch.rollout.lengths_B[row])
+    length = int(c.kept.written_BT[row].sum())
     difference = c.happened.gradient_BT[row, :length].astype(float) - c.what_if.gradient_BT[
         row, :length
     ].astype(float)

@@ -8,7 +8,7 @@ import sys
 import warnings
 from typing import Any
 
-from workbench.config_fields import ConfigWarning
+from workbench.config import ConfigWarning
 
 
 def plan_command(

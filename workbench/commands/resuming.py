@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from workbench.config_fields import ConfigError
+from workbench.config import ConfigError
 from workbench.runs import Run, is_run_record
 
 SHUFFLED = "shuffled_"

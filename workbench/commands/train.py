@@ -13,8 +13,7 @@ from typing import Any
 from workbench.commands.resuming import Parts, check_same_problems, parts_of, resume_command
 from workbench.commands.saving import save_trained
 from workbench.commands.views import JsonView, TerminalView
-from workbench.config import GRPOConfig
-from workbench.config_fields import ConfigError
+from workbench.config import ConfigError, GRPOConfig
 from workbench.runs import Run, is_run_record
 
 AUTO, DEFAULT_RANK = "auto", 16

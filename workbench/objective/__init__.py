@@ -5,32 +5,35 @@ log-probabilities into a loss. Every name of the config's objective section mean
 in TRL 1.16; each module lists where it deviates.
 """
 
-from workbench.objective.advantages import (
-    GroupStatistics,
-    group_advantages,
-    group_statistics,
-    total_rewards,
-)
-from workbench.objective.diagnostics import merge_metrics
+from workbench.objective.advantage_rule import AdvantageRule
+from workbench.objective.advantages import Advantages, group_advantages
+from workbench.objective.batch import LossBatch
+from workbench.objective.diagnostics import merge_metrics, update_metrics
 from workbench.objective.kl import KL_ESTIMATORS, kl_per_token
 from workbench.objective.loss import PerToken, PolicyLoss, policy_loss
 from workbench.objective.masks import entropy_threshold
 from workbench.objective.reductions import REDUCTIONS, BatchTotals
 from workbench.objective.terms import TERMS
+from workbench.objective.updates import micro_batches, rows_with_gradient, totals_of, updates_of
 
 __all__ = [
     "KL_ESTIMATORS",
     "REDUCTIONS",
     "TERMS",
+    "AdvantageRule",
+    "Advantages",
     "BatchTotals",
-    "GroupStatistics",
+    "LossBatch",
     "PerToken",
     "PolicyLoss",
     "entropy_threshold",
     "group_advantages",
-    "group_statistics",
     "kl_per_token",
     "merge_metrics",
+    "micro_batches",
     "policy_loss",
-    "total_rewards",
+    "rows_with_gradient",
+    "totals_of",
+    "update_metrics",
+    "updates_of",
 ]

@@ -19,6 +19,9 @@ from workbench.objective.masks import sampler_ratio
 if TYPE_CHECKING:
     from workbench.objective.loss import PerToken
 
+COUNTS = ("tokens", "sequences")
+"""The metrics that micro-batches add up; of all others there are means and extremes."""
+
 
 def token_average(values_BT: Tensor, valid_BT: Tensor) -> Tensor:
     """Mean over the completion tokens, 0-d; 0 where there are none."""
@@ -29,21 +32,23 @@ def token_average(values_BT: Tensor, valid_BT: Tensor) -> Tensor:
 def loss_metrics(x: LossInputs, tokens: PerToken) -> dict[str, Tensor]:
     """Name -> 0-d tensor without gradient. What was not given is not measured and has no entry.
 
-    tokens, sequences     how many completion tokens and completions
-    ratio_mean, _min, _max   the importance ratio, before any clipping
-    clip_ratio_low, _high, _region   share of tokens clipped below, above, either way; before `delta`
-    policy_weight         mean of what masks and sampler correction multiply onto the policy term; 1 = nothing
-    kl                    mean of the KL per token in nats, as beta multiplies it
-    entropy               mean entropy of the policy in nats
+    tokens, sequences          how many completion tokens and completions
+    ratio_mean, _min, _max     the importance ratio, before any clipping
+    clip_ratio_low, _high      share of tokens clipped below, above; before `delta`
+    clip_ratio_region          clipped either way
+    policy_weight              mean of what masks and sampler correction multiply onto the policy
+                               term; 1 = nothing
+    kl                         mean of the KL per token in nats, as beta multiplies it
+    entropy                    mean entropy of the policy in nats
+
     sampler_logp_difference, _max   mean and largest |log pi_old - log sampler|
-    sampler_ratio_mean, _max        pi_old / sampler per token, raw: before it is truncated or masked
+    sampler_ratio_mean, _max        pi_old / sampler per token, raw: not truncated, not masked
     """
 
     def mean(values_BT: Tensor) -> Tensor:
-        return token_average(
-            values_BT.to(x.mask_BT.dtype) if values_BT.dtype == torch.bool else values_BT,
-            x.valid_BT,
-        )
+        if values_BT.dtype == torch.bool:
+            values_BT = values_BT.to(x.mask_BT.dtype)
+        return token_average(values_BT, x.valid_BT)
 
     metrics = {
         "tokens": x.valid_BT.sum(),
@@ -61,10 +66,8 @@ def loss_metrics(x: LossInputs, tokens: PerToken) -> dict[str, Tensor]:
     if x.entropy_BT is not None:
         metrics["entropy"] = mean(x.entropy_BT)
     if x.sampler_logp_BT is not None:
-        difference_BT, ratio_BT = (
-            (x.old_logp_BT - x.sampler_logp_BT).abs(),
-            sampler_ratio(x, "token"),
-        )
+        difference_BT = (x.old_logp_BT - x.sampler_logp_BT).abs()
+        ratio_BT = sampler_ratio(x, "token")
         metrics |= {
             "sampler_logp_difference": mean(difference_BT),
             "sampler_logp_difference_max": _largest(difference_BT, x.valid_BT),
@@ -84,20 +87,39 @@ def merge_metrics(parts: Sequence[Mapping[str, Tensor | float]]) -> dict[str, fl
     if not parts:
         raise ValueError("merge_metrics got no metrics: pass those of at least one micro-batch.")
     rows = [{name: float(value) for name, value in part.items()} for part in parts]
+    # A mean over no tokens is 0 and an extreme of none is 0 too: neither may be taken for a figure.
     full = [row for row in rows if row["tokens"] > 0] or rows
-    return {
-        name: _merged(name, rows if name in ("tokens", "sequences") else full) for name in rows[0]
-    }
+    return {name: _merged(name, rows if name in COUNTS else full) for name in rows[0]}
+
+
+def update_metrics(updates: Sequence[dict[str, float]]) -> dict[str, float]:
+    """The metrics of a step's updates in one: weighed by tokens, extremes kept; loss and gradient
+    norm are plain means.
+
+    An update whose rows were all skipped (every group dead, no KL) has a loss and a norm only.
+    """
+    own = [name for name in ("loss", "grad_norm") if name in updates[0]]
+    measured = [
+        {name: value for name, value in update.items() if name not in own}
+        for update in updates
+        if "tokens" in update
+    ]
+    means = {name: sum(update[name] for update in updates) / len(updates) for name in own}
+    merged = merge_metrics(measured) if measured else {}
+    return merged | means | {"updates": float(len(updates))}
 
 
 def _merged(name: str, rows: list[dict[str, float]]) -> float:
     values = [row[name] for row in rows]
-    if name in ("tokens", "sequences"):
+    if name in COUNTS:
         return sum(values)
-    if name.endswith(("_max", "_min")):
-        return max(values) if name.endswith("_max") else min(values)
-    weights = [row["tokens"] for row in rows]
-    return sum(v * w for v, w in zip(values, weights, strict=True)) / max(sum(weights), 1)
+    if name.endswith("_max"):
+        return max(values)
+    if name.endswith("_min"):
+        return min(values)
+    tokens = [row["tokens"] for row in rows]
+    total = sum(value * count for value, count in zip(values, tokens, strict=True))
+    return total / max(sum(tokens), 1)
 
 
 def _largest(values_BT: Tensor, valid_BT: Tensor) -> Tensor:

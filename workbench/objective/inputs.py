@@ -14,26 +14,31 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class LossInputs:
-    """The tensors of one micro-batch, all (B, T) and 0 on padding, whatever stood there before.
-
-    logp_BT          log-probability of each sampled token under the current policy, with gradient
-    old_logp_BT      the same under the policy at the beginning of the update phase
-    advantage_BT     the advantage of each token
-    valid_BT         bool, True on completion tokens, the end token included
-    mask_BT          `valid_BT` as numbers in the dtype of `logp_BT`, which is at least float32
-    ref_logp_BT      under the reference policy, or None
-    sampler_logp_BT  under the sampler, or None
-    entropy_BT       entropy of the policy at each position in nats, or None
-    """
+    """The tensors of one micro-batch, all (B, T) and 0 on padding, whatever stood there before."""
 
     logp_BT: Tensor
+    """Log-probability of each sampled token under the current policy, with gradient."""
+
     old_logp_BT: Tensor
+    """The same under the policy at the beginning of the update phase."""
+
     advantage_BT: Tensor
+    """The advantage of each token."""
+
     valid_BT: Tensor
+    """bool, True on completion tokens, the end token included."""
+
     mask_BT: Tensor
+    """`valid_BT` as numbers in the dtype of `logp_BT`, which is at least float32."""
+
     ref_logp_BT: Tensor | None
+    """Under the reference policy, or None."""
+
     sampler_logp_BT: Tensor | None
+    """Under the sampler, or None."""
+
     entropy_BT: Tensor | None
+    """Entropy of the policy at each position in nats, or None."""
 
     @property
     def log_ratio_BT(self) -> Tensor:
@@ -66,15 +71,15 @@ def clean_inputs(
     _check_shapes(logp, advantages, mask, others)
     valid_BT = mask != 0
 
-    def clean(x: Tensor | None) -> Tensor | None:
-        return None if x is None else torch.where(valid_BT, x.detach(), 0.0)
+    def clean(values_BT: Tensor | None) -> Tensor | None:
+        return None if values_BT is None else torch.where(valid_BT, values_BT.detach(), 0.0)
 
     # torch.where, not a product: 0 x NaN is NaN, and where sends exactly 0 back to what it did not
-    # choose.
-    logp_BT = torch.where(valid_BT, logp, 0.0).to(torch.promote_types(logp.dtype, torch.float32))
-    advantage_BT = torch.where(
-        valid_BT, (advantages if advantages.dim() == 2 else advantages.unsqueeze(1)).detach(), 0.0
-    )
+    # choose. Half precision is widened, since a sum of many small terms would lose them.
+    wide = torch.promote_types(logp.dtype, torch.float32)
+    logp_BT = torch.where(valid_BT, logp, 0.0).to(wide)
+    advantage = advantages if advantages.dim() == 2 else advantages.unsqueeze(1)
+    advantage_BT = torch.where(valid_BT, advantage.detach(), 0.0)
     old_logp_BT = clean(old_logp)
     return LossInputs(
         logp_BT=logp_BT,
@@ -95,13 +100,14 @@ def _check_shapes(
         raise ValueError(
             f"logp must be (B, T) and of a floating type, got {tuple(logp.shape)} of {logp.dtype}."
         )
-    for name, x in (others | {"mask": mask}).items():
-        if x is not None and x.shape != logp.shape:
+    for name, values in (others | {"mask": mask}).items():
+        if values is not None and values.shape != logp.shape:
             raise ValueError(
-                f"{name} has shape {tuple(x.shape)}, logp has {tuple(logp.shape)}: give one value per token."
+                f"{name} has shape {tuple(values.shape)}, logp has {tuple(logp.shape)}: give one "
+                "value per token."
             )
     if advantages.shape not in (logp.shape, logp.shape[:1]):
         raise ValueError(
-            f"advantages has shape {tuple(advantages.shape)}: give ({len(logp)},), one per completion, or "
-            f"{tuple(logp.shape)}, one per token."
+            f"advantages has shape {tuple(advantages.shape)}: give ({len(logp)},), one per "
+            f"completion, or {tuple(logp.shape)}, one per token."
         )

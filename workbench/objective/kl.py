@@ -35,8 +35,8 @@ def kl_per_token(
     """The estimate at each token in nats, (B, T), with gradient through `logp_BT`.
 
     `ratio_BT` is the importance ratio of the config's level, not detached, neither clipped nor
-    capped by delta (TRL's
-    `use_bias_correction_kl`); None = no correction. Raises ValueError for an unknown estimator.
+    capped by delta (TRL's `use_bias_correction_kl`); None = no correction. Raises ValueError for an
+    unknown estimator.
     """
     if estimator not in KL_ESTIMATORS:
         raise ValueError(

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from workbench.config.losses import LOSSES
 from workbench.objective.diagnostics import loss_metrics
 from workbench.objective.inputs import LossInputs, clean_inputs
 from workbench.objective.kl import kl_per_token
@@ -34,36 +35,43 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class PerToken:
-    """What each token contributed, (B, T), detached, 0 (False) on padding.
-
-    ratio          importance ratio, the sequence's at sequence level, before clipping and delta
-    clipped_low    bool, clipped below (A < 0)
-    clipped_high   bool, clipped above (A > 0)
-    kl             KL estimate in nats as beta multiplies it (with the ratio where use_bias_correction_kl), None
-                   without a reference
-    weight         product of off-policy mask, entropy mask and sampler correction on the policy term
-    term           weight x policy term + beta x KL: what the reduction adds up
-    mask           bool, the completion tokens
-    """
+    """What each token contributed, (B, T), detached, 0 (False) on padding."""
 
     ratio: Tensor
+    """Importance ratio, the sequence's at sequence level, before clipping and delta."""
+
     clipped_low: Tensor
+    """bool, clipped below (A < 0)."""
+
     clipped_high: Tensor
+    """bool, clipped above (A > 0)."""
+
     kl: Tensor | None
+    """KL estimate in nats as beta multiplies it (with the ratio where use_bias_correction_kl); None
+    without a reference."""
+
     weight: Tensor
+    """Product of off-policy mask, entropy mask and sampler correction on the policy term."""
+
     term: Tensor
+    """weight x policy term + beta x KL: what the reduction adds up."""
+
     mask: Tensor
+    """bool, the completion tokens."""
 
 
 @dataclass(frozen=True)
 class PolicyLoss:
-    """`loss`: scalar with gradient. `per_token`: see `PerToken`. `metrics`: 0-d tensors by name,
-    which
-    `diagnostics.loss_metrics` lists."""
+    """The loss of some completions and all that is known about it."""
 
     loss: Tensor
+    """Scalar with gradient."""
+
     per_token: PerToken
+    """What each token contributed to it."""
+
     metrics: dict[str, Tensor]
+    """0-d tensors by name, which `diagnostics.loss_metrics` lists."""
 
 
 def policy_loss(
@@ -80,21 +88,26 @@ def policy_loss(
 ) -> PolicyLoss:
     """The loss of B completions of up to T tokens.
 
-    logp           (B, T) log-probability of each sampled token under the policy at the sampling temperature, with
-                   gradient
+    logp           (B, T) log-probability of each sampled token under the policy at the sampling
+                   temperature, with gradient
     advantages     (B,), or (B, T) for one per token
-    mask           (B, T) bool or 0/1, the end token inside, padding outside. What stands on padding never matters,
-                   NaN included. A row without tokens adds nothing and still counts as a sequence.
+    mask           (B, T) bool or 0/1, the end token inside, padding outside. What stands on padding
+                   never matters, NaN included. A row without tokens adds nothing and still counts
+                   as a sequence.
     config         anything with GRPOConfig's field names
-    old_logp       (B, T) under the policy at the beginning of the update phase; None = `logp` itself, so the ratio
-                   is 1
-    ref_logp       (B, T) under the reference; needed where beta > 0; with beta = 0 the KL is measured only
-    entropy        (B, T) of the policy in nats; needed where top_entropy_quantile < 1, else measured only
+
+    old_logp       (B, T) under the policy at the beginning of the update phase; None = `logp`
+                   itself, so the ratio is 1
+    ref_logp       (B, T) under the reference; needed where beta > 0; with beta = 0 the KL is
+                   measured only
+    entropy        (B, T) of the policy in nats; needed where top_entropy_quantile < 1, else
+                   measured only
     sampler_logp   (B, T) under the sampler; needed by importance_sampling_mode, else measured only
-    num_items      None: these rows are the whole batch. `BatchTotals`: of the whole batch; then the losses of its
-                   micro-batches add up to the batch's, for every loss type. A number: masked tokens of the whole
-                   batch, as TRL passes it, used by dapo, cispo and vespo; the other types then divide by this
-                   micro-batch's own sizes, as in TRL.
+
+    num_items      None: these rows are the whole batch. `BatchTotals`: of the whole batch; then the
+                   losses of its micro-batches add up to the batch's, for every loss type. A number:
+                   masked tokens of the whole batch, as TRL passes it, used by dapo, cispo and
+                   vespo; the other types then divide by this micro-batch's own sizes, as in TRL.
 
     All arithmetic is in the inputs' own dtype, never below it; half precision is widened to
     float32. Raises ValueError for shapes and names that do not fit, and for missing inputs.
@@ -108,11 +121,19 @@ def policy_loss(
     ratio_BT = importance_ratio(x, config.importance_sampling_level)
     weight_BT = _policy_weight(x, config, totals)
     kl_BT = _kl(x, ratio_BT, config)
+
+    # The weight comes before the KL is added: masks and sampler correction are about how far the
+    # sample can be trusted to push the policy, and a token that may not push is still held back.
     term_BT = weight_BT * TERMS[config.loss_type](x, ratio_BT, config)
     if config.beta > 0 and kl_BT is not None:
         term_BT = term_BT + config.beta * kl_BT
+
+    # What is wrong must be loud; only then is padding cleared, where a NaN is nothing wrong.
     term_BT = term_BT.masked_fill(_not_finite(x, ratio_BT, config), torch.nan)
     term_BT = torch.where(x.valid_BT, term_BT, 0.0)
+
+    # The term of a clipped token stays in the sum (it has no gradient): every reduction divides by
+    # all tokens or sequences, so that clipping does not make the others heavier.
     loss = REDUCTIONS[config.loss_type](term_BT, x.mask_BT, totals, config)
     per_token = _per_token(x, config, ratio_BT, kl_BT, weight_BT, term_BT)
     return PolicyLoss(loss=loss, per_token=per_token, metrics=loss_metrics(x, per_token))
@@ -121,13 +142,15 @@ def policy_loss(
 def _policy_weight(x: LossInputs, config: GRPOConfig, totals: BatchTotals) -> Tensor:
     """What multiplies the policy term of each token, (B, T)."""
     weight_BT = x.mask_BT
+    # The masks drop a token altogether, so their order does not matter.
     if config.off_policy_mask_threshold is not None:
         weight_BT = weight_BT * off_policy_mask(x, config.off_policy_mask_threshold)
     if config.top_entropy_quantile < 1:
         weight_BT = weight_BT * entropy_mask(
             x, config.top_entropy_quantile, totals.entropy_threshold
         )
-    if config.loss_type == "vespo":
+    # A term that weighs the whole sequence has taken the sampler correction into that weight.
+    if LOSSES[config.loss_type].own_sequence_weight:
         return weight_BT
     return weight_BT * sampler_correction(x, config)
 
@@ -151,7 +174,8 @@ def _kl(x: LossInputs, ratio_BT: Tensor, config: GRPOConfig) -> Tensor | None:
     if x.ref_logp_BT is None:
         if config.beta > 0:
             raise ValueError(
-                f"beta={config.beta} needs `ref_logp`, the reference's log-probabilities. Pass them, or set beta=0."
+                f"beta={config.beta} needs `ref_logp`, the reference's log-probabilities. Pass "
+                "them, or set beta=0."
             )
         return None
     correction = ratio_BT if config.use_bias_correction_kl else None

@@ -27,9 +27,8 @@ def off_policy_mask(x: LossInputs, threshold: float) -> Tensor:
     token, each token of a far sequence is judged by its own sign.
     """
     behaviour_BT = x.old_logp_BT if x.sampler_logp_BT is None else x.sampler_logp_BT
-    distance_B1 = (x.mask_BT * (behaviour_BT - x.logp_BT.detach())).sum(
-        1, keepdim=True
-    ) / x.length_B1
+    log_ratio_BT = x.mask_BT * (behaviour_BT - x.logp_BT.detach())
+    distance_B1 = log_ratio_BT.sum(1, keepdim=True) / x.length_B1
     return (x.advantage_BT >= 0) | (distance_B1 <= threshold)
 
 
@@ -48,13 +47,15 @@ def entropy_threshold(entropy_BT: Tensor, valid_BT: Tensor, share: float) -> Ten
 def entropy_mask(x: LossInputs, share: float, threshold: Tensor | float | None = None) -> Tensor:
     """True on the `share` of completion tokens with the highest entropy, bool (B, T).
 
-    The threshold is taken from the rows given, as in TRL (which rounds it to float32, so that the
-    token at the threshold may be lost); `threshold` sets it from outside, so that micro-batches can
-    share one. Raises ValueError without entropies.
+    `threshold` is that of a whole update, so that its micro-batches share one; None takes it from
+    the rows given. (Deviation from TRL, where each micro-batch has its own, so that the result
+    depends on the split; it also rounds it to float32, and the token at the threshold may be lost.)
+    Raises ValueError without entropies.
     """
     if x.entropy_BT is None:
         raise ValueError(
-            f"top_entropy_quantile={share} needs `entropy`, the policy's entropy at each token. Pass it, or set 1.0."
+            f"top_entropy_quantile={share} needs `entropy`, the policy's entropy at each token. "
+            "Pass it, or set 1.0."
         )
     if threshold is None:
         threshold = entropy_threshold(x.entropy_BT, x.valid_BT, share)
@@ -86,23 +87,19 @@ def sampler_correction(x: LossInputs, config: GRPOConfig) -> Tensor:
     level, _, action = mode.partition("_")
     if level not in ("token", "sequence") or action not in ("truncate", "mask"):
         raise ValueError(
-            f"importance_sampling_mode={mode!r} is unknown. Choose token_truncate, token_mask, sequence_truncate, "
-            "sequence_mask or None."
+            f"importance_sampling_mode={mode!r} is unknown. Choose token_truncate, token_mask, "
+            "sequence_truncate, sequence_mask or None."
         )
     if x.sampler_logp_BT is None:
         raise ValueError(
-            f"importance_sampling_mode={mode!r} needs `sampler_logp`, the sampler's log-probabilities. Pass them, "
-            "or set None."
+            f"importance_sampling_mode={mode!r} needs `sampler_logp`, the sampler's "
+            "log-probabilities. Pass them, or set None."
         )
     ratio_BT = sampler_ratio(x, level)
-    low = (
-        0.0 if config.importance_sampling_clip_min is None else config.importance_sampling_clip_min
-    )
-    high = (
-        torch.inf
-        if config.importance_sampling_clip_max is None
-        else config.importance_sampling_clip_max
-    )
+    lowest = config.importance_sampling_clip_min
+    highest = config.importance_sampling_clip_max
+    low = 0.0 if lowest is None else lowest
+    high = torch.inf if highest is None else highest
     if action == "truncate":
         return ratio_BT.clamp(low, high)
     return torch.where((ratio_BT >= low) & (ratio_BT <= high), ratio_BT, 0.0)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from torch import Tensor
 
-from workbench.config_rules import CLIPPED_LOSSES
+from workbench.config.losses import LOSSES
 from workbench.objective.inputs import LossInputs
 
 if TYPE_CHECKING:
@@ -43,13 +43,15 @@ def clip_bounds(config: GRPOConfig) -> tuple[float, float]:
     cispo: (-inf, epsilon_high), an absolute cap. sapo and vespo weigh smoothly and clip nothing.
     Raises ValueError for cispo without epsilon_high.
     """
-    if config.loss_type in CLIPPED_LOSSES:
+    loss = LOSSES[config.loss_type]
+    if loss.clips:
         high = config.epsilon if config.epsilon_high is None else config.epsilon_high
         return 1 - config.epsilon, 1 + high
-    if config.loss_type == "cispo":
+    if loss.caps:
         if config.epsilon_high is None:
             raise ValueError(
-                "epsilon_high=None with loss_type='cispo': it is the absolute cap of the ratio there. Set it to 5.0."
+                f"epsilon_high=None with loss_type={config.loss_type!r}: it is the absolute cap of "
+                "the ratio there. Set it to 5.0."
             )
         return -math.inf, config.epsilon_high
     return -math.inf, math.inf

@@ -15,24 +15,26 @@ from typing import TYPE_CHECKING
 
 from torch import Tensor
 
+from workbench.config.losses import LOSSES
+
 if TYPE_CHECKING:
     from workbench.config import GRPOConfig
 
 
 @dataclass(frozen=True)
 class BatchTotals:
-    """What the whole batch of one optimizer update holds.
-
-    sequences          completions, those without any token in the mask included
-    tokens             completion tokens in the mask
-    entropy_threshold  one threshold for all micro-batches where top_entropy_quantile < 1 (see
-    `entropy_threshold`);
-                       None = each micro-batch takes its own, as TRL does, and the result depends on the split
-    """
+    """What the whole batch of one optimizer update holds."""
 
     sequences: int | Tensor
+    """Completions, those without any token in the mask included."""
+
     tokens: int | float | Tensor
+    """Completion tokens in the mask."""
+
     entropy_threshold: float | Tensor | None = None
+    """One threshold for all micro-batches where top_entropy_quantile < 1 (see `entropy_threshold`
+    in masks.py); None = each micro-batch takes its own, as TRL does, and the result depends on the
+    split."""
 
     @classmethod
     def of(cls, mask_BT: Tensor) -> BatchTotals:
@@ -84,19 +86,16 @@ REDUCTIONS: dict[str, Callable[[Tensor, Tensor, BatchTotals, GRPOConfig], Tensor
 }
 """loss_type -> how its terms are reduced."""
 
-WHOLE_BATCH_TOKENS = ("dapo", "cispo", "vespo")
-"""The loss types that TRL divides by the whole generation batch's tokens; the others see the
-micro-batch only."""
-
 
 def resolve_totals(
     num_items: int | Tensor | BatchTotals | None, mask_BT: Tensor, loss_type: str
 ) -> BatchTotals:
-    """The totals to divide by. None: this micro-batch's own. A number: TRL's meaning, see
-    `WHOLE_BATCH_TOKENS`."""
+    """The totals to divide by. None: this micro-batch's own. A number: TRL's meaning,
+    which passes the tokens of the whole generation batch; losses that divide by anything else see
+    the micro-batch only."""
     if isinstance(num_items, BatchTotals):
         return num_items
     own = BatchTotals.of(mask_BT)
-    if num_items is None or loss_type not in WHOLE_BATCH_TOKENS:
+    if num_items is None or not LOSSES[loss_type].divides_by_batch_tokens:
         return own
     return BatchTotals(sequences=own.sequences, tokens=num_items)

@@ -35,6 +35,8 @@ def clipped_surrogate(x: LossInputs, ratio_BT: Tensor, config: GRPOConfig) -> Te
     `delta` caps the unclipped branch only (arXiv 2505.07291): it bounds the loss of a token with A
     < 0 and a large ratio.
     """
+    # The minimum is the pessimistic one of the two: a token whose ratio has already moved the way
+    # that its advantage asks for has no gradient any more, one that moved the other way keeps it.
     unclipped_BT = ratio_BT if config.delta is None else ratio_BT.clamp(max=config.delta)
     clipped_BT = ratio_BT.clamp(*clip_bounds(config))
     return -torch.min(unclipped_BT * x.advantage_BT, clipped_BT * x.advantage_BT)
@@ -43,13 +45,16 @@ def clipped_surrogate(x: LossInputs, ratio_BT: Tensor, config: GRPOConfig) -> Te
 def capped_reinforce(x: LossInputs, ratio_BT: Tensor, config: GRPOConfig) -> Tensor:
     """-min(r, epsilon_high) A lp, the ratio detached: CISPO (arXiv 2506.13585) eq. 4. No token
     loses its gradient."""
-    weight_BT = ratio_BT.detach().clamp(max=clip_bounds(config)[1])
+    # Detached: the gradient is that of lp alone, so that a capped token is still pushed.
+    _, cap = clip_bounds(config)
+    weight_BT = ratio_BT.detach().clamp(max=cap)
     return -weight_BT * x.advantage_BT * x.logp_BT
 
 
 def soft_gate(x: LossInputs, ratio_BT: Tensor, config: GRPOConfig) -> Tensor:
     """-A sigmoid(tau (r - 1)) 4 / tau: SAPO (arXiv 2511.20347). tau is one number for A > 0,
     another otherwise."""
+    # 4 / tau makes the slope at ratio 1 the same as that of the surrogate, whatever tau is.
     tau_BT = _where(
         x.advantage_BT > 0, config.sapo_temperature_pos, config.sapo_temperature_neg, ratio_BT
     )
@@ -62,16 +67,19 @@ def gamma_weighted(x: LossInputs, ratio_BT: Tensor, config: GRPOConfig) -> Tenso
 
     log w = the sum of the log ratios of the sequence, each bounded to +-20 nats, plus the sum of
     the logs of the sampler correction, and bounded itself to [log 1e-8, 20]. (k, lambda) is one
-    pair for A >= 0, another for A < 0.
-    `ratio_BT` plays no part. Raises ValueError for a sampler correction per sequence, which would
-    be counted once per token here (TRL refuses it too).
+    pair for A >= 0, another for A < 0. `ratio_BT` plays no part.
+
+    Raises ValueError for a sampler correction per sequence, which would be counted once per token
+    here (TRL refuses it too).
     """
     if (config.importance_sampling_mode or "").startswith("sequence"):
         raise ValueError(
-            f"importance_sampling_mode={config.importance_sampling_mode!r} with loss_type='vespo': the correction "
-            "enters the sequence weight token by token. Set token_truncate, token_mask or None."
+            f"importance_sampling_mode={config.importance_sampling_mode!r} with "
+            f"loss_type={config.loss_type!r}: the correction enters the sequence weight token by "
+            "token. Set token_truncate, token_mask or None."
         )
     with torch.no_grad():
+        # Each token is bounded before the sum, so that one wild token cannot decide for all.
         bounded_BT = x.log_ratio_BT.clamp(-MAX_LOG_RATIO, MAX_LOG_RATIO)
         correction_BT = sampler_correction(x, config).clamp(min=MIN_WEIGHT).log()
         log_w_B1 = (x.mask_BT * (bounded_BT + correction_BT)).sum(1, keepdim=True)

@@ -144,7 +144,7 @@ def standing(skeleton: Skeleton, config: GRPOConfig, device: Device) -> dict[str
 
 def asks_logprobs(config: GRPOConfig) -> bool:
     """Whether a step has a pass for old or reference log-probabilities."""
-    return not config.on_policy or config.beta > 0
+    return not config.on_policy or config.asks_reference
 
 
 def optimizer_bytes(skeleton: Skeleton, config: GRPOConfig) -> float:

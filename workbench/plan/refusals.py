@@ -5,8 +5,7 @@ from __future__ import annotations
 
 import warnings
 
-from workbench.config import GRPOConfig
-from workbench.config_fields import ConfigWarning
+from workbench.config import ConfigWarning, GRPOConfig
 from workbench.plan.devices import Device, PlanError
 from workbench.plan.shapes import Shape
 

@@ -108,7 +108,7 @@ def from_trial(
 
 def logprob_passes(config: GRPOConfig) -> int:
     """Forward passes without gradient over the whole batch: old and reference log-probabilities."""
-    return int(not config.on_policy) + int(config.beta > 0)
+    return int(not config.on_policy) + int(config.asks_reference)
 
 
 def update_factor(config: GRPOConfig) -> int:

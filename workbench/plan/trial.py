@@ -106,7 +106,7 @@ def _phases(whole: dict[str, float], config: GRPOConfig) -> dict[str, float]:
         if config.rollout_engine == "transformers"
         else config.prompts_per_step
     )
-    old, reference = int(not config.on_policy), int(config.beta > 0)
+    old, reference = int(not config.on_policy), int(config.asks_reference)
     return {
         "rollout": prompts * whole["prompt"] + (config.max_completion_length - 1) * whole["token"],
         "logprobs": old * whole["logprobs"] + reference * whole["reference"],

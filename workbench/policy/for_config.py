@@ -9,8 +9,7 @@ from typing import Any
 
 import torch
 
-from workbench.config import GRPOConfig
-from workbench.config_fields import ConfigError, ConfigWarning
+from workbench.config import ConfigError, ConfigWarning, GRPOConfig
 from workbench.policy.adapter import check_saved, lora_config
 from workbench.policy.load import load_policy
 from workbench.policy.locate import adapter_folder

@@ -67,6 +67,12 @@ class Reference:
             kept.lerp_(own[name].to(kept.dtype), alpha)
 
 
+def costs_no_big_copy(policy: Policy) -> bool:
+    """True where a reference needs no second copy of a big model: an adapter is switched off, and
+    the embedded policy is small."""
+    return policy.has_adapter or policy.source == "embedded"
+
+
 def _copy(state: dict[str, Tensor]) -> dict[str, Tensor]:
     return {name: p.detach().clone() for name, p in state.items()}
 

@@ -7,8 +7,7 @@ import threading
 from collections.abc import Sequence
 from typing import Any
 
-from workbench.config import GRPOConfig
-from workbench.config_fields import ConfigError
+from workbench.config import ConfigError, GRPOConfig
 from workbench.runs.records import KnobChange
 
 

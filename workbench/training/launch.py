@@ -10,8 +10,7 @@ from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
-from workbench.config import GRPOConfig
-from workbench.config_fields import ConfigError
+from workbench.config import ConfigError, GRPOConfig
 from workbench.evaluation.prompts import check_prompts
 from workbench.policy.for_config import check_policy
 from workbench.policy.memory import check_batch_fits

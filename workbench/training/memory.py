@@ -11,8 +11,7 @@ from contextlib import contextmanager
 
 import torch
 
-from workbench.config import GRPOConfig
-from workbench.config_fields import ConfigWarning
+from workbench.config import ConfigWarning, GRPOConfig
 from workbench.errors import WorkbenchError
 from workbench.policy.policy import Policy
 

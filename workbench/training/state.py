@@ -64,7 +64,11 @@ def load_checkpoint(trainer: Trainer, checkpoint: Checkpoint) -> None:
     trainer.reference = None
     if "reference" in checkpoint.tensors:
         trainer.reference = Reference(trainer.policy, checkpoint.tensors["reference"])
-    elif trainer.config.beta > 0:  # step 0, or an adapter that is switched off
+        return
+    # The reference is the adapter switched off, or the weights that were just loaded. In all other
+    # cases the first step that asks for one takes it from the checkpoint of step 0.
+    at_hand = trainer.policy.has_adapter or checkpoint.step == 0
+    if at_hand and trainer.asks_reference(trainer.config):
         trainer.reference = Reference(trainer.policy)
 
 

@@ -17,10 +17,10 @@ from torch import Tensor
 
 from workbench.config import GRPOConfig
 from workbench.evaluation.accuracy import evaluate
-from workbench.objective import group_advantages
+from workbench.objective import group_advantages, update_metrics, updates_of
 from workbench.policy.logprobs import completion_logps
 from workbench.policy.policy import Policy, PolicyError
-from workbench.policy.reference import Reference
+from workbench.policy.reference import Reference, costs_no_big_copy
 from workbench.rewards import RewardSet, RewardTable, ShuffledRewards
 from workbench.rollout import RolloutCancelled, make_engine, rest
 from workbench.rollout.types import Rollout, Sampling
@@ -28,7 +28,7 @@ from workbench.runs.records import Evaluation, StepRecord
 from workbench.runs.writer import RunWriter
 from workbench.tasks.types import Problem, Task, columns_of
 from workbench.training import checkpoints, record, state
-from workbench.training.batch import Batch, loss_mask, updates_of
+from workbench.training.batch import Batch, loss_mask
 from workbench.training.knobs import Knobs
 from workbench.training.memory import explained
 from workbench.training.optim import make_optimizer
@@ -72,7 +72,9 @@ class Trainer:
         )  # the evaluation that ends a step is part of the step
         self.optimizer = make_optimizer(policy.trainable_parameters(), config)
         with explained("reference", config, policy.source):
-            self.reference: Reference | None = Reference(policy) if config.beta > 0 else None
+            self.reference: Reference | None = (
+                Reference(policy) if self.asks_reference(config) else None
+            )
         self.run = open_run()
         self.generator = torch.Generator().manual_seed(config.seed)
         self.steps_done, self.cursor, self.dirty = 0, 0, False
@@ -127,16 +129,10 @@ class Trainer:
         with phases("reward"):
             table = self.score(problems, completions, rollout, config, number)
             rewards_BK = torch.as_tensor(table.rewards_BK)
-        advantages_B = group_advantages(
-            rewards_BK,
-            config.num_generations,
-            scale_rewards=config.scale_rewards,
-            weights=config.reward_weights,
-            baseline=config.advantage_baseline,
-            aggregation=config.multi_objective_aggregation,
-            std=config.advantage_std,
+        advantages = group_advantages(rewards_BK, config)
+        batch = Batch(
+            rollout, advantages.advantage_B.to(self.policy.device), loss_mask(rollout, config)
         )
-        batch = Batch(rollout, advantages_B.to(self.policy.device), loss_mask(rollout, config))
         with phases("logprobs"):
             self.add_old_and_reference(batch, config)
         with phases("update"):
@@ -149,8 +145,8 @@ class Trainer:
                 updates.append(gradient | apply_gradient(self.policy, self.optimizer, config))
 
         self.refresh_reference(config, number)
-        metrics = record.update_metrics(updates) | record.rollout_metrics(rollout)
-        metrics |= record.reward_metrics(rewards_BK, table.names, config) | phases.metrics()
+        metrics = update_metrics(updates) | record.rollout_metrics(rollout)
+        metrics |= record.reward_metrics(rewards_BK, table.names, advantages) | phases.metrics()
         metrics |= {"learning_rate": learning_rate_at(number, config)}
         due = (config.eval_steps and number % config.eval_steps == 0) or number == config.max_steps
         step = StepRecord(
@@ -158,7 +154,9 @@ class Trainer:
             metrics=metrics,
             knobs=changes,
             tokens=record.tokens_of(batch),
-            samples=record.samples_of(problems, indices, completions, rewards_BK, batch, config),
+            samples=record.samples_of(
+                problems, indices, completions, rewards_BK, advantages, batch
+            ),
             evaluations=[self.evaluate()] if due else [],
         )
         self.run.write_step(step)
@@ -250,11 +248,16 @@ class Trainer:
         reference's."""
         if not config.on_policy:
             batch.old_logp_BT = self._logps(batch.rollout, config)
-        if config.beta > 0:
+        if self.asks_reference(config):
             if self.reference is None:
                 self.reference = self._first_policy_as_reference()
             with self.reference.active():
                 batch.ref_logp_BT = self._logps(batch.rollout, config)
+
+    def asks_reference(self, config: GRPOConfig) -> bool:
+        """True where the loss has a KL, or where one is measured without a second copy of a big
+        model."""
+        return config.beta > 0 or (config.measure_kl and costs_no_big_copy(self.policy))
 
     def _logps(self, rollout: Rollout, config: GRPOConfig) -> Tensor:
         rows = torch.arange(config.completions_per_step, device=self.policy.device)
@@ -278,7 +281,8 @@ class Trainer:
             self.reference.mix_in_policy(config.ref_model_mixup_alpha)
 
     def _first_policy_as_reference(self) -> Reference:
-        """The policy as it was before the first step; needed when beta leaves 0 in mid-run."""
+        """The policy as it was before the first step; needed when a KL is first asked for in
+        mid-run."""
         return Reference(
             self.policy,
             None

@@ -9,52 +9,113 @@ import torch
 from torch import Tensor
 
 from workbench.config import GRPOConfig
-from workbench.objective import BatchTotals, merge_metrics, policy_loss
+from workbench.objective import (
+    BatchTotals,
+    PolicyLoss,
+    merge_metrics,
+    micro_batches,
+    rows_with_gradient,
+    totals_of,
+)
 from workbench.policy.logprobs import completion_logps
 from workbench.policy.policy import Policy
-from workbench.training.batch import Batch, micro_batches, rows_with_gradient, totals_of
+from workbench.training.batch import Batch
 from workbench.training.guard import check_finite, check_gradients
 
 
 def accumulate_gradient(
-    policy: Policy, batch: Batch, rows: Tensor, config: GRPOConfig, step: int
+    policy: Policy, batch: Batch, rows_R: Tensor, config: GRPOConfig, step: int
 ) -> dict[str, float]:
-    """Add up the gradient over the micro-batches of `rows`; returns the loss and its metrics.
+    """Add up the gradient over the micro-batches of `rows_R`; returns the loss and its metrics.
     Raises `NotFinite`."""
-    for p in (
-        policy.trainable_parameters()
-    ):  # AdamW moves by its momentum even where every row was skipped
-        p.grad = torch.zeros_like(p)
-    totals, parts, loss = totals_of(batch, rows, config), [], 0.0
+    # Zeros, not None: AdamW moves by its momentum even where every row was skipped.
+    for parameter in policy.trainable_parameters():
+        parameter.grad = torch.zeros_like(parameter)
+
+    totals = update_totals(policy, batch, rows_R, config)
     scale = loss_scale(policy, totals)
-    for part in micro_batches(rows_with_gradient(batch, rows, config), config):
-        mask = batch.loss_mask_BT[part]
-        logp, entropy = completion_logps(policy.model, batch.rollout, part, config.temperature)
-        check_finite(step, "the log-probability", logp, mask, part, config.num_generations)
-        for kept_BT, new_RT in ((batch.logp_BT, logp), (batch.entropy_BT, entropy)):
-            kept_BT[part] = new_RT.detach().to(
-                kept_BT.dtype
-            )  # the record is float32, whatever the policy is
-        out = policy_loss(
-            logp,
-            batch.advantages_B[part].to(logp.dtype),
-            mask,
-            config,
-            old_logp=None if batch.old_logp_BT is None else batch.old_logp_BT[part],
-            ref_logp=None if batch.ref_logp_BT is None else batch.ref_logp_BT[part],
-            entropy=entropy.detach(),
-            sampler_logp=batch.rollout.sampler_logp_BT[part],
-            num_items=totals,
+    pushing_R = rows_with_gradient(batch.loss_mask_BT, batch.advantages_B, rows_R, config)
+    loss = 0.0
+    parts = []
+    for part in micro_batches(pushing_R, config):
+        found = micro_batch_loss(policy, batch, part, config, totals, step)
+        check_finite(
+            step,
+            "the loss term",
+            found.per_token.term,
+            batch.loss_mask_BT[part],
+            part,
+            config.num_generations,
         )
-        check_finite(step, "the loss term", out.per_token.term, mask, part, config.num_generations)
-        (out.loss * scale if scale != 1 else out.loss).backward()
-        loss += out.loss.item()
-        parts.append(out.metrics)
+        torch.autograd.backward(found.loss * scale if scale != 1 else found.loss)
+        loss += found.loss.item()
+        parts.append(found.metrics)
+    parts += measure_skipped(policy, batch, rows_R, pushing_R, config, totals, step)
+
     if scale != 1:
-        for p in policy.trainable_parameters():
-            p.grad.div_(scale)  # type: ignore[union-attr]
+        for parameter in policy.trainable_parameters():
+            parameter.grad.div_(scale)  # type: ignore[union-attr]
     check_gradients(step, policy)
-    return (merge_metrics(parts) if parts else {}) | {"loss": loss}
+    metrics = merge_metrics(parts) if parts else {}
+    return metrics | {"loss": loss}
+
+
+def micro_batch_loss(
+    policy: Policy,
+    batch: Batch,
+    part_R: Tensor,
+    config: GRPOConfig,
+    totals: BatchTotals,
+    step: int,
+) -> PolicyLoss:
+    """The loss of some rows under the current weights, whose log-probabilities and entropies
+    `batch` keeps. Raises `NotFinite`."""
+    mask_RT = batch.loss_mask_BT[part_R]
+    group_size = config.num_generations
+    logp_RT, entropy_RT = completion_logps(policy.model, batch.rollout, part_R, config.temperature)
+    check_finite(step, "the log-probability", logp_RT, mask_RT, part_R, group_size)
+    batch.keep(part_R, logp_RT, entropy_RT)
+    return batch.loss_batch(part_R, logp_RT, entropy_RT).loss(config, totals)
+
+
+def measure_skipped(
+    policy: Policy,
+    batch: Batch,
+    rows_R: Tensor,
+    pushing_R: Tensor,
+    config: GRPOConfig,
+    totals: BatchTotals,
+    step: int,
+) -> list[dict[str, Tensor]]:
+    """The metrics of the rows without a gradient, where a KL is measured that is not in the loss:
+    it is a mean over all tokens that count, those of dead groups included."""
+    if batch.ref_logp_BT is None:
+        return []
+    counted_R = batch.loss_mask_BT[rows_R].any(1)
+    skipped_R = rows_R[counted_R & ~torch.isin(rows_R, pushing_R)]
+    with torch.no_grad():
+        return [
+            micro_batch_loss(policy, batch, part, config, totals, step).metrics
+            for part in micro_batches(skipped_R, config)
+        ]
+
+
+def update_totals(policy: Policy, batch: Batch, rows_R: Tensor, config: GRPOConfig) -> BatchTotals:
+    """What an update's micro-batches have in common.
+
+    The entropy threshold of top_entropy_quantile is the whole update's, so that the result does not
+    depend on `micro_batch_size` (TRL takes each micro-batch's own). Where there are several, the
+    entropies cost a pass before the first of them; a single one finds the threshold by itself.
+    """
+    parts = list(micro_batches(rows_R, config))
+    if config.top_entropy_quantile >= 1 or len(parts) < 2:
+        return totals_of(batch.loss_mask_BT, rows_R, config)
+    with torch.no_grad():
+        entropies = [
+            completion_logps(policy.model, batch.rollout, part, config.temperature)[1]
+            for part in parts
+        ]
+    return totals_of(batch.loss_mask_BT, rows_R, config, torch.cat(entropies))
 
 
 def loss_scale(policy: Policy, totals: BatchTotals) -> float:

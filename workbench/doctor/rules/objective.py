@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from workbench.config_rules import CLIPPED_LOSSES
+from workbench.config import LOSSES
 from workbench.doctor import thresholds as t
 from workbench.doctor.facts import Facts
 from workbench.doctor.finding import Finding, figure, percent, span
@@ -88,7 +88,8 @@ def _why_idle(facts: Facts) -> tuple[str, str, str] | None:
     )
     clipped = facts.recent("clip_ratio_region")
     seen = f"{extremes}clip_ratio_region {figure(float(clipped.max(initial=0)))} in {span(facts.recent_span())}"
-    if loss_type not in (*CLIPPED_LOSSES, "cispo"):
+    loss = LOSSES.get(loss_type)
+    if loss is None or not (loss.clips or loss.caps):
         return (
             (
                 f"loss_type={loss_type!r} has no clip range: epsilon is not used.",

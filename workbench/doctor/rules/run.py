@@ -19,7 +19,7 @@ PHASES = {
     "num_generations (now {num_generations}) or a faster rollout_engine (now {rollout_engine}) shorten it.",
     "update": "Forward and backward passes dominate: fewer num_iterations (now {num_iterations}), a larger micro_batch_size (now "
     "{micro_batch_size}) if memory allows, or lora_rank (now {lora_rank}) shorten them.",
-    "logprobs": "beta=0 (now {beta}) saves the reference's pass, updates_per_rollout=1 (now {updates_per_rollout}) the second look "
+    "logprobs": "beta=0 (now {beta}) with measure_kl=False saves the reference's pass, updates_per_rollout=1 (now {updates_per_rollout}) the second look "
     "at the old policy.",
     "reward": "Find the slow function: seconds per call times completions. A checker that starts processes or asks a network is best "
     "batched or cached.",

@@ -12,8 +12,7 @@ from typing import Any
 
 import ipywidgets as widgets
 
-from workbench.config import GRPOConfig
-from workbench.config_fields import range_text
+from workbench.config import GRPOConfig, range_text
 from workbench.widgets.base.hosts import TOOLTIP
 
 FIELDS: dict[str, Field] = {f.name: f for f in fields(GRPOConfig)}

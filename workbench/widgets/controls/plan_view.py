@@ -16,8 +16,7 @@ from typing import Any
 
 import ipywidgets as widgets
 
-from workbench.config import GRPOConfig
-from workbench.config_fields import ConfigWarning
+from workbench.config import ConfigWarning, GRPOConfig
 from workbench.widgets.base.lab import Lab, table
 from workbench.widgets.base.style import NEGATIVE, POSITIVE
 from workbench.widgets.controls.number_box import NumberBox

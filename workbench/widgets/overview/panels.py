@@ -179,9 +179,15 @@ def kl(sheet: Sheet) -> Chart:
     traces = sheet.lines(("kl", "kl"))
     without = not traces and not any(run.source.run.config.get("beta") for run in sheet.runs)
     how = {"note": NO_KL} if without else {}
-    return sheet.panel(
-        "kl", "to the reference, nats per token", traces, y=TO_ZERO | _scale(traces), **how
-    )
+    about = "to the reference, nats per token"
+    if traces and all(is_measured_only(run) for run in sheet.runs):
+        about += "; measured, not in the loss"
+    return sheet.panel("kl", about, traces, y=TO_ZERO | _scale(traces), **how)
+
+
+def is_measured_only(run: Shown) -> bool:
+    """True when beta was 0 all the time."""
+    return run.source.run.config.get("beta") == 0 and "beta" not in set(run.source.knobs["name"])
 
 
 def clipping(sheet: Sheet) -> Chart:

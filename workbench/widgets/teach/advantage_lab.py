@@ -13,15 +13,15 @@ from workbench.widgets.controls.number_box import NumberBox
 
 WAYS: dict[str, dict[str, str]] = {
     "scale_rewards=group, advantage_std=sample": {},
-    "scale_rewards=group, advantage_std=population": {"std": "population"},
+    "scale_rewards=group, advantage_std=population": {"advantage_std": "population"},
     "scale_rewards=batch": {"scale_rewards": "batch"},
     "scale_rewards=none": {"scale_rewards": "none"},
     "advantage_baseline=leave_one_out, scale_rewards=none": {
-        "baseline": "leave_one_out",
+        "advantage_baseline": "leave_one_out",
         "scale_rewards": "none",
     },
 }
-"""Column -> what `group_advantages` is called with beside the rewards."""
+"""Column -> what its `AdvantageRule` says beside the group's size."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ def advantage_figures(
     """
     import torch
 
-    from workbench.objective import group_advantages, group_statistics
+    from workbench.objective import AdvantageRule, group_advantages
 
     G = len(rewards)
     if not all(math.isfinite(r) for r in (*rewards, *other_groups)):
@@ -55,18 +55,19 @@ def advantage_figures(
             f"the other groups hold {len(other_groups)} rewards: all groups have the same size, so give {G} for each."
         )
     reward_B = torch.tensor([*rewards, *other_groups], dtype=torch.float64)
+    answers = {
+        column: group_advantages(reward_B, AdvantageRule(G, **rule))
+        for column, rule in WAYS.items()
+    }
     sample, population = (
-        group_statistics(reward_B, G, std=std) for std in ("sample", "population")
+        answers[f"scale_rewards=group, advantage_std={std}"] for std in ("sample", "population")
     )
-    advantages = {
-        name: group_advantages(reward_B, G, **how)[:G].tolist() for name, how in WAYS.items()
-    }  # type: ignore[arg-type]
     return AdvantageFigures(
         float(sample.mean_N[0]),
         float(sample.std_N[0]),
         float(population.std_N[0]),
         bool(sample.dead_N[0]),
-        advantages,
+        {column: answer.advantage_B[:G].tolist() for column, answer in answers.items()},
     )
 
 

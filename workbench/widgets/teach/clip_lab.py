@@ -38,8 +38,7 @@ def clip_curve(ratios: Sequence[float] | np.ndarray, advantage: float, **knobs: 
     that cannot be together."""
     import torch
 
-    from workbench.config import GRPOConfig
-    from workbench.config_fields import ConfigWarning
+    from workbench.config import ConfigWarning, GRPOConfig
     from workbench.objective import policy_loss
 
     with warnings.catch_warnings():

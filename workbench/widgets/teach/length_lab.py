@@ -8,16 +8,13 @@ from dataclasses import dataclass
 
 import ipywidgets as widgets
 
+from workbench.config import LOSSES
+from workbench.config.losses import DIVISORS
 from workbench.widgets.base.lab import Lab, share_bar, signed_bar, table
 from workbench.widgets.controls.number_box import NumberBox
 
-LOSSES = {
-    "grpo": "mean over sequences of the mean over tokens: a token of a long completion weighs less",
-    "bnpo": "mean over the tokens of the update: all its tokens weigh the same",
-    "dr_grpo": "sum over (sequences × max_completion_length): a constant, whatever the lengths are",
-    "dapo": "mean over the tokens of the whole batch: as bnpo, but all updates divide by the same number",
-    "luspo": "mean over sequences of the sum over tokens: a token weighs the same, a long completion more",
-}
+RULES = {name: DIVISORS[loss.divisor] for name, loss in LOSSES.items() if loss.clips}
+"""The losses that are shown, and what a token weighs in each: one of every divisor."""
 LONGEST = 64
 
 
@@ -43,7 +40,7 @@ def length_figures(
         raise ValueError(
             f"length {wrong[0]}: must lie between 1 and max_completion_length={max_completion_length}."
         )
-    weights = {name: _weights(name, lengths, max_completion_length, updates) for name in LOSSES}
+    weights = {name: _weights(name, lengths, max_completion_length, updates) for name in RULES}
     sums = {
         name: [x * n * a for x, n, a in zip(column, lengths, advantages, strict=True)]
         for name, column in weights.items()
@@ -56,11 +53,8 @@ def _weights(loss_type: str, lengths: Sequence[int], longest: int, updates: int)
     and the ratio is 1."""
     import torch
 
-    from workbench.config import GRPOConfig
-    from workbench.config_fields import ConfigWarning
-    from workbench.objective import policy_loss
-    from workbench.rollout.types import Rollout
-    from workbench.training.batch import Batch, totals_of, updates_of
+    from workbench.config import ConfigWarning, GRPOConfig
+    from workbench.objective import LossBatch, totals_of, updates_of
 
     B = len(lengths)
     with warnings.catch_warnings():
@@ -74,31 +68,10 @@ def _weights(loss_type: str, lengths: Sequence[int], longest: int, updates: int)
             updates_per_rollout=updates,
         )
     mask_BT = torch.arange(max(lengths)) < torch.tensor(list(lengths))[:, None]
-    zero_BT, empty = (
-        torch.zeros(mask_BT.shape, dtype=torch.float64),
-        torch.zeros(updates, 0, dtype=torch.long),
-    )
-    rollout = Rollout(
-        empty,
-        empty.bool(),
-        zero_BT.long(),
-        mask_BT,
-        zero_BT,
-        torch.zeros(B, dtype=torch.bool),
-        B // updates,
-    )
-    batch, logp_BT = (
-        Batch(rollout, torch.ones(B, dtype=torch.float64), mask_BT),
-        zero_BT.clone().requires_grad_(),
-    )
+    logp_BT = torch.zeros(mask_BT.shape, dtype=torch.float64, requires_grad=True)
+    batch = LossBatch(logp_BT, torch.ones(B, dtype=torch.float64), mask_BT)
     losses = [
-        policy_loss(
-            logp_BT[rows],
-            batch.advantages_B[rows],
-            mask_BT[rows],
-            config,
-            num_items=totals_of(batch, rows, config),
-        ).loss
+        batch.rows(rows).loss(config, totals_of(mask_BT, rows, config)).loss
         for rows in updates_of(config, torch.device("cpu"))
     ]
     (gradient_BT,) = torch.autograd.grad(torch.stack(losses).sum(), logp_BT)
@@ -167,13 +140,13 @@ class LengthLab(Lab):
         heads = ["loss_type", *(f"completion {i + 1}<br>{n} tokens" for i, n in enumerate(lengths))]
         weights = [
             [name, *(share_bar(x, max(f.weight[name]), f"{x:.4f}") for x in f.weight[name])]
-            for name in LOSSES
+            for name in RULES
         ]
         pushes = [
             [name, *(signed_bar(x, max(map(abs, f.push[name])), 4) for x in f.push[name])]
-            for name in LOSSES
+            for name in RULES
         ]
-        rules = "".join(f"<li><b>{name}</b>: {rule}</li>" for name, rule in LOSSES.items())
+        rules = "".join(f"<li><b>{name}</b>: {rule}</li>" for name, rule in RULES.items())
         return self._words(f, lengths), (
             table(
                 heads, weights, "weight of one token in the loss of its update (bars: within a row)"
@@ -188,7 +161,7 @@ class LengthLab(Lab):
         short, long = lengths.index(min(lengths)), lengths.index(max(lengths))
         if lengths[short] == lengths[long]:
             return "All completions are equally long: no loss type prefers one of them. Change a length."
-        ratios = [f"{name} {f.weight[name][short] / f.weight[name][long]:.3g}" for name in LOSSES]
+        ratios = [f"{name} {f.weight[name][short] / f.weight[name][long]:.3g}" for name in RULES]
         return (
             f"A token of completion {short + 1} ({lengths[short]} tokens) weighs, relative to one of completion {long + 1} "
             f"({lengths[long]} tokens): {', '.join(ratios)} times."

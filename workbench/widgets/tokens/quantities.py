@@ -19,8 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from workbench.config import GRPOConfig
-from workbench.config_rules import CLIPPED_LOSSES
+from workbench.config import LOSSES, GRPOConfig
 
 Array = np.ndarray
 LOGP_MEANING = (
@@ -121,7 +120,7 @@ def row_inputs(batch: Mapping[str, Any], row: int) -> RowInputs:
 
 def update_of(row: int, rows: int, config: SimpleNamespace) -> tuple[int, int]:
     """(in which update of the step the row was last used, how many there were), from 1; as
-    `training.batch.updates_of`."""
+    `objective.updates_of`."""
     part = row // -(-rows // config.updates_per_rollout)
     return (
         config.num_iterations - 1
@@ -140,11 +139,11 @@ def importance_ratio(x: RowInputs) -> Array:
 def clip_bounds(config: SimpleNamespace) -> tuple[float, float]:
     """The ratios between which nothing is clipped; infinite where the loss type has no such
     bound."""
-    if config.loss_type in CLIPPED_LOSSES:
+    if LOSSES[config.loss_type].clips:
         return 1 - config.epsilon, 1 + (
             config.epsilon if config.epsilon_high is None else config.epsilon_high
         )
-    if config.loss_type == "cispo":
+    if LOSSES[config.loss_type].caps:
         return -math.inf, config.epsilon_high
     return -math.inf, math.inf
 
@@ -174,14 +173,13 @@ def _array_of(batch: Mapping[str, Any], name: str, row: int, T: int) -> Array | 
 
 
 def _entropy_threshold(batch: Mapping[str, Any], row: int, config: SimpleNamespace) -> float:
-    """The threshold of the micro-batch that the row was in; NaN where all tokens are kept."""
+    """The threshold of the update that the row was in; NaN where all tokens are kept."""
     if config.top_entropy_quantile >= 1 or "entropy_BT" not in batch:
         return math.nan
     rows = len(batch["lengths_B"])
     part = -(-rows // config.updates_per_rollout)
-    size, first = config.micro_batch_size or part, row // part * part
-    start = first + (row - first) // size * size
-    these = slice(start, min(start + size, first + part))
+    first = row // part * part
+    these = slice(first, first + part)
     counted_BT = batch["mask_BT"][these]
     if config.mask_truncated_completions:
         counted_BT = counted_BT & ~batch["truncated_B"][these, None]

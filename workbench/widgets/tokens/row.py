@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from workbench.config_rules import CLIPPED_LOSSES
+from workbench.config import LOSSES
 from workbench.widgets.tokens.quantities import (
     Array,
     RowInputs,
@@ -231,10 +231,10 @@ def _trivial(name: str, x: RowInputs) -> str:
         )
     if name in ("ratio", "clipped") and x.config.importance_sampling_level == "sequence":
         notes.append("importance_sampling_level='sequence': one ratio for the whole completion.")
-    if name == "clipped" and x.config.loss_type == "cispo":
+    if name == "clipped" and LOSSES[x.config.loss_type].caps:
         notes.append(
-            "loss_type='cispo': capped above at epsilon_high, and a capped token keeps its gradient."
+            f"loss_type={x.config.loss_type!r}: capped above at epsilon_high, and a capped token keeps its gradient."
         )
-    elif name == "clipped" and x.config.loss_type not in CLIPPED_LOSSES:
+    elif name == "clipped" and not LOSSES[x.config.loss_type].clips:
         notes.append(f"loss_type='{x.config.loss_type}' weighs smoothly and clips nothing.")
     return " ".join(notes)

@@ -13,7 +13,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from workbench.config_rules import CLIPPED_LOSSES
+from workbench.config import LOSSES
 from workbench.widgets.tokens.quantities import Array, RowInputs, clip_bounds
 
 MAX_LOG_RATIO, MIN_WEIGHT = 20.0, 1e-8
@@ -42,7 +42,11 @@ def policy_weight(x: RowInputs) -> Array:
         weight_T = weight_T * ((x.advantage_T >= 0) | (not far))
     if config.top_entropy_quantile < 1:
         weight_T = weight_T * (x.filled("entropy") >= x.entropy_threshold)
-    return weight_T if config.loss_type == "vespo" else weight_T * sampler_correction(x)
+    return (
+        weight_T
+        if LOSSES[config.loss_type].own_sequence_weight
+        else weight_T * sampler_correction(x)
+    )
 
 
 def sampler_correction(x: RowInputs) -> Array:
@@ -105,7 +109,7 @@ def _gamma_weighted(x: RowInputs, ratio_T: Array) -> Array:
 
 
 POLICY_TERMS: dict[str, Callable[[RowInputs, Array], Array]] = dict.fromkeys(
-    CLIPPED_LOSSES, _clipped_surrogate
+    (name for name, loss in LOSSES.items() if loss.clips), _clipped_surrogate
 ) | {"cispo": _capped_reinforce, "sapo": _soft_gate, "vespo": _gamma_weighted}
 """loss_type -> the policy term of a token."""
 

@@ -3,8 +3,7 @@
 A step is put together again as the trainer made it: the same rows for each update, the same totals
 to divide by, the rows that the trainer skipped left out. Under the settings that were in force the
 loss is therefore the recorded one (with num_iterations > 1: that of the last pass, whose
-log-probabilities are the ones that were kept). One deviation: with top_entropy_quantile < 1 the
-entropy threshold is that of an update, where the trainer takes each micro-batch's own.
+log-probabilities are the ones that were kept).
 
 The gradient is that of the loss with respect to the log-probability of each sampled token, by
 autograd. What the model makes of it, and what later steps would have looked like, cannot be known
@@ -15,7 +14,7 @@ Suffixes: B completions, T tokens, K reward functions.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from typing import Any
 
@@ -24,9 +23,7 @@ import torch
 from torch import Tensor
 
 from workbench.config import GRPOConfig
-from workbench.objective import policy_loss
-from workbench.training.batch import Batch, totals_of, updates_of
-from workbench.training.record import update_metrics
+from workbench.objective import totals_of, update_metrics, updates_of
 from workbench.widgets.what_if.kept_batch import SAME_ADVANTAGE, KeptBatch, WhatIfError
 
 
@@ -57,34 +54,29 @@ class Outcome:
 def outcome(kept: KeptBatch, config: GRPOConfig) -> Outcome:
     """The step under `config`. Raises `WhatIfError` or ValueError where the kept batch lacks what
     it asks for."""
-    if config.beta > 0 and kept.batch.ref_logp_BT is None:
+    if config.beta > 0 and kept.batch.ref_logp is None:
         raise WhatIfError(
-            f"beta={config.beta:g} needs the log-probabilities of the reference, and this step has none: a step made "
-            "with beta=0 does not compute them. Set beta=0."
+            f"beta={config.beta:g} needs the log-probabilities of the reference, and this step has "
+            "none: with beta=0 they are computed only where measure_kl asks for them. Set beta=0."
         )
-    batch, advantages = kept.batch, kept.advantages(config)
-    logp_BT = batch.logp_BT.clone().requires_grad_()
+    advantages = kept.advantages(config)
+    logp_BT = kept.batch.logp.clone().requires_grad_()
+    batch = replace(
+        kept.batch,
+        logp=logp_BT,
+        advantages=advantages.to(logp_BT.dtype),
+        mask=kept.counted_BT,
+    )
     clipped_BT = torch.zeros(logp_BT.shape, dtype=torch.int8)
     updates, total = [], logp_BT.sum() * 0.0
     for rows in updates_of(config, torch.device("cpu"))[-config.updates_per_rollout :]:
-        totals = totals_of(
-            batch, rows, config
-        )  # of all the update's rows: those that the trainer skipped are counted
+        # Of all the update's rows: those that the trainer skipped are counted.
+        totals = totals_of(kept.batch.mask, rows, config)
         rows = rows[kept.counted_BT[rows].any(1)]
         if not len(rows):
             updates.append({"loss": 0.0})
             continue
-        out = policy_loss(
-            logp_BT[rows],
-            advantages[rows].to(logp_BT.dtype),
-            kept.counted_BT[rows],
-            config,
-            old_logp=_rows(batch.old_logp_BT, rows),
-            ref_logp=_rows(batch.ref_logp_BT, rows),
-            entropy=_rows(batch.entropy_BT, rows),
-            sampler_logp=_rows(_sampler(batch), rows),
-            num_items=totals,
-        )
+        out = batch.rows(rows).loss(config, totals)
         total = total + out.loss
         clipped_BT[rows] = out.per_token.clipped_high.to(torch.int8) - out.per_token.clipped_low.to(
             torch.int8
@@ -159,23 +151,13 @@ class Comparison:
     @cached_property
     def on_policy(self) -> bool:
         """True when every ratio is 1, so that no clip can act."""
-        old_BT, logp_BT = self.kept.batch.old_logp_BT, self.kept.batch.logp_BT
+        old_BT, logp_BT = self.kept.batch.old_logp, self.kept.batch.logp
         return old_BT is None or bool(((logp_BT - old_BT)[self.kept.counted_BT].abs() < 1e-6).all())
-
-
-def _sampler(batch: Batch) -> Tensor | None:
-    """The sampler's log-probabilities; None where they were not kept."""
-    sampler_BT = batch.rollout.sampler_logp_BT
-    return None if sampler_BT.isnan().all() else sampler_BT
-
-
-def _rows(values_BT: Tensor | None, rows: Tensor) -> Tensor | None:
-    return None if values_BT is None else values_BT[rows]
 
 
 def _per_completion(advantages: Tensor, kept: KeptBatch) -> np.ndarray:
     if advantages.dim() == 1:
         return advantages.double().numpy()
-    mask_BT = kept.batch.rollout.mask_BT
+    mask_BT = kept.written_BT
     total_B = torch.where(mask_BT, advantages, 0.0).sum(1) / mask_BT.sum(1).clamp(min=1)
     return total_B.double().numpy()

@@ -10,27 +10,17 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from workbench.config import GRPOConfig
-from workbench.config_fields import ConfigError, ConfigWarning
+from workbench.config import ConfigError, ConfigWarning, GRPOConfig
 from workbench.errors import WorkbenchError
-from workbench.objective import group_advantages
-from workbench.rollout.types import Rollout
-from workbench.training.batch import Batch, loss_mask
+from workbench.objective import AdvantageRule, LossBatch, group_advantages
 
-ADVANTAGE_FIELDS = (
-    "scale_rewards",
-    "advantage_baseline",
-    "advantage_std",
-    "multi_objective_aggregation",
-    "reward_weights",
-)
+ADVANTAGE_FIELDS = tuple(f.name for f in fields(AdvantageRule) if f.name != "num_generations")
 SAME_ADVANTAGE = 1e-5
 """Advantages that differ by less are the same: rounding, where the trainer made them in float32."""
 
@@ -44,7 +34,9 @@ class KeptBatch:
     """A recorded step, ready to be computed again.
 
     config        in force at that step
-    batch         log-probabilities, mask and recorded advantages; log-probabilities that are not known are 0
+    batch         log-probabilities, recorded advantages and the tokens that the loss counted; log-probabilities
+                  that are not known are 0
+    written_BT    bool, all tokens of the completions
     rewards_BK    NaN = not scored
     counted_BT    bool, the tokens that the loss counted and whose log-probability is known
     skipped_B     bool, completions that the trainer did not put through the model (no gradient), so that nothing of
@@ -53,7 +45,8 @@ class KeptBatch:
     """
 
     config: GRPOConfig
-    batch: Batch
+    batch: LossBatch
+    written_BT: Tensor
     rewards_BK: Tensor
     counted_BT: Tensor
     skipped_B: Tensor
@@ -75,40 +68,39 @@ class KeptBatch:
                 f"the log-probabilities before the first update ('old_logp') were not kept, and the batch served "
                 f"{config.updates_per_rollout * config.num_iterations} updates: the ratios are not known."
             )
-        rollout = _rollout_of(stored)
-        advantages = stored.get("advantage_BT", stored["advantages_B"])
-        batch = Batch(
-            rollout,
-            torch.as_tensor(advantages),
-            loss_mask(rollout, config),
-            _kept(stored, "old_logp"),
-            _kept(stored, "ref_logp"),
+        written_BT = torch.as_tensor(stored["mask_BT"])
+        truncated_B = torch.as_tensor(stored["truncated_B"])
+        mask_BT = written_BT
+        if config.mask_truncated_completions:
+            mask_BT = written_BT & ~truncated_B[:, None]
+        logp_BT = torch.as_tensor(stored["logp_BT"])
+        old_logp_BT = _kept(stored, "old_logp")
+        known_BT = (logp_BT if old_logp_BT is None else logp_BT - old_logp_BT).isfinite()
+        skipped_B = (mask_BT & ~known_BT).any(1)
+        batch = LossBatch(
+            logp=torch.where(known_BT, logp_BT, 0.0),
+            advantages=torch.as_tensor(stored.get("advantage_BT", stored["advantages_B"])),
+            mask=mask_BT,
+            old_logp=old_logp_BT,
+            ref_logp=_kept(stored, "ref_logp"),
+            sampler_logp=_sampler(stored),
+            entropy=_kept(stored, "entropy"),
         )
-        batch.logp_BT, batch.entropy_BT = (
-            torch.as_tensor(stored["logp_BT"]),
-            _kept(stored, "entropy"),
-        )
-        known_BT = (
-            batch.logp_BT.isfinite()
-            if batch.old_logp_BT is None
-            else (batch.logp_BT - batch.old_logp_BT).isfinite()
-        )
-        skipped_B = (batch.loss_mask_BT & ~known_BT).any(1)
-        batch.logp_BT = torch.where(known_BT, batch.logp_BT, 0.0)
         return cls(
-            config,
-            batch,
-            torch.as_tensor(stored["rewards_BK"]),
-            batch.loss_mask_BT & ~skipped_B[:, None],
-            skipped_B,
-            rollout.mask_BT.any(1) & ~batch.loss_mask_BT.any(1),
+            config=config,
+            batch=batch,
+            written_BT=written_BT,
+            rewards_BK=torch.as_tensor(stored["rewards_BK"]),
+            counted_BT=mask_BT & ~skipped_B[:, None],
+            skipped_B=skipped_B,
+            left_out_B=written_BT.any(1) & ~mask_BT.any(1),
         )
 
     @property
     def row_to_show(self) -> int:
         """The counted completion whose log-probabilities have moved farthest since the sampling:
         where a clip can be seen."""
-        old_BT, logp_BT = self.batch.old_logp_BT, self.batch.logp_BT
+        old_BT, logp_BT = self.batch.old_logp, self.batch.logp
         moved_BT = torch.zeros_like(logp_BT) if old_BT is None else (logp_BT - old_BT).abs()
         return int(torch.where(self.counted_BT, moved_BT, -1.0).amax(1).argmax())
 
@@ -123,7 +115,7 @@ class KeptBatch:
         Raises `WhatIfError` where something is and the recorded ones were not made from the rewards
         of the group alone.
         """
-        recorded = self.batch.advantages_B
+        recorded = self.batch.advantages
         changes = [n for n in ADVANTAGE_FIELDS if getattr(config, n) != getattr(self.config, n)]
         if not changes:
             return recorded
@@ -142,15 +134,7 @@ class KeptBatch:
         return self._from_rewards(config)
 
     def _from_rewards(self, config: GRPOConfig) -> Tensor:
-        return group_advantages(
-            self.rewards_BK,
-            config.num_generations,
-            scale_rewards=config.scale_rewards,
-            weights=config.reward_weights,
-            baseline=config.advantage_baseline,
-            aggregation=config.multi_objective_aggregation,
-            std=config.advantage_std,
-        )
+        return group_advantages(self.rewards_BK, config).advantage_B
 
 
 def _config_of(stored: Mapping[str, Any]) -> GRPOConfig:
@@ -163,27 +147,15 @@ def _config_of(stored: Mapping[str, Any]) -> GRPOConfig:
         raise WhatIfError(f"the recorded settings of this step cannot be used: {error}") from error
 
 
-def _rollout_of(stored: Mapping[str, Any]) -> Rollout:
-    """The rollout without its prompts, which the record keeps as text."""
-    mask_BT, N = (
-        torch.as_tensor(stored["mask_BT"]),
-        len(stored["mask_BT"]) // int(stored["num_generations"]),
-    )
-    sampler_BT = stored.get("sampler_logp_BT", np.full(mask_BT.shape, np.nan, np.float32))
-    return Rollout(
-        prompt_ids_NP=torch.zeros(N, 0, dtype=torch.long),
-        prompt_mask_NP=torch.zeros(N, 0, dtype=torch.bool),
-        completion_ids_BT=torch.as_tensor(stored["ids_BT"]),
-        mask_BT=mask_BT,
-        sampler_logp_BT=torch.as_tensor(sampler_BT),
-        truncated_B=torch.as_tensor(stored["truncated_B"]),
-        num_generations=int(stored["num_generations"]),
-    )
-
-
 def _kept(stored: Mapping[str, Any], name: str) -> Any:
     values = stored.get(f"{name}_BT")
     return None if values is None else torch.as_tensor(values)
+
+
+def _sampler(stored: Mapping[str, Any]) -> Any:
+    """The sampler's log-probabilities; None where they were not kept."""
+    sampler_BT = _kept(stored, "sampler_logp")
+    return None if sampler_BT is None or sampler_BT.isnan().all() else sampler_BT
 
 
 def _quietly(make: Callable[[], GRPOConfig]) -> tuple[GRPOConfig, list[str]]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from workbench.config_rules import CLIPPED_LOSSES
+from workbench.config import LOSSES
 from workbench.widgets.base.numbers import number_text
 
 if TYPE_CHECKING:
@@ -75,13 +75,10 @@ CLIPS, CAPS, WEIGHS = (
 
 
 def _act_of(o: Outcome) -> str:
-    return (
-        CLIPS
-        if o.config.loss_type in CLIPPED_LOSSES
-        else CAPS
-        if o.config.loss_type == "cispo"
-        else WEIGHS
-    )
+    loss = LOSSES[o.config.loss_type]
+    if loss.clips:
+        return CLIPS
+    return CAPS if loss.caps else WEIGHS
 
 
 def _gradient(c: Comparison) -> str:

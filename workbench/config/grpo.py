@@ -1,12 +1,12 @@
 """`GRPOConfig`: every setting of a run in one flat, frozen dataclass.
 
 Names and meanings are TRL's (1.16) where TRL has the field. Fields that the workbench adds:
-`prompts_per_step`,
-`updates_per_rollout`, `micro_batch_size`, `advantage_baseline`, `advantage_std`, `kl_estimator`,
-`num_eval_problems`,
-`rollout_engine`, and those of "what is trained". TRL's `vllm_importance_sampling_*` are called
-`importance_sampling_*` here, because the correction is the same for every sampler. The defaults are
-the vetted setting of the embedded policy on arithmetic;
+`prompts_per_step`, `updates_per_rollout`, `micro_batch_size`, `advantage_baseline`,
+`advantage_std`, `measure_kl`, `kl_estimator`, `num_eval_problems`, `rollout_engine`, and those of
+"what is trained". TRL's `vllm_importance_sampling_*` are called `importance_sampling_*` here,
+because the correction is the same for every sampler.
+
+The defaults are the vetted setting of the embedded policy on arithmetic;
 `GRPOConfig.preset("real")` is the starting point for a real model.
 """
 
@@ -16,22 +16,23 @@ import json
 import warnings
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from workbench.config_fields import (
+from workbench.config.fields import (
     ConfigError,
     ConfigWarning,
     describe_field,
     field_problem,
     setting,
 )
-from workbench.config_rules import errors_of, warnings_of
-from workbench.presets import PRESETS
+from workbench.config.losses import LOSS_TYPES
+from workbench.config.presets import PRESETS
+from workbench.config.rules import errors_of, warnings_of
 
-LOSS_TYPES = ("grpo", "bnpo", "dr_grpo", "dapo", "luspo", "cispo", "sapo", "vespo")
 SAMPLER_CORRECTIONS = ("token_truncate", "token_mask", "sequence_truncate", "sequence_mask")
 PAPER = "DeepSeekMath, arXiv 2402.03300"
 
@@ -52,8 +53,8 @@ class GRPOConfig:
     )
     updates_per_rollout: int = setting(
         4,
-        "Optimizer updates made from one rollout batch, which is split by prompts into that many parts. With 1 (and "
-        "num_iterations=1) the ratio is exactly 1 and epsilon does nothing.",
+        "Optimizer updates made from one rollout batch, which is split by prompts into that many "
+        "parts. With 1 (and num_iterations=1) the ratio is exactly 1 and epsilon does nothing.",
         unit="updates",
         low=1,
     )
@@ -66,7 +67,8 @@ class GRPOConfig:
     )
     micro_batch_size: int | None = setting(
         None,
-        "Completions in one forward and backward; None = a whole update's share. Changes memory, not the result (but with top_entropy_quantile < 1 each piece has its own threshold, as in TRL).",
+        "Completions in one forward and backward; None = a whole update's share. Changes memory, "
+        "not the result.",
         unit="completions",
         low=1,
         optional=True,
@@ -146,8 +148,8 @@ class GRPOConfig:
     )
     advantage_baseline: str = setting(
         "group",
-        "What is subtracted from a reward: its group's mean, the mean of the others in the group (RLOO), the "
-        "batch's mean, or nothing.",
+        "What is subtracted from a reward: its group's mean, the mean of the others in the group "
+        "(RLOO), the batch's mean, or nothing.",
         choices=("group", "leave_one_out", "batch", "none"),
         live=True,
     )
@@ -178,13 +180,21 @@ class GRPOConfig:
     )
     beta: float = setting(
         0.005,
-        "Weight of the KL to the reference in the loss; 0 = no reference, no KL.",
+        "Weight of the KL to the reference in the loss; 0 = no KL in the loss.",
         unit="1/nat",
         low=0,
         high=10,
         source=PAPER + " eq. 3",
         live=True,
         log_scale=True,
+    )
+    measure_kl: bool = setting(
+        True,
+        "Measure the KL to the reference also where beta=0 leaves it out of the loss: with an "
+        "adapter, which is switched off for it, and for the embedded policy. Costs one pass of the "
+        "reference per step, and one without gradient over the rows that an update skips. Another "
+        "policy that is trained whole would need a second copy of itself and is not measured.",
+        live=True,
     )
     epsilon: float = setting(
         0.2,
@@ -221,13 +231,15 @@ class GRPOConfig:
     )
     use_bias_correction_kl: bool = setting(
         True,
-        "Multiply the KL by the importance ratio, so that its gradient is right off-policy (TRL's default).",
+        "Multiply the KL by the importance ratio, so that its gradient is right off-policy "
+        "(TRL's default).",
         source="DeepSeek-V3.2, arXiv 2512.02556",
         live=True,
     )
     top_entropy_quantile: float = setting(
         1.0,
-        "Share of the highest-entropy tokens whose policy term is kept.",
+        "Share of the highest-entropy tokens of an update whose policy term is kept. With several "
+        "micro-batches to an update, their common threshold costs one more forward pass.",
         unit="share",
         above=0,
         high=1,
@@ -245,8 +257,8 @@ class GRPOConfig:
     )
     importance_sampling_mode: str | None = setting(
         None,
-        "Correction for a sampler whose log-probabilities differ from the trainer's: per token or sequence, "
-        "truncate or mask the ratio. None = only measured.",
+        "Correction for a sampler whose log-probabilities differ from the trainer's: per token or "
+        "sequence, truncate or mask the ratio. None = only measured.",
         choices=SAMPLER_CORRECTIONS,
         optional=True,
         live=True,
@@ -320,19 +332,21 @@ class GRPOConfig:
     )
     quantization: str = setting(
         "none",
-        "How the frozen weights under an adapter are kept: as they are, in 4 bits (NF4, double quantisation) or in 8.",
+        "How the frozen weights under an adapter are kept: as they are, in 4 bits (NF4, double "
+        "quantisation) or in 8.",
         choices=("none", "nf4", "int8"),
         source="QLoRA, arXiv 2305.14314; LLM.int8(), arXiv 2208.07339",
     )
     dtype: str = setting(
         "auto",
-        "Number format of the weights. auto: float32 on a CPU and for full fine-tuning, else bfloat16, or float16 on a GPU "
-        "without it.",
+        "Number format of the weights. auto: float32 on a CPU and for full fine-tuning, else "
+        "bfloat16, or float16 on a GPU without it.",
         choices=("auto", "float32", "bfloat16", "float16"),
     )
     gradient_checkpointing: bool = setting(
         False,
-        "Compute activations a second time instead of keeping them: less memory, about a third more training time.",
+        "Compute activations a second time instead of keeping them: less memory, about a third "
+        "more training time.",
     )
     optim: str = setting(
         "adamw",
@@ -344,8 +358,8 @@ class GRPOConfig:
     # --- the optimizer
     learning_rate: float = setting(
         2e-4,
-        "Step size of AdamW. The default suits the embedded policy of 1M parameters; real models want 1e-6 "
-        "(full) to 1e-5 (LoRA).",
+        "Step size of AdamW. The default suits the embedded policy of 1M parameters; real models "
+        "want 1e-6 (full) to 1e-5 (LoRA).",
         low=0,
         high=1,
         live=True,
@@ -387,7 +401,9 @@ class GRPOConfig:
     def __post_init__(self) -> None:
         if isinstance(self.reward_weights, list):
             object.__setattr__(self, "reward_weights", tuple(self.reward_weights))
-        problems = [p for f in fields(self) if (p := field_problem(f, getattr(self, f.name)))]
+        values = [(field, getattr(self, field.name)) for field in fields(self)]
+        problems = [problem for pair in values if (problem := field_problem(*pair))]
+        # Rules compare values with one another, which only values of the right kind can bear.
         problems = problems or errors_of(self)
         if problems:
             raise ConfigError("\n".join(problems))
@@ -407,6 +423,12 @@ class GRPOConfig:
         return min(self.micro_batch_size or share, share)
 
     @property
+    def asks_reference(self) -> bool:
+        """True where each step has a pass of the reference: for the loss, or to measure the KL with
+        the adapter switched off. (The embedded policy is measured without an adapter too.)"""
+        return self.beta > 0 or (self.measure_kl and self.lora_rank > 0)
+
+    @property
     def on_policy(self) -> bool:
         """True when each rollout batch serves exactly one update: the ratio is 1 and no clipping
         can happen."""
@@ -421,19 +443,21 @@ class GRPOConfig:
     @classmethod
     def live_fields(cls) -> tuple[str, ...]:
         """The names of the fields that may change between two steps."""
-        return tuple(f.name for f in fields(cls) if f.metadata["live"])
+        return tuple(field.name for field in fields(cls) if field.metadata["live"])
 
     @classmethod
     def describe(cls, name: str | None = None) -> str:
         """What a field means, or all of them, a line each."""
         if name is not None:
             _check_names([name])
-        return "\n".join(describe_field(f) for f in fields(cls) if name in (None, f.name))
+        return "\n".join(
+            describe_field(field) for field in fields(cls) if name in (None, field.name)
+        )
 
     @classmethod
     def preset(cls, name: str, **changes: Any) -> GRPOConfig:
-        """A published setting by name (see `workbench.presets`), with `changes` on top. Raises
-        `ConfigError`."""
+        """A published setting by name (see `workbench.config.presets`), with `changes` on top.
+        Raises `ConfigError`."""
         if name not in PRESETS:
             raise ConfigError(f"preset {name!r} is unknown. Choose one of {', '.join(PRESETS)}.")
         return cls.from_dict(PRESETS[name].values | changes)
@@ -446,46 +470,44 @@ class GRPOConfig:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values that JSON and YAML can hold."""
-        values = asdict(self)
-        return values | {
-            "reward_weights": list(self.reward_weights) if self.reward_weights else None
-        }
+        weights = list(self.reward_weights) if self.reward_weights else None
+        return asdict(self) | {"reward_weights": weights}
 
     def save(self, path: str | Path) -> None:
         """Write to `path`, as JSON when it ends in .json, else as YAML."""
         path = Path(path)
-        as_json = path.suffix == ".json"
-        path.write_text(
-            json.dumps(self.to_dict(), indent=2) + "\n"
-            if as_json
-            else yaml.safe_dump(self.to_dict(), sort_keys=False)
-        )
+        values = self.to_dict()
+        if path.suffix == ".json":
+            path.write_text(json.dumps(values, indent=2) + "\n")
+        else:
+            path.write_text(yaml.safe_dump(values, sort_keys=False))
 
     @classmethod
     def load(cls, path: str | Path) -> GRPOConfig:
         """Read a YAML or JSON file that `save` wrote, or that holds any part of the fields. Raises
         `ConfigError`."""
         text = Path(path).read_text()
+        parse = json.loads if Path(path).suffix == ".json" else yaml.safe_load
         try:
-            values = (
-                json.loads(text) if Path(path).suffix == ".json" else yaml.safe_load(text)
-            ) or {}
+            values = parse(text) or {}
         except (ValueError, yaml.YAMLError) as e:
             raise ConfigError(f"{path} cannot be read: {e}") from e
         if not isinstance(values, dict):
             raise ConfigError(f"{path}: expected names and values, found {type(values).__name__}.")
         return cls.from_dict(
-            {name: value_of(name, v) if isinstance(v, str) else v for name, v in values.items()}
+            {
+                name: value_of(name, value) if isinstance(value, str) else value
+                for name, value in values.items()
+            }
         )
 
 
 def value_of(name: str, text: str) -> Any:
     """The value of field `name` that a person wrote as `text`; a choice such as 'none' stays the
     word that it is."""
-    choices = (
-        next((f.metadata["choices"] for f in fields(GRPOConfig) if f.name == name), None) or ()
-    )
-    return text.strip() if text.strip() in choices else plain_value(text)
+    choices = {field.name: field.metadata["choices"] for field in fields(GRPOConfig)}
+    word = text.strip()
+    return word if word in (choices.get(name) or ()) else plain_value(text)
 
 
 def plain_value(text: str) -> Any:
@@ -496,22 +518,18 @@ def plain_value(text: str) -> Any:
     try:
         value = yaml.safe_load(text)
         if isinstance(value, list):
-            return [float(v) if isinstance(v, str) else v for v in value]
+            return [float(part) if isinstance(part, str) else part for part in value]
         return float(value) if isinstance(value, str) else value
     except (ValueError, yaml.YAMLError):
         return text
 
 
 def _check_names(names: Any) -> None:
-    from difflib import get_close_matches
-
-    known = [f.name for f in fields(GRPOConfig)]
+    known = [field.name for field in fields(GRPOConfig)]
     for name in names:
         if name not in known:
             near = get_close_matches(name, known, 1)
-            hint = (
-                f" Did you mean {near[0]!r}?"
-                if near
-                else " `GRPOConfig.describe()` lists the fields."
-            )
+            hint = " `GRPOConfig.describe()` lists the fields."
+            if near:
+                hint = f" Did you mean {near[0]!r}?"
             raise ConfigError(f"{name!r} is not a field of GRPOConfig.{hint}")

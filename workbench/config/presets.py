@@ -37,13 +37,14 @@ computed twice by gradient_checkpointing."""
 
 PRESETS: dict[str, Preset] = {
     "real": Preset(
-        "The workbench's starting point for a real model on one GPU: TRL's learning rate, small batches, two updates, in pieces for a T4.",
+        "The workbench's starting point for a real model on one GPU: TRL's learning rate, small "
+        "batches, two updates, in pieces for a T4.",
         _REAL | dict(beta=0.0, micro_batch_size=PIECE),
     ),
     "deepseekmath": Preset(
-        "DeepSeekMath, arXiv 2402.03300, section 4.2: lr 1e-6, KL 0.04, 64 outputs per question, 1024 tokens, 1,024 outputs "
-        "per batch, one update per exploration stage; std over the population as printed in eq. 3; loss averaged per "
-        "sequence; KL without ratio.",
+        "DeepSeekMath, arXiv 2402.03300, section 4.2: lr 1e-6, KL 0.04, 64 outputs per question, "
+        "1024 tokens, 1,024 outputs per batch, one update per exploration stage; std over the "
+        "population as printed in eq. 3; loss averaged per sequence; KL without ratio.",
         _REAL
         | dict(
             beta=0.04,
@@ -58,7 +59,8 @@ PRESETS: dict[str, Preset] = {
         ),
     ),
     "trl": Preset(
-        "TRL 1.16.0's GRPOConfig defaults: beta 0, dapo loss, G=8, 512 tokens, one update per rollout, linear decay.",
+        "TRL 1.16.0's GRPOConfig defaults: beta 0, dapo loss, G=8, 512 tokens, one update per "
+        "rollout, linear decay.",
         _REAL
         | dict(
             beta=0.0,
@@ -71,8 +73,9 @@ PRESETS: dict[str, Preset] = {
         ),
     ),
     "dapo": Preset(
-        "DAPO, arXiv 2503.14476: no KL, clip 0.2 below and 0.28 above, token-level loss, G=16, 16 updates per rollout, "
-        "overlong answers left out. Its dynamic sampling is not part of a config.",
+        "DAPO, arXiv 2503.14476: no KL, clip 0.2 below and 0.28 above, token-level loss, G=16, 16 "
+        "updates per rollout, overlong answers left out. Its dynamic sampling is not part of a "
+        "config.",
         _REAL
         | dict(
             beta=0.0,
@@ -92,7 +95,8 @@ PRESETS: dict[str, Preset] = {
         | dict(beta=0.0, loss_type="dr_grpo", scale_rewards="none", max_completion_length=1024),
     ),
     "gspo": Preset(
-        "GSPO, arXiv 2507.18071, section 5.1: sequence-level ratio, clip 3e-4 below and 4e-4 above, four updates per rollout.",
+        "GSPO, arXiv 2507.18071, section 5.1: sequence-level ratio, clip 3e-4 below and 4e-4 "
+        "above, four updates per rollout.",
         _REAL
         | dict(
             beta=0.0,
@@ -104,8 +108,8 @@ PRESETS: dict[str, Preset] = {
         ),
     ),
     "cispo": Preset(
-        "CISPO (MiniMax-M1, arXiv 2506.13585): the ratio is capped and detached, no KL. epsilon_high=5.0 follows ScaleRL, "
-        "arXiv 2510.13786, since the paper prints no figure.",
+        "CISPO (MiniMax-M1, arXiv 2506.13585): the ratio is capped and detached, no KL. "
+        "epsilon_high=5.0 follows ScaleRL, arXiv 2510.13786, since the paper prints no figure.",
         _REAL | dict(beta=0.0, loss_type="cispo", epsilon_high=5.0),
     ),
 }

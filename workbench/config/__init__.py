@@ -1,0 +1,25 @@
+"""Every setting of a run, what it means, which values it takes and which go together.
+
+`grpo` holds the config itself, `fields` how a field documents and checks itself, `rules` what must
+hold between fields, `losses` the facts of each loss type, `presets` published settings. Nothing
+here imports torch.
+"""
+
+from workbench.config.fields import ConfigError, ConfigWarning, range_text
+from workbench.config.grpo import SAMPLER_CORRECTIONS, GRPOConfig, plain_value, value_of
+from workbench.config.losses import LOSS_TYPES, LOSSES, LossFacts
+from workbench.config.presets import PRESETS
+
+__all__ = [
+    "LOSSES",
+    "LOSS_TYPES",
+    "PRESETS",
+    "SAMPLER_CORRECTIONS",
+    "ConfigError",
+    "ConfigWarning",
+    "GRPOConfig",
+    "LossFacts",
+    "plain_value",
+    "range_text",
+    "value_of",
+]

@@ -1,0 +1,196 @@
+"""Rules between the fields of a `GRPOConfig`: combinations that cannot work, and those that
+mislead.
+
+Each rule is one line of a table: (does it apply?, what to say). The text names the fields, their
+values and the remedy.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+from workbench.config.losses import LOSSES
+
+if TYPE_CHECKING:
+    from workbench.config import GRPOConfig
+
+Rule = tuple[bool, str]
+"""(does it apply?, what to say)."""
+
+
+def errors_of(config: GRPOConfig) -> list[str]:
+    """What makes this config impossible, a sentence each."""
+    rules = [*_loss_errors(config), *_batch_errors(config), *_model_errors(config)]
+    return [text for applies, text in rules if applies]
+
+
+def warnings_of(config: GRPOConfig) -> list[str]:
+    """What probably is not meant, a sentence each."""
+    rules = [*_loss_warnings(config), *_batch_warnings(config)]
+    return [text for applies, text in rules if applies]
+
+
+def _loss_errors(config: GRPOConfig) -> list[Rule]:
+    loss = LOSSES[config.loss_type]
+    high = config.epsilon if config.epsilon_high is None else config.epsilon_high
+    mode = config.importance_sampling_mode
+    level = config.importance_sampling_level
+    lowest = config.importance_sampling_clip_min
+    highest = config.importance_sampling_clip_max
+    return [
+        (
+            loss.caps and config.epsilon_high is None,
+            f"loss_type={config.loss_type!r} needs epsilon_high: there it is the absolute cap of "
+            "the ratio, and without it every ratio above 0.2 would be cut. Set epsilon_high=5.0 "
+            "(the preset 'cispo').",
+        ),
+        (
+            config.delta is not None and loss.clips and config.delta <= 1 + high,
+            f"delta={config.delta!r} must be above 1 + epsilon_high = {1 + high:g}: below it, "
+            "delta cuts what clipping would have kept. Set delta above "
+            f"{1 + high:g}, or None.",
+        ),
+        (
+            config.delta is not None and not loss.clips,
+            f"delta={config.delta!r} has no effect with loss_type={config.loss_type!r}, which has "
+            "no unclipped branch. Set delta=None.",
+        ),
+        (
+            loss.own_sequence_weight and (mode or "").startswith("sequence"),
+            f"importance_sampling_mode={mode!r} with loss_type={config.loss_type!r}, which makes a "
+            "sequence weight itself. Set importance_sampling_mode='token_truncate' or None.",
+        ),
+        (
+            level not in loss.levels,
+            f"importance_sampling_level={level!r} with loss_type={config.loss_type!r}: its weight "
+            "is per token (vespo makes its own sequence weight). Set "
+            "importance_sampling_level='token'.",
+        ),
+        (
+            lowest is not None and highest is not None and lowest >= highest,
+            f"importance_sampling_clip_min={lowest} must be below "
+            f"importance_sampling_clip_max={highest}.",
+        ),
+    ]
+
+
+def _batch_errors(config: GRPOConfig) -> list[Rule]:
+    return [
+        (
+            config.prompts_per_step % config.updates_per_rollout != 0,
+            f"updates_per_rollout={config.updates_per_rollout} does not divide "
+            f"prompts_per_step={config.prompts_per_step}: a batch is split by whole groups. Change "
+            "one of the two.",
+        ),
+        (
+            config.warmup_steps >= config.max_steps and config.warmup_steps > 0,
+            f"warmup_steps={config.warmup_steps} must be below max_steps={config.max_steps}: the "
+            "run would end in its warm-up.",
+        ),
+    ]
+
+
+def _model_errors(config: GRPOConfig) -> list[Rule]:
+    wants_adapter = (
+        config.lora_alpha is not None
+        or config.use_rslora
+        or config.use_dora
+        or config.lora_target_modules != "all-linear"
+    )
+    server_without_address = (
+        config.rollout_engine == "vllm"
+        and config.vllm_mode == "server"
+        and not config.vllm_server_base_url
+    )
+    return [
+        (
+            config.quantization != "none" and config.lora_rank == 0,
+            f"quantization={config.quantization!r} with lora_rank=0: quantised weights stand "
+            "still, so there would be nothing to train. Set lora_rank=16 (--lora), or "
+            "quantization='none'.",
+        ),
+        (
+            config.lora_rank == 0 and wants_adapter,
+            "lora_alpha, lora_target_modules, use_rslora and use_dora belong to an adapter, and "
+            "lora_rank=0 makes none. Set lora_rank=16.",
+        ),
+        (
+            server_without_address,
+            "vllm_mode='server' needs vllm_server_base_url, the address of a running `vllm serve`, "
+            "for example http://localhost:8000.",
+        ),
+        (
+            not _good_weights(config.reward_weights),
+            f"reward_weights={config.reward_weights!r}: must be finite numbers, not all of them 0.",
+        ),
+    ]
+
+
+def _loss_warnings(config: GRPOConfig) -> list[Rule]:
+    loss = LOSSES[config.loss_type]
+    level = config.importance_sampling_level
+    return [
+        (
+            config.on_policy and loss.clips and config.delta is not None,
+            f"delta={config.delta!r} does nothing with one update per rollout: the ratio is "
+            "exactly 1. Set updates_per_rollout=2.",
+        ),
+        (
+            level == "sequence" and config.epsilon > 0.05,
+            f"importance_sampling_level='sequence' with epsilon={config.epsilon}: a sequence ratio "
+            "is a mean and stays near 1, so this clips nothing. GSPO uses epsilon=3e-4, "
+            "epsilon_high=4e-4 (the preset 'gspo').",
+        ),
+        (
+            level in loss.levels and loss.meant_for not in (None, level),
+            f"loss_type={config.loss_type!r} is meant for "
+            f"importance_sampling_level={loss.meant_for!r}.",
+        ),
+        (
+            loss.caps and config.epsilon_high is not None and config.epsilon_high < 1,
+            f"loss_type={config.loss_type!r} with epsilon_high={config.epsilon_high}: it is the "
+            "absolute cap of the ratio, so even a ratio of 1 is cut. Set epsilon_high=5.0.",
+        ),
+    ]
+
+
+def _batch_warnings(config: GRPOConfig) -> list[Rule]:
+    baseline = config.advantage_baseline
+    by_group = config.scale_rewards == "group"
+    return [
+        (
+            by_group and config.num_generations == 2,
+            "num_generations=2 with scale_rewards='group': every advantage is about +-0.7, however "
+            "close the rewards are. Use 4 or more, or scale_rewards='none'.",
+        ),
+        (
+            baseline == "none",
+            "advantage_baseline='none': with rewards of one sign every completion is pushed the "
+            "same way.",
+        ),
+        (
+            by_group and baseline in ("batch", "none"),
+            f"scale_rewards='group' with advantage_baseline={baseline!r}: a group of nearly equal "
+            "rewards is divided by a tiny std without being centred. Set scale_rewards='batch' or "
+            "'none'.",
+        ),
+        (
+            config.top_p < 1 or config.top_k > 0,
+            f"top_p={config.top_p}, top_k={config.top_k}: samples come from a truncated "
+            "distribution while the loss uses the full one, so ratios are biased. Use top_p=1, "
+            "top_k=0 for training.",
+        ),
+    ]
+
+
+def _good_weights(weights: tuple[float, ...] | None) -> bool:
+    if weights is None:
+        return True
+    if not isinstance(weights, tuple):
+        return False
+    numbers = all(
+        isinstance(weight, (int, float)) and not isinstance(weight, bool) and math.isfinite(weight)
+        for weight in weights
+    )
+    return numbers and any(weight != 0 for weight in weights)

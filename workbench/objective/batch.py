@@ -1,0 +1,74 @@
+"""What the loss of a batch is made of, as plain tensors: no rollout, no model, no record.
+
+Suffixes: B completions, R some of them, T tokens of the longest one.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from torch import Tensor
+
+from workbench.objective.loss import PolicyLoss, policy_loss
+
+if TYPE_CHECKING:
+    from workbench.config import GRPOConfig
+    from workbench.objective.reductions import BatchTotals
+
+
+@dataclass(frozen=True)
+class LossBatch:
+    """The arguments of `policy_loss` for some completions, which can be cut into rows."""
+
+    logp: Tensor
+    """(B, T) log-probability of each sampled token under the policy."""
+
+    advantages: Tensor
+    """(B,), or (B, T) for one per token."""
+
+    mask: Tensor
+    """(B, T) the tokens that the loss counts."""
+
+    old_logp: Tensor | None = None
+    """(B, T) under the policy before the first update; None = `logp` itself."""
+
+    ref_logp: Tensor | None = None
+    """(B, T) under the reference; None without one."""
+
+    sampler_logp: Tensor | None = None
+    """(B, T) under the sampler; None where it is not known."""
+
+    entropy: Tensor | None = None
+    """(B, T) of the policy in nats; None where it is not known."""
+
+    def rows(self, rows_R: Tensor) -> LossBatch:
+        """The same of these completions alone."""
+        return LossBatch(
+            logp=self.logp[rows_R],
+            advantages=self.advantages[rows_R],
+            mask=self.mask[rows_R],
+            old_logp=rows_of(self.old_logp, rows_R),
+            ref_logp=rows_of(self.ref_logp, rows_R),
+            sampler_logp=rows_of(self.sampler_logp, rows_R),
+            entropy=rows_of(self.entropy, rows_R),
+        )
+
+    def loss(self, config: GRPOConfig, totals: BatchTotals | None = None) -> PolicyLoss:
+        """Their loss; `totals`: of the whole batch, None where these are all."""
+        return policy_loss(
+            self.logp,
+            self.advantages,
+            self.mask,
+            config,
+            old_logp=self.old_logp,
+            ref_logp=self.ref_logp,
+            entropy=self.entropy,
+            sampler_logp=self.sampler_logp,
+            num_items=totals,
+        )
+
+
+def rows_of(values_BT: Tensor | None, rows_R: Tensor) -> Tensor | None:
+    """Some rows of what may not be known."""
+    return None if values_BT is None else values_BT[rows_R]

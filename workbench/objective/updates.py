@@ -1,0 +1,75 @@
+"""How a batch is cut into optimizer updates and these into micro-batches, and what each divides by.
+
+Suffixes: B completions, R the ones of an update, T tokens of the longest one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from workbench.config.losses import LOSSES
+from workbench.objective.masks import entropy_threshold
+from workbench.objective.reductions import BatchTotals
+
+if TYPE_CHECKING:
+    from workbench.config import GRPOConfig
+
+
+def updates_of(config: GRPOConfig, device: torch.device) -> list[Tensor]:
+    """The rows of each update, in order: `updates_per_rollout` parts of whole groups,
+    `num_iterations` times over."""
+    rows_B = torch.arange(config.completions_per_step, device=device)
+    return list(rows_B.chunk(config.updates_per_rollout)) * config.num_iterations
+
+
+def micro_batches(rows_R: Tensor, config: GRPOConfig) -> Iterator[Tensor]:
+    """The rows of one update in pieces that fit into memory."""
+    if len(rows_R):
+        yield from torch.split(rows_R, config.micro_batch_size or len(rows_R))
+
+
+def totals_of(
+    mask_BT: Tensor, rows_R: Tensor, config: GRPOConfig, entropy_RT: Tensor | None = None
+) -> BatchTotals:
+    """What the losses of an update's micro-batches are divided by, so that their sum is the
+    update's loss; with `entropy_RT` and top_entropy_quantile < 1 also their common threshold.
+
+    dapo, cispo and vespo divide by the tokens of the whole rollout batch (TRL's
+    num_items_in_batch), scaled to one update's share so that an update's gradient does not shrink
+    with the number of updates.
+    """
+    counted_RT = mask_BT[rows_R]
+    if LOSSES[config.loss_type].divides_by_batch_tokens:
+        tokens = float(mask_BT.sum()) / config.updates_per_rollout
+    else:
+        tokens = float(counted_RT.sum())
+    threshold = None
+    if entropy_RT is not None and config.top_entropy_quantile < 1:
+        threshold = entropy_threshold(entropy_RT, counted_RT != 0, config.top_entropy_quantile)
+    return BatchTotals(
+        sequences=len(rows_R),
+        tokens=torch.tensor(max(tokens, 1.0)),
+        entropy_threshold=threshold,
+    )
+
+
+def rows_with_gradient(
+    mask_BT: Tensor, advantages: Tensor, rows_R: Tensor, config: GRPOConfig
+) -> Tensor:
+    """The rows that can move the policy.
+
+    Without a KL term a row with advantage 0 (a dead group's) has no gradient, and a masked row
+    never has one; they are skipped while the totals still count them. With an entropy quantile all
+    rows stay, since they set the threshold.
+    """
+    if config.top_entropy_quantile < 1:
+        return rows_R
+    counted_R = mask_BT[rows_R].any(1)
+    if config.beta > 0:
+        return rows_R[counted_R]
+    pushed_R = advantages[rows_R].reshape(len(rows_R), -1).any(1)
+    return rows_R[counted_R & pushed_R]
