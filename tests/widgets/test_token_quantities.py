@@ -1,4 +1,4 @@
-"""The microscope's numpy quantities are those of the objective, and what is missing is said."""
+"""The microscope's quantities are those of the objective, and what is missing is said."""
 
 from __future__ import annotations
 

@@ -14,11 +14,15 @@ from workbench.widgets.base.guarded import Guarded, set_if_changed, stylesheet
 from workbench.widgets.base.hosts import mimebundle
 from workbench.widgets.base.kernel import answer_in_the_subshell
 from workbench.widgets.base.style import NEGATIVE, POSITIVE, framed
+from workbench.widgets.base.torch_on_demand import is_torch_missing
 
 WIDE = widgets.Layout(width="100%", min_width="0", overflow="auto")
 """As wide as the page lets it be: a wide table scrolls by itself instead of pushing the text out of
 sight."""
-NEEDS_TORCH = "This widget computes with workbench.objective, which needs torch. Install it: pip install torch"
+NEEDS_TORCH = (
+    "This widget computes with workbench.objective, which needs torch. Install it: "
+    "pip install torch"
+)
 
 
 class Lab(Guarded):
@@ -74,7 +78,7 @@ class Lab(Guarded):
         except (WorkbenchError, ValueError) as error:
             return self._say(str(error))
         except ModuleNotFoundError as error:
-            if (error.name or "").split(".")[0] != "torch":
+            if not is_torch_missing(error):
                 raise
             return self._say(NEEDS_TORCH)
         self.summary = summary

@@ -6,9 +6,9 @@ import html
 from collections.abc import Callable
 
 from workbench.widgets.base.numbers import all_digits, number_text
+from workbench.widgets.tokens.inputs import LOGP_MEANING
 from workbench.widgets.tokens.markup import known
 from workbench.widgets.tokens.pieces import Piece
-from workbench.widgets.tokens.quantities import LOGP_MEANING
 from workbench.widgets.tokens.row import QUANTITIES, TokenRow
 from workbench.widgets.tokens.scales import WITHIN, Scale
 

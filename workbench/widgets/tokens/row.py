@@ -7,18 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
 from workbench.config import LOSSES
-from workbench.widgets.tokens.quantities import (
-    Array,
-    RowInputs,
-    clipped_side,
-    importance_ratio,
-    kl_estimate,
-    row_inputs,
-)
-from workbench.widgets.tokens.terms import loss_term
+from workbench.widgets.tokens.inputs import Array, RowInputs, row_inputs
 
 
 @dataclass(frozen=True)
@@ -123,28 +113,30 @@ class TokenRow:
 
 def token_row(batch: Mapping[str, Any], row: int) -> TokenRow:
     """All quantities of row `row` of what `Run.batch` gives. Raises IndexError for a row that is
-    not there."""
+    not there, ModuleNotFoundError where torch, which computes them, is not installed."""
+    # Here and not above: torch takes seconds, and only a page that computes shall pay for it.
+    from workbench.widgets.tokens.contribution import contribution
+
     x = row_inputs(batch, row)
-    ratio_T = importance_ratio(x)
-    kl_T = kl_estimate(x, ratio_T)
-    in_loss_T = np.full(
-        len(x.ids_T), 1.0 if x.counted else np.nan
-    )  # a row outside the loss has no ratio to clip
-    old_T = x.filled("old_logp")
+    computed = contribution(batch, row, x)
     values = {
         "advantage": x.advantage_T,
-        "ratio": ratio_T * in_loss_T,
-        "clipped": clipped_side(x, ratio_T) * in_loss_T,
-        "kl": kl_T * in_loss_T,
+        "ratio": computed.ratio_T,
+        "clipped": computed.clipped_T,
+        "kl": computed.kl_T,
         "entropy": x.filled("entropy"),
         "change": x.log_ratio_T,
-        "term": loss_term(x, ratio_T, kl_T),
-        "mismatch": old_T - x.filled("sampler_logp"),
+        "term": computed.term_T,
+        "mismatch": x.filled("old_logp") - x.filled("sampler_logp"),
         "logp": x.filled("logp"),
     }
-    values = {name: values_T + 0.0 for name, values_T in values.items()}  # no -0
+    notes = {name: note_on(name, x) for name in values}
     return TokenRow(
-        row, x.ids_T, values, {name: note for name in values if (note := note_on(name, x))}, x
+        row=row,
+        ids_T=x.ids_T,
+        values={name: values_T + 0.0 for name, values_T in values.items()},  # no -0
+        notes={name: note for name, note in notes.items() if note},
+        inputs=x,
     )
 
 

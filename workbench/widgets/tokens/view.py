@@ -10,6 +10,11 @@ from workbench.widgets.base.source import RunSource
 from workbench.widgets.base.step_view import NO_RUN, StepView
 from workbench.widgets.base.style import framed
 from workbench.widgets.base.text import safe_text
+from workbench.widgets.base.torch_on_demand import (
+    is_torch_missing,
+    needs_torch,
+    say_when_loading,
+)
 from workbench.widgets.tokens.box import TokenBox
 from workbench.widgets.tokens.heading import heading, question, readings
 from workbench.widgets.tokens.legend import legend, table
@@ -18,6 +23,7 @@ from workbench.widgets.tokens.row import QUANTITIES, TokenRow, token_row
 from workbench.widgets.tokens.scales import Scale, scale_of
 from workbench.widgets.tokens.step import Pieces, TokenStep, TokenSteps
 
+NEEDS_TORCH = needs_torch("The token microscope")
 NONE, OPPOSITE = -1, -2
 """Beside the completion: no second one; the one of its group whose advantage is farthest from its
 own."""
@@ -188,12 +194,20 @@ class TokensView(StepView):
     def draw_step(self, source: RunSource, step: int) -> None:
         """Read a step and draw the completions chosen."""
         self._found = None
-        self._found = found = self._steps.read(source, step)
+        say_when_loading(self.draw_empty)
+        found = self._steps.read(source, step)
+        self._found = found
         self._fill_menus(found)
-        rows = [token_row(found.batch, row) for row in (self.row, self.beside) if row is not None]
-        self._draw(
-            found, rows, self._steps.pieces(source, {i for row in rows for i in row.ids_T.tolist()})
-        )
+        shown = [row for row in (self.row, self.beside) if row is not None]
+        try:
+            rows = [token_row(found.batch, row) for row in shown]
+        except ModuleNotFoundError as error:
+            if not is_torch_missing(error):
+                raise
+            self.draw_empty(NEEDS_TORCH)
+            return
+        ids = {token_id for row in rows for token_id in row.ids_T.tolist()}
+        self._draw(found, rows, self._steps.pieces(source, ids))
 
     def _fill_menus(self, found: TokenStep) -> None:
         """Offer the completions of this step; what was chosen stays chosen. Raises IndexError for a

@@ -4,7 +4,6 @@ torch for the arithmetic."""
 from __future__ import annotations
 
 import html
-import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +16,7 @@ from workbench.widgets.base.guarded import Guarded, set_if_changed, show_if, sty
 from workbench.widgets.base.numbers import number_text
 from workbench.widgets.base.source import RunSource
 from workbench.widgets.base.style import BLUE, ORANGE, framed
+from workbench.widgets.base.torch_on_demand import is_torch_missing, needs_torch, say_when_loading
 from workbench.widgets.plots.liveplot import LivePlot
 from workbench.widgets.tokens.box import TokenBox
 from workbench.widgets.what_if import words
@@ -27,8 +27,7 @@ if TYPE_CHECKING:
     from workbench.widgets.what_if.comparison import Comparison, Outcome
     from workbench.widgets.what_if.kept_batch import KeptBatch
 
-NEEDS_TORCH = "What-if needs torch, which is not installed here (pip install torch). The other views of a stored run work without it."
-LOADING = "Loading torch, which does the arithmetic: once, for a few seconds."
+NEEDS_TORCH = needs_torch("What-if")
 NO_STEP = "No step yet: there is something to ask about after the first one."
 
 
@@ -94,13 +93,12 @@ class WhatIfView(Guarded):
     def _load(self, source: RunSource, step: int, key: tuple[Any, ...]) -> None:
         """Read a step and draw it. What stands in the way is said in the place of the picture."""
         self._shown = None
-        if "torch" not in sys.modules:
-            self._leave(LOADING)
+        say_when_loading(self._leave)
         try:
             from workbench.widgets.what_if import comparison as what_if
             from workbench.widgets.what_if import kept_batch
         except ModuleNotFoundError as error:
-            if (error.name or "").split(".")[0] != "torch":
+            if not is_torch_missing(error):
                 raise
             return self._leave(NEEDS_TORCH)
         try:
