@@ -47,8 +47,10 @@ IPYWIDGETS_7 = {
     "HTML": DESCRIBED + " value placeholder",
     "Text": DESCRIBED + " value placeholder continuous_update disabled",
     "Layout": "align_content align_items align_self border bottom display flex flex_flow grid_area grid_auto_columns grid_auto_flow"
-    " grid_auto_rows grid_column grid_gap grid_row grid_template_areas grid_template_columns grid_template_rows height"
-    " justify_content justify_items left margin max_height max_width min_height min_width object_fit object_position order"
+    " grid_auto_rows grid_column grid_gap grid_row grid_template_areas grid_template_columns "
+    "grid_template_rows height"
+    " justify_content justify_items left margin max_height max_width min_height min_width "
+    "object_fit object_position order"
     " overflow overflow_x overflow_y padding right top visibility width",
 }
 """What ipywidgets 7.7.1 (Colab's) takes when a widget is made. Anything else is dropped there, and
@@ -165,7 +167,8 @@ def test_widgets_are_made_with_what_ipywidgets_7_takes_too() -> None:
                 and "." not in made
             ):
                 assert made in IPYWIDGETS_7, (
-                    f"{path.name}:{node.lineno}: look up which traits {made} has in ipywidgets 7.7 and add them here"
+                    f"{path.name}:{node.lineno}: look up which traits {made} has in ipywidgets 7.7 "
+                    "and add them here"
                 )
                 seen.add(made)
                 unknown += [

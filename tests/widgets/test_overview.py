@@ -72,7 +72,7 @@ def notes(figure: dict) -> str:
     return " ".join(a["text"] for a in figure["layout"].get("annotations", ()))
 
 
-# ------------------------------------------------------------------------------------------------------- one run
+# --------------------------------------------------------------- one run
 
 
 def test_ten_panels_that_plotly_accepts(plain: RunSource) -> None:
@@ -199,8 +199,7 @@ def test_the_summary_of_a_panel_is_in_words(plain: RunSource) -> None:
     assert f"lowest {reward.min():.4g} at {reward.argmin() + 1}" in said
 
 
-# -------------------------------------------------------------------------------------------------
-# knobs and step
+# -------------------------------------------------------- knobs and step
 
 
 def test_knob_changes_are_marked_on_every_panel(tmp_path: Path) -> None:
@@ -238,7 +237,7 @@ def test_the_chosen_step_is_marked(plain: RunSource) -> None:
         assert [s["x0"] for s in f["layout"]["shapes"]] == [5]
 
 
-# --------------------------------------------------------------------------------------------------- several runs
+# ---------------------------------------------------------- several runs
 
 
 def test_runs_differ_by_colour_and_dash_and_the_first_panel_names_them(tmp_path: Path) -> None:
@@ -280,7 +279,7 @@ def test_a_run_without_a_step_leaves_the_others_alone(tmp_path: Path) -> None:
     assert len(view.plots.spec) == 10
 
 
-# ------------------------------------------------------------------------------------------------------- long runs
+# ------------------------------------------------------------- long runs
 
 
 def test_long_runs_are_thinned_out_but_spikes_stay(tmp_path: Path) -> None:
@@ -313,7 +312,7 @@ def test_a_redraw_of_10_000_steps_takes_under_50_ms_and_stays_bounded(tmp_path: 
     assert min(seconds) < 0.05, f"{seconds}"
 
 
-# ------------------------------------------------------------------------------------------------------ the header
+# ------------------------------------------------------------ the header
 
 
 def test_the_header_says_it_in_words(tmp_path: Path) -> None:
@@ -366,8 +365,7 @@ def test_no_run_is_said() -> None:
     assert "No run to show" in view.header.value
 
 
-# --------------------------------------------------------------------------------------------
-# hostile and broken
+# ---------------------------------------------------- hostile and broken
 
 
 def test_foreign_names_are_inert_everywhere(tmp_path: Path) -> None:
@@ -425,8 +423,10 @@ def test_a_click_chooses_the_step_and_its_error_is_shown(plain: RunSource) -> No
 
 def test_no_torch_is_imported(plain: RunSource) -> None:
     code = (
-        "import sys; from workbench.widgets.overview.view import Overview; from workbench.widgets.base.source import RunSource; "
-        f"v = Overview(); v.show([RunSource({str(plain.run.path)!r})]); assert not v.message.value, v.message.value; "
+        "import sys; from workbench.widgets.overview.view import Overview; from "
+        "workbench.widgets.base.source import RunSource; "
+        f"v = Overview(); v.show([RunSource({str(plain.run.path)!r})]); assert not "
+        "v.message.value, v.message.value; "
         "v.picture(); print('torch' in sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -66,7 +66,7 @@ def test_every_number_has_a_labelled_box(lab_class) -> None:
         assert not lab.message.value or lab.problem
 
 
-# ------------------------------------------------------------------------------------------------------- advantages
+# ------------------------------------------------------------ advantages
 
 
 def test_the_seed_example_sample_and_population() -> None:
@@ -143,7 +143,7 @@ def test_wrong_other_groups_are_refused_and_the_picture_stays() -> None:
     assert "must be a finite number" in lab.problem
 
 
-# ------------------------------------------------------------------------------------------------------------- clip
+# ------------------------------------------------------------------ clip
 
 
 @pytest.mark.parametrize(
@@ -217,7 +217,7 @@ def test_a_delta_inside_the_clip_is_refused_with_the_configs_words() -> None:
         ClipLab(beta=1)
 
 
-# --------------------------------------------------------------------------------------------------------------- KL
+# -------------------------------------------------------------------- KL
 
 
 def test_the_known_example_of_the_inverted_k3() -> None:
@@ -277,7 +277,7 @@ def test_a_probability_of_zero_is_refused() -> None:
         KLLab((1, 1, 1), (1, 1))
 
 
-# ---------------------------------------------------------------------------------------------------------- lengths
+# --------------------------------------------------------------- lengths
 
 
 def test_what_a_token_weighs() -> None:
@@ -325,7 +325,7 @@ def test_moved_lengths_and_advantages() -> None:
         LengthLab((1, 2, 3), (1, 1, 1))
 
 
-# ------------------------------------------------------------------------------------------------------ what can fail
+# --------------------------------------------------------- what can fail
 
 
 def test_without_torch_a_lab_says_so() -> None:

@@ -256,7 +256,8 @@ def test_the_menu_says_what_each_row_got(source: RunSource) -> None:
     label = view_of(source, 2).row_menu.options[5][0]
     sample = source.run.samples(2).iloc[5]
     assert label.startswith(
-        f"row 5 · group 1 · reward {sample['reward']:.4g} · advantage {number_text(sample['advantage'], '+.4g')}"
+        f"row 5 · group 1 · reward {sample['reward']:.4g} · advantage "
+        f"{number_text(sample['advantage'], '+.4g')}"
     )
 
 
@@ -294,7 +295,7 @@ def test_long_completions_come_in_pages(tmp_path) -> None:
     assert view.body.page["panes"][0]["first"] == 0
 
 
-# ------------------------------------------------------------------------------------------------------- what it opens
+# --------------------------------------------------------- what it opens
 
 
 def rewarded(path, *totals: float) -> RunSource:
@@ -433,7 +434,7 @@ def test_two_runs_of_different_length_one_after_the_other(tmp_path, source: RunS
     assert view.message.value == ""
 
 
-# --------------------------------------------------------------------------------------------------- where it stands
+# ------------------------------------------------------- where it stands
 
 
 def test_nothing_to_show_is_said() -> None:

@@ -144,8 +144,8 @@ def test_the_epsilon_slider_is_answered_with_exact_shares(tmp_path) -> None:
     text = plain(view.result.value)
     assert text.startswith("With epsilon=0.05 clipping would have stopped ")
     assert (
-        f"{words.percent(c.what_if.metrics['clip_ratio_region'])} of the tokens instead of {words.percent(c.happened.metrics['clip_ratio_region'])}:"
-        in text
+        f"{words.percent(c.what_if.metrics['clip_ratio_region'])} of the tokens instead of "
+        f"{words.percent(c.happened.metrics['clip_ratio_region'])}:" in text
     )
     assert c.happened.metrics["clip_ratio_region"] != c.what_if.metrics["clip_ratio_region"]
     assert f"{changed:,} of {len(r):,} tokens change" in text

@@ -44,7 +44,7 @@ Page = TypeVar("Page")
 TAKEN_OVER = "This dashboard stands still: a newer one shows the same session."
 
 
-class Dashboard(widgets.VBox):
+class Dashboard(widgets.VBox):  # type: ignore[misc]  # ipywidgets has no types
     """Overview, groups, tokens, what-if and doctor of one or several runs; with a session, the
     controls too.
 
@@ -83,7 +83,7 @@ class Dashboard(widgets.VBox):
         self.publisher = Publisher(self.redraw, sessions, self._stand_still)
         self._draw_anew()
 
-    # ------------------------------------------------------------------ making
+    # ---------------------------------------------------------------- making
 
     def _make_tabs(self) -> widgets.Tab:
         tabs = widgets.Tab([view.widget for view in self.views])
@@ -129,7 +129,7 @@ class Dashboard(widgets.VBox):
             stylesheet(),
         ]
 
-    # ----------------------------------------------------------------- drawing
+    # --------------------------------------------------------------- drawing
 
     def redraw(self, force: bool = False) -> None:
         """Read what is new and draw the page that is open. Safe from any thread; what goes wrong is
@@ -222,7 +222,7 @@ class Dashboard(widgets.VBox):
         is saved."""
         from IPython.display import SVG
 
-        return SVG(self._svg())
+        return SVG(self._svg())  # type: ignore[no-untyped-call]  # IPython's is not typed
 
     def _svg(self) -> str:
         overview = _page_of(self.views, Overview)

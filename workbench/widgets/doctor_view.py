@@ -94,10 +94,13 @@ def _card(finding: Finding) -> str:
         else ""
     )
     return (
-        f"<li class='wb-finding' style='border-left-color:{colour}' data-key='{safe_text(finding.key)}'>"
-        f"<div class='wb-severity'><span class='wb-sign' aria-hidden='true' style='color:{colour}'>{sign}</span>{finding.severity}</div>"
+        f"<li class='wb-finding' style='border-left-color:{colour}' "
+        f"data-key='{safe_text(finding.key)}'>"
+        f"<div class='wb-severity'><span class='wb-sign' aria-hidden='true' style='color:{colour}'>"
+        f"{sign}</span>{finding.severity}</div>"
         f"<div><p class='wb-what'>{safe_text(finding.what, TEXT_LIMIT)}</p>"
-        f"<p><span class='wb-label'>Evidence:</span> {safe_text(finding.evidence, TEXT_LIMIT)}</p>{remedy}</div></li>"
+        f"<p><span class='wb-label'>Evidence:</span> {safe_text(finding.evidence, TEXT_LIMIT)}</p>"
+        f"{remedy}</div></li>"
     )
 
 

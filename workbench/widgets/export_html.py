@@ -56,8 +56,10 @@ def _head(sources: Sequence[RunSource]) -> str:
 
     title = safe_text(", ".join(s.label for s in sources), 200)
     return (
-        f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{html.escape(", ".join(s.label for s in sources))}</title>'
-        f"<style>{CSS}{GROUPS_CSS}{PAGE_CSS}</style><script>{get_plotlyjs()}</script></head><body><h1>{title}</h1>"
+        '<!doctype html><html lang="en"><head><meta charset="utf-8"><title>'
+        f"{html.escape(', '.join(s.label for s in sources))}</title>"
+        f"<style>{CSS}{GROUPS_CSS}{PAGE_CSS}</style><script>{get_plotlyjs()}</script></head><body>"
+        f"<h1>{title}</h1>"
     )
 
 
@@ -90,10 +92,14 @@ def _groups(source: RunSource) -> str:
     )
     most = max(map(len, tables.values()))
     part = (
-        f'<p class="wb-note">This file holds the groups of {len(pages)} of {len(source.metrics)} steps, and of each step '
+        f'<p class="wb-note">This file holds the groups of {len(pages)} of {len(source.metrics)} '
+        "steps, and of each step "
         f"the first {min(most, GROUPS_SHOWN)} of {most} groups.</p>"
     )
-    return f'<div class="wb"><h2>Groups</h2>{part}<label>step <select id="step">{options}</select></label>{bodies}</div>'
+    return (
+        f'<div class="wb"><h2>Groups</h2>{part}<label>step <select id="step">{options}</select>'
+        f"</label>{bodies}</div>"
+    )
 
 
 def _spread(steps: list[int]) -> list[int]:
@@ -119,7 +125,10 @@ def _step_groups(source: RunSource, table: GroupTable) -> str:
 
 
 def _doctor(source: RunSource) -> str:
-    return f'<div class="wb"><h2>Doctor: {safe_text(source.label, 100)}</h2><pre>{html.escape(report(source.run))}</pre></div>'
+    return (
+        f'<div class="wb"><h2>Doctor: {safe_text(source.label, 100)}</h2><pre>'
+        f"{html.escape(report(source.run))}</pre></div>"
+    )
 
 
 def _settings(source: RunSource) -> str:
@@ -130,11 +139,13 @@ def _settings(source: RunSource) -> str:
         )
 
     knobs = "".join(
-        f"<tr><td>{k.step}</td><td>{html.escape(k.name)}</td><td>{safe_text(str(k.old))}</td><td>{safe_text(str(k.new))}</td><td>{safe_text(k.who)}</td></tr>"
+        f"<tr><td>{k.step}</td><td>{html.escape(k.name)}</td><td>{safe_text(str(k.old))}</td><td>"
+        f"{safe_text(str(k.new))}</td><td>{safe_text(k.who)}</td></tr>"
         for k in source.knobs.itertuples()
     )
     moved = (
-        f"<h2>Knob changes</h2><table><tr><th>step</th><th>name</th><th>old</th><th>new</th><th>who</th></tr>{knobs}</table>"
+        "<h2>Knob changes</h2><table><tr><th>step</th><th>name</th><th>old</th><th>new</th><th>"
+        f"who</th></tr>{knobs}</table>"
         if knobs
         else ""
     )

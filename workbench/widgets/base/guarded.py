@@ -82,6 +82,8 @@ def error_html(error: BaseException) -> str:
     """An exception in words, with its traceback folded away."""
     trace = "".join(traceback.format_exception(error))
     return (
-        f'<div class="wb-error" role="alert"><b>This view could not be drawn.</b> {type(error).__name__}: {safe_text(str(error), 600)}'
-        f'<details><summary>traceback</summary><pre class="wb-text">{safe_text(trace)}</pre></details></div>'
+        '<div class="wb-error" role="alert"><b>This view could not be drawn.</b> '
+        f"{type(error).__name__}: {safe_text(str(error), 600)}"
+        f'<details><summary>traceback</summary><pre class="wb-text">{safe_text(trace)}</pre>'
+        "</details></div>"
     )

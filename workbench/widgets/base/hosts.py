@@ -21,7 +21,8 @@ IN_COLAB = (
     "<code>session.wait()</code>, and run it again after a step that a button made."
 )
 IN_VS_CODE = (
-    "VS Code hands over what you move and click only while no cell is running: to steer, train without "
+    "VS Code hands over what you move and click only while no cell is running: to steer, train "
+    "without "
     "<code>session.wait()</code>. Interrupting the cell pauses the run."
 )
 

@@ -33,7 +33,10 @@ FIRST = (
 """The knobs that stand open, two in a row on a wide page; the others are folded away."""
 LEFT_OUT = ("reward_weights",)
 EPSILONS = ("epsilon", "epsilon_high", "delta")
-INTERRUPTS = "The notebook's ■ reaches the training only while a cell waits for it (<code>wait()</code>), and pauses it. Pause and Stop here always work."
+INTERRUPTS = (
+    "The notebook's ■ reaches the training only while a cell waits for it (<code>wait()</code>), "
+    "and pauses it. Pause and Stop here always work."
+)
 
 
 class Controls:
@@ -149,7 +152,10 @@ class Controls:
 
     def say(self, text: str, error: bool = False) -> None:
         """A line under the buttons."""
-        box = f'<div class="{"wb-error" if error else "wb-note"}" role="{"alert" if error else "status"}">{safe_text(text, 2000)}</div>'
+        box = (
+            f'<div class="{"wb-error" if error else "wb-note"}" '
+            f'role="{"alert" if error else "status"}">{safe_text(text, 2000)}</div>'
+        )
         set_if_changed(self.message, "value", framed(box) if text else "")
 
     def _ask(self, name: str, value: Any) -> None:
@@ -252,7 +258,8 @@ class Controls:
 
     def _refresh_rows(self, config: GRPOConfig, pending: dict[str, Any]) -> None:
         idle = (
-            "on-policy: with one update per rollout the ratio is exactly 1, and clipping cannot fire"
+            "on-policy: with one update per rollout the ratio is exactly 1, and clipping cannot "
+            "fire"
             if config.on_policy
             else ""
         )

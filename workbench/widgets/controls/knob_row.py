@@ -15,7 +15,7 @@ import ipywidgets as widgets
 from workbench.config import GRPOConfig, range_text
 from workbench.widgets.base.hosts import TOOLTIP
 
-FIELDS: dict[str, Field] = {f.name: f for f in fields(GRPOConfig)}
+FIELDS: dict[str, Field[Any]] = {f.name: f for f in fields(GRPOConfig)}
 SLIDER_RANGES: dict[str, tuple[float, float]] = {
     "beta": (1e-4, 1.0),
     "learning_rate": (1e-7, 1e-1),
@@ -85,7 +85,8 @@ class KnobRow:
         self._field = FIELDS[name]
         self.state = widgets.HTML(layout=widgets.Layout(flex="1 1 100px"))
         self.label = widgets.HTML(
-            f'<span style="font-size:14px" title="{html.escape(self._field.metadata["meaning"])}"><b>{name}</b></span>',
+            f'<span style="font-size:14px" title="{html.escape(self._field.metadata["meaning"])}">'
+            f"<b>{name}</b></span>",
             layout=widgets.Layout(flex=f"0 0 {label_width}"),
         )
         self.inputs = self._make_inputs(value)
@@ -229,7 +230,10 @@ class KnobRow:
         look = (
             f"line-height:{LINE}px;" if below else ""
         )  # two lines are as high as one: a row that is pending moves nothing
-        text = f'<div role="status" style="font-size:13px;white-space:nowrap;{look}">{text}{"<br>" if below else ""}{below}</div>'
+        text = (
+            f'<div role="status" style="font-size:13px;white-space:nowrap;{look}">'
+            f"{text}{'<br>' if below else ''}{below}</div>"
+        )
         if self.state.value != text:
             self.state.value = text
 
@@ -271,10 +275,11 @@ def _within(value: Any, name: str) -> float:
     if name not in SLIDER_RANGES:
         return 0.0
     low, high = SLIDER_RANGES[name]
-    return min(max(_or_begin(value, name), low), high)
+    return float(min(max(_or_begin(value, name), low), high))
 
 
-def _or_begin(value: Any, name: str) -> float:
+def _or_begin(value: Any, name: str) -> Any:
+    """The value itself, or where its inputs begin for None."""
     if value is not None:
         return value
     default: Any = BEGIN.get(name, FIELDS[name].default)

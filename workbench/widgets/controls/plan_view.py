@@ -59,7 +59,8 @@ class PlanView(Lab):
 
     heading = "Memory plan"
     lead = (
-        "Memory by part in the three phases of a step; what counts is the largest phase, not the sum. Reckoned from the model's config: "
+        "Memory by part in the three phases of a step; what counts is the largest phase, not the "
+        "sum. Reckoned from the model's config: "
         "its forward and backward are run without any numbers in it."
     )
 
@@ -225,7 +226,8 @@ class PlanView(Lab):
         if made.advice:
             lines = "".join(f"<li>{html.escape(text)}</li>" for text in advice_words(made))
             parts.append(
-                f"<p>What to change, strongest first (each alone, with the peak that it gives):</p><ol>{lines}</ol>"
+                "<p>What to change, strongest first (each alone, with the peak that it gives):</p>"
+                f"<ol>{lines}</ol>"
             )
         parts += [f"<p class='wb-dim'>{html.escape(note)}</p>" for note in made.notes]
         return verdict(made), "".join(parts)
@@ -249,10 +251,15 @@ def _bars(plan: Any) -> str:
     rows = []
     for phase in plan.phases:
         fits = plan.device.memory is None or phase.bytes <= plan.device.memory
-        bar = f"<span style='display:inline-block;height:12px;width:{100 * phase.bytes / full:.1f}%;background:{POSITIVE if fits else NEGATIVE}'></span>"
+        colour = POSITIVE if fits else NEGATIVE
+        share = f"{100 * phase.bytes / full:.1f}%"
+        style = f"display:inline-block;height:12px;width:{share};background:{colour}"
+        bar = f"<span style='{style}'></span>"
         rows.append(
-            f"<div style='display:flex;gap:8px;align-items:center'><span style='width:70px'>{html.escape(phase.name)}</span>"
+            "<div style='display:flex;gap:8px;align-items:center'><span style='width:70px'>"
+            f"{html.escape(phase.name)}</span>"
             f"<span aria-hidden='true' style='flex:1;border:1px solid var(--wb-line)'>{bar}</span>"
-            f"<span class='wb-number' style='width:160px'>{size(phase.bytes)}{'' if fits else ', too much'}</span></div>"
+            "<span class='wb-number' style='width:160px'>"
+            f"{size(phase.bytes)}{'' if fits else ', too much'}</span></div>"
         )
     return "".join(rows)

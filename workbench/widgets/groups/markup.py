@@ -54,7 +54,8 @@ def group_html(table: GroupTable, n: int, rows_G: np.ndarray, look: Look) -> str
         else ""
     )
     return (
-        f'<div class="wb"><div class="wb-group">{_heading(table, n, look)}<table aria-label="group {n}: {table.G} completions">'
+        f'<div class="wb"><div class="wb-group">{_heading(table, n, look)}<table aria-label="group '
+        f'{n}: {table.G} completions">'
         f"<tr>{head}</tr>{body}</table>{more}</div></div>"
     )
 
@@ -63,9 +64,11 @@ def _heading(table: GroupTable, n: int, look: Look) -> str:
     gold = table.gold_N[n]
     gold_text = "none" if gold is None else marked(str(gold), look.query, 200)
     return (
-        f'<div><b>Group {n}</b> <span class="wb-dim">{safe_text(table.problem_N[n], 80)}</span> {_state(table, n)}</div>'
+        f'<div><b>Group {n}</b> <span class="wb-dim">{safe_text(table.problem_N[n], 80)}</span> '
+        f"{_state(table, n)}</div>"
         f'<div class="wb-text">{marked(table.prompt_N[n], look.query, 600)}</div>'
-        f'<div>gold answer: <span class="wb-text">{gold_text}</span> · mean reward {number_text(table.mean_N[n])}, '
+        f'<div>gold answer: <span class="wb-text">{gold_text}</span> · mean reward '
+        f"{number_text(table.mean_N[n])}, "
         f"std {number_text(table.std_N[n], missing='none')}</div>"
     )
 
@@ -78,7 +81,10 @@ def _state(table: GroupTable, n: int) -> str:
         if not table.advantage_NG[n].any()
         else ""
     )
-    return f'<span class="wb-flag">dead</span> All rewards of this group are equal{":" if silent else "."}{silent}'
+    return (
+        '<span class="wb-flag">dead</span> All rewards of this group are '
+        f"equal{':' if silent else '.'}{silent}"
+    )
 
 
 def _row(table: GroupTable, n: int, g: int, look: Look) -> str:
@@ -88,15 +94,21 @@ def _row(table: GroupTable, n: int, g: int, look: Look) -> str:
     advantage = float(table.advantage_NG[n, g])
     return (
         f'<tr><td class="wb-number">{n * table.G + g}</td>'
-        f'<td class="wb-text wb-completion">{marked(table.completion_NG[n, g], look.query, look.limit)}</td>{rewards}'
-        f'{_number(table.baseline_NG[n, g], "none")}<td class="wb-number" title="{all_digits(advantage)}">{_advantage(advantage, look.largest)}</td>'
-        f'<td class="wb-number">{table.length_NG[n, g]}</td><td>{_remarks(table, n, g, look)}</td></tr>'
+        '<td class="wb-text wb-completion">'
+        f"{marked(table.completion_NG[n, g], look.query, look.limit)}</td>{rewards}"
+        f'{_number(table.baseline_NG[n, g], "none")}<td class="wb-number" '
+        f'title="{all_digits(advantage)}">{_advantage(advantage, look.largest)}</td>'
+        f'<td class="wb-number">{table.length_NG[n, g]}</td><td>{_remarks(table, n, g, look)}</td>'
+        "</tr>"
     )
 
 
 def _number(value: float, missing: str = "not scored") -> str:
     """A cell with four digits, and the exact number in its title."""
-    return f'<td class="wb-number" title="{all_digits(value)}">{number_text(value, missing=missing)}</td>'
+    return (
+        f'<td class="wb-number" title="{all_digits(value)}">'
+        f"{number_text(value, missing=missing)}</td>"
+    )
 
 
 def _advantage(value: float, largest: float) -> str:

@@ -197,14 +197,9 @@ class GroupsView(StepView):
     def _groups_at_once(self, table: GroupTable) -> int:
         longest = max(map(len, table.completion_NG.flat))
         characters = table.G * min(self.length.value, longest)
-        return max(
-            1,
-            min(
-                GROUPS_AT_ONCE,
-                COMPLETIONS_AT_ONCE // table.G,
-                CHARACTERS_AT_ONCE // max(characters, 1),
-            ),
-        )
+        by_completions = COMPLETIONS_AT_ONCE // table.G
+        by_characters = CHARACTERS_AT_ONCE // max(characters, 1)
+        return int(max(1, min(GROUPS_AT_ONCE, by_completions, by_characters)))
 
     def _show_summary(
         self, table: GroupTable, found: int, matching: int, shown: list[int], size: int
@@ -212,8 +207,10 @@ class GroupsView(StepView):
         first = self._page * size
         baseline = table.config.get("advantage_baseline", "group")
         lines = [
-            f"<b>Step {self.step}</b>: {len(table)} groups of {table.G} completions; {int(table.dead_N.sum())} dead, "
-            f"{int(table.truncated_NG.sum())} completions truncated, {int(table.right(self.by.value)[0].sum())} right "
+            f"<b>Step {self.step}</b>: {len(table)} groups of {table.G} completions; "
+            f"{int(table.dead_N.sum())} dead, "
+            f"{int(table.truncated_NG.sum())} completions truncated, "
+            f"{int(table.right(self.by.value)[0].sum())} right "
             f"({safe_text(self.by.value, 60)} above 0).",
             f"{found} groups with {matching} matching completions"
             + (
@@ -224,7 +221,8 @@ class GroupsView(StepView):
         ]
         if baseline != "group":
             lines.append(
-                f"advantage_baseline='{baseline}': the advantages were not taken from the group mean that stands as baseline."
+                f"advantage_baseline='{baseline}': the advantages were not taken from the group "
+                "mean that stands as baseline."
             )
         set_if_changed(
             self.summary, "value", f'<div class="wb" role="status">{"<br>".join(lines)}</div>'

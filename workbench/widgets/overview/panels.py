@@ -1,7 +1,7 @@
 """The panels of the overview: from runs to plotly charts. Pure: the widget, the HTML export and
 the tests share it.
 
-    charts(sources)            ten charts (plotly JSON with numpy arrays; plotly.graph_objects.Figure takes them)
+    charts(sources)            ten charts (see `plots.Chart`)
     charts(sources, step=40)   the same with step 40 marked
 
 One run alone shows every component in its own colour and dash; several runs have a colour and a
@@ -39,7 +39,10 @@ from workbench.widgets.plots.pieces import (
 SHARE = {"tickformat": ".3~%", "rangemode": "tozero"}
 TO_ZERO = {"rangemode": "tozero"}
 LOG = {"type": "log", "nticks": 4, "tickformat": "~g"}
-ON_POLICY = "on-policy: ratio is exactly 1, clipping cannot happen<br>(one update per rollout, so epsilon does nothing)"
+ON_POLICY = (
+    "on-policy: ratio is exactly 1, clipping cannot happen<br>(one update per rollout, so epsilon "
+    "does nothing)"
+)
 NO_KL = "no KL: with beta = 0 there is no reference to measure it to"
 NO_EVALUATION = "no evaluation yet"
 SPREAD_OF_SPIKES = 20.0
@@ -57,7 +60,8 @@ class Shown:
 
     @property
     def steps(self) -> np.ndarray:
-        return self.source.metrics["step"].to_numpy()
+        steps: np.ndarray[Any, Any] = self.source.metrics["step"].to_numpy()
+        return steps
 
     def column(self, name: str) -> np.ndarray | None:
         """The metric at each step; None where the run has no finite value of it."""

@@ -133,7 +133,10 @@ def _accuracy(source: RunSource, step: int | None) -> str:
     first = rows[rows["split"] == last.split].iloc[0]
     before = f"; {first.accuracy:.1%} at step {first.step}" if first.step != last.step else ""
     split = plot_text(last.split.replace("_", "-"))
-    return f"{split} accuracy <b>{last.accuracy:.1%}</b> ({interval}n = {last.n}, step {last.step}{before})"
+    return (
+        f"{split} accuracy <b>{last.accuracy:.1%}</b> ({interval}n = {last.n}, step "
+        f"{last.step}{before})"
+    )
 
 
 def _changes(source: RunSource) -> str:
@@ -151,7 +154,8 @@ def _swatch(place: int) -> str:
     style = look(place)
     dash = SVG_DASH[style.dash]
     return (
-        f'<svg width="34" height="10" role="img" aria-label="{style.dash} line"><line x1="0" x2="32" y1="5" y2="5" '
+        f'<svg width="34" height="10" role="img" aria-label="{style.dash} line"><line x1="0" '
+        'x2="32" y1="5" y2="5" '
         f'stroke="{style.colour}" stroke-width="3" stroke-dasharray="{dash}"/></svg> '
     )
 

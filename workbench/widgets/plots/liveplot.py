@@ -40,7 +40,8 @@ class LivePlot(anywidget.AnyWidget):
     high.
 
     show(charts)   draws them; may be called from any thread
-    clicked         {"x": …, "panel": …, "count": …} of the point clicked last; `count` makes each click a change
+    clicked        {"x": …, "panel": …, "count": …} of the point clicked last; `count` makes each
+                   click a change
     scale           multiplies heights and texts, for a projector
     """
 

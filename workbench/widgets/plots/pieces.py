@@ -381,7 +381,8 @@ def _said(trace: Trace) -> str:
     x, y = trace["x"], trace["y"]
     lowest, highest, last = np.nanargmin(y), np.nanargmax(y), np.flatnonzero(np.isfinite(y))[-1]
     return (
-        f"{trace['name']} {y[last]:.4g} at step {_place(x[last])}, lowest {y[lowest]:.4g} at {_place(x[lowest])}, "
+        f"{trace['name']} {y[last]:.4g} at step {_place(x[last])}, lowest {y[lowest]:.4g} at "
+        f"{_place(x[lowest])}, "
         f"highest {y[highest]:.4g} at {_place(x[highest])}"
     )
 

@@ -41,7 +41,9 @@ class Axis:
         values = np.asarray(values, float)
         if self.log:
             values = np.log10(np.where(values > 0, values, np.nan))
-        return self.start + (values - self.low) / (self.high - self.low) * (self.end - self.start)
+        share = (values - self.low) / (self.high - self.low)
+        places: np.ndarray[Any, Any] = self.start + share * (self.end - self.start)
+        return places
 
     def ticks(self) -> list[tuple[float, str]]:
         """Values in data units, with their texts."""
@@ -83,9 +85,11 @@ def draw_svg(charts: Sequence[Chart], *, columns: int = 2, height: int = 230) ->
         " ".join(f["layout"].get("meta", {}).get("summary", "") for f in charts), quote=False
     )
     return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {rows * height}" width="{WIDTH}" height="{rows * height}" '
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {rows * height}" '
+        f'width="{WIDTH}" height="{rows * height}" '
         f'style="max-width:100%;height:auto" '
-        f'role="img" font-family="system-ui, sans-serif" font-size="12" fill="{INK}"><desc>{says}</desc>'
+        f'role="img" font-family="system-ui, sans-serif" font-size="12" fill="{INK}"><desc>'
+        f"{says}</desc>"
         f'<rect width="100%" height="100%" fill="{PAPER}"/>{"".join(parts)}</svg>'
     )
 
@@ -111,11 +115,13 @@ def panel(chart: Chart, width: float, height: float, clip: str) -> Iterator[str]
     )
     if layout.get("showlegend"):
         yield from _legend(data, top)
-    yield f'<clipPath id="{clip}"><rect x="{LEFT}" y="{top}" width="{width - LEFT - RIGHT}" height="{bottom - top}"/></clipPath>'
+    inside = f'width="{width - LEFT - RIGHT}" height="{bottom - top}"'
+    yield f'<clipPath id="{clip}"><rect x="{LEFT}" y="{top}" {inside}/></clipPath>'
     yield f'<g clip-path="url(#{clip})">'
     for shape in layout.get("shapes", ()):
         x = float(x_axis(shape["x0"]))
-        yield f'<line x1="{x:.1f}" x2="{x:.1f}" y1="{top}" y2="{bottom}" {_stroke(shape, shape["line"].get("width", 1))}/>'
+        pen = _stroke(shape, shape["line"].get("width", 1))
+        yield f'<line x1="{x:.1f}" x2="{x:.1f}" y1="{top}" y2="{bottom}" {pen}/>'
     for trace in data:
         yield from _trace(
             trace, x_axis, y2_axis if trace.get("yaxis") == "y2" and y2_axis else y_axis
@@ -172,7 +178,8 @@ def _axis(values: Sequence[Any], wanted: dict[str, Any], start: float, end: floa
 def _frame(x_axis: Axis, y_axis: Axis, y2_axis: Axis | None, with_y: bool) -> Iterator[str]:
     for value, text in y_axis.ticks() if with_y else ():
         y = float(y_axis(value))
-        yield f'<line x1="{x_axis.start:.0f}" x2="{x_axis.end:.0f}" y1="{y:.1f}" y2="{y:.1f}" stroke="{GRID}"/>'
+        ends = f'x1="{x_axis.start:.0f}" x2="{x_axis.end:.0f}"'
+        yield f'<line {ends} y1="{y:.1f}" y2="{y:.1f}" stroke="{GRID}"/>'
         yield _text(x_axis.start - 6, y + 4, text, "end")
     for value, text in y2_axis.ticks() if y2_axis else ():
         yield _text(x_axis.end + 6, float(y2_axis(value)) + 4, text)  # type: ignore[misc]
@@ -184,7 +191,8 @@ def _legend(traces: Sequence[dict[str, Any]], top: float) -> Iterator[str]:
     at = float(LEFT)
     for trace in traces:
         if trace.get("showlegend", True):
-            yield f'<line x1="{at:.0f}" x2="{at + 24:.0f}" y1="{top - 9}" y2="{top - 9}" {_stroke(trace, 2.5)}/>'
+            ends = f'x1="{at:.0f}" x2="{at + 24:.0f}"'
+            yield f'<line {ends} y1="{top - 9}" y2="{top - 9}" {_stroke(trace, 2.5)}/>'
             yield _text(at + 29, top - 5, trace["name"])
             at += 44 + 6.6 * len(html.unescape(trace["name"]))
 
@@ -211,7 +219,11 @@ def _trace(trace: dict[str, Any], x_axis: Axis, y_axis: Axis) -> Iterator[str]:
     fill = f'fill="{trace["fillcolor"]}"' if closed else 'fill="none"'
     pen, colour = _stroke(trace, trace.get("line", {}).get("width", 2)), _colour(trace)
     if "lines" in trace.get("mode", "lines"):
-        yield f'<path d="{_path(px, py, closed)}" {fill} {pen} opacity="{trace.get("opacity", 1)}" stroke-linejoin="round"/>'
+        opacity = trace.get("opacity", 1)
+        yield (
+            f'<path d="{_path(px, py, closed)}" {fill} {pen} opacity="{opacity}" '
+            'stroke-linejoin="round"/>'
+        )
     if bars:
         top, bottom = y_axis(y + bars["array"]), y_axis(y - bars["arrayminus"])
         d = "".join(

@@ -63,7 +63,8 @@ class ClipLab(Lab):
 
     heading = "The clip"
     lead = (
-        "Each token's objective is min( min(r, delta)·A, clip(r, 1 − epsilon, 1 + epsilon_high)·A ), with r = the policy's "
+        "Each token's objective is min( min(r, delta)·A, clip(r, 1 − epsilon, 1 + epsilon_high)·A "
+        "), with r = the policy's "
         "probability over the old policy's. Where the curve is flat the token pushes nothing."
     )
 
@@ -193,8 +194,8 @@ def _chart(
         "margin": {"l": 60, "r": 12, "t": 36, "b": 44},
         "meta": {
             "title": name,
-            "summary": f"Objective over the ratio for {name}: no gradient {flat}; at ratio {here:g} the "
-            f"objective is {y[at]:+.3f}.",
+            "summary": f"Objective over the ratio for {name}: no gradient {flat}; "
+            f"at ratio {here:g} the objective is {y[at]:+.3f}.",
         },
     }
     return {"data": data, "layout": layout}

@@ -57,7 +57,7 @@ def contribution(batch: Mapping[str, Any], row: int, x: RowInputs) -> Contributi
 def _per_token(batch: Mapping[str, Any], row: int, x: RowInputs) -> PerToken:
     """The objective's answer for this row alone; only the entropy threshold is that of its
     update."""
-    config = x.config
+    config: Any = x.config  # of a record, as attributes: the loss asks for nothing else
     # What the config makes the loss need and the record does not have is NaN there, so that the
     # objective says of each token that its term is not known. What it does not need stays away.
     corrects_sampler = config.importance_sampling_mode is not None

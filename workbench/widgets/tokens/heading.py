@@ -20,7 +20,8 @@ def question(found: TokenStep, row: int) -> str:
     gold = "none" if s["gold_answer"] is None else safe_text(str(s["gold_answer"]), 200)
     dead = " · <b>dead</b>: all rewards of this group are equal" if s["dead"] else ""
     return (
-        f'<div class="wb-prompt"><b>Group {s["group"]}</b> · prompt: <span class="wb-text">{safe_text(s["prompt"], 400)}</span> · '
+        f'<div class="wb-prompt"><b>Group {s["group"]}</b> · prompt: <span class="wb-text">'
+        f"{safe_text(s['prompt'], 400)}</span> · "
         f'gold answer: <span class="wb-text">{gold}</span>{dead}</div>'
     )
 
@@ -34,8 +35,10 @@ def heading(found: TokenStep, row: TokenRow) -> str:
     )
     end = "truncated: no end token" if s["truncated"] else "ended by itself"
     return (
-        f"<div><b>Step {found.step}, row {row.row}</b> · advantage <b>{number_text(s['advantage'], '+.4g', 'none')}</b> · reward "
-        f"{number_text(s['reward'])} ({parts}) · baseline {number_text(s['baseline'], missing='none')} · {len(row.ids_T)} tokens, {end} · "
+        f"<div><b>Step {found.step}, row {row.row}</b> · advantage <b>"
+        f"{number_text(s['advantage'], '+.4g', 'none')}</b> · reward "
+        f"{number_text(s['reward'])} ({parts}) · baseline "
+        f"{number_text(s['baseline'], missing='none')} · {len(row.ids_T)} tokens, {end} · "
         f"last used in update {x.update} of {x.updates}</div>"
     )
 

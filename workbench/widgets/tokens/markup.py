@@ -31,11 +31,15 @@ def token_list(tokens: Sequence[tuple[str, Piece]], name: str) -> str:
     if not tokens:
         return '<div class="wb-box"><span class="wb-dim">No tokens.</span></div>'
     spans = [
-        f'<span class="t {css} {piece.css}" role="option">{piece.shown.removesuffix(BREAK)}</span>{_break_after(piece)}'
+        f'<span class="t {css} {piece.css}" role="option">{piece.shown.removesuffix(BREAK)}</span>'
+        f"{_break_after(piece)}"
         for css, piece in tokens
     ]
     spans[0] = spans[0].replace("<span ", '<span tabindex="0" ', 1)
-    return f'<div class="wb-box" role="listbox" aria-label="{html.escape(name)}">{"".join(spans)}</div>'
+    return (
+        f'<div class="wb-box" role="listbox" aria-label="{html.escape(name)}">'
+        f"{''.join(spans)}</div>"
+    )
 
 
 def _break_after(piece: Piece) -> str:
@@ -82,10 +86,16 @@ def _notes(row: TokenRow, name: str) -> str:
     found = values_T[~np.isnan(values_T)]
     summary = ""
     if name == "clipped" and len(found):
-        summary = f"{(found < 0).sum()} of {len(found)} tokens clipped low, {(found > 0).sum()} clipped high."
+        summary = (
+            f"{(found < 0).sum()} of {len(found)} tokens clipped low, {(found > 0).sum()} clipped "
+            "high."
+        )
     elif len(found) and found.min() < found.max():
         unit = f" {QUANTITIES[name].unit}" if QUANTITIES[name].unit else ""
-        summary = f"{QUANTITIES[name].label}: mean {number_text(found.mean())}, from {number_text(found.min())} to {number_text(found.max())}{unit}."
+        summary = (
+            f"{QUANTITIES[name].label}: mean {number_text(found.mean())}, from "
+            f"{number_text(found.min())} to {number_text(found.max())}{unit}."
+        )
     note = f'<div class="wb-note">{html.escape(row.notes[name])}</div>' if name in row.notes else ""
     return (f'<div class="wb-dim">{summary}</div>' if summary else "") + note
 

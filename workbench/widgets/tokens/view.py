@@ -118,8 +118,7 @@ class TokensView(StepView):
         ):
             button.on_click(lambda _, act=act, given=given: self.guarded(act, *given))
 
-    # -------------------------------------------------------------------------------------------
-    # what others call
+    # ------------------------------------------------------ what others call
 
     def pick(self, row: int, step: int | None = None) -> None:
         """Show completion `row` by itself: of `step`, where the view then stays, or of the step
@@ -133,7 +132,8 @@ class TokensView(StepView):
     @property
     def row(self) -> int | None:
         """The completion shown; None when there is none."""
-        return self.row_menu.value
+        chosen: int | None = self.row_menu.value
+        return chosen
 
     @property
     def beside(self) -> int | None:
@@ -143,7 +143,7 @@ class TokensView(StepView):
             return None if chosen == NONE else chosen
         return None if row is None or self._found is None else self._found.opposite(row)
 
-    # ------------------------------------------------------------------------------------------------ what it does
+    # ---------------------------------------------------------- what it does
 
     _found: TokenStep | None = None
     """The step that is drawn."""

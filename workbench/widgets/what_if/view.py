@@ -88,7 +88,7 @@ class WhatIfView(Guarded):
                 )  # after an error there is no picture of this step
         return None
 
-    # ------------------------------------------------------------------------------------------------ what is shown
+    # --------------------------------------------------------- what is shown
 
     def _load(self, source: RunSource, step: int, key: tuple[Any, ...]) -> None:
         """Read a step and draw it. What stands in the way is said in the place of the picture."""
