@@ -28,7 +28,8 @@ def tags_reward(completions, **columns):
 config = GRPOConfig(prompts_per_step=4, num_generations=4, max_completion_length=12, max_steps=2000, save_steps=20,
                     eval_steps=0, num_eval_problems=20)
 """,
-    'session = Session("embedded", "arithmetic", [tags_reward, "answer"], config, out="runs/quick")',
+    'session = Session("embedded", "arithmetic", [tags_reward, "answer"], config, '
+    'out="runs/quick")',
     "dashboard = Dashboard(session)\ndashboard",
     "session.start()",
 )

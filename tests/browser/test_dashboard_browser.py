@@ -105,7 +105,8 @@ def test_everything_has_a_name(start_page: DashboardPage) -> None:
     controls = start_page.dashboard.locator("input:visible, select:visible, button:visible")
     assert controls.count() > 20
     nameless = controls.evaluate_all(
-        "es => es.filter(e => !(e.labels && [...e.labels].some(l => l.textContent.trim()) || e.getAttribute('aria-label')"
+        "es => es.filter(e => !(e.labels && [...e.labels].some(l => l.textContent.trim()) || "
+        "e.getAttribute('aria-label')"
         " || e.innerText && e.tagName === 'BUTTON' || e.title)).map(e => e.outerHTML.slice(0, 120))"
     )
     assert nameless == []

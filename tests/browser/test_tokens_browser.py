@@ -13,9 +13,13 @@ from made_runs import make_run
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
 
 CELLS = [
-    "from workbench import Dashboard\ndashboard = Dashboard('runs/tokens')\ndashboard.tabs.selected_index = 2\ndashboard"
+    "from workbench import Dashboard\ndashboard = "
+    "Dashboard('runs/tokens')\ndashboard.tabs.selected_index = 2\ndashboard"
 ]
-ACTIVE = "() => { const a = document.activeElement; return a.closest('.wb-box') ? [...a.closest('.wb-box').querySelectorAll('.t')].indexOf(a) : -1; }"
+ACTIVE = (
+    "() => { const a = document.activeElement; return a.closest('.wb-box') ? "
+    "[...a.closest('.wb-box').querySelectorAll('.t')].indexOf(a) : -1; }"
+)
 
 
 @pytest.fixture(scope="module")

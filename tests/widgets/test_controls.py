@@ -107,7 +107,7 @@ class Gate:
         return digits_reward(completions)
 
 
-# ----------------------------------------------------------------------------------------------------- what is said
+# ---------------------------------------------------------- what is said
 
 
 def test_the_headline_has_the_word_of_the_session_and_its_plan(make_session) -> None:
@@ -170,7 +170,7 @@ def test_it_says_what_the_interrupt_button_does(make_session) -> None:
     assert "only while a cell waits" in words(Dashboard(make_session()).controls.about.value)
 
 
-# ------------------------------------------------------------------------------------------------------ knobs
+# ----------------------------------------------------------------- knobs
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), -1.0, 1e300])
@@ -216,8 +216,7 @@ def test_the_step_to_go_back_to_is_not_taken_away_while_it_is_written(make_sessi
     assert (controls.at_step.value, controls.at_step.max) == (1, 4)
 
 
-# -----------------------------------------------------------------------------------------------
-# sequences of clicks
+# --------------------------------------------------- sequences of clicks
 
 
 def test_clicks_in_every_order_leave_a_session_that_trains(make_session) -> None:
@@ -303,8 +302,7 @@ def test_a_record_that_is_gone_stops_no_one_from_steering(
     assert dashboard.error.value == ""
 
 
-# ------------------------------------------------------------------------------------------ several
-# dashboards, closing
+# -------------------------------------------- several dashboards, closing
 
 
 def test_the_newest_dashboard_of_a_session_draws_and_the_older_one_offers_to(make_session) -> None:

@@ -12,6 +12,7 @@ import pytest
 from made_runs import growing_run, make_run
 
 from workbench.widgets import Dashboard
+from workbench.widgets.pages import PAGES
 
 
 def test_every_page_of_a_stored_run_draws(tmp_path: Path) -> None:
@@ -25,17 +26,41 @@ def test_every_page_of_a_stored_run_draws(tmp_path: Path) -> None:
     assert dashboard.shown_step == 4
 
 
-def test_a_stored_run_needs_no_torch(tmp_path: Path) -> None:
-    path = make_run(tmp_path / "run", steps=3).path
-    code = f"""
+WITHOUT_TORCH = """
 import sys
+{blocked}
 from workbench.widgets import Dashboard
-dashboard = Dashboard({str(path)!r})
-for i in (0, 1, 2, 4):
-    dashboard.tabs.selected_index = i
-print("torch" in sys.modules, repr(dashboard.error.value))
+dashboard = Dashboard({path!r})
+for name in {pages}:
+    dashboard.tabs.selected_index = list(dashboard.pages).index(name)
+    assert dashboard.error.value == "", dashboard.error.value
+print(sys.modules.get("torch"))
 """
-    assert subprocess.check_output([sys.executable, "-c", code], text=True).strip() == "False ''"
+
+
+def run_without(path: Path, pages: list[str], blocked: str = "", then: str = "") -> str:
+    """What a fresh process says that opens these pages of a stored run."""
+    code = WITHOUT_TORCH.format(path=str(path), pages=pages, blocked=blocked) + then
+    return subprocess.check_output([sys.executable, "-c", code], text=True).strip()
+
+
+def test_a_stored_run_imports_no_torch_before_tokens_or_what_if_is_opened(tmp_path: Path) -> None:
+    path = make_run(tmp_path / "run", steps=3).path
+    quick = [name for name in PAGES if name not in ("tokens", "what_if")]
+    assert run_without(path, quick) == "None"
+
+
+def test_where_torch_is_absent_the_pages_that_need_it_say_so(tmp_path: Path) -> None:
+    path = make_run(tmp_path / "run", steps=3).path
+    then = """
+assert "needs torch" in dashboard.pages["tokens"].body.html, dashboard.pages["tokens"].body.html
+assert dashboard.pages["tokens"].message.value == ""
+assert "needs torch" in dashboard.pages["what_if"].head.value, dashboard.pages["what_if"].head.value
+assert "finished at step 3" in dashboard.pages["overview"].header.value
+print(len(dashboard.pages["doctor"].cards.value) > 200)
+"""
+    said = run_without(path, list(PAGES), 'sys.modules["torch"] = None', then)
+    assert said.split() == ["None", "True"]
 
 
 def test_it_follows_a_run_that_grows_until_a_step_is_chosen(tmp_path: Path) -> None:
@@ -166,7 +191,7 @@ def test_a_move_of_the_step_counts_while_the_dashboard_itself_moves_it(tmp_path:
     growing = growing_run(tmp_path / "run")
     growing.add(5)
     dashboard = Dashboard(growing.run)
-    with dashboard._quietly():
+    with dashboard.steps.by_itself():
         person = threading.Thread(target=setattr, args=(dashboard.step, "value", 2))
         person.start()
         person.join(10)

@@ -185,8 +185,10 @@ def test_no_small_print() -> None:
 def test_a_stored_run_needs_no_torch(tmp_path: Path) -> None:
     make_run(tmp_path / "run")
     code = (
-        "import sys; from workbench.widgets.doctor_view import DoctorView; from workbench.widgets.base.source import RunSource; "
-        "v = DoctorView(); v.show([RunSource(sys.argv[1])], None); print('torch' in sys.modules, len(v.cards.value) > 500)"
+        "import sys; from workbench.widgets.doctor_view import DoctorView; from "
+        "workbench.widgets.base.source import RunSource; "
+        "v = DoctorView(); v.show([RunSource(sys.argv[1])], None); print('torch' in sys.modules, "
+        "len(v.cards.value) > 500)"
     )
     done = subprocess.run(
         [sys.executable, "-c", code, str(tmp_path / "run")],

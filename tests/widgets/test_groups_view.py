@@ -15,7 +15,7 @@ from made_runs import growing_run, make_run
 
 from workbench.rewards import math_process
 from workbench.runs import RunWriter
-from workbench.widgets.base.figures import figure
+from workbench.widgets.base.numbers import number_text
 from workbench.widgets.base.source import RunSource
 from workbench.widgets.groups.markup import marked
 from workbench.widgets.groups.table import FILTERS, SORTS
@@ -60,7 +60,7 @@ def test_a_card_has_all_of_a_group(source: RunSource) -> None:
         assert f"gold answer: {group['gold_answer'].iloc[0]}" in text
         for sample in group.itertuples():
             assert sample.completion in text
-            assert figure(sample.advantage, "+.4g") in text
+            assert number_text(sample.advantage, "+.4g") in text
             assert f'title="{sample.advantage!r}"' in card
         assert ("dead" in text) == bool(group["dead"].iloc[0])
         assert text.count("truncated") == group["truncated"].sum()
@@ -155,8 +155,7 @@ def test_another_baseline_is_said(tmp_path) -> None:
     assert "leave_one_out" in text_of(view.summary.value)
 
 
-# ------------------------------------------------------------------------------------------------
-# picking a completion
+# -------------------------------------------------- picking a completion
 
 
 def test_look_at_tokens_calls_back_with_the_row_each_time(source: RunSource) -> None:
@@ -249,8 +248,7 @@ def test_the_listener_may_be_waited_for_by_another_drawing(source: RunSource) ->
     assert not click.is_alive()
 
 
-# --------------------------------------------------------------------------------------- sorting,
-# filters, search, pages
+# ---------------------------------------- sorting, filters, search, pages
 
 
 def test_it_opens_with_the_group_that_teaches_most(source: RunSource) -> None:
@@ -367,7 +365,7 @@ def test_long_texts_come_in_smaller_pages(tmp_path) -> None:
     assert len(shown(view)) == 2
 
 
-# --------------------------------------------------------------------------------------------------- where it stands
+# ------------------------------------------------------- where it stands
 
 
 def test_nothing_to_show_is_said() -> None:
@@ -440,8 +438,7 @@ def test_errors_are_shown_in_place_and_heal(source: RunSource, monkeypatch) -> N
     assert view.message.value == ""
 
 
-# --------------------------------------------------------------------------------------------------
-# hostile and large
+# ----------------------------------------------------- hostile and large
 
 
 def hostile_source(tmp_path) -> RunSource:

@@ -47,8 +47,10 @@ IPYWIDGETS_7 = {
     "HTML": DESCRIBED + " value placeholder",
     "Text": DESCRIBED + " value placeholder continuous_update disabled",
     "Layout": "align_content align_items align_self border bottom display flex flex_flow grid_area grid_auto_columns grid_auto_flow"
-    " grid_auto_rows grid_column grid_gap grid_row grid_template_areas grid_template_columns grid_template_rows height"
-    " justify_content justify_items left margin max_height max_width min_height min_width object_fit object_position order"
+    " grid_auto_rows grid_column grid_gap grid_row grid_template_areas grid_template_columns "
+    "grid_template_rows height"
+    " justify_content justify_items left margin max_height max_width min_height min_width "
+    "object_fit object_position order"
     " overflow overflow_x overflow_y padding right top visibility width",
 }
 """What ipywidgets 7.7.1 (Colab's) takes when a widget is made. Anything else is dropped there, and
@@ -157,15 +159,16 @@ def test_widgets_are_made_with_what_ipywidgets_7_takes_too() -> None:
     unknown, seen = [], set()
     for path in sorted(Path(hosts.__file__).parents[1].rglob("*.py")):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            made = isinstance(node, ast.Call) and ast.unparse(node.func).removeprefix("w.")
+            made = isinstance(node, ast.Call) and ast.unparse(node.func).removeprefix("widgets.")
             if (
                 made
-                and ast.unparse(node.func).startswith("w.")
+                and ast.unparse(node.func).startswith("widgets.")
                 and made[0].isupper()
                 and "." not in made
             ):
                 assert made in IPYWIDGETS_7, (
-                    f"{path.name}:{node.lineno}: look up which traits {made} has in ipywidgets 7.7 and add them here"
+                    f"{path.name}:{node.lineno}: look up which traits {made} has in ipywidgets 7.7 "
+                    "and add them here"
                 )
                 seen.add(made)
                 unknown += [

@@ -18,8 +18,8 @@ from IPython.core.formatters import DisplayFormatter
 
 from workbench.widgets.plots import liveplot
 from workbench.widgets.plots.liveplot import LivePlot, packed
-from workbench.widgets.plots.pieces import figure, look, stack
 from workbench.widgets.plots.pieces import lines as plot_lines
+from workbench.widgets.plots.pieces import look, make_chart, stack
 from workbench.widgets.plots.still import Axis, draw_svg
 
 WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
@@ -72,7 +72,9 @@ def receive(widget: LivePlot, data: dict, buffers: Any = ()) -> None:
 
 def example(n: int = 5, **how: Any) -> dict:
     x = np.arange(1, n + 1)
-    return figure("reward", "mean", plot_lines(x, x / 2, "mean", look(0)), x_range=(0, n), **how)
+    return make_chart(
+        "reward", "mean", plot_lines(x, x / 2, "mean", look(0)), x_range=(0, n), **how
+    )
 
 
 def unpacked(plot: LivePlot) -> list[dict]:
@@ -198,7 +200,7 @@ def test_an_empty_plot_can_be_shown() -> None:
 def test_the_still_picture_draws_the_numbers() -> None:
     y = np.array([0.0, 1.0, np.nan, 2.0, 2.0])
     svg = draw_svg(
-        [figure("t", "a", plot_lines(np.arange(5), y, "n", look(0)), x_range=(0, 4))],
+        [make_chart("t", "a", plot_lines(np.arange(5), y, "n", look(0)), x_range=(0, 4))],
         columns=1,
         height=200,
     )
@@ -229,7 +231,7 @@ def test_the_still_picture_shrinks_with_a_narrow_page() -> None:
     ],
 )
 def test_places_on_the_x_axis_are_said_as_they_are(x: list[float], said: str) -> None:
-    drawn = figure(
+    drawn = make_chart(
         "t", "a", plot_lines(np.array(x), np.arange(3.0), "n", look(0)), x_range=(x[0], x[-1])
     )
     assert said in drawn["layout"]["meta"]["summary"]
@@ -237,7 +239,7 @@ def test_places_on_the_x_axis_are_said_as_they_are(x: list[float], said: str) ->
 
 def test_a_stack_is_drawn_on_top_of_one_another() -> None:
     parts = {"a": np.ones(3), "b": np.full(3, 2.0)}
-    svg = draw_svg([figure("t", "s", stack(np.arange(3), parts), x_range=(0, 2))], columns=1)
+    svg = draw_svg([make_chart("t", "s", stack(np.arange(3), parts), x_range=(0, 2))], columns=1)
     tops = [
         float(re.match(r"M[\d.]+,([\d.]+)", p.get("d"))[1])
         for p in ElementTree.fromstring(svg).iter(f"{SVG}path")

@@ -20,7 +20,7 @@ from made_runs import growing_run, make_run
 
 from workbench.widgets.base.source import RunSource
 from workbench.widgets.overview.markers import PLACES, knob_places
-from workbench.widgets.overview.panels import NO_EVALUATION, NO_KL, ON_POLICY, figures
+from workbench.widgets.overview.panels import NO_EVALUATION, NO_KL, ON_POLICY, charts
 from workbench.widgets.overview.view import Overview
 from workbench.widgets.plots.decimate import POINTS
 from workbench.widgets.plots.pieces import look, plot_text
@@ -72,18 +72,18 @@ def notes(figure: dict) -> str:
     return " ".join(a["text"] for a in figure["layout"].get("annotations", ()))
 
 
-# ------------------------------------------------------------------------------------------------------- one run
+# --------------------------------------------------------------- one run
 
 
 def test_ten_panels_that_plotly_accepts(plain: RunSource) -> None:
-    drawn = figures([plain])
+    drawn = charts([plain])
     assert [f["layout"]["meta"]["title"] for f in drawn] == TITLES
     for f in drawn:
         assert go.Figure(f).to_plotly_json()["data"]
 
 
 def test_lines_are_the_metrics(plain: RunSource) -> None:
-    drawn, m = figures([plain]), plain.metrics
+    drawn, m = charts([plain]), plain.metrics
     for title, name, column in (
         ("reward", "mean", "reward"),
         ("reward", "answer_reward", "rewards/answer_reward"),
@@ -106,7 +106,7 @@ def test_lines_are_the_metrics(plain: RunSource) -> None:
 
 
 def test_the_band_is_the_spread_around_the_mean(plain: RunSource) -> None:
-    around, m = panel(figures([plain]), "reward")["data"][0], plain.metrics
+    around, m = panel(charts([plain]), "reward")["data"][0], plain.metrics
     n = len(m)
     assert around["fill"] == "toself"
     np.testing.assert_allclose(around["y"][:n], m["reward"] + m["reward_std"], rtol=1e-6)
@@ -116,30 +116,30 @@ def test_the_band_is_the_spread_around_the_mean(plain: RunSource) -> None:
 
 
 def test_accuracy_has_its_interval(plain: RunSource) -> None:
-    (found,), e = panel(figures([plain]), "held-out accuracy")["data"], plain.evaluations
+    (found,), e = panel(charts([plain]), "held-out accuracy")["data"], plain.evaluations
     np.testing.assert_allclose(found["y"], e["accuracy"], rtol=1e-6)
     np.testing.assert_allclose(found["y"] + found["error_y"]["array"], e["high"], rtol=1e-5)
     np.testing.assert_allclose(found["y"] - found["error_y"]["arrayminus"], e["low"], rtol=1e-5)
 
 
 def test_the_truncated_share_has_an_axis_of_its_own(tmp_path: Path) -> None:
-    shown = panel(figures([source(tmp_path, truncation=0.5)]), "completion_length")
+    shown = panel(charts([source(tmp_path, truncation=0.5)]), "completion_length")
     assert trace(shown, "truncated (right)")["yaxis"] == "y2"
     assert shown["layout"]["yaxis2"]["range"] == [0, 1]
 
 
 def test_phases_and_the_rest_add_up_to_the_step(tmp_path: Path) -> None:
     shown = source(tmp_path, metrics={"seconds/step": 5.0})
-    stacked = panel(figures([shown]), "seconds")["data"]
+    stacked = panel(charts([shown]), "seconds")["data"]
     assert [t["name"] for t in stacked] == ["rollout", "reward", "logprobs", "update", "rest"]
     np.testing.assert_allclose(sum(t["y"] for t in stacked), 5.0, rtol=1e-6)
 
 
 def test_on_policy_is_said_and_nothing_is_drawn(tmp_path: Path) -> None:
-    fixed = figures([source(tmp_path, "a", metrics={"ratio_min": 1.0, "ratio_max": 1.0})])
+    fixed = charts([source(tmp_path, "a", metrics={"ratio_min": 1.0, "ratio_max": 1.0})])
     assert notes(panel(fixed, "clip_ratio")) == ON_POLICY
     assert panel(fixed, "clip_ratio")["data"] == []
-    nearly = figures(
+    nearly = charts(
         [
             source(
                 tmp_path,
@@ -153,17 +153,17 @@ def test_on_policy_is_said_and_nothing_is_drawn(tmp_path: Path) -> None:
 
 
 def test_a_kl_that_is_not_in_the_loss_says_so(tmp_path: Path) -> None:
-    measured = figures([source(tmp_path, "a", config={"beta": 0.0}, metrics={"kl": 0.1})])
-    pulling = figures([source(tmp_path, "b", config={"beta": 0.01})])
+    measured = charts([source(tmp_path, "a", config={"beta": 0.0}, metrics={"kl": 0.1})])
+    pulling = charts([source(tmp_path, "b", config={"beta": 0.01})])
     assert "measured, not in the loss" in str(panel(measured, "kl"))
     assert "measured, not in the loss" not in str(panel(pulling, "kl"))
 
 
 def test_why_there_is_no_kl_or_no_accuracy(tmp_path: Path) -> None:
-    without = figures([source(tmp_path, "a", config={"beta": 0.0}, evaluations={})])
+    without = charts([source(tmp_path, "a", config={"beta": 0.0}, evaluations={})])
     assert notes(panel(without, "kl")) == NO_KL
     assert notes(panel(without, "held-out accuracy")) == NO_EVALUATION
-    other = figures([source(tmp_path, "b", metrics={"kl": None, "entropy": None})])
+    other = charts([source(tmp_path, "b", metrics={"kl": None, "entropy": None})])
     assert notes(panel(other, "kl")) == notes(panel(other, "entropy")) == "not measured in this run"
 
 
@@ -171,17 +171,17 @@ def test_gaps_infinities_and_lone_points_are_drawn_as_such(tmp_path: Path) -> No
     def kl(step: int) -> float:
         return {2: float("nan"), 4: float("inf")}.get(step, 0.5)
 
-    found = trace(panel(figures([source(tmp_path, metrics={"kl": kl})]), "kl"), "kl")
+    found = trace(panel(charts([source(tmp_path, metrics={"kl": kl})]), "kl"), "kl")
     assert np.isnan(found["y"]).tolist() == [False, True, False, True, False, False]
     assert "markers" in found["mode"]
 
 
 def test_a_spike_turns_the_axis_logarithmic(tmp_path: Path) -> None:
-    calm = figures([source(tmp_path, "a")])
-    spiky = figures(
+    calm = charts([source(tmp_path, "a")])
+    spiky = charts(
         [source(tmp_path, "b", metrics={"grad_norm": lambda step: 50.0 if step == 3 else 0.5})]
     )
-    zero = figures(
+    zero = charts(
         [source(tmp_path, "c", metrics={"grad_norm": lambda step: 50.0 if step == 3 else 0.0})]
     )
     kinds = [
@@ -192,20 +192,19 @@ def test_a_spike_turns_the_axis_logarithmic(tmp_path: Path) -> None:
 
 def test_the_summary_of_a_panel_is_in_words(plain: RunSource) -> None:
     said, reward = (
-        panel(figures([plain]), "reward")["layout"]["meta"]["summary"],
+        panel(charts([plain]), "reward")["layout"]["meta"]["summary"],
         plain.metrics["reward"],
     )
     assert f"mean {reward.iloc[-1]:.4g} at step 12" in said
     assert f"lowest {reward.min():.4g} at {reward.argmin() + 1}" in said
 
 
-# -------------------------------------------------------------------------------------------------
-# knobs and step
+# -------------------------------------------------------- knobs and step
 
 
 def test_knob_changes_are_marked_on_every_panel(tmp_path: Path) -> None:
     moved = source(tmp_path, steps=30, knobs={10: {"beta": 0.05}, 20: {"epsilon_high": 0.28}})
-    for f in figures([moved]):
+    for f in charts([moved]):
         assert [s["x0"] for s in f["layout"]["shapes"]] == [10, 20]
         assert "beta 0.005→0.05" in notes(f)
         assert "epsilon_high None→0.28" in notes(f)
@@ -222,7 +221,7 @@ def test_dragging_a_slider_does_not_flood_the_panels(tmp_path: Path) -> None:
         samples=False,
         knobs={step: {"beta": 0.005 + step / 1000} for step in range(20, 120)},
     )
-    f = figures([dragged])[0]
+    f = charts([dragged])[0]
     assert 10 < len(f["layout"]["shapes"]) <= PLACES
     places = knob_places(dragged, 120)
     assert places[0].values["beta"][0] == pytest.approx(0.005)
@@ -234,16 +233,16 @@ def test_dragging_a_slider_does_not_flood_the_panels(tmp_path: Path) -> None:
 
 
 def test_the_chosen_step_is_marked(plain: RunSource) -> None:
-    for f in figures([plain], 5):
+    for f in charts([plain], 5):
         assert [s["x0"] for s in f["layout"]["shapes"]] == [5]
 
 
-# --------------------------------------------------------------------------------------------------- several runs
+# ---------------------------------------------------------- several runs
 
 
 def test_runs_differ_by_colour_and_dash_and_the_first_panel_names_them(tmp_path: Path) -> None:
     runs = [source(tmp_path, name, steps=4 + i) for i, name in enumerate("abcde")]
-    drawn = figures(runs)
+    drawn = charts(runs)
     means = [trace(drawn[0], name) for name in "abcde"]
     assert len({(t["line"]["color"], t["line"]["dash"]) for t in means}) == 5
     assert len({t["line"]["dash"] for t in means[:4]}) == 4, "not by colour alone"
@@ -259,7 +258,7 @@ def test_sixteen_looks_differ() -> None:
 
 def test_one_of_two_runs_on_policy(tmp_path: Path) -> None:
     shown = panel(
-        figures(
+        charts(
             [
                 source(tmp_path, "moves"),
                 source(tmp_path, "stays", metrics={"ratio_min": 1.0, "ratio_max": 1.0}),
@@ -280,14 +279,14 @@ def test_a_run_without_a_step_leaves_the_others_alone(tmp_path: Path) -> None:
     assert len(view.plots.spec) == 10
 
 
-# ------------------------------------------------------------------------------------------------------- long runs
+# ------------------------------------------------------------- long runs
 
 
 def test_long_runs_are_thinned_out_but_spikes_stay(tmp_path: Path) -> None:
     shown = long_source(tmp_path)
     shown.metrics.loc[4321, "grad_norm"] = 1e4
     shown.metrics.loc[1234, "kl"] = -3.0
-    drawn = figures([shown])
+    drawn = charts([shown])
     sizes = [len(t["y"]) for f in drawn for t in f["data"]]
     assert max(sizes) <= POINTS
     thin, thick = panel(drawn, "grad_norm")["data"]
@@ -313,7 +312,7 @@ def test_a_redraw_of_10_000_steps_takes_under_50_ms_and_stays_bounded(tmp_path: 
     assert min(seconds) < 0.05, f"{seconds}"
 
 
-# ------------------------------------------------------------------------------------------------------ the header
+# ------------------------------------------------------------ the header
 
 
 def test_the_header_says_it_in_words(tmp_path: Path) -> None:
@@ -330,7 +329,7 @@ def test_the_header_says_it_in_words(tmp_path: Path) -> None:
         ],
         None,
     )
-    words = re.sub(r"<[^>]+>", "", view.header.value.split("</style>")[1])
+    words = re.sub(r"<[^>]+>", "", view.header.value)
     assert "r1: failed at step 20 of 20: NotFiniteError: the loss is NaN" in words
     assert re.search(r"reward \d\.\d{3} · spread in a group 0\.\d{3} · KL 0\.\d{4}", words)
     assert (
@@ -370,8 +369,7 @@ def test_no_run_is_said() -> None:
     assert "No run to show" in view.header.value
 
 
-# --------------------------------------------------------------------------------------------
-# hostile and broken
+# ---------------------------------------------------- hostile and broken
 
 
 def test_foreign_names_are_inert_everywhere(tmp_path: Path) -> None:
@@ -387,7 +385,7 @@ def test_foreign_names_are_inert_everywhere(tmp_path: Path) -> None:
             {**f, "layout": {k: v for k, v in f["layout"].items() if k != "meta"}}
             for f in view.plots.spec
         ]
-        for shown in (view.header.value.split("</style>")[1], str(spec), view.picture()):
+        for shown in (view.header.value, str(spec), view.picture()):
             assert "<img" not in shown
             assert not {"\u202e", "\u200b", "\x1b"} & set(shown)
         ElementTree.fromstring(view.picture())
@@ -429,8 +427,10 @@ def test_a_click_chooses_the_step_and_its_error_is_shown(plain: RunSource) -> No
 
 def test_no_torch_is_imported(plain: RunSource) -> None:
     code = (
-        "import sys; from workbench.widgets.overview.view import Overview; from workbench.widgets.base.source import RunSource; "
-        f"v = Overview(); v.show([RunSource({str(plain.run.path)!r})]); assert not v.message.value, v.message.value; "
+        "import sys; from workbench.widgets.overview.view import Overview; from "
+        "workbench.widgets.base.source import RunSource; "
+        f"v = Overview(); v.show([RunSource({str(plain.run.path)!r})]); assert not "
+        "v.message.value, v.message.value; "
         "v.picture(); print('torch' in sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -440,14 +440,14 @@ def test_no_torch_is_imported(plain: RunSource) -> None:
 def test_a_run_keeps_its_look_while_another_has_no_step_yet(tmp_path: Path) -> None:
     empty = RunSource(growing_run(tmp_path / "empty", name="empty").run)
     full = RunSource(make_run(tmp_path / "full", steps=6, name="full", knobs={3: {"beta": 0.1}}))
-    reward = figures([empty, full])[0]
+    reward = charts([empty, full])[0]
     (line,) = [t for t in reward["data"] if t["name"] == "full"]
     assert line["line"]["color"] == look(1).colour, "as the swatch in the headline says"
     assert {shape["line"]["color"] for shape in reward["layout"]["shapes"]} == {look(1).colour}
 
 
 def test_small_numbers_are_written_without_a_prefix(tmp_path: Path) -> None:
-    kl = figures(
+    kl = charts(
         [RunSource(make_run(tmp_path / "a", steps=6, metrics={"kl": lambda step: 1e-4 * step}))]
     )[2]
     axis = go.Figure(kl).layout.yaxis

@@ -66,7 +66,7 @@ def test_every_number_has_a_labelled_box(lab_class) -> None:
         assert not lab.message.value or lab.problem
 
 
-# ------------------------------------------------------------------------------------------------------- advantages
+# ------------------------------------------------------------ advantages
 
 
 def test_the_seed_example_sample_and_population() -> None:
@@ -143,7 +143,7 @@ def test_wrong_other_groups_are_refused_and_the_picture_stays() -> None:
     assert "must be a finite number" in lab.problem
 
 
-# ------------------------------------------------------------------------------------------------------------- clip
+# ------------------------------------------------------------------ clip
 
 
 @pytest.mark.parametrize(
@@ -183,7 +183,7 @@ def test_regions_without_gradient_are_marked_and_follow_the_sliders() -> None:
         lab.summary
         == "No gradient with A = +1: above 1.28; with A = −1: below 0.50 and above 1.80."
     )
-    for figure, sign in zip(lab.plot._figures, (1, -1), strict=True):
+    for figure, sign in zip(lab.plot._charts, (1, -1), strict=True):
         moving, still = figure["data"][:2]
         x = moving["x"].astype(float)
         flat = x > 1.28 if sign > 0 else (x < 0.5) | (x > 1.8)
@@ -217,7 +217,7 @@ def test_a_delta_inside_the_clip_is_refused_with_the_configs_words() -> None:
         ClipLab(beta=1)
 
 
-# --------------------------------------------------------------------------------------------------------------- KL
+# -------------------------------------------------------------------- KL
 
 
 def test_the_known_example_of_the_inverted_k3() -> None:
@@ -277,7 +277,7 @@ def test_a_probability_of_zero_is_refused() -> None:
         KLLab((1, 1, 1), (1, 1))
 
 
-# ---------------------------------------------------------------------------------------------------------- lengths
+# --------------------------------------------------------------- lengths
 
 
 def test_what_a_token_weighs() -> None:
@@ -325,7 +325,7 @@ def test_moved_lengths_and_advantages() -> None:
         LengthLab((1, 2, 3), (1, 1, 1))
 
 
-# ------------------------------------------------------------------------------------------------------ what can fail
+# --------------------------------------------------------- what can fail
 
 
 def test_without_torch_a_lab_says_so() -> None:

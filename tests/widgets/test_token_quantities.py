@@ -1,4 +1,4 @@
-"""The microscope's numpy quantities are those of the objective, and what is missing is said."""
+"""The microscope's quantities are those of the objective, and what is missing is said."""
 
 from __future__ import annotations
 
@@ -237,8 +237,7 @@ def test_clip_sides_by_hand() -> None:
         assert token_row(batch, 0).values["clipped"][:4].tolist() == sides
 
 
-# ----------------------------------------------------------------------------------------- what is
-# missing or trivial
+# --------------------------------------------- what is missing or trivial
 
 
 def test_on_policy_without_old_logp_the_ratio_is_exactly_one() -> None:
@@ -366,7 +365,10 @@ def test_a_huge_ratio_is_no_crash() -> None:
 
 
 def test_no_torch_is_imported() -> None:
-    code = "import sys, workbench.widgets.tokens.view, workbench.widgets.groups.view; print('torch' in sys.modules)"
+    code = (
+        "import sys, workbench.widgets.tokens.view, workbench.widgets.groups.view; print('torch' "
+        "in sys.modules)"
+    )
     assert (
         subprocess.run(
             [sys.executable, "-c", code], capture_output=True, text=True, check=True

@@ -15,7 +15,7 @@ from made_runs import growing_run, make_run
 
 from workbench.config import GRPOConfig
 from workbench.runs import Run, RunWriter, Samples, StepRecord, TokenArrays
-from workbench.widgets.base.figures import figure
+from workbench.widgets.base.numbers import number_text
 from workbench.widgets.base.source import RunSource
 from workbench.widgets.tokens.pieces import piece_of
 from workbench.widgets.tokens.row import QUANTITIES, token_row
@@ -91,9 +91,9 @@ def test_every_quantity_is_drawn_with_a_legend(source: RunSource, name: str) -> 
 
 def test_numbers_have_four_digits_and_a_typographic_minus() -> None:
     given = (0.0, -0.0, -2.4743582, 1234567.0, 1.2341e-7, float("inf"), float("-inf"))
-    assert [figure(v) for v in given] == ["0", "0", "−2.474", "1.235e6", "1.234e−7", "∞", "−∞"]
-    assert [figure(v, "+.4g") for v in (0.0, 0.35355339, -1.0)] == ["0", "+0.3536", "−1"]
-    assert figure(float("nan")) == "not scored"
+    assert [number_text(v) for v in given] == ["0", "0", "−2.474", "1.235e6", "1.234e−7", "∞", "−∞"]
+    assert [number_text(v, "+.4g") for v in (0.0, 0.35355339, -1.0)] == ["0", "+0.3536", "−1"]
+    assert number_text(float("nan")) == "not scored"
 
 
 def test_clipped_tokens_are_marked_by_a_line_and_a_word(tmp_path) -> None:
@@ -256,7 +256,8 @@ def test_the_menu_says_what_each_row_got(source: RunSource) -> None:
     label = view_of(source, 2).row_menu.options[5][0]
     sample = source.run.samples(2).iloc[5]
     assert label.startswith(
-        f"row 5 · group 1 · reward {sample['reward']:.4g} · advantage {figure(sample['advantage'], '+.4g')}"
+        f"row 5 · group 1 · reward {sample['reward']:.4g} · advantage "
+        f"{number_text(sample['advantage'], '+.4g')}"
     )
 
 
@@ -271,7 +272,7 @@ def test_the_table_has_the_exact_values(source: RunSource) -> None:
     assert sum(tag == "tr" for tag, _ in reader.tags) == length + 1
     cells = text_of(view.body.html)
     for name in ("ratio", "entropy", "logp"):
-        assert figure(values[name][length - 1]) in cells
+        assert number_text(values[name][length - 1]) in cells
         assert f'title="{float(values[name][length - 1])!r}"' in view.body.html
 
 
@@ -294,7 +295,7 @@ def test_long_completions_come_in_pages(tmp_path) -> None:
     assert view.body.page["panes"][0]["first"] == 0
 
 
-# ------------------------------------------------------------------------------------------------------- what it opens
+# --------------------------------------------------------- what it opens
 
 
 def rewarded(path, *totals: float) -> RunSource:
@@ -433,7 +434,7 @@ def test_two_runs_of_different_length_one_after_the_other(tmp_path, source: RunS
     assert view.message.value == ""
 
 
-# --------------------------------------------------------------------------------------------------- where it stands
+# ------------------------------------------------------- where it stands
 
 
 def test_nothing_to_show_is_said() -> None:
@@ -519,7 +520,7 @@ def test_errors_are_shown_in_place(source: RunSource, monkeypatch) -> None:
     monkeypatch.setattr("workbench.widgets.tokens.view.token_row", lambda *a: 1 / 0)
     view.next.click()
     assert "ZeroDivisionError" in text_of(view.message.value)
-    assert "role" in dict(read_html(view.message.value).tags[2][1])
+    assert "role" in dict(read_html(view.message.value).tags[1][1])
     assert_inert(view.message.value)
 
 

@@ -144,8 +144,8 @@ def test_the_epsilon_slider_is_answered_with_exact_shares(tmp_path) -> None:
     text = plain(view.result.value)
     assert text.startswith("With epsilon=0.05 clipping would have stopped ")
     assert (
-        f"{words.percent(c.what_if.metrics['clip_ratio_region'])} of the tokens instead of {words.percent(c.happened.metrics['clip_ratio_region'])}:"
-        in text
+        f"{words.percent(c.what_if.metrics['clip_ratio_region'])} of the tokens instead of "
+        f"{words.percent(c.happened.metrics['clip_ratio_region'])}:" in text
     )
     assert c.happened.metrics["clip_ratio_region"] != c.what_if.metrics["clip_ratio_region"]
     assert f"{changed:,} of {len(r):,} tokens change" in text
@@ -177,7 +177,7 @@ def test_the_plot_holds_both_advantages(tmp_path) -> None:
     run = make_run(tmp_path / "run", steps=2)
     view, _ = shown(run)
     view.controls.rows["scale_rewards"].box.value = "none"
-    happened, what_if = view.plot._figures[0]["data"]
+    happened, what_if = view.plot._charts[0]["data"]
     np.testing.assert_allclose(happened["y"], run.batch(2)["advantages_B"], rtol=1e-6)
     np.testing.assert_allclose(what_if["y"], view.comparison.what_if.advantages_B, rtol=1e-6)
     assert happened["x"].tolist()[:5] == [0.125, 0.375, 0.625, 0.875, 1.125]

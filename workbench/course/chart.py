@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from workbench.widgets.plots.liveplot import Figure, LivePlot
-from workbench.widgets.plots.pieces import Strip, figure, lines, look, marker, plot_text, points
+from workbench.widgets.plots import Chart
+from workbench.widgets.plots.liveplot import LivePlot
+from workbench.widgets.plots.pieces import Strip, lines, look, make_chart, marker, plot_text, points
 
 
 def panel(
@@ -25,7 +26,7 @@ def panel(
     y_range: Sequence[float] | None = None,
     dots: bool = False,
     verticals: Mapping[str, float] | None = None,
-) -> Figure:
+) -> Chart:
     """One panel: a line (`dots`: points) for each name of `ys` over `x`, all of one length;
     `verticals` are named lines at an x.
 
@@ -47,7 +48,7 @@ def panel(
         for i, (name, y) in enumerate(curves.items())
         for trace in _curve(x, y, plot_text(name), i, dots)
     ]
-    drawn = figure(
+    drawn = make_chart(
         plot_text(title, 60),
         plot_text(about, 90),
         traces,
@@ -72,7 +73,7 @@ def panel(
     return drawn
 
 
-def chart(*panels: Figure, columns: int = 2, height: int = 280, label: str = "chart") -> LivePlot:
+def chart(*panels: Chart, columns: int = 2, height: int = 280, label: str = "chart") -> LivePlot:
     """The panels side by side; write it as the last line of a cell."""
     if not panels:
         raise ValueError("chart() needs at least one panel(...).")

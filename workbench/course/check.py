@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from workbench.widgets.base.style import framed
+from workbench.widgets.base.style import standing_alone
 from workbench.widgets.base.text import safe_text
 
 results: dict[str, str] = {}
@@ -50,4 +50,4 @@ def _show(exercise: str, said: str) -> None:
         f"<div class='{'wb-error' if said else 'wb-note'} wb-text' "
         f"role='status'>{safe_text(words)}</div>"
     )
-    display({"text/plain": words, "text/html": framed(inner)}, raw=True)  # type: ignore[no-untyped-call, unused-ignore]
+    display({"text/plain": words, "text/html": standing_alone(inner)}, raw=True)  # type: ignore[no-untyped-call, unused-ignore]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from workbench.widgets.base.style import framed
+from workbench.widgets.base.style import standing_alone
 from workbench.widgets.base.text import safe_text
 
 Row = tuple[str, object, object, str]
@@ -31,7 +31,7 @@ class Comparison:
             + "</tr>"
             for row in self.rows
         )
-        return framed(
+        return standing_alone(
             "<div "
             f"style='overflow-x:auto'><table><thead><tr>{heads}</tr></thead><tbody>{body}</tbody></table></div>"
         )

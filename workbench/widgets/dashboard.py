@@ -11,41 +11,40 @@ import html
 import reprlib
 import threading
 import traceback
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
-import ipywidgets as w
+import ipywidgets as widgets
 
 from workbench.runs import Run
 from workbench.widgets.base.closing import close_all
-from workbench.widgets.base.guarded import put, show_if
+from workbench.widgets.base.guarded import set_if_changed, show_if, stylesheet
 from workbench.widgets.base.hosts import limits_here, mimebundle
 from workbench.widgets.base.kernel import answer_in_the_subshell
 from workbench.widgets.base.publisher import Publisher
 from workbench.widgets.base.source import RunSource, View
 from workbench.widgets.base.style import framed
 from workbench.widgets.base.text import safe_text
-from workbench.widgets.controls.replay import Replay
 from workbench.widgets.controls.slider_names import SliderNames
-from workbench.widgets.doctor_view import DoctorView
+from workbench.widgets.controls.step_slider import StepSlider
 from workbench.widgets.groups.view import GroupsView
 from workbench.widgets.overview.view import Overview
+from workbench.widgets.pages import PAGES, Links
 from workbench.widgets.plots.liveplot import with_picture
 from workbench.widgets.plots.pieces import plot_text
 from workbench.widgets.tokens.view import TokensView
-from workbench.widgets.what_if.view import WhatIfView
 
 if TYPE_CHECKING:
     from workbench.training.session import Session
+    from workbench.widgets.controls.controls import Controls
 
 Target = Any
 """A `Session`, a `Run`, the path of a record, or a list of them (the first one is in focus)."""
+Page = TypeVar("Page")
 TAKEN_OVER = "This dashboard stands still: a newer one shows the same session."
 
 
-class Dashboard(w.VBox):
+class Dashboard(widgets.VBox):  # type: ignore[misc]  # ipywidgets has no types
     """Overview, groups, tokens, what-if and doctor of one or several runs; with a session, the
     controls too.
 
@@ -60,43 +59,77 @@ class Dashboard(w.VBox):
         targets = _targets(target)
         if not 0.5 <= scale <= 4:
             raise ValueError(
-                f"Dashboard(scale={scale!r}): must be between 0.5 and 4; 1 is the normal size, 1.4 one for a projector."
+                f"Dashboard(scale={scale!r}): must be between 0.5 and 4; 1 is the normal size, "
+                "1.4 one for a projector."
             )
-        sessions = [t for t in targets if _is_session(t) and t.status != "freed"]
+        sessions = [one for one in targets if _is_session(one) and one.status != "freed"]
         self.session: Session | None = sessions[0] if sessions else None
-        self.sources = [RunSource(t.run, t) if _is_session(t) else RunSource(t) for t in targets]
-        self.views: list[View] = [
-            Overview(on_pick=self.show_step),
-            GroupsView(on_pick=self._look_at),
-            TokensView(),
-            WhatIfView(),
-            DoctorView(),
-        ]
-        self._drawing, self._moving = threading.RLock(), threading.local()
+        self.sources = [_source_of(one) for one in targets]
+        self._drawing = threading.RLock()
         self._stale = True
-        self.error = w.HTML()
+        self.pages = _make_pages(Links(self.show_step, self._show_tokens))
+        self.tabs = self._make_tabs()
+        self.error = widgets.HTML()
         self.still = self._make_still()
-        self.tabs = w.Tab([v.widget for v in self.views])
-        for i, view in enumerate(self.views):
-            self.tabs.set_title(i, view.title)
-        self.tabs.observe(lambda change: self.redraw(force=True), "selected_index")
-        self.chooser = self._make_chooser()
+        self.steps = StepSlider(self._draw_anew)
+        self.step = self.steps.slider
+        self.newest = self.steps.newest
+        self.replay = self.steps.replay
         self.controls = self._make_controls()
-        said = (
-            framed(f'<div class="wb-note">{limits_here()}</div>')
-            if self.controls and limits_here()
-            else ""
-        )
-        size = f"wb-scaled-{round(100 * scale)}"  # a class of its own: another dashboard may have another scale
-        zoom = w.HTML(f"<style>.{size} {{ zoom: {float(scale):.2f}; }}</style>{said}")
-        parts = [zoom, self.still, self.error, self.chooser, self.tabs, SliderNames()]
-        super().__init__([*parts[:1], self.controls.widget, *parts[1:]] if self.controls else parts)
+        super().__init__(self._parts(scale))
         self.layout.width = "100%"
-        self.add_class("wb-scaled").add_class(size)
+        self.add_class("wb-scaled").add_class(_size_class(scale))
+        # Last: from here on another thread may draw, so that everything must be there.
         self.publisher = Publisher(self.redraw, sessions, self._stand_still)
-        self.redraw(force=True)
+        self._draw_anew()
 
-    # ------------------------------------------------------------------------------------------------- drawing
+    # ---------------------------------------------------------------- making
+
+    def _make_tabs(self) -> widgets.Tab:
+        tabs = widgets.Tab([view.widget for view in self.views])
+        for place, view in enumerate(self.views):
+            tabs.set_title(place, view.title)
+        tabs.observe(lambda change: self._draw_anew(), "selected_index")
+        return tabs
+
+    def _make_controls(self) -> Controls | None:
+        if self.session is None:
+            return None
+        from workbench.widgets.controls.controls import Controls
+
+        return Controls(self.session, self.follow)
+
+    def _make_still(self) -> widgets.Widget:
+        words = widgets.HTML(framed(f'<div class="wb-note" role="status">{TAKEN_OVER}</div>'))
+        button = widgets.Button(
+            description="Follow here",
+            tooltip="Draw here again, too",
+            layout=widgets.Layout(width="110px"),
+        )
+        button.on_click(lambda _: self._go_on())
+        return widgets.HBox(
+            [words, button],
+            layout=widgets.Layout(display="none", align_items="center"),
+        )
+
+    def _parts(self, scale: float) -> list[widgets.Widget]:
+        """The children, from the top."""
+        limits = limits_here() if self.controls is not None else ""
+        said = framed(f'<div class="wb-note">{limits}</div>') if limits else ""
+        zoom = f"<style>.{_size_class(scale)} {{ zoom: {float(scale):.2f}; }}</style>"
+        strip = [] if self.controls is None else [self.controls.widget]
+        return [
+            widgets.HTML(zoom + said),
+            *strip,
+            self.still,
+            self.error,
+            self.steps.widget,
+            self.tabs,
+            SliderNames(),
+            stylesheet(),
+        ]
+
+    # --------------------------------------------------------------- drawing
 
     def redraw(self, force: bool = False) -> None:
         """Read what is new and draw the page that is open. Safe from any thread; what goes wrong is
@@ -106,30 +139,35 @@ class Dashboard(w.VBox):
                 if self.controls:  # first: a record that cannot be read stops no one from steering
                     self.controls.refresh()
                 self._redraw(force)
-            except Exception as e:
-                self._say(f"{type(e).__name__}: {e}", traceback.format_exc())
+            except Exception as error:
+                self._show_error(f"{type(error).__name__}: {error}", traceback.format_exc())
+
+    def _draw_anew(self) -> None:
+        self.redraw(force=True)
 
     def _redraw(self, force: bool) -> None:
         changed = [source.refresh() for source in self.sources]
-        last = self.sources[0].last_step
-        if last != self.step.max:
-            self._follow(last)
+        self.steps.follow(self.sources[0].last_step)
         self._stale = self._stale or force or any(changed)
         if self._stale:
             self.view.show(self.sources, self.shown_step)
             answer_in_the_subshell(self)
             self._stale = False  # only now: what failed is tried again
-        put(self.error, "value", "")
+        set_if_changed(self.error, "value", "")
 
-    def _say(self, text: str, detail: str) -> None:
-        put(
-            self.error,
-            "value",
-            framed(
-                f'<div class="wb-error" role="alert">This page could not be drawn: {safe_text(text, 2000)}'
-                f"<details><summary>where</summary><pre class='wb-text'>{safe_text(detail, 20_000)}</pre></details></div>"
-            ),
+    def _show_error(self, text: str, detail: str) -> None:
+        words = f"This page could not be drawn: {safe_text(text, 2000)}"
+        trace = f"<pre class='wb-text'>{safe_text(detail, 20_000)}</pre>"
+        box = (
+            f'<div class="wb-error" role="alert">{words}'
+            f"<details><summary>where</summary>{trace}</details></div>"
         )
+        set_if_changed(self.error, "value", framed(box))
+
+    @property
+    def views(self) -> list[View]:
+        """The pages, in the order of their tabs."""
+        return list(self.pages.values())
 
     @property
     def view(self) -> View:
@@ -139,91 +177,21 @@ class Dashboard(w.VBox):
     @property
     def shown_step(self) -> int | None:
         """The step that the pages show; None follows the newest."""
-        return None if self.newest.value or not self.sources[0].last_step else int(self.step.value)
-
-    # ----------------------------------------------------------------------------------- choosing a
-    # step, replaying
-
-    def _make_chooser(self) -> w.Widget:
-        self.newest = w.Checkbox(
-            value=True, description="newest", indent=False, layout=w.Layout(width="90px")
-        )
-        self.step = w.IntSlider(
-            value=0,
-            min=0,
-            max=0,
-            description="step",
-            continuous_update=True,
-            layout=w.Layout(width="420px"),
-            style={"description_width": "40px"},
-        )
-        self.replay = Replay(self.step)
-        self.step.observe(self._step_moved, "value")
-        self.newest.observe(self._newest_ticked, "value")
-        return w.HBox(
-            [self.newest, self.step, self.replay.widget],
-            layout=w.Layout(flex_flow="row wrap", align_items="center"),
-        )
-
-    def _step_moved(self, change: dict[str, Any]) -> None:
-        if not self._by_itself:
-            with self._quietly():
-                self.newest.value = False
-            self.redraw(force=True)
-
-    def _newest_ticked(self, change: dict[str, Any]) -> None:
-        if not self._by_itself:
-            with self._quietly():
-                if self.newest.value:
-                    self.step.value = self.step.max
-            self.redraw(force=True)
-
-    @property
-    def _by_itself(self) -> bool:
-        """True in the thread that is just moving the step without a person; what a person does
-        meanwhile counts."""
-        return getattr(self._moving, "now", False)
-
-    @contextmanager
-    def _quietly(self) -> Iterator[None]:
-        before, self._moving.now = self._by_itself, True
-        try:
-            yield
-        finally:
-            self._moving.now = before
-
-    def _follow(self, last: int) -> None:
-        with self._quietly():
-            limits = {"max": last, "min": min(1, last)}
-            for name in (
-                limits if last >= self.step.min else reversed(limits)
-            ):  # at no time may min be above max
-                setattr(self.step, name, limits[name])
-            if self.newest.value:
-                self.step.value = last
+        return self.steps.chosen if self.sources[0].last_step else None
 
     def show_step(self, step: int) -> None:
         """Show `step` on every page."""
-        with self._quietly():
-            self.newest.value = False
-            self.step.value = step
-        self.redraw(force=True)
+        self.steps.go_to(step)
+        self._draw_anew()
 
-    def _look_at(self, row: int) -> None:
+    def _show_tokens(self, row: int) -> None:
         """A completion picked in the groups: open it under the microscope."""
-        groups = next(v for v in self.views if isinstance(v, GroupsView))
-        tokens = next(v for v in self.views if isinstance(v, TokensView))
+        groups = _page_of(self.views, GroupsView)
+        tokens = _page_of(self.views, TokensView)
         tokens.pick(row, groups.step)
         self.tabs.selected_index = self.views.index(tokens)
 
-    # ------------------------------------------------------------------------------------------------ live sessions
-
-    def _make_controls(self) -> Any:
-        if self.session is None:
-            return None
-        from workbench.widgets.controls.controls import Controls
-
-        return Controls(self.session, self.follow)
+    # ----------------------------------------------------------- live sessions
 
     def follow(self, session: Session) -> None:
         """Put another session in focus (a branch); the runs shown so far stay as the ones compared
@@ -234,17 +202,7 @@ class Dashboard(w.VBox):
             if self.controls:
                 self.controls.follow(session)
             self.publisher.follow(session)
-        self.redraw(force=True)
-
-    def _make_still(self) -> w.Widget:
-        words = w.HTML(framed(f'<div class="wb-note" role="status">{TAKEN_OVER}</div>'))
-        button = w.Button(
-            description="Follow here",
-            tooltip="Draw here again, too",
-            layout=w.Layout(width="110px"),
-        )
-        button.on_click(lambda _: self._go_on())
-        return w.HBox([words, button], layout=w.Layout(display="none", align_items="center"))
+        self._draw_anew()
 
     def _stand_still(self) -> None:
         show_if(self.still, True)
@@ -257,15 +215,17 @@ class Dashboard(w.VBox):
             show_if(self.controls.widget, True)
         self.publisher.resume()
 
+    # ----------------------------------------------- where no widget is running
+
     def picture(self) -> Any:
         """The curves as a still picture (an `IPython.display.SVG`), which stays when the notebook
         is saved."""
         from IPython.display import SVG
 
-        return SVG(self._svg())
+        return SVG(self._svg())  # type: ignore[no-untyped-call]  # IPython's is not typed
 
     def _svg(self) -> str:
-        overview = next(v for v in self.views if isinstance(v, Overview))
+        overview = _page_of(self.views, Overview)
         overview.show(self.sources, self.shown_step)
         return overview.picture()
 
@@ -275,12 +235,12 @@ class Dashboard(w.VBox):
         """The widget, and beside it a picture and words for where no widget runs (a saved notebook,
         a web page of it)."""
         data, metadata = mimebundle(self)
-        if not self.sources[0].last_step:
+        last = self.sources[0].last_step
+        if not last:
             return data, metadata
         names = html.unescape(", ".join(plot_text(source.label, 80) for source in self.sources))
-        return with_picture(
-            data, self._svg(), f"Dashboard of {names}, step {self.sources[0].last_step}"
-        ), metadata
+        words = f"Dashboard of {names}, step {last}"
+        return with_picture(data, self._svg(), words), metadata
 
     def close(self) -> None:
         """Stop drawing and give back all widgets of the page; the session goes on. Twice does
@@ -292,18 +252,38 @@ class Dashboard(w.VBox):
         super().close()
 
 
+def _make_pages(links: Links) -> dict[str, View]:
+    return {name: make(links) for name, make in PAGES.items()}
+
+
+def _page_of(views: list[View], kind: type[Page]) -> Page:
+    """The page of this class."""
+    return next(view for view in views if isinstance(view, kind))
+
+
+def _size_class(scale: float) -> str:
+    """A CSS class for each size: another dashboard on the page may have another one."""
+    return f"wb-scaled-{round(100 * scale)}"
+
+
+def _source_of(target: Any) -> RunSource:
+    return RunSource(target.run, target) if _is_session(target) else RunSource(target)
+
+
 def _targets(target: Target) -> list[Any]:
     """What to show, one by one. Raises TypeError, ValueError."""
     targets = list(target) if isinstance(target, (list, tuple)) else [target]
     for one in targets:
         if not (_is_session(one) or isinstance(one, (Run, str, Path))):
             raise TypeError(
-                f"Dashboard({reprlib.repr(target)}): {reprlib.repr(one)} is a {type(one).__name__}. Give a Session, a Run, the path "
-                "of a run, or a list of these."
+                f"Dashboard({reprlib.repr(target)}): {reprlib.repr(one)} is a "
+                f"{type(one).__name__}. Give a Session, a Run, the path of a run, or a list of "
+                "these."
             )
     if not targets:
         raise ValueError(
-            "Dashboard([]): there is no run in the list. Give a Session, a Run, the path of a run, or a list of these."
+            "Dashboard([]): there is no run in the list. Give a Session, a Run, the path of a run, "
+            "or a list of these."
         )
     return targets
 

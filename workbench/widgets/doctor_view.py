@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from pathlib import Path
 
-import ipywidgets as w
+import ipywidgets as widgets
 
 from workbench.doctor import SEVERITIES, Finding, diagnose
-from workbench.widgets.base.guarded import Guarded, put
+from workbench.widgets.base.guarded import Guarded, set_if_changed, stylesheet
 from workbench.widgets.base.source import RunSource
 from workbench.widgets.base.style import BLUE, GREEN, ORANGE, PINK, framed
 from workbench.widgets.base.text import safe_text
@@ -23,16 +24,7 @@ SIGNS = {
 RUNS_AT_ONCE = 4
 TEXT_LIMIT, NAME_LIMIT = 1200, 80
 
-DOCTOR_CSS = """
-.wb .wb-doctor { list-style: none; margin: 8px 0; padding: 0; max-width: 900px; }
-.wb .wb-finding { display: flex; gap: 12px; border: 1px solid var(--wb-line); border-left-width: 6px; border-radius: 4px;
-  margin: 0 0 8px; padding: 8px 12px; background: var(--wb-bg); overflow-wrap: anywhere; }
-.wb .wb-finding p { margin: 2px 0; }
-.wb .wb-severity { flex: 0 0 84px; font-weight: 600; }
-.wb .wb-sign { font-size: 20px; line-height: 1; margin-right: 4px; }
-.wb .wb-what { font-weight: 600; }
-.wb .wb-label { color: var(--wb-dim); }
-"""
+DOCTOR_CSS = Path(__file__).with_suffix(".css").read_text(encoding="utf-8")
 
 
 class DoctorView(Guarded):
@@ -43,10 +35,8 @@ class DoctorView(Guarded):
 
     def __init__(self) -> None:
         super().__init__()
-        self.cards = w.HTML()
-        self.widget = w.VBox(
-            [w.HTML(framed(f"<style>{DOCTOR_CSS}</style>")), self.message, self.cards]
-        )
+        self.cards = widgets.HTML()
+        self.widget = widgets.VBox([stylesheet(DOCTOR_CSS), self.message, self.cards])
         self.show([], None)
 
     def show(self, sources: Sequence[RunSource], step: int | None) -> None:
@@ -57,7 +47,7 @@ class DoctorView(Guarded):
     def fail(self, error: BaseException) -> None:
         """Show an error, and no findings that may be out of date."""
         super().fail(error)
-        put(self.cards, "value", "")
+        set_if_changed(self.cards, "value", "")
 
     def _show(self, sources: Sequence[RunSource], step: int | None) -> None:
         parts = [
@@ -65,10 +55,10 @@ class DoctorView(Guarded):
         ]
         if len(sources) > RUNS_AT_ONCE:
             parts.append(_note(f"Shown are the first {RUNS_AT_ONCE} of {len(sources)} runs."))
-        put(
+        set_if_changed(
             self.cards,
             "value",
-            f"<div class='wb'>{''.join(parts) or _note('No run is shown yet.')}</div>",
+            framed("".join(parts) or _note("No run is shown yet.")),
         )
         self.settled()
 
@@ -104,10 +94,13 @@ def _card(finding: Finding) -> str:
         else ""
     )
     return (
-        f"<li class='wb-finding' style='border-left-color:{colour}' data-key='{safe_text(finding.key)}'>"
-        f"<div class='wb-severity'><span class='wb-sign' aria-hidden='true' style='color:{colour}'>{sign}</span>{finding.severity}</div>"
+        f"<li class='wb-finding' style='border-left-color:{colour}' "
+        f"data-key='{safe_text(finding.key)}'>"
+        f"<div class='wb-severity'><span class='wb-sign' aria-hidden='true' style='color:{colour}'>"
+        f"{sign}</span>{finding.severity}</div>"
         f"<div><p class='wb-what'>{safe_text(finding.what, TEXT_LIMIT)}</p>"
-        f"<p><span class='wb-label'>Evidence:</span> {safe_text(finding.evidence, TEXT_LIMIT)}</p>{remedy}</div></li>"
+        f"<p><span class='wb-label'>Evidence:</span> {safe_text(finding.evidence, TEXT_LIMIT)}</p>"
+        f"{remedy}</div></li>"
     )
 
 

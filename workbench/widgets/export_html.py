@@ -21,24 +21,14 @@ from workbench.widgets.base.style import CSS
 from workbench.widgets.base.text import safe_text
 from workbench.widgets.groups.markup import GROUPS_CSS, Look, group_html
 from workbench.widgets.groups.table import GroupTable, right_by
-from workbench.widgets.overview.panels import figures
+from workbench.widgets.overview.panels import charts
 from workbench.widgets.overview.view import headline
 
 STEPS_SHOWN = 12
 """Steps whose groups are written into the file, spread evenly over the run."""
 GROUPS_SHOWN = 8
-PAGE_CSS = """
-body { margin: 0 auto; max-width: 1240px; padding: 16px 24px; font-family: system-ui, sans-serif; background: #fff; color: #212121; }
-.wb { --wb-fg: #212121; --wb-dim: #5f5f5f; --wb-line: #bdbdbd; --wb-soft: #f4f4f4; }
-.panels { display: grid; grid-template-columns: repeat(auto-fit, minmax(420px, 1fr)); gap: 8px; }
-pre { white-space: pre-wrap; font-size: 13px; }
-"""
-SCRIPT = """
-const chooser = document.getElementById("step");
-const show = () => document.querySelectorAll(".step").forEach((e) => { e.hidden = e.dataset.step !== chooser.value; });
-if (chooser) { chooser.addEventListener("input", show); show(); }
-document.querySelectorAll(".js-plotly-plot").forEach((plot) => Plotly.Plots.resize(plot)); // each was drawn before the grid was whole
-"""
+PAGE_CSS = Path(__file__).with_suffix(".css").read_text(encoding="utf-8")
+SCRIPT = Path(__file__).with_suffix(".js").read_text(encoding="utf-8")
 
 
 def export_html(runs: Run | str | Path | list[Run | str | Path], out: str | Path) -> Path:
@@ -66,8 +56,10 @@ def _head(sources: Sequence[RunSource]) -> str:
 
     title = safe_text(", ".join(s.label for s in sources), 200)
     return (
-        f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{html.escape(", ".join(s.label for s in sources))}</title>'
-        f"<style>{CSS}{GROUPS_CSS}{PAGE_CSS}</style><script>{get_plotlyjs()}</script></head><body><h1>{title}</h1>"
+        '<!doctype html><html lang="en"><head><meta charset="utf-8"><title>'
+        f"{html.escape(', '.join(s.label for s in sources))}</title>"
+        f"<style>{CSS}{GROUPS_CSS}{PAGE_CSS}</style><script>{get_plotlyjs()}</script></head><body>"
+        f"<h1>{title}</h1>"
     )
 
 
@@ -82,7 +74,7 @@ def _panels(sources: Sequence[RunSource]) -> list[str]:
     }
     return [
         pio.to_html(go.Figure(f), include_plotlyjs=False, full_html=False, config=config)
-        for f in figures(sources)
+        for f in charts(sources)
     ]
 
 
@@ -100,10 +92,14 @@ def _groups(source: RunSource) -> str:
     )
     most = max(map(len, tables.values()))
     part = (
-        f'<p class="wb-note">This file holds the groups of {len(pages)} of {len(source.metrics)} steps, and of each step '
+        f'<p class="wb-note">This file holds the groups of {len(pages)} of {len(source.metrics)} '
+        "steps, and of each step "
         f"the first {min(most, GROUPS_SHOWN)} of {most} groups.</p>"
     )
-    return f'<div class="wb"><h2>Groups</h2>{part}<label>step <select id="step">{options}</select></label>{bodies}</div>'
+    return (
+        f'<div class="wb"><h2>Groups</h2>{part}<label>step <select id="step">{options}</select>'
+        f"</label>{bodies}</div>"
+    )
 
 
 def _spread(steps: list[int]) -> list[int]:
@@ -129,7 +125,10 @@ def _step_groups(source: RunSource, table: GroupTable) -> str:
 
 
 def _doctor(source: RunSource) -> str:
-    return f'<div class="wb"><h2>Doctor: {safe_text(source.label, 100)}</h2><pre>{html.escape(report(source.run))}</pre></div>'
+    return (
+        f'<div class="wb"><h2>Doctor: {safe_text(source.label, 100)}</h2><pre>'
+        f"{html.escape(report(source.run))}</pre></div>"
+    )
 
 
 def _settings(source: RunSource) -> str:
@@ -140,11 +139,13 @@ def _settings(source: RunSource) -> str:
         )
 
     knobs = "".join(
-        f"<tr><td>{k.step}</td><td>{html.escape(k.name)}</td><td>{safe_text(str(k.old))}</td><td>{safe_text(str(k.new))}</td><td>{safe_text(k.who)}</td></tr>"
+        f"<tr><td>{k.step}</td><td>{html.escape(k.name)}</td><td>{safe_text(str(k.old))}</td><td>"
+        f"{safe_text(str(k.new))}</td><td>{safe_text(k.who)}</td></tr>"
         for k in source.knobs.itertuples()
     )
     moved = (
-        f"<h2>Knob changes</h2><table><tr><th>step</th><th>name</th><th>old</th><th>new</th><th>who</th></tr>{knobs}</table>"
+        "<h2>Knob changes</h2><table><tr><th>step</th><th>name</th><th>old</th><th>new</th><th>"
+        f"who</th></tr>{knobs}</table>"
         if knobs
         else ""
     )

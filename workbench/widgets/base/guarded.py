@@ -9,9 +9,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-import ipywidgets as w
+import ipywidgets as widgets
 
-from workbench.widgets.base.style import framed
+from workbench.widgets.base.style import CSS, framed
 from workbench.widgets.base.text import safe_text
 
 
@@ -20,7 +20,7 @@ class Guarded:
     `message`, never lost."""
 
     def __init__(self) -> None:
-        self.message = w.HTML()
+        self.message = widgets.HTML()
         self._lock = threading.RLock()
         self._filling = False
 
@@ -35,11 +35,11 @@ class Guarded:
 
     def fail(self, error: BaseException) -> None:
         """Show an error in the view."""
-        put(self.message, "value", framed(error_html(error)))
+        set_if_changed(self.message, "value", framed(error_html(error)))
 
     def settled(self) -> None:
         """The view was drawn anew: an error shown before is over."""
-        put(self.message, "value", "")
+        set_if_changed(self.message, "value", "")
 
     @contextmanager
     def filling(self) -> Iterator[None]:
@@ -50,7 +50,7 @@ class Guarded:
         finally:
             self._filling = before
 
-    def answer(self, control: w.Widget, act: Callable[[], Any]) -> None:
+    def answer(self, control: widgets.Widget, act: Callable[[], Any]) -> None:
         """Call `act`, guarded, when a person changes the value of `control`."""
         control.observe(lambda change: self._answer(act), "value")
 
@@ -60,21 +60,30 @@ class Guarded:
                 self.guarded(act)
 
 
-def put(widget: w.Widget, trait: str, value: Any) -> None:
+def stylesheet(*more: str) -> widgets.HTML:
+    """The style sheet of the workbench and `more` of a view's own, as a widget that takes no room.
+    Every view that can stand alone has one among its children, so that no HTML value repeats it."""
+    rules = "".join([CSS, *more])
+    return widgets.HTML(f"<style>{rules}</style>", layout=widgets.Layout(display="none"))
+
+
+def set_if_changed(widget: widgets.Widget, trait: str, value: Any) -> None:
     """Set a trait when it differs: an equal value need not be compared by the front end."""
     if getattr(widget, trait) != value:
         setattr(widget, trait, value)
 
 
-def show_if(widget: w.Widget, visible: bool) -> None:
+def show_if(widget: widgets.Widget, visible: bool) -> None:
     """Show or hide a widget, which stays where it is."""
-    put(widget.layout, "display", None if visible else "none")
+    set_if_changed(widget.layout, "display", None if visible else "none")
 
 
 def error_html(error: BaseException) -> str:
     """An exception in words, with its traceback folded away."""
     trace = "".join(traceback.format_exception(error))
     return (
-        f'<div class="wb-error" role="alert"><b>This view could not be drawn.</b> {type(error).__name__}: {safe_text(str(error), 600)}'
-        f'<details><summary>traceback</summary><pre class="wb-text">{safe_text(trace)}</pre></details></div>'
+        '<div class="wb-error" role="alert"><b>This view could not be drawn.</b> '
+        f"{type(error).__name__}: {safe_text(str(error), 600)}"
+        f'<details><summary>traceback</summary><pre class="wb-text">{safe_text(trace)}</pre>'
+        "</details></div>"
     )

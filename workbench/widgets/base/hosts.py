@@ -10,9 +10,9 @@ import sys
 from typing import Any
 
 import anywidget
-import ipywidgets as w
+import ipywidgets as widgets
 
-TOOLTIP = "tooltip" if "tooltip" in w.FloatText.class_trait_names() else "description_tooltip"
+TOOLTIP = "tooltip" if "tooltip" in widgets.FloatText.class_trait_names() else "description_tooltip"
 """What an input's tooltip is called: ipywidgets 8 has `tooltip`, 7 has `description_tooltip`, for
 all that have a description. Buttons have `tooltip` in both."""
 
@@ -21,7 +21,8 @@ IN_COLAB = (
     "<code>session.wait()</code>, and run it again after a step that a button made."
 )
 IN_VS_CODE = (
-    "VS Code hands over what you move and click only while no cell is running: to steer, train without "
+    "VS Code hands over what you move and click only while no cell is running: to steer, train "
+    "without "
     "<code>session.wait()</code>. Interrupting the cell pauses the run."
 )
 
@@ -48,7 +49,7 @@ def limits_here() -> str:
     return IN_COLAB if in_colab() else IN_VS_CODE if in_vs_code() else ""
 
 
-def mimebundle(widget: w.DOMWidget) -> tuple[dict[str, Any], dict[str, Any]]:
+def mimebundle(widget: widgets.DOMWidget) -> tuple[dict[str, Any], dict[str, Any]]:
     """What a cell shows of a widget, and the metadata to it, with any ipywidgets.
 
     Colab has to be told which manager shows widgets that are not its own. It adds that by itself to

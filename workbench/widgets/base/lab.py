@@ -7,18 +7,27 @@ import html
 from collections.abc import Sequence
 from typing import Any
 
-import ipywidgets as w
+import ipywidgets as widgets
 
 from workbench.errors import WorkbenchError
-from workbench.widgets.base.guarded import Guarded, put
+from workbench.widgets.base.guarded import Guarded, set_if_changed, stylesheet
 from workbench.widgets.base.hosts import mimebundle
 from workbench.widgets.base.kernel import answer_in_the_subshell
 from workbench.widgets.base.style import NEGATIVE, POSITIVE, framed
+from workbench.widgets.base.torch_on_demand import is_torch_missing
 
-WIDE = w.Layout(width="100%", min_width="0", overflow="auto")
+BAR_FRAME = (
+    "display:inline-block;position:relative;width:80px;height:14px;vertical-align:middle;"
+    "margin-left:6px"
+)
+"""Where a bar is drawn, beside its number."""
+WIDE = widgets.Layout(width="100%", min_width="0", overflow="auto")
 """As wide as the page lets it be: a wide table scrolls by itself instead of pushing the text out of
 sight."""
-NEEDS_TORCH = "This widget computes with workbench.objective, which needs torch. Install it: pip install torch"
+NEEDS_TORCH = (
+    "This widget computes with workbench.objective, which needs torch. Install it: "
+    "pip install torch"
+)
 
 
 class Lab(Guarded):
@@ -36,20 +45,23 @@ class Lab(Guarded):
     def __init__(self) -> None:
         super().__init__()
         self.summary, self.problem = "", ""
-        self.output = w.HTML(layout=WIDE)
-        head = w.HTML(
+        self.output = widgets.HTML(layout=WIDE)
+        head = widgets.HTML(
             framed(
-                f"<h3 style='margin:0'>{html.escape(self.heading)}</h3><p class='wb-dim'>{html.escape(self.lead)}</p>"
+                f"<h3 style='margin:0'>{html.escape(self.heading)}</h3><p class='wb-dim'>"
+                f"{html.escape(self.lead)}</p>"
             )
         )
-        self.widget = w.VBox([head, *self.controls(), self.message, *self.pictures(), self.output])
+        self.widget = widgets.VBox(
+            [stylesheet(), head, *self.controls(), self.message, *self.pictures(), self.output]
+        )
         self.update()
 
-    def controls(self) -> Sequence[w.Widget]:
+    def controls(self) -> Sequence[widgets.Widget]:
         """The widgets that a person moves; they call `update`."""
         raise NotImplementedError
 
-    def pictures(self) -> Sequence[w.Widget]:
+    def pictures(self) -> Sequence[widgets.Widget]:
         """Widgets between the controls and the table."""
         return ()
 
@@ -72,16 +84,18 @@ class Lab(Guarded):
         except (WorkbenchError, ValueError) as error:
             return self._say(str(error))
         except ModuleNotFoundError as error:
-            if (error.name or "").split(".")[0] != "torch":
+            if not is_torch_missing(error):
                 raise
             return self._say(NEEDS_TORCH)
         self.summary = summary
-        put(self.output, "value", framed(f"<p role='status'>{html.escape(summary)}</p>{inner}"))
+        set_if_changed(
+            self.output, "value", framed(f"<p role='status'>{html.escape(summary)}</p>{inner}")
+        )
         return self._say("")
 
     def _say(self, problem: str) -> None:
         self.problem = problem
-        put(
+        set_if_changed(
             self.message,
             "value",
             framed(f"<div class='wb-error' role='alert'>{html.escape(problem)}</div>")
@@ -110,17 +124,22 @@ def signed_bar(value: float, largest: float, digits: int = 3) -> str:
     share = min(abs(value) / largest, 1.0) * 50 if largest > 0 else 0.0
     side = f"left:50%;background:{POSITIVE}" if value > 0 else f"right:50%;background:{NEGATIVE}"
     bar = f"<span style='position:absolute;top:2px;bottom:2px;{side};width:{share:.1f}%'></span>"
-    frame = "display:inline-block;position:relative;width:80px;height:14px;vertical-align:middle;margin-left:6px"
-    line = "<span style='position:absolute;left:50%;top:0;bottom:0;border-left:1px solid var(--wb-line)'></span>"
-    return f"{fixed(value, digits, '+')}<span aria-hidden='true' style='{frame}'>{bar}{line}</span>"
+    line = (
+        "<span style='position:absolute;left:50%;top:0;bottom:0;border-left:1px solid "
+        "var(--wb-line)'></span>"
+    )
+    number = fixed(value, digits, "+")
+    return f"{number}<span aria-hidden='true' style='{BAR_FRAME}'>{bar}{line}</span>"
 
 
 def share_bar(value: float, largest: float, text: str) -> str:
     """A text with a bar from the left, as long as value / largest."""
     share = min(value / largest, 1.0) * 100 if largest > 0 else 0.0
-    frame = "display:inline-block;position:relative;width:80px;height:14px;vertical-align:middle;margin-left:6px"
-    bar = f"<span style='position:absolute;inset:2px auto 2px 0;width:{share:.1f}%;background:{POSITIVE}'></span>"
-    return f"{text}<span aria-hidden='true' style='{frame}'>{bar}</span>"
+    bar = (
+        "<span style='position:absolute;inset:2px auto 2px "
+        f"0;width:{share:.1f}%;background:{POSITIVE}'></span>"
+    )
+    return f"{text}<span aria-hidden='true' style='{BAR_FRAME}'>{bar}</span>"
 
 
 def table(heads: Sequence[str], rows: Sequence[Sequence[str]], caption: str = "") -> str:
@@ -138,4 +157,7 @@ def table(heads: Sequence[str], rows: Sequence[Sequence[str]], caption: str = ""
     title = (
         f"<caption style='text-align:left;font-size:13px'>{caption}</caption>" if caption else ""
     )
-    return f"<div style='overflow-x:auto'><table>{title}<thead><tr>{top}</tr></thead><tbody>{body}</tbody></table></div>"
+    return (
+        f"<div style='overflow-x:auto'><table>{title}<thead><tr>{top}</tr></thead><tbody>"
+        f"{body}</tbody></table></div>"
+    )

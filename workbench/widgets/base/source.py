@@ -20,19 +20,25 @@ class RunSource:
     """One run, live or stored. `refresh` reads what is new since the last call; the frames stay in
     between.
 
-    metrics      a row per step (as `Run.steps`)
-    knobs, evaluations, events   as `Run` gives them
-    status       running, finished, stopped, failed, or how else the record ended; of a live session the session's own
-                 word: for the record a run is "running" as long as its writer lives, at rest or not
-    reason       why it stopped or failed
-    planned      the steps that it is to make, None where the record does not say
+    `metrics` has a row per step, as `Run.steps`; `knobs`, `evaluations` and `events` are as `Run`
+    gives them.
     """
+
+    status: str
+    """running, finished, stopped, failed, or how else the record ended; of a live session the
+    session's own word: for the record a run is "running" as long as its writer lives, at rest or
+    not."""
+    reason: str
+    """Why it stopped or failed."""
+    planned: int | None
+    """The steps that it is to make, None where the record does not say."""
 
     def __init__(self, run: Run | str | Path, session: Session | None = None) -> None:
         self.run = run if isinstance(run, Run) else Run.open(run)
         self._session = session
         meta = self.run.meta
-        self.label, self.reward_names = meta.name, list(meta.reward_names)
+        self.label = meta.name
+        self.reward_names = list(meta.reward_names)
         self._position: tuple[int, int] | None = None
         self._written: tuple[object, ...] | None = None
         self.refresh()
@@ -69,9 +75,8 @@ class RunSource:
     def _metrics(self, position: tuple[int, int]) -> pd.DataFrame:
         import pandas as pd
 
-        if (
-            self._position is None or position[0] != self._position[0]
-        ):  # new, or cut back by a resume or a rewind
+        # New, or cut back by a resume or a rewind.
+        if self._position is None or position[0] != self._position[0]:
             return self.run.steps()
         new = self.run.steps(since=self._position[1])
         return pd.concat([self.metrics, new], ignore_index=True) if len(new) else self.metrics

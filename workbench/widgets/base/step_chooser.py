@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import ipywidgets as w
+import ipywidgets as widgets
 
-from workbench.widgets.base.guarded import Guarded, put
+from workbench.widgets.base.guarded import Guarded, set_if_changed
 
 
 class StepChooser:
@@ -19,35 +19,36 @@ class StepChooser:
     def __init__(self, view: Guarded, changed: Callable[[], None]) -> None:
         self._view, self._changed = view, changed
         self._offered: int | None = None
-        self.box = w.BoundedIntText(
+        self.box = widgets.BoundedIntText(
             value=0,
             min=0,
             max=0,
             description="step",
-            layout=w.Layout(width="150px"),
+            layout=widgets.Layout(width="150px"),
             style={"description_width": "40px"},
             disabled=True,
         )
-        self.older = w.Button(
+        self.older = widgets.Button(
             description="‹ older",
             tooltip="The step before",
-            layout=w.Layout(width="76px"),
+            layout=widgets.Layout(width="76px"),
             disabled=True,
         )
-        self.newer = w.Button(
+        self.newer = widgets.Button(
             description="newer ›",
             tooltip="The step after",
-            layout=w.Layout(width="76px"),
+            layout=widgets.Layout(width="76px"),
             disabled=True,
         )
-        self.follow = w.Checkbox(
+        self.follow = widgets.Checkbox(
             value=True,
             description="follow the dashboard",
             indent=False,
-            layout=w.Layout(width="190px"),
+            layout=widgets.Layout(width="190px"),
         )
-        self.widget = w.HBox(
-            [self.older, self.box, self.newer, self.follow], layout=w.Layout(flex_flow="row wrap")
+        self.widget = widgets.HBox(
+            [self.older, self.box, self.newer, self.follow],
+            layout=widgets.Layout(flex_flow="row wrap"),
         )
         view.answer(self.box, self._chosen)
         view.answer(self.follow, self._followed)
@@ -69,17 +70,17 @@ class StepChooser:
             for name in (
                 limits if last >= self.box.min else reversed(limits)
             ):  # at no time may min be above max
-                put(self.box, name, limits[name])
-            put(self.box, "value", chosen)
+                set_if_changed(self.box, name, limits[name])
+            set_if_changed(self.box, "value", chosen)
             self._enable(last)
 
     def go_to(self, step: int) -> None:
         """Show this step and stay there; the dashboard may not have told yet that there is such a
         step."""
         with self._view.filling():
-            put(self.box, "max", max(self.box.max, step))
-            put(self.box, "value", step)
-            put(self.follow, "value", False)
+            set_if_changed(self.box, "max", max(self.box.max, step))
+            set_if_changed(self.box, "value", step)
+            set_if_changed(self.follow, "value", False)
             self._enable(self.box.max)
 
     def _move(self, by: int) -> None:
@@ -95,6 +96,6 @@ class StepChooser:
         self._changed()
 
     def _enable(self, last: int) -> None:
-        put(self.box, "disabled", last == 0)
-        put(self.older, "disabled", self.box.value <= 1)
-        put(self.newer, "disabled", self.box.value >= last)
+        set_if_changed(self.box, "disabled", last == 0)
+        set_if_changed(self.older, "disabled", self.box.value <= 1)
+        set_if_changed(self.newer, "disabled", self.box.value >= last)

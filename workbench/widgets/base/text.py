@@ -37,5 +37,8 @@ _UNUSUAL = re.compile("[^\n\t -~\u00a1-\u00ac\u00ae-\u02ff]")
 def _shown(match: re.Match[str]) -> str:
     c = match.group()
     if unicodedata.category(c) in ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"):
-        return f'<span class="wb-code" title="{html.escape(unicodedata.name(c, "no name"))}">U+{ord(c):04X}</span>'
+        return (
+            f'<span class="wb-code" title="{html.escape(unicodedata.name(c, "no name"))}">'
+            f"U+{ord(c):04X}</span>"
+        )
     return c

@@ -1,1 +1,2 @@
-"""What a person moves: the control strip of a session, knob rows, number boxes, replay, the planner."""
+"""What a person moves: the control strip of a session, knob rows, number boxes, replay, the
+planner."""

@@ -9,10 +9,10 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-import ipywidgets as w
+import ipywidgets as widgets
 
 from workbench.config import GRPOConfig
-from workbench.widgets.base.guarded import put
+from workbench.widgets.base.guarded import set_if_changed, stylesheet
 from workbench.widgets.base.style import framed
 from workbench.widgets.base.text import safe_text
 from workbench.widgets.controls.knob_row import KnobRow, knob_grid
@@ -33,7 +33,10 @@ FIRST = (
 """The knobs that stand open, two in a row on a wide page; the others are folded away."""
 LEFT_OUT = ("reward_weights",)
 EPSILONS = ("epsilon", "epsilon_high", "delta")
-INTERRUPTS = "The notebook's ■ reaches the training only while a cell waits for it (<code>wait()</code>), and pauses it. Pause and Stop here always work."
+INTERRUPTS = (
+    "The notebook's ■ reaches the training only while a cell waits for it (<code>wait()</code>), "
+    "and pauses it. Pause and Stop here always work."
+)
 
 
 class Controls:
@@ -47,16 +50,16 @@ class Controls:
         self, session: Session, on_branch: Callable[[Session], None] = lambda child: None
     ) -> None:
         self.session, self._on_branch = session, on_branch
-        self.message = w.HTML()
-        self.status = w.HTML()
-        self.hint = w.HTML()
-        self.about = w.HTML(framed(_dim(INTERRUPTS)))
+        self.message = widgets.HTML()
+        self.status = widgets.HTML()
+        self.hint = widgets.HTML()
+        self.about = widgets.HTML(framed(_dim(INTERRUPTS)))
         self._last_offered = 0
         self._leading_to = ""
         self._failure_said = False
         self._refreshing = threading.RLock()
-        self.progress = w.IntProgress(
-            min=0, max=session.config.max_steps, layout=w.Layout(width="150px")
+        self.progress = widgets.IntProgress(
+            min=0, max=session.config.max_steps, layout=widgets.Layout(width="150px")
         )
         self.rows = {
             name: KnobRow(
@@ -69,40 +72,41 @@ class Controls:
             if name not in LEFT_OUT
         }
         self.buttons = self._make_buttons()
-        self.at_step = w.BoundedIntText(
+        self.at_step = widgets.BoundedIntText(
             value=0,
             min=0,
             max=0,
             description="at step",
-            layout=w.Layout(width="128px"),
+            layout=widgets.Layout(width="128px"),
             style={"description_width": "50px"},
             continuous_update=True,
         )  # else a step made takes away the digits
-        self.branch_name = w.Text(
+        self.branch_name = widgets.Text(
             value="branch",
             description="named",
-            layout=w.Layout(width="172px"),
+            layout=widgets.Layout(width="172px"),
             style={"description_width": "50px"},
         )
-        more = w.Accordion(
+        more = widgets.Accordion(
             [knob_grid((r for n, r in self.rows.items() if n not in FIRST), width=600)],
             selected_index=None,
         )
         more.set_title(0, "more knobs")
         b = self.buttons
-        train = w.HBox(
+        train = widgets.HBox(
             [b["start"], b["pause"], b["step"], b["stop"], self.progress, self.status],
-            layout=w.Layout(align_items="center"),
+            layout=widgets.Layout(align_items="center"),
         )
-        back = w.HBox(
+        back = widgets.HBox(
             [self.at_step, b["rewind"], b["branch"], self.branch_name],
-            layout=w.Layout(align_items="center"),
+            layout=widgets.Layout(align_items="center"),
         )
-        self.widget = w.VBox(
+        self.widget = widgets.VBox(
             [
-                w.HBox(
+                stylesheet(),
+                widgets.HBox(
                     [train, back],
-                    layout=w.Layout(flex_flow="row wrap", justify_content="space-between"),
+                    layout=widgets.Layout(flex_flow="row wrap", justify_content="space-between"),
                 ),
                 self.about,
                 self.message,
@@ -113,7 +117,7 @@ class Controls:
         )
         self.refresh()
 
-    def _make_buttons(self) -> dict[str, w.Button]:
+    def _make_buttons(self) -> dict[str, widgets.Button]:
         made = {}
         for name, text, tip in (
             ("start", "Start", "Train until max_steps; also goes on after a pause"),
@@ -127,11 +131,13 @@ class Controls:
             ),
             ("branch", "Branch", "A new run from the step written here, with the pending knobs"),
         ):
-            made[name] = w.Button(description=text, tooltip=tip, layout=w.Layout(width="74px"))
+            made[name] = widgets.Button(
+                description=text, tooltip=tip, layout=widgets.Layout(width="74px")
+            )
             made[name].on_click(partial(self._clicked, getattr(self, f"_{name}")))
         return made
 
-    def _clicked(self, act: Callable[[], Any], button: w.Button) -> None:
+    def _clicked(self, act: Callable[[], Any], button: widgets.Button) -> None:
         self._guarded(act)
 
     def _guarded(self, act: Callable[[], Any]) -> None:
@@ -146,8 +152,11 @@ class Controls:
 
     def say(self, text: str, error: bool = False) -> None:
         """A line under the buttons."""
-        box = f'<div class="{"wb-error" if error else "wb-note"}" role="{"alert" if error else "status"}">{safe_text(text, 2000)}</div>'
-        put(self.message, "value", framed(box) if text else "")
+        box = (
+            f'<div class="{"wb-error" if error else "wb-note"}" '
+            f'role="{"alert" if error else "status"}">{safe_text(text, 2000)}</div>'
+        )
+        set_if_changed(self.message, "value", framed(box) if text else "")
 
     def _ask(self, name: str, value: Any) -> None:
         self._guarded(lambda: self._set(name, value))
@@ -243,15 +252,18 @@ class Controls:
         self._last_offered = last
 
     def _show_status(self, text: str) -> None:
-        put(self.status, "value", framed(f'<span role="status">{html.escape(text)}</span>'))
+        set_if_changed(
+            self.status, "value", framed(f'<span role="status">{html.escape(text)}</span>')
+        )
 
     def _refresh_rows(self, config: GRPOConfig, pending: dict[str, Any]) -> None:
         idle = (
-            "on-policy: with one update per rollout the ratio is exactly 1, and clipping cannot fire"
+            "on-policy: with one update per rollout the ratio is exactly 1, and clipping cannot "
+            "fire"
             if config.on_policy
             else ""
         )
-        put(self.hint, "value", framed(_dim(idle + ".")) if idle else "")
+        set_if_changed(self.hint, "value", framed(_dim(idle + ".")) if idle else "")
         for name, row in self.rows.items():
             row.show(
                 getattr(config, name),

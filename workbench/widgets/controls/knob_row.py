@@ -10,12 +10,12 @@ from collections.abc import Callable, Iterable
 from dataclasses import Field, fields
 from typing import Any
 
-import ipywidgets as w
+import ipywidgets as widgets
 
 from workbench.config import GRPOConfig, range_text
 from workbench.widgets.base.hosts import TOOLTIP
 
-FIELDS: dict[str, Field] = {f.name: f for f in fields(GRPOConfig)}
+FIELDS: dict[str, Field[Any]] = {f.name: f for f in fields(GRPOConfig)}
 SLIDER_RANGES: dict[str, tuple[float, float]] = {
     "beta": (1e-4, 1.0),
     "learning_rate": (1e-7, 1e-1),
@@ -54,12 +54,12 @@ HIDDEN = {"description_width": "0px"}
 """The name of an input: read out by a screen reader, and seen already in the label of the row."""
 
 
-def knob_grid(rows: Iterable[KnobRow], width: int = 500) -> w.Widget:
+def knob_grid(rows: Iterable[KnobRow], width: int = 500) -> widgets.Widget:
     """The rows, two beside each other where the page has `width` pixels for each, else one below
     the other."""
-    return w.GridBox(
+    return widgets.GridBox(
         [row.widget for row in rows],
-        layout=w.Layout(
+        layout=widgets.Layout(
             grid_template_columns=f"repeat(auto-fit, minmax(min(100%, {width}px), 1fr))",
             grid_gap="0 16px",
         ),
@@ -83,74 +83,75 @@ class KnobRow:
         )  # of this thread: a move that a person makes meanwhile, in another, counts
         self._slid_to = _within(value, name)
         self._field = FIELDS[name]
-        self.state = w.HTML(layout=w.Layout(flex="1 1 100px"))
-        self.label = w.HTML(
-            f'<span style="font-size:14px" title="{html.escape(self._field.metadata["meaning"])}"><b>{name}</b></span>',
-            layout=w.Layout(flex=f"0 0 {label_width}"),
+        self.state = widgets.HTML(layout=widgets.Layout(flex="1 1 100px"))
+        self.label = widgets.HTML(
+            f'<span style="font-size:14px" title="{html.escape(self._field.metadata["meaning"])}">'
+            f"<b>{name}</b></span>",
+            layout=widgets.Layout(flex=f"0 0 {label_width}"),
         )
         self.inputs = self._make_inputs(value)
         for control in self.inputs:
             control.observe(self._moved, "value")
-        self.widget = w.HBox(
-            [self.label, *self.inputs, self.state], layout=w.Layout(align_items="center")
+        self.widget = widgets.HBox(
+            [self.label, *self.inputs, self.state], layout=widgets.Layout(align_items="center")
         )
         self.show(value, None)
 
-    def _make_inputs(self, value: Any) -> list[w.Widget]:
+    def _make_inputs(self, value: Any) -> list[widgets.Widget]:
         f, tip = (
             self._field,
             f"{self.name}: {self._field.metadata['meaning']} Range: {range_text(self._field)}",
         )
-        self.slider: w.Widget | None = None
-        self.off: w.Widget | None = None
+        self.slider: widgets.Widget | None = None
+        self.off: widgets.Widget | None = None
         if f.metadata["choices"]:
             options = [("none", NOTHING)] * bool(f.metadata["optional"]) + [
                 (str(c), c) for c in f.metadata["choices"]
             ]
-            self.box: w.Widget = w.Dropdown(
+            self.box: widgets.Widget = widgets.Dropdown(
                 options=options,
                 value=NOTHING if value is None else value,
                 description=self.name,
                 style=HIDDEN,
                 **{TOOLTIP: tip},
-                layout=w.Layout(flex="0 1 254px", min_width="120px"),
+                layout=widgets.Layout(flex="0 1 254px", min_width="120px"),
             )
             return [self.box]
         if str(f.type).startswith("bool"):
-            self.box = w.Checkbox(
+            self.box = widgets.Checkbox(
                 value=value,
                 indent=False,
                 description="on",
-                layout=w.Layout(flex="0 0 92px"),
+                layout=widgets.Layout(flex="0 0 92px"),
                 **{TOOLTIP: tip},
             )
             return [self.box]
         if str(f.type).startswith("int"):
-            self.box = w.BoundedIntText(
+            self.box = widgets.BoundedIntText(
                 value=value,
                 min=int(f.metadata["low"] or 0),
                 max=10**9,
                 **self._looks("0 0 100px", tip),
             )
             return [self.box]
-        self.box = w.FloatText(
+        self.box = widgets.FloatText(
             value=_or_begin(value, self.name), step=None, **self._looks("0 0 100px", tip)
         )
         self.slider = self._make_slider(value, tip)
         if f.metadata["optional"]:
-            self.off = w.Checkbox(
+            self.off = widgets.Checkbox(
                 value=value is None,
                 description="none",
                 indent=False,
-                layout=w.Layout(flex="0 0 62px", min_width="0"),
+                layout=widgets.Layout(flex="0 0 62px", min_width="0"),
             )
         return [c for c in (self.slider, self.box, self.off) if c is not None]
 
-    def _make_slider(self, value: Any, tip: str) -> w.Widget:
+    def _make_slider(self, value: Any, tip: str) -> widgets.Widget:
         low, high = SLIDER_RANGES[self.name]
         looks = self._looks("0 1 150px", tip) | {"readout": False}
         if self._field.metadata["log_scale"]:
-            return w.FloatLogSlider(
+            return widgets.FloatLogSlider(
                 value=self._slid_to,
                 base=10,
                 min=math.log10(low),
@@ -158,14 +159,16 @@ class KnobRow:
                 step=LOG_STEP,
                 **looks,
             ).add_class("wb-log")
-        return w.FloatSlider(value=self._slid_to, min=low, max=high, step=_step(low, high), **looks)
+        return widgets.FloatSlider(
+            value=self._slid_to, min=low, max=high, step=_step(low, high), **looks
+        )
 
     def _looks(self, flex: str, tip: str) -> dict[str, Any]:
         return {
             "description": self.name,
             "style": HIDDEN,
             TOOLTIP: tip,
-            "layout": w.Layout(flex=flex, min_width="92px"),
+            "layout": widgets.Layout(flex=flex, min_width="92px"),
         }
 
     def _moved(self, change: dict[str, Any]) -> None:
@@ -227,7 +230,10 @@ class KnobRow:
         look = (
             f"line-height:{LINE}px;" if below else ""
         )  # two lines are as high as one: a row that is pending moves nothing
-        text = f'<div role="status" style="font-size:13px;white-space:nowrap;{look}">{text}{"<br>" if below else ""}{below}</div>'
+        text = (
+            f'<div role="status" style="font-size:13px;white-space:nowrap;{look}">'
+            f"{text}{'<br>' if below else ''}{below}</div>"
+        )
         if self.state.value != text:
             self.state.value = text
 
@@ -269,10 +275,11 @@ def _within(value: Any, name: str) -> float:
     if name not in SLIDER_RANGES:
         return 0.0
     low, high = SLIDER_RANGES[name]
-    return min(max(_or_begin(value, name), low), high)
+    return float(min(max(_or_begin(value, name), low), high))
 
 
-def _or_begin(value: Any, name: str) -> float:
+def _or_begin(value: Any, name: str) -> Any:
+    """The value itself, or where its inputs begin for None."""
     if value is not None:
         return value
     default: Any = BEGIN.get(name, FIELDS[name].default)

@@ -11,7 +11,7 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
-import ipywidgets as w
+import ipywidgets as widgets
 
 
 class NumberBox:
@@ -31,13 +31,13 @@ class NumberBox:
         label_width: str = "110px",
     ) -> None:
         self._on_change, self._lock, self._following = on_change, threading.RLock(), False
-        self.box = (w.IntText if whole else w.FloatText)(
+        self.box = (widgets.IntText if whole else widgets.FloatText)(
             value=value,
             description=name,
             style={"description_width": label_width},
             layout={"width": f"calc({label_width} + 90px)"},
         )
-        self.slider = (w.IntSlider if whole else w.FloatSlider)(
+        self.slider = (widgets.IntSlider if whole else widgets.FloatSlider)(
             value=low,
             min=low,
             max=high,
@@ -46,7 +46,7 @@ class NumberBox:
             layout={"width": "200px", "min_width": "100px"},
         )
         self._place(value)
-        self.widget = w.HBox([self.box, self.slider], layout={"align_items": "center"})
+        self.widget = widgets.HBox([self.box, self.slider], layout={"align_items": "center"})
         self.box.observe(lambda change: self._changed(lambda: self._place(change["new"])), "value")
         self.slider.observe(
             lambda change: self._changed(lambda: self._type(change["new"])), "value"
@@ -57,7 +57,7 @@ class NumberBox:
         """An int where `whole`, else a float."""
         return self.box.value
 
-    def put(self, value: float) -> None:
+    def set_if_changed(self, value: float) -> None:
         """Set it without calling `on_change`."""
         with self._lock:
             self._following = True

@@ -14,7 +14,7 @@ import warnings
 from collections.abc import Sequence
 from typing import Any
 
-import ipywidgets as w
+import ipywidgets as widgets
 
 from workbench.config import ConfigWarning, GRPOConfig
 from workbench.config.engines import ENGINE_FACTS
@@ -60,7 +60,8 @@ class PlanView(Lab):
 
     heading = "Memory plan"
     lead = (
-        "Memory by part in the three phases of a step; what counts is the largest phase, not the sum. Reckoned from the model's config: "
+        "Memory by part in the three phases of a step; what counts is the largest phase, not the "
+        "sum. Reckoned from the model's config: "
         "its forward and backward are run without any numbers in it."
     )
 
@@ -74,7 +75,7 @@ class PlanView(Lab):
         self.config = config if config is not None else _usual(str(policy))
         self.plan: Any = None
         c = self.config
-        self.policy = w.Text(
+        self.policy = widgets.Text(
             value=str(policy),
             description="policy",
             continuous_update=False,
@@ -108,7 +109,7 @@ class PlanView(Lab):
             [*MICRO, *([(str(given), given)] if given not in dict(MICRO).values() else [])],
             given,
         )
-        self.checkpointing = w.Checkbox(
+        self.checkpointing = widgets.Checkbox(
             value=c.gradient_checkpointing,
             description="gradient_checkpointing",
             indent=False,
@@ -138,7 +139,7 @@ class PlanView(Lab):
             self.checkpointing,
         ):
             control.observe(lambda change: self.update(), "value")
-        self.timing = w.Button(
+        self.timing = widgets.Button(
             description=TIME_IT,
             tooltip="Run a few layers with random weights on this machine, for some seconds",
             layout={"width": "150px", "margin": "2px 0 2px 158px"},
@@ -147,18 +148,22 @@ class PlanView(Lab):
         self._trial = False
         super().__init__()
 
-    def _choice(self, name: str, options: Sequence[Any], value: Any) -> w.Dropdown:
+    def _choice(self, name: str, options: Sequence[Any], value: Any) -> widgets.Dropdown:
         values = [option[1] if isinstance(option, tuple) else option for option in options]
-        return w.Dropdown(
+        return widgets.Dropdown(
             options=options, index=values.index(value), description=name, style=WIDE
         )  # by index: a page shows value=None as blank
 
-    def controls(self) -> Sequence[w.Widget]:
+    def controls(self) -> Sequence[widgets.Widget]:
         left = [self.policy, self.device, self.rank, self.quantization, self.dtype, self.timing]
         right = [self.optim, self.rollout, self.micro, self.checkpointing]
         return [
-            w.HBox(
-                [w.VBox(left), w.VBox(right), w.VBox([n.widget for n in self.numbers.values()])],
+            widgets.HBox(
+                [
+                    widgets.VBox(left),
+                    widgets.VBox(right),
+                    widgets.VBox([n.widget for n in self.numbers.values()]),
+                ],
                 layout={"flex_flow": "row wrap"},
             )
         ]
@@ -222,7 +227,8 @@ class PlanView(Lab):
         if made.advice:
             lines = "".join(f"<li>{html.escape(text)}</li>" for text in advice_words(made))
             parts.append(
-                f"<p>What to change, strongest first (each alone, with the peak that it gives):</p><ol>{lines}</ol>"
+                "<p>What to change, strongest first (each alone, with the peak that it gives):</p>"
+                f"<ol>{lines}</ol>"
             )
         parts += [f"<p class='wb-dim'>{html.escape(note)}</p>" for note in made.notes]
         return verdict(made), "".join(parts)
@@ -246,10 +252,15 @@ def _bars(plan: Any) -> str:
     rows = []
     for phase in plan.phases:
         fits = plan.device.memory is None or phase.bytes <= plan.device.memory
-        bar = f"<span style='display:inline-block;height:12px;width:{100 * phase.bytes / full:.1f}%;background:{POSITIVE if fits else NEGATIVE}'></span>"
+        colour = POSITIVE if fits else NEGATIVE
+        share = f"{100 * phase.bytes / full:.1f}%"
+        style = f"display:inline-block;height:12px;width:{share};background:{colour}"
+        bar = f"<span style='{style}'></span>"
         rows.append(
-            f"<div style='display:flex;gap:8px;align-items:center'><span style='width:70px'>{html.escape(phase.name)}</span>"
+            "<div style='display:flex;gap:8px;align-items:center'><span style='width:70px'>"
+            f"{html.escape(phase.name)}</span>"
             f"<span aria-hidden='true' style='flex:1;border:1px solid var(--wb-line)'>{bar}</span>"
-            f"<span class='wb-number' style='width:160px'>{size(phase.bytes)}{'' if fits else ', too much'}</span></div>"
+            "<span class='wb-number' style='width:160px'>"
+            f"{size(phase.bytes)}{'' if fits else ', too much'}</span></div>"
         )
     return "".join(rows)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 from typing import Any
 
-import ipywidgets as w
+import ipywidgets as widgets
 
 SPEEDS = {"1 step a second": 1.0, "4 steps a second": 0.25, "10 steps a second": 0.1}
 """Seconds between two steps."""
@@ -19,24 +19,24 @@ class Replay:
     """The button and the menu of speeds (`widget`). Moves `step` from where it stands, or from the
     start when at the end."""
 
-    def __init__(self, step: w.IntSlider) -> None:
+    def __init__(self, step: widgets.IntSlider) -> None:
         self._step = step
         self._stop = threading.Event()
-        self.button = w.ToggleButton(
+        self.button = widgets.ToggleButton(
             value=False,
             description="Replay",
             tooltip="Play the steps one after the other",
-            layout=w.Layout(width="84px"),
+            layout=widgets.Layout(width="84px"),
         )
-        self.speed = w.Dropdown(
+        self.speed = widgets.Dropdown(
             options=SPEEDS,
             value=SPEEDS["4 steps a second"],
             description="at",
-            layout=w.Layout(width="190px"),
+            layout=widgets.Layout(width="190px"),
             style={"description_width": "24px"},
         )
         self.button.observe(self._toggled, "value")
-        self.widget = w.HBox([self.button, self.speed])
+        self.widget = widgets.HBox([self.button, self.speed])
 
     def _toggled(self, change: dict[str, Any]) -> None:
         self._stop.set()

@@ -5,29 +5,17 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
 from workbench.rewards import compared_plainly, lenient_correct
 from workbench.tasks.format import tagged_answer
-from workbench.widgets.base.figures import exact, figure
-from workbench.widgets.base.style import NEGATIVE, POSITIVE
+from workbench.widgets.base.numbers import all_digits, number_text
 from workbench.widgets.base.text import safe_text
 from workbench.widgets.groups.table import GroupTable
 
-GROUPS_CSS = f"""
-.wb th.wb-number {{ text-align: right; white-space: normal; }}
-.wb .wb-group {{ border-top: 2px solid var(--wb-line); padding: 8px 0 4px; overflow-x: auto; }}
-.wb .wb-bar {{ display: inline-block; position: relative; width: 82px; height: 12px; vertical-align: middle; margin-left: 8px;
-  border-left: 1px solid var(--wb-line); border-right: 1px solid var(--wb-line); }}
-.wb .wb-bar::before {{ content: ""; position: absolute; left: 50%; top: -2px; bottom: -2px; border-left: 1px solid var(--wb-dim); }}
-.wb .wb-up, .wb .wb-down {{ position: absolute; top: 0; height: 12px; }}
-.wb .wb-up {{ left: 50%; background: {POSITIVE}; }}
-.wb .wb-down {{ right: 50%; background: {NEGATIVE}; }}
-.wb td.wb-completion {{ min-width: 240px; width: 60%; }}
-.wb .wb-flag {{ border: 1px solid var(--wb-line); border-radius: 3px; padding: 0 4px; font-size: 12px; display: inline-block; }}
-.wb mark {{ background: #F0E442; color: #000; }}
-"""
+GROUPS_CSS = (Path(__file__).parent / "groups.css").read_text(encoding="utf-8")
 
 
 @dataclass(frozen=True)
@@ -66,7 +54,8 @@ def group_html(table: GroupTable, n: int, rows_G: np.ndarray, look: Look) -> str
         else ""
     )
     return (
-        f'<div class="wb"><div class="wb-group">{_heading(table, n, look)}<table aria-label="group {n}: {table.G} completions">'
+        f'<div class="wb"><div class="wb-group">{_heading(table, n, look)}<table aria-label="group '
+        f'{n}: {table.G} completions">'
         f"<tr>{head}</tr>{body}</table>{more}</div></div>"
     )
 
@@ -75,10 +64,12 @@ def _heading(table: GroupTable, n: int, look: Look) -> str:
     gold = table.gold_N[n]
     gold_text = "none" if gold is None else marked(str(gold), look.query, 200)
     return (
-        f'<div><b>Group {n}</b> <span class="wb-dim">{safe_text(table.problem_N[n], 80)}</span> {_state(table, n)}</div>'
+        f'<div><b>Group {n}</b> <span class="wb-dim">{safe_text(table.problem_N[n], 80)}</span> '
+        f"{_state(table, n)}</div>"
         f'<div class="wb-text">{marked(table.prompt_N[n], look.query, 600)}</div>'
-        f'<div>gold answer: <span class="wb-text">{gold_text}</span> · mean reward {figure(table.mean_N[n])}, '
-        f"std {figure(table.std_N[n], missing='none')}</div>"
+        f'<div>gold answer: <span class="wb-text">{gold_text}</span> · mean reward '
+        f"{number_text(table.mean_N[n])}, "
+        f"std {number_text(table.std_N[n], missing='none')}</div>"
     )
 
 
@@ -90,7 +81,10 @@ def _state(table: GroupTable, n: int) -> str:
         if not table.advantage_NG[n].any()
         else ""
     )
-    return f'<span class="wb-flag">dead</span> All rewards of this group are equal{":" if silent else "."}{silent}'
+    return (
+        '<span class="wb-flag">dead</span> All rewards of this group are '
+        f"equal{':' if silent else '.'}{silent}"
+    )
 
 
 def _row(table: GroupTable, n: int, g: int, look: Look) -> str:
@@ -100,15 +94,21 @@ def _row(table: GroupTable, n: int, g: int, look: Look) -> str:
     advantage = float(table.advantage_NG[n, g])
     return (
         f'<tr><td class="wb-number">{n * table.G + g}</td>'
-        f'<td class="wb-text wb-completion">{marked(table.completion_NG[n, g], look.query, look.limit)}</td>{rewards}'
-        f'{_number(table.baseline_NG[n, g], "none")}<td class="wb-number" title="{exact(advantage)}">{_advantage(advantage, look.largest)}</td>'
-        f'<td class="wb-number">{table.length_NG[n, g]}</td><td>{_remarks(table, n, g, look)}</td></tr>'
+        '<td class="wb-text wb-completion">'
+        f"{marked(table.completion_NG[n, g], look.query, look.limit)}</td>{rewards}"
+        f'{_number(table.baseline_NG[n, g], "none")}<td class="wb-number" '
+        f'title="{all_digits(advantage)}">{_advantage(advantage, look.largest)}</td>'
+        f'<td class="wb-number">{table.length_NG[n, g]}</td><td>{_remarks(table, n, g, look)}</td>'
+        "</tr>"
     )
 
 
 def _number(value: float, missing: str = "not scored") -> str:
     """A cell with four digits, and the exact number in its title."""
-    return f'<td class="wb-number" title="{exact(value)}">{figure(value, missing=missing)}</td>'
+    return (
+        f'<td class="wb-number" title="{all_digits(value)}">'
+        f"{number_text(value, missing=missing)}</td>"
+    )
 
 
 def _advantage(value: float, largest: float) -> str:
@@ -116,7 +116,9 @@ def _advantage(value: float, largest: float) -> str:
     share = min(abs(value) / largest, 1) if largest > 0 and np.isfinite(value) else 0.0
     side = "wb-up" if value > 0 else "wb-down"
     bar = f'<span class="{side}" style="width:{share * 50:.0f}%"></span>' if share else ""
-    return f'{figure(value, "+.4g", "none")}<span class="wb-bar" aria-hidden="true">{bar}</span>'
+    return (
+        f'{number_text(value, "+.4g", "none")}<span class="wb-bar" aria-hidden="true">{bar}</span>'
+    )
 
 
 def _remarks(table: GroupTable, n: int, g: int, look: Look) -> str:

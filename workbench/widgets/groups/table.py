@@ -47,7 +47,8 @@ class GroupTable:
         G = int((samples["group"] == 0).sum())
 
         def grouped(name: str) -> Array:
-            return samples[name].to_numpy().reshape(-1, G)
+            values_NG: Array = samples[name].to_numpy().reshape(-1, G)
+            return values_NG
 
         return cls(
             problem_N=grouped("problem_id")[:, 0],
@@ -74,7 +75,7 @@ class GroupTable:
     @property
     def G(self) -> int:
         """Completions of a group."""
-        return self.reward_NG.shape[1]
+        return int(self.reward_NG.shape[1])
 
     @cached_property
     def std_N(self) -> Array:
@@ -119,7 +120,8 @@ class GroupTable:
         in_text = np.array([wanted in text for text in folded_NG.flat], bool).reshape(
             folded_NG.shape
         )
-        return in_text | in_head_N[:, None]
+        found_NG: Array = in_text | in_head_N[:, None]
+        return found_NG
 
 
 def _groups(of_N: Any, table: GroupTable) -> Array:

@@ -5,13 +5,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import ipywidgets as w
+import ipywidgets as widgets
 import numpy as np
 
-from workbench.widgets.base.guarded import put, show_if
+from workbench.widgets.base.guarded import set_if_changed, show_if, stylesheet
 from workbench.widgets.base.source import RunSource
 from workbench.widgets.base.step_view import NO_RUN, StepView
-from workbench.widgets.base.style import framed
 from workbench.widgets.base.text import safe_text
 from workbench.widgets.groups.markup import GROUPS_CSS, Look, group_html
 from workbench.widgets.groups.table import (
@@ -43,17 +42,17 @@ class GroupsView(StepView):
         self._table: GroupTable | None = None
         self._page = 0
         self._make_controls()
-        self.summary = w.HTML()
+        self.summary = widgets.HTML()
         self.cards = [_Card(self._look_at_tokens) for _ in range(GROUPS_AT_ONCE)]
-        wrap = w.Layout(flex_flow="row wrap", align_items="center")
-        self.widget = w.VBox(
+        wrap = widgets.Layout(flex_flow="row wrap", align_items="center")
+        self.widget = widgets.VBox(
             [
-                w.HTML(framed(f"<style>{GROUPS_CSS}</style>")),
-                w.HBox([self.steps.widget, self.search, self.matching_only], layout=wrap),
-                w.HBox([self.keep, self.by, self.sort, self.smallest_first], layout=wrap),
+                stylesheet(GROUPS_CSS),
+                widgets.HBox([self.steps.widget, self.search, self.matching_only], layout=wrap),
+                widgets.HBox([self.keep, self.by, self.sort, self.smallest_first], layout=wrap),
                 self.message,
                 self.summary,
-                w.HBox([self.previous, self.next, self.length], layout=wrap),
+                widgets.HBox([self.previous, self.next, self.length], layout=wrap),
                 *(card.widget for card in self.cards),
             ]
         )
@@ -61,44 +60,57 @@ class GroupsView(StepView):
 
     def _make_controls(self) -> None:
         style = {"description_width": "60px"}
-        self.search = w.Text(
+        self.search = widgets.Text(
             placeholder="text, then Enter",
             description="search",
             continuous_update=False,
-            layout=w.Layout(width="300px"),
+            layout=widgets.Layout(width="300px"),
             style=style,
         )
-        self.keep = w.Dropdown(
-            options=list(FILTERS), description="show", layout=w.Layout(width="290px"), style=style
+        self.keep = widgets.Dropdown(
+            options=list(FILTERS),
+            description="show",
+            layout=widgets.Layout(width="290px"),
+            style=style,
         )
-        self.by = w.Dropdown(
-            options=[TOTAL], description="right by", layout=w.Layout(width="260px"), style=style
+        self.by = widgets.Dropdown(
+            options=[TOTAL],
+            description="right by",
+            layout=widgets.Layout(width="260px"),
+            style=style,
         )
-        self.matching_only = w.Checkbox(
+        self.matching_only = widgets.Checkbox(
             value=False,
             description="matching completions only",
             indent=False,
-            layout=w.Layout(width="210px"),
+            layout=widgets.Layout(width="210px"),
         )
-        self.sort = w.Dropdown(
+        self.sort = widgets.Dropdown(
             options=list(SORTS),
             value=SPREAD,
             description="sort by",
-            layout=w.Layout(width="240px"),
+            layout=widgets.Layout(width="240px"),
             style=style,
         )
-        self.smallest_first = w.Checkbox(
-            value=False, description="smallest first", indent=False, layout=w.Layout(width="130px")
+        self.smallest_first = widgets.Checkbox(
+            value=False,
+            description="smallest first",
+            indent=False,
+            layout=widgets.Layout(width="130px"),
         )
-        self.length = w.Dropdown(
+        self.length = widgets.Dropdown(
             options=[(f"{n:,} characters", n) for n in LENGTHS],
             value=LENGTHS[0],
             description="texts up to",
-            layout=w.Layout(width="250px"),
+            layout=widgets.Layout(width="250px"),
             style={"description_width": "80px"},
         )
-        self.previous = w.Button(description="‹ previous groups", layout=w.Layout(width="150px"))
-        self.next = w.Button(description="next groups ›", layout=w.Layout(width="150px"))
+        self.previous = widgets.Button(
+            description="‹ previous groups", layout=widgets.Layout(width="150px")
+        )
+        self.next = widgets.Button(
+            description="next groups ›", layout=widgets.Layout(width="150px")
+        )
         for control in (
             self.search,
             self.keep,
@@ -126,7 +138,7 @@ class GroupsView(StepView):
     def draw_empty(self, why: str) -> None:
         """Show no group, and why."""
         self._table = None
-        put(
+        set_if_changed(
             self.summary,
             "value",
             f'<div class="wb"><div class="wb-note" role="status">{safe_text(why)}</div></div>',
@@ -185,14 +197,9 @@ class GroupsView(StepView):
     def _groups_at_once(self, table: GroupTable) -> int:
         longest = max(map(len, table.completion_NG.flat))
         characters = table.G * min(self.length.value, longest)
-        return max(
-            1,
-            min(
-                GROUPS_AT_ONCE,
-                COMPLETIONS_AT_ONCE // table.G,
-                CHARACTERS_AT_ONCE // max(characters, 1),
-            ),
-        )
+        by_completions = COMPLETIONS_AT_ONCE // table.G
+        by_characters = CHARACTERS_AT_ONCE // max(characters, 1)
+        return int(max(1, min(GROUPS_AT_ONCE, by_completions, by_characters)))
 
     def _show_summary(
         self, table: GroupTable, found: int, matching: int, shown: list[int], size: int
@@ -200,8 +207,10 @@ class GroupsView(StepView):
         first = self._page * size
         baseline = table.config.get("advantage_baseline", "group")
         lines = [
-            f"<b>Step {self.step}</b>: {len(table)} groups of {table.G} completions; {int(table.dead_N.sum())} dead, "
-            f"{int(table.truncated_NG.sum())} completions truncated, {int(table.right(self.by.value)[0].sum())} right "
+            f"<b>Step {self.step}</b>: {len(table)} groups of {table.G} completions; "
+            f"{int(table.dead_N.sum())} dead, "
+            f"{int(table.truncated_NG.sum())} completions truncated, "
+            f"{int(table.right(self.by.value)[0].sum())} right "
             f"({safe_text(self.by.value, 60)} above 0).",
             f"{found} groups with {matching} matching completions"
             + (
@@ -212,11 +221,14 @@ class GroupsView(StepView):
         ]
         if baseline != "group":
             lines.append(
-                f"advantage_baseline='{baseline}': the advantages were not taken from the group mean that stands as baseline."
+                f"advantage_baseline='{baseline}': the advantages were not taken from the group "
+                "mean that stands as baseline."
             )
-        put(self.summary, "value", f'<div class="wb" role="status">{"<br>".join(lines)}</div>')
-        put(self.previous, "disabled", self._page == 0)
-        put(self.next, "disabled", first + size >= found)
+        set_if_changed(
+            self.summary, "value", f'<div class="wb" role="status">{"<br>".join(lines)}</div>'
+        )
+        set_if_changed(self.previous, "disabled", self._page == 0)
+        set_if_changed(self.next, "disabled", first + size >= found)
         for button in (self.previous, self.next):
             show_if(button, found > size)
         show_if(self.length, True)
@@ -237,22 +249,22 @@ class _Card:
 
     def __init__(self, pick: Callable[[int], None]) -> None:
         self._pick = pick
-        self.html = w.HTML()
-        self.buttons = w.ToggleButtons(
+        self.html = widgets.HTML()
+        self.buttons = widgets.ToggleButtons(
             options=[],
             value=None,
             description="look at tokens of row",
             style={"description_width": "150px", "button_width": "56px"},
         )
         self.buttons.observe(self._clicked, "value")
-        self.widget = w.VBox([self.html, self.buttons])
+        self.widget = widgets.VBox([self.html, self.buttons])
 
     def draw(self, table: GroupTable, n: int | None, rows_G: np.ndarray, look: Look) -> None:
         """Show group `n`, of it the completions for which `rows_G` is True; None = nothing."""
         show_if(self.widget, n is not None)
         if n is None:
             return
-        put(self.html, "value", group_html(table, n, rows_G, look))
+        set_if_changed(self.html, "value", group_html(table, n, rows_G, look))
         rows = (np.flatnonzero(rows_G) + n * table.G).tolist()
         # The space: ipywidgets 7 takes a button labelled with its own place (0, 1 …) for one that
         # is there already.

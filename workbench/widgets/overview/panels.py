@@ -1,8 +1,8 @@
-"""The panels of the overview: from runs to plotly figures. Pure: the widget, the HTML export and
+"""The panels of the overview: from runs to plotly charts. Pure: the widget, the HTML export and
 the tests share it.
 
-    figures(sources)            ten figures (plotly JSON with numpy arrays; plotly.graph_objects.Figure takes them)
-    figures(sources, step=40)   the same with step 40 marked
+    charts(sources)            ten charts (see `plots.Chart`)
+    charts(sources, step=40)   the same with step 40 marked
 
 One run alone shows every component in its own colour and dash; several runs have a colour and a
 dash each, and what is a thick line for the first quantity of a panel is a thin one for the second;
@@ -19,17 +19,17 @@ import numpy as np
 
 from workbench.widgets.base.source import RunSource
 from workbench.widgets.overview.markers import knob_strip
+from workbench.widgets.plots import Chart
 from workbench.widgets.plots.decimate import POINTS
 from workbench.widgets.plots.pieces import (
     GREY,
-    Figure,
     Look,
     Strip,
     Trace,
     band,
-    figure,
     lines,
     look,
+    make_chart,
     marker,
     plot_text,
     points,
@@ -39,7 +39,10 @@ from workbench.widgets.plots.pieces import (
 SHARE = {"tickformat": ".3~%", "rangemode": "tozero"}
 TO_ZERO = {"rangemode": "tozero"}
 LOG = {"type": "log", "nticks": 4, "tickformat": "~g"}
-ON_POLICY = "on-policy: ratio is exactly 1, clipping cannot happen<br>(one update per rollout, so epsilon does nothing)"
+ON_POLICY = (
+    "on-policy: ratio is exactly 1, clipping cannot happen<br>(one update per rollout, so epsilon "
+    "does nothing)"
+)
 NO_KL = "no KL: with beta = 0 there is no reference to measure it to"
 NO_EVALUATION = "no evaluation yet"
 SPREAD_OF_SPIKES = 20.0
@@ -57,7 +60,8 @@ class Shown:
 
     @property
     def steps(self) -> np.ndarray:
-        return self.source.metrics["step"].to_numpy()
+        steps: np.ndarray[Any, Any] = self.source.metrics["step"].to_numpy()
+        return steps
 
     def column(self, name: str) -> np.ndarray | None:
         """The metric at each step; None where the run has no finite value of it."""
@@ -76,10 +80,10 @@ class Sheet:
     x_range: tuple[float, float]
     strip: Strip
 
-    def panel(self, title: str, about: str, traces: Sequence[Trace], **how: Any) -> Figure:
+    def panel(self, title: str, about: str, traces: Sequence[Trace], **how: Any) -> Chart:
         nothing = "not measured in this run" if self.alone else "not measured in these runs"
         how.setdefault("note", "" if traces else nothing)
-        return figure(title, about, traces, x_range=self.x_range, strip=self.strip, **how)
+        return make_chart(title, about, traces, x_range=self.x_range, strip=self.strip, **how)
 
     def lines(self, *metrics: tuple[str, str], legend: bool = False, **more: Any) -> list[Trace]:
         """Lines of some (metric, name)s. Of several runs the first metric is the thick one;
@@ -98,8 +102,8 @@ class Sheet:
         return traces
 
 
-def figures(sources: Sequence[RunSource], step: int | None = None) -> list[Figure]:
-    """The overview's figures. Empty while no run has a step. The first source is the one in
+def charts(sources: Sequence[RunSource], step: int | None = None) -> list[Chart]:
+    """The overview's charts. Empty while no run has a step. The first source is the one in
     focus."""
     runs = [
         Shown(s, plot_text(s.label, 24), look(i)) for i, s in enumerate(sources) if len(s.metrics)
@@ -117,7 +121,7 @@ def figures(sources: Sequence[RunSource], step: int | None = None) -> list[Figur
     return [panel(sheet) for panel in PANELS]
 
 
-def reward(sheet: Sheet) -> Figure:
+def reward(sheet: Sheet) -> Chart:
     """Mean reward with the mean spread within a group as a band; alone also each function."""
     focus, spread, mean = (
         sheet.runs[0],
@@ -147,7 +151,7 @@ def reward(sheet: Sheet) -> Figure:
     return sheet.panel("reward", about, traces)
 
 
-def accuracy(sheet: Sheet) -> Figure:
+def accuracy(sheet: Sheet) -> Chart:
     """Held-out accuracy with its interval, a line per split."""
     traces = []
     for run in sheet.runs:
@@ -174,7 +178,7 @@ def accuracy(sheet: Sheet) -> Figure:
     return sheet.panel("held-out accuracy", "with its interval", traces, y=SHARE, note=note)
 
 
-def kl(sheet: Sheet) -> Figure:
+def kl(sheet: Sheet) -> Chart:
     """KL, or that there is none to measure."""
     traces = sheet.lines(("kl", "kl"))
     without = not traces and not any(run.source.run.config.get("beta") for run in sheet.runs)
@@ -190,7 +194,7 @@ def is_measured_only(run: Shown) -> bool:
     return run.source.run.config.get("beta") == 0 and "beta" not in set(run.source.knobs["name"])
 
 
-def clipping(sheet: Sheet) -> Figure:
+def clipping(sheet: Sheet) -> Chart:
     """Shares of clipped tokens, or why there can be none."""
     fixed = [run for run in sheet.runs if is_on_policy(run)]
     free = [run for run in sheet.runs if run not in fixed]
@@ -213,18 +217,18 @@ def is_on_policy(run: Shown) -> bool:
     )
 
 
-def entropy(sheet: Sheet) -> Figure:
+def entropy(sheet: Sheet) -> Chart:
     return sheet.panel(
         "entropy", "of the policy, nats per token", sheet.lines(("entropy", "entropy")), y=TO_ZERO
     )
 
 
-def gradient(sheet: Sheet) -> Figure:
+def gradient(sheet: Sheet) -> Chart:
     traces = sheet.lines(("grad_norm", "grad_norm"))
     return sheet.panel("grad_norm", "before clipping", traces, y=TO_ZERO | _scale(traces))
 
 
-def length(sheet: Sheet) -> Figure:
+def length(sheet: Sheet) -> Chart:
     """Lengths on the left, the truncated share on the right."""
     if sheet.alone:
         traces = sheet.lines(("completion_length", "mean"), ("completion_length_max", "max"))
@@ -251,12 +255,12 @@ def length(sheet: Sheet) -> Figure:
     return sheet.panel("completion_length", about, traces + right, y=TO_ZERO, y2=y2)
 
 
-def dead(sheet: Sheet) -> Figure:
+def dead(sheet: Sheet) -> Chart:
     traces = sheet.lines(("dead_group_share", "dead"), hovertemplate="%{y:.1%}")
     return sheet.panel("dead_group_share", "groups whose rewards are all equal", traces, y=SHARE)
 
 
-def mismatch(sheet: Sheet) -> Figure:
+def mismatch(sheet: Sheet) -> Chart:
     traces = sheet.lines(
         ("sampler_logp_difference", "mean"), ("sampler_logp_difference_max", "max")
     )
@@ -269,7 +273,7 @@ def mismatch(sheet: Sheet) -> Figure:
     )
 
 
-def seconds(sheet: Sheet) -> Figure:
+def seconds(sheet: Sheet) -> Chart:
     """Where a step's time goes; of several runs only its sum."""
     run = sheet.runs[0]
     phases = {
@@ -304,7 +308,7 @@ def _scale(traces: Sequence[Trace]) -> dict[str, Any]:
     return LOG if spiky else {}
 
 
-PANELS: tuple[Callable[[Sheet], Figure], ...] = (
+PANELS: tuple[Callable[[Sheet], Chart], ...] = (
     reward,
     accuracy,
     kl,

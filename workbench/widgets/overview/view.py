@@ -10,12 +10,12 @@ from typing import Any
 import ipywidgets
 import numpy as np
 
-from workbench.widgets.base.guarded import Guarded, error_html, put, show_if
+from workbench.widgets.base.guarded import Guarded, error_html, set_if_changed, show_if, stylesheet
 from workbench.widgets.base.source import RunSource
 from workbench.widgets.base.style import DASHES, framed
 from workbench.widgets.base.text import safe_text
 from workbench.widgets.overview.markers import knob_places
-from workbench.widgets.overview.panels import figures
+from workbench.widgets.overview.panels import charts
 from workbench.widgets.plots.liveplot import LivePlot
 from workbench.widgets.plots.pieces import look, plot_text
 
@@ -25,7 +25,7 @@ SVG_DASH = dict(zip(DASHES, ("", "6 3", "2 2", "6 2 2 2"), strict=True))
 
 
 class Overview(Guarded):
-    """A `View`: a header in words and the panels of `panels.figures`.
+    """A `View`: a header in words and the panels of `panels.charts`.
 
     on_pick   called with the step that a person clicked in a plot
     """
@@ -39,7 +39,8 @@ class Overview(Guarded):
         self.plots = LivePlot(label="the run, step by step", scale=scale)
         self.plots.observe(self._clicked, "clicked")
         self.widget = ipywidgets.VBox(
-            [self.message, self.header, self.plots], layout=ipywidgets.Layout(width="100%")
+            [stylesheet(), self.message, self.header, self.plots],
+            layout=ipywidgets.Layout(width="100%"),
         )
         show_if(self.plots, False)
 
@@ -53,8 +54,8 @@ class Overview(Guarded):
         return self.plots.picture()
 
     def _show(self, sources: Sequence[RunSource], step: int | None) -> None:
-        put(self.header, "value", framed(headline(sources, step)))
-        drawn = figures(sources, step)
+        set_if_changed(self.header, "value", framed(headline(sources, step)))
+        drawn = charts(sources, step)
         self.plots.show(drawn)
         show_if(self.plots, bool(drawn))
         self.settled()
@@ -67,7 +68,7 @@ class Overview(Guarded):
         try:
             self._on_pick(round(change["new"]["x"]))
         except Exception as error:  # a front end would drop it
-            put(self.message, "value", framed(error_html(error)))
+            set_if_changed(self.message, "value", framed(error_html(error)))
 
 
 def headline(sources: Sequence[RunSource], step: int | None = None) -> str:
@@ -132,7 +133,10 @@ def _accuracy(source: RunSource, step: int | None) -> str:
     first = rows[rows["split"] == last.split].iloc[0]
     before = f"; {first.accuracy:.1%} at step {first.step}" if first.step != last.step else ""
     split = plot_text(last.split.replace("_", "-"))
-    return f"{split} accuracy <b>{last.accuracy:.1%}</b> ({interval}n = {last.n}, step {last.step}{before})"
+    return (
+        f"{split} accuracy <b>{last.accuracy:.1%}</b> ({interval}n = {last.n}, step "
+        f"{last.step}{before})"
+    )
 
 
 def _changes(source: RunSource) -> str:
@@ -150,7 +154,8 @@ def _swatch(place: int) -> str:
     style = look(place)
     dash = SVG_DASH[style.dash]
     return (
-        f'<svg width="34" height="10" role="img" aria-label="{style.dash} line"><line x1="0" x2="32" y1="5" y2="5" '
+        f'<svg width="34" height="10" role="img" aria-label="{style.dash} line"><line x1="0" '
+        'x2="32" y1="5" y2="5" '
         f'stroke="{style.colour}" stroke-width="3" stroke-dasharray="{dash}"/></svg> '
     )
 

@@ -9,6 +9,8 @@ it has and does not shimmer from step to step.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 POINTS = 600
@@ -34,7 +36,8 @@ def keep(low: np.ndarray, high: np.ndarray | None = None, *, limit: int = POINTS
     high = low if high is None else np.asarray(high, float)
     if limit < 16 or low.shape != high.shape:
         raise ValueError(
-            f"limit={limit}, shapes {low.shape} and {high.shape}: the limit must be at least 16, the shapes the same."
+            f"limit={limit}, shapes {low.shape} and {high.shape}: the limit must be at least 16, "
+            "the shapes the same."
         )
     if len(low) <= limit:
         return np.arange(len(low))
@@ -68,7 +71,9 @@ def means(values: np.ndarray, size: int) -> np.ndarray:
     sums, counts = (
         np.add.reduceat(v, starts) for v in (np.where(finite, values, 0.0), finite.astype(float))
     )
-    return np.divide(sums, counts, out=np.full(len(starts), np.nan), where=counts > 0)
+    means_of: np.ndarray[Any, Any] = np.full(len(starts), np.nan)
+    np.divide(sums, counts, out=means_of, where=counts > 0)
+    return means_of
 
 
 def _extremes(low: np.ndarray, high: np.ndarray, room: int) -> np.ndarray:

@@ -1,16 +1,16 @@
-"""`LivePlot`: plotly figures in a notebook that redraw in place, as one small widget over
+"""`LivePlot`: plotly charts in a notebook that redraw in place, as one small widget over
 plotly.js.
 
 The whole picture is in two traits, so that a page reload, a second tab or a second display of the
-same widget shows it as it is: `spec`, the figures' JSON with every array replaced by a number, and
+same widget shows it as it is: `spec`, the charts' JSON with every array replaced by a number, and
 `frame`, those arrays as float32 in one buffer. plotly.js comes from the installed plotly package
 over the widget's own connection, once per page: nothing is asked from outside. A saved notebook
 keeps an SVG picture beside the widget.
 
-A figure is plotly JSON with numpy arrays for data: `{"data": [...], "layout": {...}}`, which
+A chart is plotly JSON with numpy arrays for data: `{"data": [...], "layout": {...}}`, which
 `plotly.graph_objects.Figure` takes too. `layout["meta"]` may hold `title` and `summary`, plain
 texts for the picture and for screen readers. Text colours, grids and fonts follow the page's theme
-and are not part of a figure.
+and are not part of a chart.
 """
 
 from __future__ import annotations
@@ -27,31 +27,26 @@ import traitlets
 
 from workbench.widgets.base.kernel import answer_in_the_subshell
 from workbench.widgets.base.style import CSS
+from workbench.widgets.plots import Chart
 from workbench.widgets.plots.still import draw_svg
 
-Figure = dict[str, Any]
 SEND_AGAIN = 5.0
 """Seconds before plotly.js (5 MB) is sent a second time; a page asks each second or two until it
 has it."""
-OWN_CSS = """
-.wb-plots { display: grid; gap: 12px; width: 100%; box-sizing: border-box; border: 0 solid var(--wb-line);
-  grid-template-columns: repeat(auto-fit, minmax(min(100%, max(400px, (100% - 12px) / var(--wb-columns, 2))), 1fr)); }
-.wb-plot { min-width: 0; position: relative; overflow: hidden; }
-.wb-plot .wb-note { position: absolute; inset: 30% 8% auto; z-index: 1; }
-"""
 
 
 class LivePlot(anywidget.AnyWidget):
     """Figures in a grid of `columns` columns (fewer where the page is narrow), each `height` pixels
     high.
 
-    show(figures)   draws them; may be called from any thread
-    clicked         {"x": …, "panel": …, "count": …} of the point clicked last; `count` makes each click a change
+    show(charts)   draws them; may be called from any thread
+    clicked        {"x": …, "panel": …, "count": …} of the point clicked last; `count` makes each
+                   click a change
     scale           multiplies heights and texts, for a projector
     """
 
     _esm = Path(__file__).with_suffix(".js").read_text(encoding="utf-8")
-    _css = CSS + OWN_CSS
+    _css = CSS + Path(__file__).with_suffix(".css").read_text(encoding="utf-8")
     _ipython_display_ = None  # ipywidgets 7 would show the widget alone, without the picture
 
     spec: traitlets.List[Any] = traitlets.List().tag(sync=True)
@@ -62,21 +57,21 @@ class LivePlot(anywidget.AnyWidget):
     scale = traitlets.Float(1.0, min=0.5, max=4).tag(sync=True)
     clicked = traitlets.Dict().tag(sync=True)
 
-    def __init__(self, figures: Sequence[Figure] = (), **traits: Any) -> None:
+    def __init__(self, charts: Sequence[Chart] = (), **traits: Any) -> None:
         super().__init__(**traits)
         self.layout.width = "100%"
-        self._figures: list[Figure] = []
+        self._charts: list[Chart] = []
         self._sent, self._lock = -SEND_AGAIN, threading.Lock()
         self.on_msg(self._answer)
         answer_in_the_subshell(self)
-        if figures:
-            self.show(figures)
+        if charts:
+            self.show(charts)
 
-    def show(self, figures: Sequence[Figure]) -> None:
-        """Draw these figures instead of those before."""
-        spec, arrays = packed(figures)
+    def show(self, charts: Sequence[Chart]) -> None:
+        """Draw these charts instead of those before."""
+        spec, arrays = packed(charts)
         with self._lock, self.hold_sync():
-            self._figures = list(figures)
+            self._charts = list(charts)
             self.spec = spec
             self.frame = {
                 "lengths": [len(a) for a in arrays],
@@ -85,18 +80,18 @@ class LivePlot(anywidget.AnyWidget):
 
     @property
     def summary(self) -> str:
-        """What the figures say, in words: a line each."""
+        """What the charts say, in words: a line each."""
         return "\n".join(
-            f.get("layout", {}).get("meta", {}).get("summary", "") for f in self._figures
+            f.get("layout", {}).get("meta", {}).get("summary", "") for f in self._charts
         ).strip()
 
     def picture(self) -> str:
-        """The figures as one SVG, for where no widget runs."""
-        return draw_svg(self._figures, columns=self.columns, height=self.height)
+        """The charts as one SVG, for where no widget runs."""
+        return draw_svg(self._charts, columns=self.columns, height=self.height)
 
     def _repr_mimebundle_(self, **kwargs: Any) -> tuple[dict[str, Any], dict[str, Any]]:
         data, metadata = super()._repr_mimebundle_(**kwargs)  # type: ignore[misc]
-        return with_picture(data, self.picture(), self.summary) if self._figures else data, metadata
+        return with_picture(data, self.picture(), self.summary) if self._charts else data, metadata
 
     def _answer(self, _widget: Any, content: dict[str, Any], _buffers: Any) -> None:
         """A page asks for plotly.js."""
@@ -116,8 +111,8 @@ class LivePlot(anywidget.AnyWidget):
         self.send({"kind": "plotly.js"}, [source])
 
 
-def packed(figures: Sequence[Figure]) -> tuple[list[Figure], list[np.ndarray]]:
-    """The figures as JSON where {"column": i} stands for an array, and those arrays as float32,
+def packed(charts: Sequence[Chart]) -> tuple[list[Chart], list[np.ndarray]]:
+    """The charts as JSON where {"column": i} stands for an array, and those arrays as float32,
     each once."""
     arrays: list[np.ndarray] = []
     seen: dict[int, int] = {}
@@ -132,7 +127,7 @@ def packed(figures: Sequence[Figure]) -> tuple[list[Figure], list[np.ndarray]]:
             return {key: plain(part) for key, part in value.items()}
         return [plain(part) for part in value] if isinstance(value, list | tuple) else value
 
-    return [plain(figure) for figure in figures], arrays
+    return [plain(chart) for chart in charts], arrays
 
 
 def with_picture(data: dict[str, Any], svg: str, summary: str) -> dict[str, Any]:

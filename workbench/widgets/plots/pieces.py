@@ -1,4 +1,4 @@
-"""Plotly figures as plain JSON with numpy arrays: the pieces that panels are built of. Pure; no
+"""Plotly charts as plain JSON with numpy arrays: the pieces that panels are built of. Pure; no
 widget is made here.
 
 Names of runs and reward functions, and values of knobs, come from a record that somebody else may
@@ -15,9 +15,9 @@ from typing import Any
 import numpy as np
 
 from workbench.widgets.base.style import COLOURS, DASHES
+from workbench.widgets.plots import Chart
 from workbench.widgets.plots.decimate import POINTS, bucket_size, decimate, keep, means
 
-Figure = dict[str, Any]
 Trace = dict[str, Any]
 GREY = "#7F7F7F"
 """Holds 3:1 on white and on a dark page, as the four colours do."""
@@ -275,7 +275,7 @@ def _words(text: str, **where: Any) -> dict[str, Any]:
     }
 
 
-def figure(
+def make_chart(
     title: str,
     about: str,
     traces: Sequence[Trace],
@@ -285,7 +285,7 @@ def figure(
     y: Mapping[str, Any] | None = None,
     y2: Mapping[str, Any] | None = None,
     note: str = "",
-) -> Figure:
+) -> Chart:
     """A panel over the steps: a title with what the y axis means, a legend where there are names to
     tell apart, the strip above the data, and a note in words (in the middle when there is nothing
     else)."""
@@ -381,7 +381,8 @@ def _said(trace: Trace) -> str:
     x, y = trace["x"], trace["y"]
     lowest, highest, last = np.nanargmin(y), np.nanargmax(y), np.flatnonzero(np.isfinite(y))[-1]
     return (
-        f"{trace['name']} {y[last]:.4g} at step {_place(x[last])}, lowest {y[lowest]:.4g} at {_place(x[lowest])}, "
+        f"{trace['name']} {y[last]:.4g} at step {_place(x[last])}, lowest {y[lowest]:.4g} at "
+        f"{_place(x[lowest])}, "
         f"highest {y[highest]:.4g} at {_place(x[highest])}"
     )
 

@@ -1,7 +1,7 @@
 """Figures as one plain SVG: the picture that a saved notebook keeps where no widget runs. No
 browser, no kaleido.
 
-It draws what the workbench's own figures use: lines, dots, error bars, closed areas, stacked areas,
+It draws what the workbench's own charts use: lines, dots, error bars, closed areas, stacked areas,
 two y axes, log axes, vertical markers, a note. Dark ink on white paper, because a saved notebook
 may be shown on any page.
 """
@@ -16,9 +16,9 @@ from typing import Any
 
 import numpy as np
 
+from workbench.widgets.plots import Chart
 from workbench.widgets.plots.decimate import keep
 
-Figure = dict[str, Any]
 INK, GRID, PAPER = "#212121", "#DDDDDD", "#FFFFFF"
 WIDTH, POINTS = 1120, 240
 LEFT, RIGHT, BOTTOM = 56, 50, 34
@@ -41,7 +41,9 @@ class Axis:
         values = np.asarray(values, float)
         if self.log:
             values = np.log10(np.where(values > 0, values, np.nan))
-        return self.start + (values - self.low) / (self.high - self.low) * (self.end - self.start)
+        share = (values - self.low) / (self.high - self.low)
+        places: np.ndarray[Any, Any] = self.start + share * (self.end - self.start)
+        return places
 
     def ticks(self) -> list[tuple[float, str]]:
         """Values in data units, with their texts."""
@@ -71,29 +73,31 @@ class Axis:
         ]
 
 
-def draw_svg(figures: Sequence[Figure], *, columns: int = 2, height: int = 230) -> str:
-    """All figures in a grid of `columns`."""
-    columns = min(columns, max(len(figures), 1))
-    width, rows = WIDTH / columns, -(-len(figures) // columns)
+def draw_svg(charts: Sequence[Chart], *, columns: int = 2, height: int = 230) -> str:
+    """All charts in a grid of `columns`."""
+    columns = min(columns, max(len(charts), 1))
+    width, rows = WIDTH / columns, -(-len(charts) // columns)
     parts = []
-    for i, figure in enumerate(figures):
+    for i, chart in enumerate(charts):
         place = f"translate({i % columns * width:.0f},{i // columns * height})"
-        parts.append(f'<g transform="{place}">{"".join(panel(figure, width, height, f"c{i}"))}</g>')
+        parts.append(f'<g transform="{place}">{"".join(panel(chart, width, height, f"c{i}"))}</g>')
     says = html.escape(
-        " ".join(f["layout"].get("meta", {}).get("summary", "") for f in figures), quote=False
+        " ".join(f["layout"].get("meta", {}).get("summary", "") for f in charts), quote=False
     )
     return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {rows * height}" width="{WIDTH}" height="{rows * height}" '
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {rows * height}" '
+        f'width="{WIDTH}" height="{rows * height}" '
         f'style="max-width:100%;height:auto" '
-        f'role="img" font-family="system-ui, sans-serif" font-size="12" fill="{INK}"><desc>{says}</desc>'
+        f'role="img" font-family="system-ui, sans-serif" font-size="12" fill="{INK}"><desc>'
+        f"{says}</desc>"
         f'<rect width="100%" height="100%" fill="{PAPER}"/>{"".join(parts)}</svg>'
     )
 
 
-def panel(figure: Figure, width: float, height: float, clip: str) -> Iterator[str]:
+def panel(chart: Chart, width: float, height: float, clip: str) -> Iterator[str]:
     """The pieces of one panel."""
-    layout, meta = figure["layout"], figure["layout"].get("meta", {})
-    data = list(_stacked(figure["data"]))
+    layout, meta = chart["layout"], chart["layout"].get("meta", {})
+    data = list(_stacked(chart["data"]))
     top, bottom = layout.get("margin", {}).get("t", 30), height - BOTTOM
     roof = bottom - (bottom - top) * layout.get("yaxis", {}).get("domain", (0, 1))[1]
     x_axis = _axis([t["x"] for t in data], layout.get("xaxis", {}), LEFT, width - RIGHT)
@@ -111,11 +115,13 @@ def panel(figure: Figure, width: float, height: float, clip: str) -> Iterator[st
     )
     if layout.get("showlegend"):
         yield from _legend(data, top)
-    yield f'<clipPath id="{clip}"><rect x="{LEFT}" y="{top}" width="{width - LEFT - RIGHT}" height="{bottom - top}"/></clipPath>'
+    inside = f'width="{width - LEFT - RIGHT}" height="{bottom - top}"'
+    yield f'<clipPath id="{clip}"><rect x="{LEFT}" y="{top}" {inside}/></clipPath>'
     yield f'<g clip-path="url(#{clip})">'
     for shape in layout.get("shapes", ()):
         x = float(x_axis(shape["x0"]))
-        yield f'<line x1="{x:.1f}" x2="{x:.1f}" y1="{top}" y2="{bottom}" {_stroke(shape, shape["line"].get("width", 1))}/>'
+        pen = _stroke(shape, shape["line"].get("width", 1))
+        yield f'<line x1="{x:.1f}" x2="{x:.1f}" y1="{top}" y2="{bottom}" {pen}/>'
     for trace in data:
         yield from _trace(
             trace, x_axis, y2_axis if trace.get("yaxis") == "y2" and y2_axis else y_axis
@@ -172,7 +178,8 @@ def _axis(values: Sequence[Any], wanted: dict[str, Any], start: float, end: floa
 def _frame(x_axis: Axis, y_axis: Axis, y2_axis: Axis | None, with_y: bool) -> Iterator[str]:
     for value, text in y_axis.ticks() if with_y else ():
         y = float(y_axis(value))
-        yield f'<line x1="{x_axis.start:.0f}" x2="{x_axis.end:.0f}" y1="{y:.1f}" y2="{y:.1f}" stroke="{GRID}"/>'
+        ends = f'x1="{x_axis.start:.0f}" x2="{x_axis.end:.0f}"'
+        yield f'<line {ends} y1="{y:.1f}" y2="{y:.1f}" stroke="{GRID}"/>'
         yield _text(x_axis.start - 6, y + 4, text, "end")
     for value, text in y2_axis.ticks() if y2_axis else ():
         yield _text(x_axis.end + 6, float(y2_axis(value)) + 4, text)  # type: ignore[misc]
@@ -184,7 +191,8 @@ def _legend(traces: Sequence[dict[str, Any]], top: float) -> Iterator[str]:
     at = float(LEFT)
     for trace in traces:
         if trace.get("showlegend", True):
-            yield f'<line x1="{at:.0f}" x2="{at + 24:.0f}" y1="{top - 9}" y2="{top - 9}" {_stroke(trace, 2.5)}/>'
+            ends = f'x1="{at:.0f}" x2="{at + 24:.0f}"'
+            yield f'<line {ends} y1="{top - 9}" y2="{top - 9}" {_stroke(trace, 2.5)}/>'
             yield _text(at + 29, top - 5, trace["name"])
             at += 44 + 6.6 * len(html.unescape(trace["name"]))
 
@@ -211,7 +219,11 @@ def _trace(trace: dict[str, Any], x_axis: Axis, y_axis: Axis) -> Iterator[str]:
     fill = f'fill="{trace["fillcolor"]}"' if closed else 'fill="none"'
     pen, colour = _stroke(trace, trace.get("line", {}).get("width", 2)), _colour(trace)
     if "lines" in trace.get("mode", "lines"):
-        yield f'<path d="{_path(px, py, closed)}" {fill} {pen} opacity="{trace.get("opacity", 1)}" stroke-linejoin="round"/>'
+        opacity = trace.get("opacity", 1)
+        yield (
+            f'<path d="{_path(px, py, closed)}" {fill} {pen} opacity="{opacity}" '
+            'stroke-linejoin="round"/>'
+        )
     if bars:
         top, bottom = y_axis(y + bars["array"]), y_axis(y - bars["arrayminus"])
         d = "".join(

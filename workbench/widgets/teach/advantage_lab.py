@@ -5,13 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
-import ipywidgets as w
+import ipywidgets as widgets
 
 from workbench.widgets.base.lab import Lab, fixed, signed_bar, table
 from workbench.widgets.controls.number_box import NumberBox
 
-WAYS: dict[str, dict[str, str]] = {
+WAYS: dict[str, dict[str, Any]] = {
     "scale_rewards=group, advantage_std=sample": {},
     "scale_rewards=group, advantage_std=population": {"advantage_std": "population"},
     "scale_rewards=batch": {"scale_rewards": "batch"},
@@ -52,7 +53,8 @@ def advantage_figures(
         raise ValueError("every reward must be a finite number.")
     if len(other_groups) % G:
         raise ValueError(
-            f"the other groups hold {len(other_groups)} rewards: all groups have the same size, so give {G} for each."
+            f"the other groups hold {len(other_groups)} rewards: all groups have the same size, so "
+            f"give {G} for each."
         )
     reward_B = torch.tensor([*rewards, *other_groups], dtype=torch.float64)
     answers = {
@@ -77,7 +79,8 @@ class AdvantageLab(Lab):
 
     heading = "From rewards to advantages"
     lead = (
-        "Each completion of a group is compared with its siblings. Advantage = (reward − baseline) / (std + 0.0001); what the "
+        "Each completion of a group is compared with its siblings. Advantage = (reward − baseline) "
+        "/ (std + 0.0001); what the "
         "baseline and the std are taken over is a choice."
     )
 
@@ -86,14 +89,15 @@ class AdvantageLab(Lab):
     ) -> None:
         if len(rewards) < 2:
             raise ValueError(
-                f"rewards={list(rewards)}: a group needs at least 2 completions. Give as many rewards."
+                f"rewards={list(rewards)}: a group needs at least 2 completions. Give as many "
+                "rewards."
             )
         others = [1.0] * (len(rewards) - 1) + [0.0] if other_groups is None else other_groups
         self.rewards = [
             NumberBox(f"reward {i + 1}", -2.0, 2.0, float(r), self.update, step=0.1)
             for i, r in enumerate(rewards)
         ]
-        self.others = w.Text(
+        self.others = widgets.Text(
             value=" ".join(f"{r:g}" for r in others),
             description="other groups",
             continuous_update=False,
@@ -102,7 +106,7 @@ class AdvantageLab(Lab):
         )
         super().__init__()
 
-    def controls(self) -> Sequence[w.Widget]:
+    def controls(self) -> Sequence[widgets.Widget]:
         self.answer(self.others, self._update)
         return [*(box.widget for box in self.rewards), self.others]
 
@@ -129,23 +133,25 @@ class AdvantageLab(Lab):
         )
 
     def _words(self, f: AdvantageFigures) -> str:
-        text = f"Mean {f.mean:.4f}, std {f.sample_std:.4f} (sample, divides by G−1) or {f.population_std:.4f} (population, divides by G). "
+        text = (
+            f"Mean {f.mean:.4f}, std {f.sample_std:.4f} (sample, divides by G−1) or "
+            f"{f.population_std:.4f} (population, divides by G). "
+        )
         if f.dead:
             return text + (
-                "This is a dead group: all rewards are equal, so every advantage is exactly 0 and the group teaches "
+                "This is a dead group: all rewards are equal, so every advantage is exactly 0 and "
+                "the group teaches "
                 "nothing. Change one reward."
             )
-        shown = (
+        sample, population = (
             ", ".join(
                 fixed(a, 3, "+") for a in f.advantages[f"scale_rewards=group, advantage_std={std}"]
             )
             for std in ("sample", "population")
         )
-        return (
-            text
-            + "Advantages over the group's std: {} (sample, TRL's default) or {} (population, the paper's).".format(
-                *shown
-            )
+        return text + (
+            f"Advantages over the group's std: {sample} (sample, TRL's default) or {population} "
+            "(population, the paper's)."
         )
 
 

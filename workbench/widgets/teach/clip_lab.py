@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import ipywidgets as w
+import ipywidgets as widgets
 import numpy as np
 
 from workbench.widgets.base.lab import Lab, fixed, table
@@ -63,7 +63,8 @@ class ClipLab(Lab):
 
     heading = "The clip"
     lead = (
-        "Each token's objective is min( min(r, delta)·A, clip(r, 1 − epsilon, 1 + epsilon_high)·A ), with r = the policy's "
+        "Each token's objective is min( min(r, delta)·A, clip(r, 1 − epsilon, 1 + epsilon_high)·A "
+        "), with r = the policy's "
         "probability over the old policy's. Where the curve is flat the token pushes nothing."
     )
 
@@ -87,10 +88,10 @@ class ClipLab(Lab):
         self.plot = LivePlot(columns=2, height=280)
         super().__init__()
 
-    def controls(self) -> Sequence[w.Widget]:
+    def controls(self) -> Sequence[widgets.Widget]:
         return [*(row.widget for row in self.rows.values()), self.ratio.widget]
 
-    def pictures(self) -> Sequence[w.Widget]:
+    def pictures(self) -> Sequence[widgets.Widget]:
         return [self.plot]
 
     def picture(self) -> str:
@@ -110,7 +111,7 @@ class ClipLab(Lab):
         )
         curves = {name: clip_curve(grid, a, **self.values) for name, a in SIGNS.items()}
         flat = {name: flat_words(grid, c.gradient) for name, c in curves.items()}
-        self.plot.show([_figure(name, grid, c, here, flat[name]) for name, c in curves.items()])
+        self.plot.show([_chart(name, grid, c, here, flat[name]) for name, c in curves.items()])
         rows = [
             [name, fixed(c.objective[0], 4, "+"), fixed(c.gradient[0], 4, "+"), _state(c)]
             for name, c in self.at_ratio.items()
@@ -147,7 +148,7 @@ def _state(curve: ClipCurve) -> str:
     return "pushes the token" if curve.gradient[0] else "capped by delta: pushes nothing"
 
 
-def _figure(
+def _chart(
     name: str, ratios: np.ndarray, curve: ClipCurve, here: float, flat: str
 ) -> dict[str, Any]:
     colour = POSITIVE if SIGNS[name] > 0 else NEGATIVE
@@ -193,8 +194,8 @@ def _figure(
         "margin": {"l": 60, "r": 12, "t": 36, "b": 44},
         "meta": {
             "title": name,
-            "summary": f"Objective over the ratio for {name}: no gradient {flat}; at ratio {here:g} the "
-            f"objective is {y[at]:+.3f}.",
+            "summary": f"Objective over the ratio for {name}: no gradient {flat}; "
+            f"at ratio {here:g} the objective is {y[at]:+.3f}.",
         },
     }
     return {"data": data, "layout": layout}

@@ -7,7 +7,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import ipywidgets as w
+import ipywidgets as widgets
 
 from workbench.widgets.base.lab import Lab, fixed, table
 from workbench.widgets.controls.number_box import NumberBox
@@ -23,7 +23,8 @@ class KLFigures:
     """policy, reference: probabilities. exact, reverse: KL(policy||reference),
     KL(reference||policy) in nats.
 
-    per_token    estimator -> its value when that token was sampled; `INVERTED` is the well-known slip exp(-d) + d - 1
+    per_token    estimator -> its value when that token was sampled; `INVERTED` is the well-known
+                 slip exp(-d) + d - 1
     expectation  estimator -> its mean over samples of the policy
     """
 
@@ -46,7 +47,8 @@ def kl_figures(policy: Sequence[float], reference: Sequence[float]) -> KLFigures
     wrong = [x for x in (*policy, *reference) if not (math.isfinite(x) and x > 0)]
     if wrong:
         raise ValueError(
-            f"the weight {wrong[0]:g} must be above 0: where the reference has probability 0 the KL is infinite."
+            f"the weight {wrong[0]:g} must be above 0: where the reference has probability 0 the "
+            "KL is infinite."
         )
     p, q = (
         Categorical(probs=torch.tensor(list(x), dtype=torch.float64)) for x in (policy, reference)
@@ -69,7 +71,8 @@ class KLLab(Lab):
 
     heading = "KL and its estimators"
     lead = (
-        "The loss penalises the distance from a reference, KL(policy‖reference), estimated from the one token that was sampled. "
+        "The loss penalises the distance from a reference, KL(policy‖reference), estimated from "
+        "the one token that was sampled. "
         "With d = log ref − log policy: k1 = −d, k2 = d²/2, k3 = exp(d) − d − 1."
     )
 
@@ -80,7 +83,8 @@ class KLLab(Lab):
     ) -> None:
         if len(policy) != len(reference) or not 2 <= len(policy) <= len(NAMES):
             raise ValueError(
-                f"policy has {len(policy)} tokens, reference {len(reference)}: give both the same 2 to {len(NAMES)} tokens."
+                f"policy has {len(policy)} tokens, reference {len(reference)}: give both the same "
+                f"2 to {len(NAMES)} tokens."
             )
         self.policy = [
             NumberBox(f"policy {n}", 0.01, 1.0, float(x), self.update)
@@ -92,9 +96,11 @@ class KLLab(Lab):
         ]
         super().__init__()
 
-    def controls(self) -> Sequence[w.Widget]:
-        columns = [w.VBox([box.widget for box in boxes]) for boxes in (self.policy, self.reference)]
-        return [w.HBox(columns, layout={"flex_flow": "row wrap"})]
+    def controls(self) -> Sequence[widgets.Widget]:
+        columns = [
+            widgets.VBox([box.widget for box in boxes]) for boxes in (self.policy, self.reference)
+        ]
+        return [widgets.HBox(columns, layout={"flex_flow": "row wrap"})]
 
     def refresh(self) -> tuple[str, str]:
         self.figures = f = kl_figures(
@@ -138,10 +144,16 @@ class KLLab(Lab):
 
     def _words(self, f: KLFigures) -> str:
         if f.exact < EQUAL:
-            return "The two are equal: the KL is 0 in both directions, and so is every estimate. Move a weight."
+            return (
+                "The two are equal: the KL is 0 in both directions, and so is every estimate. Move "
+                "a weight."
+            )
         e = {name: fixed(x) for name, x in f.expectation.items()}
         return (
-            f"Exact: KL(policy‖reference) = {f.exact:.4f} nats, KL(reference‖policy) = {f.reverse:.4f}. On average k1 gives "
-            f"{e['k1']} and k3 {e['k3']}, both exact; k1 alone can be negative. k2 gives {e['k2']}: it is biased. The inverted k3, "
-            f"exp(−d) + d − 1, gives {e[INVERTED]}: a well-known bug of published code, it estimates something else."
+            f"Exact: KL(policy‖reference) = {f.exact:.4f} nats, KL(reference‖policy) = "
+            f"{f.reverse:.4f}. On average k1 gives "
+            f"{e['k1']} and k3 {e['k3']}, both exact; k1 alone can be negative. k2 gives "
+            f"{e['k2']}: it is biased. The inverted k3, "
+            f"exp(−d) + d − 1, gives {e[INVERTED]}: a well-known bug of published code, it "
+            "estimates something else."
         )

@@ -6,7 +6,7 @@ import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import ipywidgets as w
+import ipywidgets as widgets
 
 from workbench.config import LOSSES
 from workbench.config.losses import DIVISORS
@@ -38,7 +38,8 @@ def length_figures(
     wrong = [n for n in lengths if not 1 <= n <= max_completion_length]
     if wrong:
         raise ValueError(
-            f"length {wrong[0]}: must lie between 1 and max_completion_length={max_completion_length}."
+            f"length {wrong[0]}: must lie between 1 and "
+            f"max_completion_length={max_completion_length}."
         )
     weights = {name: _weights(name, lengths, max_completion_length, updates) for name in RULES}
     sums = {
@@ -84,7 +85,8 @@ class LengthLab(Lab):
 
     heading = "What one token weighs"
     lead = (
-        "A loss adds up the tokens' terms and divides. Which number it divides by decides whether a token of a long completion "
+        "A loss adds up the tokens' terms and divides. Which number it divides by decides whether "
+        "a token of a long completion "
         "counts as much as one of a short completion."
     )
 
@@ -93,7 +95,8 @@ class LengthLab(Lab):
     ) -> None:
         if len(lengths) != len(advantages) or len(lengths) < 4 or len(lengths) % 2:
             raise ValueError(
-                f"{len(lengths)} lengths and {len(advantages)} advantages: give as many of both, an even number from 4 on."
+                f"{len(lengths)} lengths and {len(advantages)} advantages: give as many of both, "
+                "an even number from 4 on."
             )
         self.lengths = [
             NumberBox(f"length {i + 1}", 1, LONGEST, n, self.update, whole=True)
@@ -112,7 +115,7 @@ class LengthLab(Lab):
             whole=True,
             label_width="170px",
         )
-        self.updates = w.Dropdown(
+        self.updates = widgets.Dropdown(
             options=[1, 2],
             value=1,
             description="updates_per_rollout",
@@ -121,13 +124,13 @@ class LengthLab(Lab):
         )
         super().__init__()
 
-    def controls(self) -> Sequence[w.Widget]:
+    def controls(self) -> Sequence[widgets.Widget]:
         self.answer(self.updates, self._update)
         columns = [
-            w.VBox([box.widget for box in boxes]) for boxes in (self.lengths, self.advantages)
+            widgets.VBox([box.widget for box in boxes]) for boxes in (self.lengths, self.advantages)
         ]
         return [
-            w.HBox(columns, layout={"flex_flow": "row wrap"}),
+            widgets.HBox(columns, layout={"flex_flow": "row wrap"}),
             self.longest.widget,
             self.updates,
         ]
@@ -160,9 +163,13 @@ class LengthLab(Lab):
     def _words(self, f: LengthFigures, lengths: Sequence[int]) -> str:
         short, long = lengths.index(min(lengths)), lengths.index(max(lengths))
         if lengths[short] == lengths[long]:
-            return "All completions are equally long: no loss type prefers one of them. Change a length."
+            return (
+                "All completions are equally long: no loss type prefers one of them. Change a "
+                "length."
+            )
         ratios = [f"{name} {f.weight[name][short] / f.weight[name][long]:.3g}" for name in RULES]
         return (
-            f"A token of completion {short + 1} ({lengths[short]} tokens) weighs, relative to one of completion {long + 1} "
+            f"A token of completion {short + 1} ({lengths[short]} tokens) weighs, relative to one "
+            f"of completion {long + 1} "
             f"({lengths[long]} tokens): {', '.join(ratios)} times."
         )

@@ -64,7 +64,7 @@ class TokenBox(anywidget.AnyWidget):
     @property
     def html(self) -> str:
         """The page as it is drawn."""
-        return self.page["html"]
+        return str(self.page["html"])
 
     @property
     def readings(self) -> list[dict[str, list[float]]]:

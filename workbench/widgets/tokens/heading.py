@@ -3,7 +3,7 @@ out."""
 
 from __future__ import annotations
 
-from workbench.widgets.base.figures import figure
+from workbench.widgets.base.numbers import number_text
 from workbench.widgets.base.text import safe_text
 from workbench.widgets.tokens.box import Column, Readings
 from workbench.widgets.tokens.markup import known
@@ -20,7 +20,8 @@ def question(found: TokenStep, row: int) -> str:
     gold = "none" if s["gold_answer"] is None else safe_text(str(s["gold_answer"]), 200)
     dead = " · <b>dead</b>: all rewards of this group are equal" if s["dead"] else ""
     return (
-        f'<div class="wb-prompt"><b>Group {s["group"]}</b> · prompt: <span class="wb-text">{safe_text(s["prompt"], 400)}</span> · '
+        f'<div class="wb-prompt"><b>Group {s["group"]}</b> · prompt: <span class="wb-text">'
+        f"{safe_text(s['prompt'], 400)}</span> · "
         f'gold answer: <span class="wb-text">{gold}</span>{dead}</div>'
     )
 
@@ -29,11 +30,15 @@ def heading(found: TokenStep, row: TokenRow) -> str:
     """What the completion got, and how it ended."""
     s, x = found.samples.iloc[row.row], row.inputs
     names = [c for c in found.samples.columns if c.startswith("rewards/")]
-    parts = ", ".join(f"{safe_text(n.removeprefix('rewards/'), 60)} {figure(s[n])}" for n in names)
+    parts = ", ".join(
+        f"{safe_text(n.removeprefix('rewards/'), 60)} {number_text(s[n])}" for n in names
+    )
     end = "truncated: no end token" if s["truncated"] else "ended by itself"
     return (
-        f"<div><b>Step {found.step}, row {row.row}</b> · advantage <b>{figure(s['advantage'], '+.4g', 'none')}</b> · reward "
-        f"{figure(s['reward'])} ({parts}) · baseline {figure(s['baseline'], missing='none')} · {len(row.ids_T)} tokens, {end} · "
+        f"<div><b>Step {found.step}, row {row.row}</b> · advantage <b>"
+        f"{number_text(s['advantage'], '+.4g', 'none')}</b> · reward "
+        f"{number_text(s['reward'])} ({parts}) · baseline "
+        f"{number_text(s['baseline'], missing='none')} · {len(row.ids_T)} tokens, {end} · "
         f"last used in update {x.update} of {x.updates}</div>"
     )
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import html
 from collections.abc import Callable
 
-from workbench.widgets.base.figures import exact, figure
+from workbench.widgets.base.numbers import all_digits, number_text
+from workbench.widgets.tokens.inputs import LOGP_MEANING
 from workbench.widgets.tokens.markup import known
 from workbench.widgets.tokens.pieces import Piece
-from workbench.widgets.tokens.quantities import LOGP_MEANING
 from workbench.widgets.tokens.row import QUANTITIES, TokenRow
 from workbench.widgets.tokens.scales import WITHIN, Scale
 
@@ -23,13 +23,16 @@ def legend(scale: Scale, over: str = "the tokens shown") -> str:
         f'<span class="k {scale.class_of(level)}">{text}</span>' for level, text in scale.ticks()
     )
     marks = (
-        '<span class="k lo">line below: clipped low</span><span class="k hi">line above: clipped high</span>'
+        '<span class="k lo">line below: clipped low</span><span class="k hi">line above: clipped '
+        "high</span>"
         '<span class="k na">dotted: not known</span><span class="k sp">framed: special token</span>'
     )
     return (
-        f'<div class="wb-tokens"><div class="wb-legend" role="group" aria-label="legend"><span><b>{quantity.label}</b>{unit}</span>'
+        '<div class="wb-tokens"><div class="wb-legend" role="group" aria-label="legend"><span><b>'
+        f"{quantity.label}</b>{unit}</span>"
         f'<span class="wb-scale">{swatches}</span><span class="wb-marks">{marks}</span></div>'
-        f'<details class="wb-dim"><summary>{html.escape(quantity.meaning)}</summary>{_colours(scale)}{_reach(scale, over)}'
+        f'<details class="wb-dim"><summary>{html.escape(quantity.meaning)}</summary>'
+        f"{_colours(scale)}{_reach(scale, over)}"
         f"{LOGP_MEANING}</details></div>"
     )
 
@@ -51,7 +54,10 @@ def _neutral(scale: Scale) -> str:
 def _reach(scale: Scale, over: str) -> str:
     if scale.quantity.scale == "side":
         return ""
-    return f"The scale holds {WITHIN} % of the values of {over} that are not {_neutral(scale)}; the others have the deepest colour. "
+    return (
+        f"The scale holds {WITHIN} % of the values of {over} that are not {_neutral(scale)}; the "
+        "others have the deepest colour. "
+    )
 
 
 def table(row: TokenRow, piece: Callable[[int], Piece], part: slice) -> str:
@@ -63,19 +69,26 @@ def table(row: TokenRow, piece: Callable[[int], Piece], part: slice) -> str:
     )
     columns = [[_cell(name, value) for value in row.values[name][part].tolist()] for name in names]
     body = "".join(
-        f'<tr><td class="wb-number">{place}</td><td class="wb-number">{i}</td><td class="wb-text">{piece(i).shown}</td>{"".join(cells)}</tr>'
+        f'<tr><td class="wb-number">{place}</td><td class="wb-number">{i}</td><td class="wb-text">'
+        f"{piece(i).shown}</td>{''.join(cells)}</tr>"
         for place, (i, *cells) in enumerate(
             zip(row.ids_T[part].tolist(), *columns, strict=True), part.start
         )
     )
-    return f'<div class="wb-values"><table aria-label="values of row {row.row}"><tr>{head}</tr>{body}</table></div>'
+    return (
+        f'<div class="wb-values"><table aria-label="values of row {row.row}"><tr>{head}</tr>'
+        f"{body}</table></div>"
+    )
 
 
 def _cell(name: str, value: float) -> str:
     if name == "clipped":
         return f'<td class="wb-number">{SIDES.get(value, "not known")}</td>'
     spec = "+.4g" if QUANTITIES[name].scale == "diverging" else ".4g"
-    return f'<td class="wb-number" title="{exact(value)}">{figure(value, spec, "not known")}</td>'
+    return (
+        f'<td class="wb-number" title="{all_digits(value)}">'
+        f"{number_text(value, spec, 'not known')}</td>"
+    )
 
 
 def _column_title(name: str) -> str:

@@ -9,41 +9,17 @@ from __future__ import annotations
 
 import html
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import numpy as np
 
-from workbench.widgets.base.figures import figure
+from workbench.widgets.base.numbers import number_text
 from workbench.widgets.tokens.pieces import BREAK, Piece
 from workbench.widgets.tokens.row import QUANTITIES, TokenRow
 from workbench.widgets.tokens.scales import LEVELS, UNKNOWN, Scale, colour_css
 
-TOKENS_CSS = (
-    colour_css(".wb-tokens")
-    + """
-.wb-tokens .wb-panes { display: flex; flex-wrap: wrap; gap: 8px 24px; }
-.wb-tokens .wb-pane { flex: 1 1 420px; min-width: 0; }
-.wb-tokens .wb-prompt { max-height: 64px; overflow: auto; }
-.wb-tokens .wb-readout { min-height: 56px; margin: 6px 0; border: 1px solid var(--wb-line); border-radius: 3px; padding: 4px 8px;
-  font-size: 13px; box-sizing: border-box; display: flex; flex-wrap: wrap; gap: 2px 16px; align-items: center; align-content: center; }
-.wb-tokens .wb-this { font-weight: 600; max-width: 240px; max-height: 40px; overflow: hidden; }
-.wb-tokens .wb-value { white-space: nowrap; font-variant-numeric: tabular-nums; }
-.wb-tokens .wb-copy { font-size: 12px; color: var(--wb-fg); background: var(--wb-soft); border: 1px solid var(--wb-line);
-  border-radius: 3px; padding: 1px 8px; cursor: pointer; }
-.wb-tokens .wb-box { max-height: 320px; overflow-y: auto; padding: 4px 2px; line-height: 2; border-bottom: 1px solid var(--wb-line); }
-.wb-tokens .t { white-space: pre-wrap; overflow-wrap: anywhere; unicode-bidi: isolate; padding: 3px 0;
-  font-family: var(--jp-code-font-family, monospace); font-size: 14px; border-right: 1px solid var(--wb-line); }
-.wb-tokens .t:hover, .wb-tokens .t:focus { outline: 2px solid var(--wb-fg); outline-offset: -1px; }
-.wb-tokens .sp { border: 1px solid var(--wb-dim); border-radius: 4px; }
-.wb-tokens .lo { border-bottom: 3px solid var(--wb-fg); }
-.wb-tokens .hi { border-top: 3px solid var(--wb-fg); }
-.wb-tokens .na { outline: 1px dotted var(--wb-dim); outline-offset: -1px; }
-.wb-tokens .ws { opacity: .8; }
-.wb-tokens .wb-legend { display: flex; flex-wrap: wrap; gap: 4px 16px; align-items: center; margin: 4px 0; }
-.wb-tokens .wb-scale, .wb-tokens .wb-marks { display: inline-flex; flex-wrap: wrap; gap: 4px; }
-.wb-tokens .k { padding: 2px 8px; font-size: 13px; }
-.wb-tokens .wb-values { max-height: 420px; overflow: auto; }
-.wb-tokens summary { cursor: pointer; }
-"""
+TOKENS_CSS = colour_css(".wb-tokens") + (Path(__file__).parent / "tokens.css").read_text(
+    encoding="utf-8"
 )
 READOUT = '<div class="wb-readout" role="group" aria-label="values of the token"></div>'
 """Where the script writes the values of a token."""
@@ -55,11 +31,15 @@ def token_list(tokens: Sequence[tuple[str, Piece]], name: str) -> str:
     if not tokens:
         return '<div class="wb-box"><span class="wb-dim">No tokens.</span></div>'
     spans = [
-        f'<span class="t {css} {piece.css}" role="option">{piece.shown.removesuffix(BREAK)}</span>{_break_after(piece)}'
+        f'<span class="t {css} {piece.css}" role="option">{piece.shown.removesuffix(BREAK)}</span>'
+        f"{_break_after(piece)}"
         for css, piece in tokens
     ]
     spans[0] = spans[0].replace("<span ", '<span tabindex="0" ', 1)
-    return f'<div class="wb-box" role="listbox" aria-label="{html.escape(name)}">{"".join(spans)}</div>'
+    return (
+        f'<div class="wb-box" role="listbox" aria-label="{html.escape(name)}">'
+        f"{''.join(spans)}</div>"
+    )
 
 
 def _break_after(piece: Piece) -> str:
@@ -106,10 +86,16 @@ def _notes(row: TokenRow, name: str) -> str:
     found = values_T[~np.isnan(values_T)]
     summary = ""
     if name == "clipped" and len(found):
-        summary = f"{(found < 0).sum()} of {len(found)} tokens clipped low, {(found > 0).sum()} clipped high."
+        summary = (
+            f"{(found < 0).sum()} of {len(found)} tokens clipped low, {(found > 0).sum()} clipped "
+            "high."
+        )
     elif len(found) and found.min() < found.max():
         unit = f" {QUANTITIES[name].unit}" if QUANTITIES[name].unit else ""
-        summary = f"{QUANTITIES[name].label}: mean {figure(found.mean())}, from {figure(found.min())} to {figure(found.max())}{unit}."
+        summary = (
+            f"{QUANTITIES[name].label}: mean {number_text(found.mean())}, from "
+            f"{number_text(found.min())} to {number_text(found.max())}{unit}."
+        )
     note = f'<div class="wb-note">{html.escape(row.notes[name])}</div>' if name in row.notes else ""
     return (f'<div class="wb-dim">{summary}</div>' if summary else "") + note
 

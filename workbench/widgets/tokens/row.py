@@ -7,36 +7,25 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
 from workbench.config import LOSSES
-from workbench.widgets.tokens.quantities import (
-    Array,
-    RowInputs,
-    clipped_side,
-    importance_ratio,
-    kl_estimate,
-    row_inputs,
-)
-from workbench.widgets.tokens.terms import loss_term
+from workbench.widgets.tokens.inputs import Array, RowInputs, row_inputs
 
 
 @dataclass(frozen=True)
 class Quantity:
-    """A number per token.
-
-    label    what the menu and the values call it
-    unit     '' where it has none
-    scale    'diverging' around 0, 'ratio' around 1 in logarithms, 'sequential' from 0 up, 'surprise' from 0 down, 'side'
-    noise    below this distance from the neutral value a number is rounding and gets no colour
-    meaning  a sentence for the legend
-    """
+    """A number per token."""
 
     label: str
+    """What the menu and the values call it."""
     unit: str
+    """'' where it has none."""
     scale: str
+    """'diverging' around 0, 'ratio' around 1 in logarithms, 'sequential' from 0 up, 'surprise'
+    from 0 down, 'side'."""
     noise: float
+    """Below this distance from the neutral value a number is rounding and gets no colour."""
     meaning: str
+    """A sentence for the legend."""
 
 
 QUANTITIES: dict[str, Quantity] = {
@@ -89,7 +78,8 @@ QUANTITIES: dict[str, Quantity] = {
         "diverging",
         1e-6,
         "What the reduction adds up: weight x policy term + beta x kl. Its value is not a "
-        "measure of progress: over a group the terms of centred advantages add up to about 0 while their gradient does not.",
+        "measure of progress: over a group the terms of centred advantages add up to about 0 while "
+        "their gradient does not.",
     ),
     "mismatch": Quantity(
         "sampler mismatch",
@@ -123,28 +113,30 @@ class TokenRow:
 
 def token_row(batch: Mapping[str, Any], row: int) -> TokenRow:
     """All quantities of row `row` of what `Run.batch` gives. Raises IndexError for a row that is
-    not there."""
+    not there, ModuleNotFoundError where torch, which computes them, is not installed."""
+    # Here and not above: torch takes seconds, and only a page that computes shall pay for it.
+    from workbench.widgets.tokens.contribution import contribution
+
     x = row_inputs(batch, row)
-    ratio_T = importance_ratio(x)
-    kl_T = kl_estimate(x, ratio_T)
-    in_loss_T = np.full(
-        len(x.ids_T), 1.0 if x.counted else np.nan
-    )  # a row outside the loss has no ratio to clip
-    old_T = x.filled("old_logp")
+    computed = contribution(batch, row, x)
     values = {
         "advantage": x.advantage_T,
-        "ratio": ratio_T * in_loss_T,
-        "clipped": clipped_side(x, ratio_T) * in_loss_T,
-        "kl": kl_T * in_loss_T,
+        "ratio": computed.ratio_T,
+        "clipped": computed.clipped_T,
+        "kl": computed.kl_T,
         "entropy": x.filled("entropy"),
         "change": x.log_ratio_T,
-        "term": loss_term(x, ratio_T, kl_T),
-        "mismatch": old_T - x.filled("sampler_logp"),
+        "term": computed.term_T,
+        "mismatch": x.filled("old_logp") - x.filled("sampler_logp"),
         "logp": x.filled("logp"),
     }
-    values = {name: values_T + 0.0 for name, values_T in values.items()}  # no -0
+    notes = {name: note_on(name, x) for name in values}
     return TokenRow(
-        row, x.ids_T, values, {name: note for name in values if (note := note_on(name, x))}, x
+        row=row,
+        ids_T=x.ids_T,
+        values={name: values_T + 0.0 for name, values_T in values.items()},  # no -0
+        notes={name: note for name, note in notes.items() if note},
+        inputs=x,
     )
 
 
@@ -158,7 +150,10 @@ def note_on(name: str, x: RowInputs) -> str:
     ):  # old_logp was recorded: a skipped row has its mismatch
         return _missing(x, "sampler_logp", "old_logp")
     if not x.counted and name != "term":
-        return "Truncated, and mask_truncated_completions is on: the whole row was left out of the loss."
+        return (
+            "Truncated, and mask_truncated_completions is on: the whole row was left out of the "
+            "loss."
+        )
     if x.skipped or not x.counted:
         return _skipped_note(name, x)
     needs = (*NEEDS[name], "ref_logp") if name == "term" and x.config.beta > 0 else NEEDS[name]
@@ -221,19 +216,22 @@ def _trivial(name: str, x: RowInputs) -> str:
         return f"kl_estimator='{estimator}'{corrected}."
     if x.on_policy:
         return (
-            "On-policy: each rollout serves one update, so old_logp is logp itself, the ratio is exactly 1 and clipping cannot "
+            "On-policy: each rollout serves one update, so old_logp is logp itself, the ratio is "
+            "exactly 1 and clipping cannot "
             "fire. epsilon does nothing; the gradient is not 0."
         )
     notes = []
     if x.update == 1:
         notes.append(
-            f"This row was used in update 1 of {x.updates}, before the policy had moved: its ratio is 1 up to rounding."
+            f"This row was used in update 1 of {x.updates}, before the policy had moved: its ratio "
+            "is 1 up to rounding."
         )
     if name in ("ratio", "clipped") and x.config.importance_sampling_level == "sequence":
         notes.append("importance_sampling_level='sequence': one ratio for the whole completion.")
     if name == "clipped" and LOSSES[x.config.loss_type].caps:
         notes.append(
-            f"loss_type={x.config.loss_type!r}: capped above at epsilon_high, and a capped token keeps its gradient."
+            f"loss_type={x.config.loss_type!r}: capped above at epsilon_high, and a capped token "
+            "keeps its gradient."
         )
     elif name == "clipped" and not LOSSES[x.config.loss_type].clips:
         notes.append(f"loss_type='{x.config.loss_type}' weighs smoothly and clips nothing.")

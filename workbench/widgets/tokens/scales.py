@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from workbench.widgets.base.figures import figure
+from workbench.widgets.base.numbers import number_text
 from workbench.widgets.base.style import BLUE, GREEN, ORANGE
 from workbench.widgets.tokens.row import Quantity
 
@@ -44,8 +44,9 @@ class Scale:
             shown_T = np.where(
                 abs(distance_T) < self.quantity.noise, 0.0, distance_T / self.limit * LEVELS
             )
-        levels_T = np.nan_to_num(np.rint(shown_T.clip(-LEVELS, LEVELS)), nan=UNKNOWN)
-        return levels_T.astype(int)
+        rounded_T = np.rint(shown_T.clip(-LEVELS, LEVELS))
+        levels_T: Array = np.nan_to_num(rounded_T, nan=UNKNOWN).astype(int)
+        return levels_T
 
     def class_of(self, level: int) -> str:
         """The CSS class of a level."""
@@ -81,7 +82,7 @@ class Scale:
             if self.quantity.scale == "surprise"
             else distance
         )
-        return figure(
+        return number_text(
             float(value), "+.3g" if self.signed and self.quantity.scale == "diverging" else ".3g"
         )
 
@@ -91,7 +92,8 @@ def coordinates(quantity: Quantity, values_T: Array) -> Array:
     log-probability the surprise."""
     if quantity.scale == "ratio":
         with np.errstate(divide="ignore"):
-            return np.log(values_T)
+            logarithm_T: Array = np.log(values_T)
+        return logarithm_T
     return -values_T if quantity.scale == "surprise" else values_T
 
 
@@ -114,7 +116,8 @@ def colour_css(inside: str) -> str:
     for level in range(1, LEVELS + 1):
         for letter, colour in (("p", BLUE), ("n", ORANGE), ("s", GREEN)):
             rules.append(
-                f"{inside} .{letter}{level} {{ background-color: {_see_through(colour, DEEPEST * level / LEVELS)}; }}"
+                f"{inside} .{letter}{level} {{ background-color: "
+                f"{_see_through(colour, DEEPEST * level / LEVELS)}; }}"
             )
     stripes = ", ".join(f"{inside} .n{level}" for level in range(1, LEVELS + 1))
     line = "repeating-linear-gradient(135deg, transparent 0 4px, rgba(128,128,128,.45) 4px 5px)"

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from workbench.widgets.base.figures import figure
+from workbench.widgets.base.numbers import number_text
 from workbench.widgets.base.source import RunSource
 from workbench.widgets.tokens.pieces import Piece, piece_of
 
@@ -32,8 +32,8 @@ class TokenStep:
         """A line for the menu: which completion, what it got."""
         group = row // self.batch["num_generations"]
         reward, advantage = (
-            figure(self.batch["reward_B"][row]),
-            figure(self.batch["advantages_B"][row], "+.4g", "none"),
+            number_text(self.batch["reward_B"][row]),
+            number_text(self.batch["advantages_B"][row], "+.4g", "none"),
         )
         cut = " · truncated" if self.batch["truncated_B"][row] else ""
         return f"row {row} · group {group} · reward {reward} · advantage {advantage}{cut}"

@@ -3,12 +3,18 @@ each token."""
 
 from __future__ import annotations
 
-import ipywidgets as w
+import ipywidgets as widgets
 
-from workbench.widgets.base.guarded import put, show_if
+from workbench.widgets.base.guarded import set_if_changed, show_if, stylesheet
 from workbench.widgets.base.source import RunSource
 from workbench.widgets.base.step_view import NO_RUN, StepView
+from workbench.widgets.base.style import framed
 from workbench.widgets.base.text import safe_text
+from workbench.widgets.base.torch_on_demand import (
+    is_torch_missing,
+    needs_torch,
+    say_when_loading,
+)
 from workbench.widgets.tokens.box import TokenBox
 from workbench.widgets.tokens.heading import heading, question, readings
 from workbench.widgets.tokens.legend import legend, table
@@ -17,6 +23,7 @@ from workbench.widgets.tokens.row import QUANTITIES, TokenRow, token_row
 from workbench.widgets.tokens.scales import Scale, scale_of
 from workbench.widgets.tokens.step import Pieces, TokenStep, TokenSteps
 
+NEEDS_TORCH = needs_torch("The token microscope")
 NONE, OPPOSITE = -1, -2
 """Beside the completion: no second one; the one of its group whose advantage is farthest from its
 own."""
@@ -42,17 +49,20 @@ class TokensView(StepView):
         self._wanted: int | None = None
         self._chosen = False
         self._make_controls()
-        self.legend, self.body = w.HTML(), TokenBox()
-        self.widget = w.VBox(
+        self.legend, self.body = widgets.HTML(), TokenBox()
+        self.widget = widgets.VBox(
             [
-                w.HBox([self.steps.widget, self.quantity_menu, self.table_box], layout=_wrap()),
-                w.HBox(
+                stylesheet(),
+                widgets.HBox(
+                    [self.steps.widget, self.quantity_menu, self.table_box], layout=_wrap()
+                ),
+                widgets.HBox(
                     [self.previous, self.row_menu, self.next, self.telling, self.beside_menu],
                     layout=_wrap(),
                 ),
                 self.message,
                 self.legend,
-                w.HBox([self.earlier, self.later, self.range], layout=_wrap()),
+                widgets.HBox([self.earlier, self.later, self.range], layout=_wrap()),
                 self.body,
             ]
         )
@@ -60,30 +70,30 @@ class TokensView(StepView):
 
     def _make_controls(self) -> None:
         style = {"description_width": "74px"}
-        self.quantity_menu = w.Dropdown(
+        self.quantity_menu = widgets.Dropdown(
             options=[(q.label, name) for name, q in QUANTITIES.items()],
             value="advantage",
             description="colour by",
-            layout=w.Layout(width="240px"),
+            layout=widgets.Layout(width="240px"),
             style=style,
         )
-        self.table_box = w.Checkbox(
+        self.table_box = widgets.Checkbox(
             value=False,
             description="values as a table",
             indent=False,
-            layout=w.Layout(width="170px"),
+            layout=widgets.Layout(width="170px"),
         )
-        self.row_menu = w.Dropdown(
+        self.row_menu = widgets.Dropdown(
             options=[],
             description="completion",
-            layout=w.Layout(width="390px", max_width="100%"),
+            layout=widgets.Layout(width="390px", max_width="100%"),
             style=style,
         )
-        self.beside_menu = w.Dropdown(
+        self.beside_menu = widgets.Dropdown(
             options=BESIDE,
             value=OPPOSITE,
             description="beside it",
-            layout=w.Layout(width="310px", max_width="100%"),
+            layout=widgets.Layout(width="310px", max_width="100%"),
             style={"description_width": "60px"},
         )
         self.previous = _button("‹ previous", "The completion before", "92px")
@@ -95,7 +105,7 @@ class TokensView(StepView):
         )
         self.earlier = _button("‹ earlier tokens", "The tokens before these", "130px")
         self.later = _button("later tokens ›", "The tokens after these", "130px")
-        self.range = w.HTML()
+        self.range = widgets.HTML()
         for control in (self.quantity_menu, self.beside_menu, self.table_box):
             self.answer(control, self._from_first)
         self.answer(self.row_menu, self._choose)
@@ -108,8 +118,7 @@ class TokensView(StepView):
         ):
             button.on_click(lambda _, act=act, given=given: self.guarded(act, *given))
 
-    # -------------------------------------------------------------------------------------------
-    # what others call
+    # ------------------------------------------------------ what others call
 
     def pick(self, row: int, step: int | None = None) -> None:
         """Show completion `row` by itself: of `step`, where the view then stays, or of the step
@@ -123,7 +132,8 @@ class TokensView(StepView):
     @property
     def row(self) -> int | None:
         """The completion shown; None when there is none."""
-        return self.row_menu.value
+        chosen: int | None = self.row_menu.value
+        return chosen
 
     @property
     def beside(self) -> int | None:
@@ -133,7 +143,7 @@ class TokensView(StepView):
             return None if chosen == NONE else chosen
         return None if row is None or self._found is None else self._found.opposite(row)
 
-    # ------------------------------------------------------------------------------------------------ what it does
+    # ---------------------------------------------------------- what it does
 
     _found: TokenStep | None = None
     """The step that is drawn."""
@@ -141,7 +151,7 @@ class TokensView(StepView):
     def _pick(self, row: int, step: int | None) -> None:
         self._wanted, self._chosen = row, True
         with self.filling():
-            put(
+            set_if_changed(
                 self.beside_menu,
                 "value",
                 NONE if self.beside_menu.value == OPPOSITE else self.beside_menu.value,
@@ -153,7 +163,7 @@ class TokensView(StepView):
     def _most_telling(self) -> None:
         self._chosen = False
         with self.filling():
-            put(self.beside_menu, "value", OPPOSITE)
+            set_if_changed(self.beside_menu, "value", OPPOSITE)
         self._from_first()
 
     def _choose(self) -> None:
@@ -184,12 +194,20 @@ class TokensView(StepView):
     def draw_step(self, source: RunSource, step: int) -> None:
         """Read a step and draw the completions chosen."""
         self._found = None
-        self._found = found = self._steps.read(source, step)
+        say_when_loading(self.draw_empty)
+        found = self._steps.read(source, step)
+        self._found = found
         self._fill_menus(found)
-        rows = [token_row(found.batch, row) for row in (self.row, self.beside) if row is not None]
-        self._draw(
-            found, rows, self._steps.pieces(source, {i for row in rows for i in row.ids_T.tolist()})
-        )
+        shown = [row for row in (self.row, self.beside) if row is not None]
+        try:
+            rows = [token_row(found.batch, row) for row in shown]
+        except ModuleNotFoundError as error:
+            if not is_torch_missing(error):
+                raise
+            self.draw_empty(NEEDS_TORCH)
+            return
+        ids = {token_id for row in rows for token_id in row.ids_T.tolist()}
+        self._draw(found, rows, self._steps.pieces(source, ids))
 
     def _fill_menus(self, found: TokenStep) -> None:
         """Offer the completions of this step; what was chosen stays chosen. Raises IndexError for a
@@ -227,14 +245,14 @@ class TokensView(StepView):
             page(drawn, question(found, rows[0].row) if shared else ""),
             [readings(row, name, part) for row in rows],
         )
-        put(
+        set_if_changed(
             self.legend,
             "value",
-            _inside(legend(scale, "this step" if whole_step else "the tokens shown")),
+            framed(legend(scale, "this step" if whole_step else "the tokens shown")),
         )
         self._show_range(part, longest)
-        put(self.previous, "disabled", self.row_menu.index == 0)
-        put(self.next, "disabled", self.row_menu.index == len(found) - 1)
+        set_if_changed(self.previous, "disabled", self.row_menu.index == 0)
+        set_if_changed(self.next, "disabled", self.row_menu.index == len(found) - 1)
 
     def _one(
         self,
@@ -261,12 +279,12 @@ class TokensView(StepView):
         several = longest > self._page
         for button in (self.earlier, self.later):
             show_if(button, several)
-        put(self.earlier, "disabled", part.start == 0)
-        put(self.later, "disabled", part.stop >= longest)
-        put(
+        set_if_changed(self.earlier, "disabled", part.start == 0)
+        set_if_changed(self.later, "disabled", part.stop >= longest)
+        set_if_changed(
             self.range,
             "value",
-            _inside(f"tokens {part.start} to {min(part.stop, longest) - 1} of {longest}")
+            framed(f"tokens {part.start} to {min(part.stop, longest) - 1} of {longest}")
             if several
             else "",
         )
@@ -275,24 +293,20 @@ class TokensView(StepView):
         """Show no completion, and why."""
         self._found = None
         self.body.show(f'<div class="wb-note" role="status">{safe_text(why)}</div>')
-        put(self.legend, "value", "")
+        set_if_changed(self.legend, "value", "")
         self._show_range(slice(0, self._page), 0)
 
 
-def _offer(menu: w.Dropdown, options: tuple[tuple[str, int], ...], value: int) -> None:
+def _offer(menu: widgets.Dropdown, options: tuple[tuple[str, int], ...], value: int) -> None:
     """New options with one of them chosen, as one message."""
     with menu.hold_sync():
-        put(menu, "options", options)
-        put(menu, "value", value)
+        set_if_changed(menu, "options", options)
+        set_if_changed(menu, "value", value)
 
 
-def _inside(inner: str) -> str:
-    return f'<div class="wb">{inner}</div>'
+def _wrap() -> widgets.Layout:
+    return widgets.Layout(flex_flow="row wrap", align_items="center")
 
 
-def _wrap() -> w.Layout:
-    return w.Layout(flex_flow="row wrap", align_items="center")
-
-
-def _button(text: str, tip: str, width: str) -> w.Button:
-    return w.Button(description=text, tooltip=tip, layout=w.Layout(width=width))
+def _button(text: str, tip: str, width: str) -> widgets.Button:
+    return widgets.Button(description=text, tooltip=tip, layout=widgets.Layout(width=width))

@@ -35,7 +35,8 @@ class Outcome:
     loss           mean over the updates, as the record has it
     metrics        as the record has them: each the mean over the updates
     clipped_BT     int8: -1 clipped below, 1 above, 0 neither
-    gradient_BT    float32, d loss of the token's own update / d its log-probability; 0 where nothing is counted
+    gradient_BT    float32, d loss of the token's own update / d its log-probability; 0 where
+                   nothing is counted
     """
 
     config: GRPOConfig

@@ -85,7 +85,10 @@ class WhatIfControls:
         """Say beside each row what was in force; rows without a change show it."""
         for name, row in self.rows.items():
             if name in self._changes:
-                row.state.value = f'<span style="font-size:13px"><b>changed</b>, was {_text(self._in_force[name])}</span>'
+                row.state.value = (
+                    '<span style="font-size:13px"><b>changed</b>, was '
+                    f"{_text(self._in_force[name])}</span>"
+                )
             else:
                 row.show(self._in_force[name], None)
         self.reset_button.disabled = not self._changes
@@ -100,4 +103,7 @@ def _meanings() -> str:
         f"<dt><b>{name}</b></dt><dd>{html.escape(FIELDS[name].metadata['meaning'])}</dd>"
         for name in ASKED
     ]
-    return f"<details style='font-size:13px'><summary>What the fields mean</summary><dl>{''.join(rows)}</dl></details>"
+    return (
+        "<details style='font-size:13px'><summary>What the fields mean</summary><dl>"
+        f"{''.join(rows)}</dl></details>"
+    )

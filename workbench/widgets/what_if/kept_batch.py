@@ -31,26 +31,24 @@ class WhatIfError(WorkbenchError):
 
 @dataclass(frozen=True)
 class KeptBatch:
-    """A recorded step, ready to be computed again.
-
-    config        in force at that step
-    batch         log-probabilities, recorded advantages and the tokens that the loss counted; log-probabilities
-                  that are not known are 0
-    written_BT    bool, all tokens of the completions
-    rewards_BK    NaN = not scored
-    counted_BT    bool, the tokens that the loss counted and whose log-probability is known
-    skipped_B     bool, completions that the trainer did not put through the model (no gradient), so that nothing of
-                  them is known
-    left_out_B    bool, truncated completions that mask_truncated_completions kept out of the loss
-    """
+    """A recorded step, ready to be computed again."""
 
     config: GRPOConfig
+    """In force at that step."""
     batch: LossBatch
+    """Log-probabilities, recorded advantages and the tokens that the loss counted;
+    log-probabilities that are not known are 0."""
     written_BT: Tensor
+    """bool, all tokens of the completions."""
     rewards_BK: Tensor
+    """NaN = not scored."""
     counted_BT: Tensor
+    """bool, the tokens that the loss counted and whose log-probability is known."""
     skipped_B: Tensor
+    """bool, completions that the trainer did not put through the model (no gradient), so that
+    nothing of them is known."""
     left_out_B: Tensor
+    """bool, truncated completions that mask_truncated_completions kept out of the loss."""
 
     @classmethod
     def of(cls, stored: Mapping[str, Any]) -> KeptBatch:
@@ -58,15 +56,18 @@ class KeptBatch:
         compute, or its numbers were not kept."""
         if "logp_BT" not in stored:
             raise WhatIfError(
-                "the log-probabilities of this step ('logp') were not kept, so nothing can be computed again."
+                "the log-probabilities of this step ('logp') were not kept, so nothing can be "
+                "computed again."
             )
         if not stored["mask_BT"].any():
             raise WhatIfError("none of the completions of this step has a token.")
         config = _config_of(stored)
         if "old_logp_BT" not in stored and config.updates_per_rollout * config.num_iterations > 1:
             raise WhatIfError(
-                f"the log-probabilities before the first update ('old_logp') were not kept, and the batch served "
-                f"{config.updates_per_rollout * config.num_iterations} updates: the ratios are not known."
+                "the log-probabilities before the first update ('old_logp') were not kept, and "
+                "the batch served "
+                f"{config.updates_per_rollout * config.num_iterations} updates: the ratios are not "
+                "known."
             )
         written_BT = torch.as_tensor(stored["mask_BT"])
         truncated_B = torch.as_tensor(stored["truncated_B"])
@@ -128,8 +129,10 @@ class KeptBatch:
         )
         if not same:
             raise WhatIfError(
-                f"{', '.join(changes)} cannot be asked about here: the advantages of this step were not made from each "
-                "completion's rewards by GRPO's rule, so another scaling or baseline of them is not known."
+                f"{', '.join(changes)} cannot be asked about here: the advantages of this step "
+                "were not made from each "
+                "completion's rewards by GRPO's rule, so another scaling or baseline of them is "
+                "not known."
             )
         return self._from_rewards(config)
 

@@ -22,7 +22,8 @@ PUSH = Quantity(
     "",
     "diverging",
     1e-12,
-    "push = −∂loss/∂logp: above 0 the update makes the token likelier. The difference is the what-if's minus that of what happened.",
+    "push = −∂loss/∂logp: above 0 the update makes the token likelier. The difference is the "
+    "what-if's minus that of what happened.",
 )
 TOKENS_SHOWN = 2000
 
@@ -33,7 +34,8 @@ def tokens(
     """The first 2000 tokens of completion `row`, as `TokenBox.show` takes them."""
     if not c.kept.counted_BT[row].any():
         return (
-            "<p>Nothing is known of this completion's gradient: the update left it out (see above). Choose another "
+            "<p>Nothing is known of this completion's gradient: the update left it out (see "
+            "above). Choose another "
             "completion.</p>",
             [],
         )
@@ -72,6 +74,7 @@ def _summary(difference_T: np.ndarray, length: int) -> str:
         else ""
     )
     return (
-        f'<p class="wb-dim">{PUSH.meaning} Blue: pushed up more, or down less ({up} tokens). Orange with stripes: the other way '
+        f'<p class="wb-dim">{PUSH.meaning} Blue: pushed up more, or down less ({up} tokens). '
+        "Orange with stripes: the other way "
         f"({down}). A line below or above: clipped low or high in the what-if.{cut}</p>"
     )

@@ -4,19 +4,19 @@ torch for the arithmetic."""
 from __future__ import annotations
 
 import html
-import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-import ipywidgets as w
+import ipywidgets as widgets
 import numpy as np
 
 from workbench.errors import WorkbenchError
 from workbench.runs import RunRecordError
-from workbench.widgets.base.figures import figure
-from workbench.widgets.base.guarded import Guarded, put, show_if
+from workbench.widgets.base.guarded import Guarded, set_if_changed, show_if, stylesheet
+from workbench.widgets.base.numbers import number_text
 from workbench.widgets.base.source import RunSource
 from workbench.widgets.base.style import BLUE, ORANGE, framed
+from workbench.widgets.base.torch_on_demand import is_torch_missing, needs_torch, say_when_loading
 from workbench.widgets.plots.liveplot import LivePlot
 from workbench.widgets.tokens.box import TokenBox
 from workbench.widgets.what_if import words
@@ -27,8 +27,7 @@ if TYPE_CHECKING:
     from workbench.widgets.what_if.comparison import Comparison, Outcome
     from workbench.widgets.what_if.kept_batch import KeptBatch
 
-NEEDS_TORCH = "What-if needs torch, which is not installed here (pip install torch). The other views of a stored run work without it."
-LOADING = "Loading torch, which does the arithmetic: once, for a few seconds."
+NEEDS_TORCH = needs_torch("What-if")
 NO_STEP = "No step yet: there is something to ask about after the first one."
 
 
@@ -52,24 +51,24 @@ class WhatIfView(Guarded):
         self._recorded_loss: float | None = None
         self.comparison: Comparison | None = None
         self.controls = WhatIfControls(self._changed)
-        self.head, self.result, self.tokens = w.HTML(), w.HTML(), TokenBox()
+        self.head, self.result, self.tokens = widgets.HTML(), widgets.HTML(), TokenBox()
         self.plot = LivePlot(columns=1, height=260)
-        self.row = w.Dropdown(
+        self.row = widgets.Dropdown(
             options=[("none yet", None)],
             description="completion",
             style={"description_width": "90px"},
             layout={"width": "420px"},
         )
         self.answer(self.row, self._draw_tokens)
-        controls = w.VBox(
+        controls = widgets.VBox(
             [self.controls.widget], layout={"flex": "1 1 620px", "max_width": "660px"}
         )
-        picture = w.VBox(
+        picture = widgets.VBox(
             [self.result, self.plot, self.row, self.tokens],
             layout={"flex": "1 1 400px", "min_width": "340px"},
         )
-        self.body = w.HBox([controls, picture], layout={"flex_flow": "row wrap"})
-        self.widget = w.VBox([self.head, self.message, self.body])
+        self.body = widgets.HBox([controls, picture], layout={"flex_flow": "row wrap"})
+        self.widget = widgets.VBox([stylesheet(), self.head, self.message, self.body])
         self._leave("No run yet.")
 
     def show(self, sources: Sequence[RunSource], step: int | None) -> None:
@@ -89,18 +88,17 @@ class WhatIfView(Guarded):
                 )  # after an error there is no picture of this step
         return None
 
-    # ------------------------------------------------------------------------------------------------ what is shown
+    # --------------------------------------------------------- what is shown
 
     def _load(self, source: RunSource, step: int, key: tuple[Any, ...]) -> None:
         """Read a step and draw it. What stands in the way is said in the place of the picture."""
         self._shown = None
-        if "torch" not in sys.modules:
-            self._leave(LOADING)
+        say_when_loading(self._leave)
         try:
             from workbench.widgets.what_if import comparison as what_if
             from workbench.widgets.what_if import kept_batch
         except ModuleNotFoundError as error:
-            if (error.name or "").split(".")[0] != "torch":
+            if not is_torch_missing(error):
                 raise
             return self._leave(NEEDS_TORCH)
         try:
@@ -115,7 +113,7 @@ class WhatIfView(Guarded):
             key,
         )
         self.comparison = what_if.Comparison(self._kept, self._happened, self._happened)
-        put(
+        set_if_changed(
             self.head,
             "value",
             framed(
@@ -131,7 +129,7 @@ class WhatIfView(Guarded):
         """Show no picture, and why."""
         self._shown = self._kept = self._happened = self.comparison = None
         self.settled()
-        put(self.head, "value", framed(f"<p role='status'>{html.escape(why)}</p>"))
+        set_if_changed(self.head, "value", framed(f"<p role='status'>{html.escape(why)}</p>"))
         show_if(self.body, False)
 
     def _changed(self) -> None:
@@ -164,14 +162,14 @@ class WhatIfView(Guarded):
         left_out = "".join(
             f"<li>{html.escape(s)}</li>" for s in words.notes(c, self._recorded_loss)
         )
-        put(
+        set_if_changed(
             self.result,
             "value",
             framed(
                 f"<div role='status'>{said}</div>{words.table(c)}<ul class='wb-dim'>{left_out}</ul>"
             ),
         )
-        self.plot.show([advantages_figure(c)])
+        self.plot.show([advantages_chart(c)])
         self._draw_tokens()
 
     def _draw_tokens(self) -> None:
@@ -186,7 +184,7 @@ class WhatIfView(Guarded):
         assert self._kept is not None
         G, before = self._kept.config.num_generations, self.row.value
         options = [
-            (f"{b}: group {b // G}, reward {figure(float(r))}", b)
+            (f"{b}: group {b // G}, reward {number_text(float(r))}", b)
             for b, r in enumerate(self._stored["reward_B"])
         ]
         with self.filling():
@@ -200,14 +198,14 @@ class WhatIfView(Guarded):
             "alert" if kind == "error" else "status",
             html.escape(text).replace("\n", "<br>"),
         )
-        put(
+        set_if_changed(
             self.message,
             "value",
             framed(f"<div class='wb-{kind}' role='{role}'>{lines}</div>") if text else "",
         )
 
 
-def advantages_figure(c: Comparison) -> dict[str, Any]:
+def advantages_chart(c: Comparison) -> dict[str, Any]:
     """The advantage of each completion, as it was and as it would have been, group by group."""
     x = ((np.arange(len(c.happened.advantages_B)) + 0.5) / c.kept.config.num_generations).astype(
         np.float32

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from workbench.config import LOSSES
-from workbench.widgets.base.figures import figure
+from workbench.widgets.base.numbers import number_text
 
 if TYPE_CHECKING:
     from workbench.widgets.what_if.comparison import Comparison, Outcome
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 def number(value: float) -> str:
     """A number with four figures."""
-    return figure(value, missing="not a number")
+    return number_text(value, missing="not a number")
 
 
 def percent(share: float) -> str:
@@ -38,7 +38,8 @@ def sentences(c: Comparison) -> list[str]:
     """What the changes would have done, a sentence each."""
     if not c.changes:
         return [
-            "Nothing is changed: this is what happened. Move a control to ask what would have happened instead.",
+            "Nothing is changed: this is what happened. Move a control to ask what would have "
+            "happened instead.",
             *_idle(c),
         ]
     what = settings({name: new for name, (_, new) in c.changes.items()})
@@ -51,16 +52,13 @@ def _clipping(c: Comparison) -> str:
     if act == before and act != WEIGHS:
         text = f"{act} {percent(_clip(new))} of the tokens instead of {percent(_clip(old))}"
     else:
-        would = (
-            "nothing would have been clipped"
-            if act == WEIGHS
-            else f"{act} {percent(_clip(new))} of the tokens"
-        )
-        did = (
-            "nothing was"
-            if before == WEIGHS
-            else f"{percent(_clip(old))} were {'capped' if before == CAPS else 'stopped'} when it happened"
-        )
+        would = f"{act} {percent(_clip(new))} of the tokens"
+        if act == WEIGHS:
+            would = "nothing would have been clipped"
+        done = "capped" if before == CAPS else "stopped"
+        did = f"{percent(_clip(old))} were {done} when it happened"
+        if before == WEIGHS:
+            did = "nothing was"
         text = f"{would}, where {did}"
     keep = " A capped token keeps its gradient." if act == CAPS else ""
     return f"{text}: {c.changed_tokens:,} of {c.tokens:,} tokens change.{keep}"
@@ -97,7 +95,10 @@ def _gradient(c: Comparison) -> str:
         )
     if np.array_equal(c.happened.gradient_BT, c.what_if.gradient_BT):
         return "The gradient is exactly the same."
-    return f"The gradient would have been {new / old:.3g} times as long; the cosine between the two is {c.cosine:.3f} ({_direction(c.cosine)})."
+    return (
+        f"The gradient would have been {new / old:.3g} times as long; the cosine between the two "
+        f"is {c.cosine:.3f} ({_direction(c.cosine)})."
+    )
 
 
 def _direction(cosine: float) -> str:
@@ -116,7 +117,8 @@ def _advantages(c: Comparison) -> list[str]:
     if not c.changed_advantages:
         return []
     return [
-        f"{c.changed_advantages} of {len(c.what_if.advantages_B)} completions would have got another advantage."
+        f"{c.changed_advantages} of {len(c.what_if.advantages_B)} completions would have got "
+        "another advantage."
     ]
 
 
@@ -124,7 +126,8 @@ def _idle(c: Comparison) -> list[str]:
     if not c.on_policy or CAPS in (_act_of(c.happened), _act_of(c.what_if)):
         return []
     return [
-        "Every ratio is exactly 1 here, because the log-probabilities are those of the policy that sampled: epsilon, "
+        "Every ratio is exactly 1 here, because the log-probabilities are those of the policy that "
+        "sampled: epsilon, "
         "epsilon_high, delta and importance_sampling_level change nothing."
     ]
 
@@ -138,13 +141,16 @@ def notes(c: Comparison, recorded_loss: float | None) -> list[str]:
     found, kept, rows = [], c.kept, len(c.kept.skipped_B)
     if skipped := int(kept.skipped_B.sum()):
         lost = (
-            f" {c.unknown_but_wanted} of them would have an advantage here, and what they would add is not known."
+            f" {c.unknown_but_wanted} of them would have an advantage here, and what they would "
+            "add is not known."
             if (c.unknown_but_wanted)
             else ""
         )
         found.append(
-            f"{skipped} of {rows} completions had no gradient when it happened (advantage 0 and no KL), so the trainer "
-            f"did not compute their log-probabilities. They count in the normalisers and in nothing else.{lost}"
+            f"{skipped} of {rows} completions had no gradient when it happened (advantage 0 and no "
+            "KL), so the trainer "
+            "did not compute their log-probabilities. They count in the normalisers and in "
+            f"nothing else.{lost}"
         )
     if left_out := int(kept.left_out_B.sum()):
         found.append(
@@ -153,18 +159,21 @@ def notes(c: Comparison, recorded_loss: float | None) -> list[str]:
     passes, updates = kept.config.num_iterations, kept.config.updates_per_rollout
     if passes > 1:
         found.append(
-            f"The kept log-probabilities are those of the last of {passes} passes: the figures are of that pass."
+            f"The kept log-probabilities are those of the last of {passes} passes: the figures are "
+            "of that pass."
         )
     elif recorded_loss is not None and not math.isclose(
         c.happened.loss, recorded_loss, rel_tol=1e-3, abs_tol=1e-6
     ):
         found.append(
-            f"The record says loss {number(recorded_loss)}; computed again from the kept batch it is {number(c.happened.loss)}."
+            f"The record says loss {number(recorded_loss)}; computed again from the kept batch it "
+            f"is {number(c.happened.loss)}."
         )
     if updates > 1:
         first = ", and the rows of the first one have ratio 1" if passes == 1 else ""
         found.append(
-            f"The batch served {updates} updates: loss, KL and clip fractions are means over them{first}. What an update "
+            f"The batch served {updates} updates: loss, KL and clip fractions are means over "
+            f"them{first}. What an update "
             "does to the policy of the next one is not computed again."
         )
     return found
@@ -183,11 +192,13 @@ def table(c: Comparison) -> str:
         ("tokens that change clip state", "", f"{c.changed_tokens:,} of {c.tokens:,}"),
     ]
     cells = "".join(
-        f"<tr><th scope='row'>{name}</th><td class='wb-number'>{a}</td><td class='wb-number'>{b}</td></tr>"
+        f"<tr><th scope='row'>{name}</th><td class='wb-number'>{a}</td><td class='wb-number'>"
+        f"{b}</td></tr>"
         for name, a, b in rows
     )
     return (
-        "<table><thead><tr><th scope='col'>of this step</th><th scope='col' style='text-align:right'>happened</th>"
+        "<table><thead><tr><th scope='col'>of this step</th><th scope='col' "
+        "style='text-align:right'>happened</th>"
         "<th scope='col' style='text-align:right'>what if</th></tr>"
         f"</thead><tbody>{cells}</tbody></table>"
     )
@@ -223,7 +234,8 @@ def advantages_summary(c: Comparison) -> str:
     """What the plot of the advantages shows, for those who do not see it."""
     old, new = (_range(o.advantages_B) for o in (c.happened, c.what_if))
     return (
-        f"Advantages of {len(c.happened.advantages_B)} completions by group: from {old} when it happened, from {new} in the "
+        f"Advantages of {len(c.happened.advantages_B)} completions by group: from {old} when it "
+        f"happened, from {new} in the "
         f"what-if; {c.changed_advantages} differ."
     )
 
@@ -231,7 +243,8 @@ def advantages_summary(c: Comparison) -> str:
 def _range(values_B: np.ndarray) -> str:
     known_B = values_B[~np.isnan(values_B)]
     return (
-        f"{figure(float(known_B.min()), '+.3g')} to {figure(float(known_B.max()), '+.3g')}"
+        f"{number_text(float(known_B.min()), '+.3g')} to "
+        f"{number_text(float(known_B.max()), '+.3g')}"
         if len(known_B)
         else "none known"
     )

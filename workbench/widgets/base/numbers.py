@@ -7,14 +7,14 @@ import math
 import re
 
 
-def figure(value: float, spec: str = ".4g", missing: str = "not scored") -> str:
+def number_text(value: float, spec: str = ".4g", missing: str = "not scored") -> str:
     """`value` by a format specification; a word instead of NaN, 0 without a sign."""
     if math.isnan(value):
         return missing
-    return written(format(value + 0.0, spec.removeprefix("+") if value == 0 else spec))
+    return typographic(format(value + 0.0, spec.removeprefix("+") if value == 0 else spec))
 
 
-def written(text: str) -> str:
+def typographic(text: str) -> str:
     """A formatted number as it is printed: − for its sign, no zeros in front of an exponent, ∞ for
     inf."""
     return (
@@ -25,6 +25,6 @@ def written(text: str) -> str:
     )
 
 
-def exact(value: float) -> str:
+def all_digits(value: float) -> str:
     """All digits of a number, for a title or a copy."""
     return "not known" if math.isnan(value) else repr(float(value))
