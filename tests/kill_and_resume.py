@@ -81,7 +81,8 @@ def killed_run(
         if not process.is_alive():
             if process.exitcode != 0:
                 raise SystemExit(
-                    f"seed {seed}: a resumed run ended with exit code {process.exitcode} after {kills} kills"
+                    f"seed {seed}: a resumed run ended with exit code {process.exitcode} "
+                    f"after {kills} kills"
                 )
             return kills
         os.kill(process.pid, signal.SIGKILL)
@@ -136,7 +137,8 @@ def main() -> None:
     began = time.monotonic()
     done, runs = campaign(args.policy, args.kills, args.seed)
     print(
-        f"{done} kills, {runs} runs, all resumed to the uninterrupted run's weights, {time.monotonic() - began:.0f} s"
+        f"{done} kills, {runs} runs, all resumed to the uninterrupted run's weights, "
+        f"{time.monotonic() - began:.0f} s"
     )
 
 

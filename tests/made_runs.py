@@ -1,7 +1,7 @@
 """Run records made without a model, for the tests of the widgets and of the doctor: numpy only, no
 torch.
 
-    run = make_run(tmp_path / "a")                                     # 30 steps of a policy that learns
+    run = make_run(tmp_path / "a")                             # 30 steps of a policy that learns
     run = make_run(tmp_path / "b", metrics={"kl": lambda step: step})  # the same with another KL
     run = make_run(tmp_path / "c", truncation=0.6, texts=lambda step: ["<script>"] * 16)
     live = growing_run(tmp_path / "d"); live.add(3); live.run.last_step()
@@ -128,17 +128,22 @@ class How:
     tokens        longest completion; `max_completion_length`
     seed          of everything drawn
     config        fields of `GRPOConfig` that differ (not validated: a test may want nonsense)
-    metrics       column -> number, a value per step, a function of the step, or None (no such column); new names are added
-    rewards       function of the step: the (B, K) rewards, NaN = not scored (one dimension: a single function)
+    metrics       column -> number, a value per step, a function of the step, or None (no such
+                  column); new names are added
+    rewards       function of the step: the (B, K) rewards, NaN = not scored (one dimension: a
+                  single function)
     texts         function of the step: the B completions, whatever the tokens say
     truncation    share of the completions without an end token: a number, or a function of the step
-    logps         function of (step, {name: flat float arrays}): the arrays to keep instead, by name (a None leaves one out)
+    logps         function of (step, {name: flat float arrays}): the arrays to keep instead, by
+                  name (a None leaves one out)
     samples       False = not kept; or a function of (step, Samples): what to keep instead
     keep_tokens   False = no token arrays
-    evaluations   step -> (correct, n) or an `Evaluation`; None = every `eval_steps` and at both ends, rising from 30 % to 70 %
+    evaluations   step -> (correct, n) or an `Evaluation`; None = every `eval_steps` and at both
+                  ends, rising from 30 % to 70 %
     knobs         step -> {field: new value}
     events        step -> `Event`s
-    status        finished, stopped, failed, interrupted (no end was written), or running (its writer stays open)
+    status        finished, stopped, failed, interrupted (no end was written), or running (its
+                  writer stays open)
     reason        why it stopped or failed
     """
 

@@ -46,7 +46,9 @@ IPYWIDGETS_7 = {
     "Dropdown": DESCRIBED + " options value index label disabled",
     "HTML": DESCRIBED + " value placeholder",
     "Text": DESCRIBED + " value placeholder continuous_update disabled",
-    "Layout": "align_content align_items align_self border bottom display flex flex_flow grid_area grid_auto_columns grid_auto_flow"
+    "Layout": "align_content align_items align_self border bottom display flex flex_flow "
+    "grid_area grid_auto_columns "
+    "grid_auto_flow"
     " grid_auto_rows grid_column grid_gap grid_row grid_template_areas grid_template_columns "
     "grid_template_rows height"
     " justify_content justify_items left margin max_height max_width min_height min_width "

@@ -32,8 +32,8 @@ PIECE = 4
 rows with prompts of 512 and completions of 256 tokens takes 56 GB for Qwen2.5-0.5B with LoRA by
 `workbench plan`, a whole group 15 GB, half a group 5 to 6 GB (14.7 GB with all weights trained), of
 a T4's 15.7. Half a group is also what still lies behind one shared prompt: 512 + 4 x 256 tokens
-stay under `LONGEST_ROW` of workbench/policy/packing.py, a whole group does not. So nothing needs to be
-computed twice by gradient_checkpointing."""
+stay under `LONGEST_ROW` of workbench/policy/packing.py, a whole group does not. So nothing needs to
+be computed twice by gradient_checkpointing."""
 
 PRESETS: dict[str, Preset] = {
     "real": Preset(

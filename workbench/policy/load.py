@@ -63,9 +63,9 @@ def load_policy(
                    a .gguf file, or an id of the Hub, which alone needs the network
     config         a run's: adapter, quantisation, dtype, checkpointing and seed as it says, and
                    then none of them may be given beside it. What is to be trained is loaded so
-    lora           a fresh adapter, initialised from `seed` (None means 0): True (rank 16), a rank, or a
-                   `peft.LoraConfig`; the base then never changes. A saved adapter keeps its own
-                   rank: leave it out, or give the same
+    lora           a fresh adapter, initialised from `seed` (None means 0): True (rank 16), a rank,
+                   or a `peft.LoraConfig`; the base then never changes. A saved adapter keeps its
+                   own rank: leave it out, or give the same
     quantization   "nf4" or "int8": the frozen base in 4 or 8 bits (needs `lora`, or
                    `trainable=False`). None: for a saved adapter as when it was trained, else "none"
     dtype          of the weights; None or "auto" chooses by device, see `workbench.policy.dtype`

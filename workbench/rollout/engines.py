@@ -185,8 +185,8 @@ def check_complete(engines: dict[str, Engine], facts: dict[str, EngineFacts]) ->
     odd = sorted(engines.keys() ^ facts.keys())
     if odd:
         raise ValueError(
-            f"engine(s) {', '.join(odd)} stand in one of two tables only: every engine has a row in "
-            "workbench.config.engines.ENGINE_FACTS and one in workbench.rollout.engines.ENGINES."
+            f"engine(s) {', '.join(odd)} stand in one of two tables only: every engine has a row "
+            "in workbench.config.engines.ENGINE_FACTS and one in workbench.rollout.engines.ENGINES."
         )
 
 

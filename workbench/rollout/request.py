@@ -119,7 +119,8 @@ def make_rollout(
     """A `Rollout` from sampled tokens: all after the first end token of a row becomes padding.
 
     `weight_dtype` is the number format of the policy's weights, for the advice. Raises
-    `RolloutNotFiniteError` (a FloatingPointError) where a sampled token's log-probability is not finite.
+    `RolloutNotFiniteError` (a FloatingPointError) where a sampled token's log-probability is not
+    finite.
     """
     end_BT = is_end(ids_BT, eos_token_ids)
     mask_BT = (end_BT.cumsum(1) - end_BT.long()) == 0

@@ -64,9 +64,7 @@ def settings(model: Any, utilization: float = 0.3, tokens: int = 48) -> Settings
     return Settings(tokens, 8, utilization, False, torch.bfloat16)
 
 
-def test_a_share_that_cannot_hold_the_base_is_refused_before_the_start_with_the_one_that_would_do() -> (
-    None
-):
+def test_a_share_too_small_for_the_base_is_refused_with_the_one_that_would_do() -> None:
     model, plain = with_adapter(), build("llama")
     need, total = (
         2 * sum(p.numel() for p in plain.parameters()) + 2 * one_sequence(plain.config, 48),

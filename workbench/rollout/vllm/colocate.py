@@ -206,8 +206,8 @@ class Colocated:
         seeds: list[int],
         should_stop: Callable[[], bool] | None,
     ) -> Completions:
-        """`n` completions of each prompt, end token included. Raises `RolloutCancelledError` between two
-        tokens."""
+        """`n` completions of each prompt, end token included. Raises `RolloutCancelledError`
+        between two tokens."""
         requests = [
             vllm_.sampling_request(
                 completions=n,

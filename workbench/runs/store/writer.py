@@ -201,8 +201,8 @@ class RunWriter:
             rows.put_evaluation(db, step, evaluation)
 
     def add_to_environment(self, **facts: Any) -> None:
-        """More facts of how the run is made, beside versions and machine; JSON values. A resumed run
-        says them anew."""
+        """More facts of how the run is made, beside versions and machine; JSON values. A resumed
+        run says them anew."""
         with self._transaction("a fact of the environment") as db:
             rows.put_meta(db, environment=rows.get_meta(db, "environment") | facts)
 
