@@ -1,16 +1,19 @@
 """Every setting of a run, what it means, which values it takes and which go together.
 
 `grpo` holds the config itself, `fields` how a field documents and checks itself, `rules` what must
-hold between fields, `losses` the facts of each loss type, `presets` published settings. Nothing
+hold between fields, `losses` the facts of each loss type, `engines` those of each
+rollout engine, `presets` published settings. Nothing
 here imports torch.
 """
 
+from workbench.config.engines import ENGINE_FACTS
 from workbench.config.fields import ConfigError, ConfigWarning, range_text
 from workbench.config.grpo import SAMPLER_CORRECTIONS, GRPOConfig, plain_value, value_of
 from workbench.config.losses import LOSS_TYPES, LOSSES, LossFacts
 from workbench.config.presets import PRESETS
 
 __all__ = [
+    "ENGINE_FACTS",
     "LOSSES",
     "LOSS_TYPES",
     "PRESETS",

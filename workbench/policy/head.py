@@ -133,7 +133,7 @@ def blockwise_logps(
 ) -> tuple[Tensor, Tensor]:
     """`(logp_K, entropy_K)` in nats, float32 (float64 where the weights are): of each target under
     softmax(logits / temperature), and the entropy of that distribution, without gradient."""
-    found: tuple[Tensor, Tensor] = _Blockwise.apply(
+    found: tuple[Tensor, Tensor] = _Blockwise.apply(  # type: ignore[no-untyped-call]
         hidden_KH,
         head.weight_VH,
         head.bias_V,

@@ -99,7 +99,8 @@ def run_trial(
             (tokens, words) if name in ("logprobs", "reference", "gradient") else (1.0, 1.0),
         )
         body = at + more_layers * max(deeper.seconds[name] - at, 0.0)
-        return over[0] * body + over[1] * more_words * max(wider.seconds[name] - at, 0.0)
+        vocabulary = more_words * max(wider.seconds[name] - at, 0.0)
+        return float(over[0] * body + over[1] * vocabulary)
 
     return Trial(
         _phases({name: whole(name) for name in base.seconds}, config),

@@ -74,7 +74,7 @@ class Allocations(TorchDispatchMode):
     def __init__(
         self, known: Iterable[Tensor] = (), vocabulary: int = -1, device: str = "meta"
     ) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.vocabulary = vocabulary
         self.device = device
         self.peak = Peak()

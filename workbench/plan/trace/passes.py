@@ -142,11 +142,11 @@ class _Counting(Allocations):
         if self._autocast:
             widened = attention_of(self._plain) == "eager"
             self._hooks += weights_cast_to_bfloat16(self._plain, widened)
-        super().__enter__()
+        super().__enter__()  # type: ignore[no-untyped-call]
         return self
 
     def __exit__(self, *error: Any) -> None:
-        super().__exit__(*error)
+        super().__exit__(*error)  # type: ignore[no-untyped-call]
         for hook in self._hooks:
             hook.remove()
 

@@ -218,7 +218,7 @@ class QuantizedLinear(nn.Module):
         self.bias = layer.bias
 
     def forward(self, x: Tensor) -> Tensor:
-        y = _Product.apply(x.to(self.dtype), self.out_features, self.kind == "int8")
+        y = _Product.apply(x.to(self.dtype), self.out_features, self.kind == "int8")  # type: ignore[no-untyped-call]
         out: Tensor = y if self.bias is None else y + self.bias
         return out
 
