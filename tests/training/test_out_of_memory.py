@@ -304,13 +304,12 @@ def test_the_policy_as_it_was_loaded_is_planned(tiny_folder: Path, loaded: dict)
 
 
 @pytest.mark.parametrize(
-    ("changes", "free"),
-    [(dict(lora_rank=16, quantization="nf4"), 0.1), (dict(lora_rank=16), 0.1), (dict(), 0.05)],
+    "changes",
+    [dict(lora_rank=16, quantization="nf4"), dict(lora_rank=16), dict()],
     ids=["nf4", "lora", "all weights"],
 )
-def test_the_preset_for_real_models_fits_a_t4(changes: dict, free: float) -> None:
-    """With a tenth free; with all weights trained in float32 it is tight, but fits."""
+def test_the_preset_for_real_models_fits_a_t4_with_a_tenth_free(changes: dict) -> None:
     config = GRPOConfig.preset("real", **changes)
     made = plan(config, shape_of("Qwen/Qwen2.5-0.5B-Instruct"), device_named("T4"), advice=False)
     assert config.max_prompt_length == 512
-    assert made.margin > free * made.device.memory, made
+    assert made.margin > 0.1 * made.device.memory, made

@@ -27,13 +27,13 @@ _REAL: dict[str, Any] = dict(
     eval_steps=50,
 )
 
-PIECE = 4
-"""Completions in one forward and backward of the preset "real": half a group. A whole update of 32
-rows with prompts of 512 and completions of 256 tokens takes 56 GB for Qwen2.5-0.5B with LoRA by
-`workbench plan`, a whole group 15 GB, half a group 5 to 6 GB (14.7 GB with all weights trained), of
-a T4's 15.7. Half a group is also what still lies behind one shared prompt: 512 + 4 x 256 tokens
-stay under `LONGEST_ROW` of workbench/policy/packing.py, a whole group does not. So nothing needs to
-be computed twice by gradient_checkpointing."""
+PIECE = 3
+"""Completions in one forward and backward of the preset "real". A whole update of 32 rows with
+prompts of 512 and completions of 256 tokens takes 56 GB for Qwen2.5-0.5B with LoRA by `workbench
+plan`, a whole group 15 GB, three rows 5 GB (13.9 GB with all weights trained, which leaves a tenth
+of a T4's 15.7 free; four would not). Three rows also lie behind one shared prompt: 512 + 3 x 256
+tokens stay under `LONGEST_ROW` of workbench/policy/packing.py, a whole group does not. So nothing
+needs to be computed twice by gradient_checkpointing."""
 
 PRESETS: dict[str, Preset] = {
     "real": Preset(

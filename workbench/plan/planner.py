@@ -197,8 +197,9 @@ def _notes(
     table = [
         (
             device.kind == "cuda",
-            "No figure for a GPU has been compared with a measurement: its context and the "
-            "allocator's share are estimates.",
+            "Held against one GPU so far: three peaks of Qwen2.5-0.5B on an H100, within 3 %. The "
+            "context and the allocator's share are estimates; seconds without a trial were three "
+            "to six times too low there.",
         ),
         (
             reason is not None,
