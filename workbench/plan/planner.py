@@ -198,8 +198,8 @@ def _notes(
         (
             device.kind == "cuda",
             "Held against one GPU so far: three peaks of Qwen2.5-0.5B on an H100, within 3 %. The "
-            "context and the allocator's share are estimates; seconds without a trial were three "
-            "to six times too low there.",
+            "context and the allocator's share are estimates; a step took 1.3 to 4 times the "
+            "upper end of the seconds there.",
         ),
         (
             reason is not None,
