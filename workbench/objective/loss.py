@@ -117,6 +117,7 @@ def policy_loss(
             f"loss_type={config.loss_type!r} is unknown. Choose one of {', '.join(TERMS)}."
         )
     x = clean_inputs(logp, advantages, mask, old_logp, ref_logp, sampler_logp, entropy)
+    # Before the weight, since the entropy threshold of the whole update is part of it.
     totals = resolve_totals(num_items, x.mask_BT, config.loss_type)
     ratio_BT = importance_ratio(x, config.importance_sampling_level)
     weight_BT = _policy_weight(x, config, totals)
@@ -159,6 +160,7 @@ def _not_finite(x: LossInputs, ratio_BT: Tensor, config: GRPOConfig) -> Tensor:
     """Where a number that decides the term is NaN or infinite, bool (B, T); sampler and entropy
     decide where used."""
     wrong_BT = ~ratio_BT.isfinite()
+    # Where the sampler's numbers are only measured, a NaN among them must not stop the training.
     uses_sampler = (
         config.importance_sampling_mode is not None or config.off_policy_mask_threshold is not None
     )
@@ -190,6 +192,7 @@ def _per_token(
     weight_BT: Tensor,
     term_BT: Tensor,
 ) -> PerToken:
+    # On padding a NaN means nothing, and would spoil a view's means and scales.
     def shown(values_BT: Tensor) -> Tensor:
         return torch.where(x.valid_BT, values_BT.detach(), 0.0)
 

@@ -67,6 +67,7 @@ def sampler_ratio(x: LossInputs, level: str) -> Tensor:
     (B, T); padding is not cleared."""
     assert x.sampler_logp_BT is not None
     difference_BT = x.old_logp_BT - x.sampler_logp_BT
+    # The logarithms are added up: a product of so many ratios would leave the range on its way.
     if level == "sequence":
         difference_BT = (x.mask_BT * difference_BT).sum(1, keepdim=True).expand_as(difference_BT)
     return difference_BT.exp()
@@ -98,8 +99,10 @@ def sampler_correction(x: LossInputs, config: GRPOConfig) -> Tensor:
     ratio_BT = sampler_ratio(x, level)
     lowest = config.importance_sampling_clip_min
     highest = config.importance_sampling_clip_max
+    # A ratio lies between these two anyway.
     low = 0.0 if lowest is None else lowest
     high = torch.inf if highest is None else highest
     if action == "truncate":
         return ratio_BT.clamp(low, high)
+    # Chosen, not multiplied: 0 times an infinite ratio would be NaN.
     return torch.where((ratio_BT >= low) & (ratio_BT <= high), ratio_BT, 0.0)

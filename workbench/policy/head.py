@@ -54,6 +54,7 @@ def plan_for(model: Any, device: str, autocast: torch.dtype | None = None) -> No
 
 
 def _rows_at_once(head: nn.Linear) -> int:
+    # On the meta device there is no kind to go by: `plan_for` has said which is meant.
     kind = getattr(head, "planned_for", head.weight.device.type)
     return max(BLOCK_BYTES.get(kind, BLOCK_BYTES["cpu"]) // (4 * head.weight.shape[0]), 1)
 
@@ -61,6 +62,7 @@ def _rows_at_once(head: nn.Linear) -> int:
 def _is_plain(model: Any, head: nn.Linear) -> bool:
     """True when the logits are what the head gives and nothing else (no cap, no scale); found out
     once."""
+    # Kept with the head, since finding out takes a pass through the model.
     known = head.__dict__.get("_workbench_is_plain")
     if known is None:
         known = (
@@ -84,6 +86,7 @@ def _gives_the_logits(model: Any) -> bool:
     """Whether numbers given in the head's place come out as the logits, to the last bit."""
     head = model.get_output_embeddings()
     ids = torch.zeros(1, 2, dtype=torch.long, device=head.weight.device)
+    # Far from 0 on both sides, where a cap on the logits would show.
     given = (
         torch.linspace(-100, 100, 2 * head.weight.shape[0], device=head.weight.device)
         .to(head.weight.dtype)
@@ -96,6 +99,7 @@ def _gives_the_logits(model: Any) -> bool:
 
 @contextmanager
 def _in_its_place(head: nn.Linear, stand_in: Callable[[Tensor], Tensor]) -> Iterator[None]:
+    # Somebody else may have set one; it comes back.
     own = head.__dict__.get("forward")
     head.__dict__["forward"] = stand_in
     try:
@@ -112,7 +116,9 @@ def before_head(model: Any, inputs: dict[str, Any]) -> tuple[Tensor, Head]:
     head, seen = model.get_output_embeddings(), []
 
     def keep(hidden: Tensor) -> Tensor:
+        # Asked here, inside the model's pass, where its own autocast is in force.
         seen.append((hidden, _autocast_of(head, hidden.device.type) or head.weight.dtype))
+        # One column in place of a vocabulary: what the model makes of it is thrown away.
         return hidden[..., :1]
 
     with _in_its_place(head, keep):
@@ -165,10 +171,12 @@ class _Blockwise(torch.autograd.Function):
         with_gradient: bool,
     ) -> tuple[Tensor, Tensor]:
         weight, bias = weight_VH.to(dtype), None if bias_V is None else bias_V.to(dtype)
+        # A log-probability is a small difference of large numbers: never less than float32.
         wide = torch.float64 if dtype == torch.float64 else torch.float32
         logp_K, entropy_K, norm_K = (
             hidden_KH.new_empty(len(hidden_KH), dtype=wide) for _ in range(3)
         )
+        # As large as the hidden states, so made only where somebody will ask for it.
         slope_KH = (
             hidden_KH.new_empty(hidden_KH.shape, dtype=dtype)
             if with_gradient and hidden_KH.requires_grad
@@ -184,6 +192,7 @@ class _Blockwise(torch.autograd.Function):
             entropy_K[rows] = norm_K[rows] - (p * z).sum(-1)
             if slope_KH is not None:
                 slope_KH[rows] = _chosen_less(p, targets_K[rows]).to(dtype) @ weight / temperature
+        # With the norm of each row the backward makes the probabilities anew without a second sum.
         if with_gradient:
             ctx.save_for_backward(hidden_KH, weight_VH, bias_V, targets_K, norm_K, slope_KH)
             ctx.temperature, ctx.dtype, ctx.at_once = temperature, dtype, at_once
@@ -200,6 +209,7 @@ class _Blockwise(torch.autograd.Function):
         )
         bias = torch.zeros_like(bias_V, dtype=norm_K.dtype) if ctx.needs_input_grad[2] else None
         if weight is not None or bias is not None:
+            # Converted once, not for every block.
             own = weight_VH.to(ctx.dtype), None if bias_V is None else bias_V.to(ctx.dtype)
             for rows in _blocks(len(hidden_KH), ctx.at_once):
                 p = (_logits(hidden_KH[rows], *own, ctx.temperature) - norm_K[rows, None]).exp_()
@@ -222,6 +232,7 @@ class _Blockwise(torch.autograd.Function):
 
 def _logits(hidden: Tensor, weight: Tensor, bias: Tensor | None, temperature: float) -> Tensor:
     z = nn.functional.linear(hidden.to(weight.dtype), weight, bias)
+    # In place: a block of logits is the largest tensor there is here.
     return (z if z.dtype == torch.float64 else z.float()).div_(temperature)
 
 

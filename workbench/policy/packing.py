@@ -88,6 +88,7 @@ def can_pack(model: Any, rollout: Rollout, rows: Tensor) -> bool:
     if len(rows) == 0 or reason_against(model) is not None:
         return False
     prompts, counts = (rows // rollout.num_generations).unique(return_counts=True)
+    # An upper bound that is cheap to find: as if every completion were as long as the longest.
     length = (
         rollout.prompt_mask_NP[prompts].sum(1).max() + counts.max() * rollout.lengths_B[rows].max()
     )
@@ -127,16 +128,20 @@ def pack(rollout: Rollout, rows: Tensor) -> Packed:
 
 def _places(packed_R: Tensor, length_R: Tensor, prompt_length_N: Tensor) -> tuple[Tensor, Tensor]:
     """For each completion: its number among those of its prompt, and the column where it starts."""
+    # The completions of a prompt need not stand side by side in `rows`: counted in order of
+    # prompts.
     order = packed_R.argsort(stable=True)
     before = torch.zeros_like(length_R)
     before[order] = (
         length_R[order].cumsum(0) - length_R[order]
     )  # tokens of all completions ahead of it
+    # Less what stands ahead of the prompt's first completion, the count is one within its own row.
     first = torch.full_like(prompt_length_N, int(length_R.sum())).scatter_reduce(
         0, packed_R, before, "amin"
     )
     number = torch.empty_like(packed_R)
     number[order] = torch.arange(len(packed_R), device=packed_R.device)
+    # In the same way the completions are numbered from the first one of their prompt.
     lowest = torch.full_like(prompt_length_N, len(packed_R)).scatter_reduce(
         0, packed_R, number, "amin"
     )

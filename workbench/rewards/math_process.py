@@ -39,6 +39,7 @@ class MathProcess:
         """Whether the two are equal; False when one cannot be read, or when `seconds` were not
         enough."""
         request = json.dumps([_one_formula(given), _one_formula(gold), seconds])
+        # Answers bear no number: they belong to questions by their order, one at a time.
         with self._lock:
             try:
                 worker = self._started()
@@ -62,6 +63,8 @@ class MathProcess:
             self._worker = None
         if self._worker is None or self._worker.poll() is not None:
             script = str(Path(__file__).with_name("math_worker.py"))
+            # -P keeps the folder of the script out of the import path. Complaints go nowhere,
+            # because a pipe that nobody reads would fill up and block the worker.
             self._worker = subprocess.Popen(
                 [sys.executable, "-P", script],
                 text=True,
@@ -74,6 +77,7 @@ class MathProcess:
         return self._worker
 
     def _check_start(self) -> None:
+        # The worker's first line says what is wrong with the installation, or null.
         problem = self._reply()
         if problem is not None or self._worker is None:
             self._stop()
@@ -86,6 +90,7 @@ class MathProcess:
         """The worker's next answer. When it died instead, "died", and the next question starts a
         new one."""
         line = self._worker.stdout.readline() if self._worker and self._worker.stdout else ""
+        # A line without an end was cut short by the worker's death.
         if line.endswith("\n"):
             return json.loads(line)
         self._stop()
@@ -96,6 +101,7 @@ class MathProcess:
         self._worker = None
         if worker is not None:
             worker.kill()
+            # Closes the pipes and collects the dead process, which would otherwise stay listed.
             worker.communicate()
 
 

@@ -27,6 +27,7 @@ class PreallocatedLayer(DynamicLayer):
 
     def lazy_initialization(self, key_states: Tensor, value_states: Tensor) -> None:
         self.dtype, self.device = key_states.dtype, key_states.device
+        # Only the form is taken from the first tokens; `update` then writes them like all others.
         self._allocate(key_states[:, :, :0], value_states[:, :, :0])
         self.is_initialized = True
 
@@ -51,6 +52,7 @@ class PreallocatedLayer(DynamicLayer):
 
     def _filled(self, end: int) -> tuple[Tensor, Tensor]:
         keys, values = self._key_storage[:, :, :end], self._value_storage[:, :, :end]
+        # transformers reads a cache's length from `keys`, so the views follow every write.
         self.keys, self.values = keys, values
         return keys, values
 
@@ -65,21 +67,26 @@ class PreallocatedLayer(DynamicLayer):
     def _pick_rows(self, rows: Tensor) -> tuple[Tensor, Tensor]:
         """Copies of the filled part of those rows."""
         keys, values = self._filled(self.get_seq_length())
+        # The indices may come from another device than this layer is on.
         rows = rows.to(self.device)
         return keys.index_select(0, rows), values.index_select(0, rows)
 
     def expand_rows(self, rows: Tensor, capacity: int) -> None:
         """Row i becomes a copy of row `rows[i]`, with room for `capacity` tokens."""
         self.capacity = capacity
+        # New storage, since the rows and their room both grow.
         self._allocate(*self._pick_rows(rows))
 
     def keep_rows(self, rows: Tensor) -> None:
         """Only those rows stay, in the storage that is there."""
         keys, values = self._pick_rows(rows)
+        # A view of the first rows: no second cache of full capacity is allocated in mid-rollout.
+        # The copies from above make the order of writing safe.
         self._key_storage = self._key_storage[: rows.numel()]
         self._value_storage = self._value_storage[: rows.numel()]
         self._write(0, keys, values)
 
+    # The next three are transformers' names for the same, for code that knows only `Cache`.
     def batch_select_indices(self, indices: Tensor) -> None:
         self.keep_rows(indices)
 

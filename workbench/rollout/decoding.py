@@ -36,17 +36,23 @@ class Decoder:
         self, model: Any, prompt_ids_NP: Tensor, prompt_mask_NP: Tensor, max_steps: int
     ) -> None:
         self.model = model
+        # The cache begins with room for the prompts only: `expand_rows` copies it anyway, and makes
+        # the room for what follows.
         self.capacity = prompt_ids_NP.shape[1] + max_steps
         self.cache = PreallocatedCache(model.config.num_hidden_layers, prompt_ids_NP.shape[1])
         self.prompt_ids_NP = prompt_ids_NP
+        # Padding on the left would count -1, which no table of positions has.
         self.position_ids_RT = (prompt_mask_NP.cumsum(1) - 1).clamp(min=0)
         self.mask = None if bool(prompt_mask_NP.all()) else prompt_mask_NP.long()
+        # Only the last token of a prompt is continued; without this the head would run on all of
+        # them.
         takes_logits_to_keep = "logits_to_keep" in inspect.signature(model.forward).parameters
         self.last_only = {"logits_to_keep": 1} if takes_logits_to_keep else {}
 
     def prefill(self) -> Tensor:
         """Run the prompts once; the logits after each, (N, V)."""
         logits_NV = self._forward(self.prompt_ids_NP, self.mask)
+        # Of left-padded rows the last column is everyone's newest token.
         self.position_ids_RT = self.position_ids_RT[:, -1:] + 1
         self.length = self.prompt_ids_NP.shape[1]
         return logits_NV
@@ -56,6 +62,8 @@ class Decoder:
         self.cache.expand_rows(rows_R, self.capacity)
         self.position_ids_RT = self.position_ids_RT[rows_R]
         if self.mask is not None:
+            # Whatever comes after the prompt may be seen, so the mask of the whole rollout is known
+            # now.
             new = self.mask.new_ones(len(rows_R), self.capacity - self.mask.shape[1])
             self.mask = self._decoding_mask(torch.cat([self.mask[rows_R], new], 1))
 
@@ -70,6 +78,7 @@ class Decoder:
     def step(self, ids_R: Tensor) -> Tensor:
         """Append one token to every row; the logits after it, (R, V)."""
         self.length += 1
+        # In both forms of the mask the last dimension stands for the keys.
         mask = None if self.mask is None else self.mask[..., : self.length]
         logits_RV = self._forward(ids_R[:, None], mask)
         self.position_ids_RT = self.position_ids_RT + 1

@@ -86,6 +86,8 @@ class NativeEngine(PolicysOwnWeights):
         """
         check_request(self.model, prompts, num_generations, sampling)
         device = self.model.get_input_embeddings().weight.device
+        # A prompt that occurs twice goes through the model once: the rows of both go on from the
+        # same keys and values.
         unique = list(dict.fromkeys(map(tuple, prompts)))
         place = {prompt: index for index, prompt in enumerate(unique)}
         rows_B = torch.tensor([place[tuple(p)] for p in prompts], device=device).repeat_interleave(
@@ -94,10 +96,12 @@ class NativeEngine(PolicysOwnWeights):
         eos_E = torch.tensor(self.eos_token_ids, dtype=torch.long, device=device)
         with torch.no_grad(), evaluation_mode(self.model):
             ids_NP, mask_NP = left_pad(unique, self.pad_token_id, device)
+            # One less than the completions are long: the last token is sampled and never fed back.
             decoder = Decoder(
                 self.model, ids_NP, mask_NP, max_steps=sampling.max_completion_length - 1
             )
             ids_BT, logp_BT = self._sample(decoder, rows_B, eos_E, sampling, generator)
+        # The rollout has a row for each prompt that was asked for, doubled ones included.
         prompt_ids_NP, prompt_mask_NP = left_pad(prompts, self.pad_token_id, device)
         return make_rollout(
             prompt_ids_NP,
@@ -121,18 +125,25 @@ class NativeEngine(PolicysOwnWeights):
         """Sampled ids and log-probabilities, (B, T) each; `live_R` are the rows still in the
         batch."""
         shape, device = (len(rows_B), sampling.max_completion_length), rows_B.device
+        # Of the full size from the start, so that a row that leaves the batch keeps its place in
+        # them.
         ids_BT = torch.full(shape, self.pad_token_id, device=device)
         logp_BT = torch.zeros(shape, device=device)
         live_R = torch.arange(len(rows_B), device=device)
         ended_R = torch.zeros_like(live_R, dtype=torch.bool)
         raise_if_stopped(self.should_stop)
+        # The prompts first, then their rows: the G completions of a prompt share one pass over it.
         logits_RV = decoder.prefill()[rows_B]
         decoder.expand_rows(rows_B)
         for t in range(sampling.max_completion_length):
             raise_if_stopped(self.should_stop)
+            # For all B rows, then those alive: what a row draws must not depend on who else has
+            # finished.
             uniform_R = uniforms(len(rows_B), generator, device)[live_R]
             new_R, logp_R = pick_tokens(logits_RV, sampling, uniform_R)
             ids_BT[live_R, t], logp_BT[live_R, t] = new_R, logp_R
+            # Until the next look an ended row goes on sampling; `make_rollout` turns what follows
+            # its end token into padding.
             ended_R = ended_R | is_end(new_R, eos_E)
             if self._is_due(t, device):
                 going_on = (~ended_R).nonzero().squeeze(1)
@@ -141,6 +152,7 @@ class NativeEngine(PolicysOwnWeights):
                 if len(going_on) < self.compact_below * len(live_R):
                     decoder.keep_rows(going_on)
                     live_R, ended_R, new_R = live_R[going_on], ended_R[going_on], new_R[going_on]
+            # Nothing is sampled after the last token, so its logits need not be computed.
             if t + 1 < sampling.max_completion_length:
                 logits_RV = decoder.step(new_R)
         return ids_BT, logp_BT

@@ -51,6 +51,7 @@ def uniforms(count: int, generator: torch.Generator, device: torch.device) -> Te
 def pick_tokens(logits_BV: Tensor, sampling: Sampling, uniform_B: Tensor) -> tuple[Tensor, Tensor]:
     """As `next_tokens`, from uniform numbers in [0, 1) instead of a generator: a pure function of
     its arguments."""
+    # Rows are independent of one another, so cutting between them changes no number.
     rows = max(1, _CHUNK // logits_BV.shape[1])
     if logits_BV.device.type != "cpu" or logits_BV.shape[0] <= rows:
         return _pick(logits_BV, uniform_B, sampling)
@@ -62,7 +63,9 @@ def pick_tokens(logits_BV: Tensor, sampling: Sampling, uniform_B: Tensor) -> tup
 
 
 def _pick(logits_BV: Tensor, uniform_B: Tensor, sampling: Sampling) -> tuple[Tensor, Tensor]:
+    # Widened before the softmax, not after it: the record's log-probabilities are float32 numbers.
     logits_BV = logits_BV.float()
+    # Dividing by 1 would only be a copy, and greedy records at temperature 1.
     if sampling.temperature not in (0, 1):
         logits_BV = logits_BV / sampling.temperature
     probs_BV = logits_BV.softmax(-1)
@@ -71,10 +74,12 @@ def _pick(logits_BV: Tensor, uniform_B: Tensor, sampling: Sampling) -> tuple[Ten
     if sampling.temperature == 0:
         ids_B = logits_BV.argmax(-1)
     elif sampling.top_k or sampling.top_p < 1:
+        # Not normalised again: the draw is scaled to the sum of what is kept.
         kept_BV = probs_BV * kept_tokens(probs_BV, sampling.top_k, sampling.top_p)
         ids_B = _inverse_cdf(kept_BV, _block_sums(kept_BV), uniform_B)
     else:
         ids_B = _inverse_cdf(probs_BV, sums_BN, uniform_B)
+    # From `probs_BV`, not from what was kept: the record is about the whole vocabulary.
     return ids_B, (probs_BV.gather(1, ids_B[:, None]).squeeze(1) / total_B).log().float()
 
 
@@ -87,10 +92,12 @@ def kept_tokens(weights_BV: Tensor, top_k: int, top_p: float) -> Tensor:
     Holtzman et al., arXiv 1904.09751.
     """
     kept_BV = torch.ones_like(weights_BV, dtype=torch.bool)
+    # A k as large as the vocabulary cuts nothing.
     if 0 < top_k < weights_BV.shape[1]:
         cut_B1 = weights_BV.topk(top_k).values[:, -1:]
         kept_BV = _largest(weights_BV, cut_B1, torch.full_like(cut_B1, top_k, dtype=torch.long))
     if top_p < 1:
+        # Of what top-k left, as in the warpers of transformers.
         kept_BV &= _nucleus(weights_BV * kept_BV, top_p)
     return kept_BV
 
@@ -98,7 +105,9 @@ def kept_tokens(weights_BV: Tensor, top_k: int, top_p: float) -> Tensor:
 def _nucleus(weights_BV: Tensor, top_p: float) -> Tensor:
     """The top-p set. Looks at the `count` largest only, and at more where these do not hold enough
     probability."""
+    # A share of the row's sum, since after top-k that is below 1.
     needed_B1 = top_p * weights_BV.sum(-1, keepdim=True, dtype=torch.float64)
+    # A set of likely tokens is usually small, and ranking the whole vocabulary is slow.
     count = _NUCLEUS_START
     while True:
         ranked_BK = weights_BV.topk(min(count, weights_BV.shape[1])).values
@@ -106,6 +115,7 @@ def _nucleus(weights_BV: Tensor, top_p: float) -> Tensor:
         if count >= weights_BV.shape[1] or bool((cumulative_BK[:, -1:] >= needed_B1).all()):
             break
         count *= 8
+    # The tokens that do not suffice yet, and the one that makes them suffice: never an empty set.
     size_B1 = 1 + (cumulative_BK[:, :-1] < needed_B1).sum(-1, keepdim=True)
     return _largest(weights_BV, ranked_BK.gather(1, size_B1 - 1), size_B1)
 
@@ -115,6 +125,7 @@ def _largest(weights_BV: Tensor, cut_B1: Tensor, count_B1: Tensor) -> Tensor:
     token id."""
     above_BV = weights_BV > cut_B1
     tied_BV = weights_BV == cut_B1
+    # What the tokens above the cut leave is for the tied ones.
     room_B1 = count_B1 - above_BV.sum(-1, keepdim=True)
     return above_BV | (tied_BV & (tied_BV.cumsum(-1) <= room_B1))
 
@@ -126,6 +137,8 @@ def _block_sums(weights_BV: Tensor) -> Tensor:
     sums_BN = weights_BV[:, :whole].unflatten(1, (-1, _BLOCK)).sum(-1)
     if whole < weights_BV.shape[1]:
         sums_BN = torch.cat([sums_BN, weights_BV[:, whole:].sum(-1, keepdim=True)], 1)
+    # Only the sums become float64: so wide a copy of the whole vocabulary would be made at every
+    # token.
     wide_BN: Tensor = sums_BN.double()
     return wide_BN
 
@@ -133,15 +146,19 @@ def _block_sums(weights_BV: Tensor) -> Tensor:
 def _inverse_cdf(weights_BV: Tensor, sums_BN: Tensor, uniform_B: Tensor) -> Tensor:
     """The token at `uniform` of each row's cumulative weights, int64 (B,)."""
     cumulative_BN = sums_BN.cumsum(-1)
+    # Scaled to the row's own sum, so that the weights need not add up to 1.
     target_B1 = uniform_B[:, None] * cumulative_BN[:, -1:]
     block_B1 = _first_above(cumulative_BN, target_B1)
+    # The search inside the block goes on from what the blocks before it hold.
     before_B1 = torch.where(
         block_B1 > 0, cumulative_BN.gather(1, (block_B1 - 1).clamp_(min=0)), 0.0
     )
     tokens_BK = block_B1 * _BLOCK + torch.arange(_BLOCK, device=weights_BV.device)
+    # The last block may be short: what would lie beyond the vocabulary has weight 0.
     last = weights_BV.shape[1] - 1
     inside_BK = weights_BV.gather(1, tokens_BK.clamp(max=last)).double() * (tokens_BK <= last)
     return (
+        # Clamped for a row of NaN, which finds no token and must still name one of the vocabulary.
         (block_B1 * _BLOCK + _first_above(inside_BK.cumsum(-1), target_B1 - before_B1))
         .squeeze(1)
         .clamp_(max=last)

@@ -62,22 +62,30 @@ def save(root: Path, checkpoint: Checkpoint) -> Path:
     replaced."""
     final = folder_of(root, checkpoint.step)
     draft = draft_of(root, checkpoint.step)
+    # An earlier save may have been killed with the only whole folder moved aside.
     mend(root)
+    # Left by a save that was killed.
     shutil.rmtree(draft, ignore_errors=True)
     draft.mkdir(parents=True)
     for name, tensors in checkpoint.tensors.items():
+        # safetensors takes contiguous tensors only.
         save_file(
             {k: t.detach().contiguous() for k, t in tensors.items()}, draft / f"{name}.safetensors"
         )
     (draft / "state.json").write_text(json.dumps(checkpoint.state))
+    # When all other files are there, since it holds the hash of each.
     manifest = {p.name: _sha256(p) for p in sorted(draft.iterdir())}
     (draft / "manifest.json").write_text(json.dumps({"step": checkpoint.step, "sha256": manifest}))
+    # On the disk before the rename: else a power cut could leave the name without the content.
     for p in [*draft.iterdir(), draft]:
         _flush(p)
     before = root / f"{REPLACED}{final.name}"
+    # A full folder cannot be renamed over. Killed between these two renames, `mend` undoes the
+    # first.
     if final.exists():
         os.replace(final, before)
     os.replace(draft, final)
+    # The rename itself is written in the folder above.
     _flush(root)
     shutil.rmtree(before, ignore_errors=True)
     return final
@@ -102,6 +110,7 @@ def load(root: Path, step: int) -> Checkpoint:
         manifest = json.loads((folder / "manifest.json").read_text())["sha256"]
     except (OSError, ValueError, KeyError) as e:
         raise CheckpointError(f"checkpoint {folder}: manifest.json cannot be read ({e}).") from e
+    # Before anything is loaded: a damaged file must not reach the model.
     for name, digest in manifest.items():
         if not (folder / name).is_file():
             raise CheckpointError(f"checkpoint {folder}: {name} is missing.")
@@ -142,6 +151,7 @@ def drop_after(root: Path, step: int) -> None:
 
 
 def _delete(folder: Path) -> None:
+    # Under another name first: a kill in the middle leaves no half of it under its own.
     doomed = folder.with_name(f".deleting-{folder.name}")
     shutil.rmtree(doomed, ignore_errors=True)
     os.replace(folder, doomed)

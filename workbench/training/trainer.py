@@ -132,40 +132,54 @@ class Trainer:
                 self.generator.set_state(generator_before)
                 self.knobs.restore(knobs_before)
             raise
+        # After the record, which no checkpoint may be ahead of.
         if step.step % self.config.save_steps == 0 or step.step == self.config.max_steps:
             self.save()
         return step
 
     def _step(self) -> StepRecord:
+        # Knobs move here and nowhere else, so that one config holds for the whole step.
         changes = self.knobs.take()
         config = self.config
         number = self.steps_done + 1
         phases = Phases(config, self.policy.source)
+        # By place in the order, not from the generator: a resumed run draws what it would have
+        # drawn.
         indices = self.task.draw(self.cursor, config.prompts_per_step, config.seed)
         problems = [self.task.train[i] for i in indices]
 
+        # The rollout is over before the passes of the trainer begin: an engine that shares the GPU
+        # gives its memory back for them.
         with phases("rollout"):
             rollout = self.sample(problems, config)
             completions = record.text_of(self.policy, rollout)
             self.engine.release_between_rollouts()
+        # A reward function that raises does so while the weights still are those of the last step.
         with phases("reward"):
             table = self.score(problems, completions, rollout, config, number)
             rewards_BK = torch.as_tensor(table.rewards_BK)
+        # Of whole groups, before updates and micro-batches take them apart.
         advantages = group_advantages(rewards_BK, config)
         batch = Batch(
             rollout, advantages.advantage_B.to(self.policy.device), loss_mask(rollout, config)
         )
+        # Before the first update: the old policy is the one that made the rollout.
         with phases("logprobs"):
             self.add_old_and_reference(batch, config)
         with phases("update"):
+            # Set anew in every step: knobs may have moved both, and the schedule goes by the step's
+            # number.
             for group in self.optimizer.param_groups:
                 group.update(lr=learning_rate_at(number, config), weight_decay=config.weight_decay)
             updates = []
             for rows in updates_of(config, self.policy.device):
                 gradient = accumulate_gradient(self.policy, batch, rows, config, number)
+                # Only now: until the gradient is whole no weight has moved, and the step can be
+                # tried again.
                 self.dirty = True
                 updates.append(gradient | apply_gradient(self.policy, self.optimizer, config))
 
+        # After the updates: what is mixed in is the policy of this step.
         self.refresh_reference(config, number)
         metrics = update_metrics(updates) | record.rollout_metrics(rollout)
         metrics |= record.reward_metrics(rewards_BK, table.names, advantages) | phases.metrics()
@@ -181,6 +195,7 @@ class Trainer:
             ),
             evaluations=[self.evaluate()] if due else [],
         )
+        # The record comes first: a step that it does not hold has not been made.
         self.run.write_step(step)
         self.steps_done = number
         self.cursor += config.prompts_per_step
@@ -203,6 +218,8 @@ class Trainer:
         if steps is not None:
             last = min(self.steps_done + steps, last)
         try:
+            # A rollout that was broken off ends the training as a stop does: at the last whole
+            # step.
             with suppress(RolloutCancelledError):
                 while self.steps_done < last and not should_stop():
                     on_step(self.step())
@@ -274,6 +291,7 @@ class Trainer:
         rows = torch.arange(config.completions_per_step, device=self.policy.device)
         rows_per_update = config.completions_per_step // config.updates_per_rollout
         logps = []
+        # No more rows at once than in an update, whose micro-batches fit into memory.
         for part in torch.split(rows, config.micro_batch_size or rows_per_update):
             logp_RT, _ = completion_logps(self.policy.model, rollout, part, config.temperature)
             logps.append(logp_RT)

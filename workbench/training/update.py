@@ -37,8 +37,10 @@ def accumulate_gradient(
     pushing_R = rows_with_gradient(batch.loss_mask_BT, batch.advantages_B, rows_R, config)
     loss = 0.0
     parts = []
+    # Each part's backward pass follows at once, so that only one graph is in memory.
     for part in micro_batches(pushing_R, config):
         found = micro_batch_loss(policy, batch, part, config, totals, step)
+        # Before the backward pass: here a NaN still has the name of its completion.
         check_finite(
             step,
             "the loss term",
@@ -50,8 +52,10 @@ def accumulate_gradient(
         torch.autograd.backward(found.loss * scale if scale != 1 else found.loss)
         loss += found.loss.item()
         parts.append(found.metrics)
+    # Under the same weights as the others, so before the optimizer moves them.
     parts += measure_skipped(policy, batch, rows_R, pushing_R, config, totals, step)
 
+    # Before the check and the clipping, which are about the true gradient.
     if scale != 1:
         for parameter in policy.trainable_parameters():
             parameter.grad.div_(scale)  # type: ignore[union-attr]
@@ -137,9 +141,11 @@ def apply_gradient(
     policy: Policy, optimizer: torch.optim.Optimizer, config: GRPOConfig
 ) -> dict[str, float]:
     """Clip the gradient and move the weights; returns the norm before clipping."""
+    # With max_grad_norm 0 nothing is clipped, and the norm is measured all the same.
     norm = torch.nn.utils.clip_grad_norm_(
         policy.trainable_parameters(), config.max_grad_norm or float("inf")
     )
     optimizer.step()
+    # None gives their memory back until the next update makes new ones.
     optimizer.zero_grad(set_to_none=True)
     return {"grad_norm": float(norm)}

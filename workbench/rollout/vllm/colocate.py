@@ -75,6 +75,7 @@ class Colocated:
         # A weak reference: the engine must not keep a policy alive that nobody holds any longer.
         self.model = weakref.ref(model)
         self.settings = settings
+        # Weak, too: an engine whose users are all gone is closed.
         self.users: weakref.WeakSet[Any] = weakref.WeakSet()
         self.on_cpu = model.get_input_embeddings().weight.device.type == "cpu"
         self.rank = adapter_rank(model)
@@ -83,11 +84,14 @@ class Colocated:
         self.adapters = 0
         self.asleep = False
         self.adapter: Any = None
+        # What the engine's weights were made of. None fits no policy, so the first `sync` hands
+        # over all.
         self.base_known: Fingerprint | None = None
         self.trained_known: Fingerprint | None = None
         try:
             save_config(model, self.folder)
             self.llm: Any = self._start()
+        # An interrupt included: nobody else knows of the folder.
         except BaseException:
             shutil.rmtree(self.folder, ignore_errors=True)
             raise
@@ -161,6 +165,7 @@ class Colocated:
         trained = fingerprint(model, trained=True)
         if (base, trained) == (self.base_known, self.trained_known):
             return
+        # With an adapter only the adapter trains, so the base is handed over once.
         everything = base != self.base_known or not self.rank
         # Should this fail in the middle, the next try does it all again.
         self.base_known = None
@@ -273,14 +278,17 @@ def acquire(user: Any, model: Any, settings: Settings) -> Colocated:
     """The engine for `model`: the open one where it fits, else a new one in its place. It closes
     with its last user."""
     global _open, _exit_hook
+    # Without it the temporary folder would outlive the process.
     if not _exit_hook:
         atexit.register(close_open)
         _exit_hook = True
+    # The old engine goes first: there is no room for two.
     if _open is None or not _serves(_open, model, settings):
         close_open()
         _open = Colocated(model, settings)
     if user not in _open.users:
         _open.users.add(user)
+        # For a user that goes without calling `release`.
         weakref.finalize(user, _close_unused)
     return _open
 
@@ -304,6 +312,7 @@ def release(user: Any) -> None:
 def close_open() -> None:
     """Close the engine that is open, if any."""
     global _open
+    # Forgotten before it is closed: an engine whose closing fails must not be given out again.
     closing = _open
     _open = None
     if closing is not None:

@@ -35,6 +35,7 @@ def connect_for_writing(file: Path) -> tuple[sqlite3.Connection, str]:
     rollback journal takes its place, with a `RunWarning`.
     """
     refusal = wal_refusal(file)
+    # Transactions begin where the writer says so, and its own lock lets one thread in at a time.
     db = sqlite3.connect(
         uri(file, "mode=rw"),
         uri=True,
@@ -66,8 +67,10 @@ def wal_refusal(file: Path) -> str | None:
         with closing(
             sqlite3.connect(uri(scratch, "mode=rwc"), uri=True, isolation_level=None)
         ) as db:
+            # The file is thrown away, so nothing of it has to reach the disk.
             db.execute("PRAGMA synchronous = OFF")
             mode = db.execute("PRAGMA journal_mode = WAL").fetchone()[0]
+            # The mode alone proves nothing: it is a write that needs the log.
             db.execute("CREATE TABLE probe (x)")
         return None if mode == "wal" else f"SQLite stays in journal mode {mode!r}"
     except sqlite3.Error as error:
@@ -113,6 +116,7 @@ def new_record(file: Path, facts: dict[str, Any]) -> Iterator[sqlite3.Connection
             put_meta(db, **defaults, **stamps, **facts)
             yield db
             db.execute("COMMIT")
+        # Only a whole record gets the name that readers look for.
         os.replace(draft, file)
     finally:
         remove_database(draft)

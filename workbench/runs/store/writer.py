@@ -54,12 +54,14 @@ class RunWriter:
         self.path = file
         self._pieces = pieces
         self._lock = threading.RLock()
+        # What the record says of who writes it.
         self._mark = sign_in(self)
         with as_record_errors(file):
             connection, journal_mode = connect_for_writing(file)
             self._db: sqlite3.Connection | None = connection
             self._known = {row[0] for row in connection.execute("SELECT id FROM vocab")}
             self._reward_names = rows.get_meta(connection, "reward_names")
+        # Whoever opens it last owns it: with this the writer before is shut out.
         start = {
             "writer": self._mark,
             "status": "running",
@@ -122,6 +124,7 @@ class RunWriter:
         file = record_path(path)
         meta, last = read(file, lambda db: (rows.all_meta(db), rows.last_step(db)))
         _check_step(file, step, last)
+        # Only a process that surely lives is in the way; after a crash the run goes on unasked.
         if works_beside(meta["writer"]) and not take_over:
             raise RunRecordError(
                 f"{file} is being written by process {meta['writer']['pid']} on "
@@ -131,6 +134,7 @@ class RunWriter:
         writer = cls(file, pieces)
         with writer._transaction(f"the return to step {step}") as db:
             rows.cut_after(db, step)
+            # It tells readers that steps which they have read may be made anew.
             rows.put_meta(db, revision=meta["revision"] + 1)
             rows.put_event(
                 db,
@@ -163,6 +167,7 @@ class RunWriter:
         with new_record(
             file, facts | _identity(name or f"{old['name']} from step {step}", old, step)
         ) as db:
+            # One consistent state, even while the parent is being written.
             read(origin, lambda source: rows.copy_up_to(source, db, step))
             rows.put_event(
                 db,
@@ -192,6 +197,7 @@ class RunWriter:
             learned = self._new_pieces(record)
             rows.put_step(db, record, arrays)
             rows.put_pieces(db, learned)
+        # After the commit: texts of a step that failed have to come with the next one.
         self._known.update(learned)
 
     def write_evaluation(self, step: int, evaluation: Evaluation) -> None:
@@ -226,11 +232,13 @@ class RunWriter:
         with self._lock:
             if self._db is None:
                 return
+            # A writer that was shut out closes quietly, and leaves the mark of the other one alone.
             with self._transaction("the closing", taking_over=True) as db:
                 if self._owns(db):
                     rows.put_meta(db, writer=None)
             with as_record_errors(self.path), closing(self._db) as connection:
                 self._db = None
+                # Moves the log into the file, so that the one file is the whole record.
                 busy = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
             if busy:
                 warnings.warn(
@@ -246,6 +254,7 @@ class RunWriter:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: Any
     ) -> None:
+        # A writer that was shut out must not say how the other one's run ended.
         if error is not None and self._db is not None and not isinstance(error, TakenOverError):
             self.finish("failed", f"{type(error).__name__}: {error}")
         self.close()
@@ -262,6 +271,8 @@ class RunWriter:
         with self._lock:
             db = self._connection()
             try:
+                # The write lock from the start: whose record it is can then not change before the
+                # commit.
                 db.execute("BEGIN IMMEDIATE")
                 if not taking_over and not self._owns(db):
                     raise TakenOverError(
@@ -276,6 +287,7 @@ class RunWriter:
                     "whole."
                 ) from error
             finally:
+                # For errors of any kind, an interrupt included.
                 if db.in_transaction:
                     db.execute("ROLLBACK")
 
@@ -310,6 +322,7 @@ class RunWriter:
         """The texts of the ids of this step that the record does not know yet."""
         if self._pieces is None or record.tokens is None:
             return {}
+        # Each text once in a record: a vocabulary is small beside the tokens of a run.
         ids = sorted(set(record.tokens.ids.tolist()) - self._known)
         return dict(zip(ids, self._pieces(ids), strict=True))
 

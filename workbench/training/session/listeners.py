@@ -21,6 +21,7 @@ class Listeners:
         self._listeners.append(listener)
 
         def leave() -> None:
+            # To leave twice, or after being dropped for an error, does nothing.
             with suppress(ValueError):
                 self._listeners.remove(listener)
 
@@ -29,6 +30,7 @@ class Listeners:
     def tell(self) -> None:
         """Call them all. One that raises is named in a warning and not called again: no view may
         stop the training."""
+        # A copy, since a listener may leave while it is called.
         for listener in list(self._listeners):
             try:
                 listener()

@@ -44,6 +44,7 @@ def pumped_wait(done: threading.Event, timeout: float | None) -> bool:
     """Wait for `done` while widgets stay alive; False when `timeout` seconds passed."""
     deadline = None if timeout is None else time.monotonic() + timeout
     with ui_events() as poll:
+        # Short waits: messages of the page come in between, and so does what is drawn.
         while not done.wait(0.05):
             poll()
             _publish(False)

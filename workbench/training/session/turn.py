@@ -41,6 +41,7 @@ class Turn:
     def to_work(self, participant: Participant) -> Iterator[None]:
         """Inside, everybody else rests and nobody else can start."""
         with self._lock:
+            # A copy, since whoever comes to rest leaves the set.
             for other in list(self._at_work):
                 if other is not participant:
                     other.pause()

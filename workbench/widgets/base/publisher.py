@@ -59,16 +59,19 @@ class Publisher:
     def follow(self, *sessions: Session) -> None:
         """Put the first of `sessions` in focus and listen to all, too; another publisher with that
         focus comes to rest."""
+        # A copy, since one that comes to rest leaves the set.
         for other in list(_open):
             if other is not self and other._sessions[:1] == [sessions[0]]:
                 other.rest()
         with self._lock:
             self._stop()
+            # Those followed before stay: they may be drawn beside the new one.
             self._sessions = list(dict.fromkeys([*sessions, *self._sessions]))
             self.resume()
 
     def resume(self) -> None:
         """Listen and draw, from now on."""
+        # Not at the top: it brings torch with it, which a page of stored runs does without.
         from workbench.training.session.pump import PUBLISHERS
 
         with self._lock:
@@ -79,6 +82,7 @@ class Publisher:
             self._leave.append(lambda: PUBLISHERS.remove(self.publish))
             _open.add(self)
             self._ended = threading.Event()
+            # The first picture does not wait for a change.
             self._changed.set()
             threading.Thread(
                 target=self._loop, args=(self._ended,), name="workbench publisher", daemon=True
@@ -87,15 +91,18 @@ class Publisher:
     def publish(self, at_once: bool = False) -> None:
         """Draw if something changed and the last drawing is long enough ago, or `at_once`."""
         if at_once or (self._changed.is_set() and time.monotonic() >= self._next):
+            # Before drawing: what changes meanwhile is for the next time.
             self._changed.clear()
             began = time.monotonic()
             self._draw()
             ended = time.monotonic()
+            # A slow page waits longer, so that drawing keeps to its share of the time.
             self._next = ended + max(INTERVAL, (ended - began) * (1 / SHARE - 1))
 
     def _loop(self, ended: threading.Event) -> None:
         while not ended.is_set():
             self._changed.wait()
+            # Changes that come in quick succession are drawn once, together.
             if not ended.wait(max(0.0, self._next - time.monotonic())):
                 self.publish()
 

@@ -57,13 +57,9 @@ HIDDEN = {"description_width": "0px"}
 def knob_grid(rows: Iterable[KnobRow], width: int = 500) -> widgets.Widget:
     """The rows, two beside each other where the page has `width` pixels for each, else one below
     the other."""
-    return widgets.GridBox(
-        [row.widget for row in rows],
-        layout=widgets.Layout(
-            grid_template_columns=f"repeat(auto-fit, minmax(min(100%, {width}px), 1fr))",
-            grid_gap="0 16px",
-        ),
-    )
+    columns = f"repeat(auto-fit, minmax(min(100%, {width}px), 1fr))"
+    layout = widgets.Layout(grid_template_columns=columns, grid_gap="0 16px")
+    return widgets.GridBox([row.widget for row in rows], layout=layout)
 
 
 class KnobRow:
@@ -77,47 +73,36 @@ class KnobRow:
     def __init__(
         self, name: str, value: Any, ask: Callable[[str, Any], None], label_width: str = "216px"
     ) -> None:
-        self.name, self._ask, self._told = name, ask, value
-        self._telling = (
-            threading.local()
-        )  # of this thread: a move that a person makes meanwhile, in another, counts
+        self.name = name
+        self._ask = ask
+        self._told = value
+        # Of this thread: a move that a person makes meanwhile, in another, counts.
+        self._telling = threading.local()
         self._slid_to = _within(value, name)
         self._field = FIELDS[name]
         self.state = widgets.HTML(layout=widgets.Layout(flex="1 1 100px"))
+        meaning = html.escape(self._field.metadata["meaning"])
         self.label = widgets.HTML(
-            f'<span style="font-size:14px" title="{html.escape(self._field.metadata["meaning"])}">'
-            f"<b>{name}</b></span>",
+            f'<span style="font-size:14px" title="{meaning}"><b>{name}</b></span>',
             layout=widgets.Layout(flex=f"0 0 {label_width}"),
         )
         self.inputs = self._make_inputs(value)
         for control in self.inputs:
             control.observe(self._moved, "value")
-        self.widget = widgets.HBox(
-            [self.label, *self.inputs, self.state], layout=widgets.Layout(align_items="center")
-        )
+        centred = widgets.Layout(align_items="center")
+        self.widget = widgets.HBox([self.label, *self.inputs, self.state], layout=centred)
         self.show(value, None)
 
     def _make_inputs(self, value: Any) -> list[widgets.Widget]:
-        f, tip = (
-            self._field,
-            f"{self.name}: {self._field.metadata['meaning']} Range: {range_text(self._field)}",
-        )
+        meaning = self._field.metadata["meaning"]
+        tip = f"{self.name}: {meaning} Range: {range_text(self._field)}"
         self.slider: widgets.Widget | None = None
         self.off: widgets.Widget | None = None
-        if f.metadata["choices"]:
-            options = [("none", NOTHING)] * bool(f.metadata["optional"]) + [
-                (str(c), c) for c in f.metadata["choices"]
-            ]
-            self.box: widgets.Widget = widgets.Dropdown(
-                options=options,
-                value=NOTHING if value is None else value,
-                description=self.name,
-                style=HIDDEN,
-                **{TOOLTIP: tip},
-                layout=widgets.Layout(flex="0 1 254px", min_width="120px"),
-            )
+        kind = str(self._field.type)
+        if self._is_menu:
+            self.box: widgets.Widget = self._make_menu(value, tip)
             return [self.box]
-        if str(f.type).startswith("bool"):
+        if kind.startswith("bool"):
             self.box = widgets.Checkbox(
                 value=value,
                 indent=False,
@@ -126,19 +111,14 @@ class KnobRow:
                 **{TOOLTIP: tip},
             )
             return [self.box]
-        if str(f.type).startswith("int"):
-            self.box = widgets.BoundedIntText(
-                value=value,
-                min=int(f.metadata["low"] or 0),
-                max=10**9,
-                **self._looks("0 0 100px", tip),
-            )
+        looks = self._looks("0 0 100px", tip)
+        if kind.startswith("int"):
+            lowest = int(self._field.metadata["low"] or 0)
+            self.box = widgets.BoundedIntText(value=value, min=lowest, max=10**9, **looks)
             return [self.box]
-        self.box = widgets.FloatText(
-            value=_or_begin(value, self.name), step=None, **self._looks("0 0 100px", tip)
-        )
+        self.box = widgets.FloatText(value=_or_begin(value, self.name), step=None, **looks)
         self.slider = self._make_slider(value, tip)
-        if f.metadata["optional"]:
+        if self._field.metadata["optional"]:
             self.off = widgets.Checkbox(
                 value=value is None,
                 description="none",
@@ -147,21 +127,36 @@ class KnobRow:
             )
         return [c for c in (self.slider, self.box, self.off) if c is not None]
 
+    def _make_menu(self, value: Any, tip: str) -> widgets.Widget:
+        options = [(str(choice), choice) for choice in self._field.metadata["choices"]]
+        if self._field.metadata["optional"]:
+            options.insert(0, ("none", NOTHING))
+        chosen = NOTHING if value is None else value
+        return widgets.Dropdown(
+            options=options,
+            value=chosen,
+            description=self.name,
+            style=HIDDEN,
+            **{TOOLTIP: tip},
+            layout=widgets.Layout(flex="0 1 254px", min_width="120px"),
+        )
+
     def _make_slider(self, value: Any, tip: str) -> widgets.Widget:
         low, high = SLIDER_RANGES[self.name]
         looks = self._looks("0 1 150px", tip) | {"readout": False}
-        if self._field.metadata["log_scale"]:
-            return widgets.FloatLogSlider(
-                value=self._slid_to,
-                base=10,
-                min=math.log10(low),
-                max=math.log10(high),
-                step=LOG_STEP,
-                **looks,
-            ).add_class("wb-log")
-        return widgets.FloatSlider(
-            value=self._slid_to, min=low, max=high, step=_step(low, high), **looks
+        if not self._field.metadata["log_scale"]:
+            step = _step(low, high)
+            return widgets.FloatSlider(value=self._slid_to, min=low, max=high, step=step, **looks)
+        # Such a slider's ends and steps are exponents.
+        slider = widgets.FloatLogSlider(
+            value=self._slid_to,
+            base=10,
+            min=math.log10(low),
+            max=math.log10(high),
+            step=LOG_STEP,
+            **looks,
         )
+        return slider.add_class("wb-log")
 
     def _looks(self, flex: str, tip: str) -> dict[str, Any]:
         return {
@@ -172,19 +167,19 @@ class KnobRow:
         }
 
     def _moved(self, change: dict[str, Any]) -> None:
-        if getattr(self._telling, "now", False) or (
-            change["owner"] is self.slider and self._is_snap(change["new"])
-        ):
+        if getattr(self._telling, "now", False):
             return
-        value = None if self.off is not None and self.off.value else change["owner"].value
-        if change["owner"] is self.off:
-            value = None if self.off.value else self.box.value
-        elif self.off is not None and self.off.value:  # moving the slider turns the field on
-            value = change["owner"].value
+        moved = change["owner"]
+        if moved is self.slider and self._is_snap(change["new"]):
+            return
+        # Moving the slider or the box turns a field on that was None.
+        value = moved.value
+        if moved is self.off:
+            value = None if moved.value else self.box.value
         if isinstance(value, float):
-            value = float(
-                f"{value:.{4 if change['owner'] is self.slider else 6}g}"
-            )  # what a hand can set, and what the box has room for
+            # What a hand can set, and what the box has room for.
+            digits = 4 if moved is self.slider else 6
+            value = float(f"{value:.{digits}g}")
         if self._is_menu and value == NOTHING:
             value = None
         self._put(value)
@@ -220,20 +215,22 @@ class KnobRow:
         if wanted != self._told:
             self._told = wanted
             self._follow()
-        text = (
-            f"{_text(in_force)} &rarr; <b>{_text(pending)}</b>"
-            if wanted != in_force
-            else f"{_text(in_force)} in force"
-        )
-        when = "next step" if wanted != in_force else ""
-        below = f'<i title="{html.escape(idle_because)}">does nothing</i>' if idle_because else when
-        look = (
-            f"line-height:{LINE}px;" if below else ""
-        )  # two lines are as high as one: a row that is pending moves nothing
-        text = (
-            f'<div role="status" style="font-size:13px;white-space:nowrap;{look}">'
-            f"{text}{'<br>' if below else ''}{below}</div>"
-        )
+        words = f"{_text(in_force)} in force"
+        below = ""
+        if wanted != in_force:
+            words = f"{_text(in_force)} &rarr; <b>{_text(pending)}</b>"
+            below = "next step"
+        # That a field does nothing matters more than when it would begin to.
+        if idle_because:
+            below = f'<i title="{html.escape(idle_because)}">does nothing</i>'
+        look = ""
+        if below:
+            # Two lines are as high as one: a row that is pending moves nothing.
+            look = f"line-height:{LINE}px;"
+            below = f"<br>{below}"
+        style = f"font-size:13px;white-space:nowrap;{look}"
+        text = f'<div role="status" style="{style}">{words}{below}</div>'
+        # The same text again would be a message to the page for nothing.
         if self.state.value != text:
             self.state.value = text
 
@@ -247,9 +244,10 @@ class KnobRow:
             self._put(self._told)
 
     def _reading(self) -> Any:
-        nothing = (
-            self.box.value == NOTHING if self._is_menu else self.off is not None and self.off.value
-        )
+        if self._is_menu:
+            nothing = self.box.value == NOTHING
+        else:
+            nothing = self.off is not None and self.off.value
         return None if nothing else self.box.value
 
     @property
@@ -260,13 +258,9 @@ class KnobRow:
 def _text(value: Any) -> str:
     if isinstance(value, bool):
         return "on" if value else "off"
-    return (
-        f"{value:.4g}"
-        if isinstance(value, float)
-        else "none"
-        if value is None
-        else html.escape(str(value))
-    )
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    return "none" if value is None else html.escape(str(value))
 
 
 def _within(value: Any, name: str) -> float:
@@ -275,7 +269,8 @@ def _within(value: Any, name: str) -> float:
     if name not in SLIDER_RANGES:
         return 0.0
     low, high = SLIDER_RANGES[name]
-    return float(min(max(_or_begin(value, name), low), high))
+    begin = _or_begin(value, name)
+    return float(min(max(begin, low), high))
 
 
 def _or_begin(value: Any, name: str) -> Any:

@@ -138,18 +138,17 @@ class GroupsView(StepView):
     def draw_empty(self, why: str) -> None:
         """Show no group, and why."""
         self._table = None
-        set_if_changed(
-            self.summary,
-            "value",
-            f'<div class="wb"><div class="wb-note" role="status">{safe_text(why)}</div></div>',
-        )
+        note = f'<div class="wb-note" role="status">{safe_text(why)}</div>'
+        set_if_changed(self.summary, "value", f'<div class="wb">{note}</div>')
         for part in (self.previous, self.next, self.length, *(card.widget for card in self.cards)):
             show_if(part, False)
 
     def _offer_rewards(self, names: list[str]) -> None:
-        if (*names, TOTAL) != self.by.options:
+        # Only for other functions: new options would undo what a person has chosen.
+        options = (*names, TOTAL)
+        if options != self.by.options:
             with self.filling():
-                self.by.options = (*names, TOTAL)
+                self.by.options = options
                 self.by.value = right_by(names)
 
     def _from_first(self) -> None:
@@ -173,28 +172,25 @@ class GroupsView(StepView):
             self.search.value,
         )
         size = self._groups_at_once(table)
-        shown = numbers[self._page * size : (self._page + 1) * size].tolist()
-        look = Look(
-            self.search.value,
-            self.length.value,
-            float(np.nanmax(abs(table.advantage_NG), initial=0.0)),
-            self.by.value,
-        )
+        first = self._page * size
+        shown = numbers[first : first + size].tolist()
+        # The largest of the whole step, so that bars of two groups can be compared.
+        largest = float(np.nanmax(abs(table.advantage_NG), initial=0.0))
+        look = Look(self.search.value, self.length.value, largest, self.by.value)
         everything = np.ones(table.G, bool)
+        # Cards are made once, so those that are left over show nothing.
+        left_over = len(self.cards) - len(shown)
+        groups = [*shown, *[None] * left_over]
         with self.filling():
-            for card, n in zip(
-                self.cards, [*shown, *[None] * (len(self.cards) - len(shown))], strict=True
-            ):
-                card.draw(
-                    table,
-                    n,
-                    matching_NG[n] if n is not None and self.matching_only.value else everything,
-                    look,
-                )
+            for card, n in zip(self.cards, groups, strict=True):
+                only_matching = n is not None and self.matching_only.value
+                rows_G = matching_NG[n] if only_matching else everything
+                card.draw(table, n, rows_G, look)
         self._show_summary(table, len(numbers), int(matching_NG.sum()), shown, size)
         self.settled()
 
     def _groups_at_once(self, table: GroupTable) -> int:
+        # What a page can hold is a matter of its text: large groups and long texts leave fewer.
         longest = max(map(len, table.completion_NG.flat))
         characters = table.G * min(self.length.value, longest)
         by_completions = COMPLETIONS_AT_ONCE // table.G
@@ -206,27 +202,26 @@ class GroupsView(StepView):
     ) -> None:
         first = self._page * size
         baseline = table.config.get("advantage_baseline", "group")
+        dead = int(table.dead_N.sum())
+        truncated = int(table.truncated_NG.sum())
+        is_right_NG = table.right(self.by.value)[0]
+        right = int(is_right_NG.sum())
+        what_follows = ". Change the search or the filter."
+        if shown:
+            what_follows = f"; shown are {first + 1} to {first + len(shown)}."
         lines = [
             f"<b>Step {self.step}</b>: {len(table)} groups of {table.G} completions; "
-            f"{int(table.dead_N.sum())} dead, "
-            f"{int(table.truncated_NG.sum())} completions truncated, "
-            f"{int(table.right(self.by.value)[0].sum())} right "
-            f"({safe_text(self.by.value, 60)} above 0).",
-            f"{found} groups with {matching} matching completions"
-            + (
-                f"; shown are {first + 1} to {first + len(shown)}."
-                if shown
-                else ". Change the search or the filter."
-            ),
+            f"{dead} dead, {truncated} completions truncated, "
+            f"{right} right ({safe_text(self.by.value, 60)} above 0).",
+            f"{found} groups with {matching} matching completions{what_follows}",
         ]
         if baseline != "group":
             lines.append(
                 f"advantage_baseline='{baseline}': the advantages were not taken from the group "
                 "mean that stands as baseline."
             )
-        set_if_changed(
-            self.summary, "value", f'<div class="wb" role="status">{"<br>".join(lines)}</div>'
-        )
+        text = "<br>".join(lines)
+        set_if_changed(self.summary, "value", f'<div class="wb" role="status">{text}</div>')
         set_if_changed(self.previous, "disabled", self._page == 0)
         set_if_changed(self.next, "disabled", first + size >= found)
         for button in (self.previous, self.next):

@@ -92,13 +92,16 @@ class Sheet:
         for run in self.runs:
             for k, (metric, name) in enumerate(metrics):
                 y = run.column(metric)
-                if y is not None and self.alone:
+                if y is None:
+                    continue
+                if self.alone:
                     traces += lines(run.steps, y, name, look(k), **more)
-                elif y is not None:
-                    full = run.name if k == 0 else f"{run.name}, {name}"
-                    traces += lines(
-                        run.steps, y, full, run.look, thin=k > 0, legend=legend and k == 0, **more
-                    )
+                    continue
+                # Several runs: the look tells the runs apart, so the width tells the metrics.
+                first = k == 0
+                full = run.name if first else f"{run.name}, {name}"
+                named = legend and first
+                traces += lines(run.steps, y, full, run.look, thin=not first, legend=named, **more)
         return traces
 
 
@@ -110,45 +113,40 @@ def charts(sources: Sequence[RunSource], step: int | None = None) -> list[Chart]
     ]
     if not runs:
         return []
+    # A little room at both ends, so that first and last points are whole.
     last = max(run.source.last_step for run in runs)
     x_range = (-0.01 * last, max(last * 1.01, last + 0.2))
-    strip = knob_strip(
-        sources, last
-    )  # all of them: a run keeps its look whether or not another one has a step yet
+    # Of all sources: a run keeps its look whether or not another one has a step yet.
+    strip = knob_strip(sources, last)
     if step is not None:
-        strip = replace(strip, shapes=[*strip.shapes, marker(step, dash="solid", width=1)])
-    sheet = Sheet(runs, len(sources) == 1, x_range, strip)
+        chosen = marker(step, dash="solid", width=1)
+        strip = replace(strip, shapes=[*strip.shapes, chosen])
+    alone = len(sources) == 1
+    sheet = Sheet(runs, alone, x_range, strip)
     return [panel(sheet) for panel in PANELS]
 
 
 def reward(sheet: Sheet) -> Chart:
     """Mean reward with the mean spread within a group as a band; alone also each function."""
-    focus, spread, mean = (
-        sheet.runs[0],
-        sheet.runs[0].column("reward_std"),
-        sheet.runs[0].column("reward"),
-    )
-    names = (
-        [(f"rewards/{n}", plot_text(n)) for n in focus.source.reward_names] if sheet.alone else []
-    )
-    names = names if len(names) > 1 else []
-    traces, about = sheet.lines(("reward", "mean"), *names, legend=True), "mean"
-    if spread is not None and mean is not None:
-        around = band(
-            focus.steps,
-            mean - spread,
-            mean + spread,
-            "± spread",
-            focus.look.colour,
-            showlegend=False,
-        )
-        about = (
-            "mean, band: ± spread in a group"
-            if sheet.alone
-            else f"mean, band: ± spread, {focus.name}"
-        )
-        traces = [around, *traces]
-    return sheet.panel("reward", about, traces)
+    focus = sheet.runs[0]
+    spread = focus.column("reward_std")
+    mean = focus.column("reward")
+
+    # A single function is the mean itself, give or take its weight; of several runs it is too much.
+    names = []
+    if sheet.alone and len(focus.source.reward_names) > 1:
+        names = [(f"rewards/{n}", plot_text(n)) for n in focus.source.reward_names]
+    traces = sheet.lines(("reward", "mean"), *names, legend=True)
+    if spread is None or mean is None:
+        return sheet.panel("reward", "mean", traces)
+
+    # The band of one run only, below the lines: several would hide one another.
+    colour = focus.look.colour
+    low = mean - spread
+    high = mean + spread
+    around = band(focus.steps, low, high, "± spread", colour, showlegend=False)
+    whose = "± spread in a group" if sheet.alone else f"± spread, {focus.name}"
+    return sheet.panel("reward", f"mean, band: {whose}", [around, *traces])
 
 
 def accuracy(sheet: Sheet) -> Chart:
@@ -158,22 +156,16 @@ def accuracy(sheet: Sheet) -> Chart:
         table = run.source.evaluations
         for k, split in enumerate(dict.fromkeys(table["split"])):
             rows = table[table["split"] == split]
-            x, y, low, high = (
-                rows[c].to_numpy(dtype=float) for c in ("step", "accuracy", "low", "high")
-            )
-            name = (
-                plot_text(split)
-                if sheet.alone
-                else run.name
-                if k == 0
-                else f"{run.name}, {plot_text(split)}"
-            )
-            style = look(k) if sheet.alone else run.look
-            traces.append(
-                points(
-                    x, y, low, high, name, style, hovertemplate="%{y:.1%}", showlegend=sheet.alone
-                )
-            )
+            columns = ("step", "accuracy", "low", "high")
+            x, y, low, high = (rows[column].to_numpy(dtype=float) for column in columns)
+            if sheet.alone:
+                name = plot_text(split)
+                style = look(k)
+            else:
+                name = run.name if k == 0 else f"{run.name}, {plot_text(split)}"
+                style = run.look
+            how = {"hovertemplate": "%{y:.1%}", "showlegend": sheet.alone}
+            traces.append(points(x, y, low, high, name, style, **how))
     note = "" if traces else NO_EVALUATION
     return sheet.panel("held-out accuracy", "with its interval", traces, y=SHARE, note=note)
 
@@ -181,6 +173,7 @@ def accuracy(sheet: Sheet) -> Chart:
 def kl(sheet: Sheet) -> Chart:
     """KL, or that there is none to measure."""
     traces = sheet.lines(("kl", "kl"))
+    # With a beta the KL is only not there yet; without one there will never be any.
     without = not traces and not any(run.source.run.config.get("beta") for run in sheet.runs)
     how = {"note": NO_KL} if without else {}
     about = "to the reference, nats per token"
@@ -209,18 +202,16 @@ def clipping(sheet: Sheet) -> Chart:
 
 def is_on_policy(run: Shown) -> bool:
     """True when the importance ratio was exactly 1 for every token of every step."""
-    low, high = run.column("ratio_min"), run.column("ratio_max")
-    return (
-        low is not None
-        and high is not None
-        and all((v[np.isfinite(v)] == 1).all() for v in (low, high))
-    )
+    low = run.column("ratio_min")
+    high = run.column("ratio_max")
+    if low is None or high is None:
+        return False
+    return all((v[np.isfinite(v)] == 1).all() for v in (low, high))
 
 
 def entropy(sheet: Sheet) -> Chart:
-    return sheet.panel(
-        "entropy", "of the policy, nats per token", sheet.lines(("entropy", "entropy")), y=TO_ZERO
-    )
+    traces = sheet.lines(("entropy", "entropy"))
+    return sheet.panel("entropy", "of the policy, nats per token", traces, y=TO_ZERO)
 
 
 def gradient(sheet: Sheet) -> Chart:
@@ -230,26 +221,24 @@ def gradient(sheet: Sheet) -> Chart:
 
 def length(sheet: Sheet) -> Chart:
     """Lengths on the left, the truncated share on the right."""
+    metric = "truncated_share"
+    cut: list[Trace] = []
     if sheet.alone:
-        traces = sheet.lines(("completion_length", "mean"), ("completion_length_max", "max"))
-        share = sheet.runs[0].column("truncated_share")
-        cut = (
-            [] if share is None else lines(sheet.runs[0].steps, share, "truncated (right)", look(2))
-        )
         about = "tokens"
+        traces = sheet.lines(("completion_length", "mean"), ("completion_length_max", "max"))
+        run = sheet.runs[0]
+        share = run.column(metric)
+        if share is not None:
+            # The third look: the first two are those of mean and max.
+            cut = lines(run.steps, share, "truncated (right)", look(2))
     else:
-        traces, about = (
-            sheet.lines(("completion_length", "mean")),
-            "tokens; thin: truncated share (right)",
-        )
-        cut = [
-            trace
-            for run in sheet.runs
-            if (y := run.column("truncated_share")) is not None
-            for trace in lines(
-                run.steps, y, f"{run.name}, truncated", run.look, thin=True, legend=False
-            )
-        ]
+        about = "tokens; thin: truncated share (right)"
+        traces = sheet.lines(("completion_length", "mean"))
+        for run in sheet.runs:
+            share = run.column(metric)
+            if share is not None:
+                name = f"{run.name}, truncated"
+                cut += lines(run.steps, share, name, run.look, thin=True, legend=False)
     right = [trace | {"yaxis": "y2", "hovertemplate": "%{y:.1%}"} for trace in cut]
     y2 = {"tickformat": ".0%", "range": [0, 1], "tickvals": [0, 0.5, 1]}
     return sheet.panel("completion_length", about, traces + right, y=TO_ZERO, y2=y2)
@@ -261,51 +250,54 @@ def dead(sheet: Sheet) -> Chart:
 
 
 def mismatch(sheet: Sheet) -> Chart:
-    traces = sheet.lines(
-        ("sampler_logp_difference", "mean"), ("sampler_logp_difference_max", "max")
-    )
-    about = (
-        "sampler vs trainer, nats" if sheet.alone else "sampler vs trainer, nats: mean, thin: max"
-    )
+    metric = "sampler_logp_difference"
+    traces = sheet.lines((metric, "mean"), (f"{metric}_max", "max"))
+    about = "sampler vs trainer, nats"
+    if not sheet.alone:
+        about += ": mean, thin: max"
+    # It is a matter of rounding, so of orders of magnitude; but 0 has no place on such an axis.
     log = traces and all((t["y"][np.isfinite(t["y"])] > 0).all() for t in traces)
-    return sheet.panel(
-        "logp difference", about, traces, y=LOG | {"tickformat": ".0e"} if log else TO_ZERO
-    )
+    axis = LOG | {"tickformat": ".0e"} if log else TO_ZERO
+    return sheet.panel("logp difference", about, traces, y=axis)
 
 
 def seconds(sheet: Sheet) -> Chart:
     """Where a step's time goes; of several runs only its sum."""
     run = sheet.runs[0]
-    phases = {
-        name: run.column(name) for name in run.source.metrics.columns if name.startswith("seconds/")
-    }
+    columns = [name for name in run.source.metrics.columns if name.startswith("seconds/")]
+    phases = {name: run.column(name) for name in columns}
     total = phases.pop("seconds/step", None)
     parts = {
         plot_text(name.removeprefix("seconds/")): y for name, y in phases.items() if y is not None
     }
+    # Stacks of several runs would hide one another.
     if not sheet.alone or not parts:
-        return sheet.panel("seconds", "per step", sheet.lines(("seconds/step", "step")), y=TO_ZERO)
-    spikes = []
+        whole = sheet.lines(("seconds/step", "step"))
+        return sheet.panel("seconds", "per step", whole, y=TO_ZERO)
+
+    spikes: list[Trace] = []
     if total is not None:
+        # The areas of a long run are means: without this line a slow step would not be seen.
         if len(total) > POINTS:
-            spikes = lines(
-                run.steps, total, "slowest and fastest step", Look(GREY, "solid", "circle")
-            )[:1]
+            grey = Look(GREY, "solid", "circle")
+            spikes = lines(run.steps, total, "slowest and fastest step", grey)[:1]
+        # So that the areas add up to the step, as far as the difference can be seen at all.
         rest = total - np.sum([np.nan_to_num(y) for y in parts.values()], axis=0)
-        parts |= {"rest": rest} if np.nanmax(rest) > 0.01 * np.nanmax(total) else {}
-    return sheet.panel(
-        "seconds", "per step, by phase", [*stack(run.steps, parts), *spikes], y=TO_ZERO
-    )
+        if np.nanmax(rest) > 0.01 * np.nanmax(total):
+            parts["rest"] = rest
+    areas = stack(run.steps, parts)
+    return sheet.panel("seconds", "per step, by phase", [*areas, *spikes], y=TO_ZERO)
 
 
 def _scale(traces: Sequence[Trace]) -> dict[str, Any]:
     """A logarithmic axis where a few spikes would flatten everything else and no value forbids
     it."""
-    values = (
-        np.concatenate([t["y"][np.isfinite(t["y"])] for t in traces]) if traces else np.zeros(0)
-    )
-    spiky = len(values) and values.min() > 0 and values.max() > SPREAD_OF_SPIKES * np.median(values)
-    return LOG if spiky else {}
+    if not traces:
+        return {}
+    values = np.concatenate([t["y"][np.isfinite(t["y"])] for t in traces])
+    if len(values) == 0 or values.min() <= 0:
+        return {}
+    return LOG if values.max() > SPREAD_OF_SPIKES * np.median(values) else {}
 
 
 PANELS: tuple[Callable[[Sheet], Chart], ...] = (

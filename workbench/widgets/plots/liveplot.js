@@ -6,6 +6,8 @@ const CONFIG = { displaylogo: false, responsive: false, scrollZoom: false,
   modeBarButtons: [["toImage", "zoom2d", "pan2d", "resetScale2d"]] };
 
 async function evaluated(source) {
+  // plotly.js looks for a module loader first: it gets one of its own, and RequireJS, which classic notebooks have, is
+  // hidden.
   const head = "const module={exports:{}};const exports=module.exports;const define=undefined;\n";
   const url = URL.createObjectURL(new Blob([head, source, "\nexport default module.exports;"], { type: "text/javascript" }));
   try { return (await import(/* webpackIgnore: true */ /* @vite-ignore */ url)).default; } finally { URL.revokeObjectURL(url); }
@@ -29,18 +31,22 @@ function fetchPlotly(model, waiting) {
   const timer = setInterval(ask, 500);
   ask();
   const stop = () => { clearInterval(timer); model.off("msg:custom", onMessage); };
+  // After a failure the next view begins anew.
   shared.ready.then(stop, () => { stop(); delete globalThis.__workbench_plotly__; });
   return stop;
 }
 
+// All numbers of a figure come as one buffer; `lengths` cuts it into columns.
 function columnsOf(frame) {
   if (!frame.buffer) return [];
   const b = frame.buffer, bytes = b.buffer ? new Uint8Array(b.buffer, b.byteOffset, b.byteLength) : new Uint8Array(b);
+  // A copy, because float32 numbers must begin at a multiple of four bytes, and a message's part need not.
   const all = new Float32Array(bytes.slice().buffer);
   let at = 0;
   return frame.lengths.map((n) => all.subarray(at, (at += n)));
 }
 
+// Where the spec says {column: i}, the numbers of that column belong.
 function filled(value, columns) {
   if (Array.isArray(value)) return value.map((v) => filled(v, columns));
   if (value === null || typeof value !== "object") return value;
@@ -48,6 +54,7 @@ function filled(value, columns) {
   return Object.fromEntries(Object.entries(value).map(([k, v]) => [k, filled(v, columns)]));
 }
 
+// The spec has its sizes for scale 1: fonts and margins grow with the scale, positions in the data do not.
 function enlarged(value, scale, key = "") {
   if (Array.isArray(value)) return value.map((v) => enlarged(v, scale));
   if (value === null || typeof value !== "object") return value;
@@ -57,6 +64,7 @@ function enlarged(value, scale, key = "") {
   return out;
 }
 
+// Widgets are mostly transparent: the page's colour is that of the first ancestor that has one.
 function pageColour(el) {
   for (let e = el; e; e = e.parentElement) {
     const colour = getComputedStyle(e).backgroundColor;
@@ -77,6 +85,7 @@ function hideOverlapping(labels) {
   }
 }
 
+// Ink, grid lines and paper, as the style sheet has them on this page; one text, so that two are compared at a glance.
 const themeOf = (el) => [getComputedStyle(el).color, getComputedStyle(el).borderTopColor, pageColour(el)].join("|");
 
 function themed(layout, el, size) {
@@ -98,6 +107,7 @@ function render({ model, el }) {
   let plotly = null, words = "Loading the plots …", wordsAreError = false, dead = false, frameId = 0, clicks = 0;
   let panels = [], theme = "";
 
+  // A panel that nobody sees is not drawn until the page is scrolled near it.
   const inSight = new IntersectionObserver((entries) => {
     for (const entry of entries) {
       const panel = panels.find((p) => p.div === entry.target);
@@ -156,6 +166,7 @@ function render({ model, el }) {
     const begun = performance.now(), columns = columnsOf(model.get("frame")), spec = model.get("spec");
     for (const [i, panel] of panels.entries()) {
       if (!panel.stale || !panel.seen || !panel.div.clientWidth) continue;
+      // The others wait for the next frame, so that the page answers meanwhile.
       if (performance.now() - begun > FRAME_BUDGET) return schedule();
       panel.stale = false;
       if (plotly) drawPanel(panel, i, spec[i], columns); else say(panel, words, wordsAreError);
@@ -174,6 +185,7 @@ function render({ model, el }) {
       put();
       if (figure.layout.meta?.strip) {
         const top = TITLE_ROW * scale + (panel.plot.querySelector(".legend")?.getBoundingClientRect().height ?? 0);
+        // The height of the legend is known only when it is drawn: drawn again where it was not what was assumed.
         if (Math.abs(top - (panel.top ?? 0)) > 2) { panel.top = top; put(); }
         hideOverlapping(panel.plot.querySelectorAll(".annotation-text-g"));
       }
@@ -181,6 +193,7 @@ function render({ model, el }) {
     } catch (error) { console.error(error); return say(panel, "This plot could not be drawn: " + error.message, true); }
     if (panel.drawn) return;
     panel.drawn = true;
+    // Once a panel. The count makes a second click on the same point a change that the kernel hears of.
     panel.plot.on("plotly_click", (event) => {
       model.set("clicked", { x: event.points[0].x, panel: index, count: ++clicks });
       model.save_changes();
@@ -193,6 +206,7 @@ function render({ model, el }) {
 
   const traits = ["spec", "frame", "label", "columns", "height", "scale"].map((name) => "change:" + name);
   traits.forEach((name) => model.on(name, refresh));
+  // A hidden page draws nothing, and catches up when it is seen again.
   document.addEventListener("visibilitychange", schedule);
   const resized = new ResizeObserver(refresh);
   resized.observe(root);
@@ -215,6 +229,7 @@ function render({ model, el }) {
   refresh();
 
   return () => {
+    // A frame that is already asked for must find nothing to draw on.
     dead = true;
     looks.forEach(clearTimeout);
     stopAsking();

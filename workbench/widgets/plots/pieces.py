@@ -45,7 +45,9 @@ class Look:
 
 def look(i: int) -> Look:
     """The i-th look; 16 differ."""
-    return Look(COLOURS[i % 4], DASHES[(i + i // 4) % 4], SYMBOLS[(i + i // 4) % 4])
+    # The second round of four shifts dash and symbol, so that no pair with a colour comes again.
+    shifted = (i + i // 4) % 4
+    return Look(COLOURS[i % 4], DASHES[shifted], SYMBOLS[shifted])
 
 
 def faint(colour: str) -> str:
@@ -57,8 +59,11 @@ def faint(colour: str) -> str:
 def plot_text(text: Any, limit: int = 32) -> str:
     """Foreign text made inert for plotly's small HTML and for SVG: escaped, invisible characters
     spelled out, cut."""
-    shown = "".join(c if c.isprintable() else f"U+{ord(c):04X}" for c in str(text)[: 4 * limit])
-    shown = shown if len(shown) <= limit else shown[: limit - 1] + "…"
+    # Cut before it is spelled out, so that a huge name costs nothing; and after it, to the limit.
+    characters = str(text)[: 4 * limit]
+    shown = "".join(c if c.isprintable() else f"U+{ord(c):04X}" for c in characters)
+    if len(shown) > limit:
+        shown = shown[: limit - 1] + "…"
     return html.escape(shown, quote=False)
 
 
@@ -78,26 +83,19 @@ def lines(
     size = trend_size(len(y))
     if size == 1:
         few = len(y) <= FEW or _has_lone_points(y)
-        return [
-            _line(
-                x,
-                y,
-                name,
-                style,
-                width,
-                mode="lines+markers" if few else "lines",
-                showlegend=legend,
-                **more,
-            )
-        ]
+        mode = "lines+markers" if few else "lines"
+        return [_line(x, y, name, style, width, mode=mode, showlegend=legend, **more)]
+
+    # The extremes keep every spike that the trend's means would smooth away.
     kept_x, kept_y = decimate(x, y)
     extremes = _line(
         kept_x, kept_y, name, style, 0.7, mode="lines", showlegend=False, opacity=0.6, **more
     )
+    # Dashes of so dense a line would run into one another; the trend has the run's own.
     extremes["line"]["dash"] = "solid"
-    trend = _line(
-        means(x, size), means(y, size), name, style, width, mode="lines", showlegend=legend, **more
-    )
+    trend_x = means(x, size)
+    trend_y = means(y, size)
+    trend = _line(trend_x, trend_y, name, style, width, mode="lines", showlegend=legend, **more)
     del trend["hovertemplate"]  # what is read off, and clicked, are values of real steps
     return [extremes, trend | {"meta": {"mean_of": size}, "hoverinfo": "skip"}]
 
@@ -108,6 +106,7 @@ def trend_size(steps: int) -> int:
 
 
 def _line(x: np.ndarray, y: np.ndarray, name: str, style: Look, width: float, **more: Any) -> Trace:
+    # A gap, as for a missing value: an infinite one would stretch the axis without end.
     y = np.where(np.isfinite(y), y, np.nan).astype("f4")
     return {
         "type": "scatter",
@@ -133,10 +132,14 @@ def band(
     """The area from `low` to `high` (of a long one the trend), one polygon per stretch without a
     gap."""
     size = trend_size(len(x))
-    x, low, high = (means(values, size) for values in (x, low, high))
+    x = means(x, size)
+    low = means(low, size)
+    high = means(high, size)
     there = np.isfinite(low) & np.isfinite(high)
-    cuts = np.flatnonzero(np.diff(there.astype(int))) + 1
+    changes = np.diff(there.astype(int))
+    cuts = np.flatnonzero(changes) + 1
     stretches = [s for s in np.split(np.arange(len(x)), cuts) if len(s) and there[s[0]]]
+    # Along the upper edge and back along the lower one; the NaN keeps two polygons apart.
     gap = [np.array([np.nan])]
     xs = [part for s in stretches for part in (x[s], x[s][::-1], *gap)] or gap
     ys = [part for s in stretches for part in (high[s], low[s][::-1], *gap)] or gap
@@ -164,7 +167,9 @@ def points(
     **more: Any,
 ) -> Trace:
     """Points with error bars from `low` to `high` (NaN = none)."""
-    kept = keep(low, high) if np.isfinite(low).any() else keep(y)
+    # With bars it is their ends that reach farthest, so they decide which points are kept.
+    has_bars = np.isfinite(low).any()
+    kept = keep(low, high) if has_bars else keep(y)
     x, y, low, high = (np.asarray(values, float)[kept].astype("f4") for values in (x, y, low, high))
     bars = {
         "type": "data",
@@ -202,21 +207,22 @@ def stack(x: np.ndarray, parts: Mapping[str, np.ndarray]) -> list[Trace]:
             "size": 7,
             "solidity": 0.25,
         }
-        traces.append(
-            {
-                "type": "scatter",
-                "x": x,
-                "y": means(np.nan_to_num(values), size).astype("f4"),
-                "name": name,
-                "mode": "lines",
-                "stackgroup": "all",
-                "line": {"color": colour, "width": 1.5, "dash": DASHES[i % 4]},
-                "hovertemplate": "%{y:.3~g} s",
-                "fillcolor": faint(colour),
-                "fillpattern": pattern,
-                "meta": {"mean_of": size},
-            }
-        )
+        # A gap in one area would tear a hole into all that lie on it.
+        heights = means(np.nan_to_num(values), size)
+        area = {
+            "type": "scatter",
+            "x": x,
+            "y": heights.astype("f4"),
+            "name": name,
+            "mode": "lines",
+            "stackgroup": "all",
+            "line": {"color": colour, "width": 1.5, "dash": DASHES[i % 4]},
+            "hovertemplate": "%{y:.3~g} s",
+            "fillcolor": faint(colour),
+            "fillpattern": pattern,
+            "meta": {"mean_of": size},
+        }
+        traces.append(area)
     return traces
 
 
@@ -250,18 +256,14 @@ class Strip:
         return max((row + 1 for row, *_ in self.labels), default=0)
 
     def annotations(self) -> list[dict[str, Any]]:
-        return [
-            _words(
-                text,
-                x=x,
-                xref="x",
-                y=1 - ROW * row,
-                yanchor="top",
-                xanchor=side,
-                xshift=3 if side == "left" else -3,
-            )
-            for row, x, text, side in self.labels
-        ]
+        return [self._label(*label) for label in self.labels]
+
+    def _label(self, row: int, x: float, text: str, side: str) -> dict[str, Any]:
+        # A little away from its line, to the side on which it stands.
+        shift = 3 if side == "left" else -3
+        return _words(
+            text, x=x, xref="x", y=1 - ROW * row, yanchor="top", xanchor=side, xshift=shift
+        )
 
 
 def _words(text: str, **where: Any) -> dict[str, Any]:
@@ -290,23 +292,29 @@ def make_chart(
     tell apart, the strip above the data, and a note in words (in the middle when there is nothing
     else)."""
     strip = strip or Strip([], [])
+    # 0.0008, where plotly would write 800µ.
     small: dict[str, Any] = {
         "tickfont": {"size": SMALL},
         "zeroline": False,
         "exponentformat": "power",
         "minexponent": 5,
-    }  # 0.0008, where plotly would write 800µ
-    legend_rows = _legend_rows(
-        [t["name"] for t in traces if t.get("showlegend", True)], LEGEND_WIDTH - (32 if y2 else 0)
-    )
+    }
+    # A second axis takes some of the legend's width for its numbers.
+    named = [t["name"] for t in traces if t.get("showlegend", True)]
+    room = LEGEND_WIDTH - 32 if y2 else LEGEND_WIDTH
+    legend_rows = _legend_rows(named, room)
     trend = max((t.get("meta", {}).get("mean_of", 1) for t in traces), default=1)
     steps = f"step (thick: mean of {trend} steps, thin: extremes)" if trend > 1 else "step"
-    notes = (
-        [_words(note, x=0.5, xref="paper", y=0.45, yanchor="middle")] if note and not traces else []
-    )
+
+    # In the middle of an empty panel; above the data, the note takes rows of the strip.
+    notes: list[dict[str, Any]] = []
+    rows = strip.rows
     if note and traces:
-        notes = [_words(note, x=0.5, xref="paper", y=1 - ROW * strip.rows, yanchor="top")]
-    rows = strip.rows + (note.count("<br>") + 1 if note and traces else 0)
+        notes = [_words(note, x=0.5, xref="paper", y=1 - ROW * rows, yanchor="top")]
+        rows += note.count("<br>") + 1
+    elif note:
+        notes = [_words(note, x=0.5, xref="paper", y=0.45, yanchor="middle")]
+    right_margin = 52 if y2 else 20
     layout: dict[str, Any] = {
         "meta": {
             "title": title,
@@ -326,7 +334,7 @@ def make_chart(
             "pad": {"t": 6},
         },
         "font": {"size": TEXT},
-        "margin": {"l": 56, "r": 52 if y2 else 20, "t": 28 + 18 * legend_rows, "b": 36},
+        "margin": {"l": 56, "r": right_margin, "t": 28 + 18 * legend_rows, "b": 36},
         "hovermode": "x unified",
         "showlegend": legend_rows > 0,
         "legend": {
@@ -365,21 +373,31 @@ def _legend_rows(names: Sequence[str], room: float) -> int:
     one."""
     if len(names) < 2:
         return 0
+    # Pixels of each entry: about 6.3 a character, and 40 for its line and the space around it.
     widths = [6.3 * len(html.unescape(name)) + 40 for name in names]
-    across = len(names) if sum(widths) <= room else max(int(room / max(widths)), 1)
-    return min(-(-len(names) // across), 3)
+    across = len(names)
+    if sum(widths) > room:
+        across = max(int(room / max(widths)), 1)
+    rows = -(-len(names) // across)
+    # A longer legend would take the plot's place; the page measures the true one.
+    return min(rows, 3)
 
 
 def summary(title: str, about: str, traces: Sequence[Trace], note: str) -> str:
     """The panel in words, for screen readers and as the text of a saved notebook."""
+    # What cannot be read off (bands, trends) is not read out either.
     said = [_said(t) for t in traces if t.get("hoverinfo") != "skip" and np.isfinite(t["y"]).any()]
-    words = "; ".join(said) or "nothing to draw yet"
-    return html.unescape(f"{title} ({about}): {note.replace('<br>', ' ') or words}.")
+    values = "; ".join(said) or "nothing to draw yet"
+    words = note.replace("<br>", " ") or values
+    return html.unescape(f"{title} ({about}): {words}.")
 
 
 def _said(trace: Trace) -> str:
-    x, y = trace["x"], trace["y"]
-    lowest, highest, last = np.nanargmin(y), np.nanargmax(y), np.flatnonzero(np.isfinite(y))[-1]
+    x = trace["x"]
+    y = trace["y"]
+    lowest = np.nanargmin(y)
+    highest = np.nanargmax(y)
+    last = np.flatnonzero(np.isfinite(y))[-1]
     return (
         f"{trace['name']} {y[last]:.4g} at step {_place(x[last])}, lowest {y[lowest]:.4g} at "
         f"{_place(x[lowest])}, "

@@ -47,43 +47,46 @@ class Axis:
 
     def ticks(self) -> list[tuple[float, str]]:
         """Values in data units, with their texts."""
-        if self.log:
-            every, digits = (
-                max(1, round((self.high - self.low) / 4)),
-                (1, 2, 5) if self.high - self.low < 2.5 else (1,),
-            )
-            marks = [
-                d * 10.0**e
-                for e in range(math.floor(self.low), math.ceil(self.high) + 1, every)
-                for d in digits
-            ]
-            return [
-                (v, f"{v:.3g}".replace("e-0", "e-"))
-                for v in marks
-                if self.low <= math.log10(v) <= self.high
-            ]
+        return self._log_ticks() if self.log else self._even_ticks()
+
+    def _log_ticks(self) -> list[tuple[float, str]]:
+        # Over few powers of ten 2 and 5 are marked, too; over many, some powers are left out.
+        span = self.high - self.low
+        every = max(1, round(span / 4))
+        digits = (1, 2, 5) if span < 2.5 else (1,)
+        exponents = range(math.floor(self.low), math.ceil(self.high) + 1, every)
+        marks = [digit * 10.0**exponent for exponent in exponents for digit in digits]
+        inside = [v for v in marks if self.low <= math.log10(v) <= self.high]
+        return [(v, f"{v:.3g}".replace("e-0", "e-")) for v in inside]
+
+    def _even_ticks(self) -> list[tuple[float, str]]:
         step = _round_step((self.high - self.low) / self.parts)
-        values = (
-            np.arange(math.ceil(self.low / step - 1e-9), math.floor(self.high / step + 1e-9) + 1)
-            * step
-        )
-        return [
-            (v, f"{v:.4g}" if not self.percent else f"{v:.3%}".rstrip("0%").rstrip(".") + "%")
-            for v in values
-        ]
+        # The small number keeps a tick that rounding has put just outside the axis.
+        first = math.ceil(self.low / step - 1e-9)
+        last = math.floor(self.high / step + 1e-9)
+        values = np.arange(first, last + 1) * step
+        return [(v, self._tick_text(v)) for v in values]
+
+    def _tick_text(self, value: float) -> str:
+        if not self.percent:
+            return f"{value:.4g}"
+        digits = f"{value:.3%}".rstrip("0%").rstrip(".")
+        return f"{digits}%"
 
 
 def draw_svg(charts: Sequence[Chart], *, columns: int = 2, height: int = 230) -> str:
     """All charts in a grid of `columns`."""
     columns = min(columns, max(len(charts), 1))
-    width, rows = WIDTH / columns, -(-len(charts) // columns)
+    width = WIDTH / columns
+    rows = -(-len(charts) // columns)
     parts = []
     for i, chart in enumerate(charts):
         place = f"translate({i % columns * width:.0f},{i // columns * height})"
-        parts.append(f'<g transform="{place}">{"".join(panel(chart, width, height, f"c{i}"))}</g>')
-    says = html.escape(
-        " ".join(f["layout"].get("meta", {}).get("summary", "") for f in charts), quote=False
-    )
+        drawn = "".join(panel(chart, width, height, f"c{i}"))
+        parts.append(f'<g transform="{place}">{drawn}</g>')
+    # A picture says nothing to a screen reader: its description holds every panel in words.
+    summaries = [chart["layout"].get("meta", {}).get("summary", "") for chart in charts]
+    says = html.escape(" ".join(summaries), quote=False)
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {rows * height}" '
         f'width="{WIDTH}" height="{rows * height}" '
@@ -96,25 +99,33 @@ def draw_svg(charts: Sequence[Chart], *, columns: int = 2, height: int = 230) ->
 
 def panel(chart: Chart, width: float, height: float, clip: str) -> Iterator[str]:
     """The pieces of one panel."""
-    layout, meta = chart["layout"], chart["layout"].get("meta", {})
+    layout = chart["layout"]
+    meta = layout.get("meta", {})
+    wanted_x = layout.get("xaxis", {})
+    wanted_y = layout.get("yaxis", {})
     data = list(_stacked(chart["data"]))
-    top, bottom = layout.get("margin", {}).get("t", 30), height - BOTTOM
-    roof = bottom - (bottom - top) * layout.get("yaxis", {}).get("domain", (0, 1))[1]
-    x_axis = _axis([t["x"] for t in data], layout.get("xaxis", {}), LEFT, width - RIGHT)
-    left, right = ([t for t in data if t.get("yaxis", "y") == name] for name in ("y", "y2"))
-    y_axis = _axis(_values(left), layout.get("yaxis", {}), bottom, roof)
-    y2_axis = _axis(_values(right), layout["yaxis2"], bottom, roof) if "yaxis2" in layout else None
+
+    # The strip of labels lies between the roof of the data and the top of the plot.
+    top = layout.get("margin", {}).get("t", 30)
+    bottom = height - BOTTOM
+    roof = bottom - (bottom - top) * wanted_y.get("domain", (0, 1))[1]
+    x_axis = _axis([t["x"] for t in data], wanted_x, LEFT, width - RIGHT)
+    left = [t for t in data if t.get("yaxis", "y") == "y"]
+    right = [t for t in data if t.get("yaxis", "y") == "y2"]
+    y_axis = _axis(_values(left), wanted_y, bottom, roof)
+    y2_axis = None
+    if "yaxis2" in layout:
+        y2_axis = _axis(_values(right), layout["yaxis2"], bottom, roof)
+
     about = f" {meta['about']}" if meta.get("about") else ""
     yield _text(LEFT, 18, f'<tspan font-weight="bold">{meta.get("title", "")}</tspan>{about}')
-    yield from _frame(x_axis, y_axis, y2_axis, layout.get("yaxis", {}).get("visible", True))
-    yield _text(
-        (x_axis.start + x_axis.end) / 2,
-        bottom + 29,
-        layout.get("xaxis", {}).get("title", {}).get("text", ""),
-        "middle",
-    )
+    yield from _frame(x_axis, y_axis, y2_axis, wanted_y.get("visible", True))
+    middle = (x_axis.start + x_axis.end) / 2
+    yield _text(middle, bottom + 29, wanted_x.get("title", {}).get("text", ""), "middle")
     if layout.get("showlegend"):
         yield from _legend(data, top)
+
+    # Clipped, because a line goes on past the axes where a range is given.
     inside = f'width="{width - LEFT - RIGHT}" height="{bottom - top}"'
     yield f'<clipPath id="{clip}"><rect x="{LEFT}" y="{top}" {inside}/></clipPath>'
     yield f'<g clip-path="url(#{clip})">'
@@ -123,10 +134,13 @@ def panel(chart: Chart, width: float, height: float, clip: str) -> Iterator[str]
         pen = _stroke(shape, shape["line"].get("width", 1))
         yield f'<line x1="{x:.1f}" x2="{x:.1f}" y1="{top}" y2="{bottom}" {pen}/>'
     for trace in data:
-        yield from _trace(
-            trace, x_axis, y2_axis if trace.get("yaxis") == "y2" and y2_axis else y_axis
-        )
+        own_axis = y_axis
+        if trace.get("yaxis") == "y2" and y2_axis is not None:
+            own_axis = y2_axis
+        yield from _trace(trace, x_axis, own_axis)
     yield "</g>"
+
+    # Outside the clip: labels stand above the data.
     for words in layout.get("annotations", ()):
         yield from _annotation(words, x_axis, top, bottom)
 
@@ -138,8 +152,10 @@ def _stacked(traces: Sequence[dict[str, Any]]) -> Iterator[dict[str, Any]]:
         if "stackgroup" not in trace:
             yield trace
             continue
+        # There along the top and back along the floor, which is the top of the area below.
         top = base + np.asarray(trace["y"], float)
-        x, floor = np.asarray(trace["x"], float), np.broadcast_to(base, top.shape)
+        x = np.asarray(trace["x"], float)
+        floor = np.broadcast_to(base, top.shape)
         yield trace | {
             "x": np.concatenate([x, x[::-1]]),
             "y": np.concatenate([top, floor[::-1]]),
@@ -150,6 +166,7 @@ def _stacked(traces: Sequence[dict[str, Any]]) -> Iterator[dict[str, Any]]:
 
 def _values(traces: Sequence[dict[str, Any]]) -> list[np.ndarray]:
     found = [np.asarray(t["y"], float) for t in traces]
+    # An axis must have room for the ends of error bars, too.
     for t in traces:
         if bars := t.get("error_y"):
             y = np.asarray(t["y"], float)
@@ -158,21 +175,27 @@ def _values(traces: Sequence[dict[str, Any]]) -> list[np.ndarray]:
 
 
 def _axis(values: Sequence[Any], wanted: dict[str, Any], start: float, end: float) -> Axis:
-    log, percent = wanted.get("type") == "log", "%" in wanted.get("tickformat", "")
-    flat = (
-        np.concatenate([np.ravel(np.asarray(v, float)) for v in values]) if values else np.zeros(0)
-    )
-    flat = flat[np.isfinite(flat) & ((flat > 0) | (not log))]
-    flat = np.log10(flat) if log else flat
+    log = wanted.get("type") == "log"
+    percent = "%" in wanted.get("tickformat", "")
+    flat = np.zeros(0)
+    if values:
+        flat = np.concatenate([np.ravel(np.asarray(v, float)) for v in values])
+    flat = flat[np.isfinite(flat)]
+    if log:
+        flat = np.log10(flat[flat > 0])
     low, high = (flat.min(), flat.max()) if len(flat) else (0.0, 1.0)
     if "range" in wanted:
         low, high = wanted["range"]
     elif wanted.get("rangemode") == "tozero" and not log:
         low, high = min(low, 0.0), max(high, 0.0)
+    # A single value stands in the middle of an axis; one of 0 at its foot.
     if high == low:
-        low, high = (low, low + 1) if low == 0 else (low - abs(low) / 2, low + abs(low) / 2)
+        around = abs(low) / 2
+        low, high = (low, low + 1) if low == 0 else (low - around, low + around)
+    # A little air, except where a range is given, and below 0, which is to lie on the frame.
     pad = 0.0 if "range" in wanted else 0.04 * (high - low)
-    return Axis(low - (pad if low else 0), high + pad, start, end, log, percent)
+    pad_below = pad if low else 0
+    return Axis(low - pad_below, high + pad, start, end, log, percent)
 
 
 def _frame(x_axis: Axis, y_axis: Axis, y2_axis: Axis | None, with_y: bool) -> Iterator[str]:
@@ -199,12 +222,14 @@ def _legend(traces: Sequence[dict[str, Any]], top: float) -> Iterator[str]:
 
 def _annotation(words: dict[str, Any], x_axis: Axis, top: float, bottom: float) -> Iterator[str]:
     """The lines of a text that plotly would put at the same place."""
-    x = (
-        float(x_axis(words["x"]))
-        if words["xref"] == "x"
-        else x_axis.start + words["x"] * (x_axis.end - x_axis.start)
-    )
-    y = bottom - words["y"] * (bottom - top) + (11 if words["yanchor"] == "top" else 0)
+    # "paper" counts from edge to edge of the plot, whatever the axis says.
+    if words["xref"] == "x":
+        x = float(x_axis(words["x"]))
+    else:
+        x = x_axis.start + words["x"] * (x_axis.end - x_axis.start)
+    # SVG places a text by its base line, which lies below its top.
+    below_top = 11 if words["yanchor"] == "top" else 0
+    y = bottom - words["y"] * (bottom - top) + below_top
     anchor = {"left": "start", "right": "end"}.get(words.get("xanchor", ""), "middle")
     for i, text in enumerate(words["text"].split("<br>")):
         yield _text(x + words.get("xshift", 0), y + 14 * i, text, anchor)
@@ -212,12 +237,16 @@ def _annotation(words: dict[str, Any], x_axis: Axis, top: float, bottom: float) 
 
 def _trace(trace: dict[str, Any], x_axis: Axis, y_axis: Axis) -> Iterator[str]:
     closed = trace.get("fill") == "toself"
-    x, y = np.asarray(trace["x"], float), np.asarray(trace["y"], float)
+    x = np.asarray(trace["x"], float)
+    y = np.asarray(trace["y"], float)
     bars = trace.get("error_y")
+    # A saved notebook should stay small; an area would lose its corners, a bar its point.
     kept = slice(None) if closed or bars else keep(y, limit=POINTS)
-    px, py = x_axis(x[kept]), y_axis(y[kept])
+    px = x_axis(x[kept])
+    py = y_axis(y[kept])
     fill = f'fill="{trace["fillcolor"]}"' if closed else 'fill="none"'
-    pen, colour = _stroke(trace, trace.get("line", {}).get("width", 2)), _colour(trace)
+    pen = _stroke(trace, trace.get("line", {}).get("width", 2))
+    colour = _colour(trace)
     if "lines" in trace.get("mode", "lines"):
         opacity = trace.get("opacity", 1)
         yield (
@@ -225,7 +254,8 @@ def _trace(trace: dict[str, Any], x_axis: Axis, y_axis: Axis) -> Iterator[str]:
             'stroke-linejoin="round"/>'
         )
     if bars:
-        top, bottom = y_axis(y + bars["array"]), y_axis(y - bars["arrayminus"])
+        top = y_axis(y + bars["array"])
+        bottom = y_axis(y - bars["arrayminus"])
         d = "".join(
             f"M{a:.1f},{b:.1f}V{c:.1f}"
             for a, b, c in zip(px, top, bottom, strict=True)
@@ -245,19 +275,18 @@ def _trace(trace: dict[str, Any], x_axis: Axis, y_axis: Axis) -> Iterator[str]:
 def _path(px: np.ndarray, py: np.ndarray, closed: bool) -> str:
     """Stretches between gaps."""
     there = np.isfinite(px) & np.isfinite(py)
-    cuts = np.flatnonzero(np.diff(there.astype(int))) + 1
+    changes = np.diff(there.astype(int))
+    cuts = np.flatnonzero(changes) + 1
     stretches = [s for s in np.split(np.arange(len(px)), cuts) if len(s) and there[s[0]]]
-    return "".join(
-        "M" + "L".join(f"{px[i]:.1f},{py[i]:.1f}" for i in s) + ("Z" if closed else "")
-        for s in stretches
-    )
+    end = "Z" if closed else ""
+    paths = ["L".join(f"{px[i]:.1f},{py[i]:.1f}" for i in stretch) for stretch in stretches]
+    return "".join(f"M{path}{end}" for path in paths)
 
 
 def _stroke(drawn: dict[str, Any], width: float) -> str:
     dash = DASH.get(drawn.get("line", {}).get("dash", "solid"), "")
-    return f'stroke="{_colour(drawn)}" stroke-width="{width}"' + (
-        f' stroke-dasharray="{dash}"' if dash else ""
-    )
+    pen = f'stroke="{_colour(drawn)}" stroke-width="{width}"'
+    return f'{pen} stroke-dasharray="{dash}"' if dash else pen
 
 
 def _colour(drawn: dict[str, Any]) -> str:

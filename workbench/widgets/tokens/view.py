@@ -49,20 +49,19 @@ class TokensView(StepView):
         self._wanted: int | None = None
         self._chosen = False
         self._make_controls()
-        self.legend, self.body = widgets.HTML(), TokenBox()
+        self.legend = widgets.HTML()
+        self.body = TokenBox()
+        what = [self.steps.widget, self.quantity_menu, self.table_box]
+        which = [self.previous, self.row_menu, self.next, self.telling, self.beside_menu]
+        pages = [self.earlier, self.later, self.range]
         self.widget = widgets.VBox(
             [
                 stylesheet(),
-                widgets.HBox(
-                    [self.steps.widget, self.quantity_menu, self.table_box], layout=_wrap()
-                ),
-                widgets.HBox(
-                    [self.previous, self.row_menu, self.next, self.telling, self.beside_menu],
-                    layout=_wrap(),
-                ),
+                widgets.HBox(what, layout=_wrap()),
+                widgets.HBox(which, layout=_wrap()),
                 self.message,
                 self.legend,
-                widgets.HBox([self.earlier, self.later, self.range], layout=_wrap()),
+                widgets.HBox(pages, layout=_wrap()),
                 self.body,
             ]
         )
@@ -138,10 +137,13 @@ class TokensView(StepView):
     @property
     def beside(self) -> int | None:
         """The completion beside it; None when there is none."""
-        chosen, row = self.beside_menu.value, self.row
+        chosen = self.beside_menu.value
+        row = self.row
         if chosen != OPPOSITE:
             return None if chosen == NONE else chosen
-        return None if row is None or self._found is None else self._found.opposite(row)
+        if row is None or self._found is None:
+            return None
+        return self._found.opposite(row)
 
     # ---------------------------------------------------------- what it does
 
@@ -149,13 +151,12 @@ class TokensView(StepView):
     """The step that is drawn."""
 
     def _pick(self, row: int, step: int | None) -> None:
-        self._wanted, self._chosen = row, True
-        with self.filling():
-            set_if_changed(
-                self.beside_menu,
-                "value",
-                NONE if self.beside_menu.value == OPPOSITE else self.beside_menu.value,
-            )
+        self._wanted = row
+        self._chosen = True
+        # By itself: the opposite goes, and a second one that a person chose stays.
+        if self.beside_menu.value == OPPOSITE:
+            with self.filling():
+                self.beside_menu.value = NONE
         if step is not None:
             self.steps.go_to(step)
         self._from_first()
@@ -173,10 +174,10 @@ class TokensView(StepView):
     def _move_row(self, by: int) -> None:
         if self.row_menu.index is None:
             return
+        last = len(self.row_menu.options) - 1
+        wanted = self.row_menu.index + by
         with self.filling():
-            self.row_menu.index = min(
-                max(self.row_menu.index + by, 0), len(self.row_menu.options) - 1
-            )
+            self.row_menu.index = min(max(wanted, 0), last)
         self._choose()
 
     def _move_page(self, by: int) -> None:
@@ -193,6 +194,7 @@ class TokensView(StepView):
 
     def draw_step(self, source: RunSource, step: int) -> None:
         """Read a step and draw the completions chosen."""
+        # Forgotten first: should the reading fail, nothing of another step may pass for this one.
         self._found = None
         say_when_loading(self.draw_empty)
         found = self._steps.read(source, step)
@@ -212,44 +214,45 @@ class TokensView(StepView):
     def _fill_menus(self, found: TokenStep) -> None:
         """Offer the completions of this step; what was chosen stays chosen. Raises IndexError for a
         wrong wish."""
-        rows, wanted, beside = len(found), self._wanted, self.beside_menu.value
+        rows = len(found)
+        wanted = self._wanted
+        beside = self.beside_menu.value
+        # Forgotten even where it is wrong, or the error would come again with every step.
         self._wanted = None
         if wanted is not None and not 0 <= wanted < rows:
             raise IndexError(
                 f"row {wanted} is not in step {found.step}, which has rows 0 to {rows - 1}."
             )
         if wanted is None:
-            wanted = (
-                min(self.row, rows - 1)
-                if self._chosen and self.row is not None
-                else found.telling_row
-            )
+            wanted = found.telling_row
+            if self._chosen and self.row is not None:
+                wanted = min(self.row, rows - 1)
         options = tuple((found.label(i), i) for i in range(rows))
         with self.filling():
             _offer(self.row_menu, options, wanted)
-            _offer(self.beside_menu, (*BESIDE, *options), beside if beside < rows else NONE)
+            still_there = beside if beside < rows else NONE
+            _offer(self.beside_menu, (*BESIDE, *options), still_there)
 
     def _draw(self, found: TokenStep, rows: list[TokenRow], pieces: Pieces) -> None:
-        name, longest = self.quantity_menu.value, max(len(row.ids_T) for row in rows)
+        name = self.quantity_menu.value
+        longest = max(len(row.ids_T) for row in rows)
         part = slice(self._first, self._first + self._page)
-        whole_step = (
-            name == "advantage"
-        )  # one number per completion: only the step gives it a scale
-        scale = scale_of(
-            QUANTITIES[name],
-            [found.batch["advantages_B"]] if whole_step else [row.values[name] for row in rows],
-        )
-        shared = len({row.row // found.batch["num_generations"] for row in rows}) == 1
+
+        # An advantage is one number per completion: only the step gives it a scale.
+        if name == "advantage":
+            scale = scale_of(QUANTITIES[name], [found.batch["advantages_B"]])
+            scale_words = "this step"
+        else:
+            scale = scale_of(QUANTITIES[name], [row.values[name] for row in rows])
+            scale_words = "the tokens shown"
+
+        # Two completions of one prompt have the question once, above both.
+        prompts = {row.row // found.batch["num_generations"] for row in rows}
+        shared = len(prompts) == 1
+        above = question(found, rows[0].row) if shared else ""
         drawn = [self._one(found, row, name, scale, pieces, part, not shared) for row in rows]
-        self.body.show(
-            page(drawn, question(found, rows[0].row) if shared else ""),
-            [readings(row, name, part) for row in rows],
-        )
-        set_if_changed(
-            self.legend,
-            "value",
-            framed(legend(scale, "this step" if whole_step else "the tokens shown")),
-        )
+        self.body.show(page(drawn, above), [readings(row, name, part) for row in rows])
+        set_if_changed(self.legend, "value", framed(legend(scale, scale_words)))
         self._show_range(part, longest)
         set_if_changed(self.previous, "disabled", self.row_menu.index == 0)
         set_if_changed(self.next, "disabled", self.row_menu.index == len(found) - 1)
@@ -264,16 +267,11 @@ class TokensView(StepView):
         part: slice,
         alone: bool,
     ) -> str:
-        head = (question(found, row.row) if alone else "") + heading(found, row)
-        return pane(
-            row,
-            name,
-            scale,
-            pieces,
-            part,
-            head,
-            table(row, pieces, part) if self.table_box.value else "",
-        )
+        head = heading(found, row)
+        if alone:
+            head = question(found, row.row) + head
+        values = table(row, pieces, part) if self.table_box.value else ""
+        return pane(row, name, scale, pieces, part, head, values)
 
     def _show_range(self, part: slice, longest: int) -> None:
         several = longest > self._page
@@ -281,13 +279,11 @@ class TokensView(StepView):
             show_if(button, several)
         set_if_changed(self.earlier, "disabled", part.start == 0)
         set_if_changed(self.later, "disabled", part.stop >= longest)
-        set_if_changed(
-            self.range,
-            "value",
-            framed(f"tokens {part.start} to {min(part.stop, longest) - 1} of {longest}")
-            if several
-            else "",
-        )
+        words = ""
+        if several:
+            last = min(part.stop, longest) - 1
+            words = framed(f"tokens {part.start} to {last} of {longest}")
+        set_if_changed(self.range, "value", words)
 
     def draw_empty(self, why: str) -> None:
         """Show no completion, and why."""
