@@ -8,9 +8,9 @@ in TRL 1.16; each module lists where it deviates.
 from workbench.objective.advantage_rule import AdvantageRule
 from workbench.objective.advantages import Advantages, group_advantages
 from workbench.objective.batch import LossBatch
-from workbench.objective.diagnostics import merge_metrics, update_metrics
+from workbench.objective.diagnostics import PerToken, merge_metrics, update_metrics
 from workbench.objective.kl import KL_ESTIMATORS, kl_per_token
-from workbench.objective.loss import PerToken, PolicyLoss, policy_loss
+from workbench.objective.loss import PolicyLoss, policy_loss
 from workbench.objective.masks import entropy_threshold
 from workbench.objective.reductions import REDUCTIONS, BatchTotals
 from workbench.objective.terms import TERMS

@@ -8,7 +8,7 @@ counts clipped tokens; TRL counts sequences there).
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -16,11 +16,35 @@ from torch import Tensor
 from workbench.objective.inputs import LossInputs
 from workbench.objective.masks import sampler_ratio
 
-if TYPE_CHECKING:
-    from workbench.objective.loss import PerToken
-
 COUNTS = ("tokens", "sequences")
 """The metrics that micro-batches add up; of all others there are means and extremes."""
+
+
+@dataclass(frozen=True)
+class PerToken:
+    """What each token contributed, (B, T), detached, 0 (False) on padding."""
+
+    ratio: Tensor
+    """Importance ratio, the sequence's at sequence level, before clipping and delta."""
+
+    clipped_low: Tensor
+    """bool, clipped below (A < 0)."""
+
+    clipped_high: Tensor
+    """bool, clipped above (A > 0)."""
+
+    kl: Tensor | None
+    """KL estimate in nats as beta multiplies it (with the ratio where use_bias_correction_kl); None
+    without a reference."""
+
+    weight: Tensor
+    """Product of off-policy mask, entropy mask and sampler correction on the policy term."""
+
+    term: Tensor
+    """weight x policy term + beta x KL: what the reduction adds up."""
+
+    mask: Tensor
+    """bool, the completion tokens."""
 
 
 def token_average(values_BT: Tensor, valid_BT: Tensor) -> Tensor:

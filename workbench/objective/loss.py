@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 
 from workbench.config.losses import LOSSES
-from workbench.objective.diagnostics import loss_metrics
+from workbench.objective.diagnostics import PerToken, loss_metrics
 from workbench.objective.inputs import LossInputs, clean_inputs
 from workbench.objective.kl import kl_per_token
 from workbench.objective.masks import entropy_mask, off_policy_mask, sampler_correction
@@ -31,33 +31,6 @@ from workbench.objective.terms import TERMS
 
 if TYPE_CHECKING:
     from workbench.config import GRPOConfig
-
-
-@dataclass(frozen=True)
-class PerToken:
-    """What each token contributed, (B, T), detached, 0 (False) on padding."""
-
-    ratio: Tensor
-    """Importance ratio, the sequence's at sequence level, before clipping and delta."""
-
-    clipped_low: Tensor
-    """bool, clipped below (A < 0)."""
-
-    clipped_high: Tensor
-    """bool, clipped above (A > 0)."""
-
-    kl: Tensor | None
-    """KL estimate in nats as beta multiplies it (with the ratio where use_bias_correction_kl); None
-    without a reference."""
-
-    weight: Tensor
-    """Product of off-policy mask, entropy mask and sampler correction on the policy term."""
-
-    term: Tensor
-    """weight x policy term + beta x KL: what the reduction adds up."""
-
-    mask: Tensor
-    """bool, the completion tokens."""
 
 
 @dataclass(frozen=True)
