@@ -22,7 +22,12 @@ Rule = tuple[bool, str]
 
 def errors_of(config: GRPOConfig) -> list[str]:
     """What makes this config impossible, a sentence each."""
-    rules = [*_loss_errors(config), *_batch_errors(config), *_model_errors(config)]
+    rules = [
+        *_clipping_errors(config),
+        *_sampling_weight_errors(config),
+        *_batch_errors(config),
+        *_model_errors(config),
+    ]
     return [text for applies, text in rules if applies]
 
 
@@ -32,13 +37,10 @@ def warnings_of(config: GRPOConfig) -> list[str]:
     return [text for applies, text in rules if applies]
 
 
-def _loss_errors(config: GRPOConfig) -> list[Rule]:
+def _clipping_errors(config: GRPOConfig) -> list[Rule]:
+    """epsilon, epsilon_high and delta beside the loss type."""
     loss = LOSSES[config.loss_type]
     high = config.epsilon if config.epsilon_high is None else config.epsilon_high
-    mode = config.importance_sampling_mode
-    level = config.importance_sampling_level
-    lowest = config.importance_sampling_clip_min
-    highest = config.importance_sampling_clip_max
     return [
         (
             loss.caps and config.epsilon_high is None,
@@ -57,6 +59,17 @@ def _loss_errors(config: GRPOConfig) -> list[Rule]:
             f"delta={config.delta!r} has no effect with loss_type={config.loss_type!r}, which has "
             "no unclipped branch. Set delta=None.",
         ),
+    ]
+
+
+def _sampling_weight_errors(config: GRPOConfig) -> list[Rule]:
+    """The settings of importance_sampling_*, beside the loss type and each other."""
+    loss = LOSSES[config.loss_type]
+    mode = config.importance_sampling_mode
+    level = config.importance_sampling_level
+    lowest = config.importance_sampling_clip_min
+    highest = config.importance_sampling_clip_max
+    return [
         (
             loss.own_sequence_weight and (mode or "").startswith("sequence"),
             f"importance_sampling_mode={mode!r} with loss_type={config.loss_type!r}, which makes a "

@@ -11,6 +11,9 @@ from typing import Any
 from workbench.config import GRPOConfig
 from workbench.config.engines import beside_trainer, facts_of
 
+Candidate = tuple[bool, dict[str, Any], str]
+"""(does it make sense here?, the settings, what they cost)."""
+
 
 @dataclass(frozen=True)
 class Judged:
@@ -125,17 +128,35 @@ def candidates(
 ) -> list[tuple[dict[str, Any], str]]:
     """Single changes that make sense for this config, with what each costs. least_share: of the
     GPU, with which an engine with weights of its own starts."""
-    at_once = c.rows_at_once
-    half = max(at_once // 4, 1)
+    table = [
+        *_frozen_base(c),
+        *_smaller_forwards(c),
+        *_lighter_state(c, device_kind),
+        *_smaller_batches(c),
+    ]
+    applying = [(settings, cost) for applies, settings, cost in table if applies]
+    return [*applying, *_engine_candidates(c, device_kind, least_share)]
+
+
+def _frozen_base(c: GRPOConfig) -> list[Candidate]:
+    """An adapter is trained, so that the base can stand still, in fewer bits if need be."""
     adapter = {"lora_rank": 16} if c.lora_rank == 0 else {}
-    table: list[tuple[bool, dict[str, Any], str]] = [
+    also = ", and an adapter" if adapter else ""
+    return [
         (c.lora_rank == 0, adapter, "an adapter is trained in place of all weights"),
         (
             c.quantization == "none",
             adapter | {"quantization": "nf4"},
-            "base in 4 bits: a little less exact, slower steps"
-            + (", and an adapter" if adapter else ""),
+            f"base in 4 bits: a little less exact, slower steps{also}",
         ),
+    ]
+
+
+def _smaller_forwards(c: GRPOConfig) -> list[Candidate]:
+    """The same update, with less of it in memory at a time."""
+    at_once = c.rows_at_once
+    half = max(at_once // 4, 1)
+    return [
         (
             not c.gradient_checkpointing,
             {"gradient_checkpointing": True},
@@ -151,16 +172,28 @@ def candidates(
             {"micro_batch_size": 1},
             "many small forwards, prompts computed for each; the result is the same",
         ),
+    ]
+
+
+def _lighter_state(c: GRPOConfig, device_kind: str) -> list[Candidate]:
+    """Less to keep from step to step: the optimizer's moments, the reference, the base."""
+    base_can_halve = (
+        c.lora_rank > 0
+        and c.quantization == "none"
+        and c.dtype in ("auto", "float32")
+        and device_kind == "cpu"
+    )
+    return [
         (c.optim == "adamw", {"optim": "adamw_8bit"}, "moments in 8 bits"),
         (c.beta > 0 and c.lora_rank == 0, {"beta": 0.0}, "no reference, so no KL term"),
-        (
-            c.lora_rank > 0
-            and c.quantization == "none"
-            and c.dtype in ("auto", "float32")
-            and device_kind == "cpu",
-            {"dtype": "bfloat16"},
-            "base in 16 bits",
-        ),
+        (base_can_halve, {"dtype": "bfloat16"}, "base in 16 bits"),
+    ]
+
+
+def _smaller_batches(c: GRPOConfig) -> list[Candidate]:
+    """Fewer or shorter completions: these train on something else."""
+    longest_prompt = c.max_prompt_length or 0
+    return [
         (
             c.num_generations >= 4,
             {"num_generations": c.num_generations // 2},
@@ -172,8 +205,8 @@ def candidates(
             "longer answers are cut off",
         ),
         (
-            (c.max_prompt_length or 0) >= 64,
-            {"max_prompt_length": (c.max_prompt_length or 0) // 2},
+            longest_prompt >= 64,
+            {"max_prompt_length": longest_prompt // 2},
             "longer prompts are refused",
         ),
         (
@@ -182,8 +215,6 @@ def candidates(
             "half the prompts in a step",
         ),
     ]
-    applying = [(settings, cost) for applies, settings, cost in table if applies]
-    return [*applying, *_engine_candidates(c, device_kind, least_share)]
 
 
 def _engine_candidates(

@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import functools
-from importlib.util import find_spec
 
 from workbench.config import GRPOConfig
-from workbench.config.engines import ENGINE_FACTS, facts_of, runs_here
 from workbench.errors import WorkbenchError
 from workbench.plan import ledger, speed
 from workbench.plan.advice import Change, Judged, advise, candidates
 from workbench.plan.devices import Device, PlanError
-from workbench.plan.engine_share import least_share, obstacle, own_share
+from workbench.plan.engine_share import least_share, obstacle
 from workbench.plan.ledger import Phase
+from workbench.plan.notes import notes_of
 from workbench.plan.refusals import check_run
 from workbench.plan.report import TIGHT, Plan, size
 from workbench.plan.shapes import Shape, layers_are_alike, with_layers
 from workbench.plan.trace.skeleton import Skeleton, skeleton
-from workbench.rollout.engines import ENGINES
 
 DEFAULT_PROMPT = 512
 """Tokens of a prompt where the config sets no limit."""
@@ -58,7 +56,7 @@ def plan(
         phases=phases,
         seconds=speed.seconds_of(bare, config, prompt_tokens, device),
         obstacle=obstacle(shape, config, device, bare.numbers, phases),
-        notes=_notes(shape, config, device, bare, prompt_tokens),
+        notes=notes_of(shape, config, device, bare, prompt_tokens),
     )
     wanted = (
         advice
@@ -179,86 +177,3 @@ def _parameters(bare: Skeleton) -> int:
     stored = sum(p.numel() for p in bare.model.parameters())
     packed = sum(m.out_features * m.in_features - m.weight.numel() for m in quantised)
     return int(stored + packed)
-
-
-def _notes(
-    shape: Shape, config: GRPOConfig, device: Device, bare: Skeleton, prompt_tokens: int
-) -> list[str]:
-    engine = facts_of(config)
-    reason = None
-    if engine.stand_in is not None:
-        reason = ENGINES[engine.name].reason_against(bare.model)
-    missing = (
-        engine.package is not None
-        and runs_here(config)
-        and device.measured
-        and find_spec(engine.package.module) is None
-    )
-    table = [
-        (
-            device.kind == "cuda",
-            "Held against one GPU so far: three peaks of Qwen2.5-0.5B on an H100, within 3 %. The "
-            "context and the allocator's share are estimates; a step took 1.3 to 4 times the "
-            "upper end of the seconds there.",
-        ),
-        (
-            reason is not None,
-            f"{engine.title[0].upper() + engine.title[1:]} cannot serve this model ({reason}); "
-            "rollouts would use "
-            f"{ENGINE_FACTS[engine.stand_in].title if engine.stand_in else ''}, which needs more.",
-        ),
-        (
-            True,
-            f"Prompts of {prompt_tokens} and completions of {config.max_completion_length} "
-            "tokens are taken throughout."
-            + (
-                " Set max_prompt_length to what yours have."
-                if config.max_prompt_length is None
-                else ""
-            ),
-        ),
-        (
-            shape.stored is not None,
-            "The model's files are quantised already "
-            f"({shape.stored.kind if shape.stored else ''}), and are planned so: "
-            "leave quantization out, and train an adapter.",
-        ),
-        (_without_tensor_cores(config, device), _float32_words(device)),
-        (
-            own_share(config, device) is not None,
-            f"{engine.title}'s copy of the base is not quantised; what else it needs to start is "
-            "an estimate.",
-        ),
-        (engine.plan_note != "", engine.plan_note),
-        (
-            missing,
-            f"{engine.title} is not installed here, so this run could not start. Run: "
-            f"{'' if engine.package is None else engine.package.install}",
-        ),
-        (
-            bare.autocast,
-            "The weights are float32, computed with in bfloat16; each forward makes a bfloat16 "
-            "copy of them.",
-        ),
-        (
-            config.use_dora,
-            "DoRA's extra products are counted as torch makes them on unquantised weights.",
-        ),
-    ]
-    return [text for applies, text in table if applies]
-
-
-def _without_tensor_cores(config: GRPOConfig, device: Device) -> bool:
-    """All weights in plain float32 on a GPU without bfloat16, where 16 bits are left to an
-    adapter's base."""
-    return config.lora_rank == 0 and device.kind == "cuda" and not device.has_bfloat16
-
-
-def _float32_words(device: Device) -> str:
-    plain, half = device.flops_of("float32"), device.flops_of("float16")
-    rates = f" ({plain / 1e12:.0f} instead of {half / 1e12:.0f} TFLOP/s)" if plain and half else ""
-    return (
-        f"{device.name} has no bfloat16, so all weights are trained in plain float32, without "
-        f"its tensor cores{rates}. An adapter (--lora, "
-        "lora_rank=16) computes in float16 there."
-    )

@@ -107,7 +107,6 @@ def duration(seconds: float) -> str:
 
 def as_dict(plan: Plan) -> dict[str, Any]:
     """One JSON object."""
-    seconds = plan.seconds
     return {
         "policy": plan.shape.name,
         "config_from": plan.shape.source,
@@ -115,48 +114,56 @@ def as_dict(plan: Plan) -> dict[str, Any]:
         "trained_parameters": plan.trained_parameters,
         "dtype": plan.dtype,
         "settings": {name: getattr(plan.config, name) for name in SHOWN},
-        "device": {
-            "name": plan.device.name,
-            "kind": plan.device.kind,
-            "memory_bytes": plan.device.memory,
-            "rates_from": plan.device.source,
-            "rates_measured": plan.device.measured,
-        },
-        "phases": [
-            {
-                "name": p.name,
-                "bytes": round(p.bytes),
-                "parts": {k: round(v) for k, v in p.parts.items()},
-            }
-            for p in plan.phases
-        ],
+        "device": _device_dict(plan.device),
+        "phases": [_phase_dict(phase) for phase in plan.phases],
         "peak_phase": plan.peak_phase.name,
         "peak_bytes": round(plan.peak),
         "fits": plan.fits,
         "obstacle": plan.obstacle,
         "margin_bytes": None if plan.margin is None else round(plan.margin),
-        "seconds": None
-        if seconds is None
-        else {
-            "limit": seconds.limit,
-            "low": seconds.low,
-            "high": seconds.high,
-            "step": dict(zip(("limit", "low", "high"), seconds.step, strict=True)),
-            "trial": seconds.trial,
-            "source": seconds.source,
-            "is_estimate": True,
-        },
-        "advice": [
-            {
-                "settings": c.settings,
-                "peak_bytes": round(c.peak),
-                "fits": c.fits,
-                "together": c.together,
-                "cost": c.cost,
-            }
-            for c in plan.advice
-        ],
+        "seconds": None if plan.seconds is None else _seconds_dict(plan.seconds),
+        "advice": [_change_dict(change) for change in plan.advice],
         "notes": plan.notes,
+    }
+
+
+def _device_dict(device: Device) -> dict[str, Any]:
+    return {
+        "name": device.name,
+        "kind": device.kind,
+        "memory_bytes": device.memory,
+        "rates_from": device.source,
+        "rates_measured": device.measured,
+    }
+
+
+def _phase_dict(phase: Phase) -> dict[str, Any]:
+    return {
+        "name": phase.name,
+        "bytes": round(phase.bytes),
+        "parts": {name: round(part_bytes) for name, part_bytes in phase.parts.items()},
+    }
+
+
+def _seconds_dict(seconds: Seconds) -> dict[str, Any]:
+    return {
+        "limit": seconds.limit,
+        "low": seconds.low,
+        "high": seconds.high,
+        "step": dict(zip(("limit", "low", "high"), seconds.step, strict=True)),
+        "trial": seconds.trial,
+        "source": seconds.source,
+        "is_estimate": True,
+    }
+
+
+def _change_dict(change: Change) -> dict[str, Any]:
+    return {
+        "settings": change.settings,
+        "peak_bytes": round(change.peak),
+        "fits": change.fits,
+        "together": change.together,
+        "cost": change.cost,
     }
 
 

@@ -74,31 +74,20 @@ def _words(phase: str, config: GRPOConfig, policy: str, error: BaseException) ->
 
 def _phase(phase: str, config: GRPOConfig) -> tuple[str, str]:
     """What a phase does, and the settings that make it smaller."""
-    length, rows = config.max_completion_length, config.rows_at_once
-    batch = (
-        f"Lower prompts_per_step={config.prompts_per_step}, "
-        f"num_generations={config.num_generations} or max_completion_length={length}, "
-        "which are fixed for a run: start a new one."
-    )
-    own = facts_of(config).own_memory
-    if own is not None:
-        batch = f"{own.words_when_full.format_map(config.to_dict())} {batch}"
-    pieces = (
-        f"Set micro_batch_size={rows // 2}: the result stays the same, and the run can be resumed "
-        "with it."
-        if rows > 1
-        else batch
-    )
+    length = config.max_completion_length
+    rows = config.rows_at_once
+    smaller_batch = _smaller_batch(config)
+    smaller_forwards = _smaller_forwards(config)
     table = {
         "rollout": (
             f"{config.completions_per_step} completions of up to {length} tokens were being "
             "sampled",
-            batch,
+            smaller_batch,
         ),
         "evaluation": (
             f"held-out problems were being answered, {config.completions_per_step} at once, with "
             f"up to {length} tokens",
-            batch,
+            smaller_batch,
         ),
         "reward": (
             "the reward functions were scoring the completions",
@@ -106,18 +95,45 @@ def _phase(phase: str, config: GRPOConfig) -> tuple[str, str]:
         ),
         "logprobs": (
             f"the log-probabilities of {rows} completions at once were being computed",
-            pieces,
+            smaller_forwards,
         ),
         "update": (
             f"forward, backward or the optimizer's update, with {rows} completions at once",
-            pieces + _lighter(config),
+            smaller_forwards + _lighter(config),
         ),
         "reference": (
             "the reference's copy of the weights was being made",
             "Set beta=0 (no reference), or lora_rank=16 (--lora), which needs no copy.",
         ),
     }
-    return table.get(phase, ("the tensors of a step were being put together or recorded", batch))
+    otherwise = ("the tensors of a step were being put together or recorded", smaller_batch)
+    return table.get(phase, otherwise)
+
+
+def _smaller_batch(config: GRPOConfig) -> str:
+    """What makes all of a step smaller, and first what leaves an engine with memory of its own
+    less."""
+    batch = (
+        f"Lower prompts_per_step={config.prompts_per_step}, "
+        f"num_generations={config.num_generations} or "
+        f"max_completion_length={config.max_completion_length}, "
+        "which are fixed for a run: start a new one."
+    )
+    own = facts_of(config).own_memory
+    if own is None:
+        return batch
+    return f"{own.words_when_full.format_map(config.to_dict())} {batch}"
+
+
+def _smaller_forwards(config: GRPOConfig) -> str:
+    """What computes fewer completions at once; the batch, where it is one already."""
+    rows = config.rows_at_once
+    if rows <= 1:
+        return _smaller_batch(config)
+    return (
+        f"Set micro_batch_size={rows // 2}: the result stays the same, and the run can be resumed "
+        "with it."
+    )
 
 
 def _lighter(config: GRPOConfig) -> str:

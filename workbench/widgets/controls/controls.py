@@ -61,16 +61,7 @@ class Controls:
         self.progress = widgets.IntProgress(
             min=0, max=session.config.max_steps, layout=widgets.Layout(width="150px")
         )
-        self.rows = {
-            name: KnobRow(
-                name,
-                getattr(session.config, name),
-                self._ask,
-                "118px" if name in FIRST else "245px",
-            )
-            for name in GRPOConfig.live_fields()
-            if name not in LEFT_OUT
-        }
+        self.rows = self._make_rows()
         self.buttons = self._make_buttons()
         self.at_step = widgets.BoundedIntText(
             value=0,
@@ -87,35 +78,63 @@ class Controls:
             layout=widgets.Layout(width="172px"),
             style={"description_width": "50px"},
         )
+        self.widget = self._laid_out()
+        self.refresh()
+
+    def _make_rows(self) -> dict[str, KnobRow]:
+        """A row for each live knob, at its value now."""
+        return {
+            name: KnobRow(
+                name,
+                getattr(self.session.config, name),
+                self._ask,
+                "118px" if name in FIRST else "245px",
+            )
+            for name in GRPOConfig.live_fields()
+            if name not in LEFT_OUT
+        }
+
+    def _laid_out(self) -> widgets.VBox:
+        """The whole strip: the buttons, what is said of them, the knobs."""
         more = widgets.Accordion(
             [knob_grid((r for n, r in self.rows.items() if n not in FIRST), width=600)],
             selected_index=None,
         )
         more.set_title(0, "more knobs")
-        b = self.buttons
-        train = widgets.HBox(
-            [b["start"], b["pause"], b["step"], b["stop"], self.progress, self.status],
-            layout=widgets.Layout(align_items="center"),
-        )
-        back = widgets.HBox(
-            [self.at_step, b["rewind"], b["branch"], self.branch_name],
-            layout=widgets.Layout(align_items="center"),
-        )
-        self.widget = widgets.VBox(
+        return widgets.VBox(
             [
                 stylesheet(),
-                widgets.HBox(
-                    [train, back],
-                    layout=widgets.Layout(flex_flow="row wrap", justify_content="space-between"),
-                ),
+                self._button_line(),
                 self.about,
                 self.message,
-                knob_grid(self.rows[n] for n in FIRST),
+                knob_grid(self.rows[name] for name in FIRST),
                 self.hint,
                 more,
             ]
         )
-        self.refresh()
+
+    def _button_line(self) -> widgets.HBox:
+        """Training forward on the left, going back on the right."""
+        buttons = self.buttons
+        train = widgets.HBox(
+            [
+                buttons["start"],
+                buttons["pause"],
+                buttons["step"],
+                buttons["stop"],
+                self.progress,
+                self.status,
+            ],
+            layout=widgets.Layout(align_items="center"),
+        )
+        back = widgets.HBox(
+            [self.at_step, buttons["rewind"], buttons["branch"], self.branch_name],
+            layout=widgets.Layout(align_items="center"),
+        )
+        return widgets.HBox(
+            [train, back],
+            layout=widgets.Layout(flex_flow="row wrap", justify_content="space-between"),
+        )
 
     def _make_buttons(self) -> dict[str, widgets.Button]:
         made = {}

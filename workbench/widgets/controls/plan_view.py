@@ -74,60 +74,67 @@ class PlanView(Lab):
     ) -> None:
         self.config = config if config is not None else _usual(str(policy))
         self.plan: Any = None
-        c = self.config
-        self.policy = widgets.Text(
-            value=str(policy),
-            description="policy",
-            continuous_update=False,
-            style=WIDE,
-            layout={"width": "400px"},
-        )
-        self.device = self._choice(
-            "device",
-            [*CHOICES, *([device] if device and device not in CHOICES else [])],
-            device or CHOICES[0],
-        )
-        self.rank = self._choice(
-            "lora_rank",
-            [
-                *RANKS,
-                *(
-                    [(str(c.lora_rank), c.lora_rank)]
-                    if c.lora_rank not in dict(RANKS).values()
-                    else []
-                ),
-            ],
-            c.lora_rank,
-        )
-        self.quantization = self._choice("quantization", ["none", "nf4", "int8"], c.quantization)
-        self.dtype = self._choice("dtype", ["auto", "float32", "bfloat16", "float16"], c.dtype)
-        self.optim = self._choice("optim", ["adamw", "adamw_8bit"], c.optim)
-        self.rollout = self._choice("rollout_engine", list(ENGINE_FACTS), c.rollout_engine)
-        given = c.micro_batch_size
-        self.micro = self._choice(
-            "micro_batch_size",
-            [*MICRO, *([(str(given), given)] if given not in dict(MICRO).values() else [])],
-            given,
-        )
-        self.checkpointing = widgets.Checkbox(
-            value=c.gradient_checkpointing,
-            description="gradient_checkpointing",
-            indent=False,
-            layout={"width": "auto", "margin": "2px 0 2px 158px"},
-        )
+        self._trial = False
+        self._make_policy_controls(str(policy), device)
+        self._make_rollout_controls()
         self.numbers = {
             name: NumberBox(
                 name,
                 low,
                 high,
-                getattr(c, name) or 512,
+                getattr(self.config, name) or 512,
                 self.update,
                 whole=True,
                 label_width="170px",
             )
             for name, low, high in NUMBERS
         }
-        for control in (
+        for control in self._watched():
+            control.observe(lambda change: self.update(), "value")
+        super().__init__()
+
+    def _make_policy_controls(self, policy: str, device: str | None) -> None:
+        """The left column: the model, where it runs and in what form; a trial of it."""
+        config = self.config
+        self.policy = widgets.Text(
+            value=policy,
+            description="policy",
+            continuous_update=False,
+            style=WIDE,
+            layout={"width": "400px"},
+        )
+        own_device = [device] if device and device not in CHOICES else []
+        self.device = self._choice("device", [*CHOICES, *own_device], device or CHOICES[0])
+        self.rank = self._choice("lora_rank", _with(config.lora_rank, RANKS), config.lora_rank)
+        self.quantization = self._choice(
+            "quantization", ["none", "nf4", "int8"], config.quantization
+        )
+        self.dtype = self._choice("dtype", ["auto", "float32", "bfloat16", "float16"], config.dtype)
+        self.timing = widgets.Button(
+            description=TIME_IT,
+            tooltip="Run a few layers with random weights on this machine, for some seconds",
+            layout={"width": "150px", "margin": "2px 0 2px 158px"},
+        )
+        self.timing.on_click(lambda _: self.time_it())
+
+    def _make_rollout_controls(self) -> None:
+        """The right column: how the completions are sampled and trained on."""
+        config = self.config
+        self.optim = self._choice("optim", ["adamw", "adamw_8bit"], config.optim)
+        self.rollout = self._choice("rollout_engine", list(ENGINE_FACTS), config.rollout_engine)
+        self.micro = self._choice(
+            "micro_batch_size", _with(config.micro_batch_size, MICRO), config.micro_batch_size
+        )
+        self.checkpointing = widgets.Checkbox(
+            value=config.gradient_checkpointing,
+            description="gradient_checkpointing",
+            indent=False,
+            layout={"width": "auto", "margin": "2px 0 2px 158px"},
+        )
+
+    def _watched(self) -> Sequence[widgets.Widget]:
+        """What makes the plan anew when it is moved; the boxes of numbers say so themselves."""
+        return [
             self.policy,
             self.device,
             self.rank,
@@ -137,16 +144,7 @@ class PlanView(Lab):
             self.rollout,
             self.micro,
             self.checkpointing,
-        ):
-            control.observe(lambda change: self.update(), "value")
-        self.timing = widgets.Button(
-            description=TIME_IT,
-            tooltip="Run a few layers with random weights on this machine, for some seconds",
-            layout={"width": "150px", "margin": "2px 0 2px 158px"},
-        )
-        self.timing.on_click(lambda _: self.time_it())
-        self._trial = False
-        super().__init__()
+        ]
 
     def _choice(self, name: str, options: Sequence[Any], value: Any) -> widgets.Dropdown:
         values = [option[1] if isinstance(option, tuple) else option for option in options]
@@ -232,6 +230,12 @@ class PlanView(Lab):
             )
         parts += [f"<p class='wb-dim'>{html.escape(note)}</p>" for note in made.notes]
         return verdict(made), "".join(parts)
+
+
+def _with(value: Any, usual: Sequence[tuple[str, Any]]) -> list[tuple[str, Any]]:
+    """The usual choices, and the config's own where it is none of them."""
+    own = [] if value in dict(usual).values() else [(str(value), value)]
+    return [*usual, *own]
 
 
 def _usual(policy: str) -> GRPOConfig:
