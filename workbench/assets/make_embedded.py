@@ -114,6 +114,45 @@ def batches(policy: Policy, size: int, rng: np.random.Generator) -> Iterator[lis
             yield examples[i * size : (i + 1) * size]
 
 
+class Losses:
+    """The losses of both rounds; each hundredth step prints how they stand."""
+
+    def __init__(self) -> None:
+        self.values: list[float] = []
+        self.start = time.monotonic()
+
+    @property
+    def recent_mean(self) -> float:
+        """Of the last hundred steps."""
+        return float(np.mean(self.values[-100:]))
+
+    def add(self, step: int, loss: float) -> None:
+        """Keep the loss of one step."""
+        self.values.append(loss)
+        if step % 100 == 99:
+            seconds = time.monotonic() - self.start
+            print(f"step {step + 1} loss {self.recent_mean:.4f} {seconds:.0f} s", flush=True)
+
+
+def teach(
+    policy: Policy,
+    examples: Iterator[list[Example]],
+    *,
+    steps: int,
+    learning_rate: float,
+    losses: Losses,
+) -> None:
+    """One round of SFT."""
+    sft(
+        policy,
+        examples,
+        steps=steps,
+        learning_rate=learning_rate,
+        weight_decay=0.01,
+        on_step=losses.add,
+    )
+
+
 def main(
     out: Annotated[Path, typer.Option(help="Folder to write.")] = Path("embedded"),
     steps: Annotated[int, typer.Option(help="SFT steps.")] = 5000,
@@ -134,36 +173,12 @@ def main(
     policy = make_policy(tokenizer, seed)
     parameters = sum(p.numel() for p in policy.model.parameters())
     print(f"{parameters:,} parameters, vocabulary {len(tokenizer)}", flush=True)
-    start = time.monotonic()
-    recent = []
-
-    def report(step: int, loss: float) -> None:
-        recent.append(loss)
-        if step % 100 == 99:
-            print(
-                f"step {step + 1} loss {np.mean(recent[-100:]):.4f} "
-                f"{time.monotonic() - start:.0f} s",
-                flush=True,
-            )
-
-    sft(
-        policy,
-        batches(policy, batch_size, rng),
-        steps=steps,
-        learning_rate=learning_rate,
-        weight_decay=0.01,
-        on_step=report,
-    )
+    losses = Losses()
+    first = batches(policy, batch_size, rng)
+    teach(policy, first, steps=steps, learning_rate=learning_rate, losses=losses)
     # A second, gentler round: arithmetic gets surer.
     second = batches(policy, batch_size, np.random.default_rng(seed + 1))
-    sft(
-        policy,
-        second,
-        steps=polish,
-        learning_rate=learning_rate / 3,
-        weight_decay=0.01,
-        on_step=report,
-    )
+    teach(policy, second, steps=polish, learning_rate=learning_rate / 3, losses=losses)
     policy.model.save_pretrained(out)
     tokenizer.save_pretrained(out)
     facts = dict(
@@ -173,7 +188,7 @@ def main(
         batch_size=batch_size,
         learning_rate=learning_rate,
         seed=seed,
-        final_loss=round(float(np.mean(recent[-100:])), 5),
+        final_loss=round(losses.recent_mean, 5),
         torch=torch.__version__,
     )
     (out / "made.json").write_text(json.dumps(facts, indent=2) + "\n")

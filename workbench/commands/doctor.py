@@ -88,37 +88,41 @@ def _package(need: Requirement) -> Finding:
 def _machine() -> list[Finding]:
     if find_spec("torch") is None:
         return []
+    return [_processor(), _disk(), *_gpus()]
+
+
+def _processor() -> Finding:
     import torch
 
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     load = f", load {os.getloadavg()[0]:.1f}" if hasattr(os, "getloadavg") else ""
-    found = [
-        Finding("CPU", "ok", f"{cores} cores, torch uses {torch.get_num_threads()} threads{load}")
-    ]
+    threads = torch.get_num_threads()
+    return Finding("CPU", "ok", f"{cores} cores, torch uses {threads} threads{load}")
+
+
+def _disk() -> Finding:
     free = shutil.disk_usage(Path.cwd()).free / 1e9
-    found.append(
-        Finding("disk", "ok" if free > 5 else "note", f"{free:.0f} GB free in this folder")
-    )
+    return Finding("disk", "ok" if free > 5 else "note", f"{free:.0f} GB free in this folder")
+
+
+def _gpus() -> list[Finding]:
+    import torch
+
     if not torch.cuda.is_available():
-        return [
-            *found,
-            Finding(
-                "GPU",
-                "note",
-                "none that torch can use: the embedded policy and small models run on the CPU",
-            ),
-        ]
-    for i in range(torch.cuda.device_count()):
-        p = torch.cuda.get_device_properties(i)
-        bf16 = (
-            "bf16"
-            if torch.cuda.is_bf16_supported(including_emulation=False)
-            else "no bf16: fp16 only"
-        )
-        found.append(
-            Finding(f"GPU {i}", "ok", f"{p.name}, {p.total_memory / 2**30:.0f} GiB, {bf16}")
-        )
-    return found
+        none = "none that torch can use: the embedded policy and small models run on the CPU"
+        return [Finding("GPU", "note", none)]
+    return [_gpu(i) for i in range(torch.cuda.device_count())]
+
+
+def _gpu(i: int) -> Finding:
+    import torch
+
+    properties = torch.cuda.get_device_properties(i)
+    # Emulated bfloat16 is slower than float16, so that it counts as none.
+    has_bfloat16 = torch.cuda.is_bf16_supported(including_emulation=False)
+    bf16 = "bf16" if has_bfloat16 else "no bf16: fp16 only"
+    gib = properties.total_memory / 2**30
+    return Finding(f"GPU {i}", "ok", f"{properties.name}, {gib:.0f} GiB, {bf16}")
 
 
 def _embedded() -> Finding:

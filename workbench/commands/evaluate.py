@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
 from workbench.commands.train import lengths_of, set_threads
+
+if TYPE_CHECKING:
+    from workbench.runs import Evaluation
 
 
 def eval_command(
@@ -38,27 +41,34 @@ def eval_command(
     engine = make_engine("native", loaded.model, loaded.eos_token_ids, loaded.pad_token_id)
     result = evaluate(engine, loaded, problems, problems.held_out[:n], max_completion_length)
     if as_json:
-        print(
-            json.dumps(
-                {
-                    "policy": policy,
-                    "task": task,
-                    "dtype": str(loaded.weight_dtype).removeprefix("torch."),
-                    "quantization": loaded.quantization,
-                    "max_completion_length": max_completion_length,
-                    "n": result.n,
-                    "correct": result.correct,
-                    "accuracy": result.accuracy,
-                    "interval": [result.low, result.high],
-                    **result.extra,
-                }
-            )
-        )
+        asked = {
+            "policy": policy,
+            "task": task,
+            "dtype": str(loaded.weight_dtype).removeprefix("torch."),
+            "quantization": loaded.quantization,
+            "max_completion_length": max_completion_length,
+        }
+        print(json.dumps(asked | _result_dict(result)))
         return
-    console = Console(highlight=False)
     kind = "" if loaded.quantization == "none" else f" in {loaded.quantization}"
+    _print_result(f"{policy}{kind} on {problems.name}", result)
+
+
+def _result_dict(result: Evaluation) -> dict[str, Any]:
+    return {
+        "n": result.n,
+        "correct": result.correct,
+        "accuracy": result.accuracy,
+        "interval": [result.low, result.high],
+        **result.extra,
+    }
+
+
+def _print_result(evaluated: str, result: Evaluation) -> None:
+    """A line for all problems, and one for each kind of them."""
+    console = Console(highlight=False)
     console.print(
-        f"{policy}{kind} on {problems.name}: {result.accuracy:.1%} of {result.n} held-out "
+        f"{evaluated}: {result.accuracy:.1%} of {result.n} held-out "
         f"problems (greedy, strict; 95 % interval {result.low:.1%} to {result.high:.1%})"
     )
     for kind, (right, count) in sorted(result.extra["by_kind"].items()):

@@ -39,11 +39,7 @@ def train_command(
 ) -> None:
     """See `workbench train --help`."""
     started = time.monotonic()
-    if not resume and is_run_record(out / "run.sqlite"):
-        raise ConfigError(
-            f"--out {out}: this folder holds a run already. Add --resume to go on with it, or "
-            "name another folder."
-        )
+    _check_folder_free(out, resume)
     parts = parts_of(out, resume, policy, task, rewards, shuffle_rewards)
     config = make_config(parts.policy, preset, changes, out if resume else None)
     view = JsonView() if as_json else TerminalView(out, parts.policy, parts.task)
@@ -56,11 +52,7 @@ def train_command(
             except BaseException as e:
                 _close_after_error(trainer, e)
                 if isinstance(e, KeyboardInterrupt):
-                    print(
-                        f"broken off after step {trainer.steps_done}. Go on: "
-                        f"{resume_command(out, parts, threads)}",
-                        file=sys.stderr,
-                    )
+                    _say_broken_off(trainer.steps_done, resume_command(out, parts, threads))
                 raise
         finished = trainer.steps_done >= trainer.config.max_steps
         if not finished:
@@ -73,6 +65,19 @@ def train_command(
         trainer.config.max_steps,
         resume_command(out, parts, threads),
     )
+
+
+def _check_folder_free(out: Path, resume: bool) -> None:
+    """Raises `ConfigError` where a new run would be written over another."""
+    if not resume and is_run_record(out / "run.sqlite"):
+        raise ConfigError(
+            f"--out {out}: this folder holds a run already. Add --resume to go on with it, or "
+            "name another folder."
+        )
+
+
+def _say_broken_off(steps_done: int, go_on: str) -> None:
+    print(f"broken off after step {steps_done}. Go on: {go_on}", file=sys.stderr)
 
 
 def make_config(

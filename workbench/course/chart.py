@@ -35,14 +35,7 @@ def panel(
     """
     x = np.asarray(x, float)
     curves = {name: np.asarray(y, float) for name, y in ys.items()}
-    for name, y in curves.items():
-        if y.shape != x.shape:
-            raise ValueError(
-                f"panel {title!r}: {name!r} has {y.size} values, x has {x.size}. Give them the "
-                "same length."
-            )
-    if x.size < 2:
-        raise ValueError(f"panel {title!r}: x has {x.size} values; a line needs two.")
+    _check_lengths(title, x, curves)
     traces = [
         trace
         for i, (name, y) in enumerate(curves.items())
@@ -60,7 +53,23 @@ def panel(
             **({"range": list(y_range)} if y_range else {}),
         },
     )
-    layout = drawn["layout"]
+    _name_the_x(drawn["layout"], x_title, log_x)
+    return drawn
+
+
+def _check_lengths(title: str, x: np.ndarray, curves: Mapping[str, np.ndarray]) -> None:
+    for name, y in curves.items():
+        if y.shape != x.shape:
+            raise ValueError(
+                f"panel {title!r}: {name!r} has {y.size} values, x has {x.size}. Give them the "
+                "same length."
+            )
+    if x.size < 2:
+        raise ValueError(f"panel {title!r}: x has {x.size} values; a line needs two.")
+
+
+def _name_the_x(layout: dict[str, Any], x_title: str, log_x: bool) -> None:
+    """Along the x of the dashboard's charts go steps; here it is what the caller says."""
     layout["xaxis"] |= {
         "title": {"text": plot_text(x_title, 60), "standoff": 8, "font": {"size": 13}},
         "tickformat": "",
@@ -70,7 +79,6 @@ def panel(
     said = layout["meta"]["summary"].replace(" at step ", f" at {plot_text(x_title or 'x', 60)} ")
     layout["meta"]["summary"] = said.replace(" ():", ":", 1)
     layout["margin"]["b"] = 46
-    return drawn
 
 
 def chart(*panels: Chart, columns: int = 2, height: int = 280, label: str = "chart") -> LivePlot:

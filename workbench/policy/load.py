@@ -93,17 +93,11 @@ def load_policy(
             trust_remote_code=trust_remote_code,
             trainable=trainable,
         )
-    place, device = (
-        locate(name),
-        torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu")),
-    )
-    adapter = lora_config(lora)
-    if place.adapter is not None and adapter is not None and lora is not True:
-        check_saved(place.adapter, place.name, {"lora_rank": adapter.r})
+    place = locate(name)
+    device = _device(device)
+    adapter = _asked_adapter(place, lora)
     frozen = adapter is not None or place.adapter is not None or not trainable
-    if quantization is None and place.adapter is not None:
-        quantization = stored_quantization(place.adapter)
-    kind = check_quantization(quantization, trains_all=not frozen)
+    kind = _asked_quantization(place, quantization, frozen)
     chosen = weight_dtype(dtype, device, frozen)
     model_config = _config(place, trust_remote_code)
     _check_before_reading(
@@ -123,15 +117,36 @@ def load_policy(
     )
     if not trainable:
         model.requires_grad_(False)
-    eos = end_token_ids(model, tokenizer, place.name)
-    return Policy(
-        model,
-        tokenizer,
-        place.name,
-        eos,
-        padding_id(model, tokenizer, eos),
-        bool(gradient_checkpointing),
-    )
+    return _with_end_tokens(model, tokenizer, place.name, bool(gradient_checkpointing))
+
+
+def _device(device: str | torch.device | None) -> torch.device:
+    """As said, else CUDA where there is one."""
+    return torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+
+
+def _asked_adapter(place: Place, lora: LoraLike) -> Any:
+    """The adapter as peft describes it, or None. Raises `PolicyError` where another rank is asked
+    for than the saved adapter's."""
+    adapter = lora_config(lora)
+    if place.adapter is not None and adapter is not None and lora is not True:
+        check_saved(place.adapter, place.name, {"lora_rank": adapter.r})
+    return adapter
+
+
+def _asked_quantization(place: Place, quantization: str | None, frozen: bool) -> str:
+    """As said, else as the saved adapter was trained, else "none". Raises `PolicyError` for what
+    does not exist or cannot be trained."""
+    if quantization is None and place.adapter is not None:
+        quantization = stored_quantization(place.adapter)
+    return check_quantization(quantization, trains_all=not frozen)
+
+
+def _with_end_tokens(model: Any, tokenizer: Any, name: str, gradient_checkpointing: bool) -> Policy:
+    """The policy: model and tokenizer, with what ends a completion and what fills a row."""
+    eos = end_token_ids(model, tokenizer, name)
+    padding = padding_id(model, tokenizer, eos)
+    return Policy(model, tokenizer, name, eos, padding, gradient_checkpointing)
 
 
 def _check_said_once(own: dict[str, Any]) -> None:

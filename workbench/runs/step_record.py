@@ -70,6 +70,27 @@ class Event:
     time: float = field(default_factory=clock.time)
 
 
+SAMPLE_DTYPES: dict[str, type[Any]] = {
+    "rewards_BK": float,
+    "reward_B": float,
+    "advantage_B": float,
+    "baseline_B": float,
+    "length_B": np.int32,
+    "truncated_B": bool,
+    "dead_N": bool,
+}
+OF_EACH_GROUP = ("prompts", "gold_answers", "dead_N")
+OF_EACH_COMPLETION = (
+    "completions",
+    "rewards_BK",
+    "reward_B",
+    "advantage_B",
+    "baseline_B",
+    "length_B",
+    "truncated_B",
+)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Samples:
     """The completions of one step, by column. Raises ValueError when the sizes do not fit."""
@@ -112,40 +133,23 @@ class Samples:
     """True where all rewards of the group are equal."""
 
     def __post_init__(self) -> None:
-        for name, dtype in (
-            ("rewards_BK", float),
-            ("reward_B", float),
-            ("advantage_B", float),
-            ("baseline_B", float),
-            ("length_B", np.int32),
-            ("truncated_B", bool),
-            ("dead_N", bool),
-        ):
+        for name, dtype in SAMPLE_DTYPES.items():
             object.__setattr__(self, name, np.asarray(getattr(self, name), dtype=dtype))
-        groups = len(self.problem_ids)
-        rows = len(self.problem_ids) * self.num_generations
         if self.rewards_BK.ndim != 2:
             raise ValueError(
                 f"rewards_BK has shape {self.rewards_BK.shape}: expected (completions, reward "
                 "functions)."
             )
-        for name in ("prompts", "gold_answers", "dead_N"):
+        self._check_lengths()
+
+    def _check_lengths(self) -> None:
+        groups = len(self.problem_ids)
+        for name in OF_EACH_GROUP:
             _check_length(name, getattr(self, name), groups, "one per problem id")
-        for name in (
-            "completions",
-            "rewards_BK",
-            "reward_B",
-            "advantage_B",
-            "baseline_B",
-            "length_B",
-            "truncated_B",
-        ):
-            _check_length(
-                name,
-                getattr(self, name),
-                rows,
-                f"{groups} problems x num_generations={self.num_generations}",
-            )
+        rows = groups * self.num_generations
+        expected = f"{groups} problems x num_generations={self.num_generations}"
+        for name in OF_EACH_COMPLETION:
+            _check_length(name, getattr(self, name), rows, expected)
 
 
 @dataclass(frozen=True)

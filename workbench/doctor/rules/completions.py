@@ -89,22 +89,7 @@ def length_drift(facts: Facts) -> Finding | None:
     if not longer and not shorter:
         return None
 
-    if longer:
-        key = "length_up"
-        what = "The completions get longer"
-        remedy = (
-            "Read some: if they ramble, use loss_type='dr_grpo' or 'dapo' (now "
-            f"{facts.config.get('loss_type')!r}), which do not favour long wrong answers, or add "
-            "a reward for brevity."
-        )
-    else:
-        key = "length_down"
-        what = "The completions get shorter"
-        remedy = (
-            "Read some: if the thinking is gone, the reward pays without it; pay for it, or raise "
-            f"beta (now {facts.config.get('beta')})."
-        )
-
+    key, what, remedy = _longer(facts) if longer else _shorter(facts)
     # A length that is paid for is worth a word, no more.
     reward = facts.drift("reward")
     earned = reward is not None and reward.up
@@ -116,6 +101,27 @@ def length_drift(facts: Facts) -> Finding | None:
         f"completion_length {drift} tokens, the first {t.WINDOW} of {span(facts.steps)} against "
         f"the last{paid}",
         remedy,
+    )
+
+
+def _longer(facts: Facts) -> tuple[str, str, str]:
+    """(key, what, remedy)."""
+    return (
+        "length_up",
+        "The completions get longer",
+        "Read some: if they ramble, use loss_type='dr_grpo' or 'dapo' (now "
+        f"{facts.config.get('loss_type')!r}), which do not favour long wrong answers, or add "
+        "a reward for brevity.",
+    )
+
+
+def _shorter(facts: Facts) -> tuple[str, str, str]:
+    """(key, what, remedy)."""
+    return (
+        "length_down",
+        "The completions get shorter",
+        "Read some: if the thinking is gone, the reward pays without it; pay for it, or raise "
+        f"beta (now {facts.config.get('beta')}).",
     )
 
 

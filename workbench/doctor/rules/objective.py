@@ -11,6 +11,9 @@ from workbench.doctor.finding import Finding, figure, percent, span
 from workbench.doctor.rules.rewards import saturated
 
 CLIP_FIELDS = ("epsilon", "epsilon_high", "delta")
+KL_IS_HIGH = (
+    "The KL to the reference is high: the policy writes what the reference would hardly ever write."
+)
 
 
 def no_gradient(facts: Facts) -> Finding | None:
@@ -84,19 +87,11 @@ def epsilon_idle(facts: Facts) -> Finding | None:
 
 def _why_idle(facts: Facts) -> tuple[str, str, str] | None:
     """What, evidence and remedy of an idle epsilon; None when it works."""
-    clipped = facts.recent("clip_ratio_region")
-    high = facts.median("ratio_max")
-    extremes = ""
-    if np.isfinite(high):
-        extremes = f"ratio from {figure(facts.median('ratio_min'))} to {figure(high)}, "
-    seen = (
-        f"{extremes}clip_ratio_region {figure(float(clipped.max(initial=0)))} in "
-        f"{span(facts.recent_span())}"
-    )
-
     loss_type = facts.config.get("loss_type")
     if not loss_type:
         return None
+    clipped = facts.recent("clip_ratio_region")
+    seen = _seen_of_the_ratio(facts, clipped)
     loss = LOSSES.get(loss_type)
     if loss is None or not (loss.clips or loss.caps):
         return (
@@ -113,6 +108,7 @@ def _why_idle(facts: Facts) -> tuple[str, str, str] | None:
         )
     if facts.updates is None or len(clipped) < t.FEWEST_STEPS or clipped.max() > 0:
         return None
+    high = facts.median("ratio_max")
     remedy = "Nothing needs to be done."
     if np.isfinite(high):
         bound = figure(max(abs(high - 1), 1e-4))
@@ -121,6 +117,18 @@ def _why_idle(facts: Facts) -> tuple[str, str, str] | None:
         "epsilon is idle: the ratios stay inside the clip range, so that nothing is clipped.",
         seen,
         remedy,
+    )
+
+
+def _seen_of_the_ratio(facts: Facts, clipped: np.ndarray) -> str:
+    """How far the ratios went, where that was measured, and how many of them were clipped."""
+    high = facts.median("ratio_max")
+    extremes = ""
+    if np.isfinite(high):
+        extremes = f"ratio from {figure(facts.median('ratio_min'))} to {figure(high)}, "
+    return (
+        f"{extremes}clip_ratio_region {figure(float(clipped.max(initial=0)))} in "
+        f"{span(facts.recent_span())}"
     )
 
 
@@ -168,17 +176,6 @@ def kl_high(facts: Facts) -> Finding | None:
     if level < t.KL_HIGH and not runs_away:
         return None
 
-    if runs_away:
-        growth = f"{figure(level / max(earlier, 1e-9))}-fold within {t.WINDOW} steps"
-        what = (
-            f"The KL to the reference blows up ({growth}): the policy is leaving the language that "
-            "it started with."
-        )
-    else:
-        what = (
-            "The KL to the reference is high: the policy writes what the reference would hardly "
-            "ever write."
-        )
     evidence = f"median kl {figure(level)} nats per token in {span(facts.recent_span())}"
     if np.isfinite(earlier):
         evidence += f", {figure(earlier)} in the {t.WINDOW} steps before"
@@ -187,11 +184,19 @@ def kl_high(facts: Facts) -> Finding | None:
     return Finding(
         "kl_high",
         "problem" if level >= t.KL_TOO_HIGH else "warning",
-        what,
+        _blows_up(level, earlier) if runs_away else KL_IS_HIGH,
         evidence,
         f"Raise beta (now {beta}, try {larger_beta}) or lower learning_rate ({_halved(facts)}), "
         "and read some completions: if they are good, the reference has served its time and "
         "beta=0 or sync_ref_model=True is an option.",
+    )
+
+
+def _blows_up(level: float, earlier: float) -> str:
+    growth = f"{figure(level / max(earlier, 1e-9))}-fold within {t.WINDOW} steps"
+    return (
+        f"The KL to the reference blows up ({growth}): the policy is leaving the language that "
+        "it started with."
     )
 
 

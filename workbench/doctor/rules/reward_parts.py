@@ -3,6 +3,8 @@ not score."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from workbench.doctor import thresholds as t
@@ -27,36 +29,42 @@ def component_dominates(facts: Facts) -> Finding | None:
     if share_K[first] < t.DOMINATES or not others:
         return None
 
-    # A function may win because its numbers are larger, which weights cure, or because the others
-    # hardly differ, which they do not.
     second = max(others, key=lambda k: range_K[k])
-    wins_by_scale = range_K[first] >= t.SCALE_FACTOR * range_K[second]
-    if wins_by_scale:
-        severity = "warning"
-        reason = (
-            f": its values range {figure(range_K[first] / range_K[second])} times as far as those "
-            f"of {quoted(names[second])}, which is drowned out."
-        )
-        remedy = (
-            "Balance them with reward_weights, or set "
-            "multi_objective_aggregation='normalize_then_sum'."
-        )
-    else:
-        severity = "note"
-        reason = "; the other functions hardly differ within a group."
-        remedy = (
-            "Nothing, when the others are learned already; else weigh them more (reward_weights)."
-        )
-    shares = ", ".join(
-        f"{quoted(name)} {percent(share)}" for name, share in zip(names, share_K, strict=True)
-    )
+    severity, reason, remedy = _why_it_dominates(range_K[first], range_K[second], names[second])
     return Finding(
         "component_dominates",
         severity,
         f"{quoted(names[first])} decides the advantages nearly alone{reason}",
-        f"{shares} of the functions' weighted variances within groups in "
+        f"{_each_share(names, share_K)} of the functions' weighted variances within groups in "
         f"{span([samples.step for samples in seen])}",
         remedy,
+    )
+
+
+def _why_it_dominates(
+    first_range: float, second_range: float, second_name: str
+) -> tuple[str, str, str]:
+    """(severity, reason, remedy). A function may win because its numbers are larger, which weights
+    cure, or because the others hardly differ, which they do not."""
+    if first_range >= t.SCALE_FACTOR * second_range:
+        return (
+            "warning",
+            f": its values range {figure(first_range / second_range)} times as far as those "
+            f"of {quoted(second_name)}, which is drowned out.",
+            "Balance them with reward_weights, or set "
+            "multi_objective_aggregation='normalize_then_sum'.",
+        )
+    return (
+        "note",
+        "; the other functions hardly differ within a group.",
+        "Nothing, when the others are learned already; else weigh them more (reward_weights).",
+    )
+
+
+def _each_share(names: Sequence[str], share_K: np.ndarray) -> str:
+    """Every function with its share, as a sentence lists them."""
+    return ", ".join(
+        f"{quoted(name)} {percent(share)}" for name, share in zip(names, share_K, strict=True)
     )
 
 
@@ -90,32 +98,14 @@ def _nanmean(rewards_NGK: np.ndarray) -> np.ndarray:
 
 def component_flat(facts: Facts) -> Finding | None:
     """A function that pays every completion the same, while others differ."""
-    columns = {
-        name: facts.recent(f"rewards/{name}")
-        for name in facts.meta.reward_names
-        if facts.weights[name] != 0
-    }
-    still = [
-        name
-        for name, values in columns.items()
-        if len(values) == t.WINDOW and np.ptp(values) < 1e-9 and not _varies_in_samples(facts, name)
-    ]
-    if not still or len(still) == len(columns):
+    weighted = [name for name in facts.meta.reward_names if facts.weights[name] != 0]
+    still = [name for name in weighted if _stands_still(facts, name)]
+    if not still or len(still) == len(weighted):
         return None
 
-    # A function that stands still at its best is learned; one that stands still below it pays
-    # nothing, and nobody learns from it.
     name = still[0]
-    value = float(columns[name][-1])
-    history = facts.values(f"rewards/{name}")
-    has_moved = np.ptp(history) > 1e-9
-    learned = value > 0 or (has_moved and value >= history.max() - 1e-9)
-    if learned and has_moved:
-        paid = "as much as it ever paid"
-    elif np.ptp(history) < 1e-9:
-        paid = "the same from the start"
-    else:
-        paid = "nothing any more"
+    value = float(facts.recent(f"rewards/{name}")[-1])
+    paid, learned = _paid_so_far(facts, name, value)
     also = f" So do {', '.join(quoted(other) for other in still[1:])}." if still[1:] else ""
     if learned:
         remedy = "Nothing, when it is learned."
@@ -132,6 +122,29 @@ def component_flat(facts: Facts) -> Finding | None:
         f"rewards/{quoted(name)} = {figure(value)} in {span(facts.recent_span())}",
         remedy,
     )
+
+
+def _stands_still(facts: Facts, name: str) -> bool:
+    """Whether the function paid the same throughout the last steps: on the mean, and each
+    completion."""
+    values = facts.recent(f"rewards/{name}")
+    if len(values) != t.WINDOW or np.ptp(values) >= 1e-9:
+        return False
+    return not _varies_in_samples(facts, name)
+
+
+def _paid_so_far(facts: Facts, name: str, value: float) -> tuple[str, bool]:
+    """What the `value` that it pays now is beside all that it paid, in words, and whether it is
+    learned: a function that stands still at its best is; one that stands still below it pays
+    nothing, and nobody learns from it."""
+    history = facts.values(f"rewards/{name}")
+    has_moved = np.ptp(history) > 1e-9
+    learned = bool(value > 0 or (has_moved and value >= history.max() - 1e-9))
+    if learned and has_moved:
+        return "as much as it ever paid", learned
+    if np.ptp(history) < 1e-9:
+        return "the same from the start", learned
+    return "nothing any more", learned
 
 
 def component_rare(facts: Facts) -> Finding | None:
@@ -187,15 +200,12 @@ def not_scored(facts: Facts) -> Finding | None:
 
     never = missing_K[worst] == 1
     consequence = ": it never scores." if never else "; those are compared without it."
-    shares = ", ".join(
-        f"{quoted(name)} {percent(share)}" for name, share in zip(names, missing_K, strict=True)
-    )
     return Finding(
         "not_scored",
         "problem" if never and len(names) == 1 else "warning",
         f"{quoted(names[worst])} gives no reward (None) for {percent(missing_K[worst])} of the "
         f"completions{consequence}",
-        f"{shares} not scored in {span([samples.step for samples in seen])}",
+        f"{_each_share(names, missing_K)} not scored in {span([samples.step for samples in seen])}",
         "If None is meant (the function is for some problems only), leave it. Else return 0 where "
         "an answer is wrong, and see that the column that the function reads is in the data.",
     )

@@ -38,22 +38,49 @@ def find_on_hub(name: str) -> Found:
     Raises `PolicyError` for an id that is none, a model that is not there or not open, weights that
     are no safetensors, too little disk, and a Hub that cannot be reached while the cache is empty.
     """
-    import huggingface_hub as hub
     from huggingface_hub import constants
-    from huggingface_hub.errors import GatedRepoError, HFValidationError, RepositoryNotFoundError
 
-    try:
-        cached = isinstance(hub.try_to_load_from_cache(name, "config.json"), str)
-    except HFValidationError as e:
-        raise PolicyError(
-            f"policy {name!r} is no folder here and cannot be a model id: {e} {KINDS}"
-        ) from e
+    cached = _is_cached(name)
     if constants.HF_HUB_OFFLINE:
         return _from_cache(
             name,
             cached,
             "HF_HUB_OFFLINE forbids asking the Hub. Unset it, or fetch the model beforehand",
         )
+    try:
+        files = _files_on_hub(name)
+    except PolicyError:
+        raise
+    except Exception as e:
+        # The network's many ways to fail, which differ by version of the Hub's library.
+        return _from_cache(
+            name,
+            cached,
+            f"the Hub cannot be reached ({type(e).__name__}: {e}). Check the network",
+            e,
+        )
+    return Found(False, _check_room(name, files))
+
+
+def _is_cached(name: str) -> bool:
+    """Whether the cache has the model's config. Raises `PolicyError` for an id that is none."""
+    import huggingface_hub as hub
+    from huggingface_hub.errors import HFValidationError
+
+    try:
+        return isinstance(hub.try_to_load_from_cache(name, "config.json"), str)
+    except HFValidationError as e:
+        raise PolicyError(
+            f"policy {name!r} is no folder here and cannot be a model id: {e} {KINDS}"
+        ) from e
+
+
+def _files_on_hub(name: str) -> list[Any]:
+    """The model's files. Raises `PolicyError` where the Hub answers that it has no such model, or
+    does not give it to this user."""
+    import huggingface_hub as hub
+    from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError
+
     try:
         info = hub.HfApi().model_info(name, timeout=PATIENCE, files_metadata=True)
         if info.gated:
@@ -69,16 +96,7 @@ def find_on_hub(name: str) -> Found:
             "Hub (or a private one: hf auth "
             f"login). {KINDS}"
         ) from e
-    except (
-        Exception
-    ) as e:  # the network's many ways to fail, which differ by version of the Hub's library
-        return _from_cache(
-            name,
-            cached,
-            f"the Hub cannot be reached ({type(e).__name__}: {e}). Check the network",
-            e,
-        )
-    return Found(False, _check_room(name, info.siblings or []))
+    return info.siblings or []
 
 
 def _from_cache(name: str, cached: bool, why: str, error: Exception | None = None) -> Found:
@@ -97,16 +115,7 @@ def _check_room(name: str, files: list[Any]) -> int:
 
     weights = _fetched(files)
     if not weights:
-        others = [
-            f.rfilename
-            for f in files
-            if f.rfilename.endswith((".bin", ".gguf", ".pt", ".pth", ".safetensors"))
-        ][:3]
-        raise PolicyError(
-            f"policy {name!r} has no weights as safetensors by transformers' names on the "
-            f"Hub{' (only ' + ', '.join(others) + ')' if others else ''}. Choose "
-            "a model that has; a single .gguf file can be downloaded and given by its path."
-        )
+        raise PolicyError(_no_weights_words(name, files))
     missing = sum(
         f.size or 0
         for f in weights
@@ -125,6 +134,18 @@ def _check_room(name: str, files: list[Any]) -> int:
             "a folder on another disk."
         )
     return missing
+
+
+def _no_weights_words(name: str, files: list[Any]) -> str:
+    """There are no weights of the only kind that is read; up to three of other kinds are named."""
+    kinds = (".bin", ".gguf", ".pt", ".pth", ".safetensors")
+    others = [f.rfilename for f in files if f.rfilename.endswith(kinds)][:3]
+    only = f" (only {', '.join(others)})" if others else ""
+    return (
+        f"policy {name!r} has no weights as safetensors by transformers' names on the "
+        f"Hub{only}. Choose "
+        "a model that has; a single .gguf file can be downloaded and given by its path."
+    )
 
 
 def _fetched(files: list[Any]) -> list[Any]:

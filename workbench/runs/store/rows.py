@@ -128,6 +128,14 @@ def copy_up_to(source: sqlite3.Connection, target: sqlite3.Connection, step: int
 
 
 def _put_samples(db: sqlite3.Connection, step: int, samples: Samples) -> None:
+    group_rows = _group_rows(step, samples)
+    db.executemany("INSERT INTO groups VALUES (?, ?, ?, ?, ?, ?)", group_rows)
+    completion_rows = _completion_rows(step, samples)
+    db.executemany("INSERT INTO samples VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", completion_rows)
+
+
+def _group_rows(step: int, samples: Samples) -> list[tuple[Any, ...]]:
+    """A row of the table `groups` for each prompt."""
     by_group = zip(
         samples.problem_ids,
         samples.prompts,
@@ -135,7 +143,7 @@ def _put_samples(db: sqlite3.Connection, step: int, samples: Samples) -> None:
         samples.dead_N,
         strict=True,
     )
-    groups = [
+    return [
         (
             step,
             group,
@@ -146,8 +154,10 @@ def _put_samples(db: sqlite3.Connection, step: int, samples: Samples) -> None:
         )
         for group, (problem, prompt, gold, dead) in enumerate(by_group)
     ]
-    db.executemany("INSERT INTO groups VALUES (?, ?, ?, ?, ?, ?)", groups)
 
+
+def _completion_rows(step: int, samples: Samples) -> list[tuple[Any, ...]]:
+    """A row of the table `samples` for each completion."""
     # tolist() makes Python numbers of them, which is what SQLite takes.
     by_completion = zip(
         samples.completions,
@@ -159,7 +169,7 @@ def _put_samples(db: sqlite3.Connection, step: int, samples: Samples) -> None:
         samples.truncated_B.tolist(),
         strict=True,
     )
-    rows = [
+    return [
         (
             step,
             row,
@@ -170,4 +180,3 @@ def _put_samples(db: sqlite3.Connection, step: int, samples: Samples) -> None:
         )
         for row, (text, rewards, *numbers) in enumerate(by_completion)
     ]
-    db.executemany("INSERT INTO samples VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", rows)

@@ -17,7 +17,8 @@ class StepChooser:
     """
 
     def __init__(self, view: Guarded, changed: Callable[[], None]) -> None:
-        self._view, self._changed = view, changed
+        self._view = view
+        self._changed = changed
         self._offered: int | None = None
         self.box = widgets.BoundedIntText(
             value=0,
@@ -28,18 +29,8 @@ class StepChooser:
             style={"description_width": "40px"},
             disabled=True,
         )
-        self.older = widgets.Button(
-            description="‹ older",
-            tooltip="The step before",
-            layout=widgets.Layout(width="76px"),
-            disabled=True,
-        )
-        self.newer = widgets.Button(
-            description="newer ›",
-            tooltip="The step after",
-            layout=widgets.Layout(width="76px"),
-            disabled=True,
-        )
+        self.older = _button("‹ older", "The step before")
+        self.newer = _button("newer ›", "The step after")
         self.follow = widgets.Checkbox(
             value=True,
             description="follow the dashboard",
@@ -99,3 +90,13 @@ class StepChooser:
         set_if_changed(self.box, "disabled", last == 0)
         set_if_changed(self.older, "disabled", self.box.value <= 1)
         set_if_changed(self.newer, "disabled", self.box.value >= last)
+
+
+def _button(text: str, tip: str) -> widgets.Button:
+    """Disabled until there is a step to go to."""
+    return widgets.Button(
+        description=text,
+        tooltip=tip,
+        layout=widgets.Layout(width="76px"),
+        disabled=True,
+    )

@@ -151,51 +151,51 @@ def _state(curve: ClipCurve) -> str:
 def _chart(
     name: str, ratios: np.ndarray, curve: ClipCurve, here: float, flat: str
 ) -> dict[str, Any]:
+    """The objective over the ratio, dotted where it has no gradient, with the reader's ratio."""
     colour = POSITIVE if SIGNS[name] > 0 else NEGATIVE
-    x, y = ratios.astype(np.float32), curve.objective.astype(np.float32)
-    moving, still = (
-        np.where(keep, y, np.nan).astype(np.float32)
-        for keep in (curve.gradient != 0, curve.gradient == 0)
-    )
+    x = ratios.astype(np.float32)
+    y = curve.objective.astype(np.float32)
+    moving = np.where(curve.gradient != 0, y, np.nan).astype(np.float32)
+    still = np.where(curve.gradient == 0, y, np.nan).astype(np.float32)
     at = int(np.searchsorted(ratios, here))
-    data = [
-        {
-            "type": "scatter",
-            "mode": "lines",
-            "name": "has a gradient",
-            "x": x,
-            "y": moving,
-            "line": {"color": colour, "width": 3},
-        },
-        {
-            "type": "scatter",
-            "mode": "lines",
-            "name": "no gradient",
-            "x": x,
-            "y": still,
-            "line": {"color": colour, "width": 5, "dash": "dot"},
-        },
-        {
-            "type": "scatter",
-            "mode": "markers",
-            "name": "this ratio",
-            "x": x[at : at + 1].copy(),
-            "y": y[at : at + 1].copy(),
-            "marker": {"color": colour, "size": 12, "symbol": "diamond"},
-            "line": {"color": colour, "width": 0},
-        },
-    ]
-    layout = {
-        "title": {"text": name, "x": 0, "xref": "paper", "xanchor": "left"},
+    return {
+        "data": [
+            _line("has a gradient", x, moving, {"color": colour, "width": 3}),
+            _line("no gradient", x, still, {"color": colour, "width": 5, "dash": "dot"}),
+            _marker("this ratio", x[at : at + 1], y[at : at + 1], colour),
+        ],
+        "layout": _layout(
+            name,
+            f"Objective over the ratio for {name}: no gradient {flat}; "
+            f"at ratio {here:g} the objective is {y[at]:+.3f}.",
+        ),
+    }
+
+
+def _line(name: str, x: np.ndarray, y: np.ndarray, line: dict[str, Any]) -> dict[str, Any]:
+    return {"type": "scatter", "mode": "lines", "name": name, "x": x, "y": y, "line": line}
+
+
+def _marker(name: str, x: np.ndarray, y: np.ndarray, colour: str) -> dict[str, Any]:
+    return {
+        "type": "scatter",
+        "mode": "markers",
+        "name": name,
+        "x": x.copy(),
+        "y": y.copy(),
+        "marker": {"color": colour, "size": 12, "symbol": "diamond"},
+        "line": {"color": colour, "width": 0},
+    }
+
+
+def _layout(title: str, summary: str) -> dict[str, Any]:
+    """summary: for who cannot see the chart."""
+    return {
+        "title": {"text": title, "x": 0, "xref": "paper", "xanchor": "left"},
         "xaxis": {"title": {"text": "ratio r", "standoff": 6}},
         "yaxis": {"title": {"text": "objective"}},
         "showlegend": True,
         "legend": {"orientation": "h", "x": 1, "xanchor": "right", "y": 1, "yanchor": "bottom"},
         "margin": {"l": 60, "r": 12, "t": 36, "b": 44},
-        "meta": {
-            "title": name,
-            "summary": f"Objective over the ratio for {name}: no gradient {flat}; "
-            f"at ratio {here:g} the objective is {y[at]:+.3f}.",
-        },
+        "meta": {"title": title, "summary": summary},
     }
-    return {"data": data, "layout": layout}

@@ -103,44 +103,19 @@ class KLLab(Lab):
         return [widgets.HBox(columns, layout={"flex_flow": "row wrap"})]
 
     def refresh(self) -> tuple[str, str]:
-        self.figures = f = kl_figures(
-            [b.value for b in self.policy], [b.value for b in self.reference]
+        self.figures = kl_figures(
+            [box.value for box in self.policy], [box.value for box in self.reference]
         )
-        names = list(f.per_token)
-        rows = [
-            [
-                f"sampled {token}",
-                f"{f.policy[i]:.4f}",
-                f"{f.reference[i]:.4f}",
-                *(fixed(f.per_token[n][i]) for n in names),
-            ]
-            for i, token in enumerate(NAMES[: len(f.policy)])
+        estimators = [
+            f"{name}<br>(a known bug)" if name == INVERTED else name
+            for name in self.figures.per_token
         ]
-        rows.append(
-            [
-                "expected, under the policy",
-                "",
-                "",
-                *(f"<b>{fixed(f.expectation[n])}</b>" for n in names),
-            ]
+        figures_table = table(
+            ["", "policy", "reference", *estimators],
+            [*_token_rows(self.figures), *_mean_rows(self.figures)],
+            "nats; each estimate is that of one sampled token",
         )
-        rows.append(
-            [
-                "minus the exact KL",
-                "",
-                "",
-                *(fixed(f.expectation[n] - f.exact, 4, "+") for n in names),
-            ]
-        )
-        heads = [
-            "",
-            "policy",
-            "reference",
-            *(f"{n}<br>(a known bug)" if n == INVERTED else n for n in names),
-        ]
-        return self._words(f), table(
-            heads, rows, "nats; each estimate is that of one sampled token"
-        )
+        return self._words(self.figures), figures_table
 
     def _words(self, f: KLFigures) -> str:
         if f.exact < EQUAL:
@@ -157,3 +132,25 @@ class KLLab(Lab):
             f"exp(−d) + d − 1, gives {e[INVERTED]}: a well-known bug of published code, it "
             "estimates something else."
         )
+
+
+def _token_rows(figures: KLFigures) -> list[list[str]]:
+    """What each estimator makes of each token."""
+    return [
+        [
+            f"sampled {token}",
+            f"{figures.policy[i]:.4f}",
+            f"{figures.reference[i]:.4f}",
+            *(fixed(values[i]) for values in figures.per_token.values()),
+        ]
+        for i, token in enumerate(NAMES[: len(figures.policy)])
+    ]
+
+
+def _mean_rows(figures: KLFigures) -> list[list[str]]:
+    """What each estimator gives on average, and how far that is from the KL."""
+    means = [figures.expectation[name] for name in figures.per_token]
+    return [
+        ["expected, under the policy", "", "", *(f"<b>{fixed(mean)}</b>" for mean in means)],
+        ["minus the exact KL", "", "", *(fixed(mean - figures.exact, 4, "+") for mean in means)],
+    ]

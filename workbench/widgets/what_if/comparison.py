@@ -23,7 +23,7 @@ import torch
 from torch import Tensor
 
 from workbench.config import GRPOConfig
-from workbench.objective import totals_of, update_metrics, updates_of
+from workbench.objective import LossBatch, totals_of, update_metrics, updates_of
 from workbench.widgets.what_if.kept_batch import SAME_ADVANTAGE, KeptBatch, WhatIfError
 
 
@@ -55,11 +55,7 @@ class Outcome:
 def outcome(kept: KeptBatch, config: GRPOConfig) -> Outcome:
     """The step under `config`. Raises `WhatIfError` or ValueError where the kept batch lacks what
     it asks for."""
-    if config.beta > 0 and kept.batch.ref_logp is None:
-        raise WhatIfError(
-            f"beta={config.beta:g} needs the log-probabilities of the reference, and this step has "
-            "none: with beta=0 they are computed only where measure_kl asks for them. Set beta=0."
-        )
+    _check_reference_kept(kept, config)
     advantages = kept.advantages(config)
     logp_BT = kept.batch.logp.clone().requires_grad_()
     batch = replace(
@@ -68,23 +64,7 @@ def outcome(kept: KeptBatch, config: GRPOConfig) -> Outcome:
         advantages=advantages.to(logp_BT.dtype),
         mask=kept.counted_BT,
     )
-    clipped_BT = torch.zeros(logp_BT.shape, dtype=torch.int8)
-    updates, total = [], logp_BT.sum() * 0.0
-    for rows in updates_of(config, torch.device("cpu"))[-config.updates_per_rollout :]:
-        # Of all the update's rows: those that the trainer skipped are counted.
-        totals = totals_of(kept.batch.mask, rows, config)
-        rows = rows[kept.counted_BT[rows].any(1)]
-        if not len(rows):
-            updates.append({"loss": 0.0})
-            continue
-        out = batch.rows(rows).loss(config, totals)
-        total = total + out.loss
-        clipped_BT[rows] = out.per_token.clipped_high.to(torch.int8) - out.per_token.clipped_low.to(
-            torch.int8
-        )
-        updates.append(
-            {n: float(v) for n, v in out.metrics.items()} | {"loss": float(out.loss.detach())}
-        )
+    total, updates, clipped_BT = _step_again(kept, batch, config)
     metrics = update_metrics(updates)
     (gradient_BT,) = torch.autograd.grad(total, logp_BT)
     return Outcome(
@@ -95,6 +75,40 @@ def outcome(kept: KeptBatch, config: GRPOConfig) -> Outcome:
         clipped_BT.numpy(),
         gradient_BT.numpy(),
     )
+
+
+def _check_reference_kept(kept: KeptBatch, config: GRPOConfig) -> None:
+    """Raises `WhatIfError` where a KL term is asked for that cannot be computed."""
+    if config.beta > 0 and kept.batch.ref_logp is None:
+        raise WhatIfError(
+            f"beta={config.beta:g} needs the log-probabilities of the reference, and this step has "
+            "none: with beta=0 they are computed only where measure_kl asks for them. Set beta=0."
+        )
+
+
+def _step_again(
+    kept: KeptBatch, batch: LossBatch, config: GRPOConfig
+) -> tuple[Tensor, list[dict[str, float]], Tensor]:
+    """The step's updates as the trainer makes them: the sum of their losses, the metrics of each,
+    and where tokens are clipped (-1 below, 1 above)."""
+    total = batch.logp.sum() * 0.0
+    updates: list[dict[str, float]] = []
+    clipped_BT = torch.zeros(batch.logp.shape, dtype=torch.int8)
+    for rows in updates_of(config, torch.device("cpu"))[-config.updates_per_rollout :]:
+        # Of all the update's rows: those that the trainer skipped are counted.
+        totals = totals_of(kept.batch.mask, rows, config)
+        rows = rows[kept.counted_BT[rows].any(1)]
+        if not len(rows):
+            updates.append({"loss": 0.0})
+            continue
+        out = batch.rows(rows).loss(config, totals)
+        total = total + out.loss
+        above = out.per_token.clipped_high.to(torch.int8)
+        below = out.per_token.clipped_low.to(torch.int8)
+        clipped_BT[rows] = above - below
+        metrics = {name: float(value) for name, value in out.metrics.items()}
+        updates.append(metrics | {"loss": float(out.loss.detach())})
+    return total, updates, clipped_BT
 
 
 @dataclass(frozen=True)

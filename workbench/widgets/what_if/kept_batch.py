@@ -54,21 +54,9 @@ class KeptBatch:
     def of(cls, stored: Mapping[str, Any]) -> KeptBatch:
         """From what `Run.batch(step)` gives. Raises `WhatIfError` where there is nothing to
         compute, or its numbers were not kept."""
-        if "logp_BT" not in stored:
-            raise WhatIfError(
-                "the log-probabilities of this step ('logp') were not kept, so nothing can be "
-                "computed again."
-            )
-        if not stored["mask_BT"].any():
-            raise WhatIfError("none of the completions of this step has a token.")
+        _check_was_kept(stored)
         config = _config_of(stored)
-        if "old_logp_BT" not in stored and config.updates_per_rollout * config.num_iterations > 1:
-            raise WhatIfError(
-                "the log-probabilities before the first update ('old_logp') were not kept, and "
-                "the batch served "
-                f"{config.updates_per_rollout * config.num_iterations} updates: the ratios are not "
-                "known."
-            )
+        _check_ratios_known(stored, config)
         written_BT = torch.as_tensor(stored["mask_BT"])
         truncated_B = torch.as_tensor(stored["truncated_B"])
         mask_BT = written_BT
@@ -138,6 +126,27 @@ class KeptBatch:
 
     def _from_rewards(self, config: GRPOConfig) -> Tensor:
         return group_advantages(self.rewards_BK, config).advantage_B
+
+
+def _check_was_kept(stored: Mapping[str, Any]) -> None:
+    """Raises `WhatIfError` where there is nothing to compute."""
+    if "logp_BT" not in stored:
+        raise WhatIfError(
+            "the log-probabilities of this step ('logp') were not kept, so nothing can be "
+            "computed again."
+        )
+    if not stored["mask_BT"].any():
+        raise WhatIfError("none of the completions of this step has a token.")
+
+
+def _check_ratios_known(stored: Mapping[str, Any], config: GRPOConfig) -> None:
+    """Raises `WhatIfError` where the policy has moved since an old policy that was not kept."""
+    updates = config.updates_per_rollout * config.num_iterations
+    if "old_logp_BT" not in stored and updates > 1:
+        raise WhatIfError(
+            "the log-probabilities before the first update ('old_logp') were not kept, and "
+            f"the batch served {updates} updates: the ratios are not known."
+        )
 
 
 def _config_of(stored: Mapping[str, Any]) -> GRPOConfig:

@@ -42,13 +42,8 @@ def tokens(
     T = min(len(ids), TOKENS_SHOWN)
     old_T, new_T = (-o.gradient_BT[row, :T].astype(float) for o in (c.happened, c.what_if))
     old_side_T, new_side_T = (o.clipped_BT[row, :T].astype(float) for o in (c.happened, c.what_if))
-    scale = scale_of(PUSH, [new_T - old_T])
-    css = [
-        scale.class_of(level) + MARKS.get(side, "")
-        for level, side in zip(
-            scale.levels(new_T - old_T).tolist(), new_side_T.tolist(), strict=True
-        )
-    ]
+    difference_T = new_T - old_T
+    css = _classes(difference_T, new_side_T)
     box = token_list(
         [(marks, piece_of(i, pieces.get(i))) for marks, i in zip(css, ids, strict=False)],
         f"tokens of row {row}, coloured by {PUSH.label}",
@@ -56,14 +51,21 @@ def tokens(
     values = Readings(
         0,
         [
-            Column("difference of push", "", "signed", new_T - old_T),
+            Column("difference of push", "", "signed", difference_T),
             Column("push when it happened", "", "signed", old_T),
             Column("push in the what-if", "", "signed", new_T),
             Column("clipped when it happened", "", "side", old_side_T),
             Column("clipped in the what-if", "", "side", new_side_T),
         ],
     )
-    return page([f'<div class="wb-pane">{box}</div>'], _summary(new_T - old_T, len(ids))), [values]
+    return page([f'<div class="wb-pane">{box}</div>'], _summary(difference_T, len(ids))), [values]
+
+
+def _classes(difference_T: np.ndarray, side_T: np.ndarray) -> list[str]:
+    """Each token's classes: its colour, and the mark of a clip in the what-if."""
+    scale = scale_of(PUSH, [difference_T])
+    levels_and_sides = zip(scale.levels(difference_T).tolist(), side_T.tolist(), strict=True)
+    return [scale.class_of(level) + MARKS.get(side, "") for level, side in levels_and_sides]
 
 
 def _summary(difference_T: np.ndarray, length: int) -> str:

@@ -138,45 +138,75 @@ def _clip(o: Outcome) -> float:
 
 def notes(c: Comparison, recorded_loss: float | None) -> list[str]:
     """What the figures leave out, a sentence each."""
-    found, kept, rows = [], c.kept, len(c.kept.skipped_B)
-    if skipped := int(kept.skipped_B.sum()):
+    found = (
+        _skipped(c),
+        _left_out(c),
+        _one_pass_of_several(c) or _other_loss(c, recorded_loss),
+        _several_updates(c),
+    )
+    return [text for text in found if text]
+
+
+def _skipped(c: Comparison) -> str:
+    kept = c.kept
+    skipped = int(kept.skipped_B.sum())
+    if not skipped:
+        return ""
+    lost = ""
+    if c.unknown_but_wanted:
         lost = (
             f" {c.unknown_but_wanted} of them would have an advantage here, and what they would "
             "add is not known."
-            if (c.unknown_but_wanted)
-            else ""
         )
-        found.append(
-            f"{skipped} of {rows} completions had no gradient when it happened (advantage 0 and no "
-            "KL), so the trainer "
-            "did not compute their log-probabilities. They count in the normalisers and in "
-            f"nothing else.{lost}"
-        )
-    if left_out := int(kept.left_out_B.sum()):
-        found.append(
-            f"{left_out} truncated completions are outside the loss (mask_truncated_completions)."
-        )
-    passes, updates = kept.config.num_iterations, kept.config.updates_per_rollout
-    if passes > 1:
-        found.append(
-            f"The kept log-probabilities are those of the last of {passes} passes: the figures are "
-            "of that pass."
-        )
-    elif recorded_loss is not None and not math.isclose(
-        c.happened.loss, recorded_loss, rel_tol=1e-3, abs_tol=1e-6
-    ):
-        found.append(
-            f"The record says loss {number(recorded_loss)}; computed again from the kept batch it "
-            f"is {number(c.happened.loss)}."
-        )
-    if updates > 1:
-        first = ", and the rows of the first one have ratio 1" if passes == 1 else ""
-        found.append(
-            f"The batch served {updates} updates: loss, KL and clip fractions are means over "
-            f"them{first}. What an update "
-            "does to the policy of the next one is not computed again."
-        )
-    return found
+    return (
+        f"{skipped} of {len(kept.skipped_B)} completions had no gradient when it happened "
+        "(advantage 0 and no KL), so the trainer "
+        "did not compute their log-probabilities. They count in the normalisers and in "
+        f"nothing else.{lost}"
+    )
+
+
+def _left_out(c: Comparison) -> str:
+    left_out = int(c.kept.left_out_B.sum())
+    if not left_out:
+        return ""
+    return f"{left_out} truncated completions are outside the loss (mask_truncated_completions)."
+
+
+def _one_pass_of_several(c: Comparison) -> str:
+    passes = c.kept.config.num_iterations
+    if passes <= 1:
+        return ""
+    return (
+        f"The kept log-probabilities are those of the last of {passes} passes: the figures are "
+        "of that pass."
+    )
+
+
+def _other_loss(c: Comparison, recorded_loss: float | None) -> str:
+    """The figures do not meet the record, as they should where the last pass is the only one."""
+    if recorded_loss is None:
+        return ""
+    if math.isclose(c.happened.loss, recorded_loss, rel_tol=1e-3, abs_tol=1e-6):
+        return ""
+    return (
+        f"The record says loss {number(recorded_loss)}; computed again from the kept batch it "
+        f"is {number(c.happened.loss)}."
+    )
+
+
+def _several_updates(c: Comparison) -> str:
+    updates = c.kept.config.updates_per_rollout
+    if updates <= 1:
+        return ""
+    first = ""
+    if c.kept.config.num_iterations == 1:
+        first = ", and the rows of the first one have ratio 1"
+    return (
+        f"The batch served {updates} updates: loss, KL and clip fractions are means over "
+        f"them{first}. What an update "
+        "does to the policy of the next one is not computed again."
+    )
 
 
 def table(c: Comparison) -> str:
