@@ -39,19 +39,24 @@ def expected(per_token_row_1: float, per_token_row_2: float) -> Tensor:
     return -ADVANTAGES[:, None] * weights
 
 
-@pytest.mark.parametrize(
-    ("loss_type", "row_1", "row_2"),
-    [
-        ("grpo", 1 / 4 / 3, 1 / 3),  # mean over 3 sequences of the mean over their tokens
-        ("sapo", 1 / 4 / 3, 1 / 3),
-        ("bnpo", 1 / 5, 1 / 5),  # mean over 5 tokens
-        ("dapo", 1 / 5, 1 / 5),
-        ("cispo", 1 / 5, 1 / 5),
-        ("vespo", 1 / 5, 1 / 5),
-        ("dr_grpo", 1 / 24, 1 / 24),  # 3 sequences x max_completion_length 8
-        ("luspo", 1 / 3, 1 / 3),  # mean over 3 sequences of the sum over their tokens
-    ],
-)
+WEIGHTS_BY_HAND = [
+    ("grpo", 1 / 4 / 3, 1 / 3),  # mean over 3 sequences of the mean over their tokens
+    ("sapo", 1 / 4 / 3, 1 / 3),
+    ("bnpo", 1 / 5, 1 / 5),  # mean over 5 tokens
+    ("dapo", 1 / 5, 1 / 5),
+    ("cispo", 1 / 5, 1 / 5),
+    ("vespo", 1 / 5, 1 / 5),
+    ("dr_grpo", 1 / 24, 1 / 24),  # 3 sequences x max_completion_length 8
+    ("luspo", 1 / 3, 1 / 3),  # mean over 3 sequences of the sum over their tokens
+]
+"""What a token of the first and of the second row weighs, worked out with pencil and paper."""
+
+
+def test_every_loss_has_its_weights_by_hand() -> None:
+    assert {loss_type for loss_type, _, _ in WEIGHTS_BY_HAND} == set(LOSS_TYPES)
+
+
+@pytest.mark.parametrize(("loss_type", "row_1", "row_2"), WEIGHTS_BY_HAND)
 def test_what_one_token_weighs(loss_type: str, row_1: float, row_2: float) -> None:
     torch.testing.assert_close(
         on_policy_gradient(loss_type), expected(row_1, row_2), rtol=1e-14, atol=0

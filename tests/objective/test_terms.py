@@ -11,14 +11,14 @@ import pytest
 import torch
 from torch import Tensor
 
-from workbench.config import LOSS_TYPES, GRPOConfig
+from workbench.config import LOSS_TYPES, LOSSES, GRPOConfig
 from workbench.objective import REDUCTIONS, TERMS, policy_loss
 
 pytestmark = pytest.mark.filterwarnings("ignore::workbench.config.ConfigWarning")
 
 OLD = 0.2
 RATIOS = [0.5, 1.1, 1.5, 3.0]
-CLIPPED = ("grpo", "bnpo", "dr_grpo", "dapo", "luspo")
+CLIPPED = [name for name, loss in LOSSES.items() if loss.clips]
 
 
 def f64(*values: Any) -> Tensor:

@@ -24,7 +24,7 @@ ROOT = Path(workbench.__file__).parent
 OTHERS = [
     path
     for path in sorted(ROOT.rglob("*.py"))
-    if path.parts[len(ROOT.parts)] != "rollout" and path.name != "config_engines.py"
+    if path.parts[len(ROOT.parts)] != "rollout" and path.name != "engines.py"
 ]
 
 

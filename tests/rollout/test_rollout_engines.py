@@ -17,11 +17,20 @@ from rollout.tiny_models import (
     ragged_prompts,
 )
 
+from workbench.config import ENGINE_FACTS
 from workbench.rollout import RolloutCancelledError, Sampling, make_engine
 from workbench.rollout.native import NativeEngine
 from workbench.rollout.transformers_engine import TransformersEngine
 
 ENGINES = [NativeEngine, TransformersEngine]
+"""The engines that sample with the policy's own weights; tests/rollout/vllm has the other one."""
+
+
+def test_every_engine_in_this_process_is_tried_here() -> None:
+    own_weights = {name for name, facts in ENGINE_FACTS.items() if facts.own_memory is None}
+    assert {engine.facts.name for engine in ENGINES} == own_weights
+
+
 WARM = Sampling(16, temperature=1.3)
 
 
@@ -130,7 +139,7 @@ def test_the_reference_can_be_cancelled_and_reports_nan() -> None:
 def test_make_engine_gives_the_engine_named() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        for name in ("native", "transformers"):
+        for name in (engine.facts.name for engine in ENGINES):
             assert make_engine(name, build("llama"), EOS, PAD).name == name
 
 

@@ -36,6 +36,12 @@ def test_no_page_is_left_out_of_the_table() -> None:
     assert len({page.title for page in made.values()}) == len(PAGES)
 
 
+def test_every_page_is_tested_by_name() -> None:
+    texts = [p.read_text() for p in Path(__file__).parent.rglob("test_*.py")]
+    untested = [page.__name__ for page in all_pages() if not any(page.__name__ in t for t in texts)]
+    assert untested == []
+
+
 def values_of(widget: Any) -> list[str]:
     """The values of all HTML widgets below."""
     below = [value for child in getattr(widget, "children", ()) for value in values_of(child)]

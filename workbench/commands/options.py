@@ -6,12 +6,20 @@ rewards, presets) is looked up by the command that uses it.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from workbench.config import ConfigError, value_of
+from workbench.config import ENGINE_FACTS, ConfigError, value_of
+
+
+def one_of(names: Iterable[str]) -> str:
+    """The names as a sentence lists them."""
+    *others, last = [repr(name) for name in names]
+    return f"{', '.join(others)} or {last}"
+
 
 POLICY_HELP = "'embedded', a folder, a .gguf file, or a Hugging Face model id."
 TASK_HELP = "'arithmetic', or a .jsonl file of problems such as GSM8K's."
@@ -86,9 +94,7 @@ Lora = Annotated[
 Quantization = Annotated[
     str | None, typer.Option(help="Frozen weights in 'nf4' (4 bits) or 'int8'; needs --lora.")
 ]
-Rollout = Annotated[
-    str | None, typer.Option(help="What samples: 'native', 'transformers' or 'vllm'.")
-]
+Rollout = Annotated[str | None, typer.Option(help=f"What samples: {one_of(ENGINE_FACTS)}.")]
 Dtype = Annotated[
     str | None, typer.Option(help="Format of the weights: auto, float32, bfloat16 or float16.")
 ]

@@ -174,8 +174,8 @@ class KnobRow:
             return
         # Moving the slider or the box turns a field on that was None.
         value = moved.value
-        if moved is self.off:
-            value = None if moved.value else self.box.value
+        if self.off is not None and moved is self.off:
+            value = None if self.off.value else self.box.value
         if isinstance(value, float):
             # What a hand can set, and what the box has room for.
             digits = 4 if moved is self.slider else 6
