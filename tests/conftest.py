@@ -111,3 +111,11 @@ def tiny_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     LlamaForCausalLM(config).save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return folder
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files with slow tests first: in two processes (`pytest -n 2 --dist loadfile`) the quick ones
+    then fill what is left, and no long file is begun last."""
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    slow |= {item.path for item in items if item.path.suffix == ".ipynb"}
+    items.sort(key=lambda item: item.path not in slow)
