@@ -184,7 +184,8 @@ def test_a_vllm_that_cannot_be_imported_is_one_sentence_before_weights_load(
     (tmp_path / "vllm").mkdir()
     (tmp_path / "vllm" / "__init__.py").write_text(code + "\n")
     monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.delitem(sys.modules, "vllm", raising=False)
+    monkeypatch.setitem(sys.modules, "vllm", None)  # so that the module of this test is forgotten
+    monkeypatch.delitem(sys.modules, "vllm")
     monkeypatch.setattr(load, "_read", lambda *a: pytest.fail("weights were read"))
     for start in (
         lambda: load_policy("embedded", config=GRPOConfig(rollout_engine="vllm")),

@@ -35,7 +35,7 @@ def component_dominates(facts: Facts) -> Finding | None:
         "component_dominates",
         severity,
         f"{quoted(names[first])} decides the advantages nearly alone{reason}",
-        f"{_each_share(names, share_K)} of the functions' weighted variances within groups in "
+        f"{_each_share(names, share_K)} of the reward's variance within groups in "
         f"{span([samples.step for samples in seen])}",
         remedy,
     )
@@ -69,14 +69,15 @@ def _each_share(names: Sequence[str], share_K: np.ndarray) -> str:
 
 
 def _variance_shares(weighted_NGK: np.ndarray) -> np.ndarray:
-    """For each function its share (K,) of the sum of the functions' own variances within groups.
+    """For each function its share (K,) of the variance of the total within groups.
 
-    Not the share of the total's variance: where one function takes away what another gives (a
-    negative weight, a penalty), their covariance makes such shares negative and larger than 1.
+    A function that takes away what another gives (a negative weight, a penalty) lessens that
+    variance: it has no share in it, and what the others make of it is shared among them.
     """
     centred_NGK = np.nan_to_num(weighted_NGK - _nanmean(weighted_NGK))
-    squares_K = (centred_NGK**2).sum((0, 1))
-    shares_K: np.ndarray = squares_K / max(squares_K.sum(), 1e-30)
+    total_NG1 = centred_NGK.sum(-1, keepdims=True)
+    made_K = (centred_NGK * total_NG1).sum((0, 1)).clip(min=0)
+    shares_K: np.ndarray = made_K / max(made_K.sum(), 1e-30)
     return shares_K
 
 
