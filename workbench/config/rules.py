@@ -8,19 +8,19 @@ values and the remedy.
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from typing import Any
 
 from workbench.config.engines import facts_of
 from workbench.config.losses import LOSSES
 
-if TYPE_CHECKING:
-    from workbench.config import GRPOConfig
+Config = Any
+"""A `GRPOConfig`. Its module imports this one, so naming the type here would be a circle."""
 
 Rule = tuple[bool, str]
 """(does it apply?, what to say)."""
 
 
-def errors_of(config: GRPOConfig) -> list[str]:
+def errors_of(config: Config) -> list[str]:
     """What makes this config impossible, a sentence each."""
     rules = [
         *_clipping_errors(config),
@@ -31,13 +31,13 @@ def errors_of(config: GRPOConfig) -> list[str]:
     return [text for applies, text in rules if applies]
 
 
-def warnings_of(config: GRPOConfig) -> list[str]:
+def warnings_of(config: Config) -> list[str]:
     """What probably is not meant, a sentence each."""
     rules = [*_loss_warnings(config), *_batch_warnings(config)]
     return [text for applies, text in rules if applies]
 
 
-def _clipping_errors(config: GRPOConfig) -> list[Rule]:
+def _clipping_errors(config: Config) -> list[Rule]:
     """epsilon, epsilon_high and delta beside the loss type."""
     loss = LOSSES[config.loss_type]
     high = config.epsilon if config.epsilon_high is None else config.epsilon_high
@@ -62,7 +62,7 @@ def _clipping_errors(config: GRPOConfig) -> list[Rule]:
     ]
 
 
-def _sampling_weight_errors(config: GRPOConfig) -> list[Rule]:
+def _sampling_weight_errors(config: Config) -> list[Rule]:
     """The settings of importance_sampling_*, beside the loss type and each other."""
     loss = LOSSES[config.loss_type]
     mode = config.importance_sampling_mode
@@ -89,7 +89,7 @@ def _sampling_weight_errors(config: GRPOConfig) -> list[Rule]:
     ]
 
 
-def _batch_errors(config: GRPOConfig) -> list[Rule]:
+def _batch_errors(config: Config) -> list[Rule]:
     return [
         (
             config.prompts_per_step % config.updates_per_rollout != 0,
@@ -105,7 +105,7 @@ def _batch_errors(config: GRPOConfig) -> list[Rule]:
     ]
 
 
-def _model_errors(config: GRPOConfig) -> list[Rule]:
+def _model_errors(config: Config) -> list[Rule]:
     wants_adapter = (
         config.lora_alpha is not None
         or config.use_rslora
@@ -139,7 +139,7 @@ def _model_errors(config: GRPOConfig) -> list[Rule]:
     ]
 
 
-def _loss_warnings(config: GRPOConfig) -> list[Rule]:
+def _loss_warnings(config: Config) -> list[Rule]:
     loss = LOSSES[config.loss_type]
     level = config.importance_sampling_level
     return [
@@ -167,7 +167,7 @@ def _loss_warnings(config: GRPOConfig) -> list[Rule]:
     ]
 
 
-def _batch_warnings(config: GRPOConfig) -> list[Rule]:
+def _batch_warnings(config: Config) -> list[Rule]:
     baseline = config.advantage_baseline
     by_group = config.scale_rewards == "group"
     return [
