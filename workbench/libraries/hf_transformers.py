@@ -1,7 +1,7 @@
 """transformers: the cache argument of a forward, the kind of its attention, and which models a
 cache of ours can serve.
 
-Held against 5.0 to 5.24 by `tests/libraries/test_hf_transformers.py`.
+Held against 5.4 and 5.24 by `tests/libraries/test_hf_transformers.py`.
 """
 
 from __future__ import annotations
