@@ -14,7 +14,6 @@ import yaml
 
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-SOURCES = sorted((ROOT / "workbench").rglob("*.py"))
 
 
 def fresh_python(code: str) -> str:

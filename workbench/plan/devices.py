@@ -9,7 +9,7 @@ Rates of a CPU are measured on the spot by `measured_cpu`.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from workbench.errors import WorkbenchError
 
@@ -166,8 +166,3 @@ def measured_cpu() -> Device:
 def cpu_without_rates(memory: int | None = None) -> Device:
     """A CPU for which nothing is measured: memory only. Quick, for checks that need no seconds."""
     return Device("cpu", "cpu", memory)
-
-
-def with_memory(device: Device, memory: int) -> Device:
-    """The same device with another amount of memory."""
-    return replace(device, memory=memory)
