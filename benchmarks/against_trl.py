@@ -7,6 +7,9 @@ median of its steps after the warm-up; the ratio is paired.
 
     python benchmarks/against_trl.py [--rounds 4] [--steps 8] [--threads 1]
         [--policy embedded] [--out results/FILE.json]
+
+On a machine with a CUDA GPU both contenders run there, float32 weights with bfloat16 arithmetic
+(autocast) on either side, and the peak is that of torch's allocator.
 """
 
 from __future__ import annotations
@@ -28,8 +31,21 @@ WARM_UP = 2
 PROMPTS, GROUP, LENGTH, UPDATES, BETA, RATE = 16, 8, 48, 4, 0.005, 2e-4
 
 
-def peak_rss_mb() -> float:
-    """VmHWM of this process in MB."""
+def device_name() -> str:
+    """The GPU that both contenders use, or what the CPU calls itself."""
+    import torch
+
+    if torch.cuda.is_available():
+        return torch.cuda.get_device_name(0)
+    return platform.processor() or platform.machine()
+
+
+def peak_mb() -> float:
+    """torch's highest allocation on the GPU, else VmHWM of this process, in MB."""
+    import torch
+
+    if torch.cuda.is_available():
+        return torch.cuda.max_memory_allocated() / 2**20
     line = next(
         line
         for line in Path("/proc/self/status").read_text().splitlines()
@@ -74,6 +90,7 @@ def run_workbench(policy_name: str, steps: int) -> dict:
 
 def run_trl(policy_name: str, steps: int) -> dict:
     """Seconds between two rollout batches of TRL's trainer, everything of a batch included."""
+    import torch
     from datasets import Dataset
     from transformers import TrainerCallback
     from trl import GRPOConfig, GRPOTrainer
@@ -88,6 +105,7 @@ def run_trl(policy_name: str, steps: int) -> dict:
         for p in (task.train[i] for i in task.draw(0, PROMPTS * (steps + 2), 0))
     ]
     policy.tokenizer.padding_side = "left"
+    on_gpu = torch.cuda.is_available()
     marks: list[float] = []
 
     class Clock(TrainerCallback):
@@ -98,8 +116,8 @@ def run_trl(policy_name: str, steps: int) -> dict:
     with tempfile.TemporaryDirectory() as out:
         args = GRPOConfig(
             output_dir=out,
-            use_cpu=True,
-            bf16=False,
+            use_cpu=not on_gpu,
+            bf16=on_gpu,
             per_device_train_batch_size=PROMPTS * GROUP // UPDATES,
             gradient_accumulation_steps=1,
             steps_per_generation=UPDATES,
@@ -140,7 +158,7 @@ def child(contender: str, policy: str, steps: int, threads: int) -> None:
     torch.set_num_threads(threads)
     os.environ["HF_HUB_OFFLINE"] = "1"
     result = (run_workbench if contender == "workbench" else run_trl)(policy, steps)
-    print(json.dumps(result | {"peak_mb": peak_rss_mb()}))
+    print(json.dumps(result | {"peak_mb": peak_mb()}))
 
 
 def measure(contender: str, args: argparse.Namespace) -> dict:
@@ -178,7 +196,7 @@ def versions() -> dict[str, str]:
     names = ("torch", "transformers", "trl")
     return {n: version(n) for n in names} | {
         "python": platform.python_version(),
-        "machine": platform.processor() or platform.machine(),
+        "machine": device_name(),
     }
 
 

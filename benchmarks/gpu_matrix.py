@@ -77,6 +77,17 @@ def cells(tiny: bool) -> list[dict]:
     ]
 
 
+def chosen(every: list[dict], wanted: list[str]) -> list[dict]:
+    """The cells whose name holds one of those texts, in the order of the texts."""
+    found = [
+        cell
+        for text in wanted
+        for cell in every
+        if text in "/".join((cell["model"], cell["mode"], cell["engine"]))
+    ]
+    return list({json.dumps(cell): cell for cell in found}.values())
+
+
 def settings_of(cell: dict, tiny: bool) -> dict:
     """Fields of `GRPOConfig` for a cell."""
     steps = dict(max_steps=10_000, eval_steps=0, num_eval_problems=1, learning_rate=1e-5)
@@ -362,7 +373,12 @@ def the_arguments() -> argparse.Namespace:
     add = parser.add_argument
     add("--device", choices=("cuda", "cpu"), default="cuda")
     add("--tiny", action="store_true", help="one small model in place of the real shapes")
-    add("--only", default="", help="cells whose MODEL/MODE/ENGINE holds this text")
+    add(
+        "--only",
+        default="",
+        help="cells whose MODEL/MODE/ENGINE holds this text, or one of several, in their order: "
+        "0.5B/full/native,1.5B/LoRA",
+    )
     add(
         "--steps", type=int, default=3, help="steps of a cell; the first is left out of the medians"
     )
@@ -406,9 +422,7 @@ def main() -> None:
     flops = ", ".join(f"{k} {v / 1e12:.2f} TFLOP/s" for k, v in rates["flops"].items())
     print(f"{rates['name']}: {rates['bandwidth'] / 1e9:.0f} GB/s, {flops}", flush=True)
     results = []
-    for cell in cells(args.tiny):
-        if args.only not in "/".join((cell["model"], cell["mode"], cell["engine"])):
-            continue
+    for cell in chosen(cells(args.tiny), args.only.split(",")):
         left = args.minutes * 60 - (time.monotonic() - started)
         result = {"failed": "left out: the time was over"}
         if left > 10:

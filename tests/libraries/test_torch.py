@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 from torch import nn
 
 from workbench.libraries import torch_ as library
+from workbench.policy.load import for_training
 
 VERSION = f"torch {torch.__version__}"
 
@@ -47,3 +50,29 @@ def test_the_fused_kernel_is_there_on_the_meta_device_and_makes_no_matrix() -> N
         assert library.fused_attention(x, x, x, None, True, None).shape == x.shape, VERSION
     assert seen, VERSION
     assert not any(tuple(shape[-2:]) == (300, 300) for shape in seen), f"{VERSION}: {seen}"
+
+
+class OnAGpu(nn.Linear):
+    """Says that it is on a GPU, and has what `for_training` reads of a model."""
+
+    device = torch.device("cuda")
+    config = SimpleNamespace()
+
+
+@pytest.fixture
+def cudnn_attention():
+    before = torch.backends.cuda.cudnn_sdp_enabled()
+    torch.backends.cuda.enable_cudnn_sdp(True)
+    yield
+    torch.backends.cuda.enable_cudnn_sdp(before)
+
+
+@pytest.mark.usefixtures("cudnn_attention")
+def test_on_a_gpu_attention_does_not_go_through_cudnn() -> None:
+    for_training(
+        OnAGpu(2, 2), None, seed=0, source="", autocast=False, gradient_checkpointing=False
+    )
+    assert not torch.backends.cuda.cudnn_sdp_enabled(), VERSION
+    # What is left is what a GPU attends by.
+    assert torch.backends.cuda.flash_sdp_enabled(), VERSION
+    assert torch.backends.cuda.mem_efficient_sdp_enabled(), VERSION

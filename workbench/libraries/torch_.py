@@ -17,6 +17,7 @@ from torch.utils._pytree import tree_leaves
 
 __all__ = [
     "TorchDispatchMode",
+    "attend_without_cudnn",
     "change_count",
     "fork_rng",
     "fused_attention",
@@ -45,6 +46,18 @@ def seed_global_generators(seed: int, device: torch.device) -> None:
     if device.type == "cuda":
         with torch.cuda.device(device):
             torch.cuda.manual_seed(seed)
+
+
+def attend_without_cudnn() -> None:
+    """From now on this process computes attention on a GPU by the other fused kernels.
+
+    On Hopper cards torch takes cuDNN's first, which builds an execution plan for every new shape:
+    7 ms a layer and token on an H200, where a cache that grows and rows that finish make each
+    token's shape a new one; two thirds of a step went there. The flag is torch's and holds for the
+    whole process, so that a forward repeated in a backward pass (checkpointing) finds the same
+    kernel.
+    """
+    torch.backends.cuda.enable_cudnn_sdp(False)
 
 
 def storage_key(tensor: Tensor) -> int:

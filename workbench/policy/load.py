@@ -15,6 +15,7 @@ import torch
 from workbench.config import GRPOConfig
 from workbench.libraries.bitsandbytes_ import keep_from_changing
 from workbench.libraries.hf_transformers import checkpoint_activations, no_progress_bars
+from workbench.libraries.torch_ import attend_without_cudnn
 from workbench.policy.adapter import (
     LoraLike,
     check_saved,
@@ -168,7 +169,9 @@ def for_training(
     gradient_checkpointing: bool,
 ) -> Any:
     """A model with its weights, made ready: no dropout, a fresh adapter where one is asked for,
-    arithmetic in bfloat16, checkpointing."""
+    arithmetic in bfloat16, checkpointing, and on a GPU attention that does not mind new shapes."""
+    if model.device.type == "cuda":
+        attend_without_cudnn()
     if adapter is not None:
         model = with_adapter(model, adapter, seed, source)
     _no_dropout(model)
