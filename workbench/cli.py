@@ -19,6 +19,7 @@ import typer
 
 from workbench import __version__
 from workbench.commands import options
+from workbench.commands.printing import make_warnings_inert, say_aside
 from workbench.config import ConfigError
 from workbench.errors import WorkbenchError
 
@@ -239,10 +240,11 @@ def with_rank(arguments: list[str]) -> list[str]:
 
 def main() -> None:
     """Entry point. Mistakes of the user are one clear message and exit code 2, not a traceback."""
+    make_warnings_inert()
     try:
         app(args=with_rank(sys.argv[1:]))
     except WorkbenchError as error:
-        typer.echo("\n".join([f"error: {error}", *getattr(error, "__notes__", [])]), err=True)
+        say_aside("\n".join([f"error: {error}", *getattr(error, "__notes__", [])]))
         sys.exit(2)
 
 

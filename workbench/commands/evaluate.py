@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Any
 
-from rich.console import Console
-
+from workbench.commands.printing import say, say_json, terminal
 from workbench.commands.train import lengths_of, set_threads
 
 if TYPE_CHECKING:
@@ -48,7 +46,7 @@ def eval_command(
             "quantization": loaded.quantization,
             "max_completion_length": max_completion_length,
         }
-        print(json.dumps(asked | _result_dict(result)))
+        say_json(asked | _result_dict(result))
         return
     kind = "" if loaded.quantization == "none" else f" in {loaded.quantization}"
     _print_result(f"{policy}{kind} on {problems.name}", result)
@@ -66,15 +64,15 @@ def _result_dict(result: Evaluation) -> dict[str, Any]:
 
 def _print_result(evaluated: str, result: Evaluation) -> None:
     """A line for all problems, and one for each kind of them."""
-    console = Console(highlight=False)
-    console.print(
+    console = terminal()
+    say(
         f"{evaluated}: {result.accuracy:.1%} of {result.n} held-out "
-        f"problems (greedy, strict; 95 % interval {result.low:.1%} to {result.high:.1%})"
+        f"problems (greedy, strict; 95 % interval {result.low:.1%} to {result.high:.1%})",
+        console,
     )
     for kind, (right, count) in sorted(result.extra["by_kind"].items()):
-        console.print(
-            f"  {kind or 'all':20} {right:4d} of {count:4d}  {right / count:.1%}", markup=False
-        )
+        share = right / count
+        say(f"  {kind or 'all':20} {right:4d} of {count:4d}  {share:.1%}", console)
 
 
 def _usual_length(policy: str, loaded: Any) -> int:

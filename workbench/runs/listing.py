@@ -34,6 +34,16 @@ COLUMNS = (
     "problem",
 )
 
+NUMBERS = (
+    "steps",
+    "reward_first",
+    "reward_last",
+    "accuracy_first",
+    "accuracy_last",
+    "started",
+    "seconds",
+)
+
 ACCURACIES = """SELECT accuracy FROM evaluations
     WHERE split = (SELECT split FROM evaluations ORDER BY step, rowid LIMIT 1) ORDER BY step"""
 
@@ -58,8 +68,11 @@ def list_runs(folder: str | Path, *, reward_metric: str = "reward") -> pd.DataFr
         for file in sorted(folder.rglob("*.sqlite"))
         if (row := _row(file, reward_metric)) is not None
     ]
-    frame = pd.DataFrame(rows, columns=list(COLUMNS))
-    frame["started"] = pd.to_datetime(frame["started"].astype(float), unit="s", utc=True)
+    # Texts stay objects: pandas' own dtype for text refuses a file name that is no UTF-8.
+    frame = pd.DataFrame(rows, columns=list(COLUMNS), dtype=object)
+    for name in NUMBERS:
+        frame[name] = pd.to_numeric(frame[name])
+    frame["started"] = pd.to_datetime(frame["started"], unit="s", utc=True)
     return frame.sort_values("started", kind="stable", ignore_index=True)
 
 
