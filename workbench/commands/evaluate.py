@@ -169,7 +169,8 @@ def _print_result(evaluated: str, answered: list[Answered]) -> None:
         say(f"  {kind or 'all':20} {right:4d} of {count:4d}  {share:.1%}", console)
     lenient = summarize(answered, "lenient")
     if len(figures) > 1 or lenient["greedy"].value != greedy.value:
-        console.print(_table(figures, lenient))
+        table = _table(figures, lenient)
+        console.print(table)
 
 
 def _table(strict: dict[str, Estimate], lenient: dict[str, Estimate]) -> Any:
@@ -195,7 +196,7 @@ def _table(strict: dict[str, Estimate], lenient: dict[str, Estimate]) -> Any:
         cells = [name]
         for estimate in (strict[name], lenient[name]):
             cells += [f"{estimate.value:.1%}", f"{estimate.low:.1%} to {estimate.high:.1%}"]
-        table.add_row(*map(line_of, cells))
+        table.add_row(*(line_of(cell) for cell in cells))
     return table
 
 
