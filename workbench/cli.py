@@ -82,25 +82,33 @@ def eval_(
     policy: options.Policy = "embedded",
     task: options.Task = "arithmetic",
     n: options.HeldOut = 1000,
+    samples: options.Samples = 0,
+    temperature: options.Temperature = 1.0,
     seed: options.TaskSeed = 0,
     max_completion_length: options.EvalLength = None,
+    rollout: options.Rollout = None,
     dtype: options.EvalDtype = None,
     quantization: options.EvalQuantization = None,
+    out: options.KeepAnswers = None,
     threads: options.Threads = None,
     as_json: options.JsonLines = False,
 ) -> None:
-    """Greedy strict accuracy on held-out problems, with its 95 % interval. A run's trained policy
-    is RUN/policy, its adapter RUN/adapter."""
+    """Accuracy on held-out problems with its 95 % interval: greedy, and with --samples K mean@K,
+    maj@k and pass@k. A run's trained policy is RUN/policy, its adapter RUN/adapter."""
     from workbench.commands.evaluate import eval_command
 
     eval_command(
         policy,
         task,
         n=n,
+        samples=samples,
+        temperature=temperature,
         seed=seed,
         max_completion_length=max_completion_length,
+        rollout=rollout,
         dtype=dtype,
         quantization=quantization,
+        keep=out,
         threads=threads,
         as_json=as_json,
     )

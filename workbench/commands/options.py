@@ -114,7 +114,25 @@ Optim = Annotated[str | None, typer.Option(help="'adamw' or 'adamw_8bit'.")]
 
 # ------------------------------------------------------------ what is evaluated, and how
 
-HeldOut = Annotated[int, typer.Option(help="Held-out problems.", min=1)]
+HeldOut = Annotated[
+    int, typer.Option("--problems", "--n", help="Held-out problems, from the first on.", min=1)
+]
+Samples = Annotated[
+    int,
+    typer.Option(
+        help="Answers sampled for each problem, beside the greedy one: mean@K, maj@k, pass@k.",
+        min=0,
+    ),
+]
+Temperature = Annotated[float, typer.Option(help="Of the sampled answers.", min=0.01)]
+KeepAnswers = Annotated[
+    Path | None,
+    typer.Option(
+        "--out",
+        help="File for the completions, written as they come; the same command goes on where a "
+        "broken-off one was.",
+    ),
+]
 TaskSeed = Annotated[int, typer.Option(help="Seed of the task.", min=0)]
 EvalLength = Annotated[
     int | None,

@@ -259,7 +259,8 @@ class GRPOConfig:
     importance_sampling_mode: str | None = setting(
         None,
         "Correction for a sampler whose log-probabilities differ from the trainer's: per token or "
-        "sequence, truncate or mask the ratio. None = only measured.",
+        "sequence, truncate or mask the ratio. None = only measured. A masked token stays in the "
+        "loss's denominator, as in TRL.",
         choices=SAMPLER_CORRECTIONS,
         optional=True,
         live=True,
