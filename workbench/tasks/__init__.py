@@ -9,6 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from workbench.tasks.arithmetic import arithmetic_task
+from workbench.tasks.arithmetic_shifted import (
+    arithmetic_longer_task,
+    arithmetic_operators_task,
+    arithmetic_three_steps_task,
+    arithmetic_wording_task,
+)
 from workbench.tasks.files import READERS
 from workbench.tasks.format import SYSTEM_PROMPT
 from workbench.tasks.gsm8k import gsm8k_task
@@ -21,6 +27,10 @@ __all__ = ["AS_IN_DATA", "TASKS", "Problem", "Task", "TaskError", "columns_of", 
 
 TASKS: dict[str, Callable[[int], Task]] = {
     "arithmetic": arithmetic_task,
+    "arithmetic_longer": arithmetic_longer_task,
+    "arithmetic_three_steps": arithmetic_three_steps_task,
+    "arithmetic_wording": arithmetic_wording_task,
+    "arithmetic_operators": arithmetic_operators_task,
     "gsm8k": gsm8k_task,
 }
 """The tasks known by name, each made from a seed; every other task is read from data.
