@@ -17,6 +17,8 @@ def eval_command(
     policy: str,
     task: str,
     *,
+    keys: dict[str, str | None],
+    system_prompt: str | None,
     n: int,
     seed: int,
     max_completion_length: int | None,
@@ -31,9 +33,10 @@ def eval_command(
     from workbench.policy import load_policy
     from workbench.rollout import make_engine
     from workbench.tasks import load_task
+    from workbench.tasks.for_config import prompt_of
 
     set_threads(threads, policy)
-    problems = load_task(task, seed=seed)
+    problems = load_task(task, seed, **keys, system_prompt=prompt_of(system_prompt))
     loaded = load_policy(policy, dtype=dtype, quantization=quantization, trainable=False)
     if max_completion_length is None:
         max_completion_length = _usual_length(policy, loaded)
