@@ -195,7 +195,7 @@ def test_a_held_out_count_that_leaves_nothing_is_refused(tmp_path, count):
 
 def test_an_unknown_task_lists_the_choices():
     with pytest.raises(
-        TaskError, match=r"'arithmetik' is unknown. Choose one of arithmetic, gsm8k, or the path"
+        TaskError, match=r"'arithmetik' is unknown. Choose one of arithmetic, .*gsm8k, or the path"
     ):
         load_task("arithmetik")
 

@@ -22,6 +22,8 @@ def eval_command(
     policy: str,
     task: str,
     *,
+    keys: dict[str, str | None],
+    system_prompt: str | None,
     n: int,
     samples: int,
     temperature: float,
@@ -39,10 +41,11 @@ def eval_command(
     from workbench.evaluation.sampled import HowToAnswer
     from workbench.policy import load_policy
     from workbench.tasks import load_task
+    from workbench.tasks.for_config import prompt_of
 
     set_threads(threads, policy)
     _check_engine(rollout)
-    loaded_task = load_task(task, seed=seed)
+    loaded_task = load_task(task, seed, **keys, system_prompt=prompt_of(system_prompt))
     loaded = load_policy(policy, dtype=dtype, quantization=quantization, trainable=False)
     if max_completion_length is None:
         max_completion_length = _usual_length(policy, loaded)

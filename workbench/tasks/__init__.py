@@ -21,9 +21,18 @@ from workbench.tasks.gsm8k import gsm8k_task
 from workbench.tasks.reading import Reading
 from workbench.tasks.splits import splits_of
 from workbench.tasks.system import AS_IN_DATA, SystemPrompt, kept_or_replaced
-from workbench.tasks.types import Problem, Task, TaskError, columns_of
+from workbench.tasks.types import Problem, Task, TaskError, TaskWarning, columns_of
 
-__all__ = ["AS_IN_DATA", "TASKS", "Problem", "Task", "TaskError", "columns_of", "load_task"]
+__all__ = [
+    "AS_IN_DATA",
+    "TASKS",
+    "Problem",
+    "Task",
+    "TaskError",
+    "TaskWarning",
+    "columns_of",
+    "load_task",
+]
 
 TASKS: dict[str, Callable[[int], Task]] = {
     "arithmetic": arithmetic_task,
@@ -71,6 +80,7 @@ def load_task(
     that names the rows. Raises `TaskError` naming the place and what is wrong.
     """
     asked = {"question_key": question_key, "answer_key": answer_key, "system_key": system_key}
+    reading = Reading({**asked, "system_prompt": _as_text(system_prompt)})
     if isinstance(source, str) and source in TASKS:
         given = [key for key, value in asked.items() if value is not None]
         given += ["held_out"] if held_out is not None else []
@@ -79,23 +89,22 @@ def load_task(
                 f"{', '.join(given)} can be given for a file or table alone: the task {source!r} "
                 "has no keys to name. Leave it out."
             )
-        return _with_prompt(TASKS[source](seed), system_prompt)
+        if system_prompt is AS_IN_DATA:
+            return TASKS[source](seed)
+        return replace(TASKS[source](seed), system_prompt=system_prompt, reading=reading)
     if isinstance(source, (str, Path)):
         _check_is_path(source)
-    own = None if system_prompt is AS_IN_DATA else system_prompt or ""
-    reading = Reading({**asked, "system_prompt": None if own is None else str(own)})
     train, tests, found_name = splits_of(source, held_out, seed, reading)
     train, tests = kept_or_replaced(train, tests, system_prompt, reading)
     for note in [*map(str, reading.dropped), *reading.notes]:
-        warnings.warn(f"{reading.sources[0]}: {note}", stacklevel=2)
-    task = Task(name or found_name, train, tests, SYSTEM_PROMPT, reading)
-    return _with_prompt(task, system_prompt)
+        warnings.warn(f"{reading.sources[0]}: {note}", TaskWarning, stacklevel=2)
+    prompt = SYSTEM_PROMPT if isinstance(system_prompt, SystemPrompt) else system_prompt
+    return Task(name or found_name, train, tests, prompt, reading)
 
 
-def _with_prompt(task: Task, system_prompt: str | SystemPrompt | None) -> Task:
-    if isinstance(system_prompt, SystemPrompt):
-        return task
-    return replace(task, system_prompt=system_prompt)
+def _as_text(system_prompt: str | SystemPrompt | None) -> str | None:
+    """As the config's field has it: None for as in the data, empty for none."""
+    return None if isinstance(system_prompt, SystemPrompt) else system_prompt or ""
 
 
 def _check_is_path(source: str | Path) -> None:

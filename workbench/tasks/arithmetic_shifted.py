@@ -106,7 +106,10 @@ WORDING = {name: replace(KINDS[name], wordings=words) for name, words in _NEW_WO
 _IN_WORDS = {
     "add": ("What is {0} plus {1}?", "What is the sum of {0} and {1}?"),
     "subtract": ("What is {0} minus {1}?", "What is {0} less {1}?"),
-    "brackets": ("What is {0} plus {1}, all times {2}?", "What is the sum of {0} and {1} times {2}?"),
+    "brackets": (
+        "What is {0} plus {1}, all times {2}?",
+        "What is the sum of {0} and {1} times {2}?",
+    ),
     "precedence": ("What is {0} plus {1} times {2}?", "Add {0} to the product of {1} and {2}."),
 }
 OPERATORS = {name: replace(KINDS[name], wordings=words) for name, words in _IN_WORDS.items()}

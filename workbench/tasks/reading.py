@@ -82,6 +82,8 @@ class Reading:
         return [example for _, _, example in sorted(ranked, key=lambda r: r[:2])[:EXAMPLES]]
 
     def __str__(self) -> str:
+        if not self.sources:
+            return f"system prompt: {self.asked['system_prompt']!r:.400}"
         golds = [f"  {count} {way}" for way, count in self.found.most_common()]
         examples = [f"  {example}" for example in self.shown_examples()]
         dropped = [f"  {what}" for what in self.dropped] or ["  nothing"]

@@ -43,7 +43,7 @@ def source_of(data: Any) -> Source:
         stem = path.name.partition(".")[0]
         named_by_folder = stem in _FILE_NAMES or stem.startswith("train-")
         name = path.resolve().parent.name if named_by_folder else stem
-        return Source(str(data), unit_of(path), _bounded(rows_of_file(path)), name)
+        return Source(_printable(str(data)), unit_of(path), _bounded(rows_of_file(path)), name)
     library = type(data).__module__.partition(".")[0]
     if library == "pandas" and hasattr(data, "to_dict"):
         return _frame(data)
@@ -60,6 +60,11 @@ def source_of(data: Any) -> Source:
         f"a task cannot be read from {type(data).__name__}. Give a path, a list of dicts, a pandas "
         "frame, a datasets.Dataset or a pyarrow table."
     )
+
+
+def _printable(text: str) -> str:
+    """A path may hold what a terminal obeys."""
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
 
 
 def own_splits(data: Any) -> tuple[Any, Any | None]:

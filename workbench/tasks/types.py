@@ -21,6 +21,10 @@ class TaskError(WorkbenchError, ValueError):
     do."""
 
 
+class TaskWarning(UserWarning):
+    """Rows that were left out or changed while a task was read; `Task.describe()` lists them."""
+
+
 RESERVED_COLUMNS = frozenset(
     {
         "question",
