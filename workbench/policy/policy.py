@@ -20,6 +20,7 @@ from workbench.policy.template import (
     render,
     wants_parts,
 )
+from workbench.policy.vocabulary import rows_said_by, too_many_tokens
 
 Message = dict[str, str]
 
@@ -210,6 +211,10 @@ class Policy:
 
     def _encode(self, text: str, **options: Any) -> list[int]:
         ids: list[int] = self.tokenizer(text, add_special_tokens=False, **options)["input_ids"]
+        # Tokens may have been added since the policy was loaded, when this was compared.
+        wrong = too_many_tokens(self.tokenizer, ids, rows_said_by(self.model.config))
+        if wrong:
+            raise PolicyError(f"policy {self.source!r}: {wrong}")
         return ids
 
     def _spells_control_token(self, text: str) -> bool:

@@ -90,15 +90,27 @@ def is_open(name: str, text: str) -> bool:
     return text.count(f"<{name}>") > text.count(f"</{name}>")
 
 
+def template_forms(tokenizer: Any) -> dict[str, str]:
+    """The tokenizer's templates by name: one called "default", several, or none."""
+    forms = tokenizer.chat_template
+    if isinstance(forms, Mapping):
+        return dict(forms)
+    # As tokenizer_config.json writes several.
+    if isinstance(forms, list):
+        return {form["name"]: form["template"] for form in forms}
+    return {"default": forms} if forms else {}
+
+
 def template_of(tokenizer: Any) -> str:
-    """The text of the template that a conversation is rendered with; '' where there is none.
+    """The template that a conversation is rendered with: the one called "default", or the only one.
 
     Raises ValueError where there are several, none of them called "default".
     """
-    forms = tokenizer.chat_template
-    if isinstance(forms, Mapping) and len(forms) == 1:
-        return str(next(iter(forms.values())))
-    return str(tokenizer.get_chat_template()) if forms else ""
+    forms = template_forms(tokenizer)
+    name = "default" if "default" in forms or len(forms) != 1 else next(iter(forms))
+    if name not in forms:
+        raise ValueError(f"there are templates called {', '.join(forms)}, and no 'default'")
+    return forms[name]
 
 
 def render(
@@ -128,26 +140,37 @@ def wants_parts(tokenizer: Any) -> bool:
 def _shows(tokenizer: Any, parts: bool) -> bool:
     """Whether a question comes through the template whole."""
     try:
-        return QUESTION in render(tokenizer, example(), parts=parts)
+        return QUESTION in render(tokenizer, question_for(tokenizer, parts), parts=parts)
     # A template is a program of somebody else's: it may raise anything. Why it did is told where
     # it is the form that is used in the end.
     except Exception:
         return False
 
 
-def example(*contents: str) -> list[dict[str, str]]:
-    """A question, followed by these answers and questions in turn."""
-    roles = ("assistant", "user")
-    more = [{"role": roles[i % 2], "content": text} for i, text in enumerate(contents)]
-    return [{"role": "user", "content": QUESTION}, *more]
+def question_for(tokenizer: Any, parts: bool) -> list[dict[str, str]]:
+    """The shortest conversation with a question that the template takes: some will not do without a
+    system message. Raises what the template raises."""
+    alone = [{"role": "user", "content": QUESTION}]
+    try:
+        render(tokenizer, alone, parts=parts)
+    except Exception as refusal:
+        after_system = [{"role": "system", "content": "?"}, *alone]
+        try:
+            render(tokenizer, after_system, parts=parts)
+        # What it says of a question alone is what a person can do something about.
+        except Exception:
+            raise refusal from None
+        return after_system
+    return alone
 
 
 def answer_frame(tokenizer: Any, *, parts: bool = False) -> AnswerFrame:
     """What the template opens and closes in the assistant's name; nothing where there is none."""
     if not tokenizer.chat_template:
         return AnswerFrame()
-    prompt = render(tokenizer, example(), parts=parts).partition(QUESTION)[2]
-    talks = _finished_talks(tokenizer, parts)
+    question = question_for(tokenizer, parts)
+    prompt = render(tokenizer, question, parts=parts).partition(QUESTION)[2]
+    talks = finished_talks(tokenizer, parts)
     opened = _opened(prompt, talks)
     end = turn_end(tokenizer, parts=parts)
     return AnswerFrame(
@@ -165,7 +188,7 @@ def turn_end(tokenizer: Any, *, parts: bool = False) -> int | None:
     """
     if not tokenizer.chat_template:
         return None
-    after = _after_answer(_finished_talks(tokenizer, parts))
+    after = _after_answer(finished_talks(tokenizer, parts))
     tags = _CLOSING_TAGS.match(after)
     closing = tags.group() if tags else ""
     rest = after.removeprefix(closing)
@@ -176,12 +199,13 @@ def turn_end(tokenizer: Any, *, parts: bool = False) -> int | None:
     return found[-1] if found else None
 
 
-def _finished_talks(tokenizer: Any, parts: bool) -> list[str]:
+def finished_talks(tokenizer: Any, parts: bool) -> list[str]:
     """What follows the question in conversations with an answer, of those that the template takes:
     the answer at the end, and with a question after it (many templates leave the thoughts of
     earlier turns out)."""
     found = []
-    for talk in (example(ANSWER), example(ANSWER, NEXT)):
+    answered = [*question_for(tokenizer, parts), {"role": "assistant", "content": ANSWER}]
+    for talk in (answered, [*answered, {"role": "user", "content": NEXT}]):
         try:
             text = render(tokenizer, talk, parts=parts, prompt=False)
         # Some templates take a single question only. Then there is no answer to compare with.
