@@ -26,7 +26,9 @@ def check_text_alone(row: Mapping[str, Any], text: str) -> None:
     mark = _MARK.search(text)
     if not key and mark is None:
         return
-    where = f"key {key!r:.60}" if mark is None else f"the mark {mark.group()!r:.60}"
+    where = f"key {key!r:.60}"
+    if not key and mark is not None:
+        where = f"the mark {mark.group()!r:.60}"
     raise TaskError(
         f"the row comes with a picture, sound or film ({where}), and the policy reads text alone: "
         "it would be trained to guess. Leave such rows out of the data."
