@@ -108,7 +108,7 @@ def blob(cell: Any) -> bytes:
 
 def json_value(cell: Any) -> Any:
     """JSON of any kind, not deeper than `MAX_DEPTH`; NULL is None."""
-    return None if cell is None else _parsed(text(cell), _short_int)
+    return None if cell is None else _parsed(text(cell), VALUES)
 
 
 def json_object(cell: Any) -> dict[str, Any]:
@@ -118,18 +118,20 @@ def json_object(cell: Any) -> dict[str, Any]:
 
 def metrics(cell: Any) -> dict[str, float | None]:
     """A JSON object of at most `MAX_METRICS` numbers; null is None."""
-    values = _of_kind(_parsed(text(cell), float), dict)
+    written = text(cell)
+    values = _of_kind(_parsed(written, FIGURES), dict)
     if len(values) > MAX_METRICS:
         raise CellError(f"holds {len(values)} figures, more than {MAX_METRICS}")
     _check_numbers(values.values())
-    if not all(map(_is_unicode, values)):
+    # Names are ASCII nearly always; the text without an escape says so at once.
+    if ("\\" in written or not written.isascii()) and not all(map(_is_unicode, values)):
         raise CellError("has a figure whose name is no text")
     return values
 
 
 def numbers(cell: Any) -> list[float | None]:
     """A JSON list of numbers; null is None."""
-    values = _of_kind(_parsed(text(cell), float), list)
+    values = _of_kind(_parsed(text(cell), FIGURES), list)
     _check_numbers(values)
     return values
 
@@ -292,9 +294,9 @@ def _check_numbers(values: Any) -> None:
         raise CellError(f"holds {_shown(odd)} in place of a number")
 
 
-def _parsed(cell: str, parse_int: Callable[[str], Any]) -> Any:
+def _parsed(cell: str, reader: json.JSONDecoder) -> Any:
     try:
-        value = json.loads(cell, parse_int=parse_int)
+        value = reader.decode(cell)
     # A text of brackets alone ends Python's reader by its depth.
     except (ValueError, RecursionError) as error:
         raise CellError(f"is no JSON: {error}") from error
@@ -317,6 +319,13 @@ def _short_int(digits: str) -> int:
     if len(digits) > MAX_DIGITS:
         raise CellError(f"holds a whole number of {len(digits)} digits")
     return int(digits)
+
+
+VALUES = json.JSONDecoder(parse_int=_short_int)
+"""Reads JSON of any kind."""
+
+FIGURES = json.JSONDecoder(parse_int=float)
+"""Reads JSON whose numbers are figures."""
 
 
 def _of_kind(value: Any, kind: type[Kind]) -> Kind:

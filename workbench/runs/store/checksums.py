@@ -80,6 +80,14 @@ def seals_of(db: sqlite3.Connection, table: str, low: int = 0, high: int = ALL) 
     return dict(found.fetchall())
 
 
+def last_sealed_step(db: sqlite3.Connection) -> int | None:
+    """The last step that has a checksum; None where none has."""
+    if not has_checksums(db):
+        return None
+    found = db.execute("SELECT max(key) FROM checksums WHERE name = 'steps'").fetchone()[0]
+    return found if type(found) is int else None
+
+
 def cut_seals_after(db: sqlite3.Connection, step: int) -> None:
     """Forget the checksums of later steps."""
     tables = ", ".join(f"'{table}'" for table in STEP_TABLES)

@@ -13,11 +13,10 @@ from workbench.runs.store.arrays import pack
 from workbench.runs.store.checksums import (
     copy_seals,
     cut_seals_after,
-    has_checksums,
+    last_sealed_step,
     seal,
     seal_meta,
     seal_pieces,
-    seals_of,
 )
 from workbench.runs.store.schema import STEP_TABLES, number_to_json, to_cell, to_json
 
@@ -34,7 +33,7 @@ def put_meta(db: sqlite3.Connection, **facts: Any) -> None:
 def last_step(db: sqlite3.Connection) -> int:
     """The last step recorded; 0 when there is none."""
     last = int(db.execute("SELECT coalesce(max(step), 0) FROM steps").fetchone()[0])
-    sealed = max(seals_of(db, "steps"), default=None) if has_checksums(db) else None
+    sealed = last_sealed_step(db)
     # A step whose row is lost counts, and is marked where it is read; one that strayed does not.
     return last if sealed is None or sealed > last + 1 else sealed
 
