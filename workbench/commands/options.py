@@ -24,8 +24,8 @@ def one_of(names: Iterable[str]) -> str:
 POLICY_HELP = "'embedded', a folder, a .gguf file, or a Hugging Face model id."
 TASK_HELP = (
     "'arithmetic', the same out of its distribution ('arithmetic_longer', "
-    "'arithmetic_three_steps', 'arithmetic_wording', 'arithmetic_operators'), 'gsm8k', or a file of problems (.jsonl, .json, "
-    ".csv, .parquet); `workbench task FILE` shows how it is read."
+    "'arithmetic_three_steps', 'arithmetic_wording', 'arithmetic_operators'), 'gsm8k', or a file "
+    "of problems (.jsonl, .json, .csv, .parquet); `workbench task FILE` shows how it is read."
 )
 REWARD_HELP = "'format', 'answer', 'lenient_answer' (in any form), or file.py:function; repeat."
 

@@ -14,7 +14,13 @@ from workbench.rewards.functions import (
     strict_correct,
 )
 from workbench.rewards.resolve import REWARDS, resolve_reward
-from workbench.rewards.score import RewardError, RewardSet, RewardTable
+from workbench.rewards.score import (
+    RewardError,
+    RewardSet,
+    RewardTable,
+    RewardWarning,
+    ScoringCancelledError,
+)
 
 __all__ = [
     "REWARDS",
@@ -22,6 +28,8 @@ __all__ = [
     "RewardError",
     "RewardSet",
     "RewardTable",
+    "RewardWarning",
+    "ScoringCancelledError",
     "ShuffledRewards",
     "answer_reward",
     "answers_equal",

@@ -36,6 +36,7 @@ EXTENDABLE = (
     "save_total_limit",
     "micro_batch_size",
     "gradient_checkpointing",
+    "reward_timeout",
     "vllm_server_base_url",
     "vllm_gpu_memory_utilization",
     "vllm_enable_sleep_mode",

@@ -24,7 +24,7 @@ from workbench.policy.logprobs import completion_logps
 from workbench.policy.packing import shares_prompts
 from workbench.policy.policy import Policy
 from workbench.policy.reference import Reference, costs_no_big_copy
-from workbench.rewards import RewardSet, RewardTable, ShuffledRewards
+from workbench.rewards import RewardSet, RewardTable, ScoringCancelledError, ShuffledRewards
 from workbench.rollout import RolloutCancelledError, make_engine
 from workbench.rollout.types import Rollout, Sampling
 from workbench.runs.step_record import Evaluation, StepRecord
@@ -37,6 +37,7 @@ from workbench.training.knobs import Knobs
 from workbench.training.optim import load_optimizer, make_optimizer, optimizer_tensors
 from workbench.training.out_of_memory import explain_out_of_memory
 from workbench.training.phases import Phases
+from workbench.training.reward_effects import torch_settings_kept
 from workbench.training.schedule import learning_rate_at
 from workbench.training.update import accumulate_gradient, apply_gradient
 
@@ -159,7 +160,8 @@ class Trainer:
             self.engine.release_between_rollouts()
         # A reward function that raises does so while the weights still are those of the last step.
         with phases("reward"):
-            table = self.score(problems, completions, rollout, config, number)
+            with torch_settings_kept(self.rewards.names):
+                table = self.score(problems, completions, rollout, config, number)
             rewards_BK = torch.as_tensor(table.rewards_BK)
         # Of whole groups, before updates and micro-batches take them apart.
         advantages = group_advantages(rewards_BK, config)
@@ -221,9 +223,9 @@ class Trainer:
         if steps is not None:
             last = min(self.steps_done + steps, last)
         try:
-            # A rollout that was broken off ends the training as a stop does: at the last whole
-            # step.
-            with suppress(RolloutCancelledError):
+            # A rollout or a scoring that was broken off ends the training as a stop does: at the
+            # last whole step.
+            with suppress(RolloutCancelledError, ScoringCancelledError):
                 while self.steps_done < last and not should_stop():
                     on_step(self.step())
         finally:
@@ -234,12 +236,12 @@ class Trainer:
             self.run.finish("finished")
 
     def cancel(self) -> None:
-        """Break off the rollout in hand (from any thread): `train` then returns, at the last whole
-        step."""
+        """Break off the rollout or the reward in hand (from any thread): `train` then returns, at
+        the last whole step."""
         self._cancelled = True
 
     def allow(self) -> None:
-        """Take back a `cancel` that met no rollout."""
+        """Take back a `cancel` that met neither."""
         self._cancelled = False
 
     # ----------------------------------------------------------------------- the parts of a step
@@ -271,6 +273,8 @@ class Trainer:
             completion_ids=rollout.completion_lists(),
             columns=columns_of(rows),
             step=step,
+            timeout=config.reward_timeout,
+            should_stop=lambda: self._cancelled,
         )
 
     @torch.no_grad()
