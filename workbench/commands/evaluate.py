@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 
 from workbench.commands.train import lengths_of, set_threads
+from workbench.rewards.functions import UNDECIDED
 
 if TYPE_CHECKING:
     from workbench.runs import Evaluation
@@ -71,6 +72,11 @@ def _print_result(evaluated: str, result: Evaluation) -> None:
         f"{evaluated}: {result.accuracy:.1%} of {result.n} held-out "
         f"problems (greedy, strict; 95 % interval {result.low:.1%} to {result.high:.1%})"
     )
+    if UNDECIDED in result.extra:
+        console.print(
+            f"  {result.extra[UNDECIDED]} more could not be compared with their gold answer in "
+            "time and are not counted."
+        )
     for kind, (right, count) in sorted(result.extra["by_kind"].items()):
         console.print(
             f"  {kind or 'all':20} {right:4d} of {count:4d}  {right / count:.1%}", markup=False

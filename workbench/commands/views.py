@@ -23,6 +23,8 @@ from rich.progress import (
 from rich.table import Table
 from rich.text import Text
 
+from workbench.rewards.functions import UNDECIDED
+
 BARS = "▁▂▃▄▅▆▇█"
 SHOWN = (
     ("reward", "reward, group mean"),
@@ -142,9 +144,11 @@ class TerminalView:
         at, accuracy = self.accuracies[-1]
         # Where no KL is measured there is no reference to differ from.
         kl = f"kl {last['kl']:.4f}  " if "kl" in last else ""
+        undecided = sum(self.history.get(UNDECIDED, ()))
+        unscored = f"  {undecided:.0f} answers not compared in time" if undecided else ""
         return (
             f"step {step}  reward {last['reward']:.3f}  accuracy {accuracy:.1%} (step {at})  {kl}"
-            f"dead {last['dead_group_share']:.0%}  {last['seconds/step']:.2f} s"
+            f"dead {last['dead_group_share']:.0%}  {last['seconds/step']:.2f} s{unscored}"
         )
 
     def panel(self) -> Group:
