@@ -186,7 +186,8 @@ class Trainer:
 
         # After the updates: what is mixed in is the policy of this step.
         self.refresh_reference(config, number)
-        metrics = update_metrics(updates) | record.rollout_metrics(rollout)
+        # What reward functions counted; a name of the record's own keeps its meaning.
+        metrics = {**table.metrics} | update_metrics(updates) | record.rollout_metrics(rollout)
         metrics |= record.reward_metrics(rewards_BK, table.names, advantages) | phases.metrics()
         metrics |= {"learning_rate": learning_rate_at(number, config)}
         due = (config.eval_steps and number % config.eval_steps == 0) or number == config.max_steps
