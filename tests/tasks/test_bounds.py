@@ -108,6 +108,7 @@ def test_a_stream_without_end_is_read_no_further_than_the_bound(monkeypatch):
         ("a.json", b"[" * 100_000, "not valid JSON"),
         ("a.csv", b"question,answer\nq,1,2\n", "line 2: 3 cells, the first line names 2"),
         ("a.csv", b'question,answer\n"q,1\n', "not valid CSV"),
+        ("a.csv", b'question,answer\n"q\nr",1\n\n"q\ns",\n', "line 5: the answer .*is blank"),
         ("a.csv", b"question,answer\nq,\xff\n", "line 2: not UTF-8"),
         ("a.csv", b"question,answer\n", "no problems in it"),
         ("a.csv", b"", "no problems in it"),

@@ -1,6 +1,7 @@
 """Rows in the shapes that people have: message lists, nested keys, instruction sets, tables."""
 
 import json
+import warnings
 
 import pytest
 
@@ -91,8 +92,10 @@ def test_a_system_message_of_the_data_is_kept_and_said(name):
 
 @pytest.mark.parametrize("prompt", ["Think.", None])
 def test_or_replaced_and_said(prompt):
-    with pytest.warns(UserWarning, match="is replaced in 2 of 2 problems"):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
         task, problem = only(WITH_SYSTEM["TRL"], system_prompt=prompt)
+    assert "is replaced in 2 of 2 problems" in task.describe()
     expected = [] if prompt is None else [system(prompt)]
     assert task.messages(problem) == [*expected, user("3+4?")]
 

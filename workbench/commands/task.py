@@ -67,7 +67,7 @@ def _values(task: Task) -> dict[str, Any]:
             "found": dict(reading.found),
             "examples": [asdict(example) for example in reading.shown_examples()],
             "dropped": [asdict(dropped) for dropped in reading.dropped],
-            "notes": reading.notes,
+            "notes": [*reading.notes, *reading.as_told],
         }
     return values
 

@@ -181,8 +181,11 @@ def _csv(path: Path) -> Rows:
         separator = max(",;\t", key=header.count)
         names = next(csv.reader([header], delimiter=separator, strict=True), [])
         reader = csv.reader(texts, delimiter=separator, strict=True)
+        # A cell may hold line breaks: a row is named by the line in which it begins.
+        begins = 2
         for cells in reader:
-            number = reader.line_num + 1
+            number = begins
+            begins = reader.line_num + 2
             if not cells:
                 continue
             if len(cells) != len(names):
