@@ -32,9 +32,7 @@ def runs_command(folder: Path, as_json: bool) -> None:
         frame = None
     else:
         frame = list_runs(folder)
-        frame["path"] = [
-            str(Path(p).parent if Path(p).name == "run.sqlite" else p) for p in frame["path"]
-        ]
+        frame["path"] = frame["path"].map(_shown)
     if as_json:
         print("[]" if frame is None else frame.to_json(orient="records", date_format="iso"))
         return
@@ -48,6 +46,15 @@ def runs_command(folder: Path, as_json: bool) -> None:
     for row in frame.to_dict("records"):
         table.add_row(*(_text(name, row.get(name)) for name in COLUMNS))
     console.print(table)
+
+
+def _shown(path: str) -> str:
+    """A run as a person types it: its folder, from the working directory where it lies below."""
+    place = Path(path)
+    if place.name == "run.sqlite":
+        place = place.parent
+    here = Path.cwd()
+    return str(place.relative_to(here) if place.is_relative_to(here) else place)
 
 
 def _text(name: str, value: object) -> str:
