@@ -122,7 +122,7 @@ def load_policy(
     )
     if not trainable:
         model.requires_grad_(False)
-    return _with_end_tokens(model, tokenizer, place.name, bool(gradient_checkpointing))
+    return _with_end_tokens(model, tokenizer, place.lasting_name, bool(gradient_checkpointing))
 
 
 def _device(device: str | torch.device | None) -> torch.device:

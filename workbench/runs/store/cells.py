@@ -284,7 +284,10 @@ FACTS: dict[str, Check] = {
 SEALED_FROM = "sealed_from"
 """A fact that a record has since there are checksums: the first step all of whose rows have one."""
 
-LATER_FACTS: dict[str, Check] = {SEALED_FROM: _json_of(whole)}
+LATER_FACTS: dict[str, Check] = {
+    SEALED_FROM: _json_of(whole),
+    "newest_checkpoint": _or_none(_json_of(whole)),
+}
 """Facts that an older record does not have."""
 
 
