@@ -49,7 +49,7 @@ class OutOfTimeError(WorkbenchError):
         self.goes_on = goes_on
 
 
-class _Interrupt(BaseException):
+class _InterruptError(BaseException):
     """Ends a call in the main thread; no Exception, which a reward may well swallow."""
 
 
@@ -121,21 +121,21 @@ def _call_here(work: Callable[[], Any], watch: _Watch) -> Any:
     try:
         with _signals(watch):
             return work()
-    except _Interrupt:
-        # None: the _Interrupt says nothing that this error does not.
+    except _InterruptError:
+        # None: the _InterruptError says nothing that this error does not.
         raise watch.error(goes_on=False) from None
 
 
 @contextmanager
 def _signals(watch: _Watch) -> Iterator[None]:
-    """Inside, an `_Interrupt` is raised once the call has to end."""
+    """Inside, an `_InterruptError` is raised once the call has to end."""
     assert _SIGNAL is not None
     done = threading.Event()
 
     def interrupt(signum: int, frame: Any) -> None:
         # The timer counts the processor's seconds and may come early.
         if watch.over() and not done.is_set():
-            raise _Interrupt
+            raise _InterruptError
 
     before = signal.signal(_SIGNAL, interrupt)
     # The thread wakes a call that waits. The timer is for one that keeps the interpreter to itself,

@@ -24,7 +24,7 @@ _KNOWN: dict[Any, Maker] = {}
 """Function with its arguments' shapes -> how its result is made."""
 
 
-class _HasNumbers(Exception):
+class _HasNumbersError(Exception):
     """A tensor with memory: its operations have to be done."""
 
 
@@ -33,7 +33,7 @@ def on_meta_device(function: Any, args: Any, kwargs: Any) -> Any:
     try:
         key = (function, _signature(args), _signature(tuple(kwargs.items())))
         maker = _KNOWN.get(key)
-    except (TypeError, _HasNumbers):  # a TypeError: an argument that cannot be a key
+    except (TypeError, _HasNumbersError):  # a TypeError: an argument that cannot be a key
         return function(*args, **kwargs)
     if maker is not None:
         return maker(args)
@@ -52,7 +52,7 @@ def _signature(value: Any) -> Any:
     """All that a result's shape may depend on. 1, 1.0 and True are equal, and not the same."""
     if isinstance(value, Tensor):
         if not value.is_meta:
-            raise _HasNumbers
+            raise _HasNumbersError
         return (value.shape, value.stride(), value.dtype)
     if isinstance(value, list | tuple):
         return tuple(_signature(one) for one in value)

@@ -10,6 +10,7 @@ from dataclasses import fields
 from typing import Any, TypeVar
 
 from workbench.config import GRPOConfig
+from workbench.errors import WorkbenchError
 from workbench.runs.store.schema import STATUSES, STEP_TABLES, from_cell
 
 Kind = TypeVar("Kind", dict[str, Any], list[Any])
@@ -34,7 +35,7 @@ MAX_DIGITS = 19
 """Of a whole number: 64 bits."""
 
 
-class CellError(ValueError):
+class CellError(WorkbenchError, ValueError):
     """A cell that does not hold what its column says, in words that follow on the column's name."""
 
 
