@@ -83,6 +83,10 @@ def _conversation(row: Mapping[str, Any], keys: Keys) -> Conversation:
     else:
         talk = Conversation(None, (), "", None)
         question = _text(value, keys.question, "question")
+    context = row.get(keys.context) if keys.context is not None else None
+    # Some data sets repeat it in the question.
+    if context not in (None, "") and str(context) not in question:
+        question = f"{_text(context, str(keys.context), 'context')}\n\n{question}"
     about = row.get(keys.about) if keys.about is not None else None
     if about not in (None, ""):
         question = f"{question}\n\n{_text(about, str(keys.about), 'input')}"
@@ -109,7 +113,7 @@ def _before(talk: Conversation) -> tuple[Message, ...]:
 
 
 def _columns(row: Mapping[str, Any], keys: Keys, gold: Gold, full: str) -> dict[str, Any]:
-    left_out = {keys.question, keys.system, keys.about}
+    left_out = {keys.question, keys.system, keys.about, keys.context}
     columns = {k: v for k, v in row.items() if k not in left_out | RESERVED_COLUMNS}
     # A worked solution that the row has beside its short answer stays as it is.
     if gold.found != LETTER and (gold.text != full or keys.answer == "solution"):
@@ -140,6 +144,12 @@ def _text(value: Any, key: str, what: str) -> str:
     if what == "answer":
         value = _plain(value)
     is_text = isinstance(value, (str, int, float, Decimal)) and not isinstance(value, bool)
+    if isinstance(value, Mapping):
+        inner = next(iter(value), "")
+        raise TaskError(
+            f"the {what} (key {key!r}) is an object with the keys {list(value)!r:.120}. Name one, "
+            f"as {key}.{inner:.40}: {what}_key= (on the command line --{what}-key)."
+        )
     if not is_text or (isinstance(value, (float, Decimal)) and not math.isfinite(value)):
         raise TaskError(f"the {what} (key {key!r}) is {value!r:.80}, expected text or a number.")
     text = str(value).strip()
