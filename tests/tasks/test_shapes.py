@@ -38,6 +38,10 @@ SHAPES = {
     "capitals": {"Question": "3+4?", "Answer": "7"},
     "OpenR1": {"problem": "3+4?", "solution": "long\ntext", "answer": "7"},
     "GSM-Hard": {"input": "3+4?", "code": "…", "target": 7.0},
+    "TRL's prompt and completion": {
+        "prompt": [user("3+4?")],
+        "completion": [{"role": "assistant", "content": "so \\boxed{7}"}]},
+    "Skywork": {"prompt": [user("3+4?")], "reward_model": {"ground_truth": '["7"]'}},
     "a cell of JSON": {"prompt": json.dumps([user("3+4?")]), "answer": "7"},
 }  # fmt: skip
 
@@ -65,6 +69,10 @@ def test_dotted_keys_lead_into_nested_objects():
     assert (problem.question, problem.answer) == ("3+4?", "7")
     assert "in.text.0.q" in task.describe()
     assert only(row, question_key="in.text.0.q", answer_key="a.b")[1].answer == "8"
+
+
+def test_an_interval_is_no_list_of_golds():
+    assert only({"question": "3+4?", "answer": "[1, 2]"})[1].answer == "[1, 2]"
 
 
 def test_an_instruction_and_its_input_are_one_question():
@@ -162,6 +170,11 @@ TWO_SYSTEMS = {"system": "Be long.", "prompt": [BE_BRIEF, user("3+4?")], "answer
         {"row": {"prompt": [user(None), user("3+4?")], "answer": "7"}, "message": "is None"},
         {"row": {"prompt": [user("3+4?")], "reward_model": {"ground_truth": ["7", "8"]}},
          "message": "2 golds"},
+        {"row": {"prompt": [user("3+4?")], "reward_model": {"ground_truth": '["7", "8"]'}},
+         "message": "2 golds"},
+        {"row": {"question": "3+4?", "answer": True}, "message": "name another key: answer_key="},
+        {"row": {"prompt": [user("3+4?")], "completion": [user("7")]},
+         "message": "does not end in the assistant's turn"},
         {"row": {"prompt": [user("3+4?")], "reward_model": {"gold": "7"}},
          "message": r"reward_model\.gold'.*answer_key= \(on the command line --answer-key\)"},
         {"row": {"instruction": "3+4?", "input": "", "output": "a story\nof words"},

@@ -24,6 +24,8 @@ ANSWER_KEYS = (
     "expected_answer",
     "target",
     "solution",
+    "completion",
+    "response",
 )
 SYSTEM_KEYS = ("system", "system_prompt")
 INSTRUCTION = ("instruction", "input", "output")

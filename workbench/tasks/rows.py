@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,7 +11,7 @@ from typing import Any
 
 from workbench.tasks.choices import choices_of
 from workbench.tasks.columns import MISSING, REPLY, Keys, value_at
-from workbench.tasks.conversation import Conversation, messages_in, taken_apart
+from workbench.tasks.conversation import Conversation, last_reply, messages_in, taken_apart
 from workbench.tasks.golds import LETTER, Gold, gold_in
 from workbench.tasks.pictures import check_text_alone
 from workbench.tasks.types import RESERVED_COLUMNS, Message, Problem, TaskError
@@ -127,7 +128,17 @@ def _kind(row: Mapping[str, Any]) -> str:
 
 
 def _plain(value: Any) -> Any:
-    """A gold that stands alone in a list, as itself. Raises `TaskError` for several."""
+    """A gold that stands alone in a list, or in the JSON of one, or as the assistant's turn, as
+    itself. Raises `TaskError` for several."""
+    messages = messages_in(value)
+    if messages is not None:
+        return last_reply(messages)
+    # Skywork's golds are such texts. "[1, 2]" may be an interval.
+    if isinstance(value, str) and value.lstrip().startswith('["'):
+        try:
+            value = json.loads(value)
+        except (ValueError, RecursionError):
+            return value
     if isinstance(value, (list, tuple)):
         if len(value) != 1:
             raise TaskError(
@@ -151,7 +162,14 @@ def _text(value: Any, key: str, what: str) -> str:
             f"as {key}.{inner:.40}: {what}_key= (on the command line --{what}-key)."
         )
     if not is_text or (isinstance(value, (float, Decimal)) and not math.isfinite(value)):
-        raise TaskError(f"the {what} (key {key!r}) is {value!r:.80}, expected text or a number.")
+        option = what.partition(" ")[0]
+        other = ""
+        if option in ("question", "answer", "system"):
+            other = f", or name another key: {option}_key= (on the command line --{option}-key)"
+        raise TaskError(
+            f"the {what} (key {key!r}) is {value!r:.80}, expected text or a number. Mend the "
+            f"row, leave it out{other}."
+        )
     text = str(value).strip()
     if not text:
         raise TaskError(f"the {what} (key {key!r}) is blank.")
