@@ -39,7 +39,7 @@ class Source:
 def source_of(data: Any) -> Source:
     """`data` as numbered rows. Raises `TaskError` for what has none."""
     if isinstance(data, (str, Path)):
-        path = Path(data)
+        path = Path(data).expanduser()
         stem = path.name.partition(".")[0]
         named_by_folder = stem in _FILE_NAMES or stem.startswith("train-")
         name = path.resolve().parent.name if named_by_folder else stem
