@@ -183,14 +183,14 @@ def _trainer(
     from workbench.policy import load_policy
     from workbench.policy.quantization import KINDS
     from workbench.rewards import RewardSet, shuffled
-    from workbench.tasks import load_task
+    from workbench.tasks.for_config import load_task_for
     from workbench.training.launch import DEFAULT_REWARDS, start_run
 
     set_threads(threads, parts.policy)
     notice(f"loading policy {parts.policy} and task {parts.task}")
     chosen = RewardSet(parts.rewards or list(DEFAULT_REWARDS))
     # What is quick and may be wrong comes before the weights.
-    problems = load_task(parts.task, seed=config.seed)
+    problems = load_task_for(config, parts.task)
     # A record is there only where a run goes on: a new one was refused beside it.
     goes_on = is_run_record(out / "run.sqlite")
     if goes_on:

@@ -22,6 +22,7 @@ from rich.progress import (
 from rich.table import Table
 
 from workbench.commands.printing import line_of, say, say_json, terminal
+from workbench.rewards.functions import UNDECIDED
 
 BARS = "▁▂▃▄▅▆▇█"
 SHOWN = (
@@ -142,9 +143,11 @@ class TerminalView:
         at, accuracy = self.accuracies[-1]
         # Where no KL is measured there is no reference to differ from.
         kl = f"kl {last['kl']:.4f}  " if "kl" in last else ""
+        undecided = sum(self.history.get(UNDECIDED, ()))
+        unscored = f"  {undecided:.0f} answers not compared in time" if undecided else ""
         return (
             f"step {step}  reward {last['reward']:.3f}  accuracy {accuracy:.1%} (step {at})  {kl}"
-            f"dead {last['dead_group_share']:.0%}  {last['seconds/step']:.2f} s"
+            f"dead {last['dead_group_share']:.0%}  {last['seconds/step']:.2f} s{unscored}"
         )
 
     def panel(self) -> Group:

@@ -19,6 +19,7 @@ from workbench.rewards import RewardSet, ShuffledRewards, check_gold
 from workbench.rollout import check_engine
 from workbench.runs import Run, RunWriter, is_run_record
 from workbench.runs.store.opening import check_free, remove_database
+from workbench.tasks.for_config import as_read
 from workbench.tasks.types import Task
 from workbench.training import checkpoints
 from workbench.training.knobs import check_weights
@@ -35,6 +36,7 @@ EXTENDABLE = (
     "save_total_limit",
     "micro_batch_size",
     "gradient_checkpointing",
+    "reward_timeout",
     "vllm_server_base_url",
     "vllm_gpu_memory_utilization",
     "vllm_enable_sleep_mode",
@@ -69,6 +71,7 @@ def start_run(
     chosen = (
         rewards if isinstance(rewards, (RewardSet, ShuffledRewards)) else RewardSet(list(rewards))
     )
+    config = as_read(config, task)
     _check_start(out, policy, task, chosen, config)
     if resume and is_run_record(out / "run.sqlite"):
         return _resumed(out, policy, task, chosen, config)

@@ -24,7 +24,7 @@ from workbench.policy.logprobs import completion_logps
 from workbench.policy.packing import shares_prompts
 from workbench.policy.policy import Policy
 from workbench.policy.reference import Reference, costs_no_big_copy
-from workbench.rewards import RewardSet, RewardTable, ShuffledRewards
+from workbench.rewards import RewardSet, RewardTable, ScoringCancelledError, ShuffledRewards
 from workbench.rollout import RolloutCancelledError, make_engine
 from workbench.rollout.types import Rollout, Sampling
 from workbench.runs.step_record import Evaluation, StepRecord
@@ -37,6 +37,7 @@ from workbench.training.knobs import Knobs
 from workbench.training.optim import load_optimizer, make_optimizer, optimizer_tensors
 from workbench.training.out_of_memory import explain_out_of_memory
 from workbench.training.phases import Phases
+from workbench.training.reward_effects import torch_settings_kept
 from workbench.training.schedule import learning_rate_at
 from workbench.training.update import accumulate_gradient, apply_gradient
 
@@ -98,7 +99,10 @@ class Trainer:
         self.run = open_run()
         # What serves need not be what the config asks for, and the record says which it was.
         self.run.add_to_environment(
-            rollout_engine=self.engine.name, shared_prompts=shares_prompts(policy.model)
+            rollout_engine=self.engine.name,
+            shared_prompts=shares_prompts(policy.model),
+            # Completions are recorded as whole messages: so much of each the template wrote.
+            opened_answer=policy.opened,
         )
 
     @property
@@ -156,7 +160,8 @@ class Trainer:
             self.engine.release_between_rollouts()
         # A reward function that raises does so while the weights still are those of the last step.
         with phases("reward"):
-            table = self.score(problems, completions, rollout, config, number)
+            with torch_settings_kept(self.rewards.names):
+                table = self.score(problems, completions, rollout, config, number)
             rewards_BK = torch.as_tensor(table.rewards_BK)
         # Of whole groups, before updates and micro-batches take them apart.
         advantages = group_advantages(rewards_BK, config)
@@ -181,7 +186,8 @@ class Trainer:
 
         # After the updates: what is mixed in is the policy of this step.
         self.refresh_reference(config, number)
-        metrics = update_metrics(updates) | record.rollout_metrics(rollout)
+        # What reward functions counted; a name of the record's own keeps its meaning.
+        metrics = {**table.metrics} | update_metrics(updates) | record.rollout_metrics(rollout)
         metrics |= record.reward_metrics(rewards_BK, table.names, advantages) | phases.metrics()
         metrics |= {"learning_rate": learning_rate_at(number, config)}
         due = (config.eval_steps and number % config.eval_steps == 0) or number == config.max_steps
@@ -218,9 +224,9 @@ class Trainer:
         if steps is not None:
             last = min(self.steps_done + steps, last)
         try:
-            # A rollout that was broken off ends the training as a stop does: at the last whole
-            # step.
-            with suppress(RolloutCancelledError):
+            # A rollout or a scoring that was broken off ends the training as a stop does: at the
+            # last whole step.
+            with suppress(RolloutCancelledError, ScoringCancelledError):
                 while self.steps_done < last and not should_stop():
                     on_step(self.step())
         finally:
@@ -231,12 +237,12 @@ class Trainer:
             self.run.finish("finished")
 
     def cancel(self) -> None:
-        """Break off the rollout in hand (from any thread): `train` then returns, at the last whole
-        step."""
+        """Break off the rollout or the reward in hand (from any thread): `train` then returns, at
+        the last whole step."""
         self._cancelled = True
 
     def allow(self) -> None:
-        """Take back a `cancel` that met no rollout."""
+        """Take back a `cancel` that met neither."""
         self._cancelled = False
 
     # ----------------------------------------------------------------------- the parts of a step
@@ -268,6 +274,8 @@ class Trainer:
             completion_ids=rollout.completion_lists(),
             columns=columns_of(rows),
             step=step,
+            timeout=config.reward_timeout,
+            should_stop=lambda: self._cancelled,
         )
 
     @torch.no_grad()

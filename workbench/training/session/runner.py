@@ -7,6 +7,7 @@ import traceback
 from collections.abc import Callable
 from typing import Any
 
+from workbench.rewards import ScoringCancelledError
 from workbench.rollout import RolloutCancelledError
 from workbench.runs.step_record import Event, StepRecord
 from workbench.training.out_of_memory import clear_frames, error_chain
@@ -139,7 +140,7 @@ class Runner:
             trainer.continue_record(trainer.steps_done)
         try:
             work(trainer)
-        except RolloutCancelledError:
+        except (RolloutCancelledError, ScoringCancelledError):
             # While steps were made again: the session rests at the last whole one.
             trainer.save()
         knobs = self._knobs_for_later

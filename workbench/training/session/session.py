@@ -190,12 +190,14 @@ class Session:
 
     def pause(self) -> None:
         """Rest after the step in hand; returns when it rests (at once when a listener calls).
-        `resume()` goes on."""
+        `resume()` goes on.
+
+        A reward that never returns holds it up for `reward_timeout` seconds at most."""
         self._runner.pause()
 
     def stop(self, now: bool = False) -> None:
         """End after the step in hand, with a checkpoint; `now` breaks off a rollout that is being
-        sampled."""
+        sampled, and a reward function that is being called."""
         self.ask_to_rest(Status.STOPPED)
         trainer = self.trainer
         if now and trainer is not None and self.status == Status.RUNNING:
@@ -344,6 +346,6 @@ def _policy(policy: Policy | str, config: GRPOConfig) -> Policy:
 
 
 def _task(task: Task | str, config: GRPOConfig) -> Task:
-    from workbench.tasks import load_task
+    from workbench.tasks.for_config import load_task_for
 
-    return task if isinstance(task, Task) else load_task(task, seed=config.seed)
+    return task if isinstance(task, Task) else load_task_for(config, task)
