@@ -113,10 +113,7 @@ def load(root: Path, step: int) -> Checkpoint:
     """Read the checkpoint after `step`. Raises `CheckpointError` when a file is missing, cut short
     or altered."""
     folder = folder_of(root, step)
-    try:
-        manifest = json.loads((folder / "manifest.json").read_text())["sha256"]
-    except (OSError, ValueError, KeyError) as e:
-        raise CheckpointError(f"checkpoint {folder}: manifest.json cannot be read ({e}).") from e
+    manifest = _manifest(folder, step)
     # Before anything is loaded: a damaged file must not reach the model.
     for name, digest in manifest.items():
         if not (folder / name).is_file():
@@ -125,8 +122,44 @@ def load(root: Path, step: int) -> Checkpoint:
             raise CheckpointError(
                 f"checkpoint {folder}: {name} is damaged, its SHA-256 is not that of the manifest."
             )
-    tensors = {Path(n).stem: load_file(folder / n) for n in manifest if n.endswith(".safetensors")}
-    return Checkpoint(step, tensors, json.loads((folder / "state.json").read_text()))
+    try:
+        files = [name for name in manifest if name.endswith(".safetensors")]
+        tensors = {Path(name).stem: load_file(folder / name) for name in files}
+    except SafetensorError as e:
+        raise CheckpointError(f"checkpoint {folder}: its tensors cannot be read ({e}).") from e
+    return Checkpoint(step, tensors, _json_object(folder / "state.json"))
+
+
+def _manifest(folder: Path, step: int) -> dict[str, str]:
+    """SHA-256 of each file by its name, as `save` writes it. Raises `CheckpointError`."""
+    says = _json_object(folder / "manifest.json")
+    digests: Any = says.get("sha256")
+    # A name with a folder in it would lead out of the checkpoint.
+    whole = (
+        isinstance(digests, dict)
+        and "state.json" in digests
+        and all(isinstance(d, str) and Path(n).name == n for n, d in digests.items())
+    )
+    if says.get("step") != step or not whole:
+        raise CheckpointError(
+            f"checkpoint {folder}: manifest.json cannot be read (it is not one of step {step})."
+        )
+    found: dict[str, str] = digests
+    return found
+
+
+def _json_object(file: Path) -> dict[str, Any]:
+    """What a JSON file of a checkpoint says. Raises `CheckpointError`."""
+    try:
+        found = json.loads(file.read_text())
+    # A text of brackets alone ends Python's reader by its depth.
+    except (OSError, ValueError, RecursionError) as e:
+        raise CheckpointError(f"checkpoint {file.parent}: {file.name} cannot be read ({e}).") from e
+    if not isinstance(found, dict):
+        raise CheckpointError(
+            f"checkpoint {file.parent}: {file.name} cannot be read (it holds {found!r:.40})."
+        )
+    return found
 
 
 def load_latest(root: Path) -> Checkpoint | None:

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 from workbench.config import GRPOConfig
 from workbench.errors import WorkbenchError
-from workbench.runs.store.schema import STATUSES, STEP_TABLES, from_cell
+from workbench.runs.store.schema import MAX_METRICS, STATUSES, STEP_TABLES, from_cell
 
 Kind = TypeVar("Kind", dict[str, Any], list[Any])
 
@@ -21,9 +21,6 @@ Check = Callable[[Any], Any]
 MAX_DEPTH = 32
 """Lists and objects in one another. Nothing that is written here goes deeper than five; Python's
 own reader ends at about a thousand, and what walks the value afterwards sooner."""
-
-MAX_METRICS = 1_000
-"""Figures of one step. A run has about fifty; views make a column, a choice and a curve of each."""
 
 MAX_STEPS = 10**9
 """A run of a second a step would take thirty years."""
