@@ -241,8 +241,8 @@ def test_a_kill_while_a_checkpoint_is_replaced_leaves_a_whole_one(
             raise SystemExit
 
     with monkeypatch.context() as patch:
-        patch.setattr("workbench.training.checkpoints.os.replace", killed_rename)
-        patch.setattr("workbench.training.checkpoints.shutil.rmtree", killed_delete)
+        patch.setattr("workbench.runs.whole_folder.os.replace", killed_rename)
+        patch.setattr("workbench.runs.whole_folder.shutil.rmtree", killed_delete)
         with pytest.raises(SystemExit):
             checkpoints.save(
                 tmp_path, Checkpoint(2, {"weights": {"w": torch.ones(3)}}, {"cursor": 1})
@@ -260,7 +260,7 @@ def test_a_kill_while_an_old_checkpoint_is_deleted_leaves_no_half_of_it(
         checkpoints.save(tmp_path, Checkpoint(step, {"weights": {"w": torch.zeros(3)}}, {}))
     with monkeypatch.context() as patch:
         patch.setattr(
-            "workbench.training.checkpoints.shutil.rmtree",
+            "workbench.runs.whole_folder.shutil.rmtree",
             lambda path, *args, **options: (Path(path) / "manifest.json").unlink(missing_ok=True),
         )
         checkpoints.prune(tmp_path, 1)

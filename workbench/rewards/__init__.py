@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from workbench.rewards.answers import GoldError, answers_equal, check_gold, compared_plainly
 from workbench.rewards.controls import ShuffledRewards, shuffled
+from workbench.rewards.extract import extract_answer
 from workbench.rewards.functions import (
     answer_reward,
     completion_text,
@@ -36,6 +37,7 @@ __all__ = [
     "check_gold",
     "compared_plainly",
     "completion_text",
+    "extract_answer",
     "format_reward",
     "lenient_answer_reward",
     "lenient_correct",

@@ -24,7 +24,7 @@ def export_csv(run: Run | str | Path, folder: str | Path) -> list[Path]:
     replaced.
     """
     run = run if isinstance(run, Run) else Run.open(run)
-    folder = Path(folder)
+    folder = Path(folder).absolute()
     folder.mkdir(parents=True, exist_ok=True)
     steps = run.steps()
     steps.to_csv(folder / "steps.csv", index=False)

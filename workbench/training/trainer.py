@@ -57,6 +57,8 @@ class Trainer:
     """Problems drawn so far, the place in the task's shuffled order."""
     dirty: bool
     """True between a step's first update and its record: the weights belong to no whole step."""
+    unrecorded: StepRecord | None
+    """A step that was made whole and could not be recorded: `save_copy` still can."""
 
     def __init__(
         self,
@@ -74,11 +76,12 @@ class Trainer:
         self.task = task
         self.rewards = rewards
         self.knobs = Knobs(config, rewards.names)
-        self.out = Path(out)
+        self.out = Path(out).absolute()
         self.folder = self.out / "checkpoints"
         self.steps_done = 0
         self.cursor = 0
         self.dirty = False
+        self.unrecorded = None
         self._cancelled = False
         self.engine = make_engine(
             config.rollout_engine,
@@ -99,7 +102,10 @@ class Trainer:
         self.run = open_run()
         # What serves need not be what the config asks for, and the record says which it was.
         self.run.add_to_environment(
-            rollout_engine=self.engine.name, shared_prompts=shares_prompts(policy.model)
+            rollout_engine=self.engine.name,
+            shared_prompts=shares_prompts(policy.model),
+            # Completions are recorded as whole messages: so much of each the template wrote.
+            opened_answer=policy.opened,
         )
 
     @property
@@ -119,6 +125,8 @@ class Trainer:
                 f"step {self.steps_done + 1} was broken off after an update. Load a checkpoint: "
                 "start_run(..., resume=True)."
             )
+        # Before the work, which would be for nothing.
+        self.run.check_in_place()
         generator_before = self.generator.get_state()
         knobs_before = self.knobs.snapshot()
         try:
@@ -183,7 +191,8 @@ class Trainer:
 
         # After the updates: what is mixed in is the policy of this step.
         self.refresh_reference(config, number)
-        metrics = update_metrics(updates) | record.rollout_metrics(rollout)
+        # What reward functions counted; a name of the record's own keeps its meaning.
+        metrics = {**table.metrics} | update_metrics(updates) | record.rollout_metrics(rollout)
         metrics |= record.reward_metrics(rewards_BK, table.names, advantages) | phases.metrics()
         metrics |= {"learning_rate": learning_rate_at(number, config)}
         due = (config.eval_steps and number % config.eval_steps == 0) or number == config.max_steps
@@ -198,10 +207,12 @@ class Trainer:
             evaluations=[self.evaluate()] if due else [],
         )
         # The record comes first: a step that it does not hold has not been made.
+        self.unrecorded = step
         self.run.write_step(step)
         self.steps_done = number
         self.cursor += config.prompts_per_step
         self.dirty = False
+        self.unrecorded = None
         return step
 
     def train(
@@ -340,6 +351,9 @@ class Trainer:
                 f"step {self.steps_done + 1} was broken off after an update, so there is no whole "
                 "state to save. Resume from the last checkpoint."
             )
+        return self._state(self.steps_done, self.cursor)
+
+    def _state(self, step: int, cursor: int) -> Checkpoint:
         tensors = {
             "weights": self.policy.trainable_state(),
             "optimizer": optimizer_tensors(self.optimizer),
@@ -347,16 +361,16 @@ class Trainer:
         }
         # Before the first step the reference's weights are the policy's own.
         own_copy = None if self.reference is None else self.reference.weights
-        if self.steps_done > 0 and own_copy is not None:
+        if step > 0 and own_copy is not None:
             tensors["reference"] = own_copy
         config, pending = self.knobs.snapshot()
         values = {
-            "cursor": self.cursor,
+            "cursor": cursor,
             "config": config.to_dict(),
             "pending": pending,
             "random": random_state.random_values(),
         }
-        return Checkpoint(self.steps_done, tensors, values)
+        return Checkpoint(step, tensors, values)
 
     def restore(self, checkpoint: Checkpoint) -> None:
         """Take over the state of a checkpoint: go on as if there had been no break."""
@@ -370,6 +384,7 @@ class Trainer:
         self.steps_done = checkpoint.step
         self.cursor = values["cursor"]
         self.dirty = False
+        self.unrecorded = None
         self.reference = None
         if "reference" in tensors:
             self.reference = Reference(self.policy, tensors["reference"])
@@ -381,10 +396,40 @@ class Trainer:
             self.reference = Reference(self.policy)
 
     def save(self) -> Path:
-        """Write a checkpoint of the last whole step."""
-        path = checkpoints.save(self.folder, self.snapshot())
+        """Write a checkpoint of the last whole step. Raises `SaveError` where the disk refuses,
+        `RecordGoneError` and `TakenOverError` where the folder is no longer this run's."""
+        # Else the checkpoint would lie beside another run's record, or be all that is there. Asked
+        # again when it is written: that takes long.
+        check = self.run.check_in_place
+        check()
+        path = checkpoints.save(self.folder, self.snapshot(), check)
+        if not self.run.closed:
+            self.run.note_checkpoint(self.steps_done)
         checkpoints.prune(self.folder, self.config.save_total_limit)
         return path
+
+    def save_copy(self, folder: str | Path) -> Path:
+        """Write the run to another folder, as it is in memory: the record as far as it goes and a
+        checkpoint of the last step. Returns the folder; resumed there, the run goes on as here.
+
+        It helps where the run's own folder is gone or full. Raises `RunRecordError` where `folder`
+        holds a run, `SaveError` where the disk refuses there too.
+        """
+        out = Path(folder).absolute()
+        with self.run.copy(out) as record:
+            checkpoint = self.snapshot() if self.unrecorded is None else self._unrecorded_state()
+            if self.unrecorded is not None:
+                record.write_step(self.unrecorded)
+            # The first one holds the weights of the reference.
+            if checkpoints.folder_of(self.folder, 0).is_dir():
+                checkpoints.copy(self.folder, out / "checkpoints", 0)
+            checkpoints.save(out / "checkpoints", checkpoint)
+            record.note_checkpoint(checkpoint.step)
+        return out
+
+    def _unrecorded_state(self) -> Checkpoint:
+        """What a checkpoint would have been, had the step been recorded."""
+        return self._state(self.steps_done + 1, self.cursor + self.config.prompts_per_step)
 
     def continue_record(self, step: int) -> None:
         """Cut the record back to `step` and write on there, whether it was closed or not."""
@@ -393,6 +438,10 @@ class Trainer:
 
     def go_back_to(self, checkpoint: Checkpoint) -> None:
         """State and record become those of a checkpoint; what came after it is deleted."""
+        if self.run.closed:
+            self.continue_record(self.steps_done)
+        # Known before they go: else the next resume would take them for removed by hand.
+        self.run.note_checkpoint(checkpoint.step)
         # Checkpoints first: none may ever be ahead of the record, whenever the process is killed.
         checkpoints.drop_after(self.folder, checkpoint.step)
         self.continue_record(checkpoint.step)

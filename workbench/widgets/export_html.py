@@ -46,7 +46,7 @@ def export_html(runs: Run | str | Path | list[Run | str | Path], out: str | Path
         _settings(sources[0]),
         f"<script>{SCRIPT}</script></body></html>",
     ]
-    out = Path(out)
+    out = Path(out).absolute()
     out.write_text("\n".join(page).encode("utf-8", "replace").decode(), encoding="utf-8")
     return out
 
@@ -111,7 +111,9 @@ def _spread(steps: list[int]) -> list[int]:
 
 def _table(source: RunSource, step: int) -> GroupTable | None:
     samples = source.run.samples(step)
-    return GroupTable.of(samples, source.run.config_at(step)) if len(samples) else None
+    if not len(samples):
+        return None
+    return GroupTable.of(samples, source.run.config_at(step), source.opened)
 
 
 def _step_groups(source: RunSource, table: GroupTable) -> str:

@@ -35,6 +35,14 @@ class Place:
         return "gguf_file" in self.options
 
     @property
+    def lasting_name(self) -> str:
+        """The name, made absolute where it is a path: what a record keeps leads here from any
+        working directory."""
+        path = Path(self.name).expanduser()
+        is_known = self.name == "embedded" or not path.exists()
+        return self.name if is_known else str(path.absolute())
+
+    @property
     def folder(self) -> Path | None:
         """The local folder, or None for a model of the Hub."""
         return Path(self.where) if Path(self.where).is_dir() else None

@@ -62,6 +62,7 @@ class Session:
         folder = Path("runs") / datetime.now().strftime("%Y%m%d-%H%M%S")
         if out is not None:
             folder = Path(out)
+        folder = folder.absolute()
         if not resume:
             folder = branching.free_folder(folder)
         loaded = _policy(policy, config)
@@ -249,6 +250,18 @@ class Session:
         self._raise_error()
         return self
 
+    def save_copy(self, folder: str | Path) -> Path:
+        """Write the run to another folder, as it is in memory; returns the folder, where a
+        Session with resume=True goes on with it.
+
+        It helps where the run's own folder was deleted or its disk is full. Raises `RunRecordError`
+        where `folder` holds a run, `SaveError` where the disk refuses there too.
+        """
+        with self._lock:
+            self._rest_before("save_copy")
+            with TURN.to_work(self._runner):
+                return self._runner.save_copy(Path(folder))
+
     # ------------------------------------------------------------------------ rewind and branch
 
     def rewind(self, step: int) -> Session:
@@ -346,6 +359,6 @@ def _policy(policy: Policy | str, config: GRPOConfig) -> Policy:
 
 
 def _task(task: Task | str, config: GRPOConfig) -> Task:
-    from workbench.tasks import load_task
+    from workbench.tasks.for_config import load_task_for
 
-    return task if isinstance(task, Task) else load_task(task, seed=config.seed)
+    return task if isinstance(task, Task) else load_task_for(config, task)
