@@ -32,7 +32,7 @@ class CallThread:
         self._calls: Calls = queue.SimpleQueue()
         # The thread holds the queue and not this object, so that it can be let go.
         threading.Thread(
-            target=_serve, args=(self._calls,), name="workbench rewards", daemon=True
+            target=_serve, args=(self._calls,), name="reward functions", daemon=True
         ).start()
         weakref.finalize(self, self._calls.put, None)
 
