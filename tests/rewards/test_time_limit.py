@@ -3,16 +3,26 @@
 from __future__ import annotations
 
 import asyncio
+import copy
+import gc
+import pickle
 import re
 import signal
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from functools import partial
 
 import pytest
 
-from workbench.rewards import RewardError, RewardSet, ScoringCancelledError
+from workbench.rewards import (
+    RewardError,
+    RewardSet,
+    ScoringCancelledError,
+    format_reward,
+    time_limit,
+)
 
 LIMIT = 0.3
 BOUND = LIMIT + 5
@@ -94,6 +104,14 @@ def test_a_call_that_does_not_return_ends_at_its_limit_and_is_named(hangs, place
         caught.value
     )
     assert (caught.value.function, caught.value.row) == (name, None)
+
+
+def test_where_no_signal_can_be_sent_the_call_is_made_beside(hangs, monkeypatch) -> None:
+    """As on Windows."""
+    monkeypatch.setattr(time_limit, "_SIGNAL", None)
+    assert score(ones, timeout=60).rewards_BK.sum() == 4
+    with pytest.raises(RewardError, match="'waits' had not returned.*goes on in a thread"):
+        score(hangs.waits)
 
 
 def test_of_several_async_functions_those_that_hang_are_named(hangs) -> None:
@@ -198,18 +216,85 @@ def test_nothing_of_the_limit_is_left_in_the_process(hangs) -> None:
     assert threading.active_count() == before
 
 
-def test_calls_outside_the_main_thread_are_all_made_in_one_thread_which_ends_with_it() -> None:
+def test_the_calls_of_a_set_outside_the_main_thread_are_made_in_one_thread_that_ends_with_it() -> (
+    None
+):
     seen = []
 
     def where(completions, **columns):
         seen.append(threading.current_thread())
         return ones(completions)
 
-    in_another_thread(lambda: [score(where) for _ in range(3)])
+    rewards = RewardSet(where)
+    for _ in range(3):
+        in_another_thread(partial(rewards.score, ["p"], ["c"], step=1, timeout=60))
     assert len(set(seen)) == 1
     assert seen[0].daemon
+    del rewards
+    gc.collect()
     seen[0].join(5)
     assert not seen[0].is_alive()
+
+
+@EVERYWHERE
+def test_an_async_client_that_is_kept_works_in_the_next_step_too(place) -> None:
+    kept = {}
+
+    async def asks(completions, **columns):
+        """As an HTTP client does, which belongs to the event loop of its first call."""
+        loop = asyncio.get_running_loop()
+        home = kept.setdefault("loop", loop)
+        future = home.create_future()
+        home.call_soon(future.set_result, 1.0)
+        return [await future] * len(completions)
+
+    rewards = RewardSet(asks)
+    for _ in range(2):
+        table = place(lambda: rewards.score(["p"], ["c"], step=1, timeout=60))
+        assert table.rewards_BK.tolist() == [[1.0]]
+
+
+def test_an_async_function_does_not_go_on_after_another_has_failed() -> None:
+    ended = threading.Event()
+
+    async def slow(completions, **columns):
+        try:
+            await asyncio.sleep(60)
+        finally:
+            ended.set()
+
+    async def fails(completions, **columns):
+        raise ValueError("no")
+
+    with pytest.raises(RewardError, match="'fails' raised ValueError: no"):
+        score([slow, fails], timeout=60)
+    assert ended.is_set()
+
+
+def test_a_set_that_has_called_beside_can_be_copied_and_pickled() -> None:
+    rewards = RewardSet(format_reward)
+    again = dict(prompts=["p"], completions=["c"], step=1, timeout=60)
+    in_another_thread(lambda: rewards.score(**again))
+    for other in (copy.deepcopy(rewards), pickle.loads(pickle.dumps(rewards))):
+        assert other.score(**again).rewards_BK.tolist() == [[0.0]]
+
+
+def test_a_loop_started_in_a_notebooks_cell_is_explained() -> None:
+    async def later():
+        return [1.0]
+
+    def starts_a_loop(completions, **columns):
+        waiting = later()
+        try:
+            return asyncio.run(waiting)
+        finally:
+            waiting.close()
+
+    async def in_a_notebook():
+        return score(starts_a_loop, size=1)
+
+    with pytest.raises(RewardError, match="write the function with `async def`"):
+        asyncio.run(in_a_notebook())
 
 
 def test_without_a_limit_a_function_is_called_where_the_caller_is() -> None:

@@ -12,9 +12,11 @@ import asyncio
 import inspect
 import threading
 from collections.abc import Sequence
+from dataclasses import replace
 
 from workbench.errors import WorkbenchError
 from workbench.rewards.batch import RewardFunction, ScoringBatch
+from workbench.rewards.beside import run_coroutine
 from workbench.rewards.outputs import FaultError, checked
 from workbench.rewards.time_limit import OutOfTimeError, ScoringCancelledError, TimeLimit
 
@@ -22,6 +24,8 @@ _GRACE = 1.0
 """Seconds that async functions have to end once they were cancelled at their limit."""
 _NO_ALARM = ("main thread", "signal.alarm", "threaded environment")
 """Words of Python's and of math_verify's error when an alarm is set outside the main thread."""
+_LOOP_RUNS = "from a running event loop"
+"""Words of asyncio's error when a loop is started inside another."""
 
 
 class RewardError(WorkbenchError, RuntimeError):
@@ -70,10 +74,10 @@ def call_together(
     # Not the limit itself: a thread that never returns would hold whatever `should_stop` leads to.
     seconds = limit.seconds
     # The functions' own limit ends those that can be cancelled; this one is for those that cannot.
-    outer = TimeLimit(None if seconds is None else seconds + _GRACE, limit.should_stop)
+    outer = replace(limit, seconds=None if seconds is None else seconds + _GRACE)
     try:
         rewards: dict[str, list[float]] = outer.call(
-            lambda: asyncio.run(_gather(waiting, batch, seconds)), apart=True
+            lambda: run_coroutine(_gather(waiting, batch, seconds)), apart=True
         )
         return rewards
     except OutOfTimeError as error:
@@ -82,7 +86,7 @@ def call_together(
         raise _blamed(failed.named, batch, failed.error, limit) from _cause(failed.error)
 
 
-class _CallError(Exception):
+class _CallError(WorkbenchError):
     """One of several async functions failed."""
 
     def __init__(self, named: Named, error: BaseException) -> None:
@@ -106,11 +110,17 @@ async def _gather(
         del waiting[name]
         return name, rewards
 
+    tasks = [asyncio.create_task(one(named)) for named in list(waiting.items())]
     try:
         async with asyncio.timeout(seconds):
-            return dict(await asyncio.gather(*map(one, list(waiting.items()))))
+            return dict(await asyncio.gather(*tasks))
     except TimeoutError:  # a function's own is a _CallError
         raise OutOfTimeError(goes_on=False) from None
+    finally:
+        # Where one has failed, the others must not go on in the next step.
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait(tasks, timeout=_GRACE / 2)
 
 
 # ------------------------------------------------------------------------------- what is said of it
@@ -125,7 +135,7 @@ def _too_late(named: Sequence[Named], limit: TimeLimit, error: OutOfTimeError) -
     text = (
         f"reward function {names} had not returned after {limit.seconds:g} s (reward_timeout). "
         "Nothing was updated. Mend what it waits for, or allow it more: "
-        "GRPOConfig(reward_timeout=…), also when the run is resumed."
+        "GRPOConfig(reward_timeout=…), --set reward_timeout=…, also when the run is resumed."
     )
     if error.goes_on:
         text += (
@@ -150,6 +160,8 @@ def _blamed(
             "workbench.rewards.answers_equal(given, gold), which has a time limit that works "
             "there, or call math_verify with parsing_timeout=None and timeout_seconds=None."
         )
+    if isinstance(error, RuntimeError) and _LOOP_RUNS in str(error):
+        text += " A notebook runs an event loop: write the function with `async def`, and await."
     row = error.row if isinstance(error, FaultError) else None
     if row is None:
         row, found = _search(function, batch, limit)
@@ -200,7 +212,7 @@ def _fails_alone(function: RewardFunction, sample: ScoringBatch) -> bool:
     try:
         output = function(**sample.arguments(function))
         if is_async(function):
-            output = asyncio.run(output)
+            output = run_coroutine(output)
         checked(output, 1)
     except (Exception, SystemExit):  # reported through the error of the whole batch
         return True

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from workbench.rewards.batch import RewardFunction, ScoringBatch
+from workbench.rewards.beside import Beside
 from workbench.rewards.calling import RewardError, call, call_together, is_async
 from workbench.rewards.resolve import RewardSpecError, resolve_reward
 from workbench.rewards.time_limit import ScoringCancelledError, TimeLimit
@@ -81,6 +82,7 @@ class RewardSet:
         self.weights = _checked_weights(weights, self.names)
         # Whether this is the first step that it scores: what is odd then is said at once.
         self._has_scored = False
+        self._beside = Beside()
 
     def score(
         self,
@@ -117,7 +119,7 @@ class RewardSet:
         }
         batch = ScoringBatch(prompts, completions, lists, extras)
         try:
-            rewards_KB = self._run(batch, TimeLimit(timeout, should_stop))
+            rewards_KB = self._run(batch, TimeLimit(timeout, should_stop, self._beside))
         finally:
             log.closed = True
         rewards_BK = (

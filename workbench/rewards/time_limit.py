@@ -6,22 +6,22 @@ from running.
 
 In any other thread Python has no way to end a call. There it is made in a thread beside, and where
 it does not return that thread is left to itself: a daemon, which no exit of the process waits for.
+One call can be ended by nobody there: a regular expression of `re` that backtracks for ever lets no
+other thread run, the notebook's own included. (The package `regex` has a timeout.)
 """
 
 from __future__ import annotations
 
-import contextvars
-import queue
 import signal
 import threading
 import time
-import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from workbench.errors import WorkbenchError
+from workbench.rewards.beside import Beside
 
 _POLL = 0.05
 """Seconds between two looks at the clock and at `should_stop`."""
@@ -49,10 +49,6 @@ class OutOfTimeError(WorkbenchError):
         self.goes_on = goes_on
 
 
-class _InterruptError(BaseException):
-    """Ends a call in the main thread; no Exception, which a reward may well swallow."""
-
-
 @dataclass(frozen=True)
 class TimeLimit:
     """How long a call may take, and who may end it before."""
@@ -61,6 +57,8 @@ class TimeLimit:
     """Of one call; None = for ever."""
     should_stop: Callable[[], bool] | None = None
     """Asked all the time, from any thread; None = nobody ends it."""
+    beside: Beside = field(default_factory=Beside)
+    """Where calls are made that cannot be made right here."""
 
     def call(self, work: Callable[[], Any], *, apart: bool = False) -> Any:
         """The result of `work()`; `apart` calls it in a thread beside in any case (an event loop
@@ -74,7 +72,7 @@ class TimeLimit:
         watch = _Watch(self)
         if _can_be_signalled() and not apart:
             return _call_here(work, watch)
-        return _call_apart(work, watch)
+        return _call_apart(work, watch, self.beside)
 
 
 class _Watch:
@@ -84,6 +82,7 @@ class _Watch:
         self._limit = limit
         self._began = time.monotonic()
         self._asked: float | None = None
+        self.interrupted = False
 
     def stopped(self) -> bool:
         """Whether somebody asked for its end, a moment ago."""
@@ -121,21 +120,25 @@ def _call_here(work: Callable[[], Any], watch: _Watch) -> Any:
     try:
         with _signals(watch):
             return work()
-    except _InterruptError:
-        # None: the _InterruptError says nothing that this error does not.
+    except KeyboardInterrupt:
+        if not watch.interrupted:
+            raise  # a person's
+        # None: the interrupt says nothing that this error does not.
         raise watch.error(goes_on=False) from None
 
 
 @contextmanager
 def _signals(watch: _Watch) -> Iterator[None]:
-    """Inside, an `_InterruptError` is raised once the call has to end."""
+    """Inside, the call is interrupted once it has to end: as by Ctrl-C, which libraries are
+    prepared for and no `except Exception` of a reward swallows."""
     assert _SIGNAL is not None
     done = threading.Event()
 
     def interrupt(signum: int, frame: Any) -> None:
         # The timer counts the processor's seconds and may come early.
         if watch.over() and not done.is_set():
-            raise _InterruptError
+            watch.interrupted = True
+            raise KeyboardInterrupt
 
     before = signal.signal(_SIGNAL, interrupt)
     # The thread wakes a call that waits. The timer is for one that keeps the interpreter to itself,
@@ -165,68 +168,14 @@ def _send_signals(watch: _Watch, done: threading.Event) -> None:
 # ------------------------------------------------------------------------------ in a thread beside
 
 
-class _Outcome:
-    """What came of a call, once `done` is set."""
-
-    def __init__(self) -> None:
-        self.done = threading.Event()
-        self.value: Any = None
-        self.error: BaseException | None = None
-
-
-class _CallThread:
-    """A thread that makes one call after another, as a reward expects that keeps something by
-    thread (a connection to a database, a pool of workers)."""
-
-    def __init__(self) -> None:
-        self._calls: queue.SimpleQueue[tuple[Callable[[], Any], _Outcome] | None] = (
-            queue.SimpleQueue()
-        )
-        thread = threading.Thread(
-            target=_serve, args=(self._calls,), name="workbench rewards", daemon=True
-        )
-        thread.start()
-        # It ends with the thread that it serves, or after the call that it was left with.
-        weakref.finalize(self, self._calls.put, None)
-
-    def begin(self, work: Callable[[], Any]) -> _Outcome:
-        """Call `work()` there, with the caller's context variables."""
-        outcome = _Outcome()
-        self._calls.put((_in_context(work), outcome))
-        return outcome
-
-
-_BESIDE = threading.local()
-"""`thread`: the `_CallThread` of each thread that has needed one."""
-
-
-def _in_context(work: Callable[[], Any]) -> Callable[[], Any]:
-    context = contextvars.copy_context()
-    return lambda: context.run(work)
-
-
-def _serve(calls: queue.SimpleQueue[tuple[Callable[[], Any], _Outcome] | None]) -> None:
-    while (call := calls.get()) is not None:
-        work, outcome = call
-        try:
-            outcome.value = work()
-        except BaseException as error:  # raised again in the thread that waits
-            outcome.error = error
-        outcome.done.set()
-        # Nothing of a call is held until the next one.
-        del call, work, outcome
-
-
-def _call_apart(work: Callable[[], Any], watch: _Watch) -> Any:
-    thread = getattr(_BESIDE, "thread", None) or _CallThread()
-    # Put back only when the call has returned: whatever ends the wait for it, an interrupt
-    # included, the next call gets another thread.
-    _BESIDE.thread = None
+def _call_apart(work: Callable[[], Any], watch: _Watch, beside: Beside) -> Any:
+    thread = beside.take()
     outcome = thread.begin(work)
     while not outcome.done.wait(_POLL):
         if watch.over():
             raise watch.error(goes_on=True)
-    _BESIDE.thread = thread
+    # Only now: whatever ends the wait, an interrupt included, the next call gets another thread.
+    beside.give_back(thread)
     if outcome.error is not None:
         raise outcome.error
     return outcome.value
