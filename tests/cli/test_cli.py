@@ -86,6 +86,45 @@ def test_eval_measures_its_policy(finished_run: tuple[Path, str]) -> None:
     assert json.loads(done.stdout)["n"] == 10
 
 
+def test_eval_with_samples_prints_every_figure_with_its_interval(
+    finished_run: tuple[Path, str], workbench: Command
+) -> None:
+    folder = finished_run[0]
+    asked = ("eval", "--policy", "r/policy", "--problems", 6, "--samples", 4)
+    found = json.loads(workbench(*asked, "--json", cwd=folder).stdout)
+    for name in ("greedy", "mean@4", "maj@4", "pass@4"):
+        for figures in (found, found["lenient"]):
+            value, (low, high) = figures[name]["value"], figures[name]["interval"]
+            assert 0 <= low <= value <= high <= 1
+            assert figures[name]["n"] == 6
+    table = workbench(*asked, cwd=folder).stdout
+    assert f"{found['pass@4']['value']:.1%}" in table
+    assert "lenient" in table
+
+
+def test_eval_goes_on_after_a_kill(finished_run: tuple[Path, str], workbench: Command) -> None:
+    """A process that is killed without warning, its file cut in the middle of a line."""
+    folder = finished_run[0]
+    asked = ("eval", "--policy", "r/policy", "--problems", 300, "--samples", 4, "--json")
+    whole = workbench(*asked, "--out", "whole.jsonl", cwd=folder).stdout
+    words = [sys.executable, "-m", "workbench.cli", *map(str, asked), "--out", "killed.jsonl"]
+    child = subprocess.Popen(words, cwd=folder, stdout=subprocess.DEVNULL)
+    killed = folder / "killed.jsonl"
+    deadline = time.monotonic() + 120
+    while not killed.exists() or killed.read_bytes().count(b"\n") < 40:
+        assert child.poll() is None, "it came to its end before it could be killed"
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+    child.kill()
+    child.wait()
+    assert killed.read_bytes().count(b"\n") < 301
+    after = workbench(*asked, "--out", "killed.jsonl", cwd=folder).stdout
+    assert after.replace("killed.jsonl", "whole.jsonl") == whole
+    assert sorted(killed.read_text().splitlines()) == sorted(
+        (folder / "whole.jsonl").read_text().splitlines()
+    )
+
+
 def test_export_writes_tables_and_a_page_that_needs_no_network(
     finished_run: tuple[Path, str], workbench: Command
 ) -> None:

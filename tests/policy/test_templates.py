@@ -9,7 +9,7 @@ import torch
 from policy.tiny_folders import save_tiny
 
 from workbench.policy import PolicyError, load_policy, save_policy
-from workbench.policy.loading.tokens import turn_end
+from workbench.policy.template import turn_end
 from workbench.rollout import Sampling, make_engine
 
 GEMMA = (

@@ -1,4 +1,4 @@
-"""The pairs of `answer_pairs.jsonl`: what a policy may write, a gold answer, and whether it is right.
+"""The pairs of `answer_pairs.jsonl`: what a policy may write, a gold answer, whether it is right.
 
 A pair of the form "answer" is an answer alone, one of the form "text" a whole completion.
 """

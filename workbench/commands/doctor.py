@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 from dataclasses import asdict, dataclass
@@ -12,10 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from packaging.requirements import Requirement
-from rich.console import Console
-from rich.markup import escape
+from rich.console import Group
 from rich.table import Table
 
+from workbench.commands.printing import line_of, say_json, say_lines, terminal
 from workbench.config.engines import ENGINE_FACTS, Package
 
 
@@ -34,14 +33,15 @@ def doctor_command(as_json: bool) -> None:
     """See `workbench doctor --help`. Exit code 1 when something needed is missing."""
     findings = examine()
     if as_json:
-        print(json.dumps({"findings": [asdict(f) for f in findings]}))
+        say_json({"findings": [asdict(f) for f in findings]})
     else:
         table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
         for f in findings:
-            table.add_row(
-                f.status, f.what, escape(f.detail + (f"\n-> {f.remedy}" if f.remedy else ""))
-            )
-        Console(highlight=False).print(table)
+            told = [line_of(f.detail)]
+            if f.remedy:
+                told.append(line_of(f"-> {f.remedy}"))
+            table.add_row(line_of(f.status), line_of(f.what), Group(*told))
+        terminal().print(table)
     if any(f.status == "problem" for f in findings):
         raise SystemExit(1)
 
@@ -52,7 +52,7 @@ def run_command(run: Path) -> None:
     from workbench.runs import Run
 
     opened = Run.open(run)
-    print(report(opened))
+    say_lines(report(opened))
     if any(f.severity == "problem" for f in diagnose(opened)):
         raise SystemExit(1)
 

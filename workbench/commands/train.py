@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import signal
-import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from workbench.commands.printing import say_aside
 from workbench.commands.resuming import Parts, check_same_problems, parts_of, resume_command
 from workbench.commands.saving import save_trained
 from workbench.commands.views import JsonView, TerminalView
@@ -59,7 +59,7 @@ def train_command(
             trainer.run.finish("stopped", "interrupted")
         saved, notice = save_trained(trainer.policy, out)
     if notice:
-        print(notice, file=sys.stderr)
+        say_aside(notice)
     view.result(
         summary(out, trainer.steps_done, time.monotonic() - started) | {"policy": str(saved)},
         trainer.config.max_steps,
@@ -77,7 +77,7 @@ def _check_folder_free(out: Path, resume: bool) -> None:
 
 
 def _say_broken_off(steps_done: int, go_on: str) -> None:
-    print(f"broken off after step {steps_done}. Go on: {go_on}", file=sys.stderr)
+    say_aside(f"broken off after step {steps_done}. Go on: {go_on}")
 
 
 def make_config(
@@ -182,15 +182,15 @@ def _trainer(
     notice("loading torch and transformers")
     from workbench.policy import load_policy
     from workbench.policy.quantization import KINDS
-    from workbench.rewards import RewardSet, shuffled
-    from workbench.tasks import load_task
+    from workbench.rewards import RewardSet, shuffled, with_readable_golds
+    from workbench.tasks.for_config import load_task_for
     from workbench.training.launch import DEFAULT_REWARDS, start_run
 
     set_threads(threads, parts.policy)
     notice(f"loading policy {parts.policy} and task {parts.task}")
     chosen = RewardSet(parts.rewards or list(DEFAULT_REWARDS))
     # What is quick and may be wrong comes before the weights.
-    problems = load_task(parts.task, seed=config.seed)
+    problems = with_readable_golds(load_task_for(config, parts.task), config.unreadable_golds)
     # A record is there only where a run goes on: a new one was refused beside it.
     goes_on = is_run_record(out / "run.sqlite")
     if goes_on:

@@ -3,8 +3,8 @@
 Names and meanings are TRL's (1.16) where TRL has the field. Fields that the workbench adds:
 `prompts_per_step`, `updates_per_rollout`, `micro_batch_size`, `advantage_baseline`,
 `advantage_std`, `measure_kl`, `kl_estimator`, `num_eval_problems`, `rollout_engine`, and those of
-"what is trained". TRL's `vllm_importance_sampling_*` are called `importance_sampling_*` here,
-because the correction is the same for every sampler.
+"what is trained" and "how data is read". TRL's `vllm_importance_sampling_*` are called
+`importance_sampling_*` here, because the correction is the same for every sampler.
 
 The defaults are the vetted setting of the embedded policy on arithmetic;
 `GRPOConfig.preset("real")` is the starting point for a real model.
@@ -77,6 +77,37 @@ class GRPOConfig:
     max_steps: int = setting(60, "Steps of the run.", unit="steps", low=1)
     seed: int = setting(
         0, "Seed of the sampling, the order of the prompts and the task.", low=0, high=2**32 - 1
+    )
+
+    # --- how data is read, where the task comes from a file or a table
+    question_key: str | None = setting(
+        None,
+        "Key of the question in each row; dots lead into nested objects. None: the first known "
+        "one.",
+        optional=True,
+    )
+    answer_key: str | None = setting(
+        None,
+        "Key of the gold answer in each row, such as reward_model.ground_truth. None: the first "
+        "known one.",
+        optional=True,
+    )
+    system_key: str | None = setting(
+        None,
+        "Key of the system message in each row. None: that of a message list, or a known one.",
+        optional=True,
+    )
+    system_prompt: str | None = setting(
+        None,
+        "System message of every prompt, in place of the data's own; empty for none at all. None: "
+        "as in the data, else the workbench's.",
+        optional=True,
+    )
+    unreadable_golds: str = setting(
+        "refuse",
+        "Gold answers that nothing can be compared with: end in an error, have their problems "
+        "left out, or are compared as text in one spelling.",
+        choices=("refuse", "skip", "text"),
     )
 
     # --- sampling
@@ -259,7 +290,8 @@ class GRPOConfig:
     importance_sampling_mode: str | None = setting(
         None,
         "Correction for a sampler whose log-probabilities differ from the trainer's: per token or "
-        "sequence, truncate or mask the ratio. None = only measured.",
+        "sequence, truncate or mask the ratio. None = only measured. A masked token stays in the "
+        "loss's denominator, as in TRL.",
         choices=SAMPLER_CORRECTIONS,
         optional=True,
         live=True,
@@ -506,9 +538,16 @@ class GRPOConfig:
 def value_of(name: str, text: str) -> Any:
     """The value of field `name` that a person wrote as `text`; a choice such as 'none' stays the
     word that it is."""
-    choices = {field.name: field.metadata["choices"] for field in fields(GRPOConfig)}
+    field = next((field for field in fields(GRPOConfig) if field.name == name), None)
     word = text.strip()
-    return word if word in (choices.get(name) or ()) else plain_value(text)
+    if field is None:
+        return plain_value(text)
+    if word in (field.metadata["choices"] or ()):
+        return word
+    # A text is kept as it was written: a key may be called 1, a prompt may be empty.
+    if field.type in ("str", "str | None") and not field.metadata["choices"]:
+        return None if word.lower() in ("none", "null") else text
+    return plain_value(text)
 
 
 def plain_value(text: str) -> Any:

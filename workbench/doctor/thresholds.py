@@ -92,6 +92,10 @@ RARE = 0.03
 """Share of completions that a function pays, below which it is rarely seen: in groups of 8 it then
 shows up in one of five."""
 
+PAID_BESIDE = 0.1
+"""Share of the completions that one function pays, from which on another that pays for none of them
+is worth a word: a tenth of the last five steps is too many to be chance."""
+
 DOMINATES = 0.9
 """Share of the functions' summed variances within groups that one function makes: the others then
 hardly move an advantage."""

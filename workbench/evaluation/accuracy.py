@@ -2,33 +2,18 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import Any
 
 import torch
 
+from workbench.evaluation.estimators import wilson_interval
 from workbench.policy.policy import Policy
 from workbench.rewards import strict_correct
 from workbench.rewards.functions import UNDECIDED
 from workbench.rollout.types import RolloutEngine, Sampling
 from workbench.runs.step_record import Evaluation
 from workbench.tasks.types import Problem, Task
-
-
-def wilson_interval(correct: int, n: int, z: float = 1.959964) -> tuple[float, float]:
-    """95 % interval of a share (Wilson 1927), which stays inside [0, 1] and is right for shares
-    near 0 and 1."""
-    if n == 0:
-        return 0.0, 1.0
-    share = correct / n
-    shrink = 1 + z * z / n
-    centre = (share + z * z / (2 * n)) / shrink
-    half = z / shrink * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
-    # At the ends the formula gives 0 and 1 but for rounding: no 1e-17 is shown.
-    low = max(centre - half, 0.0) if correct > 0 else 0.0
-    high = min(centre + half, 1.0) if correct < n else 1.0
-    return low, high
 
 
 def greedy_answers(

@@ -11,11 +11,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from torch import Tensor
+import torch
+from torch import Tensor, nn
 
-ADAPTER_MARKS = ("lora_", ".modules_to_save.")
+ADAPTER_MARKS = ("lora_", ".modules_to_save.", ".trainable_tokens_")
 """What the name of an adapter's weight holds, and no other's."""
-WRAPPINGS = (".base_layer.", ".original_module.")
+WRAPPINGS = (".token_adapter.base_layer.", ".base_layer.", ".original_module.")
 """What peft puts into the name of a weight that lies under an adapter."""
 
 
@@ -70,12 +71,13 @@ def starts_at_zero(name: str) -> bool:
 
 @contextmanager
 def quiet_peft() -> Iterator[None]:
-    """Without the warning that peft asks transformers by a name which is to go: nothing that a user
-    of either can mend."""
+    """Without two warnings that a user can do nothing about: that peft asks transformers by a name
+    which is to go, and that tied layers are hard to merge (`merged_into` unties them)."""
     with warnings.catch_warnings():
         warnings.filterwarnings(
             "ignore", message=".*gradient_checkpointing.*deprecated", category=FutureWarning
         )
+        warnings.filterwarnings("ignore", message=".*tie_word_embeddings.*", category=UserWarning)
         yield
 
 
@@ -90,11 +92,67 @@ def adapter_tensors(model: Any, adapter: str) -> dict[str, Tensor]:
     return state
 
 
+def layers_without_bias(model: Any) -> list[str]:
+    """The layers whose adapter has a bias while they have none themselves (`lora_bias`): no merged
+    model can hold it."""
+    from peft.tuners.lora import LoraLayer
+
+    return [
+        name
+        for name, layer in model.named_modules()
+        if isinstance(layer, LoraLayer)
+        and any(layer.lora_bias.values())
+        and getattr(layer.get_base_layer(), "bias", None) is None
+    ]
+
+
 def merged_into(plain: Any, config: Any, adapter: str, tensors: dict[str, Tensor]) -> Any:
-    """`plain` with these weights of an adapter added to its own."""
+    """`plain` with these weights of an adapter added to its own.
+
+    Where head and embedding share their weights and the adapter changes one of them, or each in its
+    own way, they are two weights afterwards, and the config says so.
+    """
     from peft import PeftModel, set_peft_model_state_dict
 
+    was_tied = is_tied(plain)
+    # The adapter's weights follow. Some ways to begin (PiSSA) would change the base once more.
+    config.init_lora_weights = True
     with quiet_peft():
         wrapped = PeftModel(plain, config, adapter_name=adapter)
-    set_peft_model_state_dict(wrapped, tensors, adapter_name=adapter)
-    return wrapped.merge_and_unload()
+        set_peft_model_state_dict(wrapped, tensors, adapter_name=adapter)
+        # Only now: what peft builds follows from what is tied.
+        _give_each_its_own(wrapped)
+        merged = wrapped.merge_and_unload()
+    if was_tied and torch.equal(_head_weight(merged), merged.get_input_embeddings().weight):
+        merged.config.tie_word_embeddings = True
+        merged.tie_weights()
+    return merged
+
+
+def is_tied(model: Any) -> bool:
+    """Whether the head of a transformers model has the embedding's weights."""
+    return bool(model.config.get_text_config(decoder=True).tie_word_embeddings)
+
+
+def adapts_tied_weights(model: Any) -> bool:
+    """Whether the adapter changes a head or an embedding that have their weights in common."""
+    base = plain_model(model)
+    ends = (base.get_input_embeddings(), base.get_output_embeddings())
+    names = [f".{name}" for end in ends for name, _ in end.named_parameters()]
+    return is_tied(base) and any(is_of_adapter(name) for name in names)
+
+
+def _head_weight(model: Any) -> Tensor:
+    weight: Tensor = model.get_output_embeddings().weight
+    return weight
+
+
+def _give_each_its_own(model: Any) -> None:
+    """A copy for each further layer that uses a weight of another one."""
+    seen: set[int] = set()
+    for module in model.modules():
+        for name, weight in module.named_parameters(recurse=False):
+            if id(weight) in seen:
+                own = nn.Parameter(weight.detach().clone(), requires_grad=False)
+                module.register_parameter(name, own)
+            seen.add(id(weight))

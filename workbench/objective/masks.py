@@ -79,7 +79,9 @@ def sampler_correction(x: LossInputs, config: GRPOConfig) -> Tensor:
 
     importance_sampling_mode token_truncate or sequence_truncate: the ratio held within [clip_min,
     clip_max]; token_mask or sequence_mask: the ratio where it lies within, else 0. A bound of None
-    is no bound (TRL fails where a truncate mode has neither). Raises ValueError for an unknown
+    is no bound (TRL fails where a truncate mode has neither). A masked token leaves the loss and
+    stays in its denominator, as in TRL; two other systems count that as a fault, since the other
+    tokens then do not make up for it. Raises ValueError for an unknown
     mode, or where a mode is set and no sampler log-probabilities are given.
     """
     mode = config.importance_sampling_mode

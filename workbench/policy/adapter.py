@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from workbench.libraries.hf_peft import adapter_configs, quiet_peft
+from workbench.libraries.hf_peft import adapter_configs, layers_without_bias, quiet_peft
 from workbench.libraries.torch_ import fork_rng
 from workbench.policy.policy import PolicyError
 
@@ -90,6 +90,11 @@ def with_adapter(model: Any, lora: Any, seed: int, source: str) -> Any:
     from peft import get_peft_model
 
     check_targets(model, lora)
+    if getattr(lora, "layer_replication", None):
+        raise PolicyError(
+            f"layer_replication={lora.layer_replication!r} makes another model with layers in "
+            "common, which cannot be saved whole. Leave it out."
+        )
     lora.fan_in_fan_out = keeps_weights_transposed(model)
     with fork_rng(next(model.parameters()).device), quiet_peft():
         torch.manual_seed(seed)
@@ -97,6 +102,11 @@ def with_adapter(model: Any, lora: Any, seed: int, source: str) -> Any:
             wrapped = get_peft_model(model, lora)
         except (ValueError, TypeError) as e:
             raise PolicyError(f"the LoRA adapter does not fit: {e}") from e
+    if bare := layers_without_bias(wrapped):
+        raise PolicyError(
+            f"lora_bias=True, but {len(bare)} of the layers have no bias that it could be merged "
+            f"into, first {bare[0]!r}. Leave lora_bias out."
+        )
     return _named(wrapped, source)
 
 

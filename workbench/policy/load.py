@@ -6,7 +6,8 @@ then the weights.
 
 from __future__ import annotations
 
-from contextlib import nullcontext
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,7 @@ from workbench.policy.dtype import DtypeLike, compute_in_bfloat16, wants_autocas
 from workbench.policy.for_config import settings_of
 from workbench.policy.loading import checks
 from workbench.policy.loading.locate import EMBEDDED, Place, locate
+from workbench.policy.loading.tokenizer_checks import check_template, check_vocabulary
 from workbench.policy.loading.tokens import end_token_ids, padding_id
 from workbench.policy.policy import Policy, PolicyError
 from workbench.policy.quantization import (
@@ -40,6 +42,7 @@ from workbench.policy.quantization import (
     stored_kind,
 )
 from workbench.policy.save import save_policy
+from workbench.policy.vocabulary import rows_said_by
 
 __all__ = ["EMBEDDED", "load_policy", "save_policy"]
 
@@ -105,7 +108,8 @@ def load_policy(
         place, model_config, adapter, kind, chosen, device, trust_remote_code, frozen
     )
 
-    model, tokenizer = _read(place, model_config, chosen, kind, device, trust_remote_code)
+    tokenizer = _tokenizer(place, model_config, trust_remote_code)
+    model = _read(place, model_config, chosen, kind, device, trust_remote_code)
     if place.adapter is not None:
         model = with_saved_adapter(model, place.adapter, _source(place), trainable)
     model = for_training(
@@ -247,6 +251,29 @@ def _check_before_reading(
     checks.check_memory(bare, place, dtype, already if kind == "none" else kind, device)
 
 
+def _tokenizer(place: Place, config: Any, trust_remote_code: bool) -> Any:
+    """The tokenizer, which fits the model and can ask a question. Raises `PolicyError`."""
+    from transformers import AutoTokenizer
+
+    with _as_policy_errors(place):
+        tokenizer = AutoTokenizer.from_pretrained(place.where, **_options(place, trust_remote_code))
+    check_template(tokenizer, place.name)
+    check_vocabulary(tokenizer, rows_said_by(config), place.name)
+    return tokenizer
+
+
+@contextmanager
+def _as_policy_errors(place: Place) -> Iterator[None]:
+    """What transformers raises over files, as a `PolicyError` that names the policy."""
+    from safetensors import SafetensorError
+
+    try:
+        with no_progress_bars() if place.options else nullcontext():
+            yield
+    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as e:
+        raise PolicyError(f"policy {place.name!r} could not be loaded: {e}") from e
+
+
 def _read(
     place: Place,
     config: Any,
@@ -254,10 +281,9 @@ def _read(
     kind: str,
     device: torch.device,
     trust_remote_code: bool,
-) -> tuple[Any, Any]:
-    """Model on `device`, quantised when asked for, and tokenizer. Raises `PolicyError`."""
-    from safetensors import SafetensorError
-    from transformers import AutoModelForCausalLM, AutoTokenizer
+) -> Any:
+    """The model on `device`, quantised when asked for. Raises `PolicyError`."""
+    from transformers import AutoModelForCausalLM
 
     options = _options(place, trust_remote_code)
     loaded: Any
@@ -269,12 +295,8 @@ def _read(
         how |= {"quantization_config": loading_config(kind, dtype)}
     if device.type == "cuda" or "quantization_config" in how:
         how |= {"device_map": {"": device}}
-    try:
-        with no_progress_bars() if place.options else nullcontext():
-            tokenizer = AutoTokenizer.from_pretrained(place.where, **options)
-            loaded = AutoModelForCausalLM.from_pretrained(place.where, **how, **options)
-    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as e:
-        raise PolicyError(f"policy {place.name!r} could not be loaded: {e}") from e
+    with _as_policy_errors(place):
+        loaded = AutoModelForCausalLM.from_pretrained(place.where, **how, **options)
     model, info = loaded
     checks.check_nothing_missing(info, place.name)
     if place.is_gguf:
@@ -287,7 +309,7 @@ def _read(
         if already in checks.BITS:
             compute_in(model, dtype)
         keep_from_changing(model)
-    return model, tokenizer
+    return model
 
 
 def _forget_gguf(model: Any) -> None:

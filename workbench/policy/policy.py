@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -13,11 +13,16 @@ from torch import Tensor, nn
 
 from workbench.errors import WorkbenchError
 from workbench.libraries.hf_peft import has_adapter, plain_model
+from workbench.policy.template import (
+    MARK,
+    AnswerFrame,
+    answer_frame,
+    render,
+    wants_parts,
+)
+from workbench.policy.vocabulary import rows_said_by, too_many_tokens
 
 Message = dict[str, str]
-MARK = "\ue000"
-"""A character of Unicode's private use area: stands in for a content while the template is
-rendered."""
 
 
 class PolicyError(WorkbenchError, ValueError):
@@ -37,6 +42,11 @@ class Policy:
     eos_token_ids: tuple[int, ...]
     pad_token_id: int
     gradient_checkpointing: bool = False
+    _known_template: tuple[Any, bool, AnswerFrame] | None = field(
+        default=None, init=False, repr=False, compare=False
+    )
+    """The chat template that was looked at last, whether it wants contents as parts, and what it
+    adds to an answer."""
 
     @property
     def device(self) -> torch.device:
@@ -157,38 +167,88 @@ class Policy:
     @property
     def takes_system(self) -> bool:
         """Whether the chat template renders a conversation with a system message, or refuses it."""
-        from jinja2 import TemplateError
-
         try:
             self._render([{"role": "system", "content": "?"}, {"role": "user", "content": "?"}])
-        except TemplateError:
+        except PolicyError:
             return False
         return True
 
+    def _template(self) -> tuple[bool, AnswerFrame]:
+        """Whether the template wants contents as parts, and what it adds to an answer; looked at
+        anew when somebody has set another one."""
+        template = self.tokenizer.chat_template
+        if self._known_template is None or self._known_template[0] != template:
+            parts = bool(template) and wants_parts(self.tokenizer)
+            try:
+                frame = answer_frame(self.tokenizer, parts=parts)
+            except Exception as e:
+                raise self._template_error(e) from e
+            self._known_template = template, parts, frame
+        return self._known_template[1:]
+
+    @property
+    def opened(self) -> str:
+        """What the chat template's generation prompt says of the answer before the model does,
+        such as "<think>\\n"; '' for most."""
+        return self._template()[1].opened
+
     def _render(self, messages: Sequence[Message]) -> str:
-        text: str = self.tokenizer.apply_chat_template(
-            list(messages), tokenize=False, add_generation_prompt=True
+        try:
+            return render(self.tokenizer, messages, parts=self._template()[0])
+        except PolicyError:
+            raise
+        # A template is a program of somebody else's: it may raise anything.
+        except Exception as e:
+            raise self._template_error(e) from e
+
+    def _template_error(self, error: Exception) -> PolicyError:
+        roles = "a system message or none, then a user message"
+        return PolicyError(
+            f"the chat template of policy {self.source!r} cannot render the conversation: "
+            f"{type(error).__name__}: {error}. Training asks with {roles}; set "
+            "policy.tokenizer.chat_template to a template that takes that."
         )
-        return text
 
     def _encode(self, text: str, **options: Any) -> list[int]:
         ids: list[int] = self.tokenizer(text, add_special_tokens=False, **options)["input_ids"]
+        # Tokens may have been added since the policy was loaded, when this was compared.
+        wrong = too_many_tokens(self.tokenizer, ids, rows_said_by(self.model.config))
+        if wrong:
+            raise PolicyError(f"policy {self.source!r}: {wrong}")
         return ids
 
     def _spells_control_token(self, text: str) -> bool:
         return any(token in text for token in self.tokenizer.all_special_tokens)
 
     def encode_completion(self, text: str) -> list[int]:
-        """Token ids of an answer with its end token."""
-        return [*self.tokenizer(text, add_special_tokens=False)["input_ids"], self.eos_token_ids[0]]
+        """Token ids of an answer with its end token, as they follow the prompt: what the chat
+        template has opened is left out, whether `text` repeats it or not.
+
+        Raises `PolicyError` for a text that does not fit behind it.
+        """
+        frame = self._template()[1]
+        own = frame.own_part(text)
+        if own is None:
+            raise PolicyError(
+                f"the completion {text[:60]!r} does not follow the prompt of policy "
+                f"{self.source!r}, whose chat template has opened {frame.opened!r}. Begin it with "
+                "that, or close it in the text."
+            )
+        return [*self._encode(own), self.eos_token_ids[0]]
 
     def decode(self, ids: Sequence[int]) -> str:
-        """The text of a completion; end and padding tokens are left out, tags such as <think>
-        stay."""
+        """The text of a completion as a judge sees it: the assistant's whole message.
+
+        What the chat template opened in the prompt stands before what the model wrote (see
+        `opened`), and a closing tag of the template's whose place the end token takes stands after
+        it. The end token and the padding behind it are left out; every other token stays, special
+        or not.
+        """
+        end = next((i for i, token in enumerate(ids) if token in self.eos_token_ids), None)
         text: str = self.tokenizer.decode(
-            list(ids), skip_special_tokens=True, clean_up_tokenization_spaces=False
+            list(ids)[:end], skip_special_tokens=False, clean_up_tokenization_spaces=False
         )
-        return text
+        return self._template()[1].whole(text, ended=end is not None)
 
     def pieces(self, ids: Sequence[int]) -> list[str]:
         """The text of each token by itself, special tokens included."""

@@ -14,6 +14,7 @@ from workbench.libraries.hf_peft import (
     active_adapters,
     adapter_configs,
     adapter_tensors,
+    adapts_tied_weights,
     is_of_adapter,
     merged_into,
     name_without_adapter,
@@ -73,7 +74,9 @@ def no_room_to_save(policy: Policy, folder: str | Path) -> str | None:
     need = ROOM * whole_bytes(policy, twice_tied=True)
     if policy.has_adapter and memory is not None and need > memory:
         return f"merging takes {need / 1e9:.1f} GB of memory, {memory / 1e9:.1f} GB are free"
-    need, disk = ROOM * whole_bytes(policy), shutil.disk_usage(place).free
+    untied = policy.has_adapter and adapts_tied_weights(policy.model)
+    need = ROOM * whole_bytes(policy, twice_tied=untied)
+    disk = shutil.disk_usage(place).free
     return (
         f"it takes {need / 1e9:.1f} GB of disk, {place} has {disk / 1e9:.1f} GB free"
         if need > disk
@@ -141,7 +144,7 @@ def _plain_weights(base: Any, dtype: torch.dtype) -> dict[str, torch.Tensor]:
     from workbench.libraries.hf_transformers import Conv1D
 
     state = {}
-    modules = dict(base.named_modules())
+    modules = dict(base.named_modules(remove_duplicate=False))
     for name, tensor in [
         *base.named_parameters(remove_duplicate=False),
         *base.named_buffers(remove_duplicate=False),

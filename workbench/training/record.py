@@ -84,5 +84,5 @@ def rollout_metrics(rollout: Rollout) -> dict[str, float]:
 
 
 def text_of(policy: Policy, rollout: Rollout) -> list[str]:
-    """The completions as text."""
+    """The completions as text: each the whole message of the assistant."""
     return [policy.decode(ids) for ids in rollout.completion_lists()]

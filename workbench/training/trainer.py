@@ -98,7 +98,10 @@ class Trainer:
         self.run = open_run()
         # What serves need not be what the config asks for, and the record says which it was.
         self.run.add_to_environment(
-            rollout_engine=self.engine.name, shared_prompts=shares_prompts(policy.model)
+            rollout_engine=self.engine.name,
+            shared_prompts=shares_prompts(policy.model),
+            # Completions are recorded as whole messages: so much of each the template wrote.
+            opened_answer=policy.opened,
         )
 
     @property

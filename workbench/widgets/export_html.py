@@ -111,7 +111,9 @@ def _spread(steps: list[int]) -> list[int]:
 
 def _table(source: RunSource, step: int) -> GroupTable | None:
     samples = source.run.samples(step)
-    return GroupTable.of(samples, source.run.config_at(step)) if len(samples) else None
+    if not len(samples):
+        return None
+    return GroupTable.of(samples, source.run.config_at(step), source.opened)
 
 
 def _step_groups(source: RunSource, table: GroupTable) -> str:

@@ -44,6 +44,7 @@ RULES: tuple[Rule, ...] = (
     rewards.flat,
     rewards.saturated,
     reward_parts.component_dominates,
+    reward_parts.component_never_pays,
     reward_parts.component_flat,
     reward_parts.component_rare,
     groups.dead_groups,

@@ -1,5 +1,5 @@
-"""Rules on the single reward functions: one that dominates, one that never varies, one that does
-not score."""
+"""Rules on the single reward functions: one that dominates, one that never pays or never varies,
+one that does not score."""
 
 from __future__ import annotations
 
@@ -97,10 +97,60 @@ def _nanmean(rewards_NGK: np.ndarray) -> np.ndarray:
     return np.where(count > 0, total / np.maximum(count, 1), np.nan)
 
 
+def component_never_pays(facts: Facts) -> Finding | None:
+    """A function that has paid nothing so far, while another pays for the same texts."""
+    seen = facts.recent_samples
+    if len(seen) < t.FEWEST_STEPS:
+        return None
+    idle = [name for name in facts.meta.reward_names if _has_never_paid(facts, name)]
+    paying = _most_paid(facts)
+    if not idle or paying is None:
+        return None
+
+    other, count, size = paying
+    return Finding(
+        "component_never_pays",
+        "warning",
+        f"{', '.join(quoted(name) for name in idle)} has paid for no completion yet, while "
+        f"{quoted(other)} pays for the same texts.",
+        f"{quoted(other)} paid for {count} of {size} completions in "
+        f"{span([samples.step for samples in seen])}, {quoted(idle[0])} for none",
+        f"Look at such a text on the Groups page and give it to {quoted(idle[0])} by hand. If it "
+        "should be paid, the function asks for letters that it never sees: then mend it. If the "
+        "policy only does not write what it asks for, ask for that in the prompt, show it in "
+        "examples first (SFT), or let it pay for part of the way.",
+    )
+
+
+def _has_never_paid(facts: Facts, name: str) -> bool:
+    """Whether the function, which counts, has given 0 and nothing else."""
+    values = facts.values(f"rewards/{name}")
+    always_zero = len(values) > 0 and not values.any()
+    return always_zero and facts.weights[name] != 0 and not _varies_in_samples(facts, name)
+
+
+def _most_paid(facts: Facts) -> tuple[str, int, int] | None:
+    """The function that pays for most of the last completions, for how many, and of how many; None
+    where none pays for enough of them."""
+    rewards_NGK = np.concatenate([samples.rewards_NGK for samples in facts.recent_samples])
+    paid_K = (rewards_NGK > 0).sum((0, 1))
+    k = int(np.argmax(paid_K))
+    size = rewards_NGK[..., k].size
+    if paid_K[k] < t.PAID_BESIDE * size:
+        return None
+    return facts.meta.reward_names[k], int(paid_K[k]), size
+
+
 def component_flat(facts: Facts) -> Finding | None:
     """A function that pays every completion the same, while others differ."""
     weighted = [name for name in facts.meta.reward_names if facts.weights[name] != 0]
-    still = [name for name in weighted if _stands_still(facts, name)]
+    # One that never paid while another does is told by the rule above, and with more to go by.
+    told = component_never_pays(facts) is not None
+    still = [
+        name
+        for name in weighted
+        if _stands_still(facts, name) and not (told and _has_never_paid(facts, name))
+    ]
     if not still or len(still) == len(weighted):
         return None
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from workbench.policy.policy import MARK, PolicyError
+from workbench.policy.policy import PolicyError
+from workbench.policy.template import turn_end, wants_parts
 
 
 def end_token_ids(model: Any, tokenizer: Any, name: str) -> tuple[int, ...]:
@@ -15,7 +16,7 @@ def end_token_ids(model: Any, tokenizer: Any, name: str) -> tuple[int, ...]:
 
     Raises `PolicyError` when there is none.
     """
-    turn = turn_end(tokenizer)
+    turn = turn_end(tokenizer, parts=wants_parts(tokenizer))
     found = [] if turn is None else [turn]
     for eos in (
         getattr(model.generation_config, "eos_token_id", None),
@@ -30,25 +31,6 @@ def end_token_ids(model: Any, tokenizer: Any, name: str) -> tuple[int, ...]:
             "tokenizer.eos_token and save it."
         )
     return tuple(usable)
-
-
-def turn_end(tokenizer: Any) -> int | None:
-    """The control token that the chat template writes after an answer, such as <|im_end|>; None
-    where it writes none.
-
-    A file in GGUF format, and many a base model with a template, name only the end of a text as
-    their end token.
-    """
-    if not tokenizer.chat_template:
-        return None
-    talk = [{"role": "user", "content": "?"}, {"role": "assistant", "content": MARK}]
-    after = tokenizer.apply_chat_template(talk, tokenize=False).rpartition(MARK)[2]
-    ids = tokenizer(after, add_special_tokens=False)["input_ids"][:1]
-    special = {
-        *tokenizer.all_special_ids,
-        *(i for i, token in tokenizer.added_tokens_decoder.items() if token.special),
-    }
-    return ids[0] if ids and ids[0] in special else None
 
 
 def padding_id(model: Any, tokenizer: Any, eos: tuple[int, ...]) -> int:

@@ -154,6 +154,10 @@ def adapter_rank(model: Any) -> int:
             f"trains whole modules ({getattr(config, 'modules_to_save', None)})",
         ),
         (
+            getattr(config, "trainable_token_indices", None),
+            f"trains single tokens ({getattr(config, 'trainable_token_indices', None)})",
+        ),
+        (
             _trained_beside(model),
             f"is not all that is trained: {', '.join(_trained_beside(model)[:3])}",
         ),

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from workbench.runs.environment import describe_environment
+from workbench.runs.store.cells import SEALED_FROM
 from workbench.runs.store.files import (
     BUSY_SECONDS,
     RunRecordError,
@@ -99,6 +100,8 @@ def new_record(file: Path, facts: dict[str, Any]) -> Iterator[sqlite3.Connection
         "revision": 0,
         "writer": None,
         "journal_mode": "wal",
+        # Whatever is written from here on has its checksum.
+        SEALED_FROM: 0,
     }
     stamps = {
         "format_version": FORMAT_VERSION,
@@ -113,7 +116,7 @@ def new_record(file: Path, facts: dict[str, Any]) -> Iterator[sqlite3.Connection
             db.execute("BEGIN")
             for statement in statements():
                 db.execute(statement)
-            put_meta(db, **defaults, **stamps, **facts)
+            put_meta(db, **(defaults | stamps | facts))
             yield db
             db.execute("COMMIT")
         # Only a whole record gets the name that readers look for.

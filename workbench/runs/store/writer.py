@@ -22,6 +22,9 @@ from typing import Any
 from workbench.runs.environment import sign_in, works_beside
 from workbench.runs.step_record import Evaluation, Event, StepRecord
 from workbench.runs.store import rows
+from workbench.runs.store.cells import SEALED_FROM
+from workbench.runs.store.checked import fact_of, facts_of
+from workbench.runs.store.checksums import start_checksums
 from workbench.runs.store.files import (
     RunRecordError,
     RunWarning,
@@ -60,7 +63,7 @@ class RunWriter:
             connection, journal_mode = connect_for_writing(file)
             self._db: sqlite3.Connection | None = connection
             self._known = {row[0] for row in connection.execute("SELECT id FROM vocab")}
-            self._reward_names = rows.get_meta(connection, "reward_names")
+            self._reward_names = fact_of(connection, "reward_names")
         # Whoever opens it last owns it: with this the writer before is shut out.
         start = {
             "writer": self._mark,
@@ -70,6 +73,7 @@ class RunWriter:
             "journal_mode": journal_mode,
         }
         with self._transaction("the start", taking_over=True) as db:
+            start_checksums(db, rows.last_step(db) + 1)
             rows.put_meta(db, **start)
 
     @classmethod
@@ -122,7 +126,7 @@ class RunWriter:
         another process of this machine is writing it, unless `take_over` is set.
         """
         file = record_path(path)
-        meta, last = read(file, lambda db: (rows.all_meta(db), rows.last_step(db)))
+        meta, last = read(file, lambda db: (facts_of(db), rows.last_step(db)))
         _check_step(file, step, last)
         # Only a process that surely lives is in the way; after a crash the run goes on unasked.
         if works_beside(meta["writer"]) and not take_over:
@@ -134,8 +138,9 @@ class RunWriter:
         writer = cls(file, pieces)
         with writer._transaction(f"the return to step {step}") as db:
             rows.cut_after(db, step)
+            sealed_from = min(fact_of(db, SEALED_FROM), step + 1)
             # It tells readers that steps which they have read may be made anew.
-            rows.put_meta(db, revision=meta["revision"] + 1)
+            rows.put_meta(db, revision=meta["revision"] + 1, **{SEALED_FROM: sealed_from})
             rows.put_event(
                 db,
                 step,
@@ -160,9 +165,11 @@ class RunWriter:
         `resume` do.
         """
         origin = record_path(parent)
-        old, last = read(origin, lambda db: (rows.all_meta(db), rows.last_step(db)))
+        old, last = read(origin, lambda db: (facts_of(db), rows.last_step(db)))
         _check_step(origin, step, last)
         facts = {key: old[key] for key in ("policy", "task", "reward_names", "config", "seed")}
+        # A parent of before there were checksums hands on steps without.
+        facts[SEALED_FROM] = min(old.get(SEALED_FROM, step + 1), step + 1)
         file = record_path(path)
         with new_record(
             file, facts | _identity(name or f"{old['name']} from step {step}", old, step)
@@ -210,7 +217,7 @@ class RunWriter:
         """More facts of how the run is made, beside versions and machine; JSON values. A resumed
         run says them anew."""
         with self._transaction("a fact of the environment") as db:
-            rows.put_meta(db, environment=rows.get_meta(db, "environment") | facts)
+            rows.put_meta(db, environment=fact_of(db, "environment") | facts)
 
     def write_event(self, event: Event, step: int | None = None) -> None:
         """Something that happened after `step` (the last one unless said)."""
@@ -292,7 +299,7 @@ class RunWriter:
                     db.execute("ROLLBACK")
 
     def _owns(self, db: sqlite3.Connection) -> bool:
-        return bool(rows.get_meta(db, "writer") == self._mark)
+        return bool(fact_of(db, "writer") == self._mark)
 
     def _check_next(self, step: int, last: int) -> None:
         if step <= last:

@@ -344,6 +344,6 @@ def _policy(policy: Policy | str, config: GRPOConfig) -> Policy:
 
 
 def _task(task: Task | str, config: GRPOConfig) -> Task:
-    from workbench.tasks import load_task
+    from workbench.tasks.for_config import load_task_for
 
-    return task if isinstance(task, Task) else load_task(task, seed=config.seed)
+    return task if isinstance(task, Task) else load_task_for(config, task)

@@ -48,6 +48,13 @@ class RunSource:
         """True when the session that writes this run is at hand, so that its status is known."""
         return self._session is not None
 
+    @property
+    def opened(self) -> str:
+        """What the policy's chat template wrote of each answer before the policy did; '' for most.
+        Completions are kept with it."""
+        opened = self.run.meta.environment.get("opened_answer", "")
+        return opened if isinstance(opened, str) else ""
+
     def refresh(self) -> bool:
         """Read what is new; True when something changed."""
         position, state = self.run.position(), self._state()

@@ -26,6 +26,20 @@ def safe_text(text: str, limit: int = VISIBLE_LIMIT) -> str:
     return _escaped(text)
 
 
+def own_part(completion: str, opened: str) -> str:
+    """What the policy wrote of a completion, of which the chat template may have `opened` the
+    answer."""
+    return completion.removeprefix(opened)
+
+
+def opened_html(opened: str) -> str:
+    """What the chat template wrote of an answer, greyed; '' where it wrote nothing."""
+    if not opened:
+        return ""
+    title = "written by the chat template, not by the policy"
+    return f'<span class="wb-dim wb-opened" title="{title}">{safe_text(opened, 200)}</span>'
+
+
 def _escaped(text: str) -> str:
     return _UNUSUAL.sub(_shown, html.escape(text, quote=True))
 

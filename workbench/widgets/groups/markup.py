@@ -12,7 +12,7 @@ import numpy as np
 from workbench.rewards import compared_plainly, lenient_correct
 from workbench.tasks.format import tagged_answer
 from workbench.widgets.base.numbers import all_digits, number_text
-from workbench.widgets.base.text import safe_text
+from workbench.widgets.base.text import opened_html, own_part, safe_text
 from workbench.widgets.groups.table import GroupTable
 
 GROUPS_CSS = (Path(__file__).parent / "groups.css").read_text(encoding="utf-8")
@@ -92,10 +92,13 @@ def _row(table: GroupTable, n: int, g: int, look: Look) -> str:
         _number(values_NG[n, g]) for values_NG in (*table.rewards.values(), table.reward_NG)
     )
     advantage = float(table.advantage_NG[n, g])
+    text = table.completion_NG[n, g]
+    written = own_part(text, table.opened)
+    greyed = opened_html(text.removesuffix(written))
     return (
         f'<tr><td class="wb-number">{n * table.G + g}</td>'
         '<td class="wb-text wb-completion">'
-        f"{marked(table.completion_NG[n, g], look.query, look.limit)}</td>{rewards}"
+        f"{greyed}{marked(written, look.query, look.limit)}</td>{rewards}"
         f'{_number(table.baseline_NG[n, g], "none")}<td class="wb-number" '
         f'title="{all_digits(advantage)}">{_advantage(advantage, look.largest)}</td>'
         f'<td class="wb-number">{table.length_NG[n, g]}</td><td>{_remarks(table, n, g, look)}</td>'
@@ -133,7 +136,7 @@ def _remarks(table: GroupTable, n: int, g: int, look: Look) -> str:
     if table.truncated_NG[n, g]:
         left_out = table.config.get("mask_truncated_completions")
         words.append("truncated, left out of the loss" if left_out else "truncated")
-    if not table.completion_NG[n, g]:
+    if not own_part(table.completion_NG[n, g], table.opened):
         words.append("empty")
     return " ".join(f'<span class="wb-flag">{word}</span>' for word in words)
 

@@ -40,9 +40,11 @@ class GroupTable:
     length_NG: Array
     truncated_NG: Array
     config: Mapping[str, Any]
+    opened: str = ""
+    """What the chat template wrote of each answer; the completions begin with it."""
 
     @classmethod
-    def of(cls, samples: pd.DataFrame, config: Mapping[str, Any]) -> GroupTable:
+    def of(cls, samples: pd.DataFrame, config: Mapping[str, Any], opened: str = "") -> GroupTable:
         """From what `Run.samples` and `Run.config_at` give for a step with samples."""
         G = int((samples["group"] == 0).sum())
 
@@ -67,6 +69,7 @@ class GroupTable:
             length_NG=grouped("length"),
             truncated_NG=grouped("truncated"),
             config=config,
+            opened=opened,
         )
 
     def __len__(self) -> int:

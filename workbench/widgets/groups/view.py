@@ -131,7 +131,7 @@ class GroupsView(StepView):
         if not len(samples):
             self.draw_empty(f"The completions of step {step} were not kept.")
             return
-        self._table = GroupTable.of(samples, source.run.config_at(step))
+        self._table = GroupTable.of(samples, source.run.config_at(step), source.opened)
         self._offer_rewards(list(self._table.rewards))
         self._from_first()
 

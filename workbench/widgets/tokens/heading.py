@@ -4,7 +4,7 @@ out."""
 from __future__ import annotations
 
 from workbench.widgets.base.numbers import number_text
-from workbench.widgets.base.text import safe_text
+from workbench.widgets.base.text import opened_html, own_part, safe_text
 from workbench.widgets.tokens.box import Column, Readings
 from workbench.widgets.tokens.markup import known
 from workbench.widgets.tokens.row import QUANTITIES, TokenRow
@@ -41,6 +41,14 @@ def heading(found: TokenStep, row: TokenRow) -> str:
         f"{number_text(s['baseline'], missing='none')} · {len(row.ids_T)} tokens, {end} · "
         f"last used in update {x.update} of {x.updates}</div>"
     )
+
+
+def template_part(found: TokenStep, row: TokenRow, opened: str) -> str:
+    """What the chat template wrote before the tokens, on a line of its own; '' where it wrote
+    nothing."""
+    completion = str(found.samples.iloc[row.row]["completion"])
+    greyed = opened_html(completion.removesuffix(own_part(completion, opened)))
+    return f'<div class="wb-text">{greyed}</div>' if greyed else ""
 
 
 def readings(row: TokenRow, first: str, part: slice) -> Readings:

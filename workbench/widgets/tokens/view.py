@@ -16,7 +16,7 @@ from workbench.widgets.base.torch_on_demand import (
     say_when_loading,
 )
 from workbench.widgets.tokens.box import TokenBox
-from workbench.widgets.tokens.heading import heading, question, readings
+from workbench.widgets.tokens.heading import heading, question, readings, template_part
 from workbench.widgets.tokens.legend import legend, table
 from workbench.widgets.tokens.markup import page, pane
 from workbench.widgets.tokens.row import QUANTITIES, TokenRow, token_row
@@ -149,6 +149,8 @@ class TokensView(StepView):
 
     _found: TokenStep | None = None
     """The step that is drawn."""
+    _opened = ""
+    """What the chat template wrote of each of its answers."""
 
     def _pick(self, row: int, step: int | None) -> None:
         self._wanted = row
@@ -199,6 +201,7 @@ class TokensView(StepView):
         say_when_loading(self.draw_empty)
         found = self._steps.read(source, step)
         self._found = found
+        self._opened = source.opened
         self._fill_menus(found)
         shown = [row for row in (self.row, self.beside) if row is not None]
         try:
@@ -270,6 +273,8 @@ class TokensView(StepView):
         head = heading(found, row)
         if alone:
             head = question(found, row.row) + head
+        if part.start == 0:
+            head += template_part(found, row, self._opened)
         values = table(row, pieces, part) if self.table_box.value else ""
         return pane(row, name, scale, pieces, part, head, values)
 
