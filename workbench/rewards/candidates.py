@@ -23,6 +23,8 @@ _UNIT_WORDS = re.compile(
 _DENIED_BEFORE = re.compile(
     r"(?:\b(?:not|never|cannot|neither|nor|anything but|other than|rather than|instead of"
     r"|different from|except|without|hardly|rul(?:e|es|ed) out|false that|at least|at most"
+    r"|near|nearly|almost|approximately|roughly|twice"
+    r"|(?:half|third|quarter|square|cube|double|triple|root|percent|[0-9]+/[0-9]+|[0-9]%) of"
     r"|over|under|up to|(?:less|more|greater|fewer|larger|smaller|bigger|higher|lower) than"
     r"(?: or equal to)?)\b|n['’]t\b)"
     r"(?:\s+(?:be|been|equal|to|the|answer|result|possibly|really|exactly|actually|definitely|an?"
@@ -32,8 +34,18 @@ _DENIED_BEFORE = re.compile(
 _DENIED_AFTER = re.compile(
     r"[\s*$)\\\]]*(?:(?:is|was|are|were|seems|looks|would be|must be)\b(?:\s+\w+)?\s+"
     r"(?:not|wrong|incorrect|false|too)\b|\w+n['’]t\b|can['’]t\b|cannot\b|fails\b"
+    r"|\((?:incorrect|wrong|false|no)\b|,? but (?:it|that)(?:\s+is|['’]s)?"
+    r"(?:\s+not|n['’]t|\s+isn['’]t)"
     r"|(?:does|do|did|would|will|can|could|should)\s+(?:not|never)\b)",
     re.IGNORECASE,
+)
+_LARGER_UNIT = re.compile(
+    r"\s*(?:hours?|hrs?|h|feet|foot|ft|pounds?|lbs?|dollars?|minutes?|mins?|days?|weeks?|months?"
+    r"|years?),?\s+(?:and\s+)?"
+)
+_SMALLER_UNIT = re.compile(
+    r"\s*(?:hours?|hrs?|minutes?|mins?|seconds?|secs?|inch(?:es)?|in|ounces?|oz|cents?|days?|weeks?"
+    r"|months?)\b"
 )
 _LABELS = re.compile(
     r"\b(?:step|figure|fig|problem|question|part|equation|eq|case|line|page|chapter|section|table"
@@ -129,6 +141,14 @@ def number_spans(sentence: str) -> list[Span]:
         joint = re.search(r"(?:,|\b(?:and|or|to))\s+$", before[-8:])
         previous = spans[-1] if spans else None
         between = sentence[previous.end : start] if previous is not None else "x"
+        if (
+            previous is not None
+            and _LARGER_UNIT.fullmatch(between)
+            and _SMALLER_UNIT.match(sentence, span.end)
+        ):
+            # "3 hours 20 minutes" is one time, and not 20 minutes.
+            spans[-1] = Span(previous.start, span.end, sentence[previous.start : span.end])
+            continue
         if previous is not None and joint and re.fullmatch(r"\W*(?:and|or|to)?\W*", between):
             from_to = "to" in between and re.search(r"\bfrom\W*$", sentence[: previous.start])
             if not from_to:

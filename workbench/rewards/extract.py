@@ -28,6 +28,7 @@ TAIL = 8000
 """Characters at the end of a text in which an answer without a tag is looked for."""
 
 _TAG = re.compile("</?(?:think|answer)>")
+_STRUCK = re.compile(r"~~[^~\n]{1,200}~~")
 _BOX = re.compile(r"\\(?:boxed|fbox) ?(?=[{0-9A-Za-z])")
 _JOINT = re.compile(
     r"[\s$.,*]*(?:and|or|,|\\text(?:rm)?\{\s*(?:and|or)\s*\})?[\s$*]*", re.IGNORECASE
@@ -43,7 +44,8 @@ _NO = re.compile(r"\b(?:not|never|cannot|neither|nor|no)\b|n['’]t\b", re.IGNOR
 _NOT = re.compile(r"(?:not|never|neither|nor|anything but|other than|un\w+able)\b", re.IGNORECASE)
 _BOUND = re.compile(
     r"(?:(?:no )?(?:less|more|greater|fewer|larger|smaller|bigger|higher|lower) than|at least"
-    r"|at most|over|under|up to|hardly)\b",
+    r"|at most|over|under|up to|hardly|near|nearly|almost|approximately|roughly|twice|double|triple"
+    r"|(?:the )?(?:half|third|quarter|square|cube|root|percent|[0-9]+/[0-9]+|[0-9]+%) of)\b",
     re.IGNORECASE,
 )
 _TAKEN_BACK = re.compile(
@@ -53,6 +55,7 @@ _ENDS = re.compile(
     r",? or so\b|[.!?;](?:\s|$)|\n|,? (?:because|since|so|which|where|when|but|after|making|as|for"
     r"|not|rather than|instead of|that is)\b|,? \((?!.{0,3}[-+]?[0-9]+\))"
 )
+_LEFT_OPEN = re.compile(r"^(?!.*\\[(\[]|.*\$.*\$)(.*?)(?:\\[)\]]|[$\"' ])+$", re.DOTALL)
 _WORD = re.compile(r"[A-Za-z]{2,}")
 _COMMAND = re.compile(r"\\[A-Za-z]+|\b(?:sin|cos|tan|log|ln|exp|sqrt|pi|infinity)\b")
 _LETTER = re.compile(r"\(?([A-Za-z])\)?(?![A-Za-z0-9'^_+*/=-])")
@@ -76,7 +79,7 @@ def extract_answer(text: str, wanted: Kind = "value") -> str | None:
         return tagged[-1] if all(_same(tagged[-1], other) for other in tagged[:-1]) else None
     # What comes after a thought counts before what is in it.
     for part in (text.rpartition("</think>")[2], text):
-        part = _TAG.sub("\n", part)
+        part = _STRUCK.sub(" ", _TAG.sub("\n", part))
         for find in (
             _after_hashes,
             _boxed,
@@ -171,9 +174,9 @@ def _leading(said: str, wanted: Kind) -> str | None:
         rest = said[end.start() if end else len(said) :]
     if wanted == "letter":
         return _letter(content, rest)
-    if wanted == "value" and _TAKEN_BACK.match(rest):
+    if wanted == "value" and (_TAKEN_BACK.match(rest) or denied(rest, 0, 0)):
         return None
-    content = content.strip().rstrip(",")
+    content = _LEFT_OPEN.sub(r"\1", content.strip()[:MAX_LENGTH]).rstrip(", ")
     return content if _is_answer(content, wanted) else None
 
 
