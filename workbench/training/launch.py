@@ -16,7 +16,7 @@ from workbench.evaluation.prompts import check_prompts
 from workbench.policy.for_config import check_policy
 from workbench.policy.free_memory import check_batch_fits
 from workbench.policy.policy import Policy
-from workbench.rewards import RewardSet, ShuffledRewards, check_gold
+from workbench.rewards import RewardSet, ShuffledRewards, with_readable_golds
 from workbench.rollout import check_engine
 from workbench.runs import Run, RunWriter, is_run_record
 from workbench.runs.store.opening import check_free, remove_database
@@ -64,7 +64,8 @@ def start_run(
     Resuming takes the newest whole checkpoint, cuts the record back to it and goes on; without a
     checkpoint it starts from the beginning. Knobs that moved after the checkpoint are asked for
     again, at the first step. Live fields of `config` that differ from the run's own become knob
-    changes. Raises `GoldError` for a gold answer that nothing could equal, `PolicyError` for a
+    changes. Raises `GoldError` for gold answers that nothing could equal (unless
+    `config.unreadable_golds` says what is to become of them), `PolicyError` for a
     prompt that is too long and for a policy that the checkpoint does not belong to,
     `RunRecordError` when `out` holds a run and `resume` is False, `ConfigError` when a fixed field,
     the task or the rewards differ, `OutOfMemoryError`. A new run whose first evaluation fails
@@ -76,6 +77,7 @@ def start_run(
         rewards if isinstance(rewards, (RewardSet, ShuffledRewards)) else RewardSet(list(rewards))
     )
     config = as_read(config, task)
+    task = with_readable_golds(task, config.unreadable_golds)
     _check_start(out, policy, task, chosen, config)
     if resume and is_run_record(out / "run.sqlite"):
         return _resumed(out, policy, task, chosen, config)
@@ -147,8 +149,6 @@ def _check_start(
             f"GRPOConfig(reward_weights={rewards.weights}), which can also be changed while it "
             "runs."
         )
-    for problem in (*task.train, *task.held_out):
-        check_gold(problem.answer)
     check_prompts(policy, task, task.train, config.max_completion_length, config.max_prompt_length)
     check_prompts(
         policy, task, task.held_out[: config.num_eval_problems], config.max_completion_length
