@@ -105,7 +105,7 @@ class Trainer:
             rollout_engine=self.engine.name,
             shared_prompts=shares_prompts(policy.model),
             # Completions are recorded as whole messages: so much of each the template wrote.
-            opened_answer=policy.opened,
+            opened_answer=policy.opened(task.messages(task.train[0])),
         )
 
     @property
@@ -161,7 +161,8 @@ class Trainer:
         # gives its memory back for them.
         with phases("rollout"):
             rollout = self.sample(problems, config)
-            completions = record.text_of(self.policy, rollout)
+            messages = [self.task.messages(problem) for problem in problems]
+            completions = record.text_of(self.policy, rollout, messages)
             self.engine.release_between_rollouts()
         # A reward function that raises does so while the weights still are those of the last step.
         with phases("reward"):
