@@ -38,6 +38,7 @@ from workbench.training.optim import load_optimizer, make_optimizer, optimizer_t
 from workbench.training.out_of_memory import explain_out_of_memory
 from workbench.training.phases import Phases
 from workbench.training.schedule import learning_rate_at
+from workbench.training.truth import facts_of
 from workbench.training.update import accumulate_gradient, apply_gradient
 
 
@@ -101,7 +102,9 @@ class Trainer:
         self.run = open_run()
         # What serves need not be what the config asks for, and the record says which it was.
         self.run.add_to_environment(
-            rollout_engine=self.engine.name, shared_prompts=shares_prompts(policy.model)
+            rollout_engine=self.engine.name,
+            shared_prompts=shares_prompts(policy.model),
+            **facts_of(policy, task),
         )
 
     @property
