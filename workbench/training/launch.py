@@ -28,6 +28,7 @@ from workbench.training import checkpoints
 from workbench.training.knobs import check_weights
 from workbench.training.out_of_memory import warn_where_too_small
 from workbench.training.trainer import Trainer
+from workbench.training.truth import as_it_is, problems_digest, template_digest
 
 DEFAULT_REWARDS = ("format", "answer")
 Rewards = RewardSet | ShuffledRewards
@@ -79,6 +80,7 @@ def start_run(
     config = as_read(config, task)
     task = with_readable_golds(task, config.unreadable_golds)
     _check_start(out, policy, task, chosen, config)
+    config = as_it_is(policy, config)
     if resume and is_run_record(out / "run.sqlite"):
         return _resumed(out, policy, task, chosen, config)
     if checkpoints.steps_in(out / "checkpoints") and not is_run_record(out / "run.sqlite"):
@@ -169,12 +171,38 @@ def _check_same(run: Run, policy: Policy, task: Task, rewards: Rewards) -> None:
                 f"the run's {what}: {own}. It cannot be resumed with: {given}. Give its own, or "
                 "start a new run in another folder."
             )
+    _check_same_problems(run, task)
+    _check_same_template(run, policy)
     # A record of an earlier version may name its policy by a relative path.
     if policy.source not in (run.meta.policy, str(Path(run.meta.policy).absolute())):
         warnings.warn(
             f"the run was started with policy {run.meta.policy!r}, it goes on with "
             f"{policy.source!r}.",
             stacklevel=4,
+        )
+
+
+def _check_same_problems(run: Run, task: Task) -> None:
+    """Raises `ConfigError` where the task of the record's name has other problems than the run was
+    made with; records of earlier versions do not say."""
+    environment = run.meta.environment
+    if environment.get("problems_digest", problems_digest(task)) != problems_digest(task):
+        counts = "{} to train on and {} held out".format(*environment["problems"])
+        raise ConfigError(
+            f"the run's task {task.name!r} had other problems ({counts}) than the one that is "
+            f"given ({len(task.train)} and {len(task.held_out)}). Give its own file and seed, or "
+            "start a new run in another folder."
+        )
+
+
+def _check_same_template(run: Run, policy: Policy) -> None:
+    """Warns where prompts would be rendered by another chat template than in the steps before."""
+    now = template_digest(policy)
+    if run.meta.environment.get("chat_template", now) != now:
+        warnings.warn(
+            f"the chat template of policy {policy.source!r} is another one than the run was "
+            "started with: its prompts read differently from here on.",
+            stacklevel=5,
         )
 
 
@@ -191,7 +219,11 @@ def _resumed(
     check_left(out)
     run = Run.open(out)
     _check_same(run, policy, task, rewards)
-    changes = _changes(GRPOConfig.from_dict(run.config), config)
+    own = GRPOConfig.from_dict(run.config)
+    # A record of an earlier version says of the policy what was asked for.
+    if "dtype" not in run.meta.environment:
+        own = as_it_is(policy, own)
+    changes = _changes(own, config)
     checkpoint = checkpoints.load_latest(out / "checkpoints")
     if checkpoint is None:
         if checkpoints.steps_in(out / "checkpoints"):
