@@ -82,7 +82,8 @@ def test_keys_that_were_named_once_stay_with_the_run(strange: Path, workbench: C
     workbench(*resumed, cwd=strange.parent)
     assert Run.open(strange.parent / "r").last_step() == 2
     other = [*resumed, "--answer-key", "rule"]
-    assert "answer_key" in workbench(*other, cwd=strange.parent, code=2).stderr
+    said = workbench(*other, cwd=strange.parent, code=2).stderr
+    assert "read with answer_key='out.0.a', now with 'rule'" in said
 
 
 def test_eval_takes_the_same_keys(strange: Path, workbench: Command) -> None:

@@ -22,7 +22,7 @@ from workbench.runs import Run, RunWriter, is_run_record
 from workbench.runs.store.opening import check_free, remove_database
 from workbench.runs.store.writer import RecordGoneError, check_left, newest_checkpoint
 from workbench.runs.whole_folder import draft_of
-from workbench.tasks.for_config import as_read
+from workbench.tasks.for_config import READING_FIELDS, as_read
 from workbench.tasks.types import Task
 from workbench.training import checkpoints
 from workbench.training.knobs import check_weights
@@ -188,10 +188,16 @@ def _check_same_problems(run: Run, task: Task) -> None:
     environment = run.meta.environment
     if environment.get("problems_digest", problems_digest(task)) != problems_digest(task):
         counts = "{} to train on and {} held out".format(*environment["problems"])
+        read = {} if task.reading is None else task.reading.asked
+        differing = [
+            f" It was read with {name}={run.config[name]!r:.80}, now with {read.get(name)!r:.80}."
+            for name in READING_FIELDS
+            if run.config.get(name) != read.get(name)
+        ]
         raise ConfigError(
             f"the run's task {task.name!r} had other problems ({counts}) than the one that is "
-            f"given ({len(task.train)} and {len(task.held_out)}). Give its own file and seed, or "
-            "start a new run in another folder."
+            f"given ({len(task.train)} and {len(task.held_out)}).{''.join(differing)} Give its own "
+            "file, keys and seed, or start a new run in another folder."
         )
 
 
