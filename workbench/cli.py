@@ -1,5 +1,5 @@
-"""The command line: `workbench train | eval | plan | runs | export | doctor | lab`. Each command is
-a thin call into the package.
+"""The command line: `workbench train | eval | task | plan | runs | export | doctor | lab`. Each
+command is a thin call into the package.
 
 To add one: write `commands/NAME.py` with a function `NAME_command` that does the work; write its
 function here, whose docstring is its help and which imports `commands/NAME.py` in its body (so that
@@ -19,6 +19,7 @@ import typer
 
 from workbench import __version__
 from workbench.commands import options
+from workbench.commands.printing import make_warnings_inert, say_aside
 from workbench.config import ConfigError
 from workbench.errors import WorkbenchError
 
@@ -33,6 +34,10 @@ def top(version: options.Version = False) -> None:
 def train(
     policy: options.PolicyOrTheRuns = None,
     task: options.TaskOrTheRuns = None,
+    question_key: options.QuestionKey = None,
+    answer_key: options.AnswerKey = None,
+    system_key: options.SystemKey = None,
+    system_prompt: options.SystemPrompt = None,
     reward: options.Rewards = None,
     preset: options.Preset = None,
     lora: options.Lora = None,
@@ -60,6 +65,10 @@ def train(
         dtype=dtype,
         max_steps=steps,
         seed=seed,
+        question_key=question_key,
+        answer_key=answer_key,
+        system_key=system_key,
+        system_prompt=system_prompt,
     )
     if resume and out is None:
         raise ConfigError("--resume needs --out: name the folder of the run to go on with.")
@@ -80,27 +89,67 @@ def train(
 def eval_(
     policy: options.Policy = "embedded",
     task: options.Task = "arithmetic",
+    question_key: options.QuestionKey = None,
+    answer_key: options.AnswerKey = None,
+    system_key: options.SystemKey = None,
+    system_prompt: options.SystemPrompt = None,
     n: options.HeldOut = 1000,
+    samples: options.Samples = 0,
+    temperature: options.Temperature = 1.0,
     seed: options.TaskSeed = 0,
     max_completion_length: options.EvalLength = None,
+    rollout: options.Rollout = None,
     dtype: options.EvalDtype = None,
     quantization: options.EvalQuantization = None,
+    out: options.KeepAnswers = None,
     threads: options.Threads = None,
     as_json: options.JsonLines = False,
 ) -> None:
-    """Greedy strict accuracy on held-out problems, with its 95 % interval. A run's trained policy
-    is RUN/policy, its adapter RUN/adapter."""
+    """Accuracy on held-out problems with its 95 % interval: greedy, and with --samples K mean@K,
+    maj@k and pass@k. A run's trained policy is RUN/policy, its adapter RUN/adapter."""
     from workbench.commands.evaluate import eval_command
 
     eval_command(
         policy,
         task,
+        keys={"question_key": question_key, "answer_key": answer_key, "system_key": system_key},
+        system_prompt=system_prompt,
         n=n,
+        samples=samples,
+        temperature=temperature,
         seed=seed,
         max_completion_length=max_completion_length,
+        rollout=rollout,
         dtype=dtype,
         quantization=quantization,
+        keep=out,
         threads=threads,
+        as_json=as_json,
+    )
+
+
+def task_(
+    source: options.TaskShown,
+    policy: options.PolicyShown = None,
+    question_key: options.QuestionKey = None,
+    answer_key: options.AnswerKey = None,
+    system_key: options.SystemKey = None,
+    system_prompt: options.SystemPrompt = None,
+    seed: options.TaskSeed = 0,
+    max_prompt_length: options.MaxPromptLength = None,
+    as_json: options.JsonObject = False,
+) -> None:
+    """How a file of problems is read: keys, golds and where they were found, what is dropped. With
+    --policy: a prompt as the policy gets it."""
+    from workbench.commands.task import task_command
+
+    task_command(
+        source,
+        policy=policy,
+        keys={"question_key": question_key, "answer_key": answer_key, "system_key": system_key},
+        system_prompt=system_prompt,
+        seed=seed,
+        max_prompt_length=max_prompt_length,
         as_json=as_json,
     )
 
@@ -200,6 +249,7 @@ def lab(
 COMMANDS: dict[str, Callable[..., None]] = {
     "train": train,
     "eval": eval_,
+    "task": task_,
     "plan": plan,
     "runs": runs,
     "export": export,
@@ -239,10 +289,11 @@ def with_rank(arguments: list[str]) -> list[str]:
 
 def main() -> None:
     """Entry point. Mistakes of the user are one clear message and exit code 2, not a traceback."""
+    make_warnings_inert()
     try:
         app(args=with_rank(sys.argv[1:]))
     except WorkbenchError as error:
-        typer.echo("\n".join([f"error: {error}", *getattr(error, "__notes__", [])]), err=True)
+        say_aside("\n".join([f"error: {error}", *getattr(error, "__notes__", [])]))
         sys.exit(2)
 
 

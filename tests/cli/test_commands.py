@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 
 from workbench import cli, commands
 
-SHARED = {"options", "resuming", "saving", "views"}
+SHARED = {"options", "printing", "resuming", "saving", "views"}
 """Files of `commands/` that several commands use; every other one is imported by a command."""
 
 

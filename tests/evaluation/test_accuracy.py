@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from workbench.evaluation import evaluate, wilson_interval
+from workbench.evaluation import accuracy, evaluate, wilson_interval
 from workbench.policy import load_policy
 from workbench.rollout import make_engine
 from workbench.tasks.arithmetic import arithmetic_task
@@ -46,3 +46,15 @@ def test_batches_change_no_answer_and_the_kinds_add_up(tiny_folder: Path) -> Non
 def test_the_interval_ends_exactly_at_none_and_all() -> None:
     assert wilson_interval(0, 300)[0] == 0.0
     assert wilson_interval(300, 300)[1] == 1.0
+
+
+def test_an_answer_that_was_not_compared_in_time_is_left_out_and_counted(
+    tiny_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    policy, task = load_policy(tiny_folder), arithmetic_task(0, 16, 32)
+    engine = make_engine("native", policy.model, policy.eos_token_ids, policy.pad_token_id)
+    verdicts = iter([None, True] + [False] * 30)
+    monkeypatch.setattr(accuracy, "strict_correct", lambda text, gold: next(verdicts))
+    found = evaluate(engine, policy, task, task.held_out, 8)
+    assert (found.n, found.correct) == (31, 1)
+    assert found.extra["answers_not_compared"] == 1

@@ -59,14 +59,14 @@ def test_what_each_function_rewards(completions):
         0,
         1,
         1,
-        1,
+        0,
         0,
     ]
 
 
 def test_accuracy_is_format_and_answer():
     assert [strict_correct(t, "8") for t in TEXTS] == [True, False, False, False, False, False]
-    assert [lenient_correct(t, "8") for t in TEXTS] == [True, False, True, True, True, False]
+    assert [lenient_correct(t, "8") for t in TEXTS] == [True, False, True, True, False, False]
 
 
 @pytest.mark.parametrize("text", ["", "8", "<think>a</think><answer>}}{{</answer>"])

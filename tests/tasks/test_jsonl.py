@@ -8,7 +8,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from workbench.tasks import TaskError, jsonl_task, load_task
+from workbench.tasks import TaskError, load_task
 from workbench.tasks.format import SYSTEM_PROMPT
 
 GSM8K = Path(__file__).parents[2].parent / "shared" / "data" / "gsm8k" / "train.jsonl"
@@ -31,7 +31,7 @@ def rows(n, start=0):
 
 def test_gsm8ks_format(tmp_path):
     row = {"question": " How many? ", "answer": "48*30 = <<48*30=1440>>1,440\n#### 1,440"}
-    task = jsonl_task(write(tmp_path / "sums.jsonl", [row, *rows(3)]), held_out=1)
+    task = load_task(write(tmp_path / "sums.jsonl", [row, *rows(3)]), held_out=1)
     problem = next(p for p in [*task.train, *task.held_out] if p.question == "How many?")
     assert problem.answer == "1440"
     assert problem.columns == {"solution": row["answer"]}
@@ -56,14 +56,14 @@ def test_keys_and_gold_answers(tmp_path, row, answer, columns):
     other = {
         k: v if k not in ("question", "problem", "prompt") else "another" for k, v in row.items()
     }
-    task = jsonl_task(write(tmp_path / "a.jsonl", [row, other]), held_out=1)
+    task = load_task(write(tmp_path / "a.jsonl", [row, other]), held_out=1)
     problem = next(p for p in [*task.train, *task.held_out] if p.question == "q")
     assert (problem.answer, dict(problem.columns)) == (answer, columns)
 
 
 def test_named_keys_and_kind(tmp_path):
     lines = [{"q": f"q{i}", "a": str(i), "question": "no", "kind": "sum"} for i in range(4)]
-    task = jsonl_task(
+    task = load_task(
         write(tmp_path / "a.jsonl", lines), question_key="q", answer_key="a", held_out=1
     )
     assert {p.question: p.answer for p in [*task.train, *task.held_out]} == {
@@ -80,14 +80,14 @@ def test_a_test_file_beside_a_train_file_is_held_out(tmp_path):
     with pytest.warns(
         UserWarning, match="1 question.* left out of training because they are held out"
     ):
-        task = jsonl_task(folder / "train.jsonl")
+        task = load_task(folder / "train.jsonl")
     assert [p.answer for p in task.train] == ["1", "2", "3", "4"]
     assert [p.answer for p in task.held_out] == ["5", "6", "7"]
     assert task.name == "sums"
 
 
 def test_a_named_file_is_held_out(tmp_path):
-    task = jsonl_task(
+    task = load_task(
         write(tmp_path / "a.jsonl", rows(5)), held_out=write(tmp_path / "b.jsonl", rows(2, start=9))
     )
     assert [p.answer for p in task.held_out] == ["10", "11"]
@@ -96,7 +96,7 @@ def test_a_named_file_is_held_out(tmp_path):
 
 def test_the_split_is_disjoint_complete_and_seeded(tmp_path):
     path = write(tmp_path / "a.jsonl", rows(100))
-    task, same, other = (jsonl_task(path, seed=seed) for seed in (0, 0, 1))
+    task, same, other = (load_task(path, seed=seed) for seed in (0, 0, 1))
     assert (len(task.train), len(task.held_out)) == (90, 10)
     assert {p.question for p in [*task.train, *task.held_out]} == {
         row["question"] for row in rows(100)
@@ -107,7 +107,7 @@ def test_the_split_is_disjoint_complete_and_seeded(tmp_path):
 
 def test_a_repeated_question_is_kept_once(tmp_path):
     with pytest.warns(UserWarning, match="2 repeated question"):
-        task = jsonl_task(write(tmp_path / "a.jsonl", [*rows(4), *rows(2)]), held_out=1)
+        task = load_task(write(tmp_path / "a.jsonl", [*rows(4), *rows(2)]), held_out=1)
     assert len(task.train) == 3
 
 
@@ -115,7 +115,7 @@ def test_a_clean_file_gives_no_warning(tmp_path):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         lines = ["\ufeff" + json.dumps(rows(1)[0]), "", *rows(3, start=1), "  \r"]
-        jsonl_task(write(tmp_path / "a.jsonl", lines), held_out=1)
+        load_task(write(tmp_path / "a.jsonl", lines), held_out=1)
 
 
 GOOD = {"question": "q", "answer": "1"}
@@ -137,7 +137,7 @@ GOOD = {"question": "q", "answer": "1"}
         ([GOOD, '{"question": "x", "answer": ' + "9" * 5000 + "}"], "line 2: not valid JSON"),
         (
             [{"text": "q"}],
-            r"line 1: no question: none of 'question', 'problem', 'prompt' is among its keys "
+            r"line 1: no question: none of 'question', 'problem', 'prompt', .* is among its keys "
             r"\['text'\]",
         ),
         ([{"question": "q"}], "line 1: no answer: none of 'answer', .*answer_key="),
@@ -145,7 +145,7 @@ GOOD = {"question": "q", "answer": "1"}
         ([GOOD, {"question": "x", "answer": None}], "line 2: the answer .key 'answer'. is None"),
         ([GOOD, {"question": "x", "answer": True}], "line 2: the answer .key 'answer'. is True"),
         (
-            [GOOD, {"question": [{"role": "user", "content": "q"}], "answer": "1"}],
+            [GOOD, {"question": [1, 2], "answer": "1"}],
             "line 2: the question .* expected",
         ),
         ([GOOD, {"question": "x", "answer": "  "}], "line 2: the answer .key 'answer'. is blank"),
@@ -167,7 +167,7 @@ GOOD = {"question": "q", "answer": "1"}
 )
 def test_a_bad_file_is_told_file_line_and_reason(tmp_path, lines, message):
     with pytest.raises(TaskError, match=message) as error:
-        jsonl_task(write(tmp_path / "bad.jsonl", lines))
+        load_task(write(tmp_path / "bad.jsonl", lines))
     assert "bad.jsonl" in str(error.value)
     assert len(str(error.value)) < 900
 
@@ -175,13 +175,13 @@ def test_a_bad_file_is_told_file_line_and_reason(tmp_path, lines, message):
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("a.csv", "ends in '.csv', expected a .jsonl"),
+        ("a.xlsx", "ends in '.xlsx', expected one of .jsonl, .json, .csv"),
         ("no.jsonl", "no such file"),
         ("d", "is a folder"),
     ],
 )
 def test_paths_that_are_no_jsonl_file(tmp_path, name, message):
-    (tmp_path / "a.csv").write_text("x")
+    (tmp_path / "a.xlsx").write_text("x")
     (tmp_path / "d").mkdir()
     with pytest.raises(TaskError, match=message):
         load_task(tmp_path / name)
@@ -190,14 +190,19 @@ def test_paths_that_are_no_jsonl_file(tmp_path, name, message):
 @pytest.mark.parametrize("count", [0, 4, -1, True])
 def test_a_held_out_count_that_leaves_nothing_is_refused(tmp_path, count):
     with pytest.raises(TaskError, match="cannot hold out"):
-        jsonl_task(write(tmp_path / "a.jsonl", rows(4)), held_out=count)
+        load_task(write(tmp_path / "a.jsonl", rows(4)), held_out=count)
 
 
 def test_an_unknown_task_lists_the_choices():
     with pytest.raises(
-        TaskError, match=r"'arithmetik' is unknown. Choose one of arithmetic, gsm8k, or the path"
+        TaskError, match=r"'arithmetik' is unknown. Choose one of arithmetic, .*gsm8k, or the path"
     ):
         load_task("arithmetik")
+
+
+def test_a_name_of_the_hub_is_told_the_way():
+    with pytest.raises(TaskError, match=r"load_task\(datasets.load_dataset"):
+        load_task("openai/gsm8k")
 
 
 def test_gsm8k_by_name_reads_the_hubs_rows(monkeypatch):

@@ -8,7 +8,7 @@ import pkgutil
 
 from workbench import tasks
 from workbench.commands.options import TASK_HELP
-from workbench.tasks import TASKS, jsonl_task
+from workbench.tasks import TASKS, load_task
 
 
 def test_every_task_that_is_written_has_a_row() -> None:
@@ -19,7 +19,7 @@ def test_every_task_that_is_written_has_a_row() -> None:
         if inspect.isfunction(function) and name.endswith("_task") and not name.startswith("_")
     }
     assert len(written) > 2, "the search itself found nothing"
-    assert written - {jsonl_task} == set(TASKS.values())
+    assert written - {load_task} == set(TASKS.values())
 
 
 def test_every_row_is_the_function_of_its_name_and_takes_a_seed() -> None:

@@ -1,4 +1,4 @@
-"""The think/answer format: strict parsing, lenient extraction, hostile text."""
+"""The think/answer format: strict parsing, hostile text."""
 
 import time
 
@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from workbench.tasks.format import SYSTEM_PROMPT, Parsed, extract_answer, parse, tagged_answer
+from workbench.tasks.format import SYSTEM_PROMPT, Parsed, boxed_answer, parse, tagged_answer
 
 
 def test_the_parts_of_a_well_formed_completion():
@@ -58,29 +58,6 @@ def test_the_one_tagged_answer(text, answer):
     assert tagged_answer(text) == answer
 
 
-@pytest.mark.parametrize(
-    ("text", "answer"),
-    [
-        ("<answer>7</answer> no: <answer>8</answer>", "8"),
-        ("<think>a</think><answer>8", "8"),
-        ("<answer><answer>8</answer></answer>", "8"),
-        ("<answer> </answer> #### 9", "9"),
-        ("so\n#### 1,234\nthank you 5", "1,234"),
-        ("hence \\boxed{\\frac{1}{2}} of 3", "\\frac{1}{2}"),
-        ("hence \\boxed{1 of 3", "3"),
-        ("he has 3 apples and 1,234.50 dollars.", "1,234.50"),
-        ("5-3 is 2, or -2.", "-2"),
-        ("it is 5-3", "3"),
-        ("it costs $5", "$5"),
-        ("a share of 3/4", "3/4"),
-        ("I do not know", None),
-        ("", None),
-    ],
-)
-def test_the_likeliest_answer(text, answer):
-    assert extract_answer(text) == answer
-
-
 HOSTILE = [
     "<think>" * 15000,
     "<answer>" * 12000,
@@ -106,7 +83,7 @@ def test_hostile_text_of_100_kb_costs_next_to_nothing(text):
     start = time.thread_time()
     assert parse(text) is None
     tagged_answer(text)
-    extract_answer(text)
+    boxed_answer(text)
     assert time.thread_time() - start < 0.5
 
 
@@ -117,10 +94,3 @@ def test_what_is_put_in_the_format_comes_out_again(think, answer):
     text = f"<think>{think}</think><answer>{answer}</answer>"
     expected = None if tagged or not answer.strip() else Parsed(think.strip(), answer.strip())
     assert parse(text) == expected
-
-
-@settings(deadline=None)
-@given(st.text(alphabet="<>/thinkaswer 1,.{}\\boxed#", max_size=300))
-def test_a_strict_answer_is_also_the_lenient_one(text):
-    parsed = parse(text)
-    assert parsed is None or parsed.answer == tagged_answer(text) == extract_answer(text)

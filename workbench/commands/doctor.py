@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
+import warnings
 from dataclasses import asdict, dataclass
 from importlib import metadata, resources
 from importlib.util import find_spec
@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from packaging.requirements import Requirement
-from rich.console import Console
-from rich.markup import escape
+from rich.console import Group
 from rich.table import Table
 
+from workbench.commands.printing import line_of, say_json, say_lines, terminal
 from workbench.config.engines import ENGINE_FACTS, Package
 
 
@@ -34,26 +34,35 @@ def doctor_command(as_json: bool) -> None:
     """See `workbench doctor --help`. Exit code 1 when something needed is missing."""
     findings = examine()
     if as_json:
-        print(json.dumps({"findings": [asdict(f) for f in findings]}))
+        say_json({"findings": [asdict(f) for f in findings]})
     else:
         table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
         for f in findings:
-            table.add_row(
-                f.status, f.what, escape(f.detail + (f"\n-> {f.remedy}" if f.remedy else ""))
-            )
-        Console(highlight=False).print(table)
+            told = [line_of(f.detail)]
+            if f.remedy:
+                told.append(line_of(f"-> {f.remedy}"))
+            table.add_row(line_of(f.status), line_of(f.what), Group(*told))
+        terminal().print(table)
     if any(f.status == "problem" for f in findings):
         raise SystemExit(1)
 
 
 def run_command(run: Path) -> None:
-    """See `workbench doctor --help`. Exit code 1 when the run has a problem."""
+    """See `workbench doctor --help`. Exit code 1 when the run has a problem or its record is
+    damaged."""
     from workbench.doctor import diagnose, report
-    from workbench.runs import Run
+    from workbench.runs import Run, RunWarning
 
     opened = Run.open(run)
-    print(report(opened))
-    if any(f.severity == "problem" for f in diagnose(opened)):
+    damage = opened.damage()
+    for said in damage:
+        say_lines(f"DAMAGED: the record {said}")
+    with warnings.catch_warnings():
+        # It was said above, in full.
+        warnings.simplefilter("ignore", RunWarning)
+        say_lines(report(opened))
+        found = diagnose(opened)
+    if damage or any(f.severity == "problem" for f in found):
         raise SystemExit(1)
 
 

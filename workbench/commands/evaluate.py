@@ -2,44 +2,57 @@
 
 from __future__ import annotations
 
-import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rich.console import Console
-
+from workbench.commands.printing import line_of, say, say_json, terminal
 from workbench.commands.train import lengths_of, set_threads
 
 if TYPE_CHECKING:
-    from workbench.runs import Evaluation
+    from workbench.evaluation import Estimate
+    from workbench.evaluation.answered import Answered
+    from workbench.evaluation.sampled import HowToAnswer
+    from workbench.policy import Policy
+    from workbench.tasks.types import Task
 
 
 def eval_command(
     policy: str,
     task: str,
     *,
+    keys: dict[str, str | None],
+    system_prompt: str | None,
     n: int,
+    samples: int,
+    temperature: float,
     seed: int,
     max_completion_length: int | None,
+    rollout: str | None,
     dtype: str | None,
     quantization: str | None,
+    keep: Path | None,
     threads: int | None,
     as_json: bool,
 ) -> None:
     """See `workbench eval --help`."""
-    from workbench.evaluation import evaluate
     from workbench.evaluation.prompts import check_prompts
+    from workbench.evaluation.sampled import HowToAnswer
     from workbench.policy import load_policy
-    from workbench.rollout import make_engine
     from workbench.tasks import load_task
+    from workbench.tasks.for_config import prompt_of
 
     set_threads(threads, policy)
-    problems = load_task(task, seed=seed)
+    _check_engine(rollout)
+    loaded_task = load_task(task, seed, **keys, system_prompt=prompt_of(system_prompt))
     loaded = load_policy(policy, dtype=dtype, quantization=quantization, trainable=False)
     if max_completion_length is None:
         max_completion_length = _usual_length(policy, loaded)
-    check_prompts(loaded, problems, problems.held_out[:n], max_completion_length)
-    engine = make_engine("native", loaded.model, loaded.eos_token_ids, loaded.pad_token_id)
-    result = evaluate(engine, loaded, problems, problems.held_out[:n], max_completion_length)
+    problems = loaded_task.held_out[:n]
+    check_prompts(loaded, loaded_task, problems, max_completion_length)
+    how = HowToAnswer(samples, max_completion_length, temperature, seed=seed)
+    answered = _answers(loaded, loaded_task, problems, how, rollout, keep, quiet=as_json)
     if as_json:
         asked = {
             "policy": policy,
@@ -47,34 +60,156 @@ def eval_command(
             "dtype": str(loaded.weight_dtype).removeprefix("torch."),
             "quantization": loaded.quantization,
             "max_completion_length": max_completion_length,
+            "samples": samples,
+            "temperature": temperature,
+            "seed": seed,
+            "answers": None if keep is None else str(keep),
         }
-        print(json.dumps(asked | _result_dict(result)))
+        say_json(asked | _result_dict(answered))
         return
     kind = "" if loaded.quantization == "none" else f" in {loaded.quantization}"
-    _print_result(f"{policy}{kind} on {problems.name}", result)
+    _print_result(f"{policy}{kind} on {loaded_task.name}", answered)
+    if keep is not None:
+        say(f"The completions are in {keep}, one problem a line.")
 
 
-def _result_dict(result: Evaluation) -> dict[str, Any]:
+def _check_engine(rollout: str | None) -> None:
+    """Before any weights are read."""
+    from workbench.config import GRPOConfig
+    from workbench.rollout import check_engine
+
+    if rollout is not None:
+        check_engine(GRPOConfig(rollout_engine=rollout))
+
+
+def _answers(
+    policy: Policy,
+    task: Task,
+    problems: Any,
+    how: HowToAnswer,
+    rollout: str | None,
+    keep: Path | None,
+    *,
+    quiet: bool,
+) -> list[Answered]:
+    """All answers, with a bar on a terminal; the engine's memory is given back at the end."""
+    from workbench.evaluation.sampled import answer_all
+    from workbench.rollout import make_engine
+
+    name = rollout or "native"
+    engine = make_engine(name, policy.model, policy.eos_token_ids, policy.pad_token_id)
+    try:
+        with _progress(len(problems), quiet) as show:
+            return answer_all(engine, policy, task, problems, how, keep=keep, on_progress=show)
+    finally:
+        engine.free()
+
+
+@contextmanager
+def _progress(total: int, quiet: bool) -> Iterator[Callable[[int], None]]:
+    """What takes the number of answered problems, and draws it where somebody looks."""
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
+
+    console = terminal()
+    if quiet or not console.is_terminal:
+        yield lambda done: None
+        return
+    columns = (MofNCompleteColumn(), BarColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console, transient=True) as progress:
+        bar = progress.add_task("", total=total)
+        yield lambda done: progress.update(bar, completed=done)
+
+
+def _result_dict(answered: list[Answered]) -> dict[str, Any]:
+    """The greedy strict figure under the names that it had when it was alone, then all of them."""
+    from workbench.evaluation.answered import JUDGES, by_kind, summarize, undecided
+    from workbench.rewards.functions import UNDECIDED
+
+    figures = {judge: summarize(answered, judge) for judge in JUDGES}
+    greedy = figures["strict"]["greedy"]
+    correct = round(greedy.value * greedy.n)
     return {
-        "n": result.n,
-        "correct": result.correct,
-        "accuracy": result.accuracy,
-        "interval": [result.low, result.high],
-        **result.extra,
+        "n": greedy.n,
+        "correct": correct,
+        "accuracy": greedy.value,
+        "interval": [greedy.low, greedy.high],
+        "by_kind": _counts(answered),
+        UNDECIDED: undecided(answered),
+        **_as_dicts(figures["strict"]),
+        "lenient": _as_dicts(figures["lenient"]),
+        "kinds": {kind: _as_dicts(found) for kind, found in by_kind(answered).items()},
     }
 
 
-def _print_result(evaluated: str, result: Evaluation) -> None:
-    """A line for all problems, and one for each kind of them."""
-    console = Console(highlight=False)
-    console.print(
-        f"{evaluated}: {result.accuracy:.1%} of {result.n} held-out "
-        f"problems (greedy, strict; 95 % interval {result.low:.1%} to {result.high:.1%})"
+def _counts(answered: list[Answered]) -> dict[str, list[int]]:
+    """Right ones and all of each kind, greedy and strict."""
+    from workbench.evaluation.answered import verdicts
+
+    counts: dict[str, list[int]] = {}
+    for verdict in verdicts(answered, "strict"):
+        of_kind = counts.setdefault(verdict.kind, [0, 0])
+        of_kind[0] += verdict.greedy
+        of_kind[1] += 1
+    return counts
+
+
+def _as_dicts(figures: dict[str, Estimate]) -> dict[str, Any]:
+    return {name: estimate.as_dict() for name, estimate in figures.items()}
+
+
+def _print_result(evaluated: str, answered: list[Answered]) -> None:
+    """A line for all problems and one for each kind; with samples a table of all figures."""
+    from workbench.evaluation.answered import summarize, undecided
+
+    figures = summarize(answered)
+    greedy = figures["greedy"]
+    console = terminal()
+    say(
+        f"{evaluated}: {greedy.value:.1%} of {greedy.n} held-out problems (greedy, strict; 95 % "
+        f"interval {greedy.low:.1%} to {greedy.high:.1%})",
+        console,
     )
-    for kind, (right, count) in sorted(result.extra["by_kind"].items()):
-        console.print(
-            f"  {kind or 'all':20} {right:4d} of {count:4d}  {right / count:.1%}", markup=False
+    left_out = undecided(answered)
+    if left_out:
+        say(
+            f"  {left_out} more could not be compared with their gold answer in time and are not "
+            "counted.",
+            console,
         )
+    for kind, (right, count) in sorted(_counts(answered).items()):
+        share = right / count
+        say(f"  {kind or 'all':20} {right:4d} of {count:4d}  {share:.1%}", console)
+    lenient = summarize(answered, "lenient")
+    if len(figures) > 1 or lenient["greedy"].value != greedy.value:
+        table = _table(figures, lenient)
+        console.print(table)
+
+
+def _table(strict: dict[str, Estimate], lenient: dict[str, Estimate]) -> Any:
+    """A row for each figure, strict beside lenient. maj@1 and pass@1 are mean@K again."""
+    from rich.table import Table
+
+    table = Table(
+        box=None,
+        padding=(0, 2, 0, 0),
+        caption=line_of(
+            "mean: of the samples, how many are right; maj@k: the answer that most of k samples "
+            "give is right; pass@k: at least one of k samples is right. Strict: the whole "
+            "completion has the form; lenient: the likeliest answer in it counts.",
+            "dim",
+        ),
+        caption_justify="left",
+    )
+    for heading in ("", "strict", "95 %", "lenient", "95 %"):
+        table.add_column(line_of(heading))
+    shown = [name for name in strict if not name.endswith("@1")]
+    order = ("greedy", "mean", "maj", "pass")
+    for name in sorted(shown, key=lambda name: order.index(name.partition("@")[0])):
+        cells = [name]
+        for estimate in (strict[name], lenient[name]):
+            cells += [f"{estimate.value:.1%}", f"{estimate.low:.1%} to {estimate.high:.1%}"]
+        table.add_row(*(line_of(cell) for cell in cells))
+    return table
 
 
 def _usual_length(policy: str, loaded: Any) -> int:

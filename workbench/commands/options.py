@@ -22,7 +22,11 @@ def one_of(names: Iterable[str]) -> str:
 
 
 POLICY_HELP = "'embedded', a folder, a .gguf file, or a Hugging Face model id."
-TASK_HELP = "'arithmetic', or a .jsonl file of problems such as GSM8K's."
+TASK_HELP = (
+    "'arithmetic', the same out of its distribution ('arithmetic_longer', "
+    "'arithmetic_three_steps', 'arithmetic_wording', 'arithmetic_operators'), 'gsm8k', or a file "
+    "of problems (.jsonl, .json, .csv, .parquet); `workbench task FILE` shows how it is read."
+)
 REWARD_HELP = "'format', 'answer', 'lenient_answer' (in any form), or file.py:function; repeat."
 
 
@@ -67,6 +71,24 @@ Task = Annotated[str, typer.Option(help=TASK_HELP)]
 TaskOrTheRuns = Annotated[
     str | None,
     typer.Option(help=TASK_HELP + " Default: arithmetic; with --resume the run's own."),
+]
+TaskShown = Annotated[str, typer.Argument(help="A file of problems, or the name of a task.")]
+PolicyShown = Annotated[
+    str | None,
+    typer.Option(help=POLICY_HELP + " Shows one prompt as it gets it, and how long all are."),
+]
+QuestionKey = Annotated[
+    str | None,
+    typer.Option(help="Key of the question in the file; dots lead into nested objects."),
+]
+AnswerKey = Annotated[
+    str | None,
+    typer.Option(help="Key of the gold answer, such as reward_model.ground_truth."),
+]
+SystemKey = Annotated[str | None, typer.Option(help="Key of the system message.")]
+SystemPrompt = Annotated[
+    str | None,
+    typer.Option(help="System message in place of the file's own; '' for none at all."),
 ]
 Rewards = Annotated[list[str] | None, typer.Option(help=REWARD_HELP)]
 ShuffleRewards = Annotated[
@@ -114,7 +136,25 @@ Optim = Annotated[str | None, typer.Option(help="'adamw' or 'adamw_8bit'.")]
 
 # ------------------------------------------------------------ what is evaluated, and how
 
-HeldOut = Annotated[int, typer.Option(help="Held-out problems.", min=1)]
+HeldOut = Annotated[
+    int, typer.Option("--problems", "--n", help="Held-out problems, from the first on.", min=1)
+]
+Samples = Annotated[
+    int,
+    typer.Option(
+        help="Answers sampled for each problem, beside the greedy one: mean@K, maj@k, pass@k.",
+        min=0,
+    ),
+]
+Temperature = Annotated[float, typer.Option(help="Of the sampled answers.", min=0.01)]
+KeepAnswers = Annotated[
+    Path | None,
+    typer.Option(
+        "--out",
+        help="File for the completions, written as they come; the same command goes on where a "
+        "broken-off one was.",
+    ),
+]
 TaskSeed = Annotated[int, typer.Option(help="Seed of the task.", min=0)]
 EvalLength = Annotated[
     int | None,

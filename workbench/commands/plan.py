@@ -3,11 +3,10 @@ anything is downloaded."""
 
 from __future__ import annotations
 
-import json
-import sys
 import warnings
 from typing import Any
 
+from workbench.commands.printing import say_aside, say_json, say_lines
 from workbench.config import ConfigWarning
 
 
@@ -31,11 +30,13 @@ def plan_command(
     device = device_named(gpu)
     shape = shape_of(policy)
     if trial and device.measured:
-        print(
-            "timing a few layers on this machine (some seconds; --no-trial leaves it out) ...",
-            file=sys.stderr,
+        say_aside(
+            "timing a few layers on this machine (some seconds; --no-trial leaves it out) ..."
         )
     made = plan(config, shape, device)
     if trial and device.measured:
         made = with_trial(made)
-    print(json.dumps(made.to_dict()) if as_json else made)
+    if as_json:
+        say_json(made.to_dict())
+    else:
+        say_lines(str(made))

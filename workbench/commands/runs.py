@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from rich.console import Console
 from rich.table import Table
 
+from workbench.commands.printing import line_of, say, say_json, terminal
 from workbench.errors import WorkbenchError
 from workbench.runs import Run, export_csv, list_runs
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 class ExportError(WorkbenchError, ValueError):
@@ -28,30 +32,44 @@ COLUMNS = {
 
 def runs_command(folder: Path, as_json: bool) -> None:
     """See `workbench runs --help`."""
-    if folder == Path("runs") and not folder.exists():
-        frame = None
-    else:
-        frame = list_runs(folder)
-        frame["path"] = [
-            str(Path(p).parent if Path(p).name == "run.sqlite" else p) for p in frame["path"]
-        ]
+    missing = folder == Path("runs") and not folder.exists()
+    rows = [] if missing else _rows(list_runs(folder))
     if as_json:
-        print("[]" if frame is None else frame.to_json(orient="records", date_format="iso"))
+        say_json(rows)
         return
-    console = Console(highlight=False)
-    if frame is None or frame.empty:
-        console.print(f"no runs in {folder}. Start one: workbench train")
+    if not rows:
+        say(f"no runs in {folder}. Start one: workbench train")
         return
     table = Table(box=None)
     for heading in COLUMNS.values():
         table.add_column(heading, no_wrap=True, overflow="fold")
-    for row in frame.to_dict("records"):
-        table.add_row(*(_text(name, row.get(name)) for name in COLUMNS))
-    console.print(table)
+    for row in rows:
+        table.add_row(*(line_of(_text(name, row[name])) for name in COLUMNS))
+    terminal().print(table)
+
+
+def _rows(frame: pd.DataFrame) -> list[dict[str, Any]]:
+    """The rows as JSON values, None where there is nothing; a run in a folder goes by the
+    folder."""
+    frame = frame.assign(started=frame["started"].dt.strftime("%Y-%m-%dT%H:%M:%S.%fZ"))
+    cells = frame.astype(object)
+    rows: list[dict[str, Any]] = cells.where(frame.notna(), None).to_dict("records")
+    for row in rows:
+        row["path"] = _shown(row["path"])
+    return rows
+
+
+def _shown(path: str) -> str:
+    """A run as a person types it: its folder, from the working directory where it lies below."""
+    place = Path(path)
+    if place.name == "run.sqlite":
+        place = place.parent
+    here = Path.cwd()
+    return str(place.relative_to(here) if place.is_relative_to(here) else place)
 
 
 def _text(name: str, value: object) -> str:
-    if value is None or value != value:
+    if value is None:
         return ""
     if isinstance(value, float):
         return f"{value:.1%}" if name.startswith("accuracy") else f"{value:.3g}"
@@ -72,4 +90,4 @@ def export_command(kind: str, runs: list[Path], out: Path | None) -> None:
             raise ExportError(f"csv takes one run at a time, {len(runs)} were named.")
         written = out or first.with_name(first.name + "-csv")
         export_csv(Run.open(runs[0]), written)
-    Console(highlight=False).print(f"written to {written}")
+    say(f"written to {written}")

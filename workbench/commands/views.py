@@ -3,14 +3,13 @@ program."""
 
 from __future__ import annotations
 
-import json
 import math
 import warnings
 from collections import deque
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console, Group
+from rich.console import Group
 from rich.live import Live
 from rich.progress import (
     BarColumn,
@@ -21,7 +20,9 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 from rich.table import Table
-from rich.text import Text
+
+from workbench.commands.printing import line_of, say, say_json, terminal
+from workbench.rewards.functions import UNDECIDED
 
 BARS = "▁▂▃▄▅▆▇█"
 SHOWN = (
@@ -73,18 +74,18 @@ class JsonView:
         }
         if record.evaluations:
             line["accuracy"] = record.evaluations[-1].accuracy
-        print(json.dumps(line), flush=True)
+        say_json(line)
 
     def result(self, values: dict[str, Any], planned: int, go_on: str) -> None:
         """The last line."""
-        print(json.dumps(values), flush=True)
+        say_json(values)
 
 
 class TerminalView:
     """A live panel on a terminal; on a pipe or in a log, one line every ten steps."""
 
     def __init__(self, out: Path, policy: str, task: str) -> None:
-        self.console = Console(highlight=False)
+        self.console = terminal()
         self.title = f"{policy} on {task}, record in {out}"
         self.history: dict[str, deque[float]] = {}
         self.accuracies: list[tuple[int, float]] = []
@@ -103,7 +104,7 @@ class TerminalView:
 
     def notice(self, text: str) -> None:
         """One dim line."""
-        self.console.print(Text(f"{text} ...", style="dim"))
+        say(f"{text} ...", self.console, style="dim")
 
     def begin(self, trainer: Any) -> None:
         """Lay out the panel from the trainer's position and what was evaluated so far."""
@@ -134,7 +135,7 @@ class TerminalView:
         if self.live:
             self.live.update(self.panel())
         elif record.step % 10 == 0 or record.evaluations:
-            self.console.print(self.line(record.step))
+            say(self.line(record.step), self.console)
 
     def line(self, step: int) -> str:
         """The step in one line of text."""
@@ -142,63 +143,68 @@ class TerminalView:
         at, accuracy = self.accuracies[-1]
         # Where no KL is measured there is no reference to differ from.
         kl = f"kl {last['kl']:.4f}  " if "kl" in last else ""
+        undecided = sum(self.history.get(UNDECIDED, ()))
+        unscored = f"  {undecided:.0f} answers not compared in time" if undecided else ""
         return (
             f"step {step}  reward {last['reward']:.3f}  accuracy {accuracy:.1%} (step {at})  {kl}"
-            f"dead {last['dead_group_share']:.0%}  {last['seconds/step']:.2f} s"
+            f"dead {last['dead_group_share']:.0%}  {last['seconds/step']:.2f} s{unscored}"
         )
 
     def panel(self) -> Group:
         """The whole picture."""
         table = Table(box=None, padding=(0, 2, 0, 0), show_header=False)
         course = "  ".join(f"{a:.1%} ({s})" for s, a in self.accuracies[-6:])
-        table.add_row("held-out accuracy (step)", "", course)
+        table.add_row("held-out accuracy (step)", "", line_of(course))
         for name, label in SHOWN:
             if name in self.history:
                 values = list(self.history[name])
-                table.add_row(label, f"{values[-1]:.4g}", sparkline(values))
-        hint = Text("Ctrl-C stops after this step and keeps a checkpoint", style="dim")
-        return Group(Text(self.title), self.progress, table, hint)
+                figure = line_of(f"{values[-1]:.4g}")
+                table.add_row(line_of(label), figure, line_of(sparkline(values)))
+        hint = line_of("Ctrl-C stops after this step and keeps a checkpoint", "dim")
+        return Group(line_of(self.title), self.progress, table, hint)
 
     def result(self, values: dict[str, Any], planned: int, go_on: str) -> None:
         """What the run came to, and what can be done with it now; `go_on` is the command that
         resumes it."""
         if values["steps"] < planned:
-            self.console.print(
+            say(
                 f"stopped after step {values['steps']} of {planned}, with a checkpoint; accuracy "
                 f"was last measured at step {values['accuracy_step']}.",
-                markup=False,
+                self.console,
             )
             # One line, to be copied whole.
-            self.console.print(f"Go on: {go_on}", markup=False, soft_wrap=True)
+            say(f"Go on: {go_on}", self.console, copied=True)
             return
         self.accuracy(values)
         if "dead_group_share" in self.history and min(self.history["dead_group_share"]) == 1:
-            self.console.print(
+            say(
                 "In every group all rewards were equal, so nothing was learnt. What to look at: "
                 f"workbench doctor {values['run']}",
-                markup=False,
+                self.console,
             )
-        self.console.print(
+        say(
             f"record: {values['run']}/run.sqlite   policy: {values['policy']}   list: workbench "
-            "runs"
+            "runs",
+            self.console,
         )
 
     def accuracy(self, values: dict[str, Any]) -> None:
         """Before and after, or when it was last measured."""
         if values["accuracy_after"] is None:
-            self.console.print(
+            say(
                 f"{values['steps']} steps, {values['seconds']:.0f} s; accuracy was measured at "
                 f"step 0 only: {values['accuracy_before']:.1%}. "
                 f"Measure it: workbench eval --policy {values['policy']}",
-                markup=False,
+                self.console,
             )
             return
         low, high = values["interval_after"]
         at = ""
         if values["accuracy_step"] != values["steps"]:
             at = f", measured at step {values['accuracy_step']}"
-        self.console.print(
+        say(
             f"held-out accuracy {values['accuracy_before']:.1%} -> {values['accuracy_after']:.1%} "
             f"(95 % interval {low:.1%} to {high:.1%}, {values['problems']} problems, greedy, "
-            f"strict{at}) in {values['steps']} steps, {values['seconds']:.0f} s"
+            f"strict{at}) in {values['steps']} steps, {values['seconds']:.0f} s",
+            self.console,
         )

@@ -1,10 +1,11 @@
 """`GRPOConfig`: every setting of a run in one flat, frozen dataclass.
 
 Names and meanings are TRL's (1.16) where TRL has the field. Fields that the workbench adds:
-`prompts_per_step`, `updates_per_rollout`, `micro_batch_size`, `advantage_baseline`,
-`advantage_std`, `measure_kl`, `kl_estimator`, `num_eval_problems`, `rollout_engine`, and those of
-"what is trained". TRL's `vllm_importance_sampling_*` are called `importance_sampling_*` here,
-because the correction is the same for every sampler.
+`prompts_per_step`, `updates_per_rollout`, `micro_batch_size`, `reward_timeout`,
+`advantage_baseline`, `advantage_std`, `measure_kl`, `kl_estimator`, `num_eval_problems`,
+`rollout_engine`, and those of "what is trained" and "how data is read". TRL's
+`vllm_importance_sampling_*` are called
+`importance_sampling_*` here, because the correction is the same for every sampler.
 
 The defaults are the vetted setting of the embedded policy on arithmetic;
 `GRPOConfig.preset("real")` is the starting point for a real model.
@@ -79,6 +80,31 @@ class GRPOConfig:
         0, "Seed of the sampling, the order of the prompts and the task.", low=0, high=2**32 - 1
     )
 
+    # --- how data is read, where the task comes from a file or a table
+    question_key: str | None = setting(
+        None,
+        "Key of the question in each row; dots lead into nested objects. None: the first known "
+        "one.",
+        optional=True,
+    )
+    answer_key: str | None = setting(
+        None,
+        "Key of the gold answer in each row, such as reward_model.ground_truth. None: the first "
+        "known one.",
+        optional=True,
+    )
+    system_key: str | None = setting(
+        None,
+        "Key of the system message in each row. None: that of a message list, or a known one.",
+        optional=True,
+    )
+    system_prompt: str | None = setting(
+        None,
+        "System message of every prompt, in place of the data's own; empty for none at all. None: "
+        "as in the data, else the workbench's.",
+        optional=True,
+    )
+
     # --- sampling
     temperature: float = setting(
         1.0,
@@ -139,6 +165,15 @@ class GRPOConfig:
     # --- rewards and advantages
     reward_weights: tuple[float, ...] | None = setting(
         None, "Weight of each reward function; None = 1 each.", live=True, optional=True
+    )
+    reward_timeout: float = setting(
+        600.0,
+        "Longest that one call of a reward function may take, for all completions of a step; async "
+        "functions, which run at the same time, share it. After it the run stops at its last whole "
+        "step, and the error names the function.",
+        unit="seconds",
+        above=0,
+        high=1_000_000,
     )
     scale_rewards: str = setting(
         "group",
@@ -259,7 +294,8 @@ class GRPOConfig:
     importance_sampling_mode: str | None = setting(
         None,
         "Correction for a sampler whose log-probabilities differ from the trainer's: per token or "
-        "sequence, truncate or mask the ratio. None = only measured.",
+        "sequence, truncate or mask the ratio. None = only measured. A masked token stays in the "
+        "loss's denominator, as in TRL.",
         choices=SAMPLER_CORRECTIONS,
         optional=True,
         live=True,
@@ -506,9 +542,16 @@ class GRPOConfig:
 def value_of(name: str, text: str) -> Any:
     """The value of field `name` that a person wrote as `text`; a choice such as 'none' stays the
     word that it is."""
-    choices = {field.name: field.metadata["choices"] for field in fields(GRPOConfig)}
+    field = next((field for field in fields(GRPOConfig) if field.name == name), None)
     word = text.strip()
-    return word if word in (choices.get(name) or ()) else plain_value(text)
+    if field is None:
+        return plain_value(text)
+    if word in (field.metadata["choices"] or ()):
+        return word
+    # A text is kept as it was written: a key may be called 1, a prompt may be empty.
+    if field.type in ("str", "str | None") and not field.metadata["choices"]:
+        return None if word.lower() in ("none", "null") else text
+    return plain_value(text)
 
 
 def plain_value(text: str) -> Any:

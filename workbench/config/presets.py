@@ -43,8 +43,9 @@ PRESETS: dict[str, Preset] = {
     ),
     "deepseekmath": Preset(
         "DeepSeekMath, arXiv 2402.03300, section 4.2: lr 1e-6, KL 0.04, 64 outputs per question, "
-        "1024 tokens, 1,024 outputs per batch, one update per exploration stage; std over the "
-        "population as printed in eq. 3; loss averaged per sequence; KL without ratio.",
+        "1024 tokens, 1,024 outputs per batch, one update per exploration stage. The paper "
+        "prints std and does not say which: over the population is our reading. Loss averaged per "
+        "sequence; KL without ratio.",
         _REAL
         | dict(
             beta=0.04,
@@ -60,7 +61,8 @@ PRESETS: dict[str, Preset] = {
     ),
     "trl": Preset(
         "TRL 1.16.0's GRPOConfig defaults: beta 0, dapo loss, G=8, 512 tokens, one update per "
-        "rollout, linear decay.",
+        "rollout, linear decay. With vLLM TRL also corrects the sampler by default: add "
+        "importance_sampling_mode='sequence_mask' to rollout_engine='vllm'.",
         _REAL
         | dict(
             beta=0.0,
@@ -73,9 +75,12 @@ PRESETS: dict[str, Preset] = {
         ),
     ),
     "dapo": Preset(
-        "DAPO, arXiv 2503.14476: no KL, clip 0.2 below and 0.28 above, token-level loss, G=16, 16 "
-        "updates per rollout, overlong answers left out. Its dynamic sampling is not part of a "
-        "config.",
+        "DAPO, arXiv 2503.14476: no KL, clip 0.2 below and 0.28 above, token-level loss, G=16, "
+        "overlong answers left out. The paper takes 512 prompts and 16 updates per rollout, so 32 "
+        "groups an update; for one GPU it is 16 prompts and 4 updates here, since an update of one "
+        "group would be momentum alone where that group is dead. What still differs: no dynamic "
+        "sampling and no soft overlong reward, and the tokens of the whole batch are averaged, "
+        "where the printed formula averages within each prompt's group.",
         _REAL
         | dict(
             beta=0.0,
@@ -84,7 +89,7 @@ PRESETS: dict[str, Preset] = {
             epsilon_high=0.28,
             num_generations=16,
             prompts_per_step=16,
-            updates_per_rollout=16,
+            updates_per_rollout=4,
             mask_truncated_completions=True,
             max_completion_length=2048,
         ),

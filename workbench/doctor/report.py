@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import textwrap
-import unicodedata
 from pathlib import Path
 
 from workbench.doctor.diagnosis import diagnose
 from workbench.doctor.finding import Finding, quoted
+from workbench.errors import inert
 from workbench.runs import Run
 
 WIDTH = 100
-UNSEEN = ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp")
-"""Unicode categories that a terminal obeys or hides instead of showing them."""
 
 
 def report(run: Run | str | Path, step: int | None = None) -> str:
@@ -43,11 +41,6 @@ def served_words(run: Run) -> str:
         f"Sampled by the engine {served!r}{instead}; computing log-probabilities {shared} a prompt "
         "among its completions."
     )
-
-
-def inert(text: str) -> str:
-    """`text` on one line, with control, bidirectional and zero-width characters as U+XXXX."""
-    return "".join(f"U+{ord(c):04X}" if unicodedata.category(c) in UNSEEN else c for c in text)
 
 
 def _paragraph(finding: Finding) -> str:

@@ -2,31 +2,18 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 
+from workbench.evaluation.estimators import wilson_interval
 from workbench.policy.policy import Policy
 from workbench.rewards import strict_correct
+from workbench.rewards.functions import UNDECIDED
 from workbench.rollout.types import RolloutEngine, Sampling
 from workbench.runs.step_record import Evaluation
 from workbench.tasks.types import Problem, Task
-
-
-def wilson_interval(correct: int, n: int, z: float = 1.959964) -> tuple[float, float]:
-    """95 % interval of a share (Wilson 1927), which stays inside [0, 1] and is right for shares
-    near 0 and 1."""
-    if n == 0:
-        return 0.0, 1.0
-    share = correct / n
-    shrink = 1 + z * z / n
-    centre = (share + z * z / (2 * n)) / shrink
-    half = z / shrink * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
-    # At the ends the formula gives 0 and 1 but for rounding: no 1e-17 is shown.
-    low = max(centre - half, 0.0) if correct > 0 else 0.0
-    high = min(centre + half, 1.0) if correct < n else 1.0
-    return low, high
 
 
 def greedy_answers(
@@ -63,13 +50,24 @@ def evaluate(
     split: str = "held_out",
 ) -> Evaluation:
     """Strict greedy accuracy: the whole completion has the form and the answer is right. Counts by
-    kind in `extra`."""
+    kind in `extra`, and how many answers were left out because they could not be compared in time
+    (`answers_not_compared`), where there are any."""
     answers = greedy_answers(engine, policy, task, problems, max_completion_length, batch_size)
-    right = [strict_correct(text, p.answer) for text, p in zip(answers, problems, strict=True)]
+    verdicts = [strict_correct(text, p.answer) for text, p in zip(answers, problems, strict=True)]
+    # Not known to be right is not known to be wrong.
+    decided = [
+        (problem, verdict)
+        for problem, verdict in zip(problems, verdicts, strict=True)
+        if verdict is not None
+    ]
     kinds: dict[str, list[int]] = {}
-    for problem, is_right in zip(problems, right, strict=True):
+    for problem, is_right in decided:
         counts = kinds.setdefault(problem.kind, [0, 0])
         counts[0] += is_right
         counts[1] += 1
-    low, high = wilson_interval(sum(right), len(right))
-    return Evaluation(split, len(right), sum(right), low, high, {"by_kind": kinds})
+    correct = sum(is_right for _, is_right in decided)
+    low, high = wilson_interval(correct, len(decided))
+    extra: dict[str, Any] = {"by_kind": kinds}
+    if len(decided) < len(problems):
+        extra[UNDECIDED] = len(problems) - len(decided)
+    return Evaluation(split, len(decided), correct, low, high, extra)

@@ -49,9 +49,9 @@ def check_prompts(
     limit = min((n for n in (room, max_prompt_length) if n is not None), default=None)
     if limit is None or not problems:
         return
-    template = len(policy.encode_prompt(task.messages(problems[0])))
-    suspects = [p for p in problems if template + len(p.question.encode()) > limit]
-    lengths = {p.question: len(policy.encode_prompt(task.messages(p))) for p in suspects}
+    templates: dict[tuple[str, ...], int] = {}
+    suspects = [p for p in problems if _most_tokens(policy, task, p, templates) > limit]
+    lengths = {p.asked: len(policy.encode_prompt(task.messages(p))) for p in suspects}
     too_long = [question for question, length in lengths.items() if length > limit]
     if too_long:
         worst = max(too_long, key=lengths.__getitem__)
@@ -68,3 +68,16 @@ def check_prompts(
             f"{lengths[worst]} tokens, {why}. Change "
             "that or leave such problems out; prompts are never cut."
         )
+
+
+def _most_tokens(
+    policy: Policy, task: Task, problem: Problem, templates: dict[tuple[str, ...], int]
+) -> int:
+    """No fewer tokens than the prompt has: its bytes, and the template's tokens, which are counted
+    once for each order of speakers (with what the first such conversation says)."""
+    messages = task.messages(problem)
+    speakers = tuple(message["role"] for message in messages)
+    if speakers not in templates:
+        templates[speakers] = len(policy.encode_prompt(messages))
+    own = [problem.question, *(turn["content"] for turn in problem.before)]
+    return templates[speakers] + sum(len(text.encode()) for text in own)

@@ -12,12 +12,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from workbench.rewards.time_limit import OutOfTimeError, TimeLimit
+
 Message = Mapping[str, Any]
 MARK = "\ue000"
 """A character of Unicode's private use area: stands in for a content while the template is
 rendered."""
 QUESTION, ANSWER, NEXT = f"{MARK}q{MARK}", f"{MARK}a{MARK}", f"{MARK}n{MARK}"
 """The contents of the example conversation; no template knows them."""
+
+RENDER_SECONDS = 10.0
+"""One conversation takes well under a millisecond; a template may loop."""
 
 _OPENING = re.compile(r"<([A-Za-z][\w:-]*)>")
 _CLOSING = re.compile(r"</([A-Za-z][\w:-]*)>")
@@ -114,18 +119,31 @@ def template_of(tokenizer: Any) -> str:
 
 
 def render(
-    tokenizer: Any, messages: Sequence[Message], *, parts: bool = False, prompt: bool = True
+    tokenizer: Any,
+    messages: Sequence[Message],
+    *,
+    parts: bool = False,
+    prompt: bool = True,
+    apart: bool = True,
 ) -> str:
     """The conversation as text, with the opening of the answer (`prompt`); contents as lists of
-    parts where the template wants them so. Raises whatever the template raises."""
+    parts where the template wants them so. Raises whatever the template raises, and
+    `OutOfTimeError` for one that loops."""
     talk = [m | {"content": _content(m["content"], parts)} for m in map(dict, messages)]
-    text: str = tokenizer.apply_chat_template(
-        talk,
-        chat_template=template_of(tokenizer),
-        tokenize=False,
-        add_generation_prompt=prompt,
-    )
-    return text
+
+    def rendered() -> str:
+        text: str = tokenizer.apply_chat_template(
+            talk,
+            chat_template=template_of(tokenizer),
+            tokenize=False,
+            add_generation_prompt=prompt,
+        )
+        return text
+
+    # Beside, the limit costs 30 microseconds, and every prompt of a task is rendered; in the main
+    # thread it costs 500, and ends the loop.
+    found: str = TimeLimit(RENDER_SECONDS).call(rendered, apart=apart)
+    return found
 
 
 def _content(text: str, parts: bool) -> Any:
@@ -141,6 +159,8 @@ def _shows(tokenizer: Any, parts: bool) -> bool:
     """Whether a question comes through the template whole."""
     try:
         return QUESTION in render(tokenizer, question_for(tokenizer, parts), parts=parts)
+    except OutOfTimeError:
+        raise
     # A template is a program of somebody else's: it may raise anything. Why it did is told where
     # it is the form that is used in the end.
     except Exception:
@@ -155,6 +175,8 @@ def question_for(tokenizer: Any, parts: bool, system: str | None = None) -> list
     first, second = (alone, after) if system is None else (after, alone)
     try:
         render(tokenizer, first, parts=parts)
+    except OutOfTimeError:
+        raise
     except Exception as refusal:
         try:
             render(tokenizer, second, parts=parts)
@@ -213,6 +235,8 @@ def finished_talks(tokenizer: Any, parts: bool, system: str | None = None) -> li
     for talk in (answered, [*answered, {"role": "user", "content": NEXT}]):
         try:
             text = render(tokenizer, talk, parts=parts, prompt=False)
+        except OutOfTimeError:
+            raise
         # Some templates take a single question only. Then there is no answer to compare with.
         except Exception:
             continue

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from workbench.rewards.answers import GoldError, answers_equal, check_gold, compared_plainly
 from workbench.rewards.controls import ShuffledRewards, shuffled
+from workbench.rewards.extract import extract_answer
 from workbench.rewards.functions import (
     answer_reward,
     completion_text,
@@ -14,7 +15,13 @@ from workbench.rewards.functions import (
     strict_correct,
 )
 from workbench.rewards.resolve import REWARDS, resolve_reward
-from workbench.rewards.score import RewardError, RewardSet, RewardTable
+from workbench.rewards.score import (
+    RewardError,
+    RewardSet,
+    RewardTable,
+    RewardWarning,
+    ScoringCancelledError,
+)
 
 __all__ = [
     "REWARDS",
@@ -22,12 +29,15 @@ __all__ = [
     "RewardError",
     "RewardSet",
     "RewardTable",
+    "RewardWarning",
+    "ScoringCancelledError",
     "ShuffledRewards",
     "answer_reward",
     "answers_equal",
     "check_gold",
     "compared_plainly",
     "completion_text",
+    "extract_answer",
     "format_reward",
     "lenient_answer_reward",
     "lenient_correct",

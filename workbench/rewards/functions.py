@@ -8,14 +8,19 @@ completion.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from workbench.rewards.answers import answers_equal, check_gold
-from workbench.tasks.format import extract_answer, parse, tagged_answer
+from workbench.rewards.answers import answers_equal, check_gold, gold_kind
+from workbench.rewards.extract import extract_answer
+from workbench.tasks.format import parse, tagged_answer
 
 Completion = str | Sequence[Mapping[str, Any]]
 """A completion as TRL hands it over: text, or for a conversation its new messages."""
+
+UNDECIDED = "answers_not_compared"
+"""The metric that counts the answers of a step which were not scored, because math-verify ran out
+of time or memory."""
 
 
 def completion_text(completion: Completion) -> str:
@@ -45,44 +50,55 @@ def format_reward(completions: Sequence[Completion], **_: Any) -> list[float]:
 
 
 def answer_reward(
-    completions: Sequence[Completion], answer: Sequence[str], **_: Any
-) -> list[float]:
+    completions: Sequence[Completion],
+    answer: Sequence[str],
+    log_metric: Callable[[str, float], None] | None = None,
+    **_: Any,
+) -> list[float | None]:
     """1 where the one `<answer>…</answer>` of the text holds the gold answer, whatever stands
-    around it, else 0.
+    around it, else 0; None where the two could not be compared in time.
 
     Raises `workbench.rewards.answers.GoldError` for a gold answer that cannot be read.
     """
-    return [
-        float(_is_right(tagged_answer(completion_text(c)), a))
-        for c, a in zip(completions, answer, strict=True)
-    ]
+    given = [tagged_answer(completion_text(c)) for c in completions]
+    return _scores([_is_right(g, a) for g, a in zip(given, answer, strict=True)], log_metric)
 
 
 def lenient_answer_reward(
-    completions: Sequence[Completion], answer: Sequence[str], **_: Any
-) -> list[float]:
-    """1 where the likeliest answer in the text, tagged or not, is the gold answer, else 0. Raises
-    `GoldError`."""
-    return [
-        float(_is_right(extract_answer(completion_text(c)), a))
-        for c, a in zip(completions, answer, strict=True)
-    ]
+    completions: Sequence[Completion],
+    answer: Sequence[str],
+    log_metric: Callable[[str, float], None] | None = None,
+    **_: Any,
+) -> list[float | None]:
+    """1 where the likeliest answer in the text, tagged or not, is the gold answer, else 0; None
+    where the two could not be compared in time. Raises `GoldError`."""
+    texts = [completion_text(c) for c in completions]
+    return _scores([lenient_correct(t, a) for t, a in zip(texts, answer, strict=True)], log_metric)
 
 
-def strict_correct(text: str, gold: str) -> bool:
-    """Whether all of `text` is in the format and its answer is `gold`: what accuracy counts. Raises
-    `GoldError`."""
+def strict_correct(text: str, gold: str) -> bool | None:
+    """Whether all of `text` is in the format and its answer is `gold`: what accuracy counts. None
+    where the two could not be compared in time. Raises `GoldError`."""
     parsed = parse(text)
     return _is_right(parsed.answer if parsed else None, gold)
 
 
-def lenient_correct(text: str, gold: str) -> bool:
+def lenient_correct(text: str, gold: str) -> bool | None:
     """Whether the likeliest answer in `text` is `gold`, so that a gain in format is not taken for
-    one in ability."""
-    return _is_right(extract_answer(text), gold)
+    one in ability. None as for `strict_correct`."""
+    return _is_right(extract_answer(text, gold_kind(gold)), gold)
 
 
-def _is_right(given: str | None, gold: str) -> bool:
+def _is_right(given: str | None, gold: str) -> bool | None:
     # A gold answer that cannot be read is an error, also where nothing was answered.
     check_gold(gold)
-    return given is not None and answers_equal(given, gold)
+    return False if given is None else answers_equal(given, gold)
+
+
+def _scores(
+    right: Sequence[bool | None], log_metric: Callable[[str, float], None] | None
+) -> list[float | None]:
+    undecided = sum(verdict is None for verdict in right)
+    if undecided and log_metric is not None:
+        log_metric(UNDECIDED, undecided)
+    return [None if verdict is None else float(verdict) for verdict in right]

@@ -1,5 +1,5 @@
-"""Asks math-verify from any thread, with a limit on time that holds: see `math_worker` for why that
-takes a process."""
+"""Asks math-verify from any thread, with a limit on computing time that holds: see `math_worker`
+for why that takes a process."""
 
 from __future__ import annotations
 
@@ -14,16 +14,44 @@ from pathlib import Path
 from typing import Any
 
 from workbench.errors import WorkbenchError
+from workbench.rewards.spelling import unified, without_box, without_emphasis
+from workbench.rewards.units import agree, is_measure, unit_of
 
 TIME_LIMIT = 3.0
-"""Seconds for one question. An ordinary comparison takes about 0.1 s the first time, 0.005 s
-later."""
+"""Seconds of the worker's own computing for one question, whatever else the machine does. An
+ordinary comparison takes about 0.005 s."""
+
+GOLD_TIME_LIMIT = 15.0
+"""Seconds of computing for the second try at a gold answer: without it there is no run."""
 
 _DELIMITERS = re.compile(r"\\[()\[\]]|\\?\$|\s+")
+_MULTIPLIED = re.compile(
+    r"\^ ?\{? ?\(?[0-9]+ ?\)? ?\^"  # a power of a power: 9^{9^9}
+    r"|\^ ?\{? ?[0-9]{6}"
+    r"|(?:[0-9]{5}|[)}\]!]) ?!"
+    r"|binom ?\{[^{}]{0,40}(?:\^|[0-9]{5})"
+)
+_SYMBOLS = (
+    (re.compile(r"\\(?:mathrm|mathit|text|operatorname)\{ ?(\\?[A-Za-z]+) ?\}"), r" \1 "),
+    (re.compile(r"π|(?<![A-Za-z\\])pi(?![A-Za-z])"), r"\\pi "),
+    (re.compile(r"∞|(?<![A-Za-z\\])infinity(?![A-Za-z])"), r"\\infty "),
+    (re.compile(r"(?:√|(?<![A-Za-z\\])sqrt) ?\(([^()]{1,60})\)"), r"\\sqrt{\1}"),
+    (re.compile(r"√ ?([0-9]+|[a-z])"), r"\\sqrt{\1}"),
+    (re.compile(r"\\cfrac"), r"\\frac"),
+    (re.compile(r"\*\*"), "^"),
+)
+_UNIT_AT_END = re.compile(
+    r"(.*\S) ?(?:\\(?:text|mathrm|textrm|mbox)\{ ?([A-Za-z/. ]{2,40}?) ?\}| ([A-Za-z/]{2,20}))"
+    r"( ?\^ ?\{? ?[23] ?\}?)?"
+)
 
 
 class MathProcessError(WorkbenchError, RuntimeError):
     """math-verify could not be started."""
+
+
+class UndecidedError(WorkbenchError, RuntimeError):
+    """math-verify ran out of time or memory: whether the two are equal is not known."""
 
 
 class MathProcess:
@@ -36,20 +64,26 @@ class MathProcess:
         self._owner = os.getpid()
 
     def equal(self, given: str, gold: str, seconds: float) -> bool:
-        """Whether the two are equal; False when one cannot be read, or when `seconds` were not
-        enough."""
-        request = json.dumps([_one_formula(given), _one_formula(gold), seconds])
+        """Whether the two are equal; False when one cannot be read. Raises `UndecidedError` when
+        `seconds` of computing were not enough."""
+        request = json.dumps([given, gold, seconds])
         # Answers bear no number: they belong to questions by their order, one at a time.
         with self._lock:
             try:
                 worker = self._started()
                 print(request, file=worker.stdin, flush=True)
-                return self._reply() is True
+                reply = self._reply()
             # An interrupt included: the answer to this question would be taken for that to the
             # next.
             except BaseException:
                 self._stop()
                 raise
+        if not isinstance(reply, bool):
+            raise UndecidedError(
+                f"math-verify could not compare {given!r:.200} with {gold!r:.200} in {seconds:g} "
+                "seconds of computing and its 4 GiB of memory."
+            )
+        return reply
 
     def close(self) -> None:
         """End the worker process, unless it belongs to the process that this one was forked
@@ -110,17 +144,40 @@ atexit.register(_PROCESS.close)
 
 
 def readable(gold: str) -> bool:
-    """Whether math-verify can read `gold` and finds it equal to itself. Raises
-    `MathProcessError`."""
-    return equal(gold, gold)
+    """Whether math-verify can read `gold` and finds it equal to itself. A gold that ran out of time
+    is tried once more, with more of it. Raises `MathProcessError`, `UndecidedError`."""
+    formula, _ = _formula_and_unit(gold)
+    try:
+        return _PROCESS.equal(formula, formula, TIME_LIMIT)
+    except UndecidedError:
+        return _PROCESS.equal(formula, formula, GOLD_TIME_LIMIT)
 
 
 def equal(given: str, gold: str) -> bool:
-    """Whether math-verify finds the two LaTeX expressions equal within `TIME_LIMIT`. Raises
-    `MathProcessError`."""
-    return _PROCESS.equal(given, gold, TIME_LIMIT)
+    """Whether the two LaTeX expressions are equal, and their units where both have one. Raises
+    `MathProcessError`, and `UndecidedError` after `TIME_LIMIT`.
+
+    One that multiplies itself beyond bounds, as the gold does not (`9^{9^{9^9}}`), is wrong without
+    a try: no policy may escape a wrong answer's reward by writing what cannot be worked out.
+    """
+    if _MULTIPLIED.search(given) and not _MULTIPLIED.search(gold):
+        return False
+    answer, answer_unit = _formula_and_unit(given)
+    expected, unit = _formula_and_unit(gold)
+    # math-verify drops units.
+    return agree(answer_unit, unit) and _PROCESS.equal(answer, expected, TIME_LIMIT)
 
 
-def _one_formula(text: str) -> str:
-    """`text` without its own mathematics delimiters, so that it is read as one formula."""
-    return _DELIMITERS.sub(" ", text).strip()
+def _formula_and_unit(text: str) -> tuple[str, tuple[str, ...]]:
+    """`text` as one formula, without its own mathematics delimiters, and the unit at its end."""
+    text = without_box(without_emphasis(unified(text).strip().rstrip(".")))
+    text = _DELIMITERS.sub(" ", text).strip()
+    match = _UNIT_AT_END.fullmatch(text)
+    unit: tuple[str, ...] = ()
+    if match is not None and all(map(is_measure, re.findall("[A-Za-z]+", match[2] or match[3]))):
+        unit = unit_of(f"{match[2] or match[3]} {match[4] or ''}")
+        text = match[1]
+    for pattern, replacement in _SYMBOLS:
+        text = pattern.sub(replacement, text)
+    # The grammar of fractions takes no space inside the braces.
+    return re.sub(r"(?<=\{) | (?=\})", "", " ".join(text.split())), unit

@@ -7,80 +7,139 @@ import re
 from dataclasses import dataclass
 from fractions import Fraction
 
+from workbench.rewards.spelling import plain
+from workbench.rewards.units import unit_of
+
 MAX_LENGTH = 256
 """Characters of an answer that are looked at; a longer one is not a number and no final answer
 either."""
 
+_EXPONENT = r"(?:\^|\*\*) ?(?:\{ ?([+-]?[0-9]{1,3}) ?\}|([+-]?[0-9]{1,3}))(?![0-9.,]*[0-9^!])"
 _REWRITES = [
     (re.compile(pattern), replacement)
     for pattern, replacement in (
-        (r"\\(?:text|textbf|mathrm|mbox)\{([^{}]*)\}", r" \1 "),
-        (r"\\boxed\{([^{}]*)\}", r"\1"),
-        (r"\\[dt]frac", r"\\frac"),
-        (r"\\frac\{([0-9]+)\}\{([0-9]+)\}|\\frac ?([0-9])([0-9])", r" \1\3/\2\4"),
-        (r" ?(?:\\times|\\cdot|×) ?10\^(?:\{([+-]?[0-9]{1,3})\}|([0-9]))", r"E\1\2"),
-        (r"\\%", "%"),
-        (r"\^\{?\\circ\}?|\^?°", " degrees"),
-        (r"\{,\}|(?<=[0-9])\\,(?=[0-9])", ","),
-        (r"\\!", ""),
-        (r"\\[()\[\]]|\\[,;: ]|\\\$|[$€£~]|\\left|\\right", " "),
+        (rf"(?<=[0-9.]) ?(?:\\times|\\cdot|[×·*x]) ?10 ?{_EXPONENT}", r"E\1\2"),
+        (rf"(?<![0-9A-Za-z.,^_)}}\]/*!])10 ?{_EXPONENT}", r"1E\1\2"),
+        (r"\\frac ?([0-9]) ?([0-9])(?![0-9])", r"\\frac{\1}{\2}"),
+        (r"\\frac ?\{ ?([+-]?[0-9,]+) ?\} ?\{ ?([+-]?[0-9,]+) ?\}", r" \1/\2"),
+        (r"^\{ ?([+-]?[0-9,]+) ?\\over ?([+-]?[0-9,]+) ?\}$", r"\1/\2"),
+        (r"^(?:minus|negative) ", "-"),
+        (r"^([0-9]{1,9}) and ([0-9]{1,9} ?/ ?[0-9]{1,9})", r"\1 \2"),
     )
 ]
+# In turn: 1,234 or 1 234 or 1'234, each with a decimal point; 1.234.567; 1.234,5; 1234.
+_GROUPED = (
+    r"[0-9]{1,3}(?:(?:,[0-9]{3})+|(?: [0-9]{3})+|(?:'[0-9]{3})+)(?![0-9])"
+    r"|[0-9]{1,3}(?:\.[0-9]{3}){2,}(?![0-9.])|[0-9]{1,3}(?:\.[0-9]{3})+(?=,[0-9])"
+)
 _INTEGER = r"(?:[0-9]{1,3}(?:,[0-9]{3})+|[0-9]+)"
-_DECIMAL = rf"(?:{_INTEGER}(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]{{1,3}})?"
+_DECIMAL = (
+    rf"(?:(?:{_GROUPED})(?:[.,][0-9]+|\.)?|[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]{{1,3}})?"
+)
 _NO_UNIT = (
     r"(?:(?:hundred|thousand|million|billion|trillion|dozen)s?|half|and|or|not|minus|plus"
-    r"|times|over|pi|sqrt)\b"
+    r"|times|over|pi|sqrt|if|but|to|is|isn)\b"
 )
-_POWER = r"(?: ?\^\{?[23]\}?|[²³])"
+_POWER = r"(?: ?\^ ?\{? ?[23] ?\}?)"
 _UNIT = rf"(?!{_NO_UNIT})[A-Za-z]{{2,}}(?:[/-][A-Za-z]+)?{_POWER}?"
-_ATTACHED = rf"(?:cm|mm|km|kg|mg|ml|mi|ft|in|lb|lbs|oz|mph|hr|hrs|min|mins|sec){_POWER}?"
-_FRACTION = rf"(?:(?P<whole>[0-9]+) )?(?P<top>{_INTEGER}) ?/ ?(?P<bottom>{_INTEGER})"
+_LETTER = rf"[mgshlLNJWVKCF](?:/[A-Za-z]+)?(?![A-Za-z]){_POWER}?"
+_ATTACHED = (
+    rf"(?:cm|mm|km|kg|mg|ml|mi|ft|in|lb|lbs|oz|mph|hr|hrs|min|mins|sec)(?![A-Za-z]){_POWER}?"
+)
+_MONEY = r"(?:US)?\$|[€£¥₹]"
+_SIGNED = r"[+-]?"
+_FRACTION = (
+    rf"(?:(?P<whole>[0-9]+) )?(?P<top>{_SIGNED}{_INTEGER}) ?/ ?(?P<bottom>{_SIGNED}{_INTEGER})"
+)
 _NUMERAL = re.compile(
-    rf"(?P<sign>[+-]?) ?(?:{_FRACTION}|(?P<decimal>{_DECIMAL}))"
-    rf"(?: ?%| {_UNIT}(?: {_UNIT}){{0,2}}|{_ATTACHED})?\.?"
+    rf"(?P<sign>[+-]?) ?(?P<money>{_MONEY})? ?(?P<sign2>[+-]?) ?"
+    rf"(?:{_FRACTION}|(?P<decimal>{_DECIMAL}))"
+    rf"(?P<unit> ?%| ?(?:{_MONEY}|¢)| (?:{_UNIT}|{_LETTER})(?: {_UNIT}){{0,2}}|{_ATTACHED})?\.?"
 )
 
 
 @dataclass(frozen=True)
 class Numeral:
-    """A number and whether it was written as an unfinished division, such as 10/2 for 5."""
+    """A number as it was written."""
 
     value: Fraction
+    """The number, exactly."""
+
     unfinished: bool = False
+    """Whether it was written as an unfinished division, such as 10/2 for 5."""
 
-
-def plain(text: str) -> str:
-    """`text` without LaTeX's spacing and text commands, currency signs and needless white space."""
-    text = text.replace("−", "-")
-    for pattern, replacement in _REWRITES:
-        text = pattern.sub(replacement, text)
-    return " ".join(text.split())
+    unit: tuple[str, ...] = ()
+    """The unit or currency that stood with it, in `units.unit_of`'s form."""
 
 
 def read_numeral(text: str) -> Numeral | None:
     """The number that `text` is, or None when it is anything else.
 
-    Taken: sign, thousands separators in their places, decimals, exponents, `a/b`, `\\frac{a}{b}`,
-    mixed numbers, `$`,
-    `%` and up to three words of unit after it ("72 clips", "5 km/h"). A unit, `%` included, is
-    dropped, not converted: "5%" is 5. Not taken: anything that would have to be worked out ("3+5",
-    "5 million"), a single letter after the number ("5x"), two numbers.
+    Taken: sign, thousands separators in their places, decimals, exponents of ten, `a/b`,
+    `\\frac{a}{b}`, mixed numbers, a currency sign, `%` and up to three words of unit after it ("72
+    clips", "5 km/h"). A unit, `%` included, is kept beside the number, not converted: "5%" is 5.
+    Not taken: anything that would have to be worked out ("3+5", "5 million"), a letter that may be
+    a variable ("5x"), two numbers. The whole table stands in docs/answers.md.
     """
     if len(text) > MAX_LENGTH:
         return None
-    match = _NUMERAL.fullmatch(plain(text))
-    if match is None:
+    text = _ready(text)
+    if len(text) > MAX_LENGTH:
         return None
-    sign = -1 if match["sign"] == "-" else 1
+    match = _NUMERAL.fullmatch(text)
+    if match is None or (match["sign"] and match["sign2"]):
+        return None
+    value = _value(match)
+    if value is None:
+        return None
+    sign = -1 if "-" in (match["sign"], match["sign2"]) else 1
+    finished = bool(match["decimal"]) or value.denominator != 1
+    return Numeral(
+        sign * value,
+        unfinished=not finished,
+        unit=unit_of(f"{match['money'] or ''} {match['unit'] or ''}"),
+    )
+
+
+def may_be_list(text: str) -> bool:
+    """Whether `text`, a number with thousands separators, could as well be a list of numbers:
+    `100,200`, but not `1,080`, `$100,200` or `1,234.50`.
+
+    Nothing tells the two apart where every group has three digits, none begins with 0, and neither
+    sign, unit nor decimals say that it is one number.
+    """
+    return re.fullmatch(r"[1-9][0-9]{2}(?:,[1-9][0-9]{2})+", plain(text)) is not None
+
+
+def _ready(text: str) -> str:
+    text = plain(text)
+    if text.startswith("(") and text.endswith(")"):
+        text = text[1:-1].strip()
+    for pattern, replacement in _REWRITES:
+        text = pattern.sub(replacement, text)
+    return " ".join(text.split())
+
+
+def _value(match: re.Match[str]) -> Fraction | None:
     if match["decimal"]:
-        return Numeral(sign * Fraction(_bare(match["decimal"])))
+        return Fraction(_bare(match["decimal"]))
     bottom = int(_bare(match["bottom"]))
-    if bottom == 0:
+    whole = match["whole"]
+    # A mixed number's fraction has no sign of its own and is smaller than 1.
+    signed = match["top"][0] in "+-" or match["bottom"][0] in "+-"
+    if bottom == 0 or (whole and signed):
         return None
-    value = int(match["whole"] or 0) + Fraction(int(_bare(match["top"])), bottom)
-    return Numeral(sign * value, unfinished=value.denominator == 1)
+    part = Fraction(int(_bare(match["top"])), bottom)
+    if whole and part >= 1:
+        return None
+    return int(whole or 0) + part
 
 
 def _bare(digits: str) -> str:
-    return digits.replace(",", "")
+    """`digits` as Python reads them: without thousands separators, with a decimal point."""
+    continental = re.fullmatch(r"([0-9]{1,3}(?:\.[0-9]{3})+),([0-9]+)(.*)", digits)
+    if continental is not None:
+        return continental[1].replace(".", "") + "." + continental[2] + continental[3]
+    if digits.count(".") > 1:
+        digits = digits.replace(".", "")
+    return re.sub("[, ']", "", digits)

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import math
 import sqlite3
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from workbench.runs.store import queries
+from workbench.runs.store.checked import Checked, checked, words
 from workbench.runs.store.files import RunNotFoundError, RunRecordError, is_run_record, read
 from workbench.runs.store.rows import last_step
-from workbench.runs.store.schema import RUN_FILE, number
+from workbench.runs.store.schema import RUN_FILE
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -34,8 +34,15 @@ COLUMNS = (
     "problem",
 )
 
-ACCURACIES = """SELECT accuracy FROM evaluations
-    WHERE split = (SELECT split FROM evaluations ORDER BY step, rowid LIMIT 1) ORDER BY step"""
+NUMBERS = (
+    "steps",
+    "reward_first",
+    "reward_last",
+    "accuracy_first",
+    "accuracy_last",
+    "started",
+    "seconds",
+)
 
 
 def list_runs(folder: str | Path, *, reward_metric: str = "reward") -> pd.DataFrame:
@@ -44,13 +51,14 @@ def list_runs(folder: str | Path, *, reward_metric: str = "reward") -> pd.DataFr
     reward_*    `reward_metric` at the first and the last step
     accuracy_*  the first and the last evaluation of the split that was evaluated first
     started     UTC; `seconds` run from there to the end or the last step, interruptions included
-    problem     why a record could not be read (its status is then 'unreadable'), else ''
+    problem     why a record could not be read (its status is then 'unreadable'), or which step of
+                those looked at is damaged (its numbers are then NaN), else ''
 
     Raises `RunNotFoundError` when `folder` is not there.
     """
     import pandas as pd
 
-    folder = Path(folder)
+    folder = Path(folder).absolute()
     if not folder.is_dir():
         raise RunNotFoundError(f"{folder} is not a folder. Give the folder that holds the runs.")
     rows = [
@@ -58,8 +66,11 @@ def list_runs(folder: str | Path, *, reward_metric: str = "reward") -> pd.DataFr
         for file in sorted(folder.rglob("*.sqlite"))
         if (row := _row(file, reward_metric)) is not None
     ]
-    frame = pd.DataFrame(rows, columns=list(COLUMNS))
-    frame["started"] = pd.to_datetime(frame["started"].astype(float), unit="s", utc=True)
+    # Texts stay objects: pandas' own dtype for text refuses a file name that is no UTF-8.
+    frame = pd.DataFrame(rows, columns=list(COLUMNS), dtype=object)
+    for name in NUMBERS:
+        frame[name] = pd.to_numeric(frame[name])
+    frame["started"] = pd.to_datetime(frame["started"], unit="s", utc=True)
     return frame.sort_values("started", kind="stable", ignore_index=True)
 
 
@@ -71,7 +82,6 @@ def _row(file: Path, reward_metric: str) -> dict[str, Any] | None:
             return None
         return {
             "path": str(file),
-            "problem": "",
             **read(file, lambda db: _facts(db, reward_metric)),
         }
     except RunRecordError as error:
@@ -80,29 +90,46 @@ def _row(file: Path, reward_metric: str) -> dict[str, Any] | None:
 
 def _facts(db: sqlite3.Connection, reward_metric: str) -> dict[str, Any]:
     meta = queries.meta(db)
-    rewards = [
-        _metric(db, f"SELECT {end}(step) FROM steps", reward_metric) for end in ("min", "max")
+    last = last_step(db)
+    ends = [checked(db, "steps", step, step) for step in (_first_step(db), last)]
+    evaluations = checked(db, "evaluations")
+    damaged = [
+        words(table, step, reason)
+        for table, found in (("steps", ends[0]), ("steps", ends[1]), ("evaluations", evaluations))
+        for step, reason in found.damaged.items()
     ]
-    accuracies = [number(row[0], "accuracy") for row in db.execute(ACCURACIES)] or [math.nan]
+    rewards = [_metric(found, reward_metric) for found in ends]
+    accuracies = _accuracies(evaluations) or [math.nan]
+    # One evaluation is the one before training.
+    trained = accuracies[-1] if len(accuracies) > 1 else math.nan
     return {
         "id": meta.id,
         "name": meta.name,
         "status": meta.status,
-        "steps": last_step(db),
+        "steps": last,
         "reward_first": rewards[0],
         "reward_last": rewards[1],
         "accuracy_first": accuracies[0],
-        "accuracy_last": accuracies[-1]
-        if len(accuracies) > 1
-        else math.nan,  # one evaluation is the one before training
+        "accuracy_last": trained,
         "started": meta.started,
         "seconds": (meta.finished or meta.last_write) - meta.started,
         "policy": meta.policy,
         "task": meta.task,
         "parent_id": meta.parent_id,
+        "problem": " ".join(dict.fromkeys(damaged)),
     }
 
 
-def _metric(db: sqlite3.Connection, which_step: str, name: str) -> float:
-    found = db.execute(f"SELECT metrics FROM steps WHERE step = ({which_step})").fetchone()
-    return math.nan if found is None else number(json.loads(found[0]).get(name), name)
+def _first_step(db: sqlite3.Connection) -> int:
+    return int(db.execute("SELECT coalesce(min(step), 0) FROM steps").fetchone()[0])
+
+
+def _metric(found: Checked, name: str) -> float:
+    """The figure of that name of the one step that was read; NaN where there is none."""
+    value = found.rows[0][2].get(name) if found.rows else None
+    return math.nan if value is None else float(value)
+
+
+def _accuracies(found: Checked) -> list[float]:
+    """Those of the split that was evaluated first."""
+    return [accuracy for _, split, _, _, accuracy, *_ in found.rows if split == found.rows[0][1]]

@@ -20,13 +20,22 @@ from pathlib import Path
 from typing import Any
 
 from workbench.runs.step_record import Event
-from workbench.runs.store.files import RunRecordError, as_record_errors, read, record_path, uri
+from workbench.runs.store.cells import SEALED_FROM
+from workbench.runs.store.checked import facts_of
+from workbench.runs.store.checksums import copy_seals, seal
+from workbench.runs.store.files import (
+    DamagedError,
+    RunRecordError,
+    as_record_errors,
+    read,
+    record_path,
+    uri,
+)
 from workbench.runs.store.opening import new_record
-from workbench.runs.store.rows import all_meta, last_step, put_event, put_meta
+from workbench.runs.store.queries import HEAVY
+from workbench.runs.store.reader import Run
+from workbench.runs.store.rows import copy_rows, last_step, put_event, put_meta
 from workbench.runs.store.schema import STEP_TABLES, to_json
-
-HEAVY = ("groups", "samples", "arrays")
-"""The tables that hold a step's completions and tokens."""
 
 ENVIRONMENT = (
     "packages",
@@ -54,14 +63,17 @@ def thin(path: str | Path, out: str | Path, keep_steps: Collection[int]) -> Path
     origin = record_path(path)
     file = record_path(out)
     kept = sorted({int(step) for step in keep_steps})
-    facts, last = read(origin, lambda db: (all_meta(db), last_step(db)))
+    if found := Run.open(origin).damage():
+        raise DamagedError(f"{origin} {found[0]}")
+    facts, last = read(origin, lambda db: (facts_of(db), last_step(db)))
     if outside := [step for step in kept if not 1 <= step <= last]:
         raise RunRecordError(
             f"{origin} holds steps 1 to {last}: it has no step {outside[0]} to keep. Leave it "
             "out of keep_steps."
         )
     with new_record(file, {}) as db:
-        put_meta(db, **_handed_on(facts))
+        # A record of before there were checksums is copied without.
+        put_meta(db, **{SEALED_FROM: last + 1} | _handed_on(facts))
         read(origin, lambda source: _copy(source, db, kept))
         _forget_tracebacks(db)
         put_event(db, 0, Event("notice", _words(kept, last), {"kept_steps": kept}))
@@ -103,18 +115,18 @@ def _copy(source: sqlite3.Connection, target: sqlite3.Connection, kept: list[int
             f"SELECT * FROM {table}{condition} ORDER BY rowid",
             (json.dumps(kept),) if condition else (),
         )
-        target.executemany(
-            f"INSERT INTO {table} VALUES ({', '.join('?' * len(found.description))})", found
-        )
+        copy_rows(found, target, table)
+        copy_seals(source, target, table, kept if table in HEAVY else None)
 
 
 def _forget_tracebacks(db: sqlite3.Connection) -> None:
-    for rowid, cell in db.execute("SELECT rowid, data FROM events").fetchall():
+    for rowid, step, cell in db.execute("SELECT rowid, step, data FROM events").fetchall():
         data = json.loads(cell)
         if data.pop("traceback", None) is not None:
             db.execute(
                 "UPDATE events SET data = ? WHERE rowid = ?", (to_json(data, "event.data"), rowid)
             )
+            seal(db, "events", step)
 
 
 def _words(kept: list[int], last: int) -> str:

@@ -10,7 +10,7 @@ ever seen in training. The seed draws from the pools.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -116,24 +116,29 @@ def is_held_out(kind: str, numbers: Numbers) -> bool:
     return digest[0] % HELD_OUT_SHARE == 0
 
 
-def make_problem(kind: str, numbers: Numbers, rng: np.random.Generator) -> Problem:
+def make_problem(
+    kind: str, numbers: Numbers, rng: np.random.Generator, kinds: Mapping[str, Kind] = KINDS
+) -> Problem:
     """The problem in one of its wordings."""
-    k = KINDS[kind]
+    k = kinds[kind]
     wording = k.wordings[rng.integers(len(k.wordings))]
     question = wording.format(*numbers, name=rng.choice(NAMES), things=rng.choice(THINGS))
     return Problem(question, str(k.answer(*numbers)), kind, {"numbers": numbers})
 
 
-def draw_problems(n: int, rng: np.random.Generator, *, held_out: bool) -> list[Problem]:
+def draw_problems(
+    n: int, rng: np.random.Generator, *, held_out: bool, kinds: Mapping[str, Kind] = KINDS
+) -> list[Problem]:
     """`n` problems from one pool, each question at most once."""
-    names = list(KINDS)
-    shares = [k.share for k in KINDS.values()]
+    names = list(kinds)
+    total = sum(k.share for k in kinds.values())
+    shares = [k.share / total for k in kinds.values()]
     problems: dict[str, Problem] = {}
     while len(problems) < n:
         kind = names[rng.choice(len(names), p=shares)]
-        numbers = KINDS[kind].draw(rng)
+        numbers = kinds[kind].draw(rng)
         if is_held_out(kind, numbers) == held_out:
-            problem = make_problem(kind, numbers, rng)
+            problem = make_problem(kind, numbers, rng, kinds)
             problems.setdefault(problem.question, problem)
     return list(problems.values())
 

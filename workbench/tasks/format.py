@@ -1,12 +1,10 @@
-"""The `<think>…</think><answer>…</answer>` format: asking for it, reading it strictly, finding an
-answer leniently.
+"""The `<think>…</think><answer>…</answer>` format: asking for it and reading it strictly.
 
 Everything here takes time linear in the text, whatever the text holds: completions are hostile.
 """
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 
 SYSTEM_PROMPT = (
@@ -16,7 +14,6 @@ SYSTEM_PROMPT = (
 )
 
 _TAGS = ("<think>", "</think>", "<answer>", "</answer>")
-_NUMBER = re.compile(r"(?:(?<![0-9A-Za-z)])-)?\$?[0-9]+(?:,[0-9]{3})*(?:\.[0-9]+)?(?:/[0-9]+)?")
 
 
 @dataclass(frozen=True)
@@ -58,30 +55,6 @@ def tagged_answer(text: str) -> str | None:
     return (answer.strip() or None) if closed else None
 
 
-def extract_answer(text: str) -> str | None:
-    """The likeliest answer in `text`, however it is written; None when there is no candidate.
-
-    In this order: the last `<answer>` (also one that was never closed), the last `#### x`, the last
-    `\\boxed{x}`, the last number. Blank candidates are passed over.
-    """
-    for find in (_last_tagged, _last_hashes, boxed_answer, _last_number):
-        answer = (find(text) or "").strip()
-        if answer:
-            return answer
-    return None
-
-
-def _last_tagged(text: str) -> str | None:
-    end = text.rfind("</answer>")
-    _, found, rest = text[: end if end >= 0 else None].rpartition("<answer>")
-    return rest.partition("</answer>")[0] if found else None
-
-
-def _last_hashes(text: str) -> str | None:
-    _, found, rest = text.rpartition("####")
-    return rest.strip().partition("\n")[0] if found else None
-
-
 def boxed_answer(text: str) -> str | None:
     """What stands in the last `\\boxed{…}`, braces balanced; None when there is none or it is not
     closed."""
@@ -95,10 +68,3 @@ def boxed_answer(text: str) -> str | None:
         if depth == 0:
             return text[start:i]
     return None
-
-
-def _last_number(text: str) -> str | None:
-    last = None
-    for match in _NUMBER.finditer(text):
-        last = match.group()
-    return last

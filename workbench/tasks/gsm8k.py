@@ -3,8 +3,9 @@ reaches this."""
 
 from __future__ import annotations
 
+from workbench.tasks.columns import Keys
 from workbench.tasks.format import SYSTEM_PROMPT
-from workbench.tasks.rows import Keys, problem_of_row
+from workbench.tasks.rows import problem_of_row
 from workbench.tasks.types import Task, TaskError
 
 DATASET = "openai/gsm8k"
@@ -24,6 +25,6 @@ def gsm8k_task(seed: int = 0) -> Task:
             "path of a local copy: load_task('folder/train.jsonl')."
         ) from error
     keys = Keys("question", "answer")
-    train = [problem_of_row(row, keys) for row in data["train"]]
-    held_out = [problem_of_row(row, keys) for row in data["test"]]
+    train = [problem_of_row(row, keys).problem for row in data["train"]]
+    held_out = [problem_of_row(row, keys).problem for row in data["test"]]
     return Task("gsm8k", train, held_out, SYSTEM_PROMPT)

@@ -1,102 +1,175 @@
-"""One row of a data set of problems (a JSON object) made into a `Problem`: which keys, and which
-part is the gold."""
+"""One row of a data set made into a `Problem`, with what was done to it on the way."""
 
 from __future__ import annotations
 
-import re
+import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any
 
-from workbench.tasks.format import boxed_answer
-from workbench.tasks.types import RESERVED_COLUMNS, Problem, TaskError
-
-QUESTION_KEYS = ("question", "problem", "prompt")
-ANSWER_KEYS = ("answer", "gold", "target", "solution")
-MAX_GOLD_LENGTH = 200
-"""Characters; a longer text without a mark for the final answer is a worked solution, not a gold
-answer."""
-
-_GROUPED = re.compile(r"([+-]?\$?)([0-9]{1,3}(?:,[0-9]{3})+)(\.[0-9]+)?")
+from workbench.tasks.choices import choices_of
+from workbench.tasks.columns import MISSING, REPLY, Keys, value_at
+from workbench.tasks.conversation import Conversation, last_reply, messages_in, taken_apart
+from workbench.tasks.golds import LETTER, Gold, gold_in
+from workbench.tasks.pictures import check_text_alone
+from workbench.tasks.types import RESERVED_COLUMNS, Message, Problem, TaskError
 
 
 @dataclass(frozen=True)
-class Keys:
-    """Which key of a row holds the question and which one the answer."""
+class ReadRow:
+    """A problem, and how it was read from its row."""
 
-    question: str
-    answer: str
+    problem: Problem
+
+    found: str
+    """How the gold was found, a sentence of `golds.py`."""
+
+    full: str
+    """The data's whole answer."""
+
+    system: bool
+    """Whether the row has a system message of its own."""
+
+    choices: bool
+    """Whether its choices were put into the question."""
+
+    unused_reply: bool
+    """Whether its conversation ends in an assistant's turn that is not the answer."""
 
 
-def find_keys(
-    row: Mapping[str, Any], question_key: str | None = None, answer_key: str | None = None
-) -> Keys:
-    """The keys of `row`, the given ones or the first known ones. Raises `TaskError` when one is not
-    there."""
-    return Keys(
-        _find_key(row, "question", question_key, QUESTION_KEYS),
-        _find_key(row, "answer", answer_key, ANSWER_KEYS),
+def problem_of_row(row: Mapping[str, Any], keys: Keys) -> ReadRow:
+    """The problem in `row`. Raises `TaskError` saying what is missing.
+
+    When the answer is a worked solution the gold is its final answer and the whole of it becomes
+    the column `solution`. Other keys become columns, save reserved names.
+    """
+    talk = _conversation(row, keys)
+    value = talk.reply if keys.answer == REPLY else value_at(row, keys.answer)
+    choices = choices_of(row, value)
+    question = talk.question
+    if choices is None:
+        full = _text(value, keys.answer, "answer")
+        gold = gold_in(full)
+    else:
+        full = str(value)
+        gold = Gold(choices.letter_of(_plain(value)), LETTER)
+        question = choices.put_into(question)
+    check_text_alone(row, "\n".join([question, *(m["content"] for m in talk.before)]))
+    problem = Problem(
+        question,
+        gold.text,
+        _kind(row),
+        _columns(row, keys, gold, full),
+        _before(talk),
+    )
+    return ReadRow(
+        problem,
+        gold.found,
+        full,
+        system=talk.system is not None,
+        choices=question != talk.question,
+        unused_reply=talk.reply is not None and keys.answer != REPLY,
     )
 
 
-def problem_of_row(row: Mapping[str, Any], keys: Keys) -> Problem:
-    """The problem in `row`. Raises `TaskError` saying what is missing.
+def _conversation(row: Mapping[str, Any], keys: Keys) -> Conversation:
+    """System message, earlier turns and question of `row`, from a message list or from texts."""
+    value = value_at(row, keys.question)
+    messages = messages_in(value)
+    if messages is not None:
+        talk = taken_apart(messages)
+        question = _text(talk.question, keys.question, "question")
+    else:
+        talk = Conversation(None, (), "", None)
+        question = _text(value, keys.question, "question")
+    context = row.get(keys.context) if keys.context is not None else None
+    # Some data sets repeat it in the question.
+    if context not in (None, "") and str(context) not in question:
+        question = f"{_text(context, str(keys.context), 'context')}\n\n{question}"
+    about = row.get(keys.about) if keys.about is not None else None
+    if about not in (None, ""):
+        question = f"{question}\n\n{_text(about, str(keys.about), 'input')}"
+    return Conversation(_system(row, keys, talk), talk.before, question, talk.reply)
 
-    When the answer is a worked solution (GSM8K's ends in `#### 72`, MATH's holds `\\boxed{72}`) the
-    gold is its final answer and the whole of it becomes the column `solution`. Other keys become
-    columns, save reserved names.
-    """
-    question = _text(row, keys.question, "question")
-    full = _text(row, keys.answer, "answer")
-    gold = gold_answer(full)
-    columns = {k: v for k, v in row.items() if k != keys.question and k not in RESERVED_COLUMNS}
-    if gold != full or keys.answer == "solution":
-        columns["solution"] = full
+
+def _system(row: Mapping[str, Any], keys: Keys, talk: Conversation) -> str | None:
+    beside = value_at(row, keys.system) if keys.system is not None else None
+    if beside in (None, "", MISSING):
+        return talk.system
+    text = _text(beside, str(keys.system), "system message")
+    if talk.system is not None and talk.system != text:
+        raise TaskError(
+            f"the row has two system messages: {text!r:.60} (key {keys.system!r}) and "
+            f"{talk.system!r:.60} in its message list. Take one of them out."
+        )
+    return text
+
+
+def _before(talk: Conversation) -> tuple[Message, ...]:
+    if talk.system is None:
+        return talk.before
+    return ({"role": "system", "content": talk.system}, *talk.before)
+
+
+def _columns(row: Mapping[str, Any], keys: Keys, gold: Gold, full: str) -> dict[str, Any]:
+    left_out = {keys.question, keys.system, keys.about, keys.context}
+    columns = {k: v for k, v in row.items() if k not in left_out | RESERVED_COLUMNS}
+    # A worked solution that the row has beside its short answer stays as it is.
+    if gold.found != LETTER and (gold.text != full or keys.answer == "solution"):
+        columns.setdefault("solution", full)
+    return columns
+
+
+def _kind(row: Mapping[str, Any]) -> str:
     kind = row.get("kind") or row.get("type")
-    return Problem(question, gold, kind if isinstance(kind, str) else "", columns)
+    return kind if isinstance(kind, str) else ""
 
 
-def gold_answer(text: str) -> str:
-    """The final answer in `text`: after the last `####`, else in the last `\\boxed{}`, else all of
-    a short text.
+def _plain(value: Any) -> Any:
+    """A gold that stands alone in a list, or in the JSON of one, or as the assistant's turn, as
+    itself. Raises `TaskError` for several."""
+    messages = messages_in(value)
+    if messages is not None:
+        return last_reply(messages)
+    # Skywork's golds are such texts. "[1, 2]" may be an interval.
+    if isinstance(value, str) and value.lstrip().startswith('["'):
+        try:
+            value = json.loads(value)
+        except (ValueError, RecursionError):
+            return value
+    if isinstance(value, (list, tuple)):
+        if len(value) != 1:
+            raise TaskError(
+                f"the row has {len(value)} golds, {list(value)!r:.80}, and one is expected. Give "
+                "one text that holds the whole answer."
+            )
+        return value[0]
+    return value
 
-    Thousands separators of a plain number are dropped ("1,080" becomes "1080"). Raises `TaskError`.
-    """
-    marked = "####" in text or "\\boxed{" in text
-    if not marked and (len(text) > MAX_GOLD_LENGTH or "\n" in text):
+
+def _text(value: Any, key: str, what: str) -> str:
+    if value is MISSING:
+        raise TaskError(f"no {what}: the key {key!r} is missing.")
+    if what == "answer":
+        value = _plain(value)
+    is_text = isinstance(value, (str, int, float, Decimal)) and not isinstance(value, bool)
+    if isinstance(value, Mapping):
+        inner = next(iter(value), "")
         raise TaskError(
-            "the answer is a long text without a final answer: neither '#### x' nor '\\boxed{x}' "
-            "is in it. Add one, or name the key of the short answer with answer_key=."
+            f"the {what} (key {key!r}) is an object with the keys {list(value)!r:.120}. Name one, "
+            f"as {key}.{inner:.40}: {what}_key= (on the command line --{what}-key)."
         )
-    final = text
-    if "####" in text:
-        final = text.rpartition("####")[2].strip()
-    elif marked:
-        final = (boxed_answer(text) or "").strip()
-    if not final:
-        raise TaskError("the gold answer after '####' or in '\\boxed{}' is blank or not closed.")
-    return final.replace(",", "") if _GROUPED.fullmatch(final) else final
-
-
-def _find_key(row: Mapping[str, Any], what: str, given: str | None, known: tuple[str, ...]) -> str:
-    key = given if given is not None else next((k for k in known if k in row), None)
-    if key is None or key not in row:
-        wanted = repr(given) if given is not None else "none of " + ", ".join(map(repr, known))
+    if not is_text or (isinstance(value, (float, Decimal)) and not math.isfinite(value)):
+        option = what.partition(" ")[0]
+        other = ""
+        if option in ("question", "answer", "system"):
+            other = f", or name another key: {option}_key= (on the command line --{option}-key)"
         raise TaskError(
-            f"no {what}: {wanted} {'is not' if given is not None else 'is'} among its keys "
-            f"{sorted(row)!r:.300}. Name the right one with {what}_key=."
+            f"the {what} (key {key!r}) is {value!r:.80}, expected text or a number. Mend the "
+            f"row, leave it out{other}."
         )
-    return key
-
-
-def _text(row: Mapping[str, Any], key: str, what: str) -> str:
-    if key not in row:
-        raise TaskError(
-            f"no {what}: the key {key!r} is missing; its keys are {sorted(row)!r:.300}."
-        )
-    value = row[key]
-    if isinstance(value, bool) or not isinstance(value, (str, int, float)):
-        raise TaskError(f"the {what} (key {key!r}) is {value!r:.80}, expected text or a number.")
     text = str(value).strip()
     if not text:
         raise TaskError(f"the {what} (key {key!r}) is blank.")

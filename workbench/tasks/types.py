@@ -10,11 +10,19 @@ from typing import Any
 import numpy as np
 
 from workbench.errors import WorkbenchError
+from workbench.tasks.reading import Reading
+
+Message = dict[str, str]
+"""One turn of a conversation, as a chat template takes it: role and content."""
 
 
 class TaskError(WorkbenchError, ValueError):
     """A task or a file of problems that cannot be used: says where, what was wrong and what to
     do."""
+
+
+class TaskWarning(UserWarning):
+    """Rows that were left out or changed while a task was read; `Task.describe()` lists them."""
 
 
 RESERVED_COLUMNS = frozenset(
@@ -38,17 +46,22 @@ _DRAW_STREAM = 1
 
 @dataclass(frozen=True)
 class Problem:
-    """One question with its gold answer.
-
-    `answer` is the gold answer as short text ("72"), `kind` a label to group results by, `columns`
-    what else the reward functions get by name, such as the full worked solution of a GSM8K problem.
-    Raises `TaskError` for a column whose name is taken.
-    """
+    """One question with its gold answer. Raises `TaskError` for a column whose name is taken."""
 
     question: str
+
     answer: str
+    """The gold answer as short text ("72")."""
+
     kind: str = ""
+    """A label to group results by."""
+
     columns: Mapping[str, Any] = field(default_factory=dict)
+    """What else the reward functions get by name, such as the worked solution."""
+
+    before: tuple[Message, ...] = ()
+    """Turns that come before the question where its row has them; a system message among them
+    stands first, and in place of the task's."""
 
     def __post_init__(self) -> None:
         taken = sorted(RESERVED_COLUMNS & set(self.columns))
@@ -57,24 +70,34 @@ class Problem:
                 f"column name(s) {', '.join(map(repr, taken))} are reserved. Rename them."
             )
 
+    @property
+    def asked(self) -> str:
+        """The question with the turns before it, the system message apart: two problems are the
+        same where this is."""
+        turns = [turn["content"] for turn in self.before if turn["role"] != "system"]
+        return "\n\n".join([*turns, self.question])
+
 
 @dataclass(frozen=True)
 class Task:
     """Problems to train on and problems held out, disjoint by question. Raises `TaskError` at
-    construction.
-
-    `system_prompt` is sent before each question; None sends the question alone.
-    """
+    construction."""
 
     name: str
     train: Sequence[Problem]
     held_out: Sequence[Problem]
+
     system_prompt: str | None = None
+    """Sent before each question that has no system message of its own; None sends the question
+    alone."""
+
+    reading: Reading | None = field(default=None, compare=False, repr=False)
+    """How it was read, where it comes from data."""
 
     def __post_init__(self) -> None:
         for split, problems in (("train", self.train), ("held_out", self.held_out)):
             _check_split(self.name, split, problems)
-        shared = {p.question for p in self.train} & {p.question for p in self.held_out}
+        shared = {p.asked for p in self.train} & {p.asked for p in self.held_out}
         if shared:
             raise TaskError(
                 f"task {self.name!r}: {len(shared)} question(s) are in both splits, so held-out "
@@ -82,14 +105,24 @@ class Task:
                 f"memory, for example {min(shared)[:80]!r}. Remove them from one split."
             )
 
-    def messages(self, problem: Problem) -> list[dict[str, str]]:
+    def messages(self, problem: Problem) -> list[Message]:
         """The conversation that asks `problem`, as a chat template takes it."""
-        system = (
-            []
-            if self.system_prompt is None
-            else [{"role": "system", "content": self.system_prompt}]
-        )
-        return [*system, {"role": "user", "content": problem.question}]
+        messages = [*problem.before, {"role": "user", "content": problem.question}]
+        if self.system_prompt is None or messages[0]["role"] == "system":
+            return messages
+        return [{"role": "system", "content": self.system_prompt}, *messages]
+
+    def describe(self) -> str:
+        """The task in words: its splits, how each gold was found, examples, what was dropped and
+        why. Text of the data stands in quotes, control characters spelled out."""
+        sizes = f"{len(self.train)} to train on, {len(self.held_out)} held out"
+        first = self.train[0]
+        lines = [f"task {self.name!r}: {sizes}"]
+        if self.reading is not None:
+            lines.append(str(self.reading))
+        lines.append("the first conversation:")
+        lines += [f"  {m['role']}: {m['content']!r:.400}" for m in self.messages(first)]
+        return "\n".join([*lines, f"  gold: {first.answer!r:.200}"])
 
     def draw(self, cursor: int, n: int, seed: int) -> list[int]:
         """Indices into `train` of draws number `cursor` to `cursor + n - 1`.

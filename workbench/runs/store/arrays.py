@@ -16,6 +16,10 @@ import numpy as np
 CODEC = "transposed+zlib"
 DTYPES = ("<i4", "<f4")
 
+MAX_SIZE = 2**28
+"""Elements of an array, padded or not: a gibibyte. A step of 4096 completions of 16 384 tokens is a
+quarter of it."""
+
 
 def pack(array: np.ndarray) -> tuple[str, str, bytes]:
     """(dtype, codec, blob) of a flat int32 or float32 array."""
@@ -24,14 +28,20 @@ def pack(array: np.ndarray) -> tuple[str, str, bytes]:
     return little.dtype.str, CODEC, zlib.compress(planes.tobytes(), 1)
 
 
-def unpack(dtype: str, codec: str, blob: bytes) -> np.ndarray:
-    """The flat array that `pack` was given. Raises ValueError for a dtype or codec that this
-    version does not know."""
+def unpack(dtype: str, codec: str, blob: bytes, most: int = MAX_SIZE) -> np.ndarray:
+    """The flat array that `pack` was given, which has at most `most` elements. Raises ValueError
+    for a dtype or codec that this version does not know, and for a blob that is longer or cut."""
     if codec != CODEC or dtype not in DTYPES:
         raise ValueError(
             f"array of dtype {dtype!r}, codec {codec!r}: this version reads {DTYPES} in {CODEC!r}."
         )
-    planes = np.frombuffer(zlib.decompress(blob), np.uint8).reshape(np.dtype(dtype).itemsize, -1)
+    width = np.dtype(dtype).itemsize
+    # A few kilobytes can unpack to gigabytes: no byte more than the record says.
+    unpacking = zlib.decompressobj()
+    flat_bytes = unpacking.decompress(blob, min(most, MAX_SIZE) * width + 1)
+    if len(flat_bytes) > most * width or len(flat_bytes) % width or not unpacking.eof:
+        raise ValueError(f"array of {len(blob)} packed bytes: it is not one of {most} elements.")
+    planes = np.frombuffer(flat_bytes, np.uint8).reshape(width, -1)
     flat = np.ascontiguousarray(planes.T).reshape(-1).view(dtype)
     native: np.ndarray = flat.astype(np.dtype(dtype).newbyteorder("="), copy=False)
     return native
@@ -68,5 +78,6 @@ def pad(flat: np.ndarray, lengths_B: np.ndarray, fill: Any = 0) -> np.ndarray:
 
 def positions(lengths_B: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """(row, position in the row) of each element of the flat array."""
-    rows, places = prefix_mask(lengths_B).nonzero()
-    return rows, places
+    rows = np.repeat(np.arange(len(lengths_B)), lengths_B)
+    starts_B = np.cumsum(lengths_B, dtype=np.int64) - lengths_B
+    return rows, np.arange(len(rows)) - np.repeat(starts_B, lengths_B)

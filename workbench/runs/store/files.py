@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from workbench.errors import WorkbenchError
-from workbench.runs.store.schema import APPLICATION_ID, FORMAT_VERSION, RUN_FILE
+from workbench.runs.store.schema import APPLICATION_ID, FORMAT_VERSION, RUN_FILE, foreign_table
 
 T = TypeVar("T")
 BUSY_SECONDS = 30.0
@@ -40,6 +40,10 @@ class NotARunRecordError(RunRecordError):
     """The file is something else."""
 
 
+class DamagedError(RunRecordError):
+    """What the record holds there is not what was written, or nothing that the workbench writes."""
+
+
 class NewerFormatError(RunRecordError):
     """The record was written by a later version of the workbench."""
 
@@ -50,8 +54,8 @@ class RunWarning(UserWarning):
 
 def record_path(path: str | Path) -> Path:
     """The record's file: `path` itself when it is a file or ends in .sqlite, else `run.sqlite` in
-    the folder `path`."""
-    path = Path(path)
+    the folder `path`; absolute, since readers and writers outlive the working directory."""
+    path = Path(path).absolute()
     return path if path.is_file() or path.suffix == ".sqlite" else path / RUN_FILE
 
 
@@ -65,7 +69,7 @@ def is_run_record(path: str | Path) -> bool:
         return file.is_file() and file.stat().st_size > 0 and _answer(file, _identified) is not None
     except NotARunRecordError:
         return False
-    except NewerFormatError:
+    except (NewerFormatError, DamagedError):
         return True
 
 
@@ -93,8 +97,10 @@ def as_record_errors(file: Path) -> Iterator[None]:
     file."""
     try:
         yield
-    except (NotARunRecordError, NewerFormatError) as error:
-        raise type(error)(f"{file} {error}") from None
+    except (NotARunRecordError, NewerFormatError, DamagedError) as error:
+        # Once: a record may be read while another one is being written.
+        said = str(error)
+        raise type(error)(said if said.startswith(str(file)) else f"{file} {said}") from None
     except (sqlite3.Error, zlib.error, json.JSONDecodeError, UnicodeDecodeError) as error:
         if getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_NOTADB:
             raise NotARunRecordError(
@@ -144,8 +150,21 @@ def _connected(file: Path, options: str, query: Callable[[sqlite3.Connection], T
             )
         ) as db,
     ):
+        db.text_factory = _text
+        # What a file of others brings along is no reason to run its functions, and its pages are
+        # looked at before they are believed.
+        db.execute("PRAGMA trusted_schema = OFF")
+        db.execute("PRAGMA cell_size_check = ON")
         db.execute("BEGIN")
         return query(db)
+
+
+def _text(raw: bytes) -> str | bytes:
+    """A cell of text; bytes where it is none: one such cell must not hide all the others."""
+    try:
+        return raw.decode()
+    except UnicodeDecodeError:
+        return raw
 
 
 def _identified(db: sqlite3.Connection) -> sqlite3.Connection:
@@ -158,6 +177,13 @@ def _identified(db: sqlite3.Connection) -> sqlite3.Connection:
         raise NewerFormatError(
             f"has format version {version}; this workbench reads up to {FORMAT_VERSION}. Update "
             "grpo-workbench."
+        )
+    objects = db.execute("SELECT name, type, sql FROM sqlite_master WHERE sql IS NOT NULL")
+    kinds = {str(name): (str(kind), str(sql)) for name, kind, sql in objects}
+    if (table := foreign_table(kinds)) is not None:
+        raise DamagedError(
+            f"is damaged: its table {table} is not one that the workbench made. Go back to a copy "
+            "of it."
         )
     return db
 
@@ -175,7 +201,7 @@ def _is_kept_in_wal(db: sqlite3.Connection) -> bool:
     """Then no log means no writer. A record with a rollback journal may be written to at any time:
     it needs locks."""
     found = db.execute("SELECT value FROM meta WHERE key = 'journal_mode'").fetchone()
-    return bool(found[0] == '"wal"')
+    return found is not None and found[0] == '"wal"'
 
 
 def _pragma(db: sqlite3.Connection, name: str) -> int:

@@ -8,6 +8,7 @@ used from any thread, holds nothing open, and sees each new step of a live run.
 from __future__ import annotations
 
 import sqlite3
+import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -17,10 +18,10 @@ import numpy as np
 from workbench.runs.step_record import RESERVED
 from workbench.runs.store import queries
 from workbench.runs.store.arrays import pad, prefix_mask
-from workbench.runs.store.files import RunRecordError, read, record_path
+from workbench.runs.store.checked import fact_of
+from workbench.runs.store.files import RunRecordError, RunWarning, read, record_path
 from workbench.runs.store.queries import RunMeta
-from workbench.runs.store.rows import get_meta, last_step
-from workbench.runs.store.schema import to_cell
+from workbench.runs.store.rows import last_step
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -77,7 +78,7 @@ class Run:
     def position(self) -> tuple[int, int]:
         """(revision, last step): cheap to poll. A new revision says that the record was cut back:
         read it all again."""
-        return self._read(lambda db: (get_meta(db, "revision"), last_step(db)))
+        return self._read(lambda db: (fact_of(db, "revision"), last_step(db)))
 
     def is_live(self) -> bool:
         """True while the process that writes this run is there; on another machine: has written in
@@ -86,22 +87,22 @@ class Run:
 
     def steps(self, since: int = 0, columns: Sequence[str] | None = None) -> pd.DataFrame:
         """The steps after `since`, a row each: step, time and each metric (or those of `columns`),
-        NaN where absent."""
-        return self._frame(lambda db: queries.steps(db, since, columns))
+        NaN where absent. A damaged step is NaN throughout; `attrs["damaged"]` of the frame, as of
+        the other tables, says what is wrong with it, and a `RunWarning` names the first."""
+        return self._marked(lambda db: queries.steps(db, since, columns))
 
     def knobs(self) -> pd.DataFrame:
         """The knob changes: step (the first with the new value), name, old, new, who, time."""
-        return self._table("knobs", ("step", "name", "old", "new", "who", "time"), ("old", "new"))
+        return self._marked(lambda db: queries.table(db, "knobs"))
 
     def evaluations(self) -> pd.DataFrame:
         """The evaluations: step, split, n, correct, accuracy with its interval [low, high], extra,
         time."""
-        names = ("step", "split", "n", "correct", "accuracy", "low", "high", "extra", "time")
-        return self._table("evaluations", names, ("extra",))
+        return self._marked(lambda db: queries.table(db, "evaluations"))
 
     def events(self) -> pd.DataFrame:
         """The events: step, time, kind, text, data."""
-        return self._table("events", ("step", "time", "kind", "text", "data"), ("data",))
+        return self._marked(lambda db: queries.table(db, "events"))
 
     def samples(self, step: int) -> pd.DataFrame:
         """The completions of a step, a row each: step, row, group, problem_id, prompt, gold_answer,
@@ -115,9 +116,7 @@ class Run:
 
     def problem(self, problem_id: str) -> pd.DataFrame:
         """All completions that one problem ever got, as `samples` gives them."""
-        return self._frame(
-            lambda db: queries.samples(db, "g.problem_id = ?", to_cell(problem_id, "problem_id"))
-        )
+        return self._marked(lambda db: queries.problem(db, problem_id))
 
     def groups(self, step: int) -> pd.DataFrame:
         """The groups of a step, a row each: group, problem_id, prompt, gold_answer, n, mean, std,
@@ -190,7 +189,12 @@ class Run:
 
     def vocab(self) -> dict[int, str]:
         """The text of every token id that occurred, where the writer could tell it."""
-        return self._read(queries.vocab)
+        return self._read(lambda db: queries.vocab(db)[0])
+
+    def damage(self) -> list[str]:
+        """All that is damaged in the record, a sentence each; empty for one that is whole. Reads
+        all of it."""
+        return self._read(queries.damage)
 
     def _read(self, query: Callable[[sqlite3.Connection], T]) -> T:
         return read(self.path, query)
@@ -198,14 +202,20 @@ class Run:
     def _frame(self, query: Callable[[sqlite3.Connection], queries.Columns]) -> pd.DataFrame:
         return _frame_of(self._read(query))
 
-    def _table(
-        self, name: str, columns: Sequence[str], json_columns: Sequence[str]
-    ) -> pd.DataFrame:
-        return self._frame(lambda db: queries.table(db, name, columns, json_columns))
+    def _marked(self, query: Callable[[sqlite3.Connection], queries.Marked]) -> pd.DataFrame:
+        """The frame, with what is damaged in it."""
+        columns, damaged = self._read(query)
+        frame = _frame_of(columns)
+        if damaged:
+            frame.attrs["damaged"] = damaged
+            first, *others = damaged.values()
+            more = f" So are {len(others)} steps more." if others else ""
+            warnings.warn(f"{self.path} {first}{more}", RunWarning, stacklevel=3)
+        return frame
 
     def _samples(self, db: sqlite3.Connection, step: int) -> queries.Columns:
         queries.require_step(db, step)
-        return queries.samples(db, "s.step = ?", int(step))
+        return queries.samples(db, int(step))
 
 
 def _frame_of(columns: queries.Columns) -> pd.DataFrame:

@@ -10,6 +10,14 @@ from typing import Any
 
 from workbench.runs.step_record import Evaluation, Event, KnobChange, Samples, StepRecord
 from workbench.runs.store.arrays import pack
+from workbench.runs.store.checksums import (
+    copy_seals,
+    cut_seals_after,
+    last_sealed_step,
+    seal,
+    seal_meta,
+    seal_pieces,
+)
 from workbench.runs.store.schema import STEP_TABLES, number_to_json, to_cell, to_json
 
 Packed = dict[str, tuple[str, str, bytes]]
@@ -19,21 +27,15 @@ def put_meta(db: sqlite3.Connection, **facts: Any) -> None:
     """Set facts of the run."""
     for key, value in facts.items():
         db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (key, to_json(value, key)))
-
-
-def get_meta(db: sqlite3.Connection, key: str) -> Any:
-    """One fact of the run."""
-    return json.loads(db.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()[0])
-
-
-def all_meta(db: sqlite3.Connection) -> dict[str, Any]:
-    """Every fact of the run."""
-    return {key: json.loads(value) for key, value in db.execute("SELECT key, value FROM meta")}
+    seal_meta(db)
 
 
 def last_step(db: sqlite3.Connection) -> int:
     """The last step recorded; 0 when there is none."""
-    return int(db.execute("SELECT coalesce(max(step), 0) FROM steps").fetchone()[0])
+    last = int(db.execute("SELECT coalesce(max(step), 0) FROM steps").fetchone()[0])
+    sealed = last_sealed_step(db)
+    # A step whose row is lost counts, and is marked where it is read; one that strayed does not.
+    return last if sealed is None or sealed > last + 1 else sealed
 
 
 def packed_arrays(record: StepRecord) -> Packed:
@@ -57,20 +59,18 @@ def put_step(db: sqlite3.Connection, record: StepRecord, arrays: Packed) -> None
         put_evaluation(db, step, evaluation)
     for event in record.events:
         put_event(db, step, event)
+    seal(db, "steps", step)
     if record.samples is not None:
         _put_samples(db, step, record.samples)
-    db.executemany(
-        "INSERT INTO arrays VALUES (?, ?, ?, ?, ?)",
-        [(step, name, *packed) for name, packed in arrays.items()],
-    )
+    if arrays:
+        _put_arrays(db, step, arrays)
 
 
 def put_pieces(db: sqlite3.Connection, pieces: Mapping[int, str]) -> None:
     """The texts of token ids."""
-    db.executemany(
-        "INSERT INTO vocab VALUES (?, ?)",
-        [(i, to_cell(p, f"the text of token {i}")) for i, p in pieces.items()],
-    )
+    found = [(i, to_cell(p, f"the text of token {i}")) for i, p in pieces.items()]
+    db.executemany("INSERT INTO vocab VALUES (?, ?)", found)
+    seal_pieces(db, found)
 
 
 def put_knob(db: sqlite3.Connection, step: int, knob: KnobChange) -> None:
@@ -81,6 +81,7 @@ def put_knob(db: sqlite3.Connection, step: int, knob: KnobChange) -> None:
         "INSERT INTO knobs VALUES (?, ?, ?, ?, ?, ?)",
         (step, knob.name, old, new, knob.who, knob.time),
     )
+    seal(db, "knobs", step)
 
 
 def put_evaluation(db: sqlite3.Connection, step: int, evaluation: Evaluation) -> None:
@@ -97,6 +98,7 @@ def put_evaluation(db: sqlite3.Connection, step: int, evaluation: Evaluation) ->
         evaluation.time,
     )
     db.execute("INSERT OR REPLACE INTO evaluations VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", values)
+    seal(db, "evaluations", step)
 
 
 def put_event(db: sqlite3.Connection, step: int, event: Event) -> None:
@@ -109,22 +111,30 @@ def put_event(db: sqlite3.Connection, step: int, event: Event) -> None:
         to_json(dict(event.data), "event.data"),
     )
     db.execute("INSERT INTO events VALUES (?, ?, ?, ?, ?)", values)
+    seal(db, "events", step)
 
 
 def cut_after(db: sqlite3.Connection, step: int) -> None:
     """Remove everything that belongs to later steps."""
     for table in STEP_TABLES:
         db.execute(f"DELETE FROM {table} WHERE step > ?", (step,))
+    cut_seals_after(db, step)
 
 
 def copy_up_to(source: sqlite3.Connection, target: sqlite3.Connection, step: int) -> None:
     """Copy everything up to `step`, and the vocabulary, into an empty record."""
-    conditions = dict.fromkeys(STEP_TABLES, " WHERE step <= ? ORDER BY rowid") | {"vocab": ""}
-    for table, condition in conditions.items():
-        values = (step,) if condition else ()
-        found = source.execute(f"SELECT * FROM {table}{condition}", values)
-        places = ", ".join("?" * len(found.description))
-        target.executemany(f"INSERT INTO {table} VALUES ({places})", found)
+    for table in STEP_TABLES:
+        found = source.execute(f"SELECT * FROM {table} WHERE step <= ? ORDER BY rowid", (step,))
+        copy_rows(found, target, table)
+        copy_seals(source, target, table, range(step + 1))
+    copy_rows(source.execute("SELECT * FROM vocab"), target, "vocab")
+    copy_seals(source, target, "vocab", None)
+
+
+def copy_rows(found: sqlite3.Cursor, target: sqlite3.Connection, table: str) -> None:
+    """Put the rows that a query found into a table of the same columns."""
+    places = ", ".join("?" * len(found.description))
+    target.executemany(f"INSERT INTO {table} VALUES ({places})", found)
 
 
 def _put_samples(db: sqlite3.Connection, step: int, samples: Samples) -> None:
@@ -132,6 +142,14 @@ def _put_samples(db: sqlite3.Connection, step: int, samples: Samples) -> None:
     db.executemany("INSERT INTO groups VALUES (?, ?, ?, ?, ?, ?)", group_rows)
     completion_rows = _completion_rows(step, samples)
     db.executemany("INSERT INTO samples VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", completion_rows)
+    seal(db, "groups", step)
+    seal(db, "samples", step)
+
+
+def _put_arrays(db: sqlite3.Connection, step: int, arrays: Packed) -> None:
+    found = [(step, name, *packed) for name, packed in arrays.items()]
+    db.executemany("INSERT INTO arrays VALUES (?, ?, ?, ?, ?)", found)
+    seal(db, "arrays", step)
 
 
 def _group_rows(step: int, samples: Samples) -> list[tuple[Any, ...]]:

@@ -25,6 +25,9 @@ STATUSES = ("running", "finished", "stopped", "failed")
 """What a record says of its run. A reader adds 'interrupted': still 'running', but its writer is
 gone."""
 
+MAX_METRICS = 1_000
+"""Figures of one step. A run has about fifty; views make a column, a choice and a curve of each."""
+
 STEP_TABLES: dict[str, str] = {
     "steps": "step INTEGER PRIMARY KEY, time REAL NOT NULL, metrics TEXT NOT NULL",
     "knobs": "step INTEGER NOT NULL, name TEXT NOT NULL, old TEXT, new TEXT, who TEXT NOT NULL, "
@@ -52,17 +55,38 @@ RUN_TABLES: dict[str, str] = {
 }
 """Columns of the tables that belong to the run as a whole."""
 
+LATER_TABLES: dict[str, str] = {
+    "checksums": "name TEXT NOT NULL, key INTEGER NOT NULL, digest TEXT NOT NULL, "
+    "PRIMARY KEY (name, key)",
+}
+"""Columns of tables that an older record does not have. A checksum's name is that of a table, its
+key a step, or a token's id for `vocab` (see `workbench.runs.store.checksums`)."""
+
 
 def statements() -> list[str]:
     """The SQL that makes an empty record."""
-    tables = [
-        f"CREATE TABLE {name} ({columns})" for name, columns in (RUN_TABLES | STEP_TABLES).items()
-    ]
     return [
         f"PRAGMA application_id = {APPLICATION_ID}",
         f"PRAGMA user_version = {FORMAT_VERSION}",
-        *tables,
+        *map(statement, RUN_TABLES | STEP_TABLES | LATER_TABLES),
     ]
+
+
+def statement(table: str) -> str:
+    """The SQL that makes a table."""
+    return f"CREATE TABLE {table} ({(RUN_TABLES | STEP_TABLES | LATER_TABLES)[table]})"
+
+
+def foreign_table(found: dict[str, tuple[str, str]]) -> str | None:
+    """The first table that is not there as this version makes it, of name to (kind, SQL) as a file
+    has them; None where all are. A view in a table's place could compute for ever."""
+    for table in RUN_TABLES | STEP_TABLES | LATER_TABLES:
+        if table not in found and table in LATER_TABLES:
+            continue
+        kind, sql = found.get(table, ("", ""))
+        if kind != "table" or sql.split() != statement(table).split():
+            return table
+    return None
 
 
 def to_cell(text: str, what: str) -> str | bytes:

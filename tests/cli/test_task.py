@@ -1,0 +1,92 @@
+"""`workbench task`: what is read from a file, and what a policy gets of it; keys that are named
+once stay with the run."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from subprocess import CompletedProcess
+
+import pytest
+
+from workbench.runs import Run
+
+Command = Callable[..., CompletedProcess[str]]
+"""The fixture `workbench` (see `conftest.py`)."""
+
+ROWS = [
+    {"in": {"q": f"What is {i} + 1?"}, "out": [{"a": str(i + 1)}], "rule": "Be brief."}
+    for i in range(8)
+]
+KEYS = ["--question-key", "in.q", "--answer-key", "out.0.a", "--system-key", "rule"]
+
+
+@pytest.fixture
+def strange(tmp_path: Path) -> Path:
+    path = tmp_path / "strange.jsonl"
+    path.write_text("\n".join(map(json.dumps, ROWS)))
+    return path
+
+
+def test_a_file_is_shown_as_it_is_read(strange: Path, workbench: Command) -> None:
+    shown = workbench("task", strange, *KEYS, cwd=strange.parent)
+    for words in (
+        "7 to train on, 1 held out",
+        "question: 'in.q', answer: 'out.0.a', system: 'rule'",
+        "8 the whole answer",
+        "line 1: gold '1'",
+        "dropped of 8 rows",
+        "8 of 8 problems keep the system message",
+        "system: 'Be brief.'",
+    ):
+        assert words in shown.stdout
+    assert "--policy" in shown.stderr
+    assert "UserWarning" not in shown.stderr + shown.stdout
+
+
+def test_and_the_prompt_as_a_policy_gets_it(
+    strange: Path, tiny_folder: Path, workbench: Command
+) -> None:
+    more = ["--policy", tiny_folder, "--max-prompt-length", 5]
+    shown = workbench("task", strange, *KEYS, *more, cwd=strange.parent).stdout
+    assert "the first prompt as the policy gets it" in shown
+    assert "(100.0%) over max_prompt_length=5" in shown
+    printed = workbench("task", strange, *KEYS, *more, "--json", cwd=strange.parent).stdout
+    values = json.loads(printed)
+    assert values["prompts"]["share_too_long"] == 1
+    assert values["prompts"]["tokens"] > 5
+    assert values["found"] == {"the whole answer": 8}
+    assert "What is" in values["prompts"]["first"]
+
+
+def test_a_named_task_is_shown_too(tmp_path: Path, workbench: Command) -> None:
+    shown = workbench("task", "arithmetic", cwd=tmp_path).stdout
+    assert "4000 to train on, 1200 held out" in shown
+
+
+def test_a_file_that_cannot_be_read_names_the_option(strange: Path, workbench: Command) -> None:
+    told = workbench("task", strange, cwd=strange.parent, code=2).stderr
+    assert "--question-key" in told
+    assert "'in.q'" in told, "the nested key is spelled as it would be named"
+
+
+def test_keys_that_were_named_once_stay_with_the_run(strange: Path, workbench: Command) -> None:
+    quick = "prompts_per_step=4 num_generations=4 max_completion_length=8 num_eval_problems=1"
+    settings = [word for pair in quick.split() for word in ("--set", pair)]
+    begin = ["train", "--task", strange, *KEYS, "--out", "r", *settings]
+    workbench(*begin, "--steps", 1, cwd=strange.parent)
+    config = Run.open(strange.parent / "r").config
+    assert (config["question_key"], config["answer_key"]) == ("in.q", "out.0.a")
+    resumed = ["train", "--resume", "--out", "r", "--task", strange, "--steps", 2]
+    workbench(*resumed, cwd=strange.parent)
+    assert Run.open(strange.parent / "r").last_step() == 2
+    other = [*resumed, "--answer-key", "rule"]
+    assert "answer_key" in workbench(*other, cwd=strange.parent, code=2).stderr
+
+
+def test_eval_takes_the_same_keys(strange: Path, workbench: Command) -> None:
+    shown = workbench(
+        "eval", "--task", strange, *KEYS, "--system-prompt", "", "--json", cwd=strange.parent
+    )
+    assert json.loads(shown.stdout.splitlines()[-1])["n"] == 1

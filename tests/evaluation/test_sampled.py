@@ -1,0 +1,151 @@
+"""Answers with samples: what they come to, and that a killed evaluation goes on as if nothing had
+happened."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from workbench.evaluation.answered import (
+    JUDGES,
+    Answered,
+    EvaluationError,
+    by_kind,
+    powers_of_two,
+    summarize,
+    undecided,
+)
+from workbench.evaluation.sampled import HowToAnswer, answer_all, weights_digest
+from workbench.policy import load_policy
+from workbench.policy.policy import Policy
+from workbench.rollout import make_engine
+from workbench.tasks.arithmetic import arithmetic_task
+
+HOW = HowToAnswer(samples=3, max_completion_length=6, batch_size=12)
+
+
+def said(answer: str) -> str:
+    return f"<think>t</think><answer>{answer}</answer>"
+
+
+def two_problems() -> list[Answered]:
+    easy = [said("8"), said("8.0"), said("5"), "no tags: 8"]
+    hard = [said("1"), said("2"), said("3"), said("3")]
+    return [
+        Answered(0, "3 + 5", "8", "add", said("8"), easy),
+        Answered(1, "9 - 7", "2", "subtract", "It is 2.", hard),
+    ]
+
+
+def test_the_figures_of_two_problems_by_hand() -> None:
+    strict = summarize(two_problems())
+    assert list(strict) == [
+        "greedy", "mean@4", "maj@1", "pass@1", "maj@2", "pass@2", "maj@4", "pass@4",
+    ]  # fmt: skip
+    assert strict["greedy"].value == 0.5
+    assert strict["mean@4"].value == strict["pass@1"].value == pytest.approx((2 / 4 + 1 / 4) / 2)
+    # 8 and 8.0 are one vote, so the easy problem has a majority; the hard one's 3 is wrong.
+    assert strict["maj@4"].value == 0.5
+    assert strict["pass@4"].value == 1.0
+    assert strict["pass@2"].value == pytest.approx((5 / 6 + 1 / 2) / 2)
+    assert strict["maj@4"].n == 2
+
+    lenient = summarize(two_problems(), "lenient")
+    assert lenient["greedy"].value == 1.0
+    assert lenient["mean@4"].value == pytest.approx((3 / 4 + 1 / 4) / 2)
+
+
+def test_the_kinds_are_counted_apart() -> None:
+    kinds = by_kind(two_problems())
+    assert {kind: found["greedy"].value for kind, found in kinds.items()} == {
+        "add": 1.0,
+        "subtract": 0.0,
+    }
+    assert by_kind(two_problems()[:1]) == {}
+
+
+def test_what_could_not_be_compared_in_time_is_not_counted(monkeypatch) -> None:
+    slow = "<think>t</think><answer>9^{9^9}</answer>"
+    judge = JUDGES["strict"]
+    in_time = replace(
+        judge, right=lambda text, gold: None if text == slow else judge.right(text, gold)
+    )
+    monkeypatch.setitem(JUDGES, "strict", in_time)
+    easy, hard = two_problems()
+    one_slow = replace(hard, samples=[slow, *hard.samples[1:]])
+    assert undecided([easy, one_slow]) == 1
+    assert summarize([easy, one_slow]) == summarize([easy])
+    assert undecided([easy, hard]) == 0
+
+
+def test_without_samples_there_is_the_greedy_figure_alone() -> None:
+    assert list(summarize([replace(a, samples=[]) for a in two_problems()])) == ["greedy"]
+
+
+@pytest.mark.parametrize(
+    ("samples", "ks"), [(0, []), (1, [1]), (6, [1, 2, 4, 6]), (8, [1, 2, 4, 8])]
+)
+def test_the_curve_ends_at_the_number_of_samples(samples: int, ks: list[int]) -> None:
+    assert powers_of_two(samples) == ks
+
+
+@pytest.fixture(scope="module")
+def policy(tiny_folder: Path) -> Policy:
+    return load_policy(tiny_folder, trainable=False)
+
+
+class Dies(Exception):
+    pass
+
+
+def answers(policy: Policy, keep: Path | None = None, *, dies_after: int | None = None, how=HOW):
+    task = arithmetic_task(0, 16, 16)
+    engine = make_engine("native", policy.model, policy.eos_token_ids, policy.pad_token_id)
+
+    def progress(done: int) -> None:
+        if done == dies_after:
+            raise Dies
+
+    return answer_all(engine, policy, task, task.held_out, how, keep=keep, on_progress=progress)
+
+
+def test_an_evaluation_that_was_broken_off_ends_as_the_other_one(policy, tmp_path) -> None:
+    whole = answers(policy)
+    assert [a.problem for a in whole] == list(range(16))
+    assert len({text for a in whole for text in a.samples}) > 1
+
+    keep = tmp_path / "deep" / "answers.jsonl"
+    with pytest.raises(Dies):
+        answers(policy, keep, dies_after=8)
+    assert len(keep.read_text().splitlines()) == 1 + 8
+    # The process died in the middle of the next line.
+    with keep.open("a") as file:
+        file.write('{"problem": 3, "ques')
+    assert answers(policy, keep) == whole
+    # And a third time nothing is asked any more.
+    before = keep.read_bytes()
+    assert answers(policy, keep) == whole
+    assert keep.read_bytes() == before
+
+
+def test_the_answers_of_another_evaluation_are_not_taken(policy, tmp_path) -> None:
+    keep = tmp_path / "answers.jsonl"
+    answers(policy, keep)
+    with pytest.raises(EvaluationError, match="temperature was 1.0, is 0.5"):
+        answers(policy, keep, how=replace(HOW, temperature=0.5))
+    header = json.loads(keep.read_text().splitlines()[0])
+    assert header["samples"] == 3
+    keep.write_text("not an answer\n")
+    with pytest.raises(EvaluationError, match="is no file of answers"):
+        answers(policy, keep)
+
+
+def test_other_weights_are_another_evaluation(policy, tiny_folder) -> None:
+    other = load_policy(tiny_folder, lora=4)
+    before = weights_digest(other)
+    assert before != weights_digest(policy)
+    other.trainable_parameters()[0].data[0, 0] += 1e-3
+    assert weights_digest(other) != before

@@ -1,0 +1,68 @@
+"""Everything that a command prints goes through here, so that no text of others reaches the
+terminal as a command to it.
+
+A path, a status, a name out of a record may hold what rich reads as markup (`[red]`, `[/x]`), as an
+emoji (`:bug:`), or what the terminal itself obeys (escape sequences, a carriage return). The
+consoles made here read neither, and `inert` spells out the rest. `tests/test_repository.py` finds a
+command that prints past this file.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import warnings
+from typing import Any
+
+from rich.console import Console
+from rich.text import Text
+
+from workbench.errors import inert
+
+_plain_warning = warnings.formatwarning
+
+
+def terminal() -> Console:
+    """A console on standard output that takes every string as it is written."""
+    return Console(highlight=False, markup=False, emoji=False)
+
+
+def line_of(value: object, style: str = "") -> Text:
+    """One line, or a cell of a table, with whatever a terminal would obey spelled out."""
+    return Text(inert(str(value)), style=style)
+
+
+def say(
+    text: str, console: Console | None = None, *, style: str = "", copied: bool = False
+) -> None:
+    """Print one line; `copied`: not broken at the terminal's width, to be copied whole."""
+    (console or terminal()).print(line_of(text, style), soft_wrap=copied)
+
+
+def say_lines(text: str) -> None:
+    """Print a text whose line ends are our own."""
+    print(_inert_lines(text))
+
+
+def say_aside(text: str) -> None:
+    """Print a text whose line ends are our own to standard error, beside what a program reads."""
+    print(_inert_lines(text), file=sys.stderr, flush=True)
+
+
+def say_json(values: Any) -> None:
+    """Print one line of JSON, in ASCII: what a terminal would obey is spelled out by it."""
+    print(json.dumps(values), flush=True)
+
+
+def make_warnings_inert() -> None:
+    """From now on a warning is shown with what a terminal would obey spelled out: it may quote a
+    path or a record."""
+    warnings.formatwarning = _inert_warning
+
+
+def _inert_warning(*said: Any, **more: Any) -> str:
+    return _inert_lines(_plain_warning(*said, **more))
+
+
+def _inert_lines(text: str) -> str:
+    return "\n".join(map(inert, text.split("\n")))

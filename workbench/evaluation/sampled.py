@@ -1,0 +1,164 @@
+"""An evaluation with samples: each problem is answered greedily once and K times at random."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from workbench.evaluation.answered import Answered, AnswerFile
+from workbench.policy.policy import Policy
+from workbench.rollout.types import RolloutEngine, Sampling
+from workbench.tasks.types import Problem, Task
+
+
+@dataclass(frozen=True)
+class HowToAnswer:
+    """What the completions depend on, beside policy and problems."""
+
+    samples: int
+    """K; 0 = the greedy answer alone."""
+    max_completion_length: int
+    """Tokens of a completion, at most."""
+    temperature: float = 1.0
+    """Of the samples."""
+    top_p: float = 1.0
+    """Of the samples: 1 draws from all tokens."""
+    seed: int = 0
+    """Of the samples. The problems of a batch share a generator of their own, so that what is
+    drawn does not depend on where an evaluation was broken off."""
+    batch_size: int = 128
+    """Completions at a time."""
+
+
+def answer_all(
+    engine: RolloutEngine,
+    policy: Policy,
+    task: Task,
+    problems: Sequence[Problem],
+    how: HowToAnswer,
+    *,
+    keep: Path | None = None,
+    on_progress: Callable[[int], None] = lambda done: None,
+) -> list[Answered]:
+    """The answers to all problems, in their order. With `keep` each batch is written to that file,
+    and what stands in it already is not asked again; `on_progress` hears how many are answered.
+
+    Raises `EvaluationError` where the file belongs to another evaluation.
+    """
+    file = None
+    if keep is not None:
+        file = AnswerFile(keep, asked_of(policy, task, problems, how))
+    answered = [] if file is None else list(file.done)
+    done = {a.problem for a in answered}
+    on_progress(len(done))
+    prompts = [policy.encode_prompt(task.messages(problem)) for problem in problems]
+    for batch, places in enumerate(_batches([len(p) for p in prompts], how)):
+        # A batch is written whole or not at all, so its first problem tells.
+        if places[0] in done:
+            continue
+        new = _answer(engine, policy, places, prompts, problems, how, batch)
+        if file is not None:
+            file.add(new)
+        answered += new
+        on_progress(len(answered))
+    return sorted(answered, key=lambda a: a.problem)
+
+
+def _batches(lengths: Sequence[int], how: HowToAnswer) -> list[list[int]]:
+    """Places of problems, those of similar prompts together, so that little is padded."""
+    order = sorted(range(len(lengths)), key=lambda i: lengths[i])
+    at_once = max(how.batch_size // max(how.samples, 1), 1)
+    return [order[start : start + at_once] for start in range(0, len(order), at_once)]
+
+
+def _answer(
+    engine: RolloutEngine,
+    policy: Policy,
+    places: list[int],
+    prompts: list[list[int]],
+    problems: Sequence[Problem],
+    how: HowToAnswer,
+    batch: int,
+) -> list[Answered]:
+    """The answers to one batch of problems."""
+    asked = [prompts[i] for i in places]
+    greedy = Sampling(how.max_completion_length, temperature=0.0)
+    random = Sampling(how.max_completion_length, how.temperature, top_p=how.top_p)
+    generator = torch.Generator().manual_seed(_seed_of(how.seed, batch))
+    best = _texts(engine, policy, asked, 1, greedy, generator)
+    drawn: list[str] = []
+    if how.samples:
+        drawn = _texts(engine, policy, asked, how.samples, random, generator)
+    K = how.samples
+    return [
+        Answered(
+            problem=i,
+            question=problems[i].question,
+            answer=problems[i].answer,
+            kind=problems[i].kind,
+            greedy=best[row],
+            samples=drawn[row * K : (row + 1) * K],
+        )
+        for row, i in enumerate(places)
+    ]
+
+
+def _texts(
+    engine: RolloutEngine,
+    policy: Policy,
+    prompts: list[list[int]],
+    count: int,
+    sampling: Sampling,
+    generator: torch.Generator,
+) -> list[str]:
+    rollout = engine.generate(prompts, count, sampling, generator)
+    return [policy.decode(ids) for ids in rollout.completion_lists()]
+
+
+def _seed_of(seed: int, batch: int) -> int:
+    """A seed of its own for each batch."""
+    words = np.random.SeedSequence([seed, batch]).generate_state(2)
+    return int(words[0]) << 31 ^ int(words[1])
+
+
+# ------------------------------------------------------------ what was asked
+
+
+def asked_of(
+    policy: Policy, task: Task, problems: Sequence[Problem], how: HowToAnswer
+) -> dict[str, Any]:
+    """All that the answers depend on, as the first line of their file."""
+    return {
+        "policy": policy.source,
+        "weights": weights_digest(policy),
+        "task": task.name,
+        "problems": _digest(f"{p.question}\0{p.answer}" for p in problems),
+        "system_prompt": task.system_prompt,
+        **asdict(how),
+    }
+
+
+def _digest(texts: Any) -> str:
+    digest = hashlib.sha256()
+    for text in texts:
+        digest.update(text.encode())
+        digest.update(b"\1")
+    return digest.hexdigest()[:16]
+
+
+def weights_digest(policy: Policy) -> str:
+    """Differs where any weight does, but for changes that leave a tensor's sums as they are: two
+    sums a tensor, so that a large model on a GPU is not copied."""
+    sums = []
+    for name, weight in policy.model.named_parameters():
+        values = weight.detach()
+        # Quantised weights are bytes; float16 would overflow in a sum.
+        wide = values.double() if values.is_floating_point() else values.long()
+        sums.append(f"{name} {tuple(values.shape)} {wide.sum().item()} {wide.abs().sum().item()}")
+    return _digest(sums)

@@ -1,0 +1,157 @@
+"""Which keys of a row hold what: the ones that were named, or the first known ones that are
+there."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from workbench.tasks.choices import CHOICE_ANSWER_KEYS, choices_of
+from workbench.tasks.conversation import messages_in, taken_apart
+from workbench.tasks.types import TaskError
+
+QUESTION_KEYS = ("question", "problem", "prompt", "query", "messages", "conversations", "input")
+CONTEXT_KEYS = ("context", "passage", "body", "paragraph", "article", "story")
+"""What a question may be about: a text beside it, without which nobody could answer."""
+
+ANSWER_KEYS = (
+    "answer",
+    "gold",
+    "ground_truth",
+    "reward_model.ground_truth",
+    "final_answer",
+    "expected_answer",
+    "target",
+    "solution",
+    "completion",
+    "response",
+)
+SYSTEM_KEYS = ("system", "system_prompt")
+INSTRUCTION = ("instruction", "input", "output")
+"""What instruction sets call the question, what it is about, and the answer."""
+
+REPLY = "the assistant's last message"
+"""Stands for the answer's key where the answer is the end of the conversation itself."""
+
+MISSING = object()
+
+
+@dataclass(frozen=True)
+class Keys:
+    """Which key of a row holds what; a key with dots leads into nested objects."""
+
+    question: str
+
+    answer: str
+    """A key, or `REPLY`."""
+
+    system: str | None = None
+    """None: a system message comes from a message list alone, or not at all."""
+
+    about: str | None = None
+    """An instruction set's `input`: text below the instruction, in those rows that have it."""
+
+    context: str | None = None
+    """Text that stands above the question, in those rows that have it."""
+
+
+def value_at(row: Mapping[str, Any], key: str) -> Any:
+    """What stands at `key`, or `MISSING`. The whole of it as one key first, then its parts between
+    the dots; a number counts into a list."""
+    if key in row:
+        return row[key]
+    value: Any = row
+    for part in key.split("."):
+        if isinstance(value, Mapping) and part in value:
+            value = value[part]
+        elif isinstance(value, (list, tuple)) and part.isdecimal() and int(part) < len(value):
+            value = value[int(part)]
+        else:
+            return MISSING
+    return value
+
+
+def find_keys(
+    row: Mapping[str, Any],
+    question_key: str | None = None,
+    answer_key: str | None = None,
+    system_key: str | None = None,
+) -> Keys:
+    """The keys of `row`. Raises `TaskError` when one is not there, and says how to name it."""
+    instruction = question_key is None and _is_instruction(row)
+    known_questions = ("instruction",) if instruction else QUESTION_KEYS
+    question = _find(row, "question", question_key, known_questions)
+    answer = _find_answer(row, question, answer_key, instruction)
+    system = system_key
+    if system_key is not None:
+        system = _find(row, "system", system_key, ())
+    else:
+        system = next((k for k in SYSTEM_KEYS if isinstance(row.get(k), str)), None)
+    about = "input" if instruction and "input" in row and answer != "input" else None
+    return Keys(question, answer, system, about, _context(row, question, answer))
+
+
+def _is_instruction(row: Mapping[str, Any]) -> bool:
+    others = set(QUESTION_KEYS) - {"input"}
+    return "instruction" in row and not any(key in row for key in others)
+
+
+def _context(row: Mapping[str, Any], question: str, answer: str) -> str | None:
+    """The key of the text that the question is about, in whatever capitals."""
+    by_small = {name.casefold(): name for name in row if isinstance(row[name], str)}
+    found = (by_small[key] for key in CONTEXT_KEYS if key in by_small)
+    return next((key for key in found if key not in (question, answer)), None)
+
+
+def _find_answer(
+    row: Mapping[str, Any], question: str, given: str | None, instruction: bool
+) -> str:
+    known: tuple[str, ...] = ANSWER_KEYS
+    if given is None and _has_choices(row):
+        known = (*CHOICE_ANSWER_KEYS, *ANSWER_KEYS)
+    if instruction:
+        known = (*known, "output")
+    if given is None and _known(row, known) is None and _ends_in_reply(value_at(row, question)):
+        return REPLY
+    return _find(row, "answer", given, known)
+
+
+def _has_choices(row: Mapping[str, Any]) -> bool:
+    guess = next((row[key] for key in CHOICE_ANSWER_KEYS if key in row), None)
+    return choices_of(row, guess) is not None
+
+
+def _ends_in_reply(value: Any) -> bool:
+    messages = messages_in(value)
+    return messages is not None and taken_apart(messages).reply is not None
+
+
+def _known(row: Mapping[str, Any], known: tuple[str, ...]) -> str | None:
+    """The first of the known keys that is there, else the first that differs in its capitals
+    alone."""
+    for key in known:
+        if value_at(row, key) is not MISSING:
+            return key
+    by_small = {name.casefold(): name for name in reversed(list(row))}
+    return next((by_small[key.casefold()] for key in known if key.casefold() in by_small), None)
+
+
+def _find(row: Mapping[str, Any], what: str, given: str | None, known: tuple[str, ...]) -> str:
+    key = given if given is not None else _known(row, known)
+    if key is None or value_at(row, key) is MISSING:
+        wanted = repr(given) if given is not None else "none of " + ", ".join(map(repr, known))
+        raise TaskError(
+            f"no {what}: {wanted} {'is not' if given is not None else 'is'} among its keys "
+            f"{_names(row)!r:.300}. Name the right one with {what}_key= (on the command line "
+            f"--{what}-key); dots lead into nested objects, as in reward_model.ground_truth."
+        )
+    return key
+
+
+def _names(row: Mapping[str, Any]) -> list[str]:
+    """The keys, and those of the objects in them with dots, as they would be named."""
+    names = []
+    for key, value in sorted(row.items()):
+        names += [f"{key}.{inner}" for inner in value] if isinstance(value, Mapping) else [key]
+    return names

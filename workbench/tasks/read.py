@@ -1,0 +1,117 @@
+"""Rows made into problems, each question once, with a note of everything that was done."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from workbench.tasks.columns import Keys, find_keys
+from workbench.tasks.reading import PLACES, Dropped, Example, Reading
+from workbench.tasks.rows import ReadRow, problem_of_row
+from workbench.tasks.sources import Source
+from workbench.tasks.types import Problem, TaskError
+
+
+def read_problems(source: Source, reading: Reading) -> list[Problem]:
+    """The problems of one source, each question once; what was done goes into `reading`. Raises
+    `TaskError` naming the row."""
+    keys: Keys | None = None
+    kept: dict[str, tuple[int, Problem]] = {}
+    repeated: list[int] = []
+    contradicted: dict[str, list[tuple[int, str]]] = {}
+    totals = {"choices": 0, "unused_reply": 0}
+    for number, row in source.rows:
+        keys, read = _read_row(source, number, row, keys, reading)
+        problem = read.problem
+        first, same = kept.setdefault(problem.asked, (number, problem))
+        if same.answer != problem.answer:
+            places = contradicted.setdefault(problem.asked, [(first, same.answer)])
+            places.append((number, problem.answer))
+        elif same is not problem:
+            repeated.append(number)
+        for what in totals:
+            totals[what] += getattr(read, what)
+        _note_example(source, number, read, reading)
+    reading.rows += len(kept) + len(repeated) + sum(len(x) - 1 for x in contradicted.values())
+    for asked in contradicted:
+        del kept[asked]
+    _note_dropped(source, repeated, contradicted, reading)
+    _note_done(totals, keys, reading)
+    if not kept or keys is None:
+        raise TaskError(
+            f"{source.label}: no problems in it; the file is empty, or no row can be used. "
+            "Expected a question and an answer in each row."
+        )
+    reading.sources.append(f"{source.label} ({_named(keys)})")
+    return [problem for _, problem in kept.values()]
+
+
+def _read_row(
+    source: Source, number: int, row: Mapping[str, Any], keys: Keys | None, reading: Reading
+) -> tuple[Keys, ReadRow]:
+    try:
+        if keys is None:
+            asked = {k: v for k, v in reading.asked.items() if k.endswith("_key")}
+            keys = find_keys(row, **asked)
+        return keys, problem_of_row(row, keys)
+    except TaskError as error:
+        raise TaskError(
+            f"{source.label}, {source.place(number)}: {str(error).rstrip('.')}. The "
+            f"{source.unit} holds: {_shown(row)}"
+        ) from error
+
+
+def _shown(row: Mapping[str, Any]) -> str:
+    return f"{dict(row)!r:.120}"
+
+
+def _named(keys: Keys) -> str:
+    names = {"question": keys.question, "answer": keys.answer, "system": keys.system}
+    names["above the question"] = keys.context
+    names["below the question"] = keys.about
+    return ", ".join(f"{what}: {key!r:.60}" for what, key in names.items() if key is not None)
+
+
+def _note_example(source: Source, number: int, read: ReadRow, reading: Reading) -> None:
+    problem = read.problem
+    place = source.place(number)
+    reading.take_example(Example(place, problem.question, read.full, problem.answer, read.found))
+
+
+def _note_dropped(
+    source: Source,
+    repeated: list[int],
+    contradicted: dict[str, list[tuple[int, str]]],
+    reading: Reading,
+) -> None:
+    if repeated:
+        places = tuple(source.place(number) for number in repeated[:PLACES])
+        reading.dropped.append(Dropped("repeated question(s) left out", len(repeated), places))
+    if contradicted:
+        places = tuple(
+            " and ".join(f"{source.place(n)} (gold {gold!r:.40})" for n, gold in golds[:3])
+            for golds in list(contradicted.values())[:PLACES]
+        )
+        why = "question(s) left out because they have different golds"
+        reading.dropped.append(Dropped(why, len(contradicted), places))
+
+
+def _note_done(totals: Mapping[str, int], keys: Keys | None, reading: Reading) -> None:
+    if keys is not None and keys.context is not None:
+        note = (
+            f"the text in {keys.context!r:.60} is put above the question of its row. Where it does "
+            "not belong there, rename the key."
+        )
+        # The held-out split says the same.
+        if note not in reading.notes:
+            reading.notes.append(note)
+    if totals["choices"]:
+        reading.notes.append(
+            f"the choices of {totals['choices']} row(s) are put below their question with letters, "
+            "and the gold is the letter."
+        )
+    if totals["unused_reply"]:
+        reading.notes.append(
+            f"in {totals['unused_reply']} row(s) the assistant's last message is left out: the "
+            "answer is read from its own key."
+        )

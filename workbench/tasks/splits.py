@@ -1,0 +1,73 @@
+"""The two splits of a task: the data's own, or some problems drawn from it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from workbench.tasks.read import read_problems
+from workbench.tasks.reading import PLACES, Dropped, Reading
+from workbench.tasks.sources import own_splits, source_of
+from workbench.tasks.types import Problem, TaskError
+
+MAX_HELD_OUT = 1000
+"""Problems held out of data that has no test split: a tenth of them, but never more than this."""
+
+_SPLIT_STREAM = 2
+
+
+def splits_of(
+    data: Any, held_out: Any, seed: int, reading: Reading
+) -> tuple[list[Problem], list[Problem], str]:
+    """Problems to train on, problems held out, and the task's name."""
+    data, beside = own_splits(data)
+    if held_out is None:
+        held_out = beside
+    if held_out is None and isinstance(data, (str, Path)):
+        held_out = _file_beside(Path(data))
+    source = source_of(data)
+    problems = read_problems(source, reading)
+    if held_out is None or isinstance(held_out, int):
+        train, tests = _split(source.label, problems, held_out, seed)
+        return train, tests, source.name
+    tests = read_problems(source_of(held_out), reading)
+    return _without(problems, tests, reading), tests, source.name
+
+
+def _file_beside(path: Path) -> Path | None:
+    """`test.jsonl` beside a `train.jsonl`, `test-00000-of-00001.parquet` beside its like."""
+    if path.stem != "train" and not path.stem.startswith("train-"):
+        return None
+    sibling = path.with_name("test" + path.name.removeprefix("train"))
+    return sibling if sibling.is_file() else None
+
+
+def _split(
+    label: str, problems: list[Problem], count: int | None, seed: int
+) -> tuple[list[Problem], list[Problem]]:
+    count = min(MAX_HELD_OUT, max(1, len(problems) // 10)) if count is None else count
+    if isinstance(count, bool) or not 0 < count < len(problems):
+        raise TaskError(
+            f"{label}: cannot hold out {count} of {len(problems)} problem(s). Both splits need at "
+            "least one: give more rows, or put a test file beside a train file (in Python: "
+            "held_out= a smaller number or a second source)."
+        )
+    order = np.random.default_rng((_SPLIT_STREAM, seed)).permutation(len(problems))
+    held = set(order[:count].tolist())
+    train = [p for i, p in enumerate(problems) if i not in held]
+    return train, [problems[i] for i in sorted(held)]
+
+
+def _without(train: list[Problem], tests: list[Problem], reading: Reading) -> list[Problem]:
+    held = {p.asked: p.answer for p in tests}
+    kept = [p for p in train if p.asked not in held]
+    if len(kept) < len(train):
+        shared = [p for p in train if p.asked in held]
+        other = [f"{p.question!r:.60}" for p in shared if p.answer != held[p.asked]]
+        why = "question(s) left out of training because they are held out"
+        if other:
+            why += f", {len(other)} of them with another gold there"
+        reading.dropped.append(Dropped(why, len(shared), tuple(other[:PLACES])))
+    return kept
