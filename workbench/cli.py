@@ -38,6 +38,7 @@ def train(
     answer_key: options.AnswerKey = None,
     system_key: options.SystemKey = None,
     system_prompt: options.SystemPrompt = None,
+    skip_unreadable: options.SkipUnreadable = False,
     reward: options.Rewards = None,
     preset: options.Preset = None,
     lora: options.Lora = None,
@@ -69,6 +70,7 @@ def train(
         answer_key=answer_key,
         system_key=system_key,
         system_prompt=system_prompt,
+        unreadable_golds="skip" if skip_unreadable else None,
     )
     if resume and out is None:
         raise ConfigError("--resume needs --out: name the folder of the run to go on with.")
@@ -93,6 +95,7 @@ def eval_(
     answer_key: options.AnswerKey = None,
     system_key: options.SystemKey = None,
     system_prompt: options.SystemPrompt = None,
+    skip_unreadable: options.SkipUnreadable = False,
     n: options.HeldOut = 1000,
     samples: options.Samples = 0,
     temperature: options.Temperature = 1.0,
@@ -114,6 +117,7 @@ def eval_(
         task,
         keys={"question_key": question_key, "answer_key": answer_key, "system_key": system_key},
         system_prompt=system_prompt,
+        skip_unreadable=skip_unreadable,
         n=n,
         samples=samples,
         temperature=temperature,

@@ -14,11 +14,11 @@ from pathlib import Path
 from subprocess import CompletedProcess
 
 import pytest
+from runs.crafted import small_record, unsealed
 from runs.run_examples import stored_run
 
 from workbench.commands.printing import line_of, make_warnings_inert, say, say_aside, say_lines
 from workbench.commands.views import TerminalView
-from workbench.runs.store.checksums import seal_meta
 
 Command = Callable[..., CompletedProcess[str]]
 """The fixture `workbench` (see `conftest.py`)."""
@@ -79,11 +79,11 @@ def test_a_run_into_a_folder_that_is_called_like_markup_ends_well(
 
 
 def rename(run: Path, **facts: str) -> None:
-    """Write facts into a record's table, with the checksum that belongs to them."""
+    """Write facts into a record's table as a stranger would, its checksums gone."""
+    unsealed(run)
     with closing(sqlite3.connect(run)) as db, db:
         for key, value in facts.items():
             db.execute("UPDATE meta SET value = ? WHERE key = ?", (json.dumps(value), key))
-        seal_meta(db)
 
 
 def test_what_a_record_says_reaches_the_terminal_spelled_out(
@@ -93,7 +93,8 @@ def test_what_a_record_says_reaches_the_terminal_spelled_out(
         folder = tmp_path / "runs" / name.replace("/", "|")
         stored_run(folder)
         rename(folder / "run.sqlite", name=ESCAPES, reason=ESCAPES, policy=ESCAPES)
-    rename(folder / "run.sqlite", status=f"finished{ESCAPES}")
+    with closing(sqlite3.connect(folder / "run.sqlite")) as db, db:
+        db.execute("UPDATE meta SET value = ? WHERE key = 'status'", (json.dumps(ESCAPES),))
     listed = workbench("runs", cwd=tmp_path)
     assert is_inert(listed.stdout)
     assert "[red]" in listed.stdout
@@ -128,3 +129,15 @@ def test_an_error_and_a_warning_quote_a_name_spelled_out(
     say_aside(ESCAPES)
     printed = capsys.readouterr()
     assert is_inert(printed.out + printed.err)
+
+
+def test_the_doctor_says_which_step_of_a_record_is_damaged(
+    tmp_path: Path, workbench: Command
+) -> None:
+    file = small_record(tmp_path / "r")
+    with closing(sqlite3.connect(file)) as db, db:
+        db.execute("UPDATE samples SET reward = 7 WHERE step = 3")
+    done = workbench("doctor", "r", cwd=tmp_path, code=1)
+    assert "DAMAGED: the record" in done.stdout
+    assert "step 3, in the table samples" in done.stdout
+    assert "small" in done.stdout.split("\n\n")[0]

@@ -15,9 +15,9 @@ PAIRS = [
     json.loads(line)
     for line in Path(__file__).with_name("answer_pairs.jsonl").read_text("utf-8").splitlines()
 ]
-REFUSED_ON_PURPOSE = {"unit conversion", "calculation"}
-"""Kinds whose right answers are not taken, as docs/answers.md says: units are not converted, and a
-number is written as a number."""
+REFUSED = {"unit conversion", "calculation", "beyond a rule"}
+"""Kinds whose right answers are not taken, as docs/answers.md says: units are not converted, a
+number is written as a number, and some sentences need a reader."""
 
 
 def test_there_are_many_pairs_of_many_kinds_and_each_is_there_once():
@@ -39,7 +39,7 @@ def test_no_false_reward_and_no_false_refusal(form):
             verdicts = {strict_correct(tagged, pair["gold"]), lenient_correct(tagged, pair["gold"])}
         else:
             verdicts = {lenient_correct(text, pair["gold"])}
-        right = pair["equal"] and pair["kind"] not in REFUSED_ON_PURPOSE
+        right = pair["equal"] and pair["kind"] not in REFUSED
         if verdicts != {right}:
             offenders.append((pair, verdicts))
     assert not offenders

@@ -50,7 +50,7 @@ def test_the_likeliest_answer(text, answer):
     ("text", "letter"),
     [
         ("The answer is (B).", "B"),
-        ("I pick (A), or rather (C)", "C"),
+        ("I pick (A), or rather (C)", None),
         ("It is (A) or (C)", None),
         ("The answer is a lot", None),
         ("b", "b"),
@@ -78,6 +78,33 @@ def test_a_letter_is_looked_for_where_the_gold_is_one(text, letter):
     ],
 )
 def test_what_is_paid_leniently(text, gold, paid):
+    assert lenient_correct(text, gold) is paid
+
+
+# What people reported of other checkers, tried on ours.
+REPORTED = [
+    ("huggingface/Math-Verify#81", "<answer>11 5/6</answer>", "71/6", True),
+    ("huggingface/Math-Verify#81", "<answer>2 2/3</answer>", "2", False),
+    ("huggingface/Math-Verify#81", "<answer>4 10/3</answer>", "10", False),
+    ("stanford-crfm/helm#4337", "The answer is 72, in total, so she earns that.", "72", True),
+    ("stanford-crfm/helm#4317", "the meeting is at 7:30", "7:30", True),
+    ("stanford-crfm/helm#4317", "the meeting is at 7:30", "30", False),
+    ("stanford-crfm/helm#4289", "answer is 3 5", "5", False),
+    (
+        "pytorch/torchtitan#4442",
+        "The digits of \\(2003^{2^{201}}\\):\n\\[Answer: 009\\]",
+        "9",
+        True,
+    ),
+    ("huggingface/open-r1#566", "\\boxed{\\frac{64}{400}}", "\\frac{63}{400}", False),
+    ("mbzuai-nlp/finchain#3", "The final value is 13.20%", "13.20", True),
+    ("greynewell/matchspec#306", "#### 1/2", "0.5", True),
+    ("ai-dynamo/aiperf#849", "The answer is 3.14", "3.14", True),
+]
+
+
+@pytest.mark.parametrize(("report", "text", "gold", "paid"), REPORTED)
+def test_what_was_reported_elsewhere(report, text, gold, paid):
     assert lenient_correct(text, gold) is paid
 
 

@@ -7,7 +7,9 @@ import json
 import shutil
 import sqlite3
 import time
+import tracemalloc
 import warnings
+import zlib
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
@@ -29,6 +31,7 @@ from runs.crafted import (
 from workbench.doctor import report
 from workbench.errors import WorkbenchError
 from workbench.runs import (
+    DamagedError,
     Event,
     Run,
     RunRecordError,
@@ -40,7 +43,7 @@ from workbench.runs import (
     export_csv,
     list_runs,
 )
-from workbench.runs.store.files import DamagedError
+from workbench.runs.store.arrays import CODEC, unpack
 from workbench.runs.thin import thin
 
 STEPS = (1, 2, 3)
@@ -293,3 +296,14 @@ def test_runs_whose_names_are_no_utf8_are_compared(tmp_path: Path) -> None:
         RunWriter.create(folder, config={"seed": seed}, name=f"caf\udce9{seed}").finish()
     assert "caf\\udce90" in diff_configs(folders).to_string()
     assert align_metrics(folders) == {}
+
+
+def test_a_bomb_is_not_unpacked(tmp_path: Path) -> None:
+    bomb = zlib.compress(bytes(200_000_000), 9)
+    tracemalloc.start()
+    try:
+        with pytest.raises(ValueError, match="not one of 7 elements"):
+            unpack("<i4", CODEC, bomb, 7)
+        assert tracemalloc.get_traced_memory()[1] < 1_000_000
+    finally:
+        tracemalloc.stop()

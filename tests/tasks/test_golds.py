@@ -92,3 +92,10 @@ def test_a_task_says_how_each_gold_was_found_and_what_was_dropped():
         assert words in said
     assert len([line for line in said.splitlines() if ": gold " in line]) == 5
     assert any("different golds" in str(warning.message) for warning in told)
+
+
+def test_what_may_be_a_list_of_two_keeps_its_comma():
+    assert gold_in("100,200").text == "100,200"
+    assert gold_in("\\boxed{100,200}").text == "100,200"
+    assert gold_in("so it is\n#### 100,200").text == "100200"
+    assert gold_in("1,080").text == "1080"

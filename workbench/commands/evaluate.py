@@ -24,6 +24,7 @@ def eval_command(
     *,
     keys: dict[str, str | None],
     system_prompt: str | None,
+    skip_unreadable: bool,
     n: int,
     samples: int,
     temperature: float,
@@ -40,12 +41,16 @@ def eval_command(
     from workbench.evaluation.prompts import check_prompts
     from workbench.evaluation.sampled import HowToAnswer
     from workbench.policy import load_policy
+    from workbench.rewards import with_readable_golds
     from workbench.tasks import load_task
     from workbench.tasks.for_config import prompt_of
 
     set_threads(threads, policy)
     _check_engine(rollout)
-    loaded_task = load_task(task, seed, **keys, system_prompt=prompt_of(system_prompt))
+    loaded_task = with_readable_golds(
+        load_task(task, seed, **keys, system_prompt=prompt_of(system_prompt)),
+        "skip" if skip_unreadable else "refuse",
+    )
     loaded = load_policy(policy, dtype=dtype, quantization=quantization, trainable=False)
     if max_completion_length is None:
         max_completion_length = _usual_length(policy, loaded)

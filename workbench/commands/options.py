@@ -90,6 +90,13 @@ SystemPrompt = Annotated[
     str | None,
     typer.Option(help="System message in place of the file's own; '' for none at all."),
 ]
+SkipUnreadable = Annotated[
+    bool,
+    typer.Option(
+        "--skip-unreadable",
+        help="Leave out problems whose gold answer cannot be read (unreadable_golds=skip).",
+    ),
+]
 Rewards = Annotated[list[str] | None, typer.Option(help=REWARD_HELP)]
 ShuffleRewards = Annotated[
     bool,

@@ -184,7 +184,7 @@ def _trainer(
     notice("loading torch and transformers")
     from workbench.policy import load_policy
     from workbench.policy.quantization import KINDS
-    from workbench.rewards import RewardSet, shuffled
+    from workbench.rewards import RewardSet, shuffled, with_readable_golds
     from workbench.tasks.for_config import load_task_for
     from workbench.training.launch import DEFAULT_REWARDS, start_run
 
@@ -192,7 +192,7 @@ def _trainer(
     notice(f"loading policy {parts.policy} and task {parts.task}")
     chosen = RewardSet(parts.rewards or list(DEFAULT_REWARDS))
     # What is quick and may be wrong comes before the weights.
-    problems = load_task_for(config, parts.task)
+    problems = with_readable_golds(load_task_for(config, parts.task), config.unreadable_golds)
     # A record is there only where a run goes on: a new one was refused beside it.
     goes_on = is_run_record(out / "run.sqlite")
     if goes_on:

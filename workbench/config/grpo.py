@@ -104,6 +104,12 @@ class GRPOConfig:
         "as in the data, else the workbench's.",
         optional=True,
     )
+    unreadable_golds: str = setting(
+        "refuse",
+        "Gold answers that nothing can be compared with: end in an error, have their problems "
+        "left out, or are compared as text in one spelling.",
+        choices=("refuse", "skip", "text"),
+    )
 
     # --- sampling
     temperature: float = setting(

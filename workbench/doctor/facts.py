@@ -3,6 +3,7 @@ and no widget."""
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
@@ -14,7 +15,7 @@ import numpy as np
 from workbench.doctor.finding import percent
 from workbench.doctor.statistics import Change, change
 from workbench.doctor.thresholds import RECENT_SAMPLES, WINDOW
-from workbench.runs import Run, RunMeta
+from workbench.runs import DamagedError, Run, RunMeta, RunWarning
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -254,7 +255,12 @@ def _samples(path: str, run_id: str, revision: int, step: int) -> StepSamples | 
     """The numbers of a step's samples. A recorded step never changes within a revision, so that it
     is read once."""
     run = Run.open(path)
-    frame = run.samples(step)
+    try:
+        frame = run.samples(step)
+    # The doctor speaks of the other steps.
+    except DamagedError as error:
+        warnings.warn(str(error), RunWarning, stacklevel=2)
+        return None
     if not len(frame):
         return None
     groups = int(frame["group"].max()) + 1

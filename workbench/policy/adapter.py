@@ -12,7 +12,13 @@ from typing import Any
 import torch
 from torch import nn
 
-from workbench.libraries.hf_peft import adapter_configs, layers_without_bias, quiet_peft
+from workbench.libraries.hf_peft import (
+    active_adapters,
+    adapter_configs,
+    has_adapter,
+    layers_without_bias,
+    quiet_peft,
+)
 from workbench.libraries.torch_ import fork_rng
 from workbench.policy.loading.locate import adapter_settings
 from workbench.policy.policy import PolicyError
@@ -129,6 +135,18 @@ def saved_settings(folder: Path) -> dict[str, Any]:
                 f"policy {str(folder)!r}: its adapter_config.json says {name}="
                 f"{stored.get(name)!r:.40}, wanted a number. Save the adapter again."
             )
+    return _in_words(stored)
+
+
+def own_settings(model: Any) -> dict[str, Any]:
+    """The same of the LoRA adapter that a model has; empty where it has none."""
+    if not has_adapter(model):
+        return {}
+    config = adapter_configs(model)[active_adapters(model)[0]]
+    return _in_words(config.to_dict()) if config.peft_type == "LORA" else {}
+
+
+def _in_words(stored: Mapping[str, Any]) -> dict[str, Any]:
     targets = stored.get("target_modules") or "all-linear"
     return {
         "lora_rank": stored["r"],

@@ -14,6 +14,7 @@ from workbench.rewards.functions import (
     lenient_correct,
     strict_correct,
 )
+from workbench.rewards.golds import unreadable_golds, with_readable_golds
 from workbench.rewards.resolve import REWARDS, resolve_reward
 from workbench.rewards.score import (
     RewardError,
@@ -44,4 +45,6 @@ __all__ = [
     "resolve_reward",
     "shuffled",
     "strict_correct",
+    "unreadable_golds",
+    "with_readable_golds",
 ]

@@ -136,6 +136,7 @@ def _check_expressions(gold: str, known: Labelled) -> None:
             )
 
 
+@lru_cache(maxsize=65536)
 def _plainly(gold: str) -> Labelled:
     """The gold answer as it is read without math-verify: an `Expression` is left for it."""
     if gold.startswith(AS_TEXT):

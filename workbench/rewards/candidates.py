@@ -17,30 +17,50 @@ _MARKED = re.compile(
 _TALK = re.compile(r"[A-Za-z]{2,} [A-Za-z]{2,}")
 _UNIT_WORDS = re.compile(
     r"\s?(?:%|°)|(?:\s(?!(?:and|or|but|so|is|are|was|were|which|because|since|as|of|in|on|at|to|for"
-    r"|from|by|with|per|that|the|not|if|when|who|left|more|has|have|had|will|he|she|it|they|we|you|an?)"
+    r"|from|by|with|per|that|the|not|if|when|who|left|more|has|have|had|will|does|do|did|can|could|would|should|must|may|fails|works|he|she|it|they|we|you|an?)"
     r"\b)(?:[A-Za-z]{2,20}|[mgshlL])(?:/[A-Za-z]+)?(?:\^\{?[23]\}?|[²³])?(?![A-Za-z0-9(\\=])){1,3}"
 )
 _DENIED_BEFORE = re.compile(
     r"(?:\b(?:not|never|cannot|neither|nor|anything but|other than|rather than|instead of"
-    r"|different from|except)\b|n['’]t\b)"
+    r"|different from|except|without|hardly|rul(?:e|es|ed) out|false that|at least|at most"
+    r"|near|nearly|almost|approximately|roughly|twice"
+    r"|(?:half|third|quarter|square|cube|double|triple|root|percent|[0-9]+/[0-9]+|[0-9]%) of"
+    r"|over|under|up to|(?:less|more|greater|fewer|larger|smaller|bigger|higher|lower) than"
+    r"(?: or equal to)?)\b|n['’]t\b)"
     r"(?:\s+(?:be|been|equal|to|the|answer|result|possibly|really|exactly|actually|definitely|an?"
     r"|it|is|likely|option|choice)\b){0,4}[\s*$(\\\[]*$",
     re.IGNORECASE,
 )
 _DENIED_AFTER = re.compile(
     r"[\s*$)\\\]]*(?:(?:is|was|are|were|seems|looks|would be|must be)\b(?:\s+\w+)?\s+"
-    r"(?:not|wrong|incorrect|false|too)\b|(?:isn|wasn|aren|can|couldn)['’]t\b|cannot\b)",
+    r"(?:not|wrong|incorrect|false|too)\b|\w+n['’]t\b|can['’]t\b|cannot\b|fails\b"
+    r"|\((?:incorrect|wrong|false|no)\b|,? but (?:it|that)(?:\s+is|['’]s)?"
+    r"(?:\s+not|n['’]t|\s+isn['’]t)"
+    r"|(?:does|do|did|would|will|can|could|should)\s+(?:not|never)\b)",
     re.IGNORECASE,
+)
+_LARGER_UNIT = re.compile(
+    r"\s*(?:hours?|hrs?|h|feet|foot|ft|pounds?|lbs?|dollars?|minutes?|mins?|days?|weeks?|months?"
+    r"|years?),?\s+(?:and\s+)?"
+)
+_SMALLER_UNIT = re.compile(
+    r"\s*(?:hours?|hrs?|minutes?|mins?|seconds?|secs?|inch(?:es)?|in|ounces?|oz|cents?|days?|weeks?"
+    r"|months?)\b"
 )
 _LABELS = re.compile(
     r"\b(?:step|figure|fig|problem|question|part|equation|eq|case|line|page|chapter|section|table"
-    r"|exercise|example|method|note)s?\.?\s*#?$",
+    r"|exercise|example|method|note|log|ln|sin|cos|tan|exp|sqrt|mod|gcd|lcm)s?\.?\s*[#(]?$",
     re.IGNORECASE,
 )
+_ENUMERATED = re.compile(r"(?:^|\s)\(?[a-hA-H1-9]\)\s")
+_VARIABLE_AFTER = re.compile(r" [bcdefjknpqrtuvwxyz](?![A-Za-z'])")
+_VARIABLE = re.compile(r"(?<![A-Za-z\\])[A-Za-z](?![A-Za-z])")
+_NAME = re.compile(r"[*_$(]*(?:[A-Za-z](?:\([^()]{1,20}\)|_?[0-9A-Za-z]*)|[A-Za-z]+)[*_$):]*")
+_TIMES = re.compile(r"(?<=[0-9$).]) ?[xX] ?(?=[0-9$(.])")
 _TOKEN = re.compile(r"\S+")
 _HAS_DIGIT = re.compile(r"[0-9½¼¾⅓⅔]")
-_OPERATOR = re.compile(r"[-+*/×÷·=<>^≤≥≠≈−–]+|\\(?:times|cdot|div|pm)|[xX]")
-_STARTS_OPEN = re.compile(r"[+*/×÷·^<>≤≥≠]|[-−–]\s")
+_OPERATOR = re.compile(r"[-+*/×÷·=<>^≤≥≠≈−–:]+|\\(?:times|cdot|div|pm)|[xX]")
+_STARTS_OPEN = re.compile(r"[+*/×÷·^<>≤≥≠:]|[-−–]\s")
 _LONGEST = 120
 """Characters of a token beyond which it is no number."""
 
@@ -90,6 +110,10 @@ def denied(sentence: str, start: int, end: int) -> bool:
 def with_unit(content: str, after: str) -> str:
     """`content` with the words that follow a number as its unit."""
     bare = content.strip().strip("$*").strip()
+    clock = re.fullmatch(r"[0-9]{1,2}:[0-9]{2}(?::[0-9]{2})?", bare)
+    half = re.match(r"\s?[ap]\.?m\b\.?|\snoon\b", after, re.IGNORECASE) if clock else None
+    if half is not None:
+        return bare + half[0]
     match = _UNIT_WORDS.match(after)
     counted = re.fullmatch(r"[-+−–$€£]{0,3}[0-9][0-9.,/ ]*(?:[-0-9\\{}a-z]*frac[0-9{}]+)?", bare)
     if match is None or counted is None:
@@ -101,11 +125,15 @@ def number_spans(sentence: str) -> list[Span]:
     """The numbers of `sentence`, each with the whole expression that it is in; of a calculation
     the right side of its last `=`. What is only a part of one is left out."""
     spans: list[Span] = []
+    if len(_ENUMERATED.findall(sentence)) > 1:
+        return spans
     for start, end in _runs(sentence):
         before = sentence[:start]
         run = sentence[start:end]
         # A number that numbers something is not an amount.
         if _LABELS.search(before[-24:]):
+            continue
+        if _is_equation(run, before) or _VARIABLE_AFTER.match(sentence, end):
             continue
         span = _result(run, start, opens=not before.strip(" *_>#-"))
         if span is None:
@@ -113,6 +141,14 @@ def number_spans(sentence: str) -> list[Span]:
         joint = re.search(r"(?:,|\b(?:and|or|to))\s+$", before[-8:])
         previous = spans[-1] if spans else None
         between = sentence[previous.end : start] if previous is not None else "x"
+        if (
+            previous is not None
+            and _LARGER_UNIT.fullmatch(between)
+            and _SMALLER_UNIT.match(sentence, span.end)
+        ):
+            # "3 hours 20 minutes" is one time, and not 20 minutes.
+            spans[-1] = Span(previous.start, span.end, sentence[previous.start : span.end])
+            continue
         if previous is not None and joint and re.fullmatch(r"\W*(?:and|or|to)?\W*", between):
             from_to = "to" in between and re.search(r"\bfrom\W*$", sentence[: previous.start])
             if not from_to:
@@ -135,10 +171,28 @@ def _runs(sentence: str) -> list[tuple[int, int]]:
                 runs[-1][1] = match.end()
             else:
                 runs.append([match.start(), match.end()])
-            open_run = not token.endswith((":", ";"))
+            open_run = not (is_number and token.endswith((":", ";")))
         else:
             open_run = False
     return [(a, b) for a, b in runs if _HAS_DIGIT.search(sentence[a:b])]
+
+
+def _is_equation(run: str, before: str) -> bool:
+    """Whether a row with `=` says of an expression with a variable what it is, as 2x = 42 does;
+    x = 42 and f(2) = 42 say it of the variable itself."""
+    left, equals, _ = run.rpartition("=")
+    if not equals:
+        return False
+    left = _TIMES.sub("*", left).strip()
+    if not left:
+        word = before.rpartition(" ")[2] if not before.endswith(" ") else before.split(" ")[-2]
+        return bool(word) and not word[-1].isdigit() and _signed_variable(word)
+    return _VARIABLE.search(left) is not None and _NAME.fullmatch(left) is None
+
+
+def _signed_variable(word: str) -> bool:
+    """Whether `word` is a variable with something done to it: -x, x/y, |x|."""
+    return _VARIABLE.search(word) is not None and _NAME.fullmatch(word) is None
 
 
 def _result(run: str, start: int, *, opens: bool) -> Span | None:

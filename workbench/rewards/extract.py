@@ -28,8 +28,11 @@ TAIL = 8000
 """Characters at the end of a text in which an answer without a tag is looked for."""
 
 _TAG = re.compile("</?(?:think|answer)>")
+_STRUCK = re.compile(r"~~[^~\n]{1,200}~~")
 _BOX = re.compile(r"\\(?:boxed|fbox) ?(?=[{0-9A-Za-z])")
-_JOINT = re.compile(r"[\s$.,*]*(?:and|or|,)?[\s$*]*")
+_JOINT = re.compile(
+    r"[\s$.,*]*(?:and|or|,|\\text(?:rm)?\{\s*(?:and|or)\s*\})?[\s$*]*", re.IGNORECASE
+)
 _LINK = re.compile(
     r"\b(?:answer|ans)\b[*_]{0,3}(?P<link>[^.\n:=?]{0,60}?)"
     r"(?:\b(?:is|are|was|be|equals)\b(?: equal to| given by)?|[:=])[*_]{0,3}\s*[:=]?"
@@ -37,13 +40,22 @@ _LINK = re.compile(
     r"probably|now|hence|option|choice|both)\b,?)*\s*",
     re.IGNORECASE,
 )
-_NO = re.compile(
-    r"\b(?:not|never|cannot|neither|nor|no|anything but|other than)\b|n['’]t\b", re.IGNORECASE
+_NO = re.compile(r"\b(?:not|never|cannot|neither|nor|no)\b|n['’]t\b", re.IGNORECASE)
+_NOT = re.compile(r"(?:not|never|neither|nor|anything but|other than|un\w+able)\b", re.IGNORECASE)
+_BOUND = re.compile(
+    r"(?:(?:no )?(?:less|more|greater|fewer|larger|smaller|bigger|higher|lower) than|at least"
+    r"|at most|over|under|up to|hardly|near|nearly|almost|approximately|roughly|twice|double|triple"
+    r"|(?:the )?(?:half|third|quarter|square|cube|root|percent|[0-9]+/[0-9]+|[0-9]+%) of)\b",
+    re.IGNORECASE,
+)
+_TAKEN_BACK = re.compile(
+    r"[^.!?\n]{0,40}\b(?:but|wait|actually|rather|instead)\b[^.!?\n]{0,60}?[0-9]", re.IGNORECASE
 )
 _ENDS = re.compile(
-    r"[.!?;](?:\s|$)|\n|,? (?:because|since|so|which|where|when|but|after|making|as|for|not|rather"
-    r" than|instead of|that is)\b|,? \((?!.{0,3}[-+]?[0-9]+\))"
+    r",? or so\b|[.!?;](?:\s|$)|\n|,? (?:because|since|so|which|where|when|but|after|making|as|for"
+    r"|not|rather than|instead of|that is)\b|,? \((?!.{0,3}[-+]?[0-9]+\))"
 )
+_LEFT_OPEN = re.compile(r"^(?!.*\\[(\[]|.*\$.*\$)(.*?)(?:\\[)\]]|[$\"' ])+$", re.DOTALL)
 _WORD = re.compile(r"[A-Za-z]{2,}")
 _COMMAND = re.compile(r"\\[A-Za-z]+|\b(?:sin|cos|tan|log|ln|exp|sqrt|pi|infinity)\b")
 _LETTER = re.compile(r"\(?([A-Za-z])\)?(?![A-Za-z0-9'^_+*/=-])")
@@ -67,8 +79,16 @@ def extract_answer(text: str, wanted: Kind = "value") -> str | None:
         return tagged[-1] if all(_same(tagged[-1], other) for other in tagged[:-1]) else None
     # What comes after a thought counts before what is in it.
     for part in (text.rpartition("</think>")[2], text):
-        part = _TAG.sub("\n", part)
-        for find in (_after_hashes, _boxed, _stated, _last_letter, _marked, _last_number):
+        part = _STRUCK.sub(" ", _TAG.sub("\n", part))
+        for find in (
+            _after_hashes,
+            _boxed,
+            _stated,
+            _last_letter,
+            _all_words,
+            _marked,
+            _last_number,
+        ):
             answer = (find(part, wanted) or "").strip()
             if answer:
                 return answer
@@ -132,7 +152,9 @@ def _stated(text: str, wanted: Kind) -> str | None:
     tail = text[-TAIL:]
     for match in reversed(list(_LINK.finditer(tail))):
         said = tail[match.end() :][: 2 * MAX_LENGTH]
-        if _NO.search(match["link"]) or _NO.match(said) or is_question(tail, match.end()):
+        if _NO.search(match["link"]) or is_question(tail, match.end()):
+            continue
+        if _NOT.match(said) or _BOUND.match(said):
             continue
         answer = _leading(said, wanted)
         if answer is not None:
@@ -152,13 +174,15 @@ def _leading(said: str, wanted: Kind) -> str | None:
         rest = said[end.start() if end else len(said) :]
     if wanted == "letter":
         return _letter(content, rest)
-    content = content.strip().rstrip(",")
+    if wanted == "value" and (_TAKEN_BACK.match(rest) or denied(rest, 0, 0)):
+        return None
+    content = _LEFT_OPEN.sub(r"\1", content.strip()[:MAX_LENGTH]).rstrip(", ")
     return content if _is_answer(content, wanted) else None
 
 
 def _letter(content: str, rest: str = "") -> str | None:
     """The letter that `content` begins with, unless another one is offered beside it."""
-    bare = plain(content[:MAX_LENGTH])
+    bare = plain(content[:MAX_LENGTH]).strip("\"'")
     match = _LETTER.match(bare)
     if match is None or _HEDGE.match(bare + rest[:20], match.end()):
         return None
@@ -169,31 +193,41 @@ def _letter(content: str, rest: str = "") -> str | None:
 
 
 def _last_letter(text: str, wanted: Kind) -> str | None:
-    """The letter that is all of `text`, or the last choice that it names."""
+    """The letter that is all of `text`, or the one choice that its last sentence with choices
+    names."""
     if wanted != "letter":
         return None
     if len(text) < 2 * MAX_LENGTH and len(plain(text).strip(" ().")) == 1:
         return plain(text).strip(" ().")
-    tail = text[-TAIL:]
-    for match in reversed(list(_CHOICE.finditer(tail))):
-        hedged = re.search(r"(?:\b(?:or|and|nor)\b|/|,)[\s*]*$", tail[: match.start()][-12:])
-        if hedged or _HEDGE.match(tail, match.end()):
-            return None
-        if not _is_denied(tail, match.start(), match.end()):
-            return match[1] or match[2]
+    for sentence in _considered(text):
+        named = list(_CHOICE.finditer(sentence))
+        letters = {m[1] or m[2] for m in named if not denied(sentence, m.start(), m.end())}
+        if letters:
+            hedged = len(letters) > 1 or _HEDGE.match(sentence, named[-1].end())
+            return None if hedged else letters.pop()
     return None
+
+
+def _all_words(text: str, wanted: Kind) -> str | None:
+    """All of a short `text`, where words are wanted."""
+    bare = text.strip()
+    return bare if wanted == "words" and len(bare) < 64 and _is_answer(bare, wanted) else None
 
 
 def _marked(text: str, wanted: Kind) -> str | None:
     """The last bold text or formula that is an answer, unless a later sentence has a number."""
     for sentence in _considered(text):
         spans = [s for s in marked_spans(sentence) if not denied(sentence, s.start, s.end)]
-        for span in reversed(spans):
+        for i, span in reversed(list(enumerate(spans))):
             if wanted == "letter":
                 return _letter(span.content)
             content = _last_side(with_unit(span.content, sentence[span.end :]))
-            if _is_answer(content, wanted):
-                return content
+            if not _is_answer(content, wanted):
+                continue
+            between = sentence[spans[i - 1].end : span.start] if i else "x"
+            # "42 or 43" is one answer, and not the answer 43.
+            joined = between.strip() and len(between) < 40 and _JOINT.fullmatch(between)
+            return f"{spans[i - 1].content}, {content}" if joined else content
         if re.search("[0-9]", sentence):
             return None
     return None

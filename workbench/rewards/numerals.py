@@ -38,7 +38,7 @@ _DECIMAL = (
 )
 _NO_UNIT = (
     r"(?:(?:hundred|thousand|million|billion|trillion|dozen)s?|half|and|or|not|minus|plus"
-    r"|times|over|pi|sqrt|if|but|to|is|isn)\b"
+    r"|times|over|pi|sqrt|if|but|to|is|isn|mod|fails?|wrong|incorrect|does|do)\b"
 )
 _POWER = r"(?: ?\^ ?\{? ?[23] ?\}?)"
 _UNIT = rf"(?!{_NO_UNIT})[A-Za-z]{{2,}}(?:[/-][A-Za-z]+)?{_POWER}?"

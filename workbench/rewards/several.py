@@ -42,6 +42,8 @@ def split_label(text: str) -> tuple[str, str]:
     """The variable before one `=` and the rest: ("x", "42") of "x = 42"; ("", text) where there is
     no variable, or more than one `=`."""
     bare = plain(text).rstrip(".")
+    if bare.startswith("=") and "=" not in bare[1:]:
+        return "", bare[1:].strip()
     match = _LABEL.fullmatch(bare)
     if match is None or match[1] in ("\\neq", "\\frac", "\\sqrt"):
         return "", text

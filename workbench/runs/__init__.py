@@ -16,6 +16,7 @@ from workbench.runs.step_record import (
     TokenArrays,
 )
 from workbench.runs.store.files import (
+    DamagedError,
     RunNotFoundError,
     RunRecordError,
     RunWarning,
@@ -27,6 +28,7 @@ from workbench.runs.store.reader import Run
 from workbench.runs.store.writer import RunWriter, StepExistsError, TakenOverError
 
 __all__ = [
+    "DamagedError",
     "Evaluation",
     "Event",
     "KnobChange",

@@ -53,6 +53,16 @@ def describe_environment() -> dict[str, Any]:
     }
 
 
+def changed_environment(before: dict[str, Any]) -> dict[str, Any]:
+    """What is known of versions and machine now and was otherwise `before`."""
+    now = describe_environment()
+    return {
+        name: value
+        for name, value in now.items()
+        if value is not None and before.get(name) not in (None, value)
+    }
+
+
 def sign_in(writer: Any) -> dict[str, Any]:
     """A mark of this process and `writer`, kept in the record for as long as the writer is open."""
     token = uuid.uuid4().hex

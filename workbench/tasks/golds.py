@@ -19,6 +19,7 @@ LAST_BOX = "in the last of several boxes"
 LETTER = "the letter of a choice"
 
 _GROUPED = re.compile(r"([+-]?\$?)([0-9]{1,3}(?:,[0-9]{3})+)(\.[0-9]+)?")
+_MAY_BE_LIST = re.compile(r"[1-9][0-9]{2}(?:,[1-9][0-9]{2})+")
 _HASHES = re.compile(r"####(?!#)\s*(.*)")
 _INTRODUCED = re.compile(r"\A(?:the\s+)?(?:final\s+)?answer(?:\s+is)?\b\s*[:=]?\s*", re.IGNORECASE)
 _BOX = re.compile(r"\\(?:boxed|fbox)(?![a-zA-Z])\s*")
@@ -40,7 +41,7 @@ def gold_in(text: str) -> Gold:
     box, else all of a short text. Raises `TaskError` where that is not certain.
 
     `####` anywhere else is a heading or a quotation. Thousands separators of a plain number are
-    dropped ("1,080" becomes "1080").
+    dropped ("1,080" becomes "1080"); "100,200" stays, unless it is behind `####`.
     """
     hashed = _after_hashes(text)
     boxes = list(boxes_in(text))
@@ -118,7 +119,9 @@ def _checked(final: str, found: str) -> Gold:
             f"the gold answer {found} has {len(final)} characters, no more than {MAX_GOLD_LENGTH} "
             "are taken for one. Write the final answer alone there."
         )
-    return Gold(_plain(final), found)
+    # Only the mark of GSM8K says that 100,200 is one number; elsewhere it may be two.
+    whole = found != HASHES and _MAY_BE_LIST.fullmatch(final)
+    return Gold(final if whole else _plain(final), found)
 
 
 def _plain(final: str) -> str:

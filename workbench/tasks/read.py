@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from workbench.tasks.columns import Keys, find_keys
@@ -53,7 +54,9 @@ def _read_row(
         if keys is None:
             asked = {k: v for k, v in reading.asked.items() if k.endswith("_key")}
             keys = find_keys(row, **asked)
-        return keys, problem_of_row(row, keys)
+        read = problem_of_row(row, keys)
+        place = f"{source.label}, {source.place(number)}"
+        return keys, replace(read, problem=replace(read.problem, place=place))
     except TaskError as error:
         raise TaskError(
             f"{source.label}, {source.place(number)}: {str(error).rstrip('.')}. The "

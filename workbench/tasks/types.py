@@ -63,6 +63,9 @@ class Problem:
     """Turns that come before the question where its row has them; a system message among them
     stands first, and in place of the task's."""
 
+    place: str = field(default="", compare=False)
+    """The file or table and the line or row that it was read from; empty where it was not."""
+
     def __post_init__(self) -> None:
         taken = sorted(RESERVED_COLUMNS & set(self.columns))
         if taken:

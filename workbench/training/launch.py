@@ -16,7 +16,7 @@ from workbench.evaluation.prompts import check_prompts
 from workbench.policy.for_config import check_policy
 from workbench.policy.free_memory import check_batch_fits
 from workbench.policy.policy import Policy
-from workbench.rewards import RewardSet, ShuffledRewards, check_gold
+from workbench.rewards import RewardSet, ShuffledRewards, with_readable_golds
 from workbench.rollout import check_engine
 from workbench.runs import Run, RunWriter, is_run_record
 from workbench.runs.store.opening import check_free, remove_database
@@ -28,6 +28,7 @@ from workbench.training import checkpoints
 from workbench.training.knobs import check_weights
 from workbench.training.out_of_memory import warn_where_too_small
 from workbench.training.trainer import Trainer
+from workbench.training.truth import as_it_is, problems_digest, template_digest
 
 DEFAULT_REWARDS = ("format", "answer")
 Rewards = RewardSet | ShuffledRewards
@@ -64,7 +65,8 @@ def start_run(
     Resuming takes the newest whole checkpoint, cuts the record back to it and goes on; without a
     checkpoint it starts from the beginning. Knobs that moved after the checkpoint are asked for
     again, at the first step. Live fields of `config` that differ from the run's own become knob
-    changes. Raises `GoldError` for a gold answer that nothing could equal, `PolicyError` for a
+    changes. Raises `GoldError` for gold answers that nothing could equal (unless
+    `config.unreadable_golds` says what is to become of them), `PolicyError` for a
     prompt that is too long and for a policy that the checkpoint does not belong to,
     `RunRecordError` when `out` holds a run and `resume` is False, `ConfigError` when a fixed field,
     the task or the rewards differ, `OutOfMemoryError`. A new run whose first evaluation fails
@@ -76,7 +78,9 @@ def start_run(
         rewards if isinstance(rewards, (RewardSet, ShuffledRewards)) else RewardSet(list(rewards))
     )
     config = as_read(config, task)
+    task = with_readable_golds(task, config.unreadable_golds)
     _check_start(out, policy, task, chosen, config)
+    config = as_it_is(policy, config)
     if resume and is_run_record(out / "run.sqlite"):
         return _resumed(out, policy, task, chosen, config)
     if checkpoints.steps_in(out / "checkpoints") and not is_run_record(out / "run.sqlite"):
@@ -147,8 +151,6 @@ def _check_start(
             f"GRPOConfig(reward_weights={rewards.weights}), which can also be changed while it "
             "runs."
         )
-    for problem in (*task.train, *task.held_out):
-        check_gold(problem.answer)
     check_prompts(policy, task, task.train, config.max_completion_length, config.max_prompt_length)
     check_prompts(
         policy, task, task.held_out[: config.num_eval_problems], config.max_completion_length
@@ -169,12 +171,38 @@ def _check_same(run: Run, policy: Policy, task: Task, rewards: Rewards) -> None:
                 f"the run's {what}: {own}. It cannot be resumed with: {given}. Give its own, or "
                 "start a new run in another folder."
             )
+    _check_same_problems(run, task)
+    _check_same_template(run, policy)
     # A record of an earlier version may name its policy by a relative path.
     if policy.source not in (run.meta.policy, str(Path(run.meta.policy).absolute())):
         warnings.warn(
             f"the run was started with policy {run.meta.policy!r}, it goes on with "
             f"{policy.source!r}.",
             stacklevel=4,
+        )
+
+
+def _check_same_problems(run: Run, task: Task) -> None:
+    """Raises `ConfigError` where the task of the record's name has other problems than the run was
+    made with; records of earlier versions do not say."""
+    environment = run.meta.environment
+    if environment.get("problems_digest", problems_digest(task)) != problems_digest(task):
+        counts = "{} to train on and {} held out".format(*environment["problems"])
+        raise ConfigError(
+            f"the run's task {task.name!r} had other problems ({counts}) than the one that is "
+            f"given ({len(task.train)} and {len(task.held_out)}). Give its own file and seed, or "
+            "start a new run in another folder."
+        )
+
+
+def _check_same_template(run: Run, policy: Policy) -> None:
+    """Warns where prompts would be rendered by another chat template than in the steps before."""
+    now = template_digest(policy)
+    if run.meta.environment.get("chat_template", now) != now:
+        warnings.warn(
+            f"the chat template of policy {policy.source!r} is another one than the run was "
+            "started with: its prompts read differently from here on.",
+            stacklevel=5,
         )
 
 
@@ -191,7 +219,11 @@ def _resumed(
     check_left(out)
     run = Run.open(out)
     _check_same(run, policy, task, rewards)
-    changes = _changes(GRPOConfig.from_dict(run.config), config)
+    own = GRPOConfig.from_dict(run.config)
+    # A record of an earlier version says of the policy what was asked for.
+    if "dtype" not in run.meta.environment:
+        own = as_it_is(policy, own)
+    changes = _changes(own, config)
     checkpoint = checkpoints.load_latest(out / "checkpoints")
     if checkpoint is None:
         if checkpoints.steps_in(out / "checkpoints"):

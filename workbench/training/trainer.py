@@ -39,6 +39,7 @@ from workbench.training.out_of_memory import explain_out_of_memory
 from workbench.training.phases import Phases
 from workbench.training.reward_effects import torch_settings_kept
 from workbench.training.schedule import learning_rate_at
+from workbench.training.truth import facts_of
 from workbench.training.update import accumulate_gradient, apply_gradient
 
 
@@ -106,6 +107,7 @@ class Trainer:
             shared_prompts=shares_prompts(policy.model),
             # Completions are recorded as whole messages: so much of each the template wrote.
             opened_answer=policy.opened(task.messages(task.train[0])),
+            **facts_of(policy, task),
         )
 
     @property

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from workbench.doctor import report
-from workbench.runs import Run
+from workbench.runs import DamagedError, Run
 from workbench.widgets.base.source import RunSource
 from workbench.widgets.base.style import CSS
 from workbench.widgets.base.text import safe_text
@@ -80,11 +80,21 @@ def _panels(sources: Sequence[RunSource]) -> list[str]:
 
 def _groups(source: RunSource) -> str:
     steps = _spread(source.metrics["step"].tolist()) if len(source.metrics) else []
-    tables = {step: table for step in steps if (table := _table(source, step))}
+    tables = {}
+    damaged = ""
+    for step in steps:
+        try:
+            table = _table(source, step)
+        except DamagedError as error:
+            damaged += f'<p class="wb-note">{safe_text(str(error), 400)}</p>'
+            continue
+        if table is not None:
+            tables[step] = table
     pages = [(step, _step_groups(source, table)) for step, table in tables.items()]
     if not pages:
         return (
-            '<div class="wb"><h2>Groups</h2><p class="wb-note">No completions were kept.</p></div>'
+            '<div class="wb"><h2>Groups</h2><p class="wb-note">No completions were kept.</p>'
+            f"{damaged}</div>"
         )
     options = "".join(f"<option>{step}</option>" for step, _ in pages)
     bodies = "".join(
@@ -97,7 +107,8 @@ def _groups(source: RunSource) -> str:
         f"the first {min(most, GROUPS_SHOWN)} of {most} groups.</p>"
     )
     return (
-        f'<div class="wb"><h2>Groups</h2>{part}<label>step <select id="step">{options}</select>'
+        f'<div class="wb"><h2>Groups</h2>{part}{damaged}<label>step'
+        f' <select id="step">{options}</select>'
         f"</label>{bodies}</div>"
     )
 

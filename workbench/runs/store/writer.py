@@ -19,7 +19,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
-from workbench.runs.environment import sign_in, works_beside
+from workbench.runs.environment import changed_environment, sign_in, works_beside
 from workbench.runs.step_record import Evaluation, Event, StepRecord
 from workbench.runs.store import rows
 from workbench.runs.store.cells import SEALED_FROM
@@ -146,11 +146,10 @@ class RunWriter:
                 rows.put_meta(db, newest_checkpoint=min(newest, step))
             # It tells readers that steps which they have read may be made anew.
             rows.put_meta(db, revision=meta["revision"] + 1, **{SEALED_FROM: sealed_from})
-            rows.put_event(
-                db,
-                step,
-                Event("resume", f"resumed after step {step}; {last - step} later steps removed"),
-            )
+            changed = changed_environment(meta["environment"])
+            if changed:
+                rows.put_meta(db, environment=meta["environment"] | changed)
+            rows.put_event(db, step, _resume_event(step, last, changed))
         return writer
 
     @classmethod
@@ -409,6 +408,15 @@ def _check_left(file: Path, mark: Mapping[str, Any] | None) -> None:
             f"{file} is being written by process {mark['pid']} on {mark['host']}. Stop that run "
             "first; if it is surely gone, pass take_over=True."
         )
+
+
+def _resume_event(step: int, last: int, changed: Mapping[str, Any]) -> Event:
+    """Says what a resume removed, and what of versions and machine is another from here on."""
+    text = f"resumed after step {step}; {last - step} later steps removed"
+    if not changed:
+        return Event("resume", text)
+    text += f", on another environment ({', '.join(changed)})"
+    return Event("resume", text, {"environment": dict(changed)})
 
 
 def _check_step(file: Path, step: int, last: int) -> None:
