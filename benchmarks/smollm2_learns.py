@@ -95,8 +95,8 @@ def measure(trainer: Trainer, problems: Any) -> dict[str, Any]:
     }
 
 
-def main() -> None:
-    """Train, measure, print, keep."""
+def arguments() -> argparse.Namespace:
+    """What is asked for on the command line."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -112,9 +112,12 @@ def main() -> None:
         help="of the frozen base; CPUs with AVX512-BF16 are fast with bfloat16",
     )
     parser.add_argument("--out", type=Path)
-    args = parser.parse_args()
-    torch.set_num_threads(1)
-    config = GRPOConfig(
+    return parser.parse_args()
+
+
+def config_of(args: argparse.Namespace) -> GRPOConfig:
+    """The run that is asked for."""
+    return GRPOConfig(
         prompts_per_step=8,
         num_generations=8,
         updates_per_rollout=2,
@@ -131,56 +134,67 @@ def main() -> None:
         save_steps=args.steps,
         lr_scheduler_type="constant",
     )
+
+
+def measured_run(policy_name: str, config: GRPOConfig, folder: Path) -> dict[str, Any]:
+    """Train in `folder`; what was right before and after, rewards and seconds."""
+    began = time.monotonic()
+    cpu = time.process_time()
+    policy = load_policy(policy_name, config=config)
+    task = sums(config.seed)
+    loaded = time.process_time() - cpu
+    trainer = start_run(
+        folder, policy=policy, task=task, rewards=RewardSet(right_reward), config=config
+    )
+    splits = {"held_out": task.held_out, "train": task.train}
+    before = {name: measure(trainer, problems) for name, problems in splits.items()}
+    cpu = time.process_time()
+    trainer.train(
+        on_step=lambda s: print(
+            f"step {s.step}: reward {s.metrics['reward']:.3f}, {s.metrics['seconds/step']:.1f} s",
+            flush=True,
+        )
+    )
+    trained = time.process_time() - cpu
+    after = {name: measure(trainer, problems) for name, problems in splits.items()}
+    steps = Run.open(folder).steps()
+    return {
+        "before": before,
+        "after": after,
+        "rewards": steps.reward.tolist(),
+        "cpu_seconds_load": loaded,
+        "cpu_seconds_train": trained,
+        "seconds": time.monotonic() - began,
+        "seconds_per_step": steps["seconds/step"].tolist(),
+    }
+
+
+def main() -> None:
+    """Train, measure, print, keep."""
+    args = arguments()
+    torch.set_num_threads(1)
+    config = config_of(args)
     with tempfile.TemporaryDirectory() as place:
-        began, cpu = time.monotonic(), time.process_time()
-        policy, task = load_policy(args.policy, config=config), sums(args.seed)
-        loaded = time.process_time() - cpu
-        trainer = start_run(
-            Path(place, "run"),
-            policy=policy,
-            task=task,
-            rewards=RewardSet(right_reward),
-            config=config,
-        )
-        splits = {"held_out": task.held_out, "train": task.train}
-        before = {name: measure(trainer, problems) for name, problems in splits.items()}
-        cpu = time.process_time()
-        trainer.train(
-            on_step=lambda s: print(
-                f"step {s.step}: reward {s.metrics['reward']:.3f}, "
-                f"{s.metrics['seconds/step']:.1f} s",
-                flush=True,
-            )
-        )
-        trained = time.process_time() - cpu
-        after = {name: measure(trainer, problems) for name, problems in splits.items()}
-        steps = Run.open(Path(place, "run")).steps()
-        rewards, step_seconds = steps.reward.tolist(), steps["seconds/step"].tolist()
+        found = measured_run(args.policy, config, Path(place, "run"))
     result = {
         "date": date.today().isoformat(),
         "policy": "SmolLM2-135M-Instruct",
         "config": config.to_dict(),
-        "before": before,
-        "after": after,
-        "rewards": rewards,
-        "cpu_seconds_load": loaded,
-        "cpu_seconds_train": trained,
-        "seconds": time.monotonic() - began,
+        **found,
         "load": os.getloadavg()[0],
         "torch": torch.__version__,
         "machine": platform.machine(),
         "device": device_name(),
-        "seconds_per_step": step_seconds,
         "threads": 1,
     }
-    for name in splits:
-        print(
-            f"{name}: {before[name]['share']:.0%} -> {after[name]['share']:.0%} of "
-            f"{before[name]['of']} sums"
-        )
+    for name, before in found["before"].items():
+        after = found["after"][name]
+        print(f"{name}: {before['share']:.0%} -> {after['share']:.0%} of {before['of']} sums")
+    rewards = found["rewards"]
     print(
         f"reward, first and last five steps: {sum(rewards[:5]) / 5:.2f} -> "
-        f"{sum(rewards[-5:]) / 5:.2f}; {trained:.0f} s of CPU for {args.steps} steps"
+        f"{sum(rewards[-5:]) / 5:.2f}; {found['cpu_seconds_train']:.0f} s of CPU for "
+        f"{args.steps} steps"
     )
     if args.out:
         args.out.parent.mkdir(parents=True, exist_ok=True)

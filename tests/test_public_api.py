@@ -100,7 +100,9 @@ def test_every_error_of_ours_says_so_and_is_a_workbench_error() -> None:
     errors = [name for name in classes if ancestors(name) & builtin_errors]
     assert len(errors) > 20
     assert [name for name in errors if not name.endswith("Error")] == []
-    assert [name for name in errors if "WorkbenchError" not in ancestors(name)] == []
+    # One that begins with an underscore is a jump within its file, and no user sees it.
+    public = [name for name in errors if not name.startswith("_")]
+    assert [name for name in public if "WorkbenchError" not in ancestors(name)] == []
 
 
 if __name__ == "__main__":

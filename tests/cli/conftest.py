@@ -1,5 +1,5 @@
 """The command line inside the test's own process: a new one costs seconds, most of them the import
-of torch. Each command is also tried as a process of its own, in `test_cli.py`."""
+of torch. Training, the doctor, help and a mistake are also tried as processes, in `test_cli.py`."""
 
 from __future__ import annotations
 

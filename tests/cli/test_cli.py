@@ -1,5 +1,5 @@
-"""The command line as a person uses it: every command once as a process of its own, and what can be
-asked of it in the process of the test."""
+"""The command line as a person uses it: training, help and a mistake as processes of their own, and
+everything else in the process of the test, which spares the import of torch each time."""
 
 from __future__ import annotations
 
@@ -76,13 +76,13 @@ def test_train_goes_on_with_a_run(
     assert Run.open(tmp_path / "r").steps().step.tolist() == [1, 2, 3, 4, 5]
 
 
-def test_runs_lists_it(finished_run: tuple[Path, str]) -> None:
-    (row,) = json.loads(process("runs", ".", "--json", cwd=finished_run[0]).stdout)
+def test_runs_lists_it(finished_run: tuple[Path, str], workbench: Command) -> None:
+    (row,) = json.loads(workbench("runs", ".", "--json", cwd=finished_run[0]).stdout)
     assert (row["status"], row["steps"]) == ("finished", 3)
 
 
-def test_eval_measures_its_policy(finished_run: tuple[Path, str]) -> None:
-    done = process("eval", "--policy", "r/policy", "--n", 10, "--json", cwd=finished_run[0])
+def test_eval_measures_its_policy(finished_run: tuple[Path, str], workbench: Command) -> None:
+    done = workbench("eval", "--policy", "r/policy", "--n", 10, "--json", cwd=finished_run[0])
     assert json.loads(done.stdout)["n"] == 10
 
 
@@ -129,7 +129,7 @@ def test_export_writes_tables_and_a_page_that_needs_no_network(
     finished_run: tuple[Path, str], workbench: Command
 ) -> None:
     folder = finished_run[0]
-    process("export", "csv", "r", cwd=folder)
+    workbench("export", "csv", "r", cwd=folder)
     assert (folder / "r-csv").is_dir()
     workbench("export", "html", "r", cwd=folder)
     page = (folder / "r.html").read_text()
@@ -139,6 +139,7 @@ def test_export_writes_tables_and_a_page_that_needs_no_network(
 
 
 def test_doctor_examines_it(finished_run: tuple[Path, str]) -> None:
+    """As a process: what it returns to the shell is part of its answer."""
     report = subprocess.run(
         [sys.executable, "-m", "workbench.cli", "doctor", "r"],
         capture_output=True,
@@ -259,8 +260,8 @@ def test_ctrl_c_ends_after_the_step_with_a_checkpoint(tmp_path: Path, tiny_folde
     assert Run.open(tmp_path / "r").meta.status == "stopped"
 
 
-def test_doctor_says_what_works(tmp_path: Path) -> None:
-    findings = json.loads(process("doctor", "--json", cwd=tmp_path).stdout)["findings"]
+def test_doctor_says_what_works(tmp_path: Path, workbench: Command) -> None:
+    findings = json.loads(workbench("doctor", "--json", cwd=tmp_path).stdout)["findings"]
     by_name = {f["what"]: f for f in findings}
     assert by_name["torch"]["status"] == "ok"
     assert by_name["embedded policy"]["status"] == "ok"

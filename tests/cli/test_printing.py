@@ -18,6 +18,7 @@ from runs.run_examples import stored_run
 
 from workbench.commands.printing import line_of, make_warnings_inert, say, say_aside, say_lines
 from workbench.commands.views import TerminalView
+from workbench.runs.store.checksums import seal_meta
 
 Command = Callable[..., CompletedProcess[str]]
 """The fixture `workbench` (see `conftest.py`)."""
@@ -78,12 +79,11 @@ def test_a_run_into_a_folder_that_is_called_like_markup_ends_well(
 
 
 def rename(run: Path, **facts: str) -> None:
-    """Write facts into a record's table as a stranger would, its checksum gone."""
+    """Write facts into a record's table, with the checksum that belongs to them."""
     with closing(sqlite3.connect(run)) as db, db:
         for key, value in facts.items():
             db.execute("UPDATE meta SET value = ? WHERE key = ?", (json.dumps(value), key))
-        if db.execute("SELECT 1 FROM sqlite_master WHERE name = 'checksums'").fetchone():
-            db.execute("DELETE FROM checksums WHERE name = 'meta'")
+        seal_meta(db)
 
 
 def test_what_a_record_says_reaches_the_terminal_spelled_out(

@@ -276,3 +276,22 @@ def test_the_last_words_say_what_was_measured_and_what_was_learnt(
     view.history |= {"reward": [0.0], "seconds/step": [1.0]}
     view.accuracies = [(0, 0.1)]
     assert "kl" not in view.line(3)
+
+
+def test_a_reward_that_changes_the_working_directory_moves_nothing(
+    tmp_path: Path, tiny_folder: Path, workbench: Command
+) -> None:
+    away = tmp_path / "away"
+    away.mkdir()
+    (tmp_path / "mine.py").write_text(
+        "import os\n"
+        "def mine(completions, **columns):\n"
+        f"    os.chdir({str(away)!r})\n"
+        "    return [float(len(c[0]['content'])) for c in completions]\n"
+    )
+    named = ["--policy", tiny_folder, "--reward", "mine.py:mine", "--out", "r"]
+    done = workbench("train", *named, "--steps", 2, *QUICK, "--json", cwd=tmp_path)
+    result = json.loads(done.stdout.splitlines()[-1])
+    assert (result["run"], result["policy"]) == ("r", "r/policy")
+    assert (tmp_path / "r/policy/config.json").is_file()
+    assert list(away.iterdir()) == []

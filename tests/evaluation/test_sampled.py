@@ -10,11 +10,13 @@ from pathlib import Path
 import pytest
 
 from workbench.evaluation.answered import (
+    JUDGES,
     Answered,
     EvaluationError,
     by_kind,
     powers_of_two,
     summarize,
+    undecided,
 )
 from workbench.evaluation.sampled import HowToAnswer, answer_all, weights_digest
 from workbench.policy import load_policy
@@ -63,6 +65,20 @@ def test_the_kinds_are_counted_apart() -> None:
         "subtract": 0.0,
     }
     assert by_kind(two_problems()[:1]) == {}
+
+
+def test_what_could_not_be_compared_in_time_is_not_counted(monkeypatch) -> None:
+    slow = "<think>t</think><answer>9^{9^9}</answer>"
+    judge = JUDGES["strict"]
+    in_time = replace(
+        judge, right=lambda text, gold: None if text == slow else judge.right(text, gold)
+    )
+    monkeypatch.setitem(JUDGES, "strict", in_time)
+    easy, hard = two_problems()
+    one_slow = replace(hard, samples=[slow, *hard.samples[1:]])
+    assert undecided([easy, one_slow]) == 1
+    assert summarize([easy, one_slow]) == summarize([easy])
+    assert undecided([easy, hard]) == 0
 
 
 def test_without_samples_there_is_the_greedy_figure_alone() -> None:

@@ -17,7 +17,7 @@ from transformers import AutoModelForCausalLM, Qwen2Config
 
 from workbench.config import GRPOConfig
 from workbench.plan import Shape, device_named, shape_of
-from workbench.plan.ledger import phases_of
+from workbench.plan.ledger import fullest, moments_of
 from workbench.plan.planner import _followed, skeleton_of
 from workbench.plan.trace.allocations import Allocations, Peak
 from workbench.plan.trace.passes import logprobs_peak, longest_rollout, micro_batch, update_peak
@@ -93,7 +93,7 @@ def test_a_deep_model_is_followed_though_a_shallow_one_is_fullest_elsewhere(
 ) -> None:
     model = shape(**WIDE | dict(num_hidden_layers=14, vocab_size=60000))
     c, gpu = config(gradient_checkpointing=checkpointing), device_named(device)
-    whole = phases_of(skeleton_of(model, c, gpu), c, PROMPT, gpu)
+    whole = fullest(moments_of(skeleton_of(model, c, gpu), c, PROMPT, gpu))
     for quick, phase in zip(_followed(model, c, gpu), whole, strict=True):
         assert quick.bytes == pytest.approx(phase.bytes, rel=1e-3), phase.name
 

@@ -4,9 +4,6 @@ caches, optimizer states."""
 from __future__ import annotations
 
 import copy
-import json
-import subprocess
-import sys
 
 import pytest
 import torch
@@ -16,7 +13,7 @@ from workbench.config import GRPOConfig
 from workbench.libraries.hf_transformers import forward_with_cache
 from workbench.plan import PUBLISHED, PlanError, Shape, device_named, plan, shape_of
 from workbench.plan.devices import GPUS, cpu_without_rates
-from workbench.plan.ledger import kv_bytes, optimizer_bytes, phases_of
+from workbench.plan.ledger import fullest, kv_bytes, moments_of, optimizer_bytes
 from workbench.plan.planner import _followed, longest_prompt, skeleton_of
 from workbench.plan.trace.passes import computed_tokens, logprobs_peak, longest_rollout, update_peak
 from workbench.plan.trace.skeleton import skeleton
@@ -235,7 +232,7 @@ def test_like_layers_are_reckoned_from_two_small_models_exactly(name: str, chang
     c, device = config(**changes), device_named("L4")
     for quick, whole in zip(
         _followed(deep, c, device),
-        phases_of(skeleton_of(deep, c, device), c, 16, device),
+        fullest(moments_of(skeleton_of(deep, c, device), c, 16, device)),
         strict=True,
     ):
         assert quick.bytes == pytest.approx(whole.bytes, rel=1e-3)
@@ -315,34 +312,3 @@ def test_devices_and_prompts_that_cannot_be_are_one_clear_error() -> None:
     with pytest.raises(PlanError, match="leaves no room"):
         plan(config(max_completion_length=256), SHAPES["llama"], CPU)
     assert longest_prompt(SHAPES["llama"], config(max_prompt_length=512)) == 256 - 24
-
-
-def test_the_command_prints_one_object(tmp_path) -> None:
-    SHAPES["llama"].config.save_pretrained(tmp_path / "model")
-    command = [
-        sys.executable,
-        "-m",
-        "workbench.cli",
-        "plan",
-        "--policy",
-        str(tmp_path / "model"),
-        "--lora",
-        "--quantization",
-        "nf4",
-        "--gpu",
-        "L4",
-        "--prompts-per-step",
-        "4",
-        "--num-generations",
-        "4",
-        "--max-prompt-length",
-        "32",
-        "--max-completion-length",
-        "16",
-        "--json",
-    ]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
-    said = json.loads(done.stdout)
-    assert said["fits"] is True
-    assert said["settings"]["lora_rank"] == 16
-    assert said["peak_bytes"] == max(p["bytes"] for p in said["phases"])

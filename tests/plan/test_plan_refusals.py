@@ -13,7 +13,8 @@ from workbench.config import ConfigError, GRPOConfig
 from workbench.plan import PlanError, Shape, device_named, plan, shape_of
 from workbench.plan.devices import cpu_without_rates
 from workbench.plan.shapes import Stored
-from workbench.plan.trace.skeleton import SINGLE, scale_bytes, skeleton
+from workbench.plan.trace.quantized import SINGLE, scale_bytes
+from workbench.plan.trace.skeleton import skeleton
 from workbench.rollout.vllm.checks import VLLMError
 
 SMALL = dict(

@@ -20,6 +20,7 @@ from workbench.rewards import RewardSet, strict_correct
 from workbench.rollout import make_engine
 from workbench.runs import Run
 from workbench.tasks import load_task
+from workbench.tasks.format import SYSTEM_PROMPT
 from workbench.training import start_run
 from workbench.widgets.base.source import RunSource
 from workbench.widgets.groups.view import GroupsView
@@ -76,7 +77,7 @@ OPEN_AT_THE_END = (
     )
 )
 def test_what_the_generation_prompt_says_of_the_answer(template: str, opened: str) -> None:
-    assert with_template(template).opened == opened
+    assert with_template(template).opened() == opened
 
 
 def test_the_templates_that_people_have(tmp_path: Path) -> None:
@@ -113,6 +114,39 @@ def test_an_empty_thought_stands_for_one_and_is_not_doubled() -> None:
     assert strict_correct(short, "34")
     thought = "<think>7-3=4</think><answer>34</answer>"
     assert policy.decode(policy.encode_completion(thought)) == thought
+
+
+def test_a_system_message_that_the_template_goes_by(tmp_path: Path) -> None:
+    """SmolLM3's template writes an empty thought after the system message "/no_think"."""
+    own = "<think>\n\n</think>\n\n"
+    policy = with_template(
+        SAID
+        + "{% if add_generation_prompt %}<|assistant|>"
+        + "{% if '/no_think' in messages[0].content %}"
+        + own
+        + "{% endif %}{% endif %}"
+    )
+    quick = [{"role": "system", "content": "/no_think"}, {"role": "user", "content": "3?"}]
+    assert policy.opened() == policy.opened(quick[1:]) == ""
+    assert policy.opened(quick) == own
+    ids = policy.encode_completion("<answer>3</answer>", quick)
+    assert strict_correct(policy.decode(ids, quick), "3")
+    assert not strict_correct(policy.decode(ids, quick[1:]), "3")
+
+
+def test_tags_that_the_system_message_speaks_of_open_nothing() -> None:
+    """Also where the template puts it behind the question, as Mistral's does before it."""
+    behind = (
+        "{% for m in messages if m.role != 'system' %}<|{{ m.role }}|>{{ m.content }}"
+        "{% if loop.last %}\n{{ messages[0].content }}{% endif %}<|end|>{% endfor %}"
+        "{% if add_generation_prompt %}<|assistant|>{% endif %}"
+    )
+    task = load_task("arithmetic")
+    talk = [{"role": "system", "content": SYSTEM_PROMPT}, *task.messages(task.train[0])[-1:]]
+    for template in (behind, SAID + PROMPT.replace("OPENED", "")):
+        policy = with_template(template)
+        assert SYSTEM_PROMPT in policy.tokenizer.decode(policy.encode_prompt(talk))
+        assert policy.opened(talk) == ""
 
 
 def test_a_closing_tag_whose_place_the_end_token_takes() -> None:
@@ -235,6 +269,6 @@ def test_the_doctor_tells_of_a_reward_that_pays_nothing_beside_one_that_does(
 
 def test_the_embedded_policy_has_nothing_of_the_sort() -> None:
     policy = load_policy("embedded")
-    assert policy.opened == ""
+    assert policy.opened() == ""
     ids = torch.arange(4, 60).tolist()
     assert policy.decode(ids) == policy.tokenizer.decode(ids)

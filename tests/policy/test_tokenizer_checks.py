@@ -83,7 +83,7 @@ ASKED = "<|system|>Be short.<|end|><|user|>3 + 5?<|end|><|assistant|>"
 def test_templates_that_can_be_served(tmp_path: Path, template: Any, prompt: str) -> None:
     policy = load_policy(templated(tmp_path, template))
     assert prompt_of(policy) == prompt
-    assert policy.opened == ""
+    assert policy.opened() == ""
     save_policy(policy, tmp_path / "again" / str(next(numbers)))
 
 

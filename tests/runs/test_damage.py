@@ -3,9 +3,13 @@ that is marked, or in the values that were written. Never in a raw exception or 
 
 from __future__ import annotations
 
+import json
+import shutil
+import sqlite3
 import time
 import warnings
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +21,7 @@ from runs.crafted import (
     crafted_record,
     flipped_bits,
     small_record,
+    small_step,
     unsealed,
     with_flipped_bit,
 )
@@ -24,14 +29,18 @@ from runs.crafted import (
 from workbench.doctor import report
 from workbench.errors import WorkbenchError
 from workbench.runs import (
+    Event,
     Run,
+    RunRecordError,
     RunWarning,
     RunWriter,
+    StepRecord,
     align_metrics,
     diff_configs,
     export_csv,
     list_runs,
 )
+from workbench.runs.store.files import DamagedError
 from workbench.runs.thin import thin
 
 STEPS = (1, 2, 3)
@@ -172,3 +181,115 @@ HARMLESS = {"packages that are a number"}
 
 BELIEVED = HARMLESS | {"a reward name too many"}
 """Facts that a run might have: without a checksum nobody can know."""
+
+
+def flip_in(file: Path, table: str, column: str, step: int) -> None:
+    """Another value in a sealed record, as a bad disk would leave it."""
+    with closing(sqlite3.connect(file)) as db, db:
+        db.execute(f"UPDATE {table} SET {column} = {column} + 1 WHERE step = ?", (step,))
+
+
+def test_a_damaged_step_is_marked_and_the_others_are_read(tmp_path: Path) -> None:
+    file = small_record(tmp_path)
+    flip_in(file, "steps", "time", 2)
+    flip_in(file, "samples", "reward", 3)
+    flip_in(file, "evaluations", "correct", 1)
+    run = Run.open(tmp_path)
+    with pytest.warns(RunWarning, match="damaged at step 2, in the table steps"):
+        steps = run.steps()
+    assert steps["reward"].isna().tolist() == [False, True, False]
+    assert list(steps.attrs["damaged"]) == [2]
+    with pytest.raises(DamagedError, match="step 3, in the table samples: it is not what its chec"):
+        run.samples(3)
+    assert len(run.samples(2)) == 4
+    with pytest.warns(RunWarning, match="evaluations"):
+        evaluations = run.evaluations()
+    assert evaluations["split"].tolist() == ["heldout", "(damaged)", "heldout", "heldout"]
+    assert evaluations["accuracy"].isna().tolist() == [False, True, False, False]
+    assert len(run.damage()) == 3
+    row = list_runs(tmp_path).iloc[0]
+    assert row["status"] == "finished"
+    assert "damaged at step 1" in row["problem"]
+    with pytest.warns(RunWarning):
+        export_csv(run, tmp_path / "csv")
+    lines = (tmp_path / "csv" / "samples.jsonl").read_text().splitlines()
+    assert [json.loads(line).get("damaged") is not None for line in lines[-2:]] == [False, True]
+
+
+def test_a_fact_of_the_run_that_changed_ends_in_one_sentence(tmp_path: Path) -> None:
+    file = small_record(tmp_path)
+    with closing(sqlite3.connect(file)) as db, db:
+        db.execute("UPDATE meta SET value = '0.006' WHERE key = 'seed'")
+    with pytest.raises(RunRecordError, match="facts of the run: they are not those of their check"):
+        _ = Run.open(tmp_path).meta
+    row = list_runs(tmp_path).iloc[0]
+    assert row["status"] == "unreadable"
+    with pytest.raises(RunRecordError, match="facts of the run"):
+        RunWriter.resume(tmp_path, 2)
+
+
+def test_a_row_that_went_or_strayed_is_noticed(tmp_path: Path) -> None:
+    for change in (
+        "DELETE FROM steps WHERE step = 3",
+        "UPDATE steps SET step = 9 WHERE step = 3",
+        "DELETE FROM steps WHERE step = 1",
+    ):
+        file = small_record(tmp_path / "r")
+        with closing(sqlite3.connect(file)) as db, db:
+            db.execute(change)
+        run = Run.open(file)
+        assert run.last_step() == 3
+        with pytest.warns(RunWarning, match="missing"):
+            assert run.steps()["reward"].isna().sum() >= 1
+        assert run.damage()
+        shutil.rmtree(tmp_path / "r")
+
+
+def test_a_record_of_before_there_were_checksums_is_read_and_continued(tmp_path: Path) -> None:
+    file = small_record(tmp_path / "old")
+    written = answers(file)
+    unsealed(file)
+    found = answers(file)
+    assert not [name for name in found if differs(found[name], written[name])]
+    assert Run.open(file).damage() == []
+    for made in (
+        RunWriter.resume(tmp_path / "old", 2),
+        RunWriter.branch(tmp_path / "old", tmp_path / "new", 2),
+    ):
+        with made as writer:
+            writer.write_step(small_step(3))
+            writer.write_event(Event("notice", "after"), step=1)
+            writer.finish()
+        run = Run.open(writer.path)
+        assert run.damage() == []
+        flip_in(writer.path, "steps", "time", 3)
+        assert len(run.damage()) == 1
+    unsealed(file)
+    copy = thin(file, tmp_path / "thin.sqlite", [2])
+    assert Run.open(copy).damage() == []
+
+
+def test_a_thinned_and_a_branched_copy_keep_their_checksums(tmp_path: Path) -> None:
+    file = small_record(tmp_path / "r")
+    thinned = thin(file, tmp_path / "thin.sqlite", [2])
+    RunWriter.branch(file, tmp_path / "branch", 2).finish()
+    for copy, table in ((thinned, "steps"), (tmp_path / "branch" / "run.sqlite", "samples")):
+        assert Run.open(copy).damage() == []
+        flip_in(copy, table, "time" if table == "steps" else "reward", 2)
+        assert len(Run.open(copy).damage()) == 1
+    flip_in(file, "groups", "dead", 2)
+    with pytest.raises(DamagedError, match="damaged at step 2, in the table groups"):
+        thin(file, tmp_path / "again.sqlite", [2])
+
+
+def test_more_figures_than_can_be_read_are_not_written() -> None:
+    with pytest.raises(ValueError, match="1001 metrics"):
+        StepRecord(step=1, metrics={f"m{i}": 0.0 for i in range(1001)})
+
+
+def test_runs_whose_names_are_no_utf8_are_compared(tmp_path: Path) -> None:
+    folders = [tmp_path / "a", tmp_path / "b"]
+    for seed, folder in enumerate(folders):
+        RunWriter.create(folder, config={"seed": seed}, name=f"caf\udce9{seed}").finish()
+    assert "caf\\udce90" in diff_configs(folders).to_string()
+    assert align_metrics(folders) == {}

@@ -5,7 +5,7 @@ import os
 
 import pytest
 
-from workbench.tasks import TaskError, files, load_task
+from workbench.tasks import TaskError, bounds, files, load_task
 
 GOOD = json.dumps({"question": "q", "answer": "1"})
 
@@ -64,7 +64,7 @@ def test_a_file_that_grows_while_it_is_read_ends(tmp_path, monkeypatch):
     path = tmp_path / "a.jsonl"
     path.write_text("\n".join([GOOD] * 100))
     monkeypatch.setattr(files, "_check_path", lambda path: None)
-    monkeypatch.setattr(files, "MAX_FILE_BYTES", 1000)
+    monkeypatch.setattr(bounds, "MAX_FILE_BYTES", 1000)
     with pytest.raises(TaskError, match="has no end within"):
         load_task(path)
 
@@ -77,7 +77,7 @@ def test_a_parquet_bomb_is_refused_by_what_it_unpacks_to(tmp_path, monkeypatch):
     table = pa.table({"question": ["a" * 1000] * 50_000, "answer": ["1"] * 50_000})
     parquet.write_table(table, path, use_dictionary=False, compression="zstd")
     assert path.stat().st_size < 100_000
-    monkeypatch.setattr(files, "MAX_FILE_BYTES", 10_000_000)
+    monkeypatch.setattr(bounds, "MAX_FILE_BYTES", 10_000_000)
     with pytest.raises(TaskError, match="unpacks to 50,000 rows"):
         load_task(path)
 
@@ -85,15 +85,13 @@ def test_a_parquet_bomb_is_refused_by_what_it_unpacks_to(tmp_path, monkeypatch):
 def test_a_stream_without_end_is_read_no_further_than_the_bound(monkeypatch):
     import datasets
 
-    from workbench.tasks import sources
-
     def endless():
         n = 0
         while True:
             n += 1
             yield {"question": f"q{n}", "answer": "1"}
 
-    monkeypatch.setattr(sources, "MAX_ROWS", 50)
+    monkeypatch.setattr(bounds, "MAX_ROWS", 50)
     with pytest.raises(TaskError, match="more than 50 rows"):
         load_task(datasets.IterableDataset.from_generator(endless))
 
@@ -108,6 +106,7 @@ def test_a_stream_without_end_is_read_no_further_than_the_bound(monkeypatch):
         ("a.json", b"[" * 100_000, "not valid JSON"),
         ("a.csv", b"question,answer\nq,1,2\n", "line 2: 3 cells, the first line names 2"),
         ("a.csv", b'question,answer\n"q,1\n', "not valid CSV"),
+        ("a.csv", b'question,answer\n"q\nr",1\n\n"q\ns",\n', "line 5: the answer .*is blank"),
         ("a.csv", b"question,answer\nq,\xff\n", "line 2: not UTF-8"),
         ("a.csv", b"question,answer\n", "no problems in it"),
         ("a.csv", b"", "no problems in it"),

@@ -14,6 +14,7 @@ FOUND = {
     "3+4=7\n####7  \n\n": ("7", HASHES),
     "sum\n#### 1,080": ("1080", HASHES),
     "sum\n#### Final Answer: 7": ("7", HASHES),
+    "sum\n#### 7 is the answer": ("7 is the answer", HASHES),
     "sum\n#### The answer is $\\boxed{7}$": ("7", HASHES),
     # headings of a worked solution, with the answer in its box
     HEADINGS: ("7", BOX),

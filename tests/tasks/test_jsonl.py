@@ -200,6 +200,11 @@ def test_an_unknown_task_lists_the_choices():
         load_task("arithmetik")
 
 
+def test_a_name_of_the_hub_is_told_the_way():
+    with pytest.raises(TaskError, match=r"load_task\(datasets.load_dataset"):
+        load_task("openai/gsm8k")
+
+
 def test_gsm8k_by_name_reads_the_hubs_rows(monkeypatch):
     data = {"train": rows(3), "test": rows(2, start=7)}
     monkeypatch.setitem(

@@ -1,6 +1,7 @@
 """Rows in the shapes that people have: message lists, nested keys, instruction sets, tables."""
 
 import json
+import warnings
 
 import pytest
 
@@ -36,6 +37,11 @@ SHAPES = {
                                    {"from": "gpt", "value": "\\boxed{7}"}]},
     "capitals": {"Question": "3+4?", "Answer": "7"},
     "OpenR1": {"problem": "3+4?", "solution": "long\ntext", "answer": "7"},
+    "GSM-Hard": {"input": "3+4?", "code": "…", "target": 7.0},
+    "TRL's prompt and completion": {
+        "prompt": [user("3+4?")],
+        "completion": [{"role": "assistant", "content": "so \\boxed{7}"}]},
+    "Skywork": {"prompt": [user("3+4?")], "reward_model": {"ground_truth": '["7"]'}},
     "a cell of JSON": {"prompt": json.dumps([user("3+4?")]), "answer": "7"},
 }  # fmt: skip
 
@@ -53,7 +59,7 @@ def only(row, **options):
 @in_one_test({"name": name} for name in SHAPES)
 def test_each_shape_is_read_without_naming_its_keys(name):
     task, problem = only(SHAPES[name])
-    assert (problem.question, problem.answer) == ("3+4?", "7")
+    assert (problem.question, problem.answer.removesuffix(".0")) == ("3+4?", "7")
     assert task.messages(problem) == [system(SYSTEM_PROMPT), user("3+4?")]
 
 
@@ -65,9 +71,35 @@ def test_dotted_keys_lead_into_nested_objects():
     assert only(row, question_key="in.text.0.q", answer_key="a.b")[1].answer == "8"
 
 
+def test_an_interval_is_no_list_of_golds():
+    assert only({"question": "3+4?", "answer": "[1, 2]"})[1].answer == "[1, 2]"
+
+
 def test_an_instruction_and_its_input_are_one_question():
     row = {"instruction": "Add.", "input": "3+4?", "output": "7"}
     assert only(row)[1].question == "Add.\n\n3+4?"
+
+
+@in_one_test(
+    {"row": row}
+    for row in (
+        {"Body": "Tom has 3.", "Question": "3+4?", "Answer": 7.0, "Equation": "( 3.0 + 4.0 )"},
+        {"passage": "Tom has 3.", "question": "3+4?", "answer": "7.0"},
+        {"context": "Tom has 3.", "question": "3+4?", "answer": "7.0"},
+    )
+)
+def test_the_text_that_a_question_is_about_stands_above_it_and_it_is_said(row):
+    """SVAMP's body, BoolQ's passage: without them nobody could answer."""
+    with pytest.warns(UserWarning, match="is put above the question"):
+        _, problem = only(row)
+    assert (problem.question, problem.answer) == ("Tom has 3.\n\n3+4?", "7.0")
+
+
+def test_a_context_that_the_question_repeats_or_that_is_no_text_is_left():
+    repeated = {"context": "Tom has 3.", "question": "Tom has 3. 3+4?", "answer": "7"}
+    with pytest.warns(UserWarning, match="is put above"):
+        assert only(repeated)[1].question == "Tom has 3. 3+4?"
+    assert only({"context": {"a": 1}, "question": "3+4?", "answer": "7"})[1].question == "3+4?"
 
 
 # ------------------------------------------------------------------------------ system messages
@@ -91,8 +123,10 @@ def test_a_system_message_of_the_data_is_kept_and_said(name):
 
 @pytest.mark.parametrize("prompt", ["Think.", None])
 def test_or_replaced_and_said(prompt):
-    with pytest.warns(UserWarning, match="is replaced in 2 of 2 problems"):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
         task, problem = only(WITH_SYSTEM["TRL"], system_prompt=prompt)
+    assert "is replaced in 2 of 2 problems" in task.describe()
     expected = [] if prompt is None else [system(prompt)]
     assert task.messages(problem) == [*expected, user("3+4?")]
 
@@ -136,11 +170,18 @@ TWO_SYSTEMS = {"system": "Be long.", "prompt": [BE_BRIEF, user("3+4?")], "answer
         {"row": {"prompt": [user(None), user("3+4?")], "answer": "7"}, "message": "is None"},
         {"row": {"prompt": [user("3+4?")], "reward_model": {"ground_truth": ["7", "8"]}},
          "message": "2 golds"},
+        {"row": {"prompt": [user("3+4?")], "reward_model": {"ground_truth": '["7", "8"]'}},
+         "message": "2 golds"},
+        {"row": {"question": "3+4?", "answer": True}, "message": "name another key: answer_key="},
+        {"row": {"prompt": [user("3+4?")], "completion": [user("7")]},
+         "message": "does not end in the assistant's turn"},
         {"row": {"prompt": [user("3+4?")], "reward_model": {"gold": "7"}},
          "message": r"reward_model\.gold'.*answer_key= \(on the command line --answer-key\)"},
         {"row": {"instruction": "3+4?", "input": "", "output": "a story\nof words"},
          "message": "a long text without"},
         {"row": {"question": "3+4?", "answer": float("nan")}, "message": "is None"},
+        {"row": {"question": "3+4?", "answer": {"value": "7", "aliases": []}},
+         "message": r"Name one, as answer\.value: answer_key= \(on the command line --answer-key"},
     ]
 )  # fmt: skip
 def test_what_cannot_be_read_is_refused_with_what_to_do(row, message):

@@ -3,6 +3,7 @@ refused by name."""
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from dataclasses import replace
@@ -83,6 +84,48 @@ def test_steps_after_the_checkpoint_are_made_again_once(make_trainer, tmp_path: 
     assert resumed.steps_done == 2
     resumed.train()
     assert list(Run.open(tmp_path / "run").steps().step) == [1, 2, 3, 4, 5, 6]
+
+
+MANIFESTS = [
+    "[1,2]",
+    "3",
+    "{}",
+    "",
+    "[" * 100_000,
+    '{"step": 2, "sha256": [1]}',
+    '{"step": 2, "sha256": {}}',
+    '{"step": 2, "sha256": {"state.json": 1, "weights.safetensors": 2}}',
+    '{"step": 1, "sha256": {"state.json": "a", "weights.safetensors": "b"}}',
+    '{"step": 2, "sha256": {"state.json": "a", "weights.safetensors": "b", "../x": "c"}}',
+]
+
+
+@pytest.mark.parametrize("manifest", MANIFESTS)
+def test_a_manifest_of_another_shape_is_named_and_the_checkpoint_before_used(
+    tmp_path: Path, manifest: str
+) -> None:
+    for step in (1, 2):
+        weights = {"weights": {"w": torch.ones(2) * step}}
+        checkpoints.save(tmp_path, checkpoints.Checkpoint(step, weights, {"a": step}))
+    (tmp_path / "step-000002" / "manifest.json").write_text(manifest)
+    with pytest.warns(UserWarning, match="step-000002: manifest.json cannot be read"):
+        assert checkpoints.load_latest(tmp_path).step == 1
+
+
+def test_a_state_and_tensors_that_match_their_hash_and_are_none_are_refused(
+    tmp_path: Path,
+) -> None:
+    for file, content in (("state.json", b"[1]"), ("weights.safetensors", b"no tensors")):
+        for step in (1, 2):
+            weights = {"weights": {"w": torch.ones(2) * step}}
+            checkpoints.save(tmp_path, checkpoints.Checkpoint(step, weights, {"a": step}))
+        folder = tmp_path / "step-000002"
+        (folder / file).write_bytes(content)
+        manifest = json.loads((folder / "manifest.json").read_text())
+        manifest["sha256"][file] = hashlib.sha256(content).hexdigest()
+        (folder / "manifest.json").write_text(json.dumps(manifest))
+        with pytest.warns(UserWarning, match="step-000002: .* cannot be read"):
+            assert checkpoints.load_latest(tmp_path).step == 1
 
 
 @pytest.mark.parametrize("harm", ["cut short", "altered", "missing", "no manifest"])
@@ -241,8 +284,8 @@ def test_a_kill_while_a_checkpoint_is_replaced_leaves_a_whole_one(
             raise SystemExit
 
     with monkeypatch.context() as patch:
-        patch.setattr("workbench.training.checkpoints.os.replace", killed_rename)
-        patch.setattr("workbench.training.checkpoints.shutil.rmtree", killed_delete)
+        patch.setattr("workbench.runs.whole_folder.os.replace", killed_rename)
+        patch.setattr("workbench.runs.whole_folder.shutil.rmtree", killed_delete)
         with pytest.raises(SystemExit):
             checkpoints.save(
                 tmp_path, Checkpoint(2, {"weights": {"w": torch.ones(3)}}, {"cursor": 1})
@@ -260,7 +303,7 @@ def test_a_kill_while_an_old_checkpoint_is_deleted_leaves_no_half_of_it(
         checkpoints.save(tmp_path, Checkpoint(step, {"weights": {"w": torch.zeros(3)}}, {}))
     with monkeypatch.context() as patch:
         patch.setattr(
-            "workbench.training.checkpoints.shutil.rmtree",
+            "workbench.runs.whole_folder.shutil.rmtree",
             lambda path, *args, **options: (Path(path) / "manifest.json").unlink(missing_ok=True),
         )
         checkpoints.prune(tmp_path, 1)

@@ -5,52 +5,16 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from helpers import digits_reward, same_weights, weights_of
 
-from workbench.config import ConfigError, GRPOConfig
-from workbench.policy import load_policy
-from workbench.rewards import RewardSet
+from workbench.config import ConfigError
 from workbench.runs import Run
-from workbench.tasks.arithmetic import arithmetic_task
 from workbench.training import checkpoints
 from workbench.training.session import RewindError, Session, SessionError
 from workbench.training.update import apply_gradient
-
-SMALL = dict(
-    prompts_per_step=4,
-    num_generations=4,
-    updates_per_rollout=2,
-    lr_scheduler_type="constant",
-    max_completion_length=8,
-    max_steps=8,
-    eval_steps=4,
-    save_steps=3,
-    num_eval_problems=8,
-    learning_rate=1e-3,
-    save_total_limit=2,
-)
-
-
-@pytest.fixture
-def make_session(tiny_folder: Path, tmp_path: Path) -> Callable[..., Session]:
-    def make(
-        out: str = "run", *, rewards=digits_reward, resume: bool = False, **changes
-    ) -> Session:
-        config = GRPOConfig(**(SMALL | changes))
-        return Session(
-            load_policy(tiny_folder),
-            arithmetic_task(0, 64, 16),
-            RewardSet(rewards),
-            config,
-            out=tmp_path / out,
-            resume=resume,
-        )
-
-    return make
 
 
 def losses(session: Session) -> list[float]:
@@ -71,7 +35,7 @@ def test_start_returns_at_once_and_wait_waits(make_session) -> None:
 
 def test_it_computes_what_the_trainer_computes(make_session, make_trainer) -> None:
     session = make_session().start().wait(60)
-    trainer = make_trainer("plain", **SMALL)
+    trainer = make_trainer("plain", max_steps=8, eval_steps=4)
     trainer.train()
     assert same_weights(weights_of(session.trainer), weights_of(trainer))
 

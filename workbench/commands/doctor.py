@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import warnings
 from dataclasses import asdict, dataclass
 from importlib import metadata, resources
 from importlib.util import find_spec
@@ -47,13 +48,21 @@ def doctor_command(as_json: bool) -> None:
 
 
 def run_command(run: Path) -> None:
-    """See `workbench doctor --help`. Exit code 1 when the run has a problem."""
+    """See `workbench doctor --help`. Exit code 1 when the run has a problem or its record is
+    damaged."""
     from workbench.doctor import diagnose, report
-    from workbench.runs import Run
+    from workbench.runs import Run, RunWarning
 
     opened = Run.open(run)
-    say_lines(report(opened))
-    if any(f.severity == "problem" for f in diagnose(opened)):
+    damage = opened.damage()
+    for said in damage:
+        say_lines(f"DAMAGED: the record {said}")
+    with warnings.catch_warnings():
+        # It was said above, in full.
+        warnings.simplefilter("ignore", RunWarning)
+        say_lines(report(opened))
+        found = diagnose(opened)
+    if damage or any(f.severity == "problem" for f in found):
         raise SystemExit(1)
 
 

@@ -127,7 +127,8 @@ def _progress(total: int, quiet: bool) -> Iterator[Callable[[int], None]]:
 
 def _result_dict(answered: list[Answered]) -> dict[str, Any]:
     """The greedy strict figure under the names that it had when it was alone, then all of them."""
-    from workbench.evaluation.answered import JUDGES, by_kind, summarize
+    from workbench.evaluation.answered import JUDGES, by_kind, summarize, undecided
+    from workbench.rewards.functions import UNDECIDED
 
     figures = {judge: summarize(answered, judge) for judge in JUDGES}
     greedy = figures["strict"]["greedy"]
@@ -138,6 +139,7 @@ def _result_dict(answered: list[Answered]) -> dict[str, Any]:
         "accuracy": greedy.value,
         "interval": [greedy.low, greedy.high],
         "by_kind": _counts(answered),
+        UNDECIDED: undecided(answered),
         **_as_dicts(figures["strict"]),
         "lenient": _as_dicts(figures["lenient"]),
         "kinds": {kind: _as_dicts(found) for kind, found in by_kind(answered).items()},
@@ -146,12 +148,12 @@ def _result_dict(answered: list[Answered]) -> dict[str, Any]:
 
 def _counts(answered: list[Answered]) -> dict[str, list[int]]:
     """Right ones and all of each kind, greedy and strict."""
-    from workbench.evaluation.answered import JUDGES, compared
+    from workbench.evaluation.answered import verdicts
 
     counts: dict[str, list[int]] = {}
-    for a in compared(answered):
-        of_kind = counts.setdefault(a.kind, [0, 0])
-        of_kind[0] += bool(JUDGES["strict"].right(a.greedy, a.answer))
+    for verdict in verdicts(answered, "strict"):
+        of_kind = counts.setdefault(verdict.kind, [0, 0])
+        of_kind[0] += verdict.greedy
         of_kind[1] += 1
     return counts
 
@@ -162,7 +164,7 @@ def _as_dicts(figures: dict[str, Estimate]) -> dict[str, Any]:
 
 def _print_result(evaluated: str, answered: list[Answered]) -> None:
     """A line for all problems and one for each kind; with samples a table of all figures."""
-    from workbench.evaluation.answered import compared, summarize
+    from workbench.evaluation.answered import summarize, undecided
 
     figures = summarize(answered)
     greedy = figures["greedy"]
@@ -172,7 +174,7 @@ def _print_result(evaluated: str, answered: list[Answered]) -> None:
         f"interval {greedy.low:.1%} to {greedy.high:.1%})",
         console,
     )
-    left_out = len(answered) - len(compared(answered))
+    left_out = undecided(answered)
     if left_out:
         say(
             f"  {left_out} more could not be compared with their gold answer in time and are not "

@@ -55,9 +55,17 @@ def _rows(frame: pd.DataFrame) -> list[dict[str, Any]]:
     cells = frame.astype(object)
     rows: list[dict[str, Any]] = cells.where(frame.notna(), None).to_dict("records")
     for row in rows:
-        file = Path(row["path"])
-        row["path"] = str(file.parent if file.name == "run.sqlite" else file)
+        row["path"] = _shown(row["path"])
     return rows
+
+
+def _shown(path: str) -> str:
+    """A run as a person types it: its folder, from the working directory where it lies below."""
+    place = Path(path)
+    if place.name == "run.sqlite":
+        place = place.parent
+    here = Path.cwd()
+    return str(place.relative_to(here) if place.is_relative_to(here) else place)
 
 
 def _text(name: str, value: object) -> str:

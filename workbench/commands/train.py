@@ -11,7 +11,7 @@ from typing import Any
 
 from workbench.commands.printing import say_aside
 from workbench.commands.resuming import Parts, check_same_problems, parts_of, resume_command
-from workbench.commands.saving import save_trained
+from workbench.commands.saving import keep_what_is_whole, save_trained
 from workbench.commands.views import JsonView, TerminalView
 from workbench.config import ConfigError, GRPOConfig
 from workbench.runs import Run, is_run_record
@@ -39,32 +39,34 @@ def train_command(
 ) -> None:
     """See `workbench train --help`."""
     started = time.monotonic()
+    # Printed is `out`, as it was given; touched is this, wherever a reward function changes to.
+    folder = out.absolute()
     _check_folder_free(out, resume)
     parts = parts_of(out, resume, policy, task, rewards, shuffle_rewards)
     config = make_config(parts.policy, preset, changes, out if resume else None)
     view = JsonView() if as_json else TerminalView(out, parts.policy, parts.task)
+    go_on = resume_command(out, parts, threads)
     with stop_request() as should_stop:
-        trainer = _trainer(parts, config, out, resume, threads, view.notice)
+        trainer = _trainer(parts, config, folder, resume, threads, view.notice)
         view.begin(trainer)
         with view:
             try:
                 trainer.train(on_step=view.step, should_stop=should_stop)
-            except BaseException as e:
-                _close_after_error(trainer, e)
-                if isinstance(e, KeyboardInterrupt):
-                    _say_broken_off(trainer.steps_done, resume_command(out, parts, threads))
+                if trainer.steps_done < trainer.config.max_steps:
+                    trainer.run.finish("stopped", "interrupted")
+            except BaseException as error:
+                keep_what_is_whole(
+                    trainer, error, folder, lambda place: resume_command(place, parts, threads)
+                )
+                if isinstance(error, KeyboardInterrupt):
+                    _say_broken_off(trainer.steps_done, go_on)
                 raise
-        finished = trainer.steps_done >= trainer.config.max_steps
-        if not finished:
-            trainer.run.finish("stopped", "interrupted")
-        saved, notice = save_trained(trainer.policy, out)
+        saved, notice = save_trained(trainer.policy, folder)
     if notice:
         say_aside(notice)
-    view.result(
-        summary(out, trainer.steps_done, time.monotonic() - started) | {"policy": str(saved)},
-        trainer.config.max_steps,
-        resume_command(out, parts, threads),
-    )
+    result = summary(folder, trainer.steps_done, time.monotonic() - started)
+    result |= {"run": str(out), "policy": str(out / saved.relative_to(folder))}
+    view.result(result, trainer.config.max_steps, go_on)
 
 
 def _check_folder_free(out: Path, resume: bool) -> None:
@@ -208,14 +210,6 @@ def _trainer(
         resume=resume,
         rewards=shuffled(chosen, config.seed) if parts.shuffle_rewards else chosen,
     )
-
-
-def _close_after_error(trainer: Any, error: BaseException) -> None:
-    """Keep what is whole: a checkpoint when no update was broken off, and the reason in the
-    record."""
-    if not trainer.dirty:
-        trainer.save()
-    trainer.run.finish("failed", f"{type(error).__name__}: {error}")
 
 
 @contextmanager

@@ -1,9 +1,10 @@
 """`GRPOConfig`: every setting of a run in one flat, frozen dataclass.
 
 Names and meanings are TRL's (1.16) where TRL has the field. Fields that the workbench adds:
-`prompts_per_step`, `updates_per_rollout`, `micro_batch_size`, `advantage_baseline`,
-`advantage_std`, `measure_kl`, `kl_estimator`, `num_eval_problems`, `rollout_engine`, and those of
-"what is trained" and "how data is read". TRL's `vllm_importance_sampling_*` are called
+`prompts_per_step`, `updates_per_rollout`, `micro_batch_size`, `reward_timeout`,
+`advantage_baseline`, `advantage_std`, `measure_kl`, `kl_estimator`, `num_eval_problems`,
+`rollout_engine`, and those of "what is trained" and "how data is read". TRL's
+`vllm_importance_sampling_*` are called
 `importance_sampling_*` here, because the correction is the same for every sampler.
 
 The defaults are the vetted setting of the embedded policy on arithmetic;
@@ -170,6 +171,15 @@ class GRPOConfig:
     # --- rewards and advantages
     reward_weights: tuple[float, ...] | None = setting(
         None, "Weight of each reward function; None = 1 each.", live=True, optional=True
+    )
+    reward_timeout: float = setting(
+        600.0,
+        "Longest that one call of a reward function may take, for all completions of a step; async "
+        "functions, which run at the same time, share it. After it the run stops at its last whole "
+        "step, and the error names the function.",
+        unit="seconds",
+        above=0,
+        high=1_000_000,
     )
     scale_rewards: str = setting(
         "group",

@@ -35,7 +35,7 @@ def greedy_answers(
         chosen = order[start : start + batch_size]
         rollout = engine.generate([prompts[i] for i in chosen], 1, greedy, unused)
         for i, ids in zip(chosen, rollout.completion_lists(), strict=True):
-            answers[i] = policy.decode(ids)
+            answers[i] = policy.decode(ids, task.messages(problems[i]))
     return answers
 
 

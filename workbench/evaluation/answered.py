@@ -22,8 +22,9 @@ from workbench.evaluation.estimators import (
     mean_over_problems,
     pass_at_k,
 )
-from workbench.rewards import extract_answer, lenient_correct, strict_correct
+from workbench.rewards import lenient_correct, strict_correct
 from workbench.rewards.answers import gold_kind
+from workbench.rewards.extract import extract_answer
 from workbench.rewards.numerals import read_numeral
 from workbench.rewards.spelling import plain
 from workbench.tasks.format import parse
@@ -59,6 +60,7 @@ def _strict_answer(text: str, gold: str) -> str | None:
 
 
 def _lenient_answer(text: str, gold: str) -> str | None:
+    # What is looked for (a number, a letter, words) is known of the problem; the answer is not.
     return extract_answer(text, gold_kind(gold))
 
 
@@ -67,9 +69,9 @@ class Judge:
     """One notion of a right completion."""
 
     right: Callable[[str, str], bool | None]
-    """Whether a completion answers a gold answer; None where they could not be compared in time."""
+    """Whether a completion answers a gold answer; None where that could not be told in time."""
     answer: Callable[[str, str], str | None]
-    """The answer that a completion gives, or None; the gold answer says what kind is looked for."""
+    """The answer that a completion gives, or None; the gold tells what kind of thing it is."""
 
     def vote(self, text: str, gold: str) -> str | None:
         """The answer in a form in which equal ones are equal: 0.50 and 1/2 are one vote."""
@@ -88,43 +90,58 @@ JUDGES = {
 likeliest answer anywhere in the text, so that a gain in format is not taken for one in ability."""
 
 
+@dataclass(frozen=True)
+class Verdict:
+    """What one problem's completions are worth, all of them judged."""
+
+    kind: str
+    greedy: bool
+    right_K: list[bool]
+    """Of each sample."""
+    vote_K: list[str | None]
+    """The answer of each sample, where it gives one."""
+
+
+def verdicts(answered: Sequence[Answered], judge: str = "strict") -> list[Verdict]:
+    """A verdict for each problem, but for those of which a completion could not be compared with
+    the gold answer in time: not known to be right is not known to be wrong."""
+    judged = JUDGES[judge]
+    found = []
+    for a in answered:
+        right = [judged.right(text, a.answer) for text in (a.greedy, *a.samples)]
+        known = [verdict for verdict in right if verdict is not None]
+        if len(known) == len(right):
+            votes = [judged.vote(text, a.answer) for text in a.samples]
+            found.append(Verdict(a.kind, known[0], known[1:], votes))
+    return found
+
+
+def undecided(answered: Sequence[Answered]) -> int:
+    """How many problems are left out of the figures."""
+    return len(answered) - len(verdicts(answered))
+
+
 def powers_of_two(samples: int) -> list[int]:
     """1, 2, 4 … up to `samples`, and `samples` itself."""
     below = [2**i for i in range(samples.bit_length()) if 2**i < samples]
     return [*below, samples] if samples else []
 
 
-def compared(answered: Sequence[Answered], judge: str = "strict") -> list[Answered]:
-    """The problems all of whose completions could be compared with the gold answer in time: not
-    known to be right is not known to be wrong."""
-    right = JUDGES[judge].right
-    return [
-        a for a in answered if all(right(t, a.answer) is not None for t in (a.greedy, *a.samples))
-    ]
-
-
 def summarize(answered: Sequence[Answered], judge: str = "strict") -> dict[str, Estimate]:
-    """greedy, and with K samples mean@K, then maj@k and pass@k for k = 1, 2, 4 … K, of the problems
-    that could be `compared`."""
-    judged = JUDGES[judge]
-    answered = compared(answered, judge)
-    found = {
-        "greedy": mean_over_problems([bool(judged.right(a.greedy, a.answer)) for a in answered])
-    }
-    samples = len(answered[0].samples) if answered else 0
+    """greedy, and with K samples mean@K, then maj@k and pass@k for k = 1, 2, 4 … K."""
+    return _figures(verdicts(answered, judge))
+
+
+def _figures(judged: Sequence[Verdict]) -> dict[str, Estimate]:
+    found = {"greedy": mean_over_problems([float(v.greedy) for v in judged])}
+    samples = len(judged[0].right_K) if judged else 0
     if samples == 0:
         return found
-    right_NK = [[bool(judged.right(text, a.answer)) for text in a.samples] for a in answered]
-    vote_NK = [[judged.vote(text, a.answer) for text in a.samples] for a in answered]
-    found[f"mean@{samples}"] = mean_over_problems(
-        [sum(right_K) / samples for right_K in right_NK], samples
-    )
+    shares = [sum(v.right_K) / samples for v in judged]
+    found[f"mean@{samples}"] = mean_over_problems(shares, samples)
     for k in powers_of_two(samples):
-        majorities = [
-            majority_at_k(vote_K, right_K, k)
-            for vote_K, right_K in zip(vote_NK, right_NK, strict=True)
-        ]
-        passed = [pass_at_k(sum(right_K), samples, k) for right_K in right_NK]
+        majorities = [majority_at_k(v.vote_K, v.right_K, k) for v in judged]
+        passed = [pass_at_k(sum(v.right_K), samples, k) for v in judged]
         found[f"maj@{k}"] = mean_over_problems(majorities, samples // k)
         found[f"pass@{k}"] = mean_over_problems(passed, samples)
     return found
@@ -132,10 +149,12 @@ def summarize(answered: Sequence[Answered], judge: str = "strict") -> dict[str, 
 
 def by_kind(answered: Sequence[Answered], judge: str = "strict") -> dict[str, dict[str, Estimate]]:
     """The same for the problems of each kind, where there is more than one."""
-    kinds = sorted({a.kind for a in answered})
-    if len(kinds) < 2:
+    of_kind: dict[str, list[Verdict]] = {}
+    for verdict in verdicts(answered, judge):
+        of_kind.setdefault(verdict.kind, []).append(verdict)
+    if len(of_kind) < 2:
         return {}
-    return {kind: summarize([a for a in answered if a.kind == kind], judge) for kind in kinds}
+    return {kind: _figures(of_kind[kind]) for kind in sorted(of_kind)}
 
 
 # ------------------------------------------------------------ kept

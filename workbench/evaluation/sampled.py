@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from workbench.evaluation.answered import Answered, AnswerFile
-from workbench.policy.policy import Policy
+from workbench.policy.policy import Message, Policy
 from workbench.rollout.types import RolloutEngine, Sampling
 from workbench.tasks.types import Problem, Task
 
@@ -57,12 +57,13 @@ def answer_all(
     answered = [] if file is None else list(file.done)
     done = {a.problem for a in answered}
     on_progress(len(done))
-    prompts = [policy.encode_prompt(task.messages(problem)) for problem in problems]
+    messages = [task.messages(problem) for problem in problems]
+    prompts = [policy.encode_prompt(asked) for asked in messages]
     for batch, places in enumerate(_batches([len(p) for p in prompts], how)):
         # A batch is written whole or not at all, so its first problem tells.
         if places[0] in done:
             continue
-        new = _answer(engine, policy, places, prompts, problems, how, batch)
+        new = _answer(engine, policy, places, messages, problems, how, batch)
         if file is not None:
             file.add(new)
         answered += new
@@ -81,13 +82,13 @@ def _answer(
     engine: RolloutEngine,
     policy: Policy,
     places: list[int],
-    prompts: list[list[int]],
+    messages: list[list[Message]],
     problems: Sequence[Problem],
     how: HowToAnswer,
     batch: int,
 ) -> list[Answered]:
     """The answers to one batch of problems."""
-    asked = [prompts[i] for i in places]
+    asked = [messages[i] for i in places]
     greedy = Sampling(how.max_completion_length, temperature=0.0)
     random = Sampling(how.max_completion_length, how.temperature, top_p=how.top_p)
     generator = torch.Generator().manual_seed(_seed_of(how.seed, batch))
@@ -112,13 +113,18 @@ def _answer(
 def _texts(
     engine: RolloutEngine,
     policy: Policy,
-    prompts: list[list[int]],
+    asked: list[list[Message]],
     count: int,
     sampling: Sampling,
     generator: torch.Generator,
 ) -> list[str]:
+    """`count` completions of each conversation, each the assistant's whole message."""
+    prompts = [policy.encode_prompt(messages) for messages in asked]
     rollout = engine.generate(prompts, count, sampling, generator)
-    return [policy.decode(ids) for ids in rollout.completion_lists()]
+    return [
+        policy.decode(ids, asked[row // count])
+        for row, ids in enumerate(rollout.completion_lists())
+    ]
 
 
 def _seed_of(seed: int, batch: int) -> int:

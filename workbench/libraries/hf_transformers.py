@@ -7,6 +7,7 @@ Held against 5.4 and 5.24 by `tests/libraries/test_hf_transformers.py`.
 from __future__ import annotations
 
 import copy
+import functools
 import inspect
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -47,8 +48,22 @@ became `cache` in 5.24, and goes in 5.40. The output names it alike."""
 
 def cache_argument(model: Any) -> str | None:
     """The name under which the forward of `model` takes a cache, or None where it takes none."""
-    parameters = inspect.signature(model.forward).parameters
+    parameters = _forward_parameters(model)
     return next((name for name in CACHE_ARGUMENTS if name in parameters), None)
+
+
+def _forward_parameters(model: Any) -> frozenset[str]:
+    """The names of what the forward of `model` takes. Asked at every token, so that a class's is
+    looked up once; one that was set on the model itself is not kept, or the model would be."""
+    function = getattr(model.forward, "__func__", None)
+    return _parameters_of(model.forward) if function is None else _known_parameters_of(function)
+
+
+def _parameters_of(function: Callable[..., Any]) -> frozenset[str]:
+    return frozenset(inspect.signature(function).parameters)
+
+
+_known_parameters_of = functools.lru_cache(maxsize=64)(_parameters_of)
 
 
 def forward_with_cache(model: Any, cache: Cache | None, **inputs: Any) -> Any:
@@ -76,7 +91,7 @@ def unsupported_reason(model: Any) -> str | None:
     """
     model = plain_model(model)
     config, name = model.config, type(model).__name__
-    parameters = inspect.signature(model.forward).parameters
+    parameters = _forward_parameters(model)
     missing = [
         p for p in ("input_ids", "attention_mask", "position_ids") if p not in parameters
     ] + ([] if cache_argument(model) else [" or ".join(CACHE_ARGUMENTS)])

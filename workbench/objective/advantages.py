@@ -128,6 +128,8 @@ def _scaled(
     correction = CORRECTIONS[config.advantage_std]
     if config.scale_rewards == "group":
         std_N1 = masked_std(total_NG, scored_NG, 1, correction)
+        # A dead group's std is 0. With a baseline from outside the group its centred reward need
+        # not be, and over EPS alone it would be ten thousand times as large.
         divisor = torch.where(dead_N1, 1.0, std_N1 + EPS)
     elif config.scale_rewards == "batch":
         divisor = masked_std(total_NG, scored_NG, (0, 1), correction) + EPS
@@ -153,6 +155,7 @@ def _normalize_then_sum(
 
 def _normalized_alone(reward_NG: Tensor, config: AdvantageConfig) -> Tensor:
     """The advantages of one function's scores over their group std, (N, G)."""
+    # Without weights and aggregation, which come with the sum over the functions.
     rule = AdvantageRule(
         num_generations=config.num_generations,
         advantage_baseline=config.advantage_baseline,

@@ -78,11 +78,13 @@ def clean_inputs(
     # choose. Half precision is widened, since a sum of many small terms would lose them.
     wide = torch.promote_types(logp.dtype, torch.float32)
     logp_BT = torch.where(valid_BT, logp, 0.0).to(wide)
+    # One per completion holds for each of its tokens.
     advantage = advantages if advantages.dim() == 2 else advantages.unsqueeze(1)
     advantage_BT = torch.where(valid_BT, advantage.detach(), 0.0)
     old_logp_BT = clean(old_logp)
     return LossInputs(
         logp_BT=logp_BT,
+        # The first update after a rollout: the policy is still the one that it is compared with.
         old_logp_BT=logp_BT.detach() if old_logp_BT is None else old_logp_BT,
         advantage_BT=advantage_BT,
         valid_BT=valid_BT,

@@ -96,21 +96,28 @@ def policy_loss(
     weight_BT = _policy_weight(x, config, totals)
     kl_BT = _kl(x, ratio_BT, config)
 
-    # The weight comes before the KL is added: masks and sampler correction are about how far the
-    # sample can be trusted to push the policy, and a token that may not push is still held back.
-    term_BT = weight_BT * TERMS[config.loss_type](x, ratio_BT, config)
-    if config.beta > 0 and kl_BT is not None:
-        term_BT = term_BT + config.beta * kl_BT
-
-    # What is wrong must be loud; only then is padding cleared, where a NaN is nothing wrong.
-    term_BT = term_BT.masked_fill(_not_finite(x, ratio_BT, config), torch.nan)
-    term_BT = torch.where(x.valid_BT, term_BT, 0.0)
+    term_BT = _term(x, ratio_BT, weight_BT, kl_BT, config)
 
     # The term of a clipped token stays in the sum (it has no gradient): every reduction divides by
     # all tokens or sequences, so that clipping does not make the others heavier.
     loss = REDUCTIONS[config.loss_type](term_BT, x.mask_BT, totals, config)
     per_token = _per_token(x, config, ratio_BT, kl_BT, weight_BT, term_BT)
     return PolicyLoss(loss=loss, per_token=per_token, metrics=loss_metrics(x, per_token))
+
+
+def _term(
+    x: LossInputs, ratio_BT: Tensor, weight_BT: Tensor, kl_BT: Tensor | None, config: GRPOConfig
+) -> Tensor:
+    """What each token adds to the loss, (B, T): 0 on padding, NaN where a number that decides it is
+    not finite."""
+    # The weight comes before the KL is added: masks and sampler correction are about how far the
+    # sample can be trusted to push the policy, and a token that may not push is still held back.
+    term_BT = weight_BT * TERMS[config.loss_type](x, ratio_BT, config)
+    if config.beta > 0 and kl_BT is not None:
+        term_BT = term_BT + config.beta * kl_BT
+    # What is wrong must be loud; only then is padding cleared, where a NaN is nothing wrong.
+    term_BT = term_BT.masked_fill(_not_finite(x, ratio_BT, config), torch.nan)
+    return torch.where(x.valid_BT, term_BT, 0.0)
 
 
 def _policy_weight(x: LossInputs, config: GRPOConfig, totals: BatchTotals) -> Tensor:
@@ -153,6 +160,8 @@ def _kl(x: LossInputs, ratio_BT: Tensor, config: GRPOConfig) -> Tensor | None:
                 "them, or set beta=0."
             )
         return None
+    # The tokens were drawn from the old policy, and the KL is one under the policy of now: the
+    # ratio makes up for it, with its gradient.
     correction = ratio_BT if config.use_bias_correction_kl else None
     return kl_per_token(x.logp_BT, x.ref_logp_BT, config.kl_estimator, correction)
 

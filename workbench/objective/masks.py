@@ -26,8 +26,10 @@ def off_policy_mask(x: LossInputs, threshold: float) -> Tensor:
     sampler where its log-probabilities are known, else the old policy. With one advantage per
     token, each token of a far sequence is judged by its own sign.
     """
+    # The sampler drew the tokens; the trainer's old policy is only nearly the same.
     behaviour_BT = x.old_logp_BT if x.sampler_logp_BT is None else x.sampler_logp_BT
     log_ratio_BT = x.mask_BT * (behaviour_BT - x.logp_BT.detach())
+    # A mean, so that a long completion is not far for its length alone.
     distance_B1 = log_ratio_BT.sum(1, keepdim=True) / x.length_B1
     return (x.advantage_BT >= 0) | (distance_B1 <= threshold)
 
@@ -101,7 +103,7 @@ def sampler_correction(x: LossInputs, config: GRPOConfig) -> Tensor:
     ratio_BT = sampler_ratio(x, level)
     lowest = config.importance_sampling_clip_min
     highest = config.importance_sampling_clip_max
-    # A ratio lies between these two anyway.
+    # No bound is a bound that no ratio passes, so that one rule serves every case.
     low = 0.0 if lowest is None else lowest
     high = torch.inf if highest is None else highest
     if action == "truncate":

@@ -29,6 +29,8 @@ def importance_ratio(x: LossInputs, level: str) -> Tensor:
     if level == "token":
         return x.log_ratio_BT.exp()
     if level == "sequence":
+        # The mean and not the sum: a product of hundreds of ratios would leave any clip range, and
+        # earlier for a longer completion.
         mean_log_ratio_B1 = (x.mask_BT * x.log_ratio_BT).sum(1, keepdim=True) / x.length_B1
         return mean_log_ratio_B1.exp().expand_as(x.logp_BT)
     raise ValueError(
@@ -46,6 +48,7 @@ def clip_bounds(config: GRPOConfig) -> tuple[float, float]:
     loss = LOSSES[config.loss_type]
     if loss.clips:
         high = config.epsilon if config.epsilon_high is None else config.epsilon_high
+        # Two bounds, since raising an unlikely token needs more room than lowering a likely one.
         return 1 - config.epsilon, 1 + high
     if loss.caps:
         if config.epsilon_high is None:

@@ -52,6 +52,8 @@ def sequence_mean(
 ) -> Tensor:
     """Mean over sequences of the mean over the sequence's tokens. Long completions weigh less per
     token."""
+    # A row without tokens has the sum 0 and still counts as a sequence: left out, it would make the
+    # others heavier.
     return (term_BT.sum(1) / mask_BT.sum(1).clamp(min=1)).sum() / totals.sequences
 
 
@@ -64,6 +66,8 @@ def constant_length(
     term_BT: Tensor, mask_BT: Tensor, totals: BatchTotals, config: GRPOConfig
 ) -> Tensor:
     """Sum over the tokens over (sequences x max_completion_length). No length is preferred."""
+    # The config's length and not the longest of the batch, with which a completion's weight would
+    # depend on its neighbours.
     return term_BT.sum() / (totals.sequences * config.max_completion_length)
 
 

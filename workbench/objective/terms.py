@@ -78,11 +78,14 @@ def gamma_weighted(x: LossInputs, ratio_BT: Tensor, config: GRPOConfig) -> Tenso
             f"loss_type={config.loss_type!r}: the correction enters the sequence weight token by "
             "token. Set token_truncate, token_mask or None."
         )
+    # A weight only, as in CISPO: the gradient is that of lp alone.
     with torch.no_grad():
         # Each token is bounded before the sum, so that one wild token cannot decide for all.
         bounded_BT = x.log_ratio_BT.clamp(-MAX_LOG_RATIO, MAX_LOG_RATIO)
+        # A correction of 0 has the log -inf, which times 0 would be NaN on padding.
         correction_BT = sampler_correction(x, config).clamp(min=MIN_WEIGHT).log()
         log_w_B1 = (x.mask_BT * (bounded_BT + correction_BT)).sum(1, keepdim=True)
+        # Again: the sum over a long sequence of bounded numbers has no bound that exp can bear.
         log_w_B1 = log_w_B1.clamp(math.log(MIN_WEIGHT), MAX_LOG_RATIO)
         k_BT = _where(x.advantage_BT >= 0, config.vespo_k_pos, config.vespo_k_neg, log_w_B1)
         lambda_BT = _where(

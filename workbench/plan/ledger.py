@@ -84,13 +84,6 @@ class _Moving:
     """... and in large ones."""
 
 
-def phases_of(
-    skeleton: Skeleton, config: GRPOConfig, prompt_tokens: int, device: Device
-) -> list[Phase]:
-    """The three phases of a step, in order."""
-    return fullest(moments_of(skeleton, config, prompt_tokens, device))
-
-
 def fullest(moments: list[list[Phase]]) -> list[Phase]:
     """Of the moments of each phase the one that needs the most."""
     return [max(phase, key=lambda moment: moment.bytes) for phase in moments]

@@ -15,7 +15,9 @@ from workbench.plan.notes import notes_of
 from workbench.plan.refusals import check_run
 from workbench.plan.report import TIGHT, Plan, size
 from workbench.plan.shapes import Shape, layers_are_alike, with_layers
-from workbench.plan.trace.skeleton import Skeleton, skeleton
+from workbench.plan.trace.quantized import QuantizedLinear
+from workbench.plan.trace.shared import shared_skeleton, skeletons_to_oneself
+from workbench.plan.trace.skeleton import Skeleton
 
 DEFAULT_PROMPT = 512
 """Tokens of a prompt where the config sets no limit."""
@@ -23,6 +25,7 @@ FEW = 3
 """Layers of the larger of the two models from which one with many like layers is reckoned."""
 
 
+@skeletons_to_oneself()
 def plan(
     config: GRPOConfig,
     shape: Shape,
@@ -35,12 +38,11 @@ def plan(
 
     Every prompt is taken as `max_prompt_length` long (512 where that is None, less where the model
     has too few positions), every completion as `max_completion_length`: the most that a step can
-    need. `advice`: True, False, or None for where it does not fit or leaves little.
-    `trial`: time a few layers with random weights on this device, so that the seconds are measured
-    ones (see `workbench.trial.layers`; some seconds, and a note where it cannot be done). Raises
-    `PlanError` for a model whose positions are too few, or whose code cannot be run without
-    weights, and with the words of `load_policy` for what loading refuses on such a device
-    (`ConfigError`, `VLLMError`, `PlanError`).
+    need. `advice`: True, False, or None for where it does not fit or leaves little. The seconds are
+    an estimate; `workbench.trial.with_trial` puts measured ones in their place. Raises `PlanError`
+    for a model whose positions are too few, or whose code cannot be run without weights, and with
+    the words of `load_policy` for what loading refuses on such a device (`ConfigError`,
+    `VLLMError`, `PlanError`).
     """
     check_run(shape, config, device)
     prompt_tokens = longest_prompt(shape, config)
@@ -85,6 +87,7 @@ def _advice(made: Plan, room: float, numbers: int) -> list[Change]:
     return advise(config, room, judge, Judged(made.peak, made.obstacle is None), table)
 
 
+@skeletons_to_oneself()
 def peak_of(shape: Shape, config: GRPOConfig, device: Device) -> float:
     """Bytes that a run needs, nothing else: not whether it can start."""
     return max(p.bytes for p in _followed(shape, config, device))
@@ -129,10 +132,11 @@ def _with_layers(few: Phase, more: Phase, layers: int) -> Phase:
 
 
 def skeleton_of(shape: Shape, config: GRPOConfig, device: Device) -> Skeleton:
+    """The policy without memory; shared by all that ask for the same one."""
     from workbench.policy.loading.checks import check_architecture
 
     check_architecture(shape.config, shape.name, trust_remote_code=False)
-    return skeleton(shape, config, device)
+    return shared_skeleton(shape, config, device)
 
 
 def _moments(
@@ -171,8 +175,6 @@ def longest_prompt(shape: Shape, config: GRPOConfig) -> int:
 def _parameters(bare: Skeleton) -> int:
     """Parameters of the base and the adapter; a quantised weight counts once for each weight that
     it stands for."""
-    from workbench.plan.trace.skeleton import QuantizedLinear
-
     quantised = [m for m in bare.model.modules() if isinstance(m, QuantizedLinear)]
     stored = sum(p.numel() for p in bare.model.parameters())
     packed = sum(m.out_features * m.in_features - m.weight.numel() for m in quantised)

@@ -137,10 +137,16 @@ def published(name: str) -> Shape | None:
 def _located(name: str | Path) -> Shape:
     from transformers import AutoConfig
 
+    from workbench.policy.loading.checks import check_sizes
+    from workbench.policy.policy import PolicyError
+
     text, path = str(name), Path(name).expanduser()
     where, options = _where(text, path)
     try:
+        check_sizes(where, options, text)
         config = AutoConfig.from_pretrained(where, **options)
+    except PolicyError:
+        raise
     except (OSError, ValueError, KeyError, RuntimeError) as e:
         raise PlanError(
             f"policy {text!r}: its config cannot be read ({e}). Give a folder, a .gguf file, a "

@@ -14,6 +14,7 @@ from torch import nn
 
 from workbench.libraries.hf_peft import adapter_configs, layers_without_bias, quiet_peft
 from workbench.libraries.torch_ import fork_rng
+from workbench.policy.loading.locate import adapter_settings
 from workbench.policy.policy import PolicyError
 
 LoraLike = Any
@@ -116,12 +117,18 @@ def saved_settings(folder: Path) -> dict[str, Any]:
 
     Raises `PolicyError` for an adapter of another type.
     """
-    stored = json.loads((folder / "adapter_config.json").read_text())
+    stored = adapter_settings(folder)
     if stored.get("peft_type") != "LORA":
         raise PolicyError(
             f"policy {str(folder)!r} is an adapter of type {stored.get('peft_type')}. Give a "
             "LoRA adapter."
         )
+    for name in ("r", "lora_alpha"):
+        if not isinstance(stored.get(name), (int, float)):
+            raise PolicyError(
+                f"policy {str(folder)!r}: its adapter_config.json says {name}="
+                f"{stored.get(name)!r:.40}, wanted a number. Save the adapter again."
+            )
     targets = stored.get("target_modules") or "all-linear"
     return {
         "lora_rank": stored["r"],

@@ -122,7 +122,7 @@ def load_policy(
     )
     if not trainable:
         model.requires_grad_(False)
-    return _with_end_tokens(model, tokenizer, place.name, bool(gradient_checkpointing))
+    return _with_end_tokens(model, tokenizer, place.lasting_name, bool(gradient_checkpointing))
 
 
 def _device(device: str | torch.device | None) -> torch.device:
@@ -203,7 +203,10 @@ def _config(place: Place, trust_remote_code: bool) -> Any:
     from transformers import AutoConfig
 
     try:
+        checks.check_sizes(place.where, place.options, place.name)
         return AutoConfig.from_pretrained(place.where, **_options(place, trust_remote_code))
+    except PolicyError:
+        raise
     except (OSError, ValueError, KeyError, RuntimeError) as e:
         raise PolicyError(
             f"policy {place.name!r} could not be loaded, its config cannot be read: {e}"

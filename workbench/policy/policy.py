@@ -42,11 +42,11 @@ class Policy:
     eos_token_ids: tuple[int, ...]
     pad_token_id: int
     gradient_checkpointing: bool = False
-    _known_template: tuple[Any, bool, AnswerFrame] | None = field(
+    _known_template: tuple[Any, bool, dict[str | None, AnswerFrame]] | None = field(
         default=None, init=False, repr=False, compare=False
     )
     """The chat template that was looked at last, whether it wants contents as parts, and what it
-    adds to an answer."""
+    adds to an answer after each system message."""
 
     @property
     def device(self) -> torch.device:
@@ -129,8 +129,7 @@ class Policy:
         messages = self._as_the_template_takes_them(messages)
         if not self.tokenizer.chat_template:
             paragraphs = "\n\n".join(m["content"] for m in messages) + "\n\n"
-            ids: list[int] = self.tokenizer(paragraphs, split_special_tokens=True)["input_ids"]
-            return ids
+            return self._encode(paragraphs, add_special_tokens=True, split_special_tokens=True)
         if not any(self._spells_control_token(m["content"]) for m in messages):
             return self._encode(self._render(messages))
         marks = {f"{MARK}{i}{MARK}": m["content"] for i, m in enumerate(messages)}
@@ -173,31 +172,37 @@ class Policy:
             return False
         return True
 
-    def _template(self) -> tuple[bool, AnswerFrame]:
-        """Whether the template wants contents as parts, and what it adds to an answer; looked at
-        anew when somebody has set another one."""
+    def _template(self) -> tuple[bool, dict[str | None, AnswerFrame]]:
+        """Whether the template wants contents as parts, and what is known of the frames of its
+        answers; looked at anew when somebody has set another one."""
         template = self.tokenizer.chat_template
         if self._known_template is None or self._known_template[0] != template:
             parts = bool(template) and wants_parts(self.tokenizer)
-            try:
-                frame = answer_frame(self.tokenizer, parts=parts)
-            except Exception as e:
-                raise self._template_error(e) from e
-            self._known_template = template, parts, frame
+            self._known_template = template, parts, {}
         return self._known_template[1:]
 
-    @property
-    def opened(self) -> str:
-        """What the chat template's generation prompt says of the answer before the model does,
-        such as "<think>\\n"; '' for most."""
-        return self._template()[1].opened
+    def _frame(self, messages: Sequence[Message]) -> AnswerFrame:
+        """What the template adds to an answer to `messages`."""
+        first = messages[0] if messages else {"role": "user"}
+        system = first["content"] if first["role"] == "system" else None
+        parts, frames = self._template()
+        if system not in frames:
+            try:
+                frames[system] = answer_frame(self.tokenizer, parts=parts, system=system)
+            # A template is a program of somebody else's: it may raise anything.
+            except Exception as e:
+                raise self._template_error(e) from e
+        return frames[system]
+
+    def opened(self, messages: Sequence[Message] = ()) -> str:
+        """What the chat template's generation prompt says of the answer to `messages` before the
+        model does, such as "<think>\\n"; '' for most."""
+        return self._frame(messages).opened
 
     def _render(self, messages: Sequence[Message]) -> str:
+        parts, _ = self._template()
         try:
-            return render(self.tokenizer, messages, parts=self._template()[0])
-        except PolicyError:
-            raise
-        # A template is a program of somebody else's: it may raise anything.
+            return render(self.tokenizer, messages, parts=parts)
         except Exception as e:
             raise self._template_error(e) from e
 
@@ -210,7 +215,8 @@ class Policy:
         )
 
     def _encode(self, text: str, **options: Any) -> list[int]:
-        ids: list[int] = self.tokenizer(text, add_special_tokens=False, **options)["input_ids"]
+        options = {"add_special_tokens": False} | options
+        ids: list[int] = self.tokenizer(text, **options)["input_ids"]
         # Tokens may have been added since the policy was loaded, when this was compared.
         wrong = too_many_tokens(self.tokenizer, ids, rows_said_by(self.model.config))
         if wrong:
@@ -220,13 +226,13 @@ class Policy:
     def _spells_control_token(self, text: str) -> bool:
         return any(token in text for token in self.tokenizer.all_special_tokens)
 
-    def encode_completion(self, text: str) -> list[int]:
-        """Token ids of an answer with its end token, as they follow the prompt: what the chat
-        template has opened is left out, whether `text` repeats it or not.
+    def encode_completion(self, text: str, messages: Sequence[Message] = ()) -> list[int]:
+        """Token ids of an answer to `messages` with its end token, as they follow the prompt: what
+        the chat template has opened is left out, whether `text` repeats it or not.
 
         Raises `PolicyError` for a text that does not fit behind it.
         """
-        frame = self._template()[1]
+        frame = self._frame(messages)
         own = frame.own_part(text)
         if own is None:
             raise PolicyError(
@@ -236,8 +242,8 @@ class Policy:
             )
         return [*self._encode(own), self.eos_token_ids[0]]
 
-    def decode(self, ids: Sequence[int]) -> str:
-        """The text of a completion as a judge sees it: the assistant's whole message.
+    def decode(self, ids: Sequence[int], messages: Sequence[Message] = ()) -> str:
+        """The text of a completion of `messages` as a judge sees it: the assistant's whole message.
 
         What the chat template opened in the prompt stands before what the model wrote (see
         `opened`), and a closing tag of the template's whose place the end token takes stands after
@@ -248,7 +254,7 @@ class Policy:
         text: str = self.tokenizer.decode(
             list(ids)[:end], skip_special_tokens=False, clean_up_tokenization_spaces=False
         )
-        return self._template()[1].whole(text, ended=end is not None)
+        return self._frame(messages).whole(text, ended=end is not None)
 
     def pieces(self, ids: Sequence[int]) -> list[str]:
         """The text of each token by itself, special tokens included."""

@@ -12,12 +12,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from workbench.rewards.time_limit import OutOfTimeError, TimeLimit
+
 Message = Mapping[str, Any]
 MARK = "\ue000"
 """A character of Unicode's private use area: stands in for a content while the template is
 rendered."""
 QUESTION, ANSWER, NEXT = f"{MARK}q{MARK}", f"{MARK}a{MARK}", f"{MARK}n{MARK}"
 """The contents of the example conversation; no template knows them."""
+
+RENDER_SECONDS = 10.0
+"""One conversation takes well under a millisecond; a template may loop."""
 
 _OPENING = re.compile(r"<([A-Za-z][\w:-]*)>")
 _CLOSING = re.compile(r"</([A-Za-z][\w:-]*)>")
@@ -114,18 +119,31 @@ def template_of(tokenizer: Any) -> str:
 
 
 def render(
-    tokenizer: Any, messages: Sequence[Message], *, parts: bool = False, prompt: bool = True
+    tokenizer: Any,
+    messages: Sequence[Message],
+    *,
+    parts: bool = False,
+    prompt: bool = True,
+    apart: bool = True,
 ) -> str:
     """The conversation as text, with the opening of the answer (`prompt`); contents as lists of
-    parts where the template wants them so. Raises whatever the template raises."""
+    parts where the template wants them so. Raises whatever the template raises, and
+    `OutOfTimeError` for one that loops."""
     talk = [m | {"content": _content(m["content"], parts)} for m in map(dict, messages)]
-    text: str = tokenizer.apply_chat_template(
-        talk,
-        chat_template=template_of(tokenizer),
-        tokenize=False,
-        add_generation_prompt=prompt,
-    )
-    return text
+
+    def rendered() -> str:
+        text: str = tokenizer.apply_chat_template(
+            talk,
+            chat_template=template_of(tokenizer),
+            tokenize=False,
+            add_generation_prompt=prompt,
+        )
+        return text
+
+    # Beside, the limit costs 30 microseconds, and every prompt of a task is rendered; in the main
+    # thread it costs 500, and ends the loop.
+    found: str = TimeLimit(RENDER_SECONDS).call(rendered, apart=apart)
+    return found
 
 
 def _content(text: str, parts: bool) -> Any:
@@ -141,36 +159,44 @@ def _shows(tokenizer: Any, parts: bool) -> bool:
     """Whether a question comes through the template whole."""
     try:
         return QUESTION in render(tokenizer, question_for(tokenizer, parts), parts=parts)
+    except OutOfTimeError:
+        raise
     # A template is a program of somebody else's: it may raise anything. Why it did is told where
     # it is the form that is used in the end.
     except Exception:
         return False
 
 
-def question_for(tokenizer: Any, parts: bool) -> list[dict[str, str]]:
-    """The shortest conversation with a question that the template takes: some will not do without a
-    system message. Raises what the template raises."""
+def question_for(tokenizer: Any, parts: bool, system: str | None = None) -> list[dict[str, str]]:
+    """A conversation with a question that the template takes: after `system`, where it takes that,
+    else alone; some will not do without a system message. Raises what the template raises."""
     alone = [{"role": "user", "content": QUESTION}]
+    after = [{"role": "system", "content": "?" if system is None else system}, *alone]
+    first, second = (alone, after) if system is None else (after, alone)
     try:
-        render(tokenizer, alone, parts=parts)
+        render(tokenizer, first, parts=parts)
+    except OutOfTimeError:
+        raise
     except Exception as refusal:
-        after_system = [{"role": "system", "content": "?"}, *alone]
         try:
-            render(tokenizer, after_system, parts=parts)
-        # What it says of a question alone is what a person can do something about.
+            render(tokenizer, second, parts=parts)
+        # What it says of the first is what a person can do something about.
         except Exception:
             raise refusal from None
-        return after_system
-    return alone
+        return second
+    return first
 
 
-def answer_frame(tokenizer: Any, *, parts: bool = False) -> AnswerFrame:
-    """What the template opens and closes in the assistant's name; nothing where there is none."""
+def answer_frame(tokenizer: Any, *, parts: bool = False, system: str | None = None) -> AnswerFrame:
+    """What the template opens and closes in the assistant's name; nothing where there is none.
+
+    `system`: the system message, by which some templates go (SmolLM3's "/no_think").
+    """
     if not tokenizer.chat_template:
         return AnswerFrame()
-    question = question_for(tokenizer, parts)
-    prompt = render(tokenizer, question, parts=parts).partition(QUESTION)[2]
-    talks = finished_talks(tokenizer, parts)
+    question = question_for(tokenizer, parts, system)
+    prompt = _after_question(render(tokenizer, question, parts=parts), system)
+    talks = finished_talks(tokenizer, parts, system)
     opened = _opened(prompt, talks)
     end = turn_end(tokenizer, parts=parts)
     return AnswerFrame(
@@ -199,20 +225,29 @@ def turn_end(tokenizer: Any, *, parts: bool = False) -> int | None:
     return found[-1] if found else None
 
 
-def finished_talks(tokenizer: Any, parts: bool) -> list[str]:
+def finished_talks(tokenizer: Any, parts: bool, system: str | None = None) -> list[str]:
     """What follows the question in conversations with an answer, of those that the template takes:
     the answer at the end, and with a question after it (many templates leave the thoughts of
     earlier turns out)."""
     found = []
-    answered = [*question_for(tokenizer, parts), {"role": "assistant", "content": ANSWER}]
+    question = question_for(tokenizer, parts, system)
+    answered = [*question, {"role": "assistant", "content": ANSWER}]
     for talk in (answered, [*answered, {"role": "user", "content": NEXT}]):
         try:
             text = render(tokenizer, talk, parts=parts, prompt=False)
+        except OutOfTimeError:
+            raise
         # Some templates take a single question only. Then there is no answer to compare with.
         except Exception:
             continue
-        found.append(text.partition(QUESTION)[2])
+        found.append(_after_question(text, system))
     return [text for text in found if ANSWER in text]
+
+
+def _after_question(text: str, system: str | None) -> str:
+    """What follows the question; without the system message, which some templates put behind it."""
+    after = text.partition(QUESTION)[2]
+    return after.partition(system)[2] if system and system in after else after
 
 
 def _after_answer(talks: Sequence[str]) -> str:

@@ -16,7 +16,13 @@ from workbench.rewards.functions import (
 )
 from workbench.rewards.golds import unreadable_golds, with_readable_golds
 from workbench.rewards.resolve import REWARDS, resolve_reward
-from workbench.rewards.score import RewardError, RewardSet, RewardTable
+from workbench.rewards.score import (
+    RewardError,
+    RewardSet,
+    RewardTable,
+    RewardWarning,
+    ScoringCancelledError,
+)
 
 __all__ = [
     "REWARDS",
@@ -24,6 +30,8 @@ __all__ = [
     "RewardError",
     "RewardSet",
     "RewardTable",
+    "RewardWarning",
+    "ScoringCancelledError",
     "ShuffledRewards",
     "answer_reward",
     "answers_equal",

@@ -1,4 +1,4 @@
-"""Calling one reward function on one batch, and finding the sample that is to blame when that goes
+"""Calling the reward functions on one batch, and finding the sample that is to blame when that goes
 wrong.
 
 TRL (1.16) reports a failing reward function by its stack trace alone and lets a NaN through as "not
@@ -10,19 +10,22 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-import math
-from collections.abc import Callable, Coroutine, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from typing import Any
+import threading
+from collections.abc import Sequence
+from dataclasses import replace
 
 from workbench.errors import WorkbenchError
+from workbench.rewards.batch import RewardFunction, ScoringBatch
+from workbench.rewards.beside import run_coroutine
+from workbench.rewards.outputs import FaultError, checked
+from workbench.rewards.time_limit import OutOfTimeError, ScoringCancelledError, TimeLimit
 
-RewardFunction = Callable[..., Any]
-"""`f(prompts, completions, **columns) -> list[float | None]`, sync or async."""
-
-LARGEST = 3.4028234663852886e38
-"""The largest float32."""
+_GRACE = 1.0
+"""Seconds that async functions have to end once they were cancelled at their limit."""
+_NO_ALARM = ("main thread", "signal.alarm", "threaded environment")
+"""Words of Python's and of math_verify's error when an alarm is set outside the main thread."""
+_LOOP_RUNS = "from a running event loop"
+"""Words of asyncio's error when a loop is started inside another."""
 
 
 class RewardError(WorkbenchError, RuntimeError):
@@ -35,44 +38,8 @@ class RewardError(WorkbenchError, RuntimeError):
         self.row = row
 
 
-class _FaultError(WorkbenchError):
-    """What is wrong with a function's output, and the row where that is known."""
-
-    def __init__(self, what: str, row: int | None = None) -> None:
-        super().__init__(what)
-        self.row = row
-
-
-@dataclass(frozen=True)
-class ScoringBatch:
-    """What every reward function of one step gets; `columns` holds lists with B entries by name,
-    `extras` the rest."""
-
-    prompts: Sequence[Any]
-    completions: Sequence[Any]
-    columns: Mapping[str, Sequence[Any]]
-    extras: Mapping[str, Any]
-
-    def row(self, i: int) -> ScoringBatch:
-        """The batch of sample `i` alone; what it logs is thrown away."""
-        columns = {name: values[i : i + 1] for name, values in self.columns.items()}
-        silent = {"log_extra": lambda column, values: None, "log_metric": lambda name, value: None}
-        return ScoringBatch(
-            self.prompts[i : i + 1], self.completions[i : i + 1], columns, {**self.extras, **silent}
-        )
-
-    def arguments(self, function: RewardFunction) -> dict[str, Any]:
-        """The keyword arguments of `function`: all of them, as in TRL, or those it names if it has
-        no `**kwargs`.
-
-        The lists are copies, so that a function which changes its arguments changes nobody else's.
-        """
-        lists = {"prompts": self.prompts, "completions": self.completions, **self.columns}
-        given = {name: list(values) for name, values in lists.items()} | dict(self.extras)
-        parameters = inspect.signature(function).parameters
-        if any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
-            return given
-        return {name: value for name, value in given.items() if name in parameters}
+Named = tuple[str, RewardFunction]
+"""A function with its name in the record."""
 
 
 def is_async(function: RewardFunction) -> bool:
@@ -82,88 +49,123 @@ def is_async(function: RewardFunction) -> bool:
     )
 
 
-def call(name: str, function: RewardFunction, batch: ScoringBatch) -> list[float]:
+def call(named: Named, batch: ScoringBatch, limit: TimeLimit) -> list[float]:
     """The rewards of a sync function, NaN for None. Raises `RewardError`."""
+    _, function = named
     try:
-        return checked(function(**batch.arguments(function)), len(batch.prompts))
-    except Exception as error:
-        raise _blamed(name, function, batch, error) from _cause(error)
+        rewards: list[float] = limit.call(
+            lambda: checked(function(**batch.arguments(function)), batch.size)
+        )
+        return rewards
+    except ScoringCancelledError:
+        raise
+    except OutOfTimeError as error:
+        raise _too_late([named], limit, error) from None
+    # A reward that asks the whole process to end would end it without a word.
+    except (Exception, SystemExit) as error:
+        raise _blamed(named, batch, error, limit) from _cause(error)
 
 
-async def call_async(name: str, function: RewardFunction, batch: ScoringBatch) -> list[float]:
-    """The same of an async function."""
+def call_together(
+    functions: Sequence[Named], batch: ScoringBatch, limit: TimeLimit
+) -> dict[str, list[float]]:
+    """The same of async functions, all at once, by name."""
+    waiting = dict(functions)
+    # Not the limit itself: a thread that never returns would hold whatever `should_stop` leads to.
+    seconds = limit.seconds
+    # The functions' own limit ends those that can be cancelled; this one is for those that cannot.
+    outer = replace(limit, seconds=None if seconds is None else seconds + _GRACE)
     try:
-        return checked(await function(**batch.arguments(function)), len(batch.prompts))
-    except Exception as error:
-        raise await asyncio.to_thread(_blamed, name, function, batch, error) from _cause(error)
-
-
-def run_coroutine(coroutine: Coroutine[Any, Any, Any]) -> Any:
-    """The result of `coroutine`, run in a thread of its own: a notebook's thread has a running
-    event loop already."""
-    with ThreadPoolExecutor(1) as pool:
-        return pool.submit(asyncio.run, coroutine).result()
-
-
-def checked(output: Any, size: int) -> list[float]:
-    """`output` as `size` finite floats, NaN where it says None. Raises `_FaultError`."""
-    if isinstance(output, (str, bytes, Mapping)) or not hasattr(output, "__iter__"):
-        raise _FaultError(
-            f"returned {output!r:.80}, a {type(output).__name__}; expected a list of {size} rewards"
+        rewards: dict[str, list[float]] = outer.call(
+            lambda: run_coroutine(_gather(waiting, batch, seconds)), apart=True
         )
-    rewards = list(output)
-    if len(rewards) != size:
-        raise _FaultError(
-            f"returned {len(rewards)} reward(s) for {size} completion(s); expected one for each"
-        )
-    return [_checked_one(value, i) for i, value in enumerate(rewards)]
+        return rewards
+    except OutOfTimeError as error:
+        raise _too_late(list(waiting.items()), limit, error) from None
+    except _CallError as failed:
+        raise _blamed(failed.named, batch, failed.error, limit) from _cause(failed.error)
 
 
-def _checked_one(value: Any, row: int) -> float:
-    if value is None:
-        return math.nan
-    number = (
-        value.item()
-        if callable(getattr(value, "item", None)) and getattr(value, "ndim", 1) == 0
-        else value
+class _CallError(WorkbenchError):
+    """One of several async functions failed."""
+
+    def __init__(self, named: Named, error: BaseException) -> None:
+        super().__init__(str(error))
+        self.named = named
+        self.error = error
+
+
+async def _gather(
+    waiting: dict[str, RewardFunction], batch: ScoringBatch, seconds: float | None
+) -> dict[str, list[float]]:
+    """The rewards of all of `waiting`; whoever has answered leaves it. Raises `_CallError` from the
+    first that failed, `OutOfTimeError`."""
+
+    async def one(named: Named) -> tuple[str, list[float]]:
+        name, function = named
+        try:
+            rewards = checked(await function(**batch.arguments(function)), batch.size)
+        except (Exception, SystemExit) as error:
+            raise _CallError(named, error) from error
+        del waiting[name]
+        return name, rewards
+
+    tasks = [asyncio.create_task(one(named)) for named in list(waiting.items())]
+    try:
+        async with asyncio.timeout(seconds):
+            return dict(await asyncio.gather(*tasks))
+    except TimeoutError:  # a function's own is a _CallError
+        raise OutOfTimeError(goes_on=False) from None
+    finally:
+        # Where one has failed, the others must not go on in the next step.
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait(tasks, timeout=_GRACE / 2)
+
+
+# ------------------------------------------------------------------------------- what is said of it
+
+
+def _cause(error: BaseException) -> BaseException | None:
+    return error.__cause__ if isinstance(error, FaultError) else error
+
+
+def _too_late(named: Sequence[Named], limit: TimeLimit, error: OutOfTimeError) -> RewardError:
+    names = " and ".join(repr(name) for name, _ in named)
+    text = (
+        f"reward function {names} had not returned after {limit.seconds:g} s (reward_timeout). "
+        "Nothing was updated. Mend what it waits for, or allow it more: "
+        "GRPOConfig(reward_timeout=…), --set reward_timeout=…, also when the run is resumed."
     )
-    if not isinstance(number, (bool, int, float)):
-        raise _FaultError(
-            f"returned {value!r:.80}, a {type(value).__name__}; expected a number, or None: not "
-            "scored",
-            row,
+    if error.goes_on:
+        text += (
+            " The call goes on in a thread of its own, which Python cannot end; nothing that it "
+            "returns or logs is used."
         )
-    if not abs(number) <= LARGEST:  # also true of NaN
-        raise _FaultError(
-            f"returned {number!r:.80}; expected a finite float32 number, or None: not scored", row
-        )
-    return float(number)
-
-
-def _cause(error: Exception) -> Exception | None:
-    return None if isinstance(error, _FaultError) else error
+    return RewardError(text, named[0][0], None)
 
 
 def _blamed(
-    name: str, function: RewardFunction, batch: ScoringBatch, error: Exception
+    named: Named, batch: ScoringBatch, error: BaseException, limit: TimeLimit
 ) -> RewardError:
     """The error to raise for `error`; without a known row, the samples are tried one by one."""
-    row = error.row if isinstance(error, _FaultError) else None
-    what = (
-        str(error) if isinstance(error, _FaultError) else f"raised {type(error).__name__}: {error}"
-    )
+    name, function = named
+    is_fault = isinstance(error, FaultError)
+    what = str(error) if is_fault else f"raised {type(error).__name__}: {error}"
     text = f"reward function {name!r} {what}."
-    if row is None:
-        row = next(
-            (i for i in range(len(batch.prompts)) if _fails_alone(function, batch.row(i))), None
+    if _wants_an_alarm(error):
+        text += (
+            " It sets an alarm, as the time limits of math_verify do, and a session scores outside "
+            "the main thread, where no alarm can be set. Compare with "
+            "workbench.rewards.answers_equal(given, gold), which has a time limit that works "
+            "there, or call math_verify with parsing_timeout=None and timeout_seconds=None."
         )
-        if row is None:
-            text += (
-                f" None of the {len(batch.prompts)} samples makes it fail on its own: it "
-                "fails on the batch."
-            )
-        else:
-            text += f" Row {row} makes it fail also on its own."
+    if isinstance(error, RuntimeError) and _LOOP_RUNS in str(error):
+        text += " A notebook runs an event loop: write the function with `async def`, and await."
+    row = error.row if isinstance(error, FaultError) else None
+    if row is None:
+        row, found = _search(function, batch, limit)
+        text += found
     if row is not None:
         prompt = batch.prompts[row]
         completion = batch.completions[row]
@@ -173,17 +175,50 @@ def _blamed(
     return RewardError(text, name, row)
 
 
+def _wants_an_alarm(error: BaseException) -> bool:
+    """Whether `error` comes of an alarm that was set outside the main thread."""
+    elsewhere = threading.current_thread() is not threading.main_thread()
+    chain = [error]
+    while (before := chain[-1].__cause__ or chain[-1].__context__) and before not in chain:
+        chain.append(before)
+    return elsewhere and any(
+        isinstance(link, ValueError) and any(words in str(link) for words in _NO_ALARM)
+        for link in chain
+    )
+
+
+def _search(
+    function: RewardFunction, batch: ScoringBatch, limit: TimeLimit
+) -> tuple[int | None, str]:
+    """The first sample that makes `function` fail on its own, if any does, and what is said of
+    that."""
+    try:
+        row = limit.call(lambda: _first_that_fails(function, batch), apart=is_async(function))
+    except OutOfTimeError:
+        return None, f" The search for the sample to blame gave up after {limit.seconds:g} s."
+    if row is None:
+        return None, (
+            f" None of the {batch.size} samples makes it fail on its own: it fails on the batch."
+        )
+    return row, f" Row {row} makes it fail also on its own."
+
+
+def _first_that_fails(function: RewardFunction, batch: ScoringBatch) -> int | None:
+    rows = range(batch.size)
+    return next((row for row in rows if _fails_alone(function, batch.row(row))), None)
+
+
 def _fails_alone(function: RewardFunction, sample: ScoringBatch) -> bool:
     try:
-        arguments = sample.arguments(function)
-        checked(
-            run_coroutine(function(**arguments)) if is_async(function) else function(**arguments), 1
-        )
-    except Exception:  # reported through the error of the whole batch
+        output = function(**sample.arguments(function))
+        if is_async(function):
+            output = run_coroutine(output)
+        checked(output, 1)
+    except (Exception, SystemExit):  # reported through the error of the whole batch
         return True
     return False
 
 
-def _excerpt(value: Any, limit: int = 200) -> str:
+def _excerpt(value: object, limit: int = 200) -> str:
     shown = repr(value)
     return shown if len(shown) <= limit else f"{shown[: limit // 2]} … {shown[-limit // 2 :]}"

@@ -9,7 +9,7 @@ from pathlib import Path
 from types import ModuleType
 
 from workbench.errors import WorkbenchError
-from workbench.rewards.calling import RewardFunction
+from workbench.rewards.batch import RewardFunction
 from workbench.rewards.functions import answer_reward, format_reward, lenient_answer_reward
 
 REWARDS: dict[str, RewardFunction] = {
@@ -38,6 +38,10 @@ def resolve_reward(spec: RewardFunction | str) -> RewardFunction:
     Raises `RewardSpecError` saying what was not found; an error inside the user's module comes
     through as it is.
     """
+    if isinstance(spec, type):
+        raise RewardSpecError(
+            f"reward {spec.__name__} is a class; give an object of it: {spec.__name__}()."
+        )
     if callable(spec):
         return spec
     if not isinstance(spec, str):

@@ -3,10 +3,10 @@ step."""
 
 from __future__ import annotations
 
-import asyncio
 import math
+import warnings
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import chain, count
@@ -15,18 +15,17 @@ from typing import Any
 
 import numpy as np
 
-from workbench.rewards.calling import (
-    RewardError,
-    RewardFunction,
-    ScoringBatch,
-    call,
-    call_async,
-    is_async,
-    run_coroutine,
-)
+from workbench.rewards.batch import RewardFunction, ScoringBatch
+from workbench.rewards.beside import Beside
+from workbench.rewards.calling import RewardError, call, call_together, is_async
 from workbench.rewards.resolve import RewardSpecError, resolve_reward
+from workbench.rewards.time_limit import ScoringCancelledError, TimeLimit
 
-__all__ = ["RewardError", "RewardSet", "RewardTable"]
+__all__ = ["RewardError", "RewardSet", "RewardTable", "RewardWarning", "ScoringCancelledError"]
+
+
+class RewardWarning(UserWarning):
+    """A reward function that works, but probably not the way it was meant."""
 
 
 @dataclass(frozen=True)
@@ -81,6 +80,9 @@ class RewardSet:
         self.functions = tuple(resolve_reward(spec) for spec in specs)
         self.names = _unique_names(self.functions)
         self.weights = _checked_weights(weights, self.names)
+        # Whether this is the first step that it scores: what is odd then is said at once.
+        self._has_scored = False
+        self._beside = Beside()
 
     def score(
         self,
@@ -91,14 +93,20 @@ class RewardSet:
         completion_ids: Sequence[Sequence[int]] | None = None,
         columns: Mapping[str, Sequence[Any]] | None = None,
         trainer_state: Any = None,
+        timeout: float | None = None,
+        should_stop: Callable[[], bool] | None = None,
     ) -> RewardTable:
         """The rewards of B completions.
 
         `prompts`, `completions`, `completion_ids` and each of the `columns` have B entries, a
         prompt once for each of its completions; completions are text or, for a conversation, lists
-        of messages. A function gets all of that by name, and `trainer_state` (None = an object with
-        `global_step`), `log_extra` and `log_metric`, as in TRL. Async functions run at the same
-        time. Raises `RewardError` naming function and sample; `ValueError` for unequal lengths.
+        of messages. A function gets copies of all of that by name, and `trainer_state` (None = an
+        object with `global_step`), `log_extra` and `log_metric`, as in TRL. Async functions run at
+        the same time.
+
+        `timeout`: seconds that one call may take (async functions: all of them); `should_stop` is
+        asked meanwhile. Raises `RewardError` naming function and sample, `ScoringCancelledError`
+        when `should_stop()`, `ValueError` for unequal lengths.
         """
         lists = dict(columns or {}) | (
             {} if completion_ids is None else {"completion_ids": completion_ids}
@@ -109,28 +117,62 @@ class RewardSet:
             "trainer_state": trainer_state or SimpleNamespace(global_step=step),
             **log.callbacks,
         }
-        rewards_KB = self._run(ScoringBatch(prompts, completions, lists, extras))
+        batch = ScoringBatch(prompts, completions, lists, extras)
+        try:
+            rewards_KB = self._run(batch, TimeLimit(timeout, should_stop, self._beside))
+        finally:
+            log.closed = True
         rewards_BK = (
             np.asarray(rewards_KB, dtype=np.float32).reshape(len(self.names), len(prompts)).T.copy()
         )
+        self._say_what_was_not_scored(rewards_BK, step)
         return RewardTable(rewards_BK, self.names, dict(log.extra), log.means())
 
-    def _run(self, batch: ScoringBatch) -> list[list[float]]:
+    def _run(self, batch: ScoringBatch, limit: TimeLimit) -> list[list[float]]:
         named = list(zip(self.names, self.functions, strict=True))
         results = {
-            name: call(name, function, batch) for name, function in named if not is_async(function)
+            name: call((name, function), batch, limit)
+            for name, function in named
+            if not is_async(function)
         }
         waiting = [(name, function) for name, function in named if is_async(function)]
         if waiting:
-            results |= run_coroutine(_gather(waiting, batch))
+            results |= call_together(waiting, batch, limit)
         return [results[name] for name in self.names]
 
-
-async def _gather(
-    named: list[tuple[str, RewardFunction]], batch: ScoringBatch
-) -> dict[str, list[float]]:
-    outputs = await asyncio.gather(*(call_async(name, function, batch) for name, function in named))
-    return {name: output for (name, _), output in zip(named, outputs, strict=True)}
+    def _say_what_was_not_scored(self, rewards_BK: np.ndarray, step: int) -> None:
+        """In the first step an error where nobody scored anything, a warning for a function that
+        did not; later, when some may well have nothing to say, a warning where nobody did."""
+        is_first = not self._has_scored
+        self._has_scored = True
+        silent_K = np.isnan(rewards_BK).all(axis=0)
+        size = len(rewards_BK)
+        if size == 0 or not silent_K.any():
+            return
+        silent = [name for name, is_silent in zip(self.names, silent_K, strict=True) if is_silent]
+        names = ", ".join(map(repr, silent))
+        if is_first and silent_K.all():
+            raise RewardError(
+                f"reward function {names} returned None for all {size} completions of the first "
+                "step, so that nothing can be learned. None means: not scored. Return a number, 0 "
+                "for a completion that earns nothing.",
+                silent[0],
+                None,
+            )
+        if is_first:
+            text = (
+                f"reward function {names} returned None for all {size} completions of the first "
+                "step. None means: not scored. That is right only where it is meant for other "
+                "problems than these."
+            )
+        elif silent_K.all():
+            text = (
+                f"step {step}: no reward function scored any of the {size} completions (all "
+                "returned None), so that this step teaches nothing."
+            )
+        else:
+            return
+        warnings.warn(text, RewardWarning, stacklevel=3)
 
 
 class _Log:
@@ -138,11 +180,15 @@ class _Log:
 
     def __init__(self, size: int) -> None:
         self.size = size
+        # Set when the step has been scored: what a thread that was left behind logs later would be
+        # taken for another step's.
+        self.closed = False
         self.extra: dict[str, list[Any]] = {}
         self.values: dict[str, list[float]] = defaultdict(list)
         self.callbacks = {"log_extra": self.log_extra, "log_metric": self.log_metric}
 
     def log_extra(self, column: str, values: Sequence[Any]) -> None:
+        self._check_open(f"log_extra({column!r})")
         if len(values) != self.size:
             raise ValueError(
                 f"log_extra({column!r}): {len(values)} values, expected {self.size}, one per "
@@ -151,7 +197,14 @@ class _Log:
         self.extra[column] = list(values)
 
     def log_metric(self, name: str, value: float) -> None:
+        self._check_open(f"log_metric({name!r})")
         self.values[name].append(float(value))
+
+    def _check_open(self, call: str) -> None:
+        if self.closed:
+            raise RuntimeError(
+                f"{call}: the scoring of this step has ended. Log before you return."
+            )
 
     def means(self) -> dict[str, float]:
         return {name: math.fsum(values) / len(values) for name, values in self.values.items()}
@@ -169,7 +222,10 @@ def _unique_names(functions: Sequence[RewardFunction]) -> tuple[str, ...]:
 
 
 def _checked_weights(weights: Sequence[float] | None, names: Sequence[str]) -> tuple[float, ...]:
-    values = tuple(1.0 for _ in names) if weights is None else tuple(float(w) for w in weights)
+    try:
+        values = tuple(1.0 for _ in names) if weights is None else tuple(map(float, weights))
+    except (TypeError, ValueError):  # no numbers, or not even a list
+        values = ()
     if len(values) != len(names) or not all(map(math.isfinite, values)) or not any(values):
         raise RewardSpecError(
             f"weights={weights!r} for the reward functions {', '.join(names)}: expected "

@@ -19,8 +19,13 @@ ABSENT = "—"
 def labels(runs: Sequence[Run]) -> list[str]:
     """A label for each run: its name, with its id where two share one."""
     metas = [run.meta for run in runs]
-    often = Counter(meta.name for meta in metas)
-    return [m.name if often[m.name] == 1 else f"{m.name} ({m.id})" for m in metas]
+    # A folder's name may be no UTF-8, which pandas refuses as a heading.
+    names = [meta.name.encode("utf-8", "backslashreplace").decode() for meta in metas]
+    often = Counter(names)
+    return [
+        name if often[name] == 1 else f"{name} ({meta.id})"
+        for name, meta in zip(names, metas, strict=True)
+    ]
 
 
 def diff_configs(runs: Sequence[Run | str | Path]) -> pd.DataFrame:

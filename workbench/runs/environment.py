@@ -3,6 +3,7 @@ there."""
 
 from __future__ import annotations
 
+import functools
 import os
 import platform
 import socket
@@ -42,7 +43,7 @@ def describe_environment() -> dict[str, Any]:
         [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())] if torch else None
     )
     return {
-        "packages": _versions(),
+        "packages": dict(_versions()),
         "python": platform.python_version(),
         "platform": platform.platform(),
         "cpu": _cpu_name(),
@@ -111,7 +112,9 @@ def _accepts_signals(pid: int) -> bool:
     return True
 
 
+@functools.cache
 def _versions() -> dict[str, str]:
+    """Asked once: a dozen files of metadata are read for it, and each run begins with it."""
     found = {}
     for name in PACKAGES:
         try:

@@ -8,6 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from workbench.runs.store.files import DamagedError
 from workbench.runs.store.reader import Run
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ def export_csv(run: Run | str | Path, folder: str | Path) -> list[Path]:
     replaced.
     """
     run = run if isinstance(run, Run) else Run.open(run)
-    folder = Path(folder)
+    folder = Path(folder).absolute()
     folder.mkdir(parents=True, exist_ok=True)
     steps = run.steps()
     steps.to_csv(folder / "steps.csv", index=False)
@@ -34,11 +35,19 @@ def export_csv(run: Run | str | Path, folder: str | Path) -> list[Path]:
         frame.to_csv(folder / f"{name}.csv", index=False)
     _write_lines(
         folder / "samples.jsonl",
-        (row for step in steps["step"] for row in _rows(run.samples(step))),
+        (row for step in steps["step"] for row in _sample_rows(run, int(step))),
     )
     _write_lines(folder / "events.jsonl", _rows(run.events()))
     (folder / "meta.json").write_text(json.dumps(asdict(run.meta), indent=2) + "\n")
     return [folder / name for name in FILES]
+
+
+def _sample_rows(run: Run, step: int) -> list[dict[str, Any]]:
+    """The completions of a step; in place of damaged ones a line that says so."""
+    try:
+        return _rows(run.samples(step))
+    except DamagedError as error:
+        return [{"step": step, "damaged": str(error)}]
 
 
 def _rows(frame: pd.DataFrame) -> list[dict[str, Any]]:

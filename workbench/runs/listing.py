@@ -58,7 +58,7 @@ def list_runs(folder: str | Path, *, reward_metric: str = "reward") -> pd.DataFr
     """
     import pandas as pd
 
-    folder = Path(folder)
+    folder = Path(folder).absolute()
     if not folder.is_dir():
         raise RunNotFoundError(f"{folder} is not a folder. Give the folder that holds the runs.")
     rows = [

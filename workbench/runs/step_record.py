@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from workbench.runs.store.arrays import row_lengths
-from workbench.runs.store.schema import number
+from workbench.runs.store.schema import MAX_METRICS, number
 
 RESERVED = ("ids", "lengths", "mask")
 
@@ -226,6 +226,10 @@ class StepRecord:
     def __post_init__(self) -> None:
         if isinstance(self.step, bool) or not isinstance(self.step, int) or self.step < 1:
             raise ValueError(f"step={self.step!r}: steps are whole numbers from 1.")
+        if len(self.metrics) > MAX_METRICS:
+            raise ValueError(
+                f"step {self.step}: {len(self.metrics)} metrics, at most {MAX_METRICS} are kept."
+            )
         object.__setattr__(
             self, "metrics", {k: number(v, f"metric {k!r}") for k, v in self.metrics.items()}
         )

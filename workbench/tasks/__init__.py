@@ -108,9 +108,13 @@ def _as_text(system_prompt: str | SystemPrompt | None) -> str | None:
 
 
 def _check_is_path(source: str | Path) -> None:
-    path = Path(source)
-    if not path.suffix and not path.exists():
-        raise TaskError(
-            f"task {str(source)!r} is unknown. Choose one of {', '.join(TASKS)}, or the path of a "
-            f"file of problems ({', '.join(READERS)})."
-        )
+    path = Path(source).expanduser()
+    if path.suffix or path.exists():
+        return
+    hub = ""
+    if "/" in str(source):
+        hub = " A data set of the Hub: load_task(datasets.load_dataset(...)) in Python."
+    raise TaskError(
+        f"task {str(source)!r} is unknown. Choose one of {', '.join(TASKS)}, or the path of a "
+        f"file of problems ({', '.join(READERS)}).{hub}"
+    )

@@ -11,7 +11,10 @@ from workbench.tasks.choices import CHOICE_ANSWER_KEYS, choices_of
 from workbench.tasks.conversation import messages_in, taken_apart
 from workbench.tasks.types import TaskError
 
-QUESTION_KEYS = ("question", "problem", "prompt", "query", "messages", "conversations")
+QUESTION_KEYS = ("question", "problem", "prompt", "query", "messages", "conversations", "input")
+CONTEXT_KEYS = ("context", "passage", "body", "paragraph", "article", "story")
+"""What a question may be about: a text beside it, without which nobody could answer."""
+
 ANSWER_KEYS = (
     "answer",
     "gold",
@@ -21,6 +24,8 @@ ANSWER_KEYS = (
     "expected_answer",
     "target",
     "solution",
+    "completion",
+    "response",
 )
 SYSTEM_KEYS = ("system", "system_prompt")
 INSTRUCTION = ("instruction", "input", "output")
@@ -46,6 +51,9 @@ class Keys:
 
     about: str | None = None
     """An instruction set's `input`: text below the instruction, in those rows that have it."""
+
+    context: str | None = None
+    """Text that stands above the question, in those rows that have it."""
 
 
 def value_at(row: Mapping[str, Any], key: str) -> Any:
@@ -81,11 +89,19 @@ def find_keys(
     else:
         system = next((k for k in SYSTEM_KEYS if isinstance(row.get(k), str)), None)
     about = "input" if instruction and "input" in row and answer != "input" else None
-    return Keys(question, answer, system, about)
+    return Keys(question, answer, system, about, _context(row, question, answer))
 
 
 def _is_instruction(row: Mapping[str, Any]) -> bool:
-    return "instruction" in row and not any(key in row for key in QUESTION_KEYS)
+    others = set(QUESTION_KEYS) - {"input"}
+    return "instruction" in row and not any(key in row for key in others)
+
+
+def _context(row: Mapping[str, Any], question: str, answer: str) -> str | None:
+    """The key of the text that the question is about, in whatever capitals."""
+    by_small = {name.casefold(): name for name in row if isinstance(row[name], str)}
+    found = (by_small[key] for key in CONTEXT_KEYS if key in by_small)
+    return next((key for key in found if key not in (question, answer)), None)
 
 
 def _find_answer(

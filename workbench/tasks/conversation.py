@@ -78,6 +78,15 @@ def taken_apart(messages: Sequence[Mapping[str, Any]]) -> Conversation:
     return Conversation(system, tuple(turns[:-1]), turns[-1]["content"], reply)
 
 
+def last_reply(messages: Sequence[Mapping[str, Any]]) -> str:
+    """The assistant's turn at the end, where a message list stands for an answer. Raises
+    `TaskError` for another speaker's."""
+    turn = _turn(messages[-1])
+    if turn["role"] != "assistant":
+        raise TaskError("the answer is a message list that does not end in the assistant's turn.")
+    return turn["content"]
+
+
 def _turn(message: Mapping[str, Any]) -> Message:
     role = message.get("role", message.get("from"))
     if role not in ROLES:

@@ -16,7 +16,7 @@ _KEY = re.compile(
 )
 _MARK = re.compile(
     r"<\|?(?:image|video|audio)(?:_?[0-9]+|_pad)?\|?>|<\|vision_start\|>"
-    r"|!\[[^\]\n]{0,200}\]\([^)\n]{1,400}\)|\\includegraphics\b|<img\s+[^>\n]{0,400}src="
+    r"|!\[[^\]\n]{0,200}\]\([^)\n]{1,400}\)|\\includegraphics\b|<img\s[^>\n]{0,400}src="
 )
 
 

@@ -37,7 +37,7 @@ def read_problems(source: Source, reading: Reading) -> list[Problem]:
     for asked in contradicted:
         del kept[asked]
     _note_dropped(source, repeated, contradicted, reading)
-    _note_done(totals, reading)
+    _note_done(totals, keys, reading)
     if not kept or keys is None:
         raise TaskError(
             f"{source.label}: no problems in it; the file is empty, or no row can be used. "
@@ -70,6 +70,7 @@ def _shown(row: Mapping[str, Any]) -> str:
 
 def _named(keys: Keys) -> str:
     names = {"question": keys.question, "answer": keys.answer, "system": keys.system}
+    names["above the question"] = keys.context
     names["below the question"] = keys.about
     return ", ".join(f"{what}: {key!r:.60}" for what, key in names.items() if key is not None)
 
@@ -98,7 +99,15 @@ def _note_dropped(
         reading.dropped.append(Dropped(why, len(contradicted), places))
 
 
-def _note_done(totals: Mapping[str, int], reading: Reading) -> None:
+def _note_done(totals: Mapping[str, int], keys: Keys | None, reading: Reading) -> None:
+    if keys is not None and keys.context is not None:
+        note = (
+            f"the text in {keys.context!r:.60} is put above the question of its row. Where it does "
+            "not belong there, rename the key."
+        )
+        # The held-out split says the same.
+        if note not in reading.notes:
+            reading.notes.append(note)
     if totals["choices"]:
         reading.notes.append(
             f"the choices of {totals['choices']} row(s) are put below their question with letters, "

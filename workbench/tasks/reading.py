@@ -66,6 +66,9 @@ class Reading:
     notes: list[str] = field(default_factory=list)
     """What was done to the rows: choices put into questions, a system message kept or replaced."""
 
+    as_told: list[str] = field(default_factory=list)
+    """What was done because `load_task` was told to: described, and not warned of."""
+
     def take_example(self, example: Example) -> None:
         """Count the gold, and keep it where it is among the first of its way."""
         self.found[example.found] += 1
@@ -90,4 +93,5 @@ class Reading:
         lines = ["read from:", *(f"  {source}" for source in self.sources)]
         lines += ["gold answers, and where they were found:", *golds]
         lines += ["for example:", *examples, f"dropped of {self.rows} rows:", *dropped]
-        return "\n".join([*lines, *(f"note: {note}" for note in self.notes)])
+        notes = [f"note: {note}" for note in (*self.notes, *self.as_told)]
+        return "\n".join([*lines, *notes])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,7 +11,7 @@ from typing import Any
 
 from workbench.tasks.choices import choices_of
 from workbench.tasks.columns import MISSING, REPLY, Keys, value_at
-from workbench.tasks.conversation import Conversation, messages_in, taken_apart
+from workbench.tasks.conversation import Conversation, last_reply, messages_in, taken_apart
 from workbench.tasks.golds import LETTER, Gold, gold_in
 from workbench.tasks.pictures import check_text_alone
 from workbench.tasks.types import RESERVED_COLUMNS, Message, Problem, TaskError
@@ -83,6 +84,10 @@ def _conversation(row: Mapping[str, Any], keys: Keys) -> Conversation:
     else:
         talk = Conversation(None, (), "", None)
         question = _text(value, keys.question, "question")
+    context = row.get(keys.context) if keys.context is not None else None
+    # Some data sets repeat it in the question.
+    if context not in (None, "") and str(context) not in question:
+        question = f"{_text(context, str(keys.context), 'context')}\n\n{question}"
     about = row.get(keys.about) if keys.about is not None else None
     if about not in (None, ""):
         question = f"{question}\n\n{_text(about, str(keys.about), 'input')}"
@@ -109,7 +114,7 @@ def _before(talk: Conversation) -> tuple[Message, ...]:
 
 
 def _columns(row: Mapping[str, Any], keys: Keys, gold: Gold, full: str) -> dict[str, Any]:
-    left_out = {keys.question, keys.system, keys.about}
+    left_out = {keys.question, keys.system, keys.about, keys.context}
     columns = {k: v for k, v in row.items() if k not in left_out | RESERVED_COLUMNS}
     # A worked solution that the row has beside its short answer stays as it is.
     if gold.found != LETTER and (gold.text != full or keys.answer == "solution"):
@@ -123,7 +128,17 @@ def _kind(row: Mapping[str, Any]) -> str:
 
 
 def _plain(value: Any) -> Any:
-    """A gold that stands alone in a list, as itself. Raises `TaskError` for several."""
+    """A gold that stands alone in a list, or in the JSON of one, or as the assistant's turn, as
+    itself. Raises `TaskError` for several."""
+    messages = messages_in(value)
+    if messages is not None:
+        return last_reply(messages)
+    # Skywork's golds are such texts. "[1, 2]" may be an interval.
+    if isinstance(value, str) and value.lstrip().startswith('["'):
+        try:
+            value = json.loads(value)
+        except (ValueError, RecursionError):
+            return value
     if isinstance(value, (list, tuple)):
         if len(value) != 1:
             raise TaskError(
@@ -140,8 +155,21 @@ def _text(value: Any, key: str, what: str) -> str:
     if what == "answer":
         value = _plain(value)
     is_text = isinstance(value, (str, int, float, Decimal)) and not isinstance(value, bool)
+    if isinstance(value, Mapping):
+        inner = next(iter(value), "")
+        raise TaskError(
+            f"the {what} (key {key!r}) is an object with the keys {list(value)!r:.120}. Name one, "
+            f"as {key}.{inner:.40}: {what}_key= (on the command line --{what}-key)."
+        )
     if not is_text or (isinstance(value, (float, Decimal)) and not math.isfinite(value)):
-        raise TaskError(f"the {what} (key {key!r}) is {value!r:.80}, expected text or a number.")
+        option = what.partition(" ")[0]
+        other = ""
+        if option in ("question", "answer", "system"):
+            other = f", or name another key: {option}_key= (on the command line --{option}-key)"
+        raise TaskError(
+            f"the {what} (key {key!r}) is {value!r:.80}, expected text or a number. Mend the "
+            f"row, leave it out{other}."
+        )
     text = str(value).strip()
     if not text:
         raise TaskError(f"the {what} (key {key!r}) is blank.")

@@ -9,7 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from workbench.tasks.files import MAX_ROWS, Rows, rows_of_file, unit_of
+from workbench.tasks import bounds
+from workbench.tasks.bounds import Rows
+from workbench.tasks.files import rows_of_file, unit_of
 from workbench.tasks.types import TaskError
 
 _FILE_NAMES = ("train", "test", "data")
@@ -39,7 +41,7 @@ class Source:
 def source_of(data: Any) -> Source:
     """`data` as numbered rows. Raises `TaskError` for what has none."""
     if isinstance(data, (str, Path)):
-        path = Path(data)
+        path = Path(data).expanduser()
         stem = path.name.partition(".")[0]
         named_by_folder = stem in _FILE_NAMES or stem.startswith("train-")
         name = path.resolve().parent.name if named_by_folder else stem
@@ -114,8 +116,8 @@ def _numbered(label: str, rows: Iterable[Any]) -> Rows:
 
 def _bounded(rows: Rows) -> Iterator[tuple[int, Mapping[str, Any]]]:
     for count, (number, row) in enumerate(rows):
-        if count >= MAX_ROWS:
-            raise TaskError(f"there are more than {MAX_ROWS:,} rows. Take a part of them.")
+        if count >= bounds.MAX_ROWS:
+            raise TaskError(f"there are more than {bounds.MAX_ROWS:,} rows. Take a part of them.")
         yield number, {str(key): plain_value(value) for key, value in row.items()}
 
 

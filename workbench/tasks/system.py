@@ -38,7 +38,7 @@ def kept_or_replaced(
             "(on the command line --system-prompt)."
         )
         return train, tests
-    reading.notes.append(
+    reading.as_told.append(
         f"the system message of the row is replaced in {count} ({example}), as system_prompt says."
     )
     return _without_system(train), _without_system(tests)

@@ -1,35 +1,45 @@
 """Checkpoints: everything that a run needs to go on as if it had never stopped.
 
 A checkpoint is a folder `step-000050` with tensors in safetensors files and the rest in
-`state.json`; nothing is pickled. `manifest.json` holds the SHA-256 of every file. It is written
-under another name, flushed to disk and renamed, so a folder with the right name is whole unless the
-disk harmed it, and then the hashes tell. One that is replaced or deleted is renamed first too, so a
-kill never leaves half of it under its name. Checkpoints are made between steps only, so there is no
-rollout buffer to save: each rollout batch is used up inside its step.
+`state.json`; nothing is pickled. `manifest.json` holds the SHA-256 of every file. It appears whole
+(`workbench.runs.whole_folder`), so a folder with the right name is whole unless the disk harmed it,
+and then the hashes tell. Checkpoints are made between steps only, so there is no rollout buffer to
+save: each rollout batch is used up inside its step.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-import os
 import shutil
 import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from workbench.errors import WorkbenchError
+from workbench.runs.whole_folder import (
+    clear_leftovers,
+    delete_folder,
+    whole_folder,
+    why_not_written,
+)
 
 TensorFiles = dict[str, dict[str, Tensor]]
-REPLACED = ".replaced-"
 
 
 class CheckpointError(WorkbenchError, RuntimeError):
     """A checkpoint that cannot be used: names the folder and what is wrong with it."""
+
+
+class SaveError(CheckpointError):
+    """A checkpoint that could not be written: the disk is full, or writing is forbidden there."""
 
 
 @dataclass(frozen=True)
@@ -46,70 +56,64 @@ def folder_of(root: Path, step: int) -> Path:
     return root / f"step-{step:06d}"
 
 
-def draft_of(root: Path, step: int) -> Path:
-    """Where it lies while it is being written."""
-    return root / f".writing-step-{step:06d}"
-
-
 def steps_in(root: Path) -> list[int]:
     """The steps that have a checkpoint folder, ascending; unfinished ones do not count."""
     names = [p.name.removeprefix("step-") for p in root.glob("step-*") if p.is_dir()]
     return sorted(int(n) for n in names if n.isdigit())
 
 
-def save(root: Path, checkpoint: Checkpoint) -> Path:
+def save(
+    root: Path, checkpoint: Checkpoint, before_it_stands: Callable[[], None] = lambda: None
+) -> Path:
     """Write the checkpoint atomically; returns its folder. One that exists for the step is
-    replaced."""
+    replaced.
+
+    `before_it_stands` is called when all is written, and may still refuse by raising. Raises
+    `SaveError` where there is no room or no permission; nothing is left of the attempt then.
+    """
     final = folder_of(root, checkpoint.step)
-    draft = draft_of(root, checkpoint.step)
-    # An earlier save may have been killed with the only whole folder moved aside.
-    mend(root)
-    # Left by a save that was killed.
-    shutil.rmtree(draft, ignore_errors=True)
-    draft.mkdir(parents=True)
-    for name, tensors in checkpoint.tensors.items():
-        # safetensors takes contiguous tensors only.
-        save_file(
-            {k: t.detach().contiguous() for k, t in tensors.items()}, draft / f"{name}.safetensors"
-        )
-    (draft / "state.json").write_text(json.dumps(checkpoint.state))
-    # When all other files are there, since it holds the hash of each.
-    manifest = {p.name: _sha256(p) for p in sorted(draft.iterdir())}
-    (draft / "manifest.json").write_text(json.dumps({"step": checkpoint.step, "sha256": manifest}))
-    # On the disk before the rename: else a power cut could leave the name without the content.
-    for p in [*draft.iterdir(), draft]:
-        _flush(p)
-    before = root / f"{REPLACED}{final.name}"
-    # A full folder cannot be renamed over. Killed between these two renames, `mend` undoes the
-    # first.
-    if final.exists():
-        os.replace(final, before)
-    os.replace(draft, final)
-    # The rename itself is written in the folder above.
-    _flush(root)
-    shutil.rmtree(before, ignore_errors=True)
+    with _as_save_error(root, checkpoint), whole_folder(final, before_it_stands) as draft:
+        for name, tensors in checkpoint.tensors.items():
+            # safetensors takes contiguous tensors only.
+            contiguous = {key: tensor.detach().contiguous() for key, tensor in tensors.items()}
+            save_file(contiguous, draft / f"{name}.safetensors")
+        (draft / "state.json").write_text(json.dumps(checkpoint.state))
+        # When all other files are there, since it holds the hash of each.
+        hashes = {path.name: _sha256(path) for path in sorted(draft.iterdir())}
+        manifest = {"step": checkpoint.step, "sha256": hashes}
+        (draft / "manifest.json").write_text(json.dumps(manifest))
     return final
 
 
-def mend(root: Path) -> None:
-    """After a kill in the middle of `save`: a checkpoint that was moved aside, and not replaced,
-    comes back."""
-    for before in root.glob(f"{REPLACED}step-*"):
-        final = root / before.name.removeprefix(REPLACED)
-        if final.exists():
-            shutil.rmtree(before)
-        else:
-            os.replace(before, final)
+@contextmanager
+def _as_save_error(root: Path, checkpoint: Checkpoint) -> Iterator[None]:
+    """Turns what the disk refuses into a `SaveError` that says what is whole all the same."""
+    try:
+        yield
+    except (OSError, SafetensorError) as error:
+        tensors = [t for file in checkpoint.tensors.values() for t in file.values()]
+        reason = why_not_written(error, root, sum(tensor.nbytes for tensor in tensors))
+        newest = max(steps_in(root), default=None)
+        there = "none is there" if newest is None else f"the newest there is that of step {newest}"
+        raise SaveError(
+            f"{reason}: the checkpoint of step {checkpoint.step} was not written, {there}. The "
+            f"run is whole up to step {checkpoint.step}. Make room there and go on, or write the "
+            "run to another disk: save_copy(FOLDER) of its session or trainer."
+        ) from error
+
+
+def copy(source: Path, target: Path, step: int) -> None:
+    """Copy the checkpoint after `step` from one folder of checkpoints to another, whole or not at
+    all."""
+    with whole_folder(folder_of(target, step)) as draft:
+        shutil.copytree(folder_of(source, step), draft, dirs_exist_ok=True)
 
 
 def load(root: Path, step: int) -> Checkpoint:
     """Read the checkpoint after `step`. Raises `CheckpointError` when a file is missing, cut short
     or altered."""
     folder = folder_of(root, step)
-    try:
-        manifest = json.loads((folder / "manifest.json").read_text())["sha256"]
-    except (OSError, ValueError, KeyError) as e:
-        raise CheckpointError(f"checkpoint {folder}: manifest.json cannot be read ({e}).") from e
+    manifest = _manifest(folder, step)
     # Before anything is loaded: a damaged file must not reach the model.
     for name, digest in manifest.items():
         if not (folder / name).is_file():
@@ -118,14 +122,50 @@ def load(root: Path, step: int) -> Checkpoint:
             raise CheckpointError(
                 f"checkpoint {folder}: {name} is damaged, its SHA-256 is not that of the manifest."
             )
-    tensors = {Path(n).stem: load_file(folder / n) for n in manifest if n.endswith(".safetensors")}
-    return Checkpoint(step, tensors, json.loads((folder / "state.json").read_text()))
+    try:
+        files = [name for name in manifest if name.endswith(".safetensors")]
+        tensors = {Path(name).stem: load_file(folder / name) for name in files}
+    except SafetensorError as e:
+        raise CheckpointError(f"checkpoint {folder}: its tensors cannot be read ({e}).") from e
+    return Checkpoint(step, tensors, _json_object(folder / "state.json"))
+
+
+def _manifest(folder: Path, step: int) -> dict[str, str]:
+    """SHA-256 of each file by its name, as `save` writes it. Raises `CheckpointError`."""
+    says = _json_object(folder / "manifest.json")
+    digests: Any = says.get("sha256")
+    # A name with a folder in it would lead out of the checkpoint.
+    whole = (
+        isinstance(digests, dict)
+        and "state.json" in digests
+        and all(isinstance(d, str) and Path(n).name == n for n, d in digests.items())
+    )
+    if says.get("step") != step or not whole:
+        raise CheckpointError(
+            f"checkpoint {folder}: manifest.json cannot be read (it is not one of step {step})."
+        )
+    found: dict[str, str] = digests
+    return found
+
+
+def _json_object(file: Path) -> dict[str, Any]:
+    """What a JSON file of a checkpoint says. Raises `CheckpointError`."""
+    try:
+        found = json.loads(file.read_text())
+    # A text of brackets alone ends Python's reader by its depth.
+    except (OSError, ValueError, RecursionError) as e:
+        raise CheckpointError(f"checkpoint {file.parent}: {file.name} cannot be read ({e}).") from e
+    if not isinstance(found, dict):
+        raise CheckpointError(
+            f"checkpoint {file.parent}: {file.name} cannot be read (it holds {found!r:.40})."
+        )
+    return found
 
 
 def load_latest(root: Path) -> Checkpoint | None:
     """The newest checkpoint that is whole, or None when there is none; every damaged one is named
     in a warning."""
-    mend(root)
+    clear_leftovers(root)
     for step in reversed(steps_in(root)):
         try:
             return load(root, step)
@@ -151,21 +191,15 @@ def drop_after(root: Path, step: int) -> None:
 
 
 def _delete(folder: Path) -> None:
-    # Under another name first: a kill in the middle leaves no half of it under its own.
-    doomed = folder.with_name(f".deleting-{folder.name}")
-    shutil.rmtree(doomed, ignore_errors=True)
-    os.replace(folder, doomed)
-    shutil.rmtree(doomed)
+    try:
+        delete_folder(folder)
+    except OSError as error:
+        raise SaveError(
+            f"the checkpoint {folder} is no longer needed and could not be deleted "
+            f"({error.strerror}). Allow writing in {folder.parent}, or delete it by hand."
+        ) from error
 
 
 def _sha256(path: Path) -> str:
     with path.open("rb") as f:
         return hashlib.file_digest(f, "sha256").hexdigest()
-
-
-def _flush(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

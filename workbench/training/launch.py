@@ -3,6 +3,7 @@ together."""
 
 from __future__ import annotations
 
+import shlex
 import shutil
 import warnings
 from collections.abc import Sequence
@@ -19,6 +20,8 @@ from workbench.rewards import RewardSet, ShuffledRewards, with_readable_golds
 from workbench.rollout import check_engine
 from workbench.runs import Run, RunWriter, is_run_record
 from workbench.runs.store.opening import check_free, remove_database
+from workbench.runs.store.writer import RecordGoneError, check_left, newest_checkpoint
+from workbench.runs.whole_folder import draft_of
 from workbench.tasks.for_config import as_read
 from workbench.tasks.types import Task
 from workbench.training import checkpoints
@@ -36,6 +39,7 @@ EXTENDABLE = (
     "save_total_limit",
     "micro_batch_size",
     "gradient_checkpointing",
+    "reward_timeout",
     "vllm_server_base_url",
     "vllm_gpu_memory_utilization",
     "vllm_enable_sleep_mode",
@@ -67,7 +71,8 @@ def start_run(
     the task or the rewards differ, `OutOfMemoryError`. A new run whose first evaluation fails
     leaves nothing behind; a run that was there stays as it was.
     """
-    out = Path(out)
+    # Once for all that keeps it: the working directory may change before the run ends.
+    out = Path(out).absolute()
     chosen = (
         rewards if isinstance(rewards, (RewardSet, ShuffledRewards)) else RewardSet(list(rewards))
     )
@@ -105,12 +110,18 @@ def start_run(
 def _leave_nothing(trainer: Trainer, made: Sequence[Path]) -> None:
     """Take away the record and the checkpoint of a run that never began, and the folders that were
     `made` for it, where nothing else is."""
-    trainer.run.close()
     trainer.engine.free()
+    try:
+        trainer.run.check_in_place()
+    except RecordGoneError:
+        # What stands there now is somebody else's.
+        trainer.run.close()
+        return
+    trainer.run.close()
     remove_database(trainer.run.path)
     for folder in (
         checkpoints.folder_of(trainer.folder, 0),
-        checkpoints.draft_of(trainer.folder, 0),
+        draft_of(checkpoints.folder_of(trainer.folder, 0)),
     ):
         shutil.rmtree(folder, ignore_errors=True)
     for folder in (trainer.folder, *made):
@@ -158,7 +169,8 @@ def _check_same(run: Run, policy: Policy, task: Task, rewards: Rewards) -> None:
                 f"the run's {what}: {own}. It cannot be resumed with: {given}. Give its own, or "
                 "start a new run in another folder."
             )
-    if run.meta.policy != policy.source:
+    # A record of an earlier version may name its policy by a relative path.
+    if policy.source not in (run.meta.policy, str(Path(run.meta.policy).absolute())):
         warnings.warn(
             f"the run was started with policy {run.meta.policy!r}, it goes on with "
             f"{policy.source!r}.",
@@ -175,6 +187,8 @@ def _from_the_start(trainer: Trainer) -> Trainer:
 def _resumed(
     out: Path, policy: Policy, task: Task, rewards: Rewards, config: GRPOConfig
 ) -> Trainer:
+    # While it is written, what looks like a leftover is not one.
+    check_left(out)
     run = Run.open(out)
     _check_same(run, policy, task, rewards)
     changes = _changes(GRPOConfig.from_dict(run.config), config)
@@ -185,8 +199,10 @@ def _resumed(
                 f"{out / 'checkpoints'}: every checkpoint is damaged. Start a new run in another "
                 "folder."
             )
+        _check_nothing_to_lose(run, out)
         anew = partial(RunWriter.resume, out, 0, pieces=policy.pieces)
         return _from_the_start(Trainer(policy, task, rewards, config, open_run=anew, out=out))
+    _check_none_removed(run, out, checkpoint.step)
     policy.check_trainable_state(checkpoint.tensors["weights"])  # while the record is as it was
     moved = {row.name: row.new for row in run.knobs().itertuples() if row.step > checkpoint.step}
     go_on = partial(RunWriter.resume, out, checkpoint.step, pieces=policy.pieces)
@@ -200,6 +216,36 @@ def _resumed(
     live = {name: value for name, value in changes.items() if name not in EXTENDABLE}
     trainer.knobs.set("resume", **live)
     return trainer
+
+
+def _check_nothing_to_lose(run: Run, out: Path) -> None:
+    """Raises `CheckpointError` where a run without checkpoints has steps that beginning again would
+    delete."""
+    steps = run.last_step()
+    if steps > 0:
+        raise checkpoints.CheckpointError(
+            f"{out / 'checkpoints'} holds no checkpoint, and going on without one would delete the "
+            f"{steps} steps that the record holds. Put the checkpoints back, or start a new run in "
+            f"another folder. To begin again in this one, delete its record first: "
+            f"rm {shlex.quote(str(run.path))}"
+        )
+
+
+def _check_none_removed(run: Run, out: Path, step: int) -> None:
+    """Raises `CheckpointError` where the record knows of a newer checkpoint than that of `step`,
+    which is the newest whole one, and the newer one is not there."""
+    known = newest_checkpoint(out)
+    # A damaged one has been warned of, and the one before it is there for that.
+    there = max(checkpoints.steps_in(out / "checkpoints"))
+    if known is None or known <= there:
+        return
+    cut = f"from workbench.runs import RunWriter; RunWriter.resume({str(out)!r}, {step}).close()"
+    raise checkpoints.CheckpointError(
+        f"{out / 'checkpoints'} had a checkpoint of step {known}, which is gone; the newest there "
+        f"is that of step {step}. Going on from it would delete the record's steps {step + 1} to "
+        f"{run.last_step()}. Put it back; or, to have them deleted and made again, cut the record "
+        f"back first: python -c {shlex.quote(cut)}"
+    )
 
 
 def _changes(own: GRPOConfig, wanted: GRPOConfig) -> dict[str, object]:

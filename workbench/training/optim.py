@@ -50,6 +50,7 @@ def load_optimizer(optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor])
     in_bits = not isinstance(optimizer, torch.optim.AdamW)
     for name, value in tensors.items():
         index, key = name.split(".", 1)
+        # bitsandbytes counts its steps in a plain number, torch in a tensor.
         state.setdefault(int(index), {})[key] = int(value) if in_bits and key == "step" else value
     optimizer.load_state_dict(
         {"state": state, "param_groups": optimizer.state_dict()["param_groups"]}

@@ -61,6 +61,7 @@ def explain_out_of_memory(phase: str, config: GRPOConfig, policy: str) -> Iterat
 
 def _words(phase: str, config: GRPOConfig, policy: str, error: BaseException) -> str:
     doing, remedy = _phase(phase, config)
+    # torch goes on for lines about its allocator; what was asked for stands at the beginning.
     said = str(error).splitlines()[0] if str(error) else type(error).__name__
     said = ". ".join(said[max(said.find("DefaultCPUAllocator"), 0) :].split(". ")[:2])[:160].rstrip(
         ". "

@@ -83,6 +83,12 @@ def rollout_metrics(rollout: Rollout) -> dict[str, float]:
     }
 
 
-def text_of(policy: Policy, rollout: Rollout) -> list[str]:
-    """The completions as text: each the whole message of the assistant."""
-    return [policy.decode(ids) for ids in rollout.completion_lists()]
+def text_of(
+    policy: Policy, rollout: Rollout, messages_N: Sequence[Sequence[dict[str, str]]]
+) -> list[str]:
+    """The completions as text, each the whole message of the assistant that answers the messages of
+    its group."""
+    return [
+        policy.decode(ids, messages_N[row // rollout.num_generations])
+        for row, ids in enumerate(rollout.completion_lists())
+    ]

@@ -24,7 +24,7 @@ from workbench.policy.logprobs import completion_logps
 from workbench.policy.packing import shares_prompts
 from workbench.policy.policy import Policy
 from workbench.policy.reference import Reference, costs_no_big_copy
-from workbench.rewards import RewardSet, RewardTable, ShuffledRewards
+from workbench.rewards import RewardSet, RewardTable, ScoringCancelledError, ShuffledRewards
 from workbench.rollout import RolloutCancelledError, make_engine
 from workbench.rollout.types import Rollout, Sampling
 from workbench.runs.step_record import Evaluation, StepRecord
@@ -37,6 +37,7 @@ from workbench.training.knobs import Knobs
 from workbench.training.optim import load_optimizer, make_optimizer, optimizer_tensors
 from workbench.training.out_of_memory import explain_out_of_memory
 from workbench.training.phases import Phases
+from workbench.training.reward_effects import torch_settings_kept
 from workbench.training.schedule import learning_rate_at
 from workbench.training.update import accumulate_gradient, apply_gradient
 
@@ -56,6 +57,8 @@ class Trainer:
     """Problems drawn so far, the place in the task's shuffled order."""
     dirty: bool
     """True between a step's first update and its record: the weights belong to no whole step."""
+    unrecorded: StepRecord | None
+    """A step that was made whole and could not be recorded: `save_copy` still can."""
 
     def __init__(
         self,
@@ -73,11 +76,12 @@ class Trainer:
         self.task = task
         self.rewards = rewards
         self.knobs = Knobs(config, rewards.names)
-        self.out = Path(out)
+        self.out = Path(out).absolute()
         self.folder = self.out / "checkpoints"
         self.steps_done = 0
         self.cursor = 0
         self.dirty = False
+        self.unrecorded = None
         self._cancelled = False
         self.engine = make_engine(
             config.rollout_engine,
@@ -101,7 +105,7 @@ class Trainer:
             rollout_engine=self.engine.name,
             shared_prompts=shares_prompts(policy.model),
             # Completions are recorded as whole messages: so much of each the template wrote.
-            opened_answer=policy.opened,
+            opened_answer=policy.opened(task.messages(task.train[0])),
         )
 
     @property
@@ -121,6 +125,8 @@ class Trainer:
                 f"step {self.steps_done + 1} was broken off after an update. Load a checkpoint: "
                 "start_run(..., resume=True)."
             )
+        # Before the work, which would be for nothing.
+        self.run.check_in_place()
         generator_before = self.generator.get_state()
         knobs_before = self.knobs.snapshot()
         try:
@@ -155,11 +161,13 @@ class Trainer:
         # gives its memory back for them.
         with phases("rollout"):
             rollout = self.sample(problems, config)
-            completions = record.text_of(self.policy, rollout)
+            messages = [self.task.messages(problem) for problem in problems]
+            completions = record.text_of(self.policy, rollout, messages)
             self.engine.release_between_rollouts()
         # A reward function that raises does so while the weights still are those of the last step.
         with phases("reward"):
-            table = self.score(problems, completions, rollout, config, number)
+            with torch_settings_kept(self.rewards.names):
+                table = self.score(problems, completions, rollout, config, number)
             rewards_BK = torch.as_tensor(table.rewards_BK)
         # Of whole groups, before updates and micro-batches take them apart.
         advantages = group_advantages(rewards_BK, config)
@@ -200,10 +208,12 @@ class Trainer:
             evaluations=[self.evaluate()] if due else [],
         )
         # The record comes first: a step that it does not hold has not been made.
+        self.unrecorded = step
         self.run.write_step(step)
         self.steps_done = number
         self.cursor += config.prompts_per_step
         self.dirty = False
+        self.unrecorded = None
         return step
 
     def train(
@@ -222,9 +232,9 @@ class Trainer:
         if steps is not None:
             last = min(self.steps_done + steps, last)
         try:
-            # A rollout that was broken off ends the training as a stop does: at the last whole
-            # step.
-            with suppress(RolloutCancelledError):
+            # A rollout or a scoring that was broken off ends the training as a stop does: at the
+            # last whole step.
+            with suppress(RolloutCancelledError, ScoringCancelledError):
                 while self.steps_done < last and not should_stop():
                     on_step(self.step())
         finally:
@@ -235,12 +245,12 @@ class Trainer:
             self.run.finish("finished")
 
     def cancel(self) -> None:
-        """Break off the rollout in hand (from any thread): `train` then returns, at the last whole
-        step."""
+        """Break off the rollout or the reward in hand (from any thread): `train` then returns, at
+        the last whole step."""
         self._cancelled = True
 
     def allow(self) -> None:
-        """Take back a `cancel` that met no rollout."""
+        """Take back a `cancel` that met neither."""
         self._cancelled = False
 
     # ----------------------------------------------------------------------- the parts of a step
@@ -272,6 +282,8 @@ class Trainer:
             completion_ids=rollout.completion_lists(),
             columns=columns_of(rows),
             step=step,
+            timeout=config.reward_timeout,
+            should_stop=lambda: self._cancelled,
         )
 
     @torch.no_grad()
@@ -340,6 +352,9 @@ class Trainer:
                 f"step {self.steps_done + 1} was broken off after an update, so there is no whole "
                 "state to save. Resume from the last checkpoint."
             )
+        return self._state(self.steps_done, self.cursor)
+
+    def _state(self, step: int, cursor: int) -> Checkpoint:
         tensors = {
             "weights": self.policy.trainable_state(),
             "optimizer": optimizer_tensors(self.optimizer),
@@ -347,16 +362,16 @@ class Trainer:
         }
         # Before the first step the reference's weights are the policy's own.
         own_copy = None if self.reference is None else self.reference.weights
-        if self.steps_done > 0 and own_copy is not None:
+        if step > 0 and own_copy is not None:
             tensors["reference"] = own_copy
         config, pending = self.knobs.snapshot()
         values = {
-            "cursor": self.cursor,
+            "cursor": cursor,
             "config": config.to_dict(),
             "pending": pending,
             "random": random_state.random_values(),
         }
-        return Checkpoint(self.steps_done, tensors, values)
+        return Checkpoint(step, tensors, values)
 
     def restore(self, checkpoint: Checkpoint) -> None:
         """Take over the state of a checkpoint: go on as if there had been no break."""
@@ -370,6 +385,7 @@ class Trainer:
         self.steps_done = checkpoint.step
         self.cursor = values["cursor"]
         self.dirty = False
+        self.unrecorded = None
         self.reference = None
         if "reference" in tensors:
             self.reference = Reference(self.policy, tensors["reference"])
@@ -381,10 +397,40 @@ class Trainer:
             self.reference = Reference(self.policy)
 
     def save(self) -> Path:
-        """Write a checkpoint of the last whole step."""
-        path = checkpoints.save(self.folder, self.snapshot())
+        """Write a checkpoint of the last whole step. Raises `SaveError` where the disk refuses,
+        `RecordGoneError` and `TakenOverError` where the folder is no longer this run's."""
+        # Else the checkpoint would lie beside another run's record, or be all that is there. Asked
+        # again when it is written: that takes long.
+        check = self.run.check_in_place
+        check()
+        path = checkpoints.save(self.folder, self.snapshot(), check)
+        if not self.run.closed:
+            self.run.note_checkpoint(self.steps_done)
         checkpoints.prune(self.folder, self.config.save_total_limit)
         return path
+
+    def save_copy(self, folder: str | Path) -> Path:
+        """Write the run to another folder, as it is in memory: the record as far as it goes and a
+        checkpoint of the last step. Returns the folder; resumed there, the run goes on as here.
+
+        It helps where the run's own folder is gone or full. Raises `RunRecordError` where `folder`
+        holds a run, `SaveError` where the disk refuses there too.
+        """
+        out = Path(folder).absolute()
+        with self.run.copy(out) as record:
+            checkpoint = self.snapshot() if self.unrecorded is None else self._unrecorded_state()
+            if self.unrecorded is not None:
+                record.write_step(self.unrecorded)
+            # The first one holds the weights of the reference.
+            if checkpoints.folder_of(self.folder, 0).is_dir():
+                checkpoints.copy(self.folder, out / "checkpoints", 0)
+            checkpoints.save(out / "checkpoints", checkpoint)
+            record.note_checkpoint(checkpoint.step)
+        return out
+
+    def _unrecorded_state(self) -> Checkpoint:
+        """What a checkpoint would have been, had the step been recorded."""
+        return self._state(self.steps_done + 1, self.cursor + self.config.prompts_per_step)
 
     def continue_record(self, step: int) -> None:
         """Cut the record back to `step` and write on there, whether it was closed or not."""
@@ -393,6 +439,10 @@ class Trainer:
 
     def go_back_to(self, checkpoint: Checkpoint) -> None:
         """State and record become those of a checkpoint; what came after it is deleted."""
+        if self.run.closed:
+            self.continue_record(self.steps_done)
+        # Known before they go: else the next resume would take them for removed by hand.
+        self.run.note_checkpoint(checkpoint.step)
         # Checkpoints first: none may ever be ahead of the record, whenever the process is killed.
         checkpoints.drop_after(self.folder, checkpoint.step)
         self.continue_record(checkpoint.step)

@@ -78,6 +78,7 @@ def micro_batch_loss(
     group_size = config.num_generations
     logp_RT, entropy_RT = completion_logps(policy.model, batch.rollout, part_R, config.temperature)
     check_finite(step, "the log-probability", logp_RT, mask_RT, part_R, group_size)
+    # For the record: it shows what the update saw, and asks for no pass of its own.
     batch.keep(part_R, logp_RT, entropy_RT)
     return batch.loss_batch(part_R, logp_RT, entropy_RT).loss(config, totals)
 
@@ -95,6 +96,7 @@ def measure_skipped(
     it is a mean over all tokens that count, those of dead groups included."""
     if batch.ref_logp_BT is None:
         return []
+    # Rows that the loss mask drops whole count in no mean.
     counted_R = batch.loss_mask_BT[rows_R].any(1)
     skipped_R = rows_R[counted_R & ~torch.isin(rows_R, pushing_R)]
     with torch.no_grad():

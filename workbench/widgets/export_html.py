@@ -46,7 +46,7 @@ def export_html(runs: Run | str | Path | list[Run | str | Path], out: str | Path
         _settings(sources[0]),
         f"<script>{SCRIPT}</script></body></html>",
     ]
-    out = Path(out)
+    out = Path(out).absolute()
     out.write_text("\n".join(page).encode("utf-8", "replace").decode(), encoding="utf-8")
     return out
 

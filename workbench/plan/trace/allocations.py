@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 
 from workbench.libraries.torch_ import TorchDispatchMode, storage_key, tree_leaves
+from workbench.plan.trace.remembered import on_meta_device
 
 HEAP_LIMIT = 32 * 1024**2
 """glibc cuts what is smaller out of its heap, which keeps its size when they are freed; a larger
@@ -87,7 +88,8 @@ class Allocations(TorchDispatchMode):
     def __torch_dispatch__(
         self, function: Any, types: Any, args: Any = (), kwargs: Any = None
     ) -> Any:
-        result = function(*args, **(kwargs or {}))
+        call = on_meta_device if self.device == "meta" else _called
+        result = call(function, args, kwargs or {})
         for tensor in tree_leaves(result):
             if isinstance(tensor, Tensor) and tensor.device.type == self.device:
                 self._see(tensor)
@@ -139,6 +141,10 @@ class Allocations(TorchDispatchMode):
         if self._live.bytes > known.bytes:
             known.bytes = self._live.bytes
             known.logits = self._live.logits
+
+
+def _called(function: Any, args: Any, kwargs: Any) -> Any:
+    return function(*args, **kwargs)
 
 
 def storage_bytes(tensors: Iterable[Tensor]) -> int:

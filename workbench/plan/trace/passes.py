@@ -74,8 +74,27 @@ def tokens_of(rollout: Rollout, rows: Tensor, packs: bool) -> int:
     )
 
 
+def sizes(config: GRPOConfig, prompt_tokens: int) -> tuple[float, ...]:
+    """All that the pass of a micro-batch depends on, the model apart."""
+    return (
+        config.prompts_per_step,
+        config.num_generations,
+        config.max_completion_length,
+        config.rows_at_once,
+        config.temperature,
+        prompt_tokens,
+    )
+
+
 def update_peak(skeleton: Skeleton, config: GRPOConfig, prompt_tokens: int) -> Peak:
     """Forward and backward of one micro-batch, gradients of the weights apart."""
+    return skeleton.once(
+        ("update", *sizes(config, prompt_tokens)),
+        lambda: _update_peak(skeleton, config, prompt_tokens),
+    )
+
+
+def _update_peak(skeleton: Skeleton, config: GRPOConfig, prompt_tokens: int) -> Peak:
     for p in skeleton.trained:
         p.grad = torch.zeros_like(p)
     try:
@@ -99,6 +118,13 @@ def update_peak(skeleton: Skeleton, config: GRPOConfig, prompt_tokens: int) -> P
 def logprobs_peak(skeleton: Skeleton, config: GRPOConfig, prompt_tokens: int) -> Peak:
     """The forward of one micro-batch without gradient, as for old and reference
     log-probabilities."""
+    return skeleton.once(
+        ("logprobs", *sizes(config, prompt_tokens)),
+        lambda: _logprobs_peak(skeleton, config, prompt_tokens),
+    )
+
+
+def _logprobs_peak(skeleton: Skeleton, config: GRPOConfig, prompt_tokens: int) -> Peak:
     with torch.no_grad(), _Counting(skeleton) as counted:
         completion_logps(
             skeleton.model,
@@ -111,6 +137,12 @@ def logprobs_peak(skeleton: Skeleton, config: GRPOConfig, prompt_tokens: int) ->
 
 def prefill_peak(skeleton: Skeleton, rows: int, prompt_tokens: int) -> Peak:
     """The forward of the prompts that opens a rollout, without its cache."""
+    return skeleton.once(
+        ("prefill", rows, prompt_tokens), lambda: _prefill_peak(skeleton, rows, prompt_tokens)
+    )
+
+
+def _prefill_peak(skeleton: Skeleton, rows: int, prompt_tokens: int) -> Peak:
     ids = on_meta(rows, prompt_tokens, dtype=torch.long)
     plain = plain_model(skeleton.model)
     with torch.no_grad(), evaluation_mode(skeleton.model), _Counting(skeleton) as counted:
@@ -184,6 +216,10 @@ def _to_meta(module: Any, args: Any, kwargs: dict[str, Any]) -> Any:
 
 def cache_bytes(skeleton: Skeleton, tokens: int) -> int:
     """Bytes that the model keeps of one row of that many tokens, so as to go on from it."""
+    return skeleton.once(("cache", tokens), lambda: _cache_bytes(skeleton, tokens))
+
+
+def _cache_bytes(skeleton: Skeleton, tokens: int) -> int:
     ids = on_meta(1, tokens, dtype=torch.long)
     with torch.no_grad(), evaluation_mode(skeleton.model), _Counting(skeleton):
         output = forward_with_cache(

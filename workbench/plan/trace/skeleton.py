@@ -8,10 +8,10 @@ architecture that transformers can build will do.
 from __future__ import annotations
 
 import copy
-import math
 import warnings
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -21,17 +21,14 @@ from workbench.libraries.hf_peft import is_of_adapter
 from workbench.libraries.hf_transformers import checkpoint_activations
 from workbench.plan.devices import Device
 from workbench.plan.shapes import Shape
-from workbench.plan.trace.allocations import on_meta, storage_bytes
+from workbench.plan.trace.allocations import storage_bytes
 from workbench.plan.trace.attention import use_fused_attention
+from workbench.plan.trace.quantized import SINGLE, QuantizedLinear, quantize
 from workbench.policy.adapter import with_adapter
 from workbench.policy.for_config import lora_of
 from workbench.policy.head import plan_for
 
-SINGLE = "nf4, scales in float32"
-"""4 bits without double quantisation, as some models' files have them."""
-BLOCK, NESTED_BLOCK = 64, 256
-"""Weights that share one scale in NF4, and scales that share one scale in its double quantisation
-(bitsandbytes)."""
+Found = TypeVar("Found")
 
 
 @dataclass(frozen=True)
@@ -58,6 +55,15 @@ class Skeleton:
     """Whether its float32 weights are multiplied in bfloat16."""
     file_itemsize: int = 2
     """Bytes of a weight in the model's file, as its config says; 2 where it does not."""
+    followed: dict[Hashable, Any] = field(default_factory=dict, repr=False, compare=False)
+    """What was found by running it, by what was run."""
+
+    def once(self, run: Hashable, follow: Callable[[], Found]) -> Found:
+        """What `follow` finds, which is run the first time only. `run` says all it depends on."""
+        if run not in self.followed:
+            self.followed[run] = follow()
+        found: Found = self.followed[run]
+        return found
 
     @property
     def known(self) -> list[Tensor]:
@@ -105,42 +111,85 @@ def computes_in_bfloat16(config: GRPOConfig, device: Device) -> bool:
     )
 
 
+@dataclass(frozen=True)
+class Blueprint:
+    """All that a skeleton is built by: two configs that agree in it share one."""
+
+    shape: Shape = field(compare=False)
+    model: str
+    """What makes `shape` another one: its name, class and config as text."""
+    dtype: torch.dtype
+    adapter: Any = field(compare=False)
+    """peft's settings; None = all weights are trained ..."""
+    adapter_words: str
+    """... and the same as text."""
+    quantized: str | None
+    skipped: tuple[str, ...]
+    autocast: bool
+    checkpointed: bool
+    device_kind: str
+
+
+def blueprint(shape: Shape, config: GRPOConfig, device: Device) -> Blueprint:
+    """How the policy of `shape` is built where `config` trains it on `device`."""
+    adapter = lora_of(config) if config.lora_rank > 0 else None
+    quantized, skipped = quantized_as(shape, config)
+    said = shape.config.to_json_string(use_diff=False)
+    return Blueprint(
+        shape=shape,
+        model=f"{shape.name} {type(shape.config).__qualname__} {said}",
+        dtype=dtype_for(config, device),
+        adapter=adapter,
+        adapter_words="" if adapter is None else repr(sorted(adapter.to_dict().items())),
+        quantized=quantized,
+        skipped=skipped,
+        autocast=computes_in_bfloat16(config, device),
+        checkpointed=config.gradient_checkpointing,
+        device_kind=device.kind,
+    )
+
+
 def skeleton(shape: Shape, config: GRPOConfig, device: Device) -> Skeleton:
     """The policy of `shape` as `config` would train it on `device`. Raises what transformers raises
     for a config it cannot build."""
+    return built(blueprint(shape, config, device))
+
+
+def built(by: Blueprint) -> Skeleton:
+    """The skeleton of a blueprint. It is given nothing else, so that no setting that matters can be
+    missing from the blueprint."""
     from transformers import AutoModelForCausalLM
 
-    dtype = dtype_for(config, device)
+    shape = by.shape
     with torch.device("meta"), warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        model: Any = AutoModelForCausalLM.from_config(copy.deepcopy(shape.config), dtype=dtype)
-        model.requires_grad_(config.lora_rank == 0)
+        model: Any = AutoModelForCausalLM.from_config(copy.deepcopy(shape.config), dtype=by.dtype)
+        model.requires_grad_(by.adapter is None)
         head = model.get_output_embeddings()
         named = {n: m for n, m in model.named_modules() if is_linear(m) and m is not head}
         linear = list(named.values())
         body, width = sum(m.weight.numel() for m in linear), head.weight.numel()
-        if config.lora_rank > 0:
-            model = with_adapter(model, lora_of(config), 0, shape.name)
-    kind, skipped = quantized_as(shape, config)
-    if kind is not None:
-        _quantize(model, {id(m) for n, m in named.items() if not _is_skipped(n, skipped)}, kind)
+        if by.adapter is not None:
+            model = with_adapter(model, by.adapter, 0, shape.name)
+    if by.quantized is not None:
+        chosen = {id(m) for n, m in named.items() if not _is_skipped(n, by.skipped)}
+        quantize(model, chosen, by.quantized)
     model.eval()
-    autocast = computes_in_bfloat16(config, device)
-    plan_for(model, device.kind, torch.bfloat16 if autocast else None)
+    plan_for(model, by.device_kind, torch.bfloat16 if by.autocast else None)
     use_fused_attention(model)
-    if config.gradient_checkpointing:
+    if by.checkpointed:
         checkpoint_activations(model)
     base = [t for n, t in _tensors(model) if not n.endswith("scales") and not is_of_adapter(n)]
     return Skeleton(
         model=model,
-        dtype=dtype,
+        dtype=by.dtype,
         body=body,
         head=width,
         weights=storage_bytes(base),
         constants=storage_bytes(t for n, t in _tensors(model) if n.endswith("scales")),
         adapter=storage_bytes(t for n, t in _tensors(model) if is_of_adapter(n)),
         trained=[p for p in model.parameters() if p.requires_grad],
-        autocast=autocast,
+        autocast=by.autocast,
         file_itemsize=getattr(getattr(shape.config, "dtype", None), "itemsize", 2),
     )
 
@@ -168,80 +217,3 @@ def is_linear(module: nn.Module) -> bool:
 
 def _tensors(model: Any) -> list[tuple[str, Tensor]]:
     return [*model.named_parameters(), *model.named_buffers()]
-
-
-# ----------------------------------------------------------------------------- quantised layers
-
-
-def scale_bytes(kind: str, outputs: int, inputs: int) -> int:
-    """Bytes that a quantised weight needs beside its codes.
-
-    nf4: a byte for each block of 64 weights, a float32 for each 256 of those, an offset and the two
-    tables of 16 and 256 numbers that bitsandbytes keeps with every weight. Without double
-    quantisation: a float32 for each block, and one table. int8: a float32 for each row.
-    """
-    if kind == "int8":
-        return 4 * outputs
-    blocks = math.ceil(outputs * inputs / BLOCK)
-    if kind == SINGLE:
-        return 4 * (blocks + 16)
-    return blocks + 4 * math.ceil(blocks / NESTED_BLOCK) + 4 + 4 * (16 + 256)
-
-
-def code_bytes(kind: str, outputs: int, inputs: int) -> int:
-    """Bytes of the codes of a quantised weight."""
-    return outputs * inputs if kind == "int8" else (outputs * inputs + 1) // 2
-
-
-class QuantizedLinear(nn.Module):
-    """What a bitsandbytes layer takes: codes, scales, and for the moment of a product the weight in
-    floating point."""
-
-    def __init__(self, layer: nn.Module, kind: str) -> None:
-        super().__init__()
-        weight: Tensor = layer.weight  # type: ignore[assignment]
-        from workbench.libraries.hf_transformers import Conv1D
-
-        inputs, outputs = weight.shape if isinstance(layer, Conv1D) else weight.shape[::-1]
-        self.in_features, self.out_features, self.kind, self.dtype = (
-            inputs,
-            outputs,
-            kind,
-            weight.dtype,
-        )
-        self.weight = nn.Parameter(
-            on_meta(code_bytes(kind, outputs, inputs), dtype=torch.uint8), requires_grad=False
-        )
-        self.register_buffer(
-            "scales", on_meta(scale_bytes(kind, outputs, inputs), dtype=torch.uint8)
-        )
-        self.bias = layer.bias
-
-    def forward(self, x: Tensor) -> Tensor:
-        y = _Product.apply(x.to(self.dtype), self.out_features, self.kind == "int8")  # type: ignore[no-untyped-call]
-        out: Tensor = y if self.bias is None else y + self.bias
-        return out
-
-
-class _Product(torch.autograd.Function):
-    """x W^T with W made for the moment, in the forward and again in the backward; int8 keeps x, as
-    bitsandbytes does."""
-
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, outputs: int, keeps_x: bool) -> Tensor:
-        weight = on_meta(outputs, x.shape[-1], dtype=x.dtype)
-        ctx.outputs, ctx.inputs = outputs, x.shape[-1]
-        if keeps_x:
-            ctx.save_for_backward(x)
-        return nn.functional.linear(x, weight)
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> Any:
-        weight = on_meta(ctx.outputs, ctx.inputs, dtype=gradients[0].dtype)
-        return gradients[0] @ weight, None, None
-
-
-def _quantize(model: Any, chosen: set[int], kind: str) -> None:
-    for name, module in list(model.named_modules()):
-        if id(module) in chosen:
-            model.set_submodule(name, QuantizedLinear(module, kind))

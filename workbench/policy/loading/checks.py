@@ -4,16 +4,22 @@ memory."""
 from __future__ import annotations
 
 import copy
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import torch
 
 from workbench.policy.free_memory import available_bytes
-from workbench.policy.loading.locate import Place
+from workbench.policy.loading.locate import Place, json_file
 from workbench.policy.policy import PolicyError
 
 BITS = {"nf4": 4.5, "fp4": 4.5, "int8": 8.1}
 """Bits of a quantised weight with its share of the scales."""
+
+PARTS = ("layer", "expert", "block", "head")
+MAX_PARTS = 20_000
+"""Layers, experts or heads that a config may name; the largest models have some hundreds."""
 
 
 def check_architecture(config: Any, name: str, trust_remote_code: bool) -> None:
@@ -67,6 +73,38 @@ def check_files(place: Place) -> None:
             raise PolicyError(
                 f"policy {place.name!r}: {path.name} is damaged ({e}). Fetch or save it again."
             ) from e
+
+
+def check_sizes(where: str, options: dict[str, Any], name: str) -> None:
+    """Raises `PolicyError` for a config that has more parts than any model: already to make the
+    config, and then the empty model, takes a step for each.
+
+    The header of a .gguf file is not looked at: reading it is what takes the time there.
+    """
+    from transformers import PretrainedConfig
+
+    if "gguf_file" in options:
+        return
+    if Path(where).is_dir():
+        values = json_file(Path(where) / "config.json")
+    else:
+        values = PretrainedConfig.get_config_dict(where, **options)[0]
+    for key, value in _counts(values):
+        if value > MAX_PARTS:
+            raise PolicyError(
+                f"policy {name!r}: its config.json says {key}={value}, more than {MAX_PARTS}. No "
+                "model has as many: fetch or save it again."
+            )
+
+
+def _counts(values: dict[str, Any]) -> Iterator[tuple[str, float]]:
+    """What a config, or one within it, says of the number of layers, experts, blocks and heads."""
+    for key, value in values.items():
+        if isinstance(value, dict):
+            yield from _counts(value)
+        counted = key.startswith(("n_", "num_")) and any(part in key for part in PARTS)
+        if counted and type(value) in (int, float):
+            yield key, value
 
 
 def skeleton(config: Any) -> Any:

@@ -35,6 +35,14 @@ class Place:
         return "gguf_file" in self.options
 
     @property
+    def lasting_name(self) -> str:
+        """The name, made absolute where it is a path: what a record keeps leads here from any
+        working directory."""
+        path = Path(self.name).expanduser()
+        is_known = self.name == "embedded" or not path.exists()
+        return self.name if is_known else str(path.absolute())
+
+    @property
     def folder(self) -> Path | None:
         """The local folder, or None for a model of the Hub."""
         return Path(self.where) if Path(self.where).is_dir() else None
@@ -113,6 +121,23 @@ def adapter_folder(name: str | Path) -> Path | None:
     )
 
 
+def adapter_settings(folder: Path) -> dict[str, Any]:
+    """What adapter_config.json says. Raises `PolicyError`."""
+    return json_file(folder / "adapter_config.json")
+
+
+def json_file(file: Path) -> dict[str, Any]:
+    """The settings in a JSON file of a policy. Raises `PolicyError`."""
+    try:
+        found = json.loads(file.read_text())
+    # A text of brackets alone ends Python's reader by its depth.
+    except (OSError, ValueError, RecursionError) as e:
+        raise PolicyError(f"{file} cannot be read: {e}. Save the policy again.") from e
+    if not isinstance(found, dict):
+        raise PolicyError(f"{file} holds {found!r:.40}, not settings. Save the policy again.")
+    return found
+
+
 def _adapter(name: str, path: Path) -> Place:
     """The place of the adapter's base model, with the adapter on top."""
     if not (path / "adapter_model.safetensors").is_file():
@@ -120,11 +145,23 @@ def _adapter(name: str, path: Path) -> Place:
             f"policy {name!r}: the adapter has no adapter_model.safetensors. Save it again with "
             "save_policy(..., adapter_only=True)."
         )
-    base = json.loads((path / "adapter_config.json").read_text()).get("base_model_name_or_path")
-    if not base:
+    base = adapter_settings(path).get("base_model_name_or_path")
+    if not base or not isinstance(base, str):
         raise PolicyError(
             f"policy {name!r}: its adapter_config.json names no base model. Put its name into "
             "base_model_name_or_path."
+        )
+    # Before it is located: one that names itself, or two that name each other, lead round.
+    below = adapter_folder(base)
+    if below is not None and below.resolve() == path.resolve():
+        raise PolicyError(
+            f"policy {name!r}: its adapter_config.json names the adapter itself as its base. Put "
+            "the name of the base model into base_model_name_or_path."
+        )
+    if below is not None:
+        raise PolicyError(
+            f"policy {name!r} is an adapter for another adapter, {base!r}. Merge that one "
+            f"first: save_policy(load_policy({base!r}), FOLDER)."
         )
     try:
         found = locate(base)
@@ -132,9 +169,4 @@ def _adapter(name: str, path: Path) -> Place:
         raise PolicyError(
             f"policy {name!r} is an adapter for {base!r}, which is needed too: {e}"
         ) from e
-    if found.adapter is not None:
-        raise PolicyError(
-            f"policy {name!r} is an adapter for another adapter, {base!r}. Merge that one "
-            f"first: save_policy(load_policy({base!r}), FOLDER)."
-        )
     return Place(name, found.where, found.options, path, found.download_bytes)

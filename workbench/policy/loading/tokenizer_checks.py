@@ -9,6 +9,7 @@ from typing import Any
 from workbench.policy.policy import PolicyError
 from workbench.policy.template import (
     QUESTION,
+    RENDER_SECONDS,
     control_ids,
     finished_talks,
     question_for,
@@ -17,6 +18,7 @@ from workbench.policy.template import (
     wants_parts,
 )
 from workbench.policy.vocabulary import too_many_tokens
+from workbench.rewards.time_limit import OutOfTimeError
 from workbench.tasks.format import SYSTEM_PROMPT
 
 
@@ -36,9 +38,16 @@ def check_template(tokenizer: Any, name: str) -> None:
             f"called 'default'. Choose one, tokenizer.chat_template = "
             f"tokenizer.chat_template[{some!r}], and save the tokenizer."
         )
-    parts = wants_parts(tokenizer)
     try:
+        _try_in_time(tokenizer)
+        parts = wants_parts(tokenizer)
         shown = QUESTION in render(tokenizer, question_for(tokenizer, parts), parts=parts)
+    except OutOfTimeError as e:
+        raise PolicyError(
+            f"the chat template of policy {name!r} had not rendered one question after "
+            f"{RENDER_SECONDS:.0f} s: it loops. Mend it, or set another one, "
+            "tokenizer.chat_template = … (None: plain paragraphs), and save the tokenizer."
+        ) from e
     # A template is a program of somebody else's: it may raise anything.
     except Exception as e:
         raise PolicyError(
@@ -52,6 +61,17 @@ def check_template(tokenizer: Any, name: str) -> None:
             "never see a question. Set another one, tokenizer.chat_template = …, and save the "
             "tokenizer."
         )
+
+
+def _try_in_time(tokenizer: Any) -> None:
+    """Render one question where a loop can be ended. Raises `OutOfTimeError`."""
+    try:
+        render(tokenizer, [{"role": "user", "content": QUESTION}], apart=False)
+    except OutOfTimeError:
+        raise
+    # Whether another conversation is taken is tried next, and told there.
+    except Exception:
+        return
 
 
 def check_vocabulary(tokenizer: Any, rows: int, name: str) -> None:

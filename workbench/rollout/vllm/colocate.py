@@ -120,15 +120,20 @@ class Colocated:
             model=str(self.folder),
             # The weights are handed over afterwards, from the trainer's memory.
             load_format="dummy",
+            # Token ids go in and come out, and the folder holds no tokenizer.
             skip_tokenizer_init=True,
+            # Nothing but what the request says decides over sampling, no file of the model.
             generation_config="vllm",
             dtype=str(self.settings.dtype).removeprefix("torch."),
+            # Under the temperature, as the trainer computes them.
             logprobs_mode="processed_logprobs",
+            # The completions of a group share their prompt's keys and values.
             enable_prefix_caching=True,
             max_model_len=self.settings.max_model_len,
             max_num_seqs=self.settings.max_num_seqs,
             use_tqdm_on_load=False,
         )
+        # One at a time: the adapter before leaves when the next is handed over.
         if self.rank:
             options |= dict(enable_lora=True, max_lora_rank=self.rank, max_loras=1, max_cpu_loras=1)
         if self.on_cpu:
@@ -149,6 +154,7 @@ class Colocated:
         have."""
         model: Any = self.model()
         device = model.get_input_embeddings().weight.device
+        # What an engine that was closed left in circles still counts as used.
         gc.collect()
         with torch.cuda.device(device):
             torch.cuda.empty_cache()  # vLLM does so too before it looks
@@ -160,6 +166,7 @@ class Colocated:
     def sync(self, model: Any) -> None:
         """Bring the engine to the policy's weights of now, if it is not there. The prefix cache
         goes with the old ones."""
+        # Asleep it has no memory to which weights could be handed.
         self.wake()
         base = fingerprint(model, trained=False)
         trained = fingerprint(model, trained=True)

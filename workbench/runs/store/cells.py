@@ -10,7 +10,8 @@ from dataclasses import fields
 from typing import Any, TypeVar
 
 from workbench.config import GRPOConfig
-from workbench.runs.store.schema import STATUSES, STEP_TABLES, from_cell
+from workbench.errors import WorkbenchError
+from workbench.runs.store.schema import MAX_METRICS, STATUSES, STEP_TABLES, from_cell
 
 Kind = TypeVar("Kind", dict[str, Any], list[Any])
 
@@ -20,9 +21,6 @@ Check = Callable[[Any], Any]
 MAX_DEPTH = 32
 """Lists and objects in one another. Nothing that is written here goes deeper than five; Python's
 own reader ends at about a thousand, and what walks the value afterwards sooner."""
-
-MAX_METRICS = 1_000
-"""Figures of one step. A run has about fifty; views make a column, a choice and a curve of each."""
 
 MAX_STEPS = 10**9
 """A run of a second a step would take thirty years."""
@@ -34,7 +32,7 @@ MAX_DIGITS = 19
 """Of a whole number: 64 bits."""
 
 
-class CellError(ValueError):
+class CellError(WorkbenchError, ValueError):
     """A cell that does not hold what its column says, in words that follow on the column's name."""
 
 
@@ -284,7 +282,10 @@ FACTS: dict[str, Check] = {
 SEALED_FROM = "sealed_from"
 """A fact that a record has since there are checksums: the first step all of whose rows have one."""
 
-LATER_FACTS: dict[str, Check] = {SEALED_FROM: _json_of(whole)}
+LATER_FACTS: dict[str, Check] = {
+    SEALED_FROM: _json_of(whole),
+    "newest_checkpoint": _or_none(_json_of(whole)),
+}
 """Facts that an older record does not have."""
 
 

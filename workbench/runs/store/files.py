@@ -54,8 +54,8 @@ class RunWarning(UserWarning):
 
 def record_path(path: str | Path) -> Path:
     """The record's file: `path` itself when it is a file or ends in .sqlite, else `run.sqlite` in
-    the folder `path`."""
-    path = Path(path)
+    the folder `path`; absolute, since readers and writers outlive the working directory."""
+    path = Path(path).absolute()
     return path if path.is_file() or path.suffix == ".sqlite" else path / RUN_FILE
 
 

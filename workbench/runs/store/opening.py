@@ -85,14 +85,8 @@ def new_record(file: Path, facts: dict[str, Any]) -> Iterator[sqlite3.Connection
     """A record with the meta `facts`, to be filled in the block. Afterwards it stands at `file`,
     whole, or not at all.
 
-    Raises `RunRecordError` when something is there already.
+    Raises `RunRecordError` when something is there already or the folder cannot be made.
     """
-    check_free(file)
-    file.parent.mkdir(parents=True, exist_ok=True)
-    draft = file.with_name(f".{file.name}.new")
-    # Of a run that was killed here; a log without its file would spoil the new record.
-    for leftover in (file, draft):
-        remove_database(leftover)
     defaults = {
         "finished": None,
         "status": "running",
@@ -102,23 +96,50 @@ def new_record(file: Path, facts: dict[str, Any]) -> Iterator[sqlite3.Connection
         "journal_mode": "wal",
         # Whatever is written from here on has its checksum.
         SEALED_FROM: 0,
+        "newest_checkpoint": None,
     }
     stamps = {
         "format_version": FORMAT_VERSION,
         "environment": describe_environment(),
         "started": time.time(),
     }
+    with _draft(file) as db:
+        db.execute("BEGIN")
+        for statement in statements():
+            db.execute(statement)
+        put_meta(db, **(defaults | stamps | facts))
+        yield db
+        db.execute("COMMIT")
+
+
+def copy_record(source: sqlite3.Connection, file: Path) -> None:
+    """A copy at `file` of the record that `source` is connected to, whole, or nothing. Raises
+    `RunRecordError` when something is there already."""
+    with _draft(file) as db:
+        source.backup(db)
+        put_meta(db, writer=None)
+
+
+@contextmanager
+def _draft(file: Path) -> Iterator[sqlite3.Connection]:
+    """A connection to an empty database beside `file`, which gets its name after the block."""
+    check_free(file)
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise RunRecordError(
+            f"the folder {file.parent} cannot be made ({error.strerror}). Name another one."
+        ) from error
+    draft = file.with_name(f".{file.name}.new")
+    # Of a run that was killed here; a log without its file would spoil the new record.
+    for leftover in (file, draft):
+        remove_database(leftover)
     try:
         with (
             as_record_errors(file),
             closing(sqlite3.connect(uri(draft, "mode=rwc"), uri=True, isolation_level=None)) as db,
         ):
-            db.execute("BEGIN")
-            for statement in statements():
-                db.execute(statement)
-            put_meta(db, **(defaults | stamps | facts))
             yield db
-            db.execute("COMMIT")
         # Only a whole record gets the name that readers look for.
         os.replace(draft, file)
     finally:

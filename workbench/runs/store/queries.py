@@ -15,7 +15,7 @@ import numpy as np
 
 from workbench.runs.environment import is_alive
 from workbench.runs.store.arrays import MAX_SIZE, positions, unpack
-from workbench.runs.store.cells import MAX_METRICS, SHAPES
+from workbench.runs.store.cells import SHAPES
 from workbench.runs.store.checked import (
     Checked,
     Row,
@@ -28,6 +28,7 @@ from workbench.runs.store.checked import (
 from workbench.runs.store.checksums import has_checksums, seals_of
 from workbench.runs.store.files import DamagedError, RunRecordError
 from workbench.runs.store.rows import Packed, last_step
+from workbench.runs.store.schema import MAX_METRICS
 
 Columns = dict[str, np.ndarray]
 """Column name to values; all of one length. Texts are of dtype object: pandas' str cannot hold a
@@ -137,6 +138,8 @@ def meta(db: sqlite3.Connection) -> RunMeta:
 def require_step(db: sqlite3.Connection, step: int) -> None:
     """Raises `RunRecordError` unless the step is there."""
     if db.execute("SELECT 1 FROM steps WHERE step = ?", (int(step),)).fetchone() is None:
+        if 0 < step <= last_step(db):
+            raise DamagedError(words("steps", int(step), "it is missing"))
         first, last = db.execute("SELECT min(step), max(step) FROM steps").fetchone()
         holds = "no step yet" if first is None else f"steps {first} to {last}"
         raise RunRecordError(f"step {step!r} is not in the record, which holds {holds}.")

@@ -25,6 +25,9 @@ STATUSES = ("running", "finished", "stopped", "failed")
 """What a record says of its run. A reader adds 'interrupted': still 'running', but its writer is
 gone."""
 
+MAX_METRICS = 1_000
+"""Figures of one step. A run has about fifty; views make a column, a choice and a curve of each."""
+
 STEP_TABLES: dict[str, str] = {
     "steps": "step INTEGER PRIMARY KEY, time REAL NOT NULL, metrics TEXT NOT NULL",
     "knobs": "step INTEGER NOT NULL, name TEXT NOT NULL, old TEXT, new TEXT, who TEXT NOT NULL, "

@@ -32,7 +32,8 @@ from workbench.runs.store.files import (
     read,
     record_path,
 )
-from workbench.runs.store.opening import connect_for_writing, new_record
+from workbench.runs.store.in_place import OpenFiles
+from workbench.runs.store.opening import connect_for_writing, copy_record, new_record
 from workbench.runs.store.schema import STATUSES
 
 Pieces = Callable[[Sequence[int]], Sequence[str]]
@@ -47,6 +48,10 @@ class TakenOverError(RunRecordError):
     """Another writer has resumed the run since."""
 
 
+class RecordGoneError(RunRecordError):
+    """The file was deleted, moved or replaced while it was being written."""
+
+
 class RunWriter:
     """Writes one record. Make it with `create`, `resume` or `branch`; use it as a context manager,
     or `close` it."""
@@ -59,6 +64,7 @@ class RunWriter:
         self._lock = threading.RLock()
         # What the record says of who writes it.
         self._mark = sign_in(self)
+        self._files: OpenFiles | None = None
         with as_record_errors(file):
             connection, journal_mode = connect_for_writing(file)
             self._db: sqlite3.Connection | None = connection
@@ -75,6 +81,8 @@ class RunWriter:
         with self._transaction("the start", taking_over=True) as db:
             start_checksums(db, rows.last_step(db) + 1)
             rows.put_meta(db, **start)
+        # Known from here on, since the first write makes the log.
+        self._files = OpenFiles(file, journal_mode)
 
     @classmethod
     def create(
@@ -108,7 +116,7 @@ class RunWriter:
             "config": dict(config),
             "seed": config.get("seed") if seed is None else seed,
         }
-        with new_record(file, facts | _identity(name)):
+        with new_record(file, facts | _names(name)):
             pass
         return cls(file, pieces)
 
@@ -128,17 +136,14 @@ class RunWriter:
         file = record_path(path)
         meta, last = read(file, lambda db: (facts_of(db), rows.last_step(db)))
         _check_step(file, step, last)
-        # Only a process that surely lives is in the way; after a crash the run goes on unasked.
-        if works_beside(meta["writer"]) and not take_over:
-            raise RunRecordError(
-                f"{file} is being written by process {meta['writer']['pid']} on "
-                f"{meta['writer']['host']}. Stop "
-                "that run first; if it is surely gone, pass take_over=True."
-            )
+        if not take_over:
+            _check_left(file, meta["writer"])
         writer = cls(file, pieces)
         with writer._transaction(f"the return to step {step}") as db:
             rows.cut_after(db, step)
             sealed_from = min(fact_of(db, SEALED_FROM), step + 1)
+            if (newest := meta.get("newest_checkpoint")) is not None:
+                rows.put_meta(db, newest_checkpoint=min(newest, step))
             # It tells readers that steps which they have read may be made anew.
             rows.put_meta(db, revision=meta["revision"] + 1, **{SEALED_FROM: sealed_from})
             rows.put_event(
@@ -172,7 +177,7 @@ class RunWriter:
         facts[SEALED_FROM] = min(old.get(SEALED_FROM, step + 1), step + 1)
         file = record_path(path)
         with new_record(
-            file, facts | _identity(name or f"{old['name']} from step {step}", old, step)
+            file, facts | _names(name or f"{old['name']} from step {step}", old, step)
         ) as db:
             # One consistent state, even while the parent is being written.
             read(origin, lambda source: rows.copy_up_to(source, db, step))
@@ -182,6 +187,20 @@ class RunWriter:
                 Event("branch", f"branched from {old['name']} ({old['id']}) after step {step}"),
             )
         return cls(file, pieces)
+
+    def copy(self, path: str | Path) -> RunWriter:
+        """A writer of a copy of this record, as far as it was recorded, at another `path`.
+
+        Its own file need not be there any more: what is open stays readable. Raises
+        `RunRecordError` when something is at `path` already.
+        """
+        file = record_path(path)
+        with self._lock:
+            if self._db is None:
+                read(self.path, lambda db: copy_record(db, file))
+            else:
+                copy_record(self._db, file)
+        return RunWriter(file, self._pieces)
 
     @property
     def closed(self) -> bool:
@@ -219,6 +238,20 @@ class RunWriter:
         with self._transaction("a fact of the environment") as db:
             rows.put_meta(db, environment=fact_of(db, "environment") | facts)
 
+    def note_checkpoint(self, step: int) -> None:
+        """The newest checkpoint of the run is that of `step`: so it is known when one has been
+        removed."""
+        with self._transaction("the newest checkpoint") as db:
+            rows.put_meta(db, newest_checkpoint=step)
+
+    def check_in_place(self) -> None:
+        """Raises `RecordGoneError` where the files that were opened are no longer in their place,
+        `TakenOverError` where another writer has them."""
+        with self._lock:
+            self._check_files("what comes next")
+            if self._db is not None and not self._owns(self._db):
+                raise self._taken_over("what comes next")
+
     def write_event(self, event: Event, step: int | None = None) -> None:
         """Something that happened after `step` (the last one unless said)."""
         with self._transaction("an event") as db:
@@ -239,10 +272,10 @@ class RunWriter:
         with self._lock:
             if self._db is None:
                 return
-            # A writer that was shut out closes quietly, and leaves the mark of the other one alone.
-            with self._transaction("the closing", taking_over=True) as db:
-                if self._owns(db):
-                    rows.put_meta(db, writer=None)
+            if self._files is None or self._files.are_in_place(closed=False):
+                self._sign_out()
+            elif not self._files.said:
+                warnings.warn(self._gone("the closing"), RunWarning, stacklevel=2)
             with as_record_errors(self.path), closing(self._db) as connection:
                 self._db = None
                 # Moves the log into the file, so that the one file is the whole record.
@@ -266,6 +299,12 @@ class RunWriter:
             self.finish("failed", f"{type(error).__name__}: {error}")
         self.close()
 
+    def _sign_out(self) -> None:
+        # A writer that was shut out closes quietly, and leaves the mark of the other one alone.
+        with self._transaction("the closing", taking_over=True) as db:
+            if self._owns(db):
+                rows.put_meta(db, writer=None)
+
     def _connection(self) -> sqlite3.Connection:
         if self._db is None:
             raise RunRecordError(
@@ -282,11 +321,10 @@ class RunWriter:
                 # commit.
                 db.execute("BEGIN IMMEDIATE")
                 if not taking_over and not self._owns(db):
-                    raise TakenOverError(
-                        f"{self.path}: {what} was not recorded: another writer has taken the run "
-                        "over."
-                    )
+                    raise self._taken_over(what)
                 yield db
+                # SQLite would go on writing into files that have no name any more.
+                self._check_files(what)
                 db.execute("COMMIT")
             except sqlite3.Error as error:
                 raise RunRecordError(
@@ -297,6 +335,23 @@ class RunWriter:
                 # For errors of any kind, an interrupt included.
                 if db.in_transaction:
                     db.execute("ROLLBACK")
+
+    def _check_files(self, what: str) -> None:
+        if self._files is not None and not self._files.are_in_place(self._db is None):
+            self._files.said = True
+            raise RecordGoneError(self._gone(what))
+
+    def _gone(self, what: str) -> str:
+        return (
+            f"{self.path} was deleted, moved or replaced while its run went on: {what} was not "
+            "recorded. What memory holds is whole: save_copy(FOLDER) of the session or trainer "
+            "writes it to another folder, where the run can be resumed."
+        )
+
+    def _taken_over(self, what: str) -> TakenOverError:
+        return TakenOverError(
+            f"{self.path}: {what} was not recorded: another writer has taken the run over."
+        )
 
     def _owns(self, db: sqlite3.Connection) -> bool:
         return bool(fact_of(db, "writer") == self._mark)
@@ -334,6 +389,28 @@ class RunWriter:
         return dict(zip(ids, self._pieces(ids), strict=True))
 
 
+def newest_checkpoint(path: str | Path) -> int | None:
+    """The step of the newest checkpoint that the record knows of; None where it knows none, as in
+    records of earlier versions."""
+    step = read(record_path(path), facts_of).get("newest_checkpoint")
+    return None if step is None else int(step)
+
+
+def check_left(path: str | Path) -> None:
+    """Raises `RunRecordError` while another process of this machine writes the record."""
+    file = record_path(path)
+    _check_left(file, read(file, facts_of)["writer"])
+
+
+def _check_left(file: Path, mark: Mapping[str, Any] | None) -> None:
+    # Only a process that surely lives is in the way; after a crash the run goes on unasked.
+    if mark is not None and works_beside(dict(mark)):
+        raise RunRecordError(
+            f"{file} is being written by process {mark['pid']} on {mark['host']}. Stop that run "
+            "first; if it is surely gone, pass take_over=True."
+        )
+
+
 def _check_step(file: Path, step: int, last: int) -> None:
     if not 0 <= step <= last:
         raise RunRecordError(
@@ -342,7 +419,7 @@ def _check_step(file: Path, step: int, last: int) -> None:
         )
 
 
-def _identity(
+def _names(
     name: str, parent: Mapping[str, Any] | None = None, branch_step: int | None = None
 ) -> dict[str, Any]:
     """A fresh id, the name (the id where none is given), and the run that a branch comes from."""

@@ -7,7 +7,6 @@ with the knobs of the record. On the same machine that gives the same numbers (a
 
 from __future__ import annotations
 
-import shutil
 from collections import defaultdict
 from collections.abc import Callable
 from pathlib import Path
@@ -52,10 +51,7 @@ def branch_trainer(parent: Trainer, out: Path, step: int) -> tuple[Trainer, Knob
     record = RunWriter.branch(parent.out, out, step, name=out.name, pieces=pieces)
     # The first checkpoint, too: it holds the weights of the reference.
     for kept in {0, checkpoint.step}:
-        shutil.copytree(
-            checkpoints.folder_of(parent.folder, kept),
-            checkpoints.folder_of(out / "checkpoints", kept),
-        )
+        checkpoints.copy(parent.folder, out / "checkpoints", kept)
     if checkpoint.step < step:
         record.close()
         record = RunWriter.resume(out, checkpoint.step, pieces=pieces)
@@ -111,6 +107,8 @@ def knob_moves(run: Run) -> KnobMoves:
 def return_to_latest_checkpoint(trainer: Trainer) -> None:
     """Back to the newest checkpoint; knobs that were set since are not lost. Raises `SessionError`
     where none is usable."""
+    # What lies in the folder of a run that was moved away may be another run's.
+    trainer.run.check_in_place()
     was_whole = not trainer.dirty
     step_before = trainer.steps_done
     knobs_before = trainer.knobs.snapshot()

@@ -5,10 +5,14 @@ from __future__ import annotations
 
 import traceback
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
+from workbench.rewards import ScoringCancelledError
 from workbench.rollout import RolloutCancelledError
+from workbench.runs import RunRecordError
 from workbench.runs.step_record import Event, StepRecord
+from workbench.training.checkpoints import CheckpointError, SaveError
 from workbench.training.out_of_memory import clear_frames, error_chain
 from workbench.training.session.branching import return_to_latest_checkpoint
 from workbench.training.session.errors import SessionError
@@ -114,6 +118,15 @@ class Runner:
             return_to_latest_checkpoint(trainer)
         TURN.weights_belong_to(self.model, self._owner)
 
+    def save_copy(self, folder: Path) -> Path:
+        """Write the run to another folder, as this session's weights are."""
+        trainer = self.require_trainer()
+        # A step that could not be recorded is in the weights alone: no checkpoint leads back to it.
+        is_of_another = TURN.holds_weights_of_another(self.model, self._owner)
+        if is_of_another or trainer.unrecorded is None:
+            self.bring_back_weights()
+        return trainer.save_copy(folder)
+
     # ------------------------------------------------------------------------------- in the thread
 
     def _to_the_end(self, work: Work) -> None:
@@ -139,7 +152,7 @@ class Runner:
             trainer.continue_record(trainer.steps_done)
         try:
             work(trainer)
-        except RolloutCancelledError:
+        except (RolloutCancelledError, ScoringCancelledError):
             # While steps were made again: the session rests at the last whole one.
             trainer.save()
         knobs = self._knobs_for_later
@@ -160,11 +173,16 @@ class Runner:
         # hold what the step had in memory.
         clear_frames(error)
         words = f"{type(error).__name__}: {error}"
-        trainer.run.write_event(Event("error", words, {"traceback": text}))
-        if trainer.dirty:
-            return_to_latest_checkpoint(trainer)
-        else:
-            trainer.save()
+        try:
+            trainer.run.write_event(Event("error", words, {"traceback": text}))
+            if trainer.dirty:
+                return_to_latest_checkpoint(trainer)
+            # Where the disk has refused a checkpoint, it would refuse it again.
+            elif not isinstance(error, SaveError):
+                trainer.save()
+        except (RunRecordError, CheckpointError, SessionError) as second:
+            # The first error is the one to be told; what could not be kept is told with it.
+            error.add_note(f"Besides, what was whole could not be kept: {second}")
 
     # ------------------------------------------------------------------------------------- resting
 

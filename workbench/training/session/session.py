@@ -62,6 +62,7 @@ class Session:
         folder = Path("runs") / datetime.now().strftime("%Y%m%d-%H%M%S")
         if out is not None:
             folder = Path(out)
+        folder = folder.absolute()
         if not resume:
             folder = branching.free_folder(folder)
         loaded = _policy(policy, config)
@@ -190,12 +191,14 @@ class Session:
 
     def pause(self) -> None:
         """Rest after the step in hand; returns when it rests (at once when a listener calls).
-        `resume()` goes on."""
+        `resume()` goes on.
+
+        A reward that never returns holds it up for `reward_timeout` seconds at most."""
         self._runner.pause()
 
     def stop(self, now: bool = False) -> None:
         """End after the step in hand, with a checkpoint; `now` breaks off a rollout that is being
-        sampled."""
+        sampled, and a reward function that is being called."""
         self.ask_to_rest(Status.STOPPED)
         trainer = self.trainer
         if now and trainer is not None and self.status == Status.RUNNING:
@@ -246,6 +249,18 @@ class Session:
         self._runner.tell()
         self._raise_error()
         return self
+
+    def save_copy(self, folder: str | Path) -> Path:
+        """Write the run to another folder, as it is in memory; returns the folder, where a
+        Session with resume=True goes on with it.
+
+        It helps where the run's own folder was deleted or its disk is full. Raises `RunRecordError`
+        where `folder` holds a run, `SaveError` where the disk refuses there too.
+        """
+        with self._lock:
+            self._rest_before("save_copy")
+            with TURN.to_work(self._runner):
+                return self._runner.save_copy(Path(folder))
 
     # ------------------------------------------------------------------------ rewind and branch
 

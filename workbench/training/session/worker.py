@@ -5,6 +5,11 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from contextvars import ContextVar
+
+_AT_WORK: ContextVar[object] = ContextVar("at work", default=None)
+"""Whose work a thread does. A context variable, because reward functions are called in a thread
+beside, which inherits the context."""
 
 
 class Worker:
@@ -17,7 +22,6 @@ class Worker:
 
     def __init__(self, name: str) -> None:
         self._name = name
-        self._thread: threading.Thread | None = None
         self.stop = threading.Event()
         self.idle = threading.Event()
         self.idle.set()
@@ -29,17 +33,20 @@ class Worker:
         self.stop.clear()
         self.idle.clear()
         # A daemon, so that a kernel that is shut down does not wait for the end of the run.
-        self._thread = threading.Thread(target=work, name=self._name, daemon=True)
-        self._thread.start()
+        threading.Thread(target=self._run, args=(work,), name=self._name, daemon=True).start()
+
+    def _run(self, work: Callable[[], None]) -> None:
+        _AT_WORK.set(self)
+        work()
 
     def rests(self) -> None:
         """The work has ended: whoever waits may go on."""
         self.idle.set()
 
     def wait(self) -> None:
-        """Block until it rests; at once inside its own thread, where a listener asks in the middle
-        of a step and would wait for itself."""
-        if threading.current_thread() is self._thread:
+        """Block until it rests; at once inside its own work, where a listener or a reward asks in
+        the middle of a step and would wait for itself."""
+        if _AT_WORK.get() is self:
             return
         # Never join: an interrupted join marks a living thread as dead before Python 3.13. A short
         # timeout, because a wait without one cannot be interrupted on Windows.

@@ -9,6 +9,7 @@ import ipywidgets as widgets
 import numpy as np
 
 from workbench.widgets.base.guarded import set_if_changed, show_if, stylesheet
+from workbench.widgets.base.labelled import labelled_menu, tick_box
 from workbench.widgets.base.source import RunSource
 from workbench.widgets.base.step_view import NO_RUN, StepView
 from workbench.widgets.base.text import safe_text
@@ -59,52 +60,20 @@ class GroupsView(StepView):
         self.draw_empty(NO_RUN)
 
     def _make_controls(self) -> None:
-        style = {"description_width": "60px"}
         self.search = widgets.Text(
             placeholder="text, then Enter",
             description="search",
             continuous_update=False,
             layout=widgets.Layout(width="300px"),
-            style=style,
+            style={"description_width": "60px"},
         )
-        self.keep = widgets.Dropdown(
-            options=list(FILTERS),
-            description="show",
-            layout=widgets.Layout(width="290px"),
-            style=style,
-        )
-        self.by = widgets.Dropdown(
-            options=[TOTAL],
-            description="right by",
-            layout=widgets.Layout(width="260px"),
-            style=style,
-        )
-        self.matching_only = widgets.Checkbox(
-            value=False,
-            description="matching completions only",
-            indent=False,
-            layout=widgets.Layout(width="210px"),
-        )
-        self.sort = widgets.Dropdown(
-            options=list(SORTS),
-            value=SPREAD,
-            description="sort by",
-            layout=widgets.Layout(width="240px"),
-            style=style,
-        )
-        self.smallest_first = widgets.Checkbox(
-            value=False,
-            description="smallest first",
-            indent=False,
-            layout=widgets.Layout(width="130px"),
-        )
-        self.length = widgets.Dropdown(
-            options=[(f"{n:,} characters", n) for n in LENGTHS],
-            value=LENGTHS[0],
-            description="texts up to",
-            layout=widgets.Layout(width="250px"),
-            style={"description_width": "80px"},
-        )
+        self.keep = labelled_menu("show", FILTERS, "290px", "60px")
+        self.by = labelled_menu("right by", [TOTAL], "260px", "60px")
+        self.matching_only = tick_box("matching completions only", "210px")
+        self.sort = labelled_menu("sort by", SORTS, "240px", "60px", value=SPREAD)
+        self.smallest_first = tick_box("smallest first", "130px")
+        lengths = [(f"{n:,} characters", n) for n in LENGTHS]
+        self.length = labelled_menu("texts up to", lengths, "250px", "80px", value=LENGTHS[0])
         self.previous = widgets.Button(
             description="‹ previous groups", layout=widgets.Layout(width="150px")
         )

@@ -292,29 +292,11 @@ def make_chart(
     tell apart, the strip above the data, and a note in words (in the middle when there is nothing
     else)."""
     strip = strip or Strip([], [])
-    # 0.0008, where plotly would write 800µ.
-    small: dict[str, Any] = {
-        "tickfont": {"size": SMALL},
-        "zeroline": False,
-        "exponentformat": "power",
-        "minexponent": 5,
-    }
     # A second axis takes some of the legend's width for its numbers.
     named = [t["name"] for t in traces if t.get("showlegend", True)]
     room = LEGEND_WIDTH - 32 if y2 else LEGEND_WIDTH
     legend_rows = _legend_rows(named, room)
-    trend = max((t.get("meta", {}).get("mean_of", 1) for t in traces), default=1)
-    steps = f"step (thick: mean of {trend} steps, thin: extremes)" if trend > 1 else "step"
-
-    # In the middle of an empty panel; above the data, the note takes rows of the strip.
-    notes: list[dict[str, Any]] = []
-    rows = strip.rows
-    if note and traces:
-        notes = [_words(note, x=0.5, xref="paper", y=1 - ROW * rows, yanchor="top")]
-        rows += note.count("<br>") + 1
-    elif note:
-        notes = [_words(note, x=0.5, xref="paper", y=0.45, yanchor="middle")]
-    right_margin = 52 if y2 else 20
+    notes, rows = _note_above(note, strip.rows, bool(traces))
     layout: dict[str, Any] = {
         "meta": {
             "title": title,
@@ -322,50 +304,85 @@ def make_chart(
             "summary": summary(title, about, traces, note),
             "strip": True,
         },
-        "title": {
-            "text": f'<b>{title}</b> <span style="font-size:.86em">{about}</span>',
-            "font": {"size": TITLE},
-            "x": 0,
-            "xref": "paper",
-            "xanchor": "left",
-            "y": 1,
-            "yref": "container",
-            "yanchor": "top",
-            "pad": {"t": 6},
-        },
+        "title": _title(title, about),
         "font": {"size": TEXT},
-        "margin": {"l": 56, "r": right_margin, "t": 28 + 18 * legend_rows, "b": 36},
+        "margin": {"l": 56, "r": 52 if y2 else 20, "t": 28 + 18 * legend_rows, "b": 36},
         "hovermode": "x unified",
         "showlegend": legend_rows > 0,
-        "legend": {
-            "orientation": "h",
-            "x": 0,
-            "xanchor": "left",
-            "y": 1,
-            "yanchor": "bottom",
-            "font": {"size": SMALL},
-            "bgcolor": "rgba(0,0,0,0)",
-        },
-        "xaxis": {
-            "range": list(x_range),
-            "title": {"text": steps, "standoff": 2, "font": {"size": SMALL}},
-            "tickformat": "d",
-            "hoverformat": "d",
-            "nticks": 8,
-            "spikethickness": 1,
-            "spikecolor": GREY,
-            "spikedash": "solid",
-            **small,
-        },
-        "yaxis": {"nticks": 5, "domain": [0, 1 - ROW * rows], **small, **(y or {})},
+        "legend": LEGEND,
+        "xaxis": _step_axis(x_range, traces),
+        "yaxis": {"nticks": 5, "domain": [0, 1 - ROW * rows], **NUMBERS, **(y or {})},
         "shapes": strip.shapes,
         "annotations": strip.annotations() + notes,
     }
     if not traces:
         layout["yaxis"]["visible"] = False  # no numbers on an axis without values
     if y2:
-        layout["yaxis2"] = {"overlaying": "y", "side": "right", "showgrid": False, **small, **y2}
+        layout["yaxis2"] = {"overlaying": "y", "side": "right", "showgrid": False, **NUMBERS, **y2}
     return {"data": list(traces), "layout": layout}
+
+
+NUMBERS: dict[str, Any] = {
+    "tickfont": {"size": SMALL},
+    "zeroline": False,
+    # 0.0008, where plotly would write 800µ.
+    "exponentformat": "power",
+    "minexponent": 5,
+}
+"""How every axis writes its numbers."""
+
+LEGEND: dict[str, Any] = {
+    "orientation": "h",
+    "x": 0,
+    "xanchor": "left",
+    "y": 1,
+    "yanchor": "bottom",
+    "font": {"size": SMALL},
+    "bgcolor": "rgba(0,0,0,0)",
+}
+"""One line of names between the title and the data."""
+
+
+def _title(title: str, about: str) -> dict[str, Any]:
+    return {
+        "text": f'<b>{title}</b> <span style="font-size:.86em">{about}</span>',
+        "font": {"size": TITLE},
+        "x": 0,
+        "xref": "paper",
+        "xanchor": "left",
+        "y": 1,
+        "yref": "container",
+        "yanchor": "top",
+        "pad": {"t": 6},
+    }
+
+
+def _step_axis(x_range: tuple[float, float], traces: Sequence[Trace]) -> dict[str, Any]:
+    """The axis of the steps; it says over how many of them a thick line is the mean."""
+    trend = max((t.get("meta", {}).get("mean_of", 1) for t in traces), default=1)
+    steps = f"step (thick: mean of {trend} steps, thin: extremes)" if trend > 1 else "step"
+    return {
+        "range": list(x_range),
+        "title": {"text": steps, "standoff": 2, "font": {"size": SMALL}},
+        "tickformat": "d",
+        "hoverformat": "d",
+        "nticks": 8,
+        "spikethickness": 1,
+        "spikecolor": GREY,
+        "spikedash": "solid",
+        **NUMBERS,
+    }
+
+
+def _note_above(note: str, rows: int, has_data: bool) -> tuple[list[dict[str, Any]], int]:
+    """The note as an annotation, and the rows that strip and note take: above the data it has rows
+    of its own, in an empty panel it stands in the middle and takes none."""
+    if not note:
+        return [], rows
+    if not has_data:
+        return [_words(note, x=0.5, xref="paper", y=0.45, yanchor="middle")], rows
+    above = _words(note, x=0.5, xref="paper", y=1 - ROW * rows, yanchor="top")
+    return [above], rows + note.count("<br>") + 1
 
 
 def _legend_rows(names: Sequence[str], room: float) -> int:

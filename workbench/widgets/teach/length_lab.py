@@ -149,7 +149,10 @@ class LengthLab(Lab):
             [name, *(signed_bar(x, max(map(abs, f.push[name])), 4) for x in f.push[name])]
             for name in RULES
         ]
-        rules = "".join(f"<li><b>{name}</b>: {rule}</li>" for name, rule in RULES.items())
+        rules = "".join(
+            f"<li><b>{name}</b> ({LOSSES[name].source}): {LOSSES[name].words}; {rule}</li>"
+            for name, rule in RULES.items()
+        )
         return self._words(f, lengths), (
             table(
                 heads, weights, "weight of one token in the loss of its update (bars: within a row)"

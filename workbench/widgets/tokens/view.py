@@ -6,6 +6,7 @@ from __future__ import annotations
 import ipywidgets as widgets
 
 from workbench.widgets.base.guarded import set_if_changed, show_if, stylesheet
+from workbench.widgets.base.labelled import labelled_menu, tick_box
 from workbench.widgets.base.source import RunSource
 from workbench.widgets.base.step_view import NO_RUN, StepView
 from workbench.widgets.base.style import framed
@@ -68,33 +69,13 @@ class TokensView(StepView):
         self.draw_empty(NO_RUN)
 
     def _make_controls(self) -> None:
-        style = {"description_width": "74px"}
-        self.quantity_menu = widgets.Dropdown(
-            options=[(q.label, name) for name, q in QUANTITIES.items()],
-            value="advantage",
-            description="colour by",
-            layout=widgets.Layout(width="240px"),
-            style=style,
+        quantities = [(q.label, name) for name, q in QUANTITIES.items()]
+        self.quantity_menu = labelled_menu(
+            "colour by", quantities, "240px", "74px", value="advantage"
         )
-        self.table_box = widgets.Checkbox(
-            value=False,
-            description="values as a table",
-            indent=False,
-            layout=widgets.Layout(width="170px"),
-        )
-        self.row_menu = widgets.Dropdown(
-            options=[],
-            description="completion",
-            layout=widgets.Layout(width="390px", max_width="100%"),
-            style=style,
-        )
-        self.beside_menu = widgets.Dropdown(
-            options=BESIDE,
-            value=OPPOSITE,
-            description="beside it",
-            layout=widgets.Layout(width="310px", max_width="100%"),
-            style={"description_width": "60px"},
-        )
+        self.table_box = tick_box("values as a table", "170px")
+        self.row_menu = labelled_menu("completion", [], "390px", "74px")
+        self.beside_menu = labelled_menu("beside it", BESIDE, "310px", "60px", value=OPPOSITE)
         self.previous = _button("‹ previous", "The completion before", "92px")
         self.next = _button("next ›", "The completion after", "76px")
         self.telling = _button(

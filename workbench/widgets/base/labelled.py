@@ -1,0 +1,29 @@
+"""Menus and boxes with their label, as the views put them above what they show."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import ipywidgets as widgets
+
+
+def labelled_menu(
+    label: str, options: Iterable[Any], width: str, label_width: str, **more: Any
+) -> widgets.Dropdown:
+    """A menu of `options`; its first one is chosen unless `value` among `more` says another."""
+    return widgets.Dropdown(
+        options=list(options),
+        description=label,
+        # On a narrow page it shrinks, rather than being cut off.
+        layout=widgets.Layout(width=width, max_width="100%"),
+        style={"description_width": label_width},
+        **more,
+    )
+
+
+def tick_box(label: str, width: str) -> widgets.Checkbox:
+    """A box to tick, empty at first."""
+    return widgets.Checkbox(
+        value=False, description=label, indent=False, layout=widgets.Layout(width=width)
+    )
