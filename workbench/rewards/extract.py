@@ -79,7 +79,10 @@ def extract_answer(text: str, wanted: Kind = "value") -> str | None:
     """
     tagged = _tagged(text)
     if tagged:
-        return tagged[-1] if all(_same(tagged[-1], other) for other in tagged[:-1]) else None
+        # A loop that says one answer again and again is compared once.
+        others = set(tagged) - {tagged[-1]}
+        same = len(others) <= MOST and all(_same(tagged[-1], other) for other in others)
+        return tagged[-1] if same else None
     # What comes after a thought counts before what is in it.
     for part in (text.rpartition("</think>")[2], text):
         part = _STRUCK.sub(" ", _TAG.sub("\n", part))
