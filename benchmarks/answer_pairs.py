@@ -12,6 +12,7 @@ as both ask. Ours, strict, is judged on answers alone: a completion without tags
 from __future__ import annotations
 
 import argparse
+import datetime
 import importlib.metadata
 import json
 import logging
@@ -120,7 +121,8 @@ def main() -> None:
     if arguments.out:
         names = ("math-verify", "trl", "sympy", "latex2sympy2_extended")
         versions = {name: importlib.metadata.version(name) for name in names}
-        result = {"pairs": len(pairs), "versions": versions, "table": table}
+        today = datetime.date.today().isoformat()
+        result = {"date": today, "pairs": len(pairs), "versions": versions, "table": table}
         arguments.out.write_text(json.dumps(result, indent=1, ensure_ascii=False) + "\n", "utf-8")
 
 

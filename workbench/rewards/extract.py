@@ -28,6 +28,9 @@ TAIL = 8000
 """Characters at the end of a text in which an answer without a tag is looked for."""
 
 _TAG = re.compile("</?(?:think|answer)>")
+MOST = 20
+"""Boxes, or answers announced, that are looked at; the last ones."""
+
 _STRUCK = re.compile(r"~~[^~\n]{1,200}~~")
 _BOX = re.compile(r"\\(?:boxed|fbox) ?(?=[{0-9A-Za-z])")
 _JOINT = re.compile(
@@ -76,7 +79,10 @@ def extract_answer(text: str, wanted: Kind = "value") -> str | None:
     """
     tagged = _tagged(text)
     if tagged:
-        return tagged[-1] if all(_same(tagged[-1], other) for other in tagged[:-1]) else None
+        # A loop that says one answer again and again is compared once.
+        others = set(tagged) - {tagged[-1]}
+        same = len(others) <= MOST and all(_same(tagged[-1], other) for other in others)
+        return tagged[-1] if same else None
     # What comes after a thought counts before what is in it.
     for part in (text.rpartition("</think>")[2], text):
         part = _STRUCK.sub(" ", _TAG.sub("\n", part))
@@ -121,7 +127,7 @@ def _after_hashes(text: str, wanted: Kind) -> str | None:
 def _boxed(text: str, wanted: Kind) -> str | None:
     """What stands in the last box; all of them where several are joined by "and" or "or"."""
     tail = text[-TAIL:]
-    boxes = [box for box in (_box_at(tail, m) for m in _BOX.finditer(tail)) if box]
+    boxes = [box for box in (_box_at(tail, m) for m in list(_BOX.finditer(tail))[-MOST:]) if box]
     if not boxes:
         return None
     contents = [boxes[-1][2]]
@@ -150,7 +156,7 @@ def _box_at(text: str, match: re.Match[str]) -> tuple[int, int, str] | None:
 def _stated(text: str, wanted: Kind) -> str | None:
     """What follows the last "the answer is" that is neither denied nor asked."""
     tail = text[-TAIL:]
-    for match in reversed(list(_LINK.finditer(tail))):
+    for match in reversed(list(_LINK.finditer(tail))[-MOST:]):
         said = tail[match.end() :][: 2 * MAX_LENGTH]
         if _NO.search(match["link"]) or is_question(tail, match.end()):
             continue
