@@ -3,12 +3,11 @@ anything is trained."""
 
 from __future__ import annotations
 
-import json
-import sys
 import warnings
 from dataclasses import asdict
 from typing import Any
 
+from workbench.commands.printing import say_aside, say_json, say_lines
 from workbench.tasks import Task, TaskWarning, load_task
 from workbench.tasks.for_config import prompt_of
 
@@ -32,13 +31,13 @@ def task_command(
     if policy is not None:
         prompts = _prompts(policy, task, max_prompt_length)
     if as_json:
-        print(json.dumps(_values(task) | {"prompts": prompts and _prompt_values(prompts)}))
+        say_json(_values(task) | {"prompts": prompts and _prompt_values(prompts)})
         return
-    print(task.describe())
+    say_lines(task.describe())
     if prompts is not None:
-        print(prompts)
+        say_lines(str(prompts))
     else:
-        print("What a policy gets of it: add --policy P.", file=sys.stderr)
+        say_aside("What a policy gets of it: add --policy P.")
 
 
 def _prompts(policy: str, task: Task, max_prompt_length: int | None) -> Any:
