@@ -10,8 +10,9 @@ from helpers import in_one_test
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from workbench.rewards import GoldError, answers_equal, check_gold, math_process
-from workbench.rewards.numerals import read_numeral
+from workbench.rewards import GoldError, answers_equal, check_gold
+from workbench.rewards.answers import math_process
+from workbench.rewards.answers.numerals import read_numeral
 
 SAME_NUMBER = [
     ("72", "72"), ("072", "72"), (" 72 ", "72"), ("72.", "72"), ("72.0", "72"), ("72", "72.00"),

@@ -13,14 +13,14 @@ from workbench.rewards import (
     GoldError,
     RewardSet,
     answer_reward,
-    answers,
     answers_equal,
     check_gold,
     lenient_answer_reward,
-    math_process,
     strict_correct,
 )
-from workbench.rewards.math_process import MathProcess, UndecidedError
+from workbench.rewards.answers import equal as equality
+from workbench.rewards.answers import math_process
+from workbench.rewards.answers.math_process import MathProcess, UndecidedError
 
 ENDLESS = "9^{9^{9^9}}"
 
@@ -41,12 +41,12 @@ def never_decided(monkeypatch):
         asked.append((given, gold, seconds))
         raise UndecidedError("no time")
 
-    answers._expressions_equal.cache_clear()
-    answers._read_gold.cache_clear()
+    equality._expressions_equal.cache_clear()
+    equality._read_gold.cache_clear()
     monkeypatch.setattr(MathProcess, "equal", equal)
     yield asked
-    answers._expressions_equal.cache_clear()
-    answers._read_gold.cache_clear()
+    equality._expressions_equal.cache_clear()
+    equality._read_gold.cache_clear()
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows stops no process by a signal")
@@ -111,7 +111,7 @@ def test_a_gold_that_ran_out_of_time_is_tried_once_more_with_more_of_it(monkeypa
         return True
 
     monkeypatch.setattr(MathProcess, "equal", equal)
-    answers._read_gold.cache_clear()
+    equality._read_gold.cache_clear()
     check_gold(r"\frac{1}{2}q")
     assert limits == [math_process.TIME_LIMIT, math_process.GOLD_TIME_LIMIT]
 

@@ -5,7 +5,8 @@ import os
 
 import pytest
 
-from workbench.tasks import TaskError, bounds, files, load_task
+from workbench.tasks import TaskError, load_task
+from workbench.tasks.sources import bounds, files
 
 GOOD = json.dumps({"question": "q", "answer": "1"})
 

@@ -3,7 +3,7 @@
 import pytest
 
 from workbench.tasks import TaskError, load_task
-from workbench.tasks.golds import BOX, HASHES, LAST_BOX, WHOLE, boxes_in, gold_in
+from workbench.tasks.reading.golds import BOX, HASHES, LAST_BOX, WHOLE, boxes_in, gold_in
 
 HEADINGS = "#### Step 1\nAdd 3 and 4.\n#### Step 2 We get 7, so the answer is $\\boxed{7}$."
 """A markdown solution whose last line is a heading with a sentence behind it."""

@@ -13,7 +13,7 @@ import pytest
 from inert_html import HOSTILE, assert_inert, read_html, text_of
 from made_runs import growing_run, make_run
 
-from workbench.rewards import math_process
+from workbench.rewards.answers import math_process
 from workbench.runs import RunWriter
 from workbench.widgets.base.numbers import number_text
 from workbench.widgets.base.source import RunSource

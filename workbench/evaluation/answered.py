@@ -23,10 +23,10 @@ from workbench.evaluation.estimators import (
     pass_at_k,
 )
 from workbench.rewards import lenient_correct, strict_correct
-from workbench.rewards.answers import gold_kind
-from workbench.rewards.extract import extract_answer
-from workbench.rewards.numerals import read_numeral
-from workbench.rewards.spelling import plain
+from workbench.rewards.answers.equal import gold_kind
+from workbench.rewards.answers.extract import extract_answer
+from workbench.rewards.answers.numerals import read_numeral
+from workbench.rewards.answers.spelling import plain
 from workbench.tasks.format import parse
 
 

@@ -3,9 +3,10 @@ the control."""
 
 from __future__ import annotations
 
-from workbench.rewards.answers import GoldError, answers_equal, check_gold, compared_plainly
+from workbench.rewards.answers.equal import GoldError, answers_equal, check_gold, compared_plainly
+from workbench.rewards.answers.extract import extract_answer
+from workbench.rewards.answers.golds import unreadable_golds, with_readable_golds
 from workbench.rewards.controls import ShuffledRewards, shuffled
-from workbench.rewards.extract import extract_answer
 from workbench.rewards.functions import (
     answer_reward,
     completion_text,
@@ -14,7 +15,6 @@ from workbench.rewards.functions import (
     lenient_correct,
     strict_correct,
 )
-from workbench.rewards.golds import unreadable_golds, with_readable_golds
 from workbench.rewards.resolve import REWARDS, resolve_reward
 from workbench.rewards.score import (
     RewardError,

@@ -11,8 +11,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from workbench.rewards.answers import answers_equal, check_gold, gold_kind
-from workbench.rewards.extract import extract_answer
+from workbench.rewards.answers.equal import answers_equal, check_gold, gold_kind
+from workbench.rewards.answers.extract import extract_answer
 from workbench.tasks.format import parse, tagged_answer
 
 Completion = str | Sequence[Mapping[str, Any]]
@@ -58,7 +58,7 @@ def answer_reward(
     """1 where the one `<answer>…</answer>` of the text holds the gold answer, whatever stands
     around it, else 0; None where the two could not be compared in time.
 
-    Raises `workbench.rewards.answers.GoldError` for a gold answer that cannot be read.
+    Raises `workbench.rewards.answers.equal.GoldError` for a gold answer that cannot be read.
     """
     given = [tagged_answer(completion_text(c)) for c in completions]
     return _scores([_is_right(g, a) for g, a in zip(given, answer, strict=True)], log_metric)

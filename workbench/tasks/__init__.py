@@ -15,12 +15,12 @@ from workbench.tasks.arithmetic_shifted import (
     arithmetic_three_steps_task,
     arithmetic_wording_task,
 )
-from workbench.tasks.files import READERS
 from workbench.tasks.format import SYSTEM_PROMPT
 from workbench.tasks.gsm8k import gsm8k_task
-from workbench.tasks.reading import Reading
-from workbench.tasks.splits import splits_of
-from workbench.tasks.system import AS_IN_DATA, SystemPrompt, kept_or_replaced
+from workbench.tasks.reading.report import Reading
+from workbench.tasks.reading.system import AS_IN_DATA, SystemPrompt, kept_or_replaced
+from workbench.tasks.sources.files import READERS
+from workbench.tasks.sources.splits import splits_of
 from workbench.tasks.types import Problem, Task, TaskError, TaskWarning, columns_of
 
 __all__ = [

@@ -3,9 +3,9 @@ reaches this."""
 
 from __future__ import annotations
 
-from workbench.tasks.columns import Keys
 from workbench.tasks.format import SYSTEM_PROMPT
-from workbench.tasks.rows import problem_of_row
+from workbench.tasks.reading.columns import Keys
+from workbench.tasks.reading.rows import problem_of_row
 from workbench.tasks.types import Task, TaskError
 
 DATASET = "openai/gsm8k"

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from workbench.errors import WorkbenchError
-from workbench.tasks.reading import Reading
+from workbench.tasks.reading.report import Reading
 
 Message = dict[str, str]
 """One turn of a conversation, as a chat template takes it: role and content."""

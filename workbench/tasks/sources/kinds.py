@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from workbench.tasks import bounds
-from workbench.tasks.bounds import Rows
-from workbench.tasks.files import rows_of_file, unit_of
+from workbench.tasks.sources import bounds
+from workbench.tasks.sources.bounds import Rows
+from workbench.tasks.sources.files import rows_of_file, unit_of
 from workbench.tasks.types import TaskError
 
 _FILE_NAMES = ("train", "test", "data")

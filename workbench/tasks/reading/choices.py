@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from string import ascii_uppercase
 from typing import Any
 
-from workbench.tasks.golds import gold_in
+from workbench.tasks.reading.golds import gold_in
 from workbench.tasks.types import TaskError
 
 CHOICE_KEYS = ("choices", "options", "endings")

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from workbench.rewards.spelling import plain
+from workbench.rewards.answers.spelling import plain
 
 MOST = 32
 """Items that one collection may have; a longer one is not read."""

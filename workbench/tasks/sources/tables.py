@@ -6,8 +6,8 @@ import csv
 from collections.abc import Iterator
 from pathlib import Path
 
-from workbench.tasks import bounds
-from workbench.tasks.bounds import Rows, lines_of
+from workbench.tasks.sources import bounds
+from workbench.tasks.sources.bounds import Rows, lines_of
 from workbench.tasks.types import TaskError
 
 

@@ -19,8 +19,8 @@ from functools import lru_cache
 from typing import Literal as OneOf
 
 from workbench.errors import WorkbenchError
-from workbench.rewards import math_process
-from workbench.rewards.literals import (
+from workbench.rewards.answers import math_process
+from workbench.rewards.answers.literals import (
     Literal,
     as_text,
     read_phrase,
@@ -28,9 +28,9 @@ from workbench.rewards.literals import (
     read_words,
     same_literal,
 )
-from workbench.rewards.numerals import MAX_LENGTH, Numeral, may_be_list, read_numeral
-from workbench.rewards.several import Collection, read_collection, split_label
-from workbench.rewards.units import agree
+from workbench.rewards.answers.numerals import MAX_LENGTH, Numeral, may_be_list, read_numeral
+from workbench.rewards.answers.several import Collection, read_collection, split_label
+from workbench.rewards.answers.units import agree
 
 AS_TEXT = "text:"
 """What a gold answer begins with that is to be compared as text, in one spelling, and not read."""

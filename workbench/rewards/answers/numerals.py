@@ -7,8 +7,8 @@ import re
 from dataclasses import dataclass
 from fractions import Fraction
 
-from workbench.rewards.spelling import plain
-from workbench.rewards.units import unit_of
+from workbench.rewards.answers.spelling import plain
+from workbench.rewards.answers.units import unit_of
 
 MAX_LENGTH = 256
 """Characters of an answer that are looked at; a longer one is not a number and no final answer

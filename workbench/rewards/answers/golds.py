@@ -7,7 +7,7 @@ import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from workbench.rewards.answers import AS_TEXT, GoldError, check_gold
+from workbench.rewards.answers.equal import AS_TEXT, GoldError, check_gold
 from workbench.tasks.types import Problem, Task, TaskWarning
 
 SHOWN = 3

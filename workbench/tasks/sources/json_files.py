@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NoReturn
 
-from workbench.tasks import bounds
-from workbench.tasks.bounds import Rows, lines_of
+from workbench.tasks.sources import bounds
+from workbench.tasks.sources.bounds import Rows, lines_of
 from workbench.tasks.types import TaskError
 
 

@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from workbench.tasks.columns import Keys, find_keys
-from workbench.tasks.reading import PLACES, Dropped, Example, Reading
-from workbench.tasks.rows import ReadRow, problem_of_row
-from workbench.tasks.sources import Source
+from workbench.tasks.reading.columns import Keys, find_keys
+from workbench.tasks.reading.report import PLACES, Dropped, Example, Reading
+from workbench.tasks.reading.rows import ReadRow, problem_of_row
+from workbench.tasks.sources.kinds import Source
 from workbench.tasks.types import Problem, TaskError
 
 

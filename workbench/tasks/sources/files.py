@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from workbench.tasks import bounds
-from workbench.tasks.bounds import Rows
-from workbench.tasks.json_files import rows_of_json, rows_of_lines
-from workbench.tasks.tables import rows_of_csv, rows_of_parquet
+from workbench.tasks.sources import bounds
+from workbench.tasks.sources.bounds import Rows
+from workbench.tasks.sources.json_files import rows_of_json, rows_of_lines
+from workbench.tasks.sources.tables import rows_of_csv, rows_of_parquet
 from workbench.tasks.types import TaskError
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from enum import Enum
 
-from workbench.tasks.reading import Reading
+from workbench.tasks.reading.report import Reading
 from workbench.tasks.types import Problem
 
 

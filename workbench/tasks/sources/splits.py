@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from workbench.tasks.read import read_problems
-from workbench.tasks.reading import PLACES, Dropped, Reading
-from workbench.tasks.sources import own_splits, source_of
+from workbench.tasks.reading.read import read_problems
+from workbench.tasks.reading.report import PLACES, Dropped, Reading
+from workbench.tasks.sources.kinds import own_splits, source_of
 from workbench.tasks.types import Problem, TaskError
 
 MAX_HELD_OUT = 1000

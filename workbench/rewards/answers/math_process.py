@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from workbench.errors import WorkbenchError
-from workbench.rewards.spelling import unified, without_box, without_emphasis
-from workbench.rewards.units import agree, is_measure, unit_of
+from workbench.rewards.answers.spelling import unified, without_box, without_emphasis
+from workbench.rewards.answers.units import agree, is_measure, unit_of
 
 TIME_LIMIT = 3.0
 """Seconds of the worker's own computing for one question, whatever else the machine does. An

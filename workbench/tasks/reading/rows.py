@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
-from workbench.tasks.choices import choices_of
-from workbench.tasks.columns import MISSING, REPLY, Keys, value_at
-from workbench.tasks.conversation import Conversation, last_reply, messages_in, taken_apart
-from workbench.tasks.golds import LETTER, Gold, gold_in
-from workbench.tasks.pictures import check_text_alone
+from workbench.tasks.reading.choices import choices_of
+from workbench.tasks.reading.columns import MISSING, REPLY, Keys, value_at
+from workbench.tasks.reading.conversation import Conversation, last_reply, messages_in, taken_apart
+from workbench.tasks.reading.golds import LETTER, Gold, gold_in
+from workbench.tasks.reading.pictures import check_text_alone
 from workbench.tasks.types import RESERVED_COLUMNS, Message, Problem, TaskError
 
 

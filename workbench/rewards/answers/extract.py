@@ -10,8 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from workbench.rewards.answers import Kind
-from workbench.rewards.candidates import (
+from workbench.rewards.answers.candidates import (
     denied,
     is_question,
     marked_spans,
@@ -19,10 +18,11 @@ from workbench.rewards.candidates import (
     sentences,
     with_unit,
 )
-from workbench.rewards.literals import read_phrase, read_special, read_words
-from workbench.rewards.numerals import MAX_LENGTH, read_numeral
-from workbench.rewards.several import split_label
-from workbench.rewards.spelling import closing, plain
+from workbench.rewards.answers.equal import Kind
+from workbench.rewards.answers.literals import read_phrase, read_special, read_words
+from workbench.rewards.answers.numerals import MAX_LENGTH, read_numeral
+from workbench.rewards.answers.several import split_label
+from workbench.rewards.answers.spelling import closing, plain
 
 TAIL = 8000
 """Characters at the end of a text in which an answer without a tag is looked for."""

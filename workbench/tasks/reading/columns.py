@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from workbench.tasks.choices import CHOICE_ANSWER_KEYS, choices_of
-from workbench.tasks.conversation import messages_in, taken_apart
+from workbench.tasks.reading.choices import CHOICE_ANSWER_KEYS, choices_of
+from workbench.tasks.reading.conversation import messages_in, taken_apart
 from workbench.tasks.types import TaskError
 
 QUESTION_KEYS = ("question", "problem", "prompt", "query", "messages", "conversations", "input")
