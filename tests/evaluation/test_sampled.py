@@ -9,14 +9,14 @@ from pathlib import Path
 
 import pytest
 
+from workbench.evaluation.answer_file import EvaluationError
 from workbench.evaluation.answered import (
     JUDGES,
     Answered,
-    EvaluationError,
     by_kind,
     powers_of_two,
     summarize,
-    undecided,
+    verdicts,
 )
 from workbench.evaluation.sampled import HowToAnswer, answer_all, weights_digest
 from workbench.policy import load_policy
@@ -41,7 +41,7 @@ def two_problems() -> list[Answered]:
 
 
 def test_the_figures_of_two_problems_by_hand() -> None:
-    strict = summarize(two_problems())
+    strict = summarize(verdicts(two_problems()))
     assert list(strict) == [
         "greedy", "mean@4", "maj@1", "pass@1", "maj@2", "pass@2", "maj@4", "pass@4",
     ]  # fmt: skip
@@ -53,18 +53,17 @@ def test_the_figures_of_two_problems_by_hand() -> None:
     assert strict["pass@2"].value == pytest.approx((5 / 6 + 1 / 2) / 2)
     assert strict["maj@4"].n == 2
 
-    lenient = summarize(two_problems(), "lenient")
+    lenient = summarize(verdicts(two_problems(), "lenient"))
     assert lenient["greedy"].value == 1.0
     assert lenient["mean@4"].value == pytest.approx((3 / 4 + 1 / 4) / 2)
 
 
 def test_the_kinds_are_counted_apart() -> None:
-    kinds = by_kind(two_problems())
-    assert {kind: found["greedy"].value for kind, found in kinds.items()} == {
+    kinds = by_kind(verdicts(two_problems()))
+    assert {kind: summarize(judged)["greedy"].value for kind, judged in kinds.items()} == {
         "add": 1.0,
         "subtract": 0.0,
     }
-    assert by_kind(two_problems()[:1]) == {}
 
 
 def test_what_could_not_be_compared_in_time_is_not_counted(monkeypatch) -> None:
@@ -76,13 +75,16 @@ def test_what_could_not_be_compared_in_time_is_not_counted(monkeypatch) -> None:
     monkeypatch.setitem(JUDGES, "strict", in_time)
     easy, hard = two_problems()
     one_slow = replace(hard, samples=[slow, *hard.samples[1:]])
-    assert undecided([easy, one_slow]) == 1
-    assert summarize([easy, one_slow]) == summarize([easy])
-    assert undecided([easy, hard]) == 0
+    assert verdicts([easy, one_slow]) == verdicts([easy])
+    assert len(verdicts([easy, hard])) == 2
+    # Nothing known is no figure at all, in JSON too.
+    nothing = summarize(verdicts([one_slow]))["greedy"]
+    assert nothing.as_dict() == {"value": None, "interval": [0.0, 1.0], "n": 0}
 
 
 def test_without_samples_there_is_the_greedy_figure_alone() -> None:
-    assert list(summarize([replace(a, samples=[]) for a in two_problems()])) == ["greedy"]
+    greedy_alone = [replace(a, samples=[]) for a in two_problems()]
+    assert list(summarize(verdicts(greedy_alone))) == ["greedy"]
 
 
 @pytest.mark.parametrize(
@@ -138,9 +140,36 @@ def test_the_answers_of_another_evaluation_are_not_taken(policy, tmp_path) -> No
         answers(policy, keep, how=replace(HOW, temperature=0.5))
     header = json.loads(keep.read_text().splitlines()[0])
     assert header["samples"] == 3
-    keep.write_text("not an answer\n")
-    with pytest.raises(EvaluationError, match="is no file of answers"):
-        answers(policy, keep)
+    whole = keep.read_text().splitlines()
+    for lines, said in (
+        (["not an answer"], "is no file of answers .line 1"),
+        (["[1]"], "is no file of answers .line 1: it is a list"),
+        (
+            [whole[0], whole[1].replace('"greedy": "', '"greedy": 4, "x": "')],
+            "line 2: it is no ans",
+        ),
+        ([whole[0], "{}"], "line 2: it is no answered problem"),
+    ):
+        keep.write_text("\n".join(lines) + "\n")
+        with pytest.raises(EvaluationError, match=said):
+            answers(policy, keep)
+    with pytest.raises(EvaluationError, match="cannot be kept in .* directory"):
+        answers(policy, tmp_path)
+
+
+def test_a_batch_that_a_kill_has_torn_is_answered_whole(policy, tmp_path) -> None:
+    """Several lines are written at once, and a kill may leave some of them, or half of one, or
+    nothing but half the first line."""
+    keep = tmp_path / "answers.jsonl"
+    whole = answers(policy, keep)
+    lines = keep.read_bytes().splitlines(keepends=True)
+    for left in (lines[0][:20], b"".join(lines[:3]) + lines[3][:9], b"".join(lines[:7]), b""):
+        keep.write_bytes(left)
+        assert answers(policy, keep) == whole
+        assert sorted(keep.read_bytes().splitlines(keepends=True)) == sorted(lines)
+    # A line that stands twice is one answer.
+    keep.write_bytes(b"".join([*lines, lines[2]]))
+    assert answers(policy, keep) == whole
 
 
 def test_other_weights_are_another_evaluation(policy, tiny_folder) -> None:

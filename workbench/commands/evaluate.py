@@ -12,7 +12,7 @@ from workbench.commands.train import lengths_of, set_threads
 
 if TYPE_CHECKING:
     from workbench.evaluation import Estimate
-    from workbench.evaluation.answered import Answered
+    from workbench.evaluation.answered import Answered, Verdict
     from workbench.evaluation.sampled import HowToAnswer
     from workbench.policy import Policy
     from workbench.tasks.types import Task
@@ -125,37 +125,38 @@ def _progress(total: int, quiet: bool) -> Iterator[Callable[[int], None]]:
         yield lambda done: progress.update(bar, completed=done)
 
 
+def _judged(answered: list[Answered]) -> dict[str, list[Verdict]]:
+    """The verdicts of each judge: once, since an expression takes its time."""
+    from workbench.evaluation.answered import JUDGES, verdicts
+
+    return {judge: verdicts(answered, judge) for judge in JUDGES}
+
+
 def _result_dict(answered: list[Answered]) -> dict[str, Any]:
     """The greedy strict figure under the names that it had when it was alone, then all of them."""
-    from workbench.evaluation.answered import JUDGES, by_kind, summarize, undecided
+    from workbench.evaluation.answered import by_kind, summarize
     from workbench.rewards.functions import UNDECIDED
 
-    figures = {judge: summarize(answered, judge) for judge in JUDGES}
-    greedy = figures["strict"]["greedy"]
-    correct = round(greedy.value * greedy.n)
+    judged = _judged(answered)
+    strict = judged["strict"]
+    figures = _as_dicts(summarize(strict))
+    kinds = by_kind(strict)
     return {
-        "n": greedy.n,
-        "correct": correct,
-        "accuracy": greedy.value,
-        "interval": [greedy.low, greedy.high],
-        "by_kind": _counts(answered),
-        UNDECIDED: undecided(answered),
-        **_as_dicts(figures["strict"]),
-        "lenient": _as_dicts(figures["lenient"]),
-        "kinds": {kind: _as_dicts(found) for kind, found in by_kind(answered).items()},
+        "n": len(strict),
+        "correct": sum(verdict.greedy for verdict in strict),
+        "accuracy": figures["greedy"]["value"],
+        "interval": figures["greedy"]["interval"],
+        "by_kind": {kind: _count(of_kind) for kind, of_kind in kinds.items()},
+        UNDECIDED: len(answered) - len(strict),
+        **figures,
+        "lenient": _as_dicts(summarize(judged["lenient"])),
+        "kinds": {kind: _as_dicts(summarize(of_kind)) for kind, of_kind in kinds.items()},
     }
 
 
-def _counts(answered: list[Answered]) -> dict[str, list[int]]:
-    """Right ones and all of each kind, greedy and strict."""
-    from workbench.evaluation.answered import verdicts
-
-    counts: dict[str, list[int]] = {}
-    for verdict in verdicts(answered, "strict"):
-        of_kind = counts.setdefault(verdict.kind, [0, 0])
-        of_kind[0] += verdict.greedy
-        of_kind[1] += 1
-    return counts
+def _count(judged: list[Verdict]) -> list[int]:
+    """Right ones and all, greedy."""
+    return [sum(verdict.greedy for verdict in judged), len(judged)]
 
 
 def _as_dicts(figures: dict[str, Estimate]) -> dict[str, Any]:
@@ -164,29 +165,31 @@ def _as_dicts(figures: dict[str, Estimate]) -> dict[str, Any]:
 
 def _print_result(evaluated: str, answered: list[Answered]) -> None:
     """A line for all problems and one for each kind; with samples a table of all figures."""
-    from workbench.evaluation.answered import summarize, undecided
+    from workbench.evaluation.answered import by_kind, summarize
 
-    figures = summarize(answered)
-    greedy = figures["greedy"]
+    judged = _judged(answered)
+    strict = summarize(judged["strict"])
+    greedy = strict["greedy"]
     console = terminal()
+    share = f"{greedy.value:.1%}" if greedy.n else "nothing known"
     say(
-        f"{evaluated}: {greedy.value:.1%} of {greedy.n} held-out problems (greedy, strict; 95 % "
+        f"{evaluated}: {share} of {greedy.n} held-out problems (greedy, strict; 95 % "
         f"interval {greedy.low:.1%} to {greedy.high:.1%})",
         console,
     )
-    left_out = undecided(answered)
+    left_out = len(answered) - greedy.n
     if left_out:
         say(
             f"  {left_out} more could not be compared with their gold answer in time and are not "
             "counted.",
             console,
         )
-    for kind, (right, count) in sorted(_counts(answered).items()):
-        share = right / count
-        say(f"  {kind or 'all':20} {right:4d} of {count:4d}  {share:.1%}", console)
-    lenient = summarize(answered, "lenient")
-    if len(figures) > 1 or lenient["greedy"].value != greedy.value:
-        table = _table(figures, lenient)
+    for kind, of_kind in by_kind(judged["strict"]).items():
+        right, count = _count(of_kind)
+        say(f"  {kind or 'all':20} {right:4d} of {count:4d}  {right / count:.1%}", console)
+    lenient = summarize(judged["lenient"])
+    if greedy.n and (len(strict) > 1 or lenient["greedy"].value != greedy.value):
+        table = _table(strict, lenient)
         console.print(table)
 
 
@@ -209,6 +212,8 @@ def _table(strict: dict[str, Estimate], lenient: dict[str, Estimate]) -> Any:
         table.add_column(line_of(heading))
     shown = [name for name in strict if not name.endswith("@1")]
     order = ("greedy", "mean", "maj", "pass")
+    # What is undecided for one judge alone may leave the other without samples.
+    shown = [name for name in shown if name in lenient]
     for name in sorted(shown, key=lambda name: order.index(name.partition("@")[0])):
         cells = [name]
         for estimate in (strict[name], lenient[name]):

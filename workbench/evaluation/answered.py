@@ -1,21 +1,11 @@
-"""What was answered: the completions of each problem, kept in a file as they come, and judged only
-when they are read.
-
-The file is JSON lines: what was asked first, then a line for each problem. It is appended to batch
-by batch and synced, so a killed evaluation goes on where it was; a line that was cut off is written
-anew.
-"""
+"""What was answered, and what it is worth: the completions of each problem are kept as they are,
+and judged when they are read."""
 
 from __future__ import annotations
 
-import json
-import os
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, dataclass
-from pathlib import Path
-from typing import Any
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
-from workbench.errors import WorkbenchError
 from workbench.evaluation.estimators import (
     Estimate,
     majority_at_k,
@@ -28,10 +18,6 @@ from workbench.rewards.answers.extract import extract_answer
 from workbench.rewards.answers.numerals import read_numeral
 from workbench.rewards.answers.spelling import plain
 from workbench.tasks.format import parse
-
-
-class EvaluationError(WorkbenchError, ValueError):
-    """A file of answers that cannot be gone on with: says what differs and what to do."""
 
 
 @dataclass(frozen=True)
@@ -116,23 +102,14 @@ def verdicts(answered: Sequence[Answered], judge: str = "strict") -> list[Verdic
     return found
 
 
-def undecided(answered: Sequence[Answered]) -> int:
-    """How many problems are left out of the figures."""
-    return len(answered) - len(verdicts(answered))
-
-
 def powers_of_two(samples: int) -> list[int]:
     """1, 2, 4 … up to `samples`, and `samples` itself."""
     below = [2**i for i in range(samples.bit_length()) if 2**i < samples]
     return [*below, samples] if samples else []
 
 
-def summarize(answered: Sequence[Answered], judge: str = "strict") -> dict[str, Estimate]:
+def summarize(judged: Sequence[Verdict]) -> dict[str, Estimate]:
     """greedy, and with K samples mean@K, then maj@k and pass@k for k = 1, 2, 4 … K."""
-    return _figures(verdicts(answered, judge))
-
-
-def _figures(judged: Sequence[Verdict]) -> dict[str, Estimate]:
     found = {"greedy": mean_over_problems([float(v.greedy) for v in judged])}
     samples = len(judged[0].right_K) if judged else 0
     if samples == 0:
@@ -147,63 +124,9 @@ def _figures(judged: Sequence[Verdict]) -> dict[str, Estimate]:
     return found
 
 
-def by_kind(answered: Sequence[Answered], judge: str = "strict") -> dict[str, dict[str, Estimate]]:
-    """The same for the problems of each kind, where there is more than one."""
+def by_kind(judged: Sequence[Verdict]) -> dict[str, list[Verdict]]:
+    """The verdicts of each kind of problem, by name."""
     of_kind: dict[str, list[Verdict]] = {}
-    for verdict in verdicts(answered, judge):
+    for verdict in judged:
         of_kind.setdefault(verdict.kind, []).append(verdict)
-    if len(of_kind) < 2:
-        return {}
-    return {kind: _figures(of_kind[kind]) for kind in sorted(of_kind)}
-
-
-# ------------------------------------------------------------ kept
-
-
-class AnswerFile:
-    """Appends to a file what was answered, and knows what stands in it. Raises `EvaluationError`
-    where the file was begun with another question."""
-
-    def __init__(self, path: Path, asked: dict[str, Any]) -> None:
-        self.path = path.absolute()
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        self.done: list[Answered] = []
-        if self.path.exists() and self.path.stat().st_size:
-            self._take_up(asked)
-        else:
-            self._append([asked])
-
-    def _take_up(self, asked: dict[str, Any]) -> None:
-        lines = self.path.read_bytes().split(b"\n")
-        # Whatever stands behind the last line end was being written when the process died.
-        whole = b"".join(line + b"\n" for line in lines[:-1])
-        try:
-            header, *rest = [json.loads(line) for line in lines[:-1]]
-            self.done = [Answered(**line) for line in rest]
-        except (ValueError, TypeError) as error:
-            raise EvaluationError(
-                f"{self.path} is no file of answers ({error}). Name another file."
-            ) from error
-        differing = [
-            f"{name} was {header.get(name)!r}, is {value!r}"
-            for name, value in asked.items()
-            if header.get(name) != value
-        ]
-        if differing:
-            raise EvaluationError(
-                f"{self.path} holds the answers to another evaluation: {'; '.join(differing)}. "
-                "Name another file, or delete this one."
-            )
-        os.truncate(self.path, len(whole))
-
-    def add(self, answered: Iterable[Answered]) -> None:
-        """One batch of answers, on the disk when this returns."""
-        new = list(answered)
-        self._append([asdict(a) for a in new])
-        self.done += new
-
-    def _append(self, lines: list[dict[str, Any]]) -> None:
-        with self.path.open("a", encoding="utf-8") as file:
-            file.write("".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines))
-            file.flush()
-            os.fsync(file.fileno())
+    return {kind: of_kind[kind] for kind in sorted(of_kind)}

@@ -29,9 +29,10 @@ class Estimate:
     n: int
     """Problems, not samples."""
 
-    def as_dict(self) -> dict[str, float | int | list[float]]:
-        """As it is printed in JSON."""
-        return {"value": self.value, "interval": [self.low, self.high], "n": self.n}
+    def as_dict(self) -> dict[str, float | int | list[float] | None]:
+        """As it is printed in JSON, which has no NaN."""
+        value = None if math.isnan(self.value) else self.value
+        return {"value": value, "interval": [self.low, self.high], "n": self.n}
 
 
 def wilson_interval(correct: float, n: float, z: float = Z_95) -> tuple[float, float]:

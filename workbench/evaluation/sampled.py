@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from workbench.evaluation.answered import Answered, AnswerFile
+from workbench.evaluation.answer_file import AnswerFile
+from workbench.evaluation.answered import Answered
 from workbench.policy.policy import Message, Policy
 from workbench.rollout.types import RolloutEngine, Sampling
 from workbench.tasks.types import Problem, Task
@@ -54,21 +55,21 @@ def answer_all(
     file = None
     if keep is not None:
         file = AnswerFile(keep, asked_of(policy, task, problems, how))
-    answered = [] if file is None else list(file.done)
-    done = {a.problem for a in answered}
+    done = {} if file is None else dict(file.done)
     on_progress(len(done))
     messages = [task.messages(problem) for problem in problems]
     prompts = [policy.encode_prompt(asked) for asked in messages]
     for batch, places in enumerate(_batches([len(p) for p in prompts], how)):
-        # A batch is written whole or not at all, so its first problem tells.
-        if places[0] in done:
+        # A batch of which a kill has left a part is drawn again as a whole, from its own generator:
+        # the part comes out as it was.
+        if all(place in done for place in places):
             continue
         new = _answer(engine, policy, places, messages, problems, how, batch)
         if file is not None:
             file.add(new)
-        answered += new
-        on_progress(len(answered))
-    return sorted(answered, key=lambda a: a.problem)
+        done |= {a.problem: a for a in new}
+        on_progress(len(done))
+    return [done[place] for place in sorted(done)]
 
 
 def _batches(lengths: Sequence[int], how: HowToAnswer) -> list[list[int]]:
