@@ -79,11 +79,15 @@ PolicyShown = Annotated[
 ]
 QuestionKey = Annotated[
     str | None,
-    typer.Option(help="Key of the question in the file; dots lead into nested objects."),
+    typer.Option(
+        help="Key of the question in the file; dots lead into nested objects, numbers into lists."
+    ),
 ]
 AnswerKey = Annotated[
     str | None,
-    typer.Option(help="Key of the gold answer, such as reward_model.ground_truth."),
+    typer.Option(
+        help="Key of the gold answer, such as reward_model.ground_truth or annotations.0.answer."
+    ),
 ]
 SystemKey = Annotated[str | None, typer.Option(help="Key of the system message.")]
 SystemPrompt = Annotated[

@@ -69,7 +69,8 @@ def load_task(
                    "train" and "test"
     seed           makes a generated task, and draws what is held out of data without a test split
     question_key, answer_key, system_key   name the keys; dots lead into nested objects
-                   (`reward_model.ground_truth`). None takes the first known ones of the first row
+                   (`reward_model.ground_truth`), numbers into lists. None takes the first
+                   known ones of the first row
     held_out       a second source, or how many problems to hold out. None takes the data's own test
                    split (a test.jsonl beside a train.jsonl), else a tenth
     system_prompt  in place of the data's own system messages; None sends none at all

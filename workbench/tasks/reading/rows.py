@@ -152,11 +152,14 @@ def _plain(value: Any) -> Any:
 def _text(value: Any, key: str, what: str) -> str:
     if value is MISSING:
         raise TaskError(f"no {what}: the key {key!r} is missing.")
+    is_list = isinstance(value, (list, tuple))
     if what == "answer":
         value = _plain(value)
     is_text = isinstance(value, (str, int, float, Decimal)) and not isinstance(value, bool)
     if isinstance(value, Mapping):
         inner = next(iter(value), "")
+        # A list of one was unwrapped, and its number is a part of the path.
+        key = f"{key}.0" if is_list else key
         raise TaskError(
             f"the {what} (key {key!r}) is an object with the keys {list(value)!r:.120}. Name one, "
             f"as {key}.{inner:.40}: {what}_key= (on the command line --{what}-key)."
