@@ -1,9 +1,8 @@
 """Files as a newcomer brings them: what is read of them, and what is said where they cannot be."""
 
-
 import pytest
 
-from workbench.tasks import TaskError, load_task
+from workbench.tasks import TaskError, TaskWarning, load_task
 
 
 def problems_of(rows, **options):
@@ -82,3 +81,61 @@ def test_and_a_key_that_comes_twice_in_a_line_of_json(tmp_path):
     path.write_text('{"question": "1?", "answer": "1", "answer": "2"}\n' * 2)
     with pytest.raises(TaskError, match=r"line 1: .*the key 'answer' comes twice"):
         load_task(path)
+
+
+# ------------------------------------------------------------ choices
+
+FRUIT = ["apple", "pear", "plum", "fig"]
+
+
+def choice_rows(golds, **columns):
+    return [{"question": f"{i}?", "answer": gold, **columns} for i, gold in enumerate(golds)]
+
+
+@pytest.mark.parametrize("golds", [[1, 2, 3, 1], ["1", "2", "3", "3"], [1.0, 2.0, 3.0, 2.0]])
+def test_indices_that_never_name_the_first_choice_are_pointed_out(golds):
+    with pytest.warns(TaskWarning, match="from 1 to 3, counted from 0, and none is 0"):
+        task = load_task(choice_rows(golds, choices=FRUIT), held_out=1)
+    assert "If the data counts from 1" in task.describe()
+
+
+def test_indices_of_which_one_is_0_are_not(recwarn):
+    load_task(choice_rows([0, 2, 3, 1], choices=FRUIT), held_out=1)
+    load_task(choice_rows(["B", "C", "D", "B"], choices=FRUIT), held_out=1)
+    assert not [w for w in recwarn if "counted from 0" in str(w.message)]
+
+
+def test_an_index_beyond_the_last_says_from_where_it_may_be_counted():
+    with pytest.raises(TaskError, match=r"the last one where they are counted from 1\. Give"):
+        load_task(choice_rows([1, 4], choices=FRUIT))
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ["Option 1", "Option 2", "Option 3", "Option 4"],
+        ["choice_1", "choice_2", "choice_3", "choice_4"],
+        ["option1", "option2", "option3", "option4"],
+        ["answer_1", "answer_2", "answer_3", "answer_4"],
+    ],
+)
+@pytest.mark.parametrize("gold", [2, "2", 2.0, "pear", "B"])
+def test_numbered_columns_are_choices_and_count_as_they_are_numbered(names, gold):
+    row = dict(zip(names, FRUIT, strict=True))
+    problem = problems_of(choice_rows([gold, gold], **row))
+    assert {p.answer for p in problem.values()} == {"B"}
+    assert all("B. pear" in question for question in problem)
+
+
+def test_columns_numbered_from_0_and_with_a_letter_behind_a_blank():
+    from_0 = {f"choice{i}": text for i, text in enumerate(FRUIT)}
+    assert {p.answer for p in problems_of(choice_rows([0, 0], **from_0)).values()} == {"A"}
+    lettered = {f"Answer {x}": text for x, text in zip("ABCD", FRUIT, strict=True)}
+    rows = [{"question": f"{i}?", "Correct Answer": "C", **lettered} for i in range(2)]
+    read = problems_of(rows, answer_key="Correct Answer")
+    assert {p.answer for p in read.values()} == {"C"}
+
+
+def test_two_peoples_answers_are_no_choices():
+    row = {"answer_1": "it is 7", "answer_2": "8"}
+    assert {p.answer for p in problems_of(choice_rows(["9", "9"], **row)).values()} == {"9"}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -12,6 +13,9 @@ from workbench.tasks.reading.rows import ReadRow, problem_of_row
 from workbench.tasks.sources.kinds import Source
 from workbench.tasks.types import Problem, TaskError
 
+FEW_INDICES = 3
+"""Fewer golds say nothing about where their indices begin."""
+
 
 def read_problems(source: Source, reading: Reading) -> list[Problem]:
     """The problems of one source, each question once; what was done goes into `reading`. Raises
@@ -21,6 +25,7 @@ def read_problems(source: Source, reading: Reading) -> list[Problem]:
     repeated: list[int] = []
     contradicted: dict[str, list[tuple[int, str]]] = {}
     totals = {"choices": 0, "unused_reply": 0}
+    indices: Counter[int] = Counter()
     for number, row in source.rows:
         keys, read = _read_row(source, number, row, keys, reading)
         problem = read.problem
@@ -32,12 +37,15 @@ def read_problems(source: Source, reading: Reading) -> list[Problem]:
             repeated.append(number)
         for what in totals:
             totals[what] += getattr(read, what)
+        if read.index is not None:
+            indices[read.index] += 1
         _note_example(source, number, read, reading)
     reading.rows += len(kept) + len(repeated) + sum(len(x) - 1 for x in contradicted.values())
     for asked in contradicted:
         del kept[asked]
     _note_dropped(source, repeated, contradicted, reading)
     _note_done(totals, keys, reading)
+    _note_indices(indices, reading)
     if not kept or keys is None:
         raise TaskError(
             f"{source.label}: no problems in it; the file is empty, or no row can be used. "
@@ -118,3 +126,15 @@ def _note_done(totals: Mapping[str, int], keys: Keys | None, reading: Reading) -
             f"in {totals['unused_reply']} row(s) the assistant's last message is left out: the "
             "answer is read from its own key."
         )
+
+
+def _note_indices(indices: Counter[int], reading: Reading) -> None:
+    """Golds counted from 1 would each name the choice behind the right one. That no gold is the
+    first choice is the one sign of it, where none is beyond the last either."""
+    if indices.total() < FEW_INDICES or 0 in indices:
+        return
+    reading.notes.append(
+        f"the golds of {indices.total()} row(s) are indices of choices from {min(indices)} to "
+        f"{max(indices)}, counted from 0, and none is 0. If the data counts from 1 each gold is "
+        "wrong by one: compare the examples, and write letters or texts in place of the indices."
+    )

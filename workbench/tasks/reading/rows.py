@@ -35,6 +35,9 @@ class ReadRow:
     choices: bool
     """Whether its choices were put into the question."""
 
+    index: int | None
+    """The gold, where it is the index of a choice counted from 0."""
+
     unused_reply: bool
     """Whether its conversation ends in an assistant's turn that is not the answer."""
 
@@ -49,12 +52,16 @@ def problem_of_row(row: Mapping[str, Any], keys: Keys) -> ReadRow:
     value = talk.reply if keys.answer == REPLY else value_at(row, keys.answer)
     choices = choices_of(row, value)
     question = talk.question
+    index = None
     if choices is None:
         full = _text(value, keys.answer, "answer")
         gold = gold_in(full)
     else:
         full = str(value)
-        gold = Gold(choices.letter_of(_plain(value)), LETTER)
+        plain = _plain(value)
+        gold = Gold(choices.letter_of(plain), LETTER)
+        if choices.first == 0:
+            index = choices.index_in(plain)
         question = choices.put_into(question)
     check_text_alone(row, "\n".join([question, *(m["content"] for m in talk.before)]))
     problem = Problem(
@@ -70,6 +77,7 @@ def problem_of_row(row: Mapping[str, Any], keys: Keys) -> ReadRow:
         full,
         system=talk.system is not None,
         choices=question != talk.question,
+        index=index,
         unused_reply=talk.reply is not None and keys.answer != REPLY,
     )
 
