@@ -139,3 +139,37 @@ def test_columns_numbered_from_0_and_with_a_letter_behind_a_blank():
 def test_two_peoples_answers_are_no_choices():
     row = {"answer_1": "it is 7", "answer_2": "8"}
     assert {p.answer for p in problems_of(choice_rows(["9", "9"], **row)).values()} == {"9"}
+
+
+# ------------------------------------------------------------ golds that are missing
+
+GAPS = [{"question": f"{i}?", "answer": str(i)} for i in range(4)]
+
+
+@pytest.mark.parametrize("gap", [None, float("nan"), "", " ", [], [None]])
+def test_rows_without_a_gold_are_counted_and_left_out_where_that_is_asked_for(gap):
+    rows = [*GAPS, {"question": "5?", "answer": gap}, {"question": "6?", "answer": gap}]
+    with pytest.raises(TaskError, match=r"2 row\(s\) have no gold: row 4, row 5.*skip-unread"):
+        load_task(rows)
+    with pytest.warns(TaskWarning, match=r"2 row\(s\) without a gold left out: row 4; row 5"):
+        task = load_task(rows, unreadable_golds="skip")
+    assert len(task.train) + len(task.held_out) == 4
+    assert task.reading.rows == 6
+
+
+def test_a_gold_that_is_missing_in_the_first_row_or_as_a_key_is_left_out_too():
+    rows = [{"question": "0?", "answer": None}, *GAPS[1:], {"question": "7?"}]
+    with pytest.warns(TaskWarning, match="row 0; row 4"):
+        load_task(rows, unreadable_golds="skip")
+
+
+def test_a_missing_choice_is_a_missing_gold():
+    with pytest.warns(TaskWarning, match=r"1 row\(s\) without a gold"):
+        load_task(choice_rows([0, 1, None, 2], choices=FRUIT), unreadable_golds="skip")
+
+
+def test_a_file_without_any_gold_says_so():
+    with pytest.raises(TaskError, match=r"2 row\(s\) have no gold"):
+        load_task([{"question": f"{i}?", "answer": None} for i in range(2)])
+    with pytest.raises(TaskError, match="no problems in it"):
+        load_task([{"question": "1?", "answer": None}] * 2, unreadable_golds="skip")

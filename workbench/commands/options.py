@@ -98,7 +98,8 @@ SkipUnreadable = Annotated[
     bool,
     typer.Option(
         "--skip-unreadable",
-        help="Leave out problems whose gold answer cannot be read (unreadable_golds=skip).",
+        help="Leave out problems whose gold answer is missing or cannot be read "
+        "(unreadable_golds=skip).",
     ),
 ]
 Rewards = Annotated[list[str] | None, typer.Option(help=REWARD_HELP)]

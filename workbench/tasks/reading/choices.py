@@ -90,7 +90,8 @@ class Choices:
         number = _whole_number(gold)
         if number is None or not 0 <= number - self.first < len(self.labels):
             return None
-        if isinstance(gold, str) and (self._by_label(gold) or self._by_text(gold)) is not None:
+        names = (self._by_label(str(gold)), self._by_text(str(gold)))
+        if isinstance(gold, str) and names != (None, None):
             return None
         return number
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from workbench.tasks.reading.columns import Keys, find_keys
 from workbench.tasks.reading.report import PLACES, Dropped, Example, Reading
-from workbench.tasks.reading.rows import ReadRow, problem_of_row
+from workbench.tasks.reading.rows import MissingGoldError, ReadRow, problem_of_row
 from workbench.tasks.sources.kinds import Source
 from workbench.tasks.types import Problem, TaskError
 
@@ -26,8 +26,13 @@ def read_problems(source: Source, reading: Reading) -> list[Problem]:
     contradicted: dict[str, list[tuple[int, str]]] = {}
     totals = {"choices": 0, "unused_reply": 0}
     indices: Counter[int] = Counter()
+    missing: dict[int, str] = {}
     for number, row in source.rows:
-        keys, read = _read_row(source, number, row, keys, reading)
+        try:
+            keys, read = _read_row(source, number, row, keys, reading)
+        except MissingGoldError as error:
+            missing[number] = f"{error}. The {source.unit} holds: {_shown(row)}"
+            continue
         problem = read.problem
         first, same = kept.setdefault(problem.asked, (number, problem))
         if same.answer != problem.answer:
@@ -40,7 +45,10 @@ def read_problems(source: Source, reading: Reading) -> list[Problem]:
         if read.index is not None:
             indices[read.index] += 1
         _note_example(source, number, read, reading)
-    reading.rows += len(kept) + len(repeated) + sum(len(x) - 1 for x in contradicted.values())
+    _drop_or_refuse(source, missing, reading)
+    reading.rows += (
+        len(missing) + len(kept) + len(repeated) + sum(len(x) - 1 for x in contradicted.values())
+    )
     for asked in contradicted:
         del kept[asked]
     _note_dropped(source, repeated, contradicted, reading)
@@ -65,6 +73,8 @@ def _read_row(
         read = problem_of_row(row, keys)
         place = f"{source.label}, {source.place(number)}"
         return keys, replace(read, problem=replace(read.problem, place=place))
+    except MissingGoldError:
+        raise
     except TaskError as error:
         raise TaskError(
             f"{source.label}, {source.place(number)}: {str(error).rstrip('.')}. The "
@@ -81,6 +91,23 @@ def _named(keys: Keys) -> str:
     names["above the question"] = keys.context
     names["below the question"] = keys.about
     return ", ".join(f"{what}: {key!r:.60}" for what, key in names.items() if key is not None)
+
+
+def _drop_or_refuse(source: Source, missing: Mapping[int, str], reading: Reading) -> None:
+    """Rows without a gold: noted where they are to be left out, else a `TaskError` for all."""
+    if not missing:
+        return
+    places = tuple(source.place(number) for number in list(missing)[:PLACES])
+    dropped = Dropped("row(s) without a gold left out", len(missing), places)
+    if reading.skip_missing:
+        reading.dropped.append(dropped)
+        return
+    more = ", …" if len(missing) > len(places) else ""
+    raise TaskError(
+        f"{source.label}, {places[0]}: {next(iter(missing.values()))}. {len(missing)} row(s) have "
+        f"no gold: {', '.join(places)}{more}. Fill them in, or leave them out with "
+        "--skip-unreadable (in Python unreadable_golds='skip')."
+    )
 
 
 def _note_example(source: Source, number: int, read: ReadRow, reading: Reading) -> None:

@@ -42,14 +42,21 @@ class ReadRow:
     """Whether its conversation ends in an assistant's turn that is not the answer."""
 
 
+class MissingGoldError(TaskError):
+    """A row that has no answer at all, which may be left out where that was asked for."""
+
+
 def problem_of_row(row: Mapping[str, Any], keys: Keys) -> ReadRow:
-    """The problem in `row`. Raises `TaskError` saying what is missing.
+    """The problem in `row`. Raises `MissingGoldError` where it has no answer, `TaskError` for all
+    else that is wrong.
 
     When the answer is a worked solution the gold is its final answer and the whole of it becomes
     the column `solution`. Other keys become columns, save reserved names.
     """
     talk = _conversation(row, keys)
     value = talk.reply if keys.answer == REPLY else value_at(row, keys.answer)
+    if _is_missing(value):
+        raise MissingGoldError(_without_answer(value, keys.answer))
     choices = choices_of(row, value)
     question = talk.question
     index = None
@@ -80,6 +87,23 @@ def problem_of_row(row: Mapping[str, Any], keys: Keys) -> ReadRow:
         index=index,
         unused_reply=talk.reply is not None and keys.answer != REPLY,
     )
+
+
+def _is_missing(value: Any) -> bool:
+    if isinstance(value, (list, tuple)):
+        return all(_is_missing(inner) for inner in value)
+    if isinstance(value, str):
+        return not value.strip()
+    return value is None or value is MISSING
+
+
+def _without_answer(value: Any, key: str) -> str:
+    if key == REPLY:
+        return "no answer: the conversation ends in the user's turn, and no key holds one"
+    if value is MISSING:
+        return f"no answer: the key {key!r:.60} is missing"
+    what = "blank" if isinstance(value, str) else f"{value!r:.60}"
+    return f"the answer (key {key!r:.60}) is {what}"
 
 
 def _conversation(row: Mapping[str, Any], keys: Keys) -> Conversation:
