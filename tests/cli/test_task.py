@@ -91,3 +91,26 @@ def test_eval_takes_the_same_keys(strange: Path, workbench: Command) -> None:
         "eval", "--task", strange, *KEYS, "--system-prompt", "", "--json", cwd=strange.parent
     )
     assert json.loads(shown.stdout.splitlines()[-1])["n"] == 1
+
+
+def test_golds_that_train_would_refuse_are_shown_and_left_out(
+    tmp_path: Path, workbench: Command
+) -> None:
+    golds = ["1", "2", "3", "4", "?", "1..2", None]
+    rows = [{"question": f"{i}?", "answer": gold} for i, gold in enumerate(golds)]
+    path = tmp_path / "a.jsonl"
+    path.write_text("\n".join(map(json.dumps, rows)))
+    refused = workbench("task", path, cwd=tmp_path, code=2).stderr
+    assert "1 row(s) have no gold" in refused
+    assert "--skip-unreadable" in refused
+    path.write_text("\n".join(map(json.dumps, rows[:-1])))
+    shown = workbench("task", path, cwd=tmp_path).stdout
+    assert "golds that cannot be read: 2 (`workbench train` refuses them" in shown
+    assert "line 5: gold '?' of '4?'" in shown
+    path.write_text("\n".join(map(json.dumps, rows)))
+    shown = workbench("task", path, "--skip-unreadable", cwd=tmp_path).stdout
+    assert "1 row(s) without a gold left out: line 7" in shown
+    assert "golds that cannot be read: 2 (left out" in shown
+    printed = workbench("task", path, "--skip-unreadable", "--json", cwd=tmp_path).stdout
+    values = json.loads(printed)
+    assert (values["train"] + values["held_out"], len(values["unreadable"])) == (4, 2)

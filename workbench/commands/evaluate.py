@@ -47,10 +47,15 @@ def eval_command(
 
     set_threads(threads, policy)
     _check_engine(rollout)
-    loaded_task = with_readable_golds(
-        load_task(task, seed, **keys, system_prompt=prompt_of(system_prompt)),
-        "skip" if skip_unreadable else "refuse",
+    unreadable_golds = "skip" if skip_unreadable else "refuse"
+    problems_read = load_task(
+        task,
+        seed,
+        **keys,
+        system_prompt=prompt_of(system_prompt),
+        unreadable_golds=unreadable_golds,
     )
+    loaded_task = with_readable_golds(problems_read, unreadable_golds)
     loaded = load_policy(policy, dtype=dtype, quantization=quantization, trainable=False)
     if max_completion_length is None:
         max_completion_length = _usual_length(policy, loaded)

@@ -79,11 +79,15 @@ PolicyShown = Annotated[
 ]
 QuestionKey = Annotated[
     str | None,
-    typer.Option(help="Key of the question in the file; dots lead into nested objects."),
+    typer.Option(
+        help="Key of the question in the file; dots lead into nested objects, numbers into lists."
+    ),
 ]
 AnswerKey = Annotated[
     str | None,
-    typer.Option(help="Key of the gold answer, such as reward_model.ground_truth."),
+    typer.Option(
+        help="Key of the gold answer, such as reward_model.ground_truth or annotations.0.answer."
+    ),
 ]
 SystemKey = Annotated[str | None, typer.Option(help="Key of the system message.")]
 SystemPrompt = Annotated[
@@ -94,7 +98,8 @@ SkipUnreadable = Annotated[
     bool,
     typer.Option(
         "--skip-unreadable",
-        help="Leave out problems whose gold answer cannot be read (unreadable_golds=skip).",
+        help="Leave out problems whose gold answer is missing or cannot be read "
+        "(unreadable_golds=skip).",
     ),
 ]
 Rewards = Annotated[list[str] | None, typer.Option(help=REWARD_HELP)]

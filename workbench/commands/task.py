@@ -4,12 +4,16 @@ anything is trained."""
 from __future__ import annotations
 
 import warnings
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
 from workbench.commands.printing import say_aside, say_json, say_lines
+from workbench.rewards import unreadable_golds, with_readable_golds
+from workbench.rewards.answers.golds import Unreadable
 from workbench.tasks import Task, TaskWarning, load_task
 from workbench.tasks.for_config import prompt_of
+from workbench.tasks.reading.report import PLACES
 
 
 def task_command(
@@ -18,6 +22,7 @@ def task_command(
     policy: str | None,
     keys: dict[str, str | None],
     system_prompt: str | None,
+    skip_unreadable: bool,
     seed: int,
     max_prompt_length: int | None,
     as_json: bool,
@@ -26,18 +31,43 @@ def task_command(
     with warnings.catch_warnings():
         # The description says the same.
         warnings.simplefilter("ignore", TaskWarning)
-        task = load_task(source, seed, **keys, system_prompt=prompt_of(system_prompt))
+        task = load_task(
+            source,
+            seed,
+            **keys,
+            system_prompt=prompt_of(system_prompt),
+            unreadable_golds="skip" if skip_unreadable else "refuse",
+        )
+        unreadable = unreadable_golds(task)
+        if skip_unreadable:
+            task = with_readable_golds(task, "skip")
     prompts = None
     if policy is not None:
         prompts = _prompts(policy, task, max_prompt_length)
     if as_json:
-        say_json(_values(task) | {"prompts": prompts and _prompt_values(prompts)})
+        golds = [{"gold": str(item), "reason": item.reason} for item in unreadable]
+        values = _values(task) | {"unreadable": golds, "skipped": skip_unreadable}
+        say_json(values | {"prompts": prompts and _prompt_values(prompts)})
         return
     say_lines(task.describe())
+    if unreadable:
+        say_lines(_told(unreadable, skip_unreadable))
     if prompts is not None:
         say_lines(str(prompts))
     else:
         say_aside("What a policy gets of it: add --policy P.")
+
+
+def _told(unreadable: Sequence[Unreadable], skipped: bool) -> str:
+    """The golds that cannot be read: how many, what becomes of them, and the first few."""
+    becomes = "`workbench train` refuses them; leave them out with --skip-unreadable"
+    if skipped:
+        becomes = "left out, as --skip-unreadable says"
+    lines = [f"golds that cannot be read: {len(unreadable)} ({becomes})"]
+    lines += [f"  {item}" for item in unreadable[:PLACES]]
+    if len(unreadable) > PLACES:
+        lines.append(f"  and {len(unreadable) - PLACES} more")
+    return "\n".join([*lines, f"  the first: {unreadable[0].reason}"])
 
 
 def _prompts(policy: str, task: Task, max_prompt_length: int | None) -> Any:

@@ -60,6 +60,7 @@ def load_task(
     system_key: str | None = None,
     held_out: Any = None,
     system_prompt: str | SystemPrompt | None = AS_IN_DATA,
+    unreadable_golds: str = "refuse",
     name: str | None = None,
 ) -> Task:
     """A task by name ("arithmetic", or "gsm8k" from the Hub), or from data.
@@ -69,10 +70,13 @@ def load_task(
                    "train" and "test"
     seed           makes a generated task, and draws what is held out of data without a test split
     question_key, answer_key, system_key   name the keys; dots lead into nested objects
-                   (`reward_model.ground_truth`). None takes the first known ones of the first row
+                   (`reward_model.ground_truth`), numbers into lists. None takes the first
+                   known ones of the first row
     held_out       a second source, or how many problems to hold out. None takes the data's own test
                    split (a test.jsonl beside a train.jsonl), else a tenth
     system_prompt  in place of the data's own system messages; None sends none at all
+    unreadable_golds   "skip" leaves out the rows that have no gold at all, and counts them; any
+                   other value refuses them
     name           what the task is called, where not by its file
 
     `Task.describe()` says how it was read. A question that comes twice is kept once, in the
@@ -81,6 +85,7 @@ def load_task(
     """
     asked = {"question_key": question_key, "answer_key": answer_key, "system_key": system_key}
     reading = Reading({**asked, "system_prompt": _as_text(system_prompt)})
+    reading.skip_missing = unreadable_golds == "skip"
     if isinstance(source, str) and source in TASKS:
         given = [key for key, value in asked.items() if value is not None]
         given += ["held_out"] if held_out is not None else []

@@ -21,6 +21,7 @@ def load_task_for(config: GRPOConfig, source: Any) -> Task:
         answer_key=config.answer_key,
         system_key=config.system_key,
         system_prompt=prompt_of(config.system_prompt),
+        unreadable_golds=config.unreadable_golds,
     )
 
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from string import ascii_uppercase
 from typing import Any
 
@@ -31,8 +31,11 @@ CHOICE_ANSWER_KEYS = (
 )
 """Keys that say which choice is right, by letter, index or text."""
 
-_COLUMNS = ("op{}", "option_{}", "choice_{}", "option{}", "choice{}")
-"""How a table names one column for each choice, with its letter."""
+_COLUMNS = ("op", "opt", "option", "choice", "answer")
+"""What a table calls one column for each choice, before its letter or number."""
+
+_MARKS = re.compile(r"[\s_.:()-]+")
+"""What stands between that and the letter or number: "Option 1", "choice_a", "Answer (B)"."""
 
 ASKED = "Answer with the letter of the right choice."
 
@@ -50,6 +53,9 @@ class Choices:
     numbers: bool
     """Whether the data wrote a choice as a number, so that a number may mean a choice's text."""
 
+    first: int = 0
+    """The index of the first choice: 1 where the columns themselves are numbered from 1."""
+
     def put_into(self, question: str) -> str:
         """The question with the choices below it, one a line; as it is where it shows them
         already."""
@@ -63,31 +69,48 @@ class Choices:
         return re.search(shown, question) is not None
 
     def letter_of(self, gold: Any) -> str:
-        """The label of the choice that `gold` names, as a label, a text or an index from 0. Raises
-        `TaskError` where it names none, or two."""
+        """The label of the choice that `gold` names, as a label, a text or an index from `first`.
+        Raises `TaskError` where it names none, or two."""
         places = {place for place in self._places(gold) if place is not None}
         if len(places) == 1:
             return self.labels[places.pop()]
         shown = ", ".join(f"{k}: {t[:30]!r}" for k, t in zip(self.labels, self.texts, strict=True))
         what = "could be more than one" if places else "is none"
+        beyond = ""
+        if _whole_number(gold) == len(self.labels) + self.first:
+            beyond = f" It is the last one where they are counted from {self.first + 1}."
         raise TaskError(
-            f"the answer {gold!r:.40} {what} of the choices ({shown:.200}). Give its letter, its "
-            "text, or its index counted from 0."
+            f"the answer {gold!r:.40} {what} of the choices ({shown:.200}).{beyond} Give its "
+            f"letter, its text, or its index counted from {self.first}."
         )
+
+    def index_in(self, gold: Any) -> int | None:
+        """The index that `gold` is, counted from `first`; None where it names a choice in another
+        way."""
+        number = _whole_number(gold)
+        if number is None or not 0 <= number - self.first < len(self.labels):
+            return None
+        names = (self._by_label(str(gold)), self._by_text(str(gold)))
+        if isinstance(gold, str) and names != (None, None):
+            return None
+        return number
 
     def _places(self, gold: Any) -> list[int | None]:
         if isinstance(gold, bool):
             return [None]
-        if isinstance(gold, int):
-            by_index = gold if 0 <= gold < len(self.labels) else None
-            return [by_index, self._by_text(str(gold)) if self.numbers else None]
+        number = _whole_number(gold)
+        by_index = None
+        if number is not None and 0 <= number - self.first < len(self.labels):
+            by_index = number - self.first
+        if not isinstance(gold, str) and number is not None:
+            return [by_index, self._by_number(number) if self.numbers else None]
         text = str(gold).strip()
         # A worked solution that ends in its letter, or the letter with the choice's text behind it.
         if "####" in text or "\\boxed" in text or "\\fbox" in text:
             text = gold_in(text).text
         found = [self._by_label(text), self._by_text(text)]
-        if not self.named and re.fullmatch("[0-9]{1,2}", text) and int(text) < len(self.labels):
-            found.append(int(text))
+        if not self.named and by_index is not None:
+            found.append(by_index)
         if found == [None, None]:
             found = [self._by_label_and_text(text)]
         return found
@@ -100,12 +123,27 @@ class Choices:
         # A text that stands there twice names neither of them.
         return self.texts.index(text) if self.texts.count(text) == 1 else None
 
+    def _by_number(self, number: int) -> int | None:
+        # A table with a gap in its column writes all its whole numbers as 7.0.
+        spellings = (self._by_text(str(number)), self._by_text(str(float(number))))
+        return next((place for place in spellings if place is not None), None)
+
     def _by_label_and_text(self, text: str) -> int | None:
         for i, label in enumerate(self.labels):
             behind = _behind_label(text, label)
             if behind is not None and behind == self.texts[i]:
                 return i
         return None
+
+
+def _whole_number(gold: Any) -> int | None:
+    """`gold` as an index: a whole number, also as 2.0 and as text of up to two digits."""
+    if isinstance(gold, bool):
+        return None
+    if isinstance(gold, (int, float)) and gold == gold // 1:
+        return int(gold)
+    is_digits = isinstance(gold, str) and re.fullmatch(r"\s*[0-9]{1,2}(?:\.0)?\s*", gold)
+    return int(float(gold)) if is_digits else None
 
 
 def choices_of(row: Mapping[str, Any], answer: Any) -> Choices | None:
@@ -179,11 +217,11 @@ def _behind_label(text: str, label: str) -> str | None:
 
 
 def _of_columns(row: Mapping[str, Any], answer: Any) -> Choices | None:
-    names = {name.casefold(): name for name in row}
-    for form in _COLUMNS:
-        keys = _run_of(row, names, form)
-        if len(keys) > 1:
-            return _checked(_made([row[key] for key in keys], None), keys[0])
+    names = {_MARKS.sub("", name).casefold(): name for name in reversed(list(row))}
+    for stem in _COLUMNS:
+        choices = _of_lettered(row, names, stem) or _of_numbered(row, names, stem, answer)
+        if choices is not None:
+            return choices
     letters = [x for x in ascii_uppercase if row.get(x) not in (None, "")]
     contiguous = "".join(letters) == ascii_uppercase[: len(letters)]
     if len(letters) > 1 and contiguous and str(answer).strip() in letters:
@@ -191,11 +229,42 @@ def _of_columns(row: Mapping[str, Any], answer: Any) -> Choices | None:
     return None
 
 
-def _run_of(row: Mapping[str, Any], names: Mapping[str, str], form: str) -> list[str]:
-    """The columns from A on; a row with fewer choices leaves the last ones blank."""
+def _of_lettered(row: Mapping[str, Any], names: Mapping[str, str], stem: str) -> Choices | None:
+    keys = _run_of(row, names, [f"{stem}{letter}" for letter in ascii_uppercase.lower()])
+    if len(keys) < 2:
+        return None
+    return _checked(_made([row[key] for key in keys], None), keys[0])
+
+
+def _of_numbered(
+    row: Mapping[str, Any], names: Mapping[str, str], stem: str, answer: Any
+) -> Choices | None:
+    """Columns that are numbered from 1 or from 0: a gold that is a number counts as they do."""
+    first = 0 if f"{stem}0" in names else 1
+    numbers = range(first, first + len(ascii_uppercase))
+    keys = _run_of(row, names, [f"{stem}{number}" for number in numbers])
+    if len(keys) < 2:
+        return None
+    choices = replace(_made([row[key] for key in keys], None), first=first)
+    # answer_1 and answer_2 may be two people's answers, where neither is what is asked for.
+    if stem == "answer" and not _names_a_choice(choices, answer):
+        return None
+    return _checked(choices, keys[0])
+
+
+def _names_a_choice(choices: Choices, answer: Any) -> bool:
+    try:
+        choices.letter_of(answer)
+    except TaskError:
+        return False
+    return True
+
+
+def _run_of(row: Mapping[str, Any], names: Mapping[str, str], forms: list[str]) -> list[str]:
+    """The columns from the first on; a row with fewer choices leaves the last ones blank."""
     found: list[str] = []
-    for letter in ascii_uppercase.lower():
-        key = names.get(form.format(letter))
+    for form in forms:
+        key = names.get(form)
         if key is None or row[key] in (None, ""):
             break
         found.append(key)

@@ -9,6 +9,7 @@ from typing import Any
 
 from workbench.tasks.reading.choices import CHOICE_ANSWER_KEYS, choices_of
 from workbench.tasks.reading.conversation import messages_in, taken_apart
+from workbench.tasks.reading.naming import did_you_mean, names_in, where_it_breaks
 from workbench.tasks.types import TaskError
 
 QUESTION_KEYS = ("question", "problem", "prompt", "query", "messages", "conversations", "input")
@@ -139,19 +140,20 @@ def _known(row: Mapping[str, Any], known: tuple[str, ...]) -> str | None:
 
 def _find(row: Mapping[str, Any], what: str, given: str | None, known: tuple[str, ...]) -> str:
     key = given if given is not None else _known(row, known)
-    if key is None or value_at(row, key) is MISSING:
-        wanted = repr(given) if given is not None else "none of " + ", ".join(map(repr, known))
-        raise TaskError(
-            f"no {what}: {wanted} {'is not' if given is not None else 'is'} among its keys "
-            f"{_names(row)!r:.300}. Name the right one with {what}_key= (on the command line "
-            f"--{what}-key); dots lead into nested objects, as in reward_model.ground_truth."
-        )
-    return key
-
-
-def _names(row: Mapping[str, Any]) -> list[str]:
-    """The keys, and those of the objects in them with dots, as they would be named."""
-    names = []
-    for key, value in sorted(row.items()):
-        names += [f"{key}.{inner}" for inner in value] if isinstance(value, Mapping) else [key]
-    return names
+    if key is not None and value_at(row, key) is not MISSING:
+        return key
+    missing = "none of " + ", ".join(map(repr, known)) + " is"
+    if given is not None:
+        missing = f"{given!r} is not"
+    hints = [f"{missing} among its keys {names_in(row)!r:.300}."]
+    broken = where_it_breaks(row, given or "")
+    if broken:
+        hints.append(f"{broken}.")
+    wanted = known if given is None else (given,)
+    hints.append("" if broken else did_you_mean(row, wanted))
+    said = " ".join(filter(None, hints))
+    raise TaskError(
+        f"no {what}: {said} Name the right one with {what}_key= (on the command line "
+        f"--{what}-key); dots lead into nested objects and numbers into lists, as in "
+        "reward_model.ground_truth or annotations.0.answer."
+    )

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
 from workbench.tasks.reading.columns import Keys, find_keys
 from workbench.tasks.reading.report import PLACES, Dropped, Example, Reading
-from workbench.tasks.reading.rows import ReadRow, problem_of_row
+from workbench.tasks.reading.rows import MissingGoldError, ReadRow, problem_of_row
 from workbench.tasks.sources.kinds import Source
 from workbench.tasks.types import Problem, TaskError
+
+FEW_INDICES = 3
+"""Fewer golds say nothing about where their indices begin."""
 
 
 def read_problems(source: Source, reading: Reading) -> list[Problem]:
@@ -21,8 +25,14 @@ def read_problems(source: Source, reading: Reading) -> list[Problem]:
     repeated: list[int] = []
     contradicted: dict[str, list[tuple[int, str]]] = {}
     totals = {"choices": 0, "unused_reply": 0}
+    indices: Counter[int] = Counter()
+    missing: dict[int, str] = {}
     for number, row in source.rows:
-        keys, read = _read_row(source, number, row, keys, reading)
+        try:
+            keys, read = _read_row(source, number, row, keys, reading)
+        except MissingGoldError as error:
+            missing[number] = f"{error}. The {source.unit} holds: {_shown(row)}"
+            continue
         problem = read.problem
         first, same = kept.setdefault(problem.asked, (number, problem))
         if same.answer != problem.answer:
@@ -32,12 +42,18 @@ def read_problems(source: Source, reading: Reading) -> list[Problem]:
             repeated.append(number)
         for what in totals:
             totals[what] += getattr(read, what)
+        if read.index is not None:
+            indices[read.index] += 1
         _note_example(source, number, read, reading)
-    reading.rows += len(kept) + len(repeated) + sum(len(x) - 1 for x in contradicted.values())
+    _drop_or_refuse(source, missing, reading)
+    reading.rows += (
+        len(missing) + len(kept) + len(repeated) + sum(len(x) - 1 for x in contradicted.values())
+    )
     for asked in contradicted:
         del kept[asked]
     _note_dropped(source, repeated, contradicted, reading)
     _note_done(totals, keys, reading)
+    _note_indices(indices, reading)
     if not kept or keys is None:
         raise TaskError(
             f"{source.label}: no problems in it; the file is empty, or no row can be used. "
@@ -57,6 +73,8 @@ def _read_row(
         read = problem_of_row(row, keys)
         place = f"{source.label}, {source.place(number)}"
         return keys, replace(read, problem=replace(read.problem, place=place))
+    except MissingGoldError:
+        raise
     except TaskError as error:
         raise TaskError(
             f"{source.label}, {source.place(number)}: {str(error).rstrip('.')}. The "
@@ -73,6 +91,23 @@ def _named(keys: Keys) -> str:
     names["above the question"] = keys.context
     names["below the question"] = keys.about
     return ", ".join(f"{what}: {key!r:.60}" for what, key in names.items() if key is not None)
+
+
+def _drop_or_refuse(source: Source, missing: Mapping[int, str], reading: Reading) -> None:
+    """Rows without a gold: noted where they are to be left out, else a `TaskError` for all."""
+    if not missing:
+        return
+    places = tuple(source.place(number) for number in list(missing)[:PLACES])
+    dropped = Dropped("row(s) without a gold left out", len(missing), places)
+    if reading.skip_missing:
+        reading.dropped.append(dropped)
+        return
+    more = ", …" if len(missing) > len(places) else ""
+    raise TaskError(
+        f"{source.label}, {places[0]}: {next(iter(missing.values()))}. {len(missing)} row(s) have "
+        f"no gold: {', '.join(places)}{more}. Fill them in, or leave them out with "
+        "--skip-unreadable (in Python unreadable_golds='skip')."
+    )
 
 
 def _note_example(source: Source, number: int, read: ReadRow, reading: Reading) -> None:
@@ -118,3 +153,15 @@ def _note_done(totals: Mapping[str, int], keys: Keys | None, reading: Reading) -
             f"in {totals['unused_reply']} row(s) the assistant's last message is left out: the "
             "answer is read from its own key."
         )
+
+
+def _note_indices(indices: Counter[int], reading: Reading) -> None:
+    """Golds counted from 1 would each name the choice behind the right one. That no gold is the
+    first choice is the one sign of it, where none is beyond the last either."""
+    if indices.total() < FEW_INDICES or 0 in indices:
+        return
+    reading.notes.append(
+        f"the golds of {indices.total()} row(s) are indices of choices from {min(indices)} to "
+        f"{max(indices)}, counted from 0, and none is 0. If the data counts from 1 each gold is "
+        "wrong by one: compare the examples, and write letters or texts in place of the indices."
+    )

@@ -52,6 +52,9 @@ class Reading:
     """What `load_task` was told: question_key, answer_key, system_key, and system_prompt (None:
     as in the data)."""
 
+    skip_missing: bool = False
+    """Whether rows without a gold are left out, as `unreadable_golds` says."""
+
     sources: list[str] = field(default_factory=list)
     """Each file or table, with the keys that were used."""
 

@@ -35,26 +35,40 @@ class ReadRow:
     choices: bool
     """Whether its choices were put into the question."""
 
+    index: int | None
+    """The gold, where it is the index of a choice counted from 0."""
+
     unused_reply: bool
     """Whether its conversation ends in an assistant's turn that is not the answer."""
 
 
+class MissingGoldError(TaskError):
+    """A row that has no answer at all, which may be left out where that was asked for."""
+
+
 def problem_of_row(row: Mapping[str, Any], keys: Keys) -> ReadRow:
-    """The problem in `row`. Raises `TaskError` saying what is missing.
+    """The problem in `row`. Raises `MissingGoldError` where it has no answer, `TaskError` for all
+    else that is wrong.
 
     When the answer is a worked solution the gold is its final answer and the whole of it becomes
     the column `solution`. Other keys become columns, save reserved names.
     """
     talk = _conversation(row, keys)
     value = talk.reply if keys.answer == REPLY else value_at(row, keys.answer)
+    if _is_missing(value):
+        raise MissingGoldError(_without_answer(value, keys.answer))
     choices = choices_of(row, value)
     question = talk.question
+    index = None
     if choices is None:
         full = _text(value, keys.answer, "answer")
         gold = gold_in(full)
     else:
         full = str(value)
-        gold = Gold(choices.letter_of(_plain(value)), LETTER)
+        plain = _plain(value)
+        gold = Gold(choices.letter_of(plain), LETTER)
+        if choices.first == 0:
+            index = choices.index_in(plain)
         question = choices.put_into(question)
     check_text_alone(row, "\n".join([question, *(m["content"] for m in talk.before)]))
     problem = Problem(
@@ -70,8 +84,26 @@ def problem_of_row(row: Mapping[str, Any], keys: Keys) -> ReadRow:
         full,
         system=talk.system is not None,
         choices=question != talk.question,
+        index=index,
         unused_reply=talk.reply is not None and keys.answer != REPLY,
     )
+
+
+def _is_missing(value: Any) -> bool:
+    if isinstance(value, (list, tuple)):
+        return all(_is_missing(inner) for inner in value)
+    if isinstance(value, str):
+        return not value.strip()
+    return value is None or value is MISSING
+
+
+def _without_answer(value: Any, key: str) -> str:
+    if key == REPLY:
+        return "no answer: the conversation ends in the user's turn, and no key holds one"
+    if value is MISSING:
+        return f"no answer: the key {key!r:.60} is missing"
+    what = "blank" if isinstance(value, str) else f"{value!r:.60}"
+    return f"the answer (key {key!r:.60}) is {what}"
 
 
 def _conversation(row: Mapping[str, Any], keys: Keys) -> Conversation:
@@ -152,11 +184,14 @@ def _plain(value: Any) -> Any:
 def _text(value: Any, key: str, what: str) -> str:
     if value is MISSING:
         raise TaskError(f"no {what}: the key {key!r} is missing.")
+    is_list = isinstance(value, (list, tuple))
     if what == "answer":
         value = _plain(value)
     is_text = isinstance(value, (str, int, float, Decimal)) and not isinstance(value, bool)
     if isinstance(value, Mapping):
         inner = next(iter(value), "")
+        # A list of one was unwrapped, and its number is a part of the path.
+        key = f"{key}.0" if is_list else key
         raise TaskError(
             f"the {what} (key {key!r}) is an object with the keys {list(value)!r:.120}. Name one, "
             f"as {key}.{inner:.40}: {what}_key= (on the command line --{what}-key)."

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NoReturn
@@ -41,7 +42,7 @@ def parsed(text: str) -> Mapping[str, Any]:
 
 def _json(text: str) -> Any:
     try:
-        return json.loads(text, parse_constant=_no_constant)
+        return json.loads(text, parse_constant=_no_constant, object_pairs_hook=_object_of_pairs)
     # A JSONDecodeError, an integer of 5000 digits, nesting without end.
     except (ValueError, RecursionError) as error:
         raise TaskError(f"not valid JSON ({error})") from error
@@ -49,6 +50,16 @@ def _json(text: str) -> Any:
 
 def _no_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is not JSON")
+
+
+def _object_of_pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """The object; a key that comes twice is refused, as the last one would win in silence."""
+    value = dict(pairs)
+    if len(value) < len(pairs):
+        counts = Counter(key for key, _ in pairs)
+        doubled = next(key for key, count in counts.items() if count > 1)
+        raise ValueError(f"the key {doubled!r:.60} comes twice in one object; rename one")
+    return value
 
 
 def rows_of_json(path: Path) -> Rows:

@@ -12,6 +12,7 @@ from typing import Any
 from workbench.tasks.sources import bounds
 from workbench.tasks.sources.bounds import Rows
 from workbench.tasks.sources.files import rows_of_file, unit_of
+from workbench.tasks.sources.tables import check_names
 from workbench.tasks.types import TaskError
 
 _FILE_NAMES = ("train", "test", "data")
@@ -50,6 +51,7 @@ def source_of(data: Any) -> Source:
     if library == "pandas" and hasattr(data, "to_dict"):
         return _frame(data)
     if library == "pyarrow" and hasattr(data, "to_pylist"):
+        check_names("the table", data.schema.names)
         return _in_memory("the table", data.to_pylist(), "rows")
     if library == "datasets":
         _check_features(data)
@@ -83,9 +85,7 @@ def own_splits(data: Any) -> tuple[Any, Any | None]:
 
 
 def _frame(frame: Any) -> Source:
-    if not frame.columns.is_unique:
-        doubled = frame.columns[frame.columns.duplicated()][0]
-        raise TaskError(f"the frame has two columns {doubled!r:.60}. Rename one of them.")
+    check_names("the frame", [str(name) for name in frame.columns])
     return _in_memory("the frame", frame.to_dict("records"), "rows")
 
 

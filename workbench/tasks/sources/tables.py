@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from workbench.tasks.sources import bounds
@@ -18,6 +19,7 @@ def rows_of_csv(path: Path) -> Rows:
         # A spreadsheet writes semicolons where the comma is the decimal sign.
         separator = max(",;\t", key=header.count)
         names = next(csv.reader([header], delimiter=separator, strict=True), [])
+        check_names(str(path), names)
         reader = csv.reader(texts, delimiter=separator, strict=True)
         # A cell may hold line breaks: a row is named by the line in which it begins.
         begins = 2
@@ -36,6 +38,15 @@ def rows_of_csv(path: Path) -> Rows:
         raise TaskError(f"{path}: not valid CSV ({error}). Write it anew, or as JSONL.") from error
 
 
+def check_names(label: str, names: Sequence[str]) -> None:
+    """Raises `TaskError` where two columns have one name: the last would win in silence. Blank
+    ones, as a spreadsheet leaves behind its last column, are no names."""
+    counts = Counter(filter(None, names))
+    doubled = [name for name, count in counts.items() if count > 1]
+    if doubled:
+        raise TaskError(f"{label} has two columns {doubled[0]!r:.60}. Rename one of them.")
+
+
 def _decoded(path: Path) -> Iterator[str]:
     for number, line in lines_of(path):
         try:
@@ -52,6 +63,7 @@ def rows_of_parquet(path: Path) -> Rows:
 
     try:
         file = parquet.ParquetFile(path)
+        check_names(str(path), file.schema_arrow.names)
         groups = [file.metadata.row_group(i) for i in range(file.metadata.num_row_groups)]
         unpacked = sum(group.total_byte_size for group in groups)
         if unpacked > bounds.MAX_FILE_BYTES or file.metadata.num_rows > bounds.MAX_ROWS:

@@ -1,0 +1,175 @@
+"""Files as a newcomer brings them: what is read of them, and what is said where they cannot be."""
+
+import pytest
+
+from workbench.tasks import TaskError, TaskWarning, load_task
+
+
+def problems_of(rows, **options):
+    """All problems of `rows` by their question."""
+    task = load_task(rows, held_out=1, **options)
+    return {problem.question: problem for problem in (*task.train, *task.held_out)}
+
+
+# ------------------------------------------------------------ keys
+
+
+LABELLED = {"id": 1, "data": {"text": "3+4?"}, "annotations": [{"id": 5, "result": ["7"]}]}
+
+
+def test_a_key_that_leads_into_a_list_of_one_is_named_with_its_number():
+    with pytest.raises(TaskError, match=r"as annotations\.0\.id:"):
+        load_task([LABELLED] * 2, question_key="data.text", answer_key="annotations")
+
+
+@pytest.mark.parametrize(
+    ("key", "message"),
+    [
+        ("annotations.id", r"annotations is a list of 1.*numbered from 0: annotations\.0"),
+        ("annotations.0.gold", r"annotations\.0 is an object with the keys \['id', 'result'\]"),
+        ("data.text.answer", r"data\.text is '3\+4\?', which has no parts"),
+        ("annotations.1.id", r"annotations is a list of 1"),
+    ],
+)
+def test_a_path_that_breaks_off_says_where(key, message):
+    with pytest.raises(TaskError, match=message):
+        load_task([LABELLED] * 2, question_key="data.text", answer_key=key)
+
+
+@pytest.mark.parametrize(
+    ("row", "options"),
+    [
+        ({"Question Text": "3+4?", "answer": "7"}, {"question_key": "question_text"}),
+        ({"question": "3+4?", "Final  Result": "7"}, {"answer_key": "final_result"}),
+        ({"question": "3+4?", "meta": {"result": "7"}}, {"answer_key": "meta.reslt"}),
+        ({"question": "3+4?", "anwser": "7"}, {}),
+    ],
+)
+def test_a_key_that_is_nearly_there_is_asked_for(row, options):
+    with pytest.raises(TaskError, match=r"Did you mean '|meta is an object"):
+        load_task([row, row], **options)
+
+
+# ------------------------------------------------------------ one name for two things
+
+
+def test_two_columns_of_one_name_are_refused_in_a_csv_file(tmp_path):
+    path = tmp_path / "a.csv"
+    path.write_text("question,answer,answer\n1+1?,2,3\n2+2?,4,5\n")
+    with pytest.raises(TaskError, match="two columns 'answer'. Rename"):
+        load_task(path)
+    path.write_text("question,answer,,\n1+1?,2,,\n2+2?,4,,\n")
+    assert len(load_task(path).train) == 1, "blank names of a spreadsheet are none"
+
+
+def test_and_in_a_table_of_pyarrow_and_parquet(tmp_path):
+    import pyarrow
+    from pyarrow import parquet
+
+    columns = [["1?", "2?"], ["1", "2"], ["3", "4"]]
+    arrays = [pyarrow.array(column) for column in columns]
+    table = pyarrow.Table.from_arrays(arrays, names=["question", "answer", "answer"])
+    with pytest.raises(TaskError, match="two columns 'answer'"):
+        load_task(table)
+    parquet.write_table(table, tmp_path / "a.parquet")
+    with pytest.raises(TaskError, match="two columns 'answer'"):
+        load_task(tmp_path / "a.parquet")
+
+
+def test_and_a_key_that_comes_twice_in_a_line_of_json(tmp_path):
+    path = tmp_path / "a.jsonl"
+    path.write_text('{"question": "1?", "answer": "1", "answer": "2"}\n' * 2)
+    with pytest.raises(TaskError, match=r"line 1: .*the key 'answer' comes twice"):
+        load_task(path)
+
+
+# ------------------------------------------------------------ choices
+
+FRUIT = ["apple", "pear", "plum", "fig"]
+
+
+def choice_rows(golds, **columns):
+    return [{"question": f"{i}?", "answer": gold, **columns} for i, gold in enumerate(golds)]
+
+
+@pytest.mark.parametrize("golds", [[1, 2, 3, 1], ["1", "2", "3", "3"], [1.0, 2.0, 3.0, 2.0]])
+def test_indices_that_never_name_the_first_choice_are_pointed_out(golds):
+    with pytest.warns(TaskWarning, match="from 1 to 3, counted from 0, and none is 0"):
+        task = load_task(choice_rows(golds, choices=FRUIT), held_out=1)
+    assert "If the data counts from 1" in task.describe()
+
+
+def test_indices_of_which_one_is_0_are_not(recwarn):
+    load_task(choice_rows([0, 2, 3, 1], choices=FRUIT), held_out=1)
+    load_task(choice_rows(["B", "C", "D", "B"], choices=FRUIT), held_out=1)
+    assert not [w for w in recwarn if "counted from 0" in str(w.message)]
+
+
+def test_an_index_beyond_the_last_says_from_where_it_may_be_counted():
+    with pytest.raises(TaskError, match=r"the last one where they are counted from 1\. Give"):
+        load_task(choice_rows([1, 4], choices=FRUIT))
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ["Option 1", "Option 2", "Option 3", "Option 4"],
+        ["choice_1", "choice_2", "choice_3", "choice_4"],
+        ["option1", "option2", "option3", "option4"],
+        ["answer_1", "answer_2", "answer_3", "answer_4"],
+    ],
+)
+@pytest.mark.parametrize("gold", [2, "2", 2.0, "pear", "B"])
+def test_numbered_columns_are_choices_and_count_as_they_are_numbered(names, gold):
+    row = dict(zip(names, FRUIT, strict=True))
+    problem = problems_of(choice_rows([gold, gold], **row))
+    assert {p.answer for p in problem.values()} == {"B"}
+    assert all("B. pear" in question for question in problem)
+
+
+def test_columns_numbered_from_0_and_with_a_letter_behind_a_blank():
+    from_0 = {f"choice{i}": text for i, text in enumerate(FRUIT)}
+    assert {p.answer for p in problems_of(choice_rows([0, 0], **from_0)).values()} == {"A"}
+    lettered = {f"Answer {x}": text for x, text in zip("ABCD", FRUIT, strict=True)}
+    rows = [{"question": f"{i}?", "Correct Answer": "C", **lettered} for i in range(2)]
+    read = problems_of(rows, answer_key="Correct Answer")
+    assert {p.answer for p in read.values()} == {"C"}
+
+
+def test_two_peoples_answers_are_no_choices():
+    row = {"answer_1": "it is 7", "answer_2": "8"}
+    assert {p.answer for p in problems_of(choice_rows(["9", "9"], **row)).values()} == {"9"}
+
+
+# ------------------------------------------------------------ golds that are missing
+
+GAPS = [{"question": f"{i}?", "answer": str(i)} for i in range(4)]
+
+
+@pytest.mark.parametrize("gap", [None, float("nan"), "", " ", [], [None]])
+def test_rows_without_a_gold_are_counted_and_left_out_where_that_is_asked_for(gap):
+    rows = [*GAPS, {"question": "5?", "answer": gap}, {"question": "6?", "answer": gap}]
+    with pytest.raises(TaskError, match=r"2 row\(s\) have no gold: row 4, row 5.*skip-unread"):
+        load_task(rows)
+    with pytest.warns(TaskWarning, match=r"2 row\(s\) without a gold left out: row 4; row 5"):
+        task = load_task(rows, unreadable_golds="skip")
+    assert len(task.train) + len(task.held_out) == 4
+    assert task.reading.rows == 6
+
+
+def test_a_gold_that_is_missing_in_the_first_row_or_as_a_key_is_left_out_too():
+    rows = [{"question": "0?", "answer": None}, *GAPS[1:], {"question": "7?"}]
+    with pytest.warns(TaskWarning, match="row 0; row 4"):
+        load_task(rows, unreadable_golds="skip")
+
+
+def test_a_missing_choice_is_a_missing_gold():
+    with pytest.warns(TaskWarning, match=r"1 row\(s\) without a gold"):
+        load_task(choice_rows([0, 1, None, 2], choices=FRUIT), unreadable_golds="skip")
+
+
+def test_a_file_without_any_gold_says_so():
+    with pytest.raises(TaskError, match=r"2 row\(s\) have no gold"):
+        load_task([{"question": f"{i}?", "answer": None} for i in range(2)])
+    with pytest.raises(TaskError, match="no problems in it"):
+        load_task([{"question": "1?", "answer": None}] * 2, unreadable_golds="skip")
