@@ -88,3 +88,10 @@ def test_a_reward_that_scores_nothing_is_said_in_the_first_step(
 ) -> None:
     text = train(workbench, tiny_folder, tmp_path, "silent", code=2)
     assert "reward function 'silent' returned None for all 16 completions of the first" in text
+
+
+def test_a_file_with_a_syntax_error_is_one_line_and_code_2(workbench, tmp_path) -> None:
+    (tmp_path / "mine.py").write_text("def f(completions)\n    return 1\n")
+    done = workbench("train", "--reward", "mine.py:f", cwd=tmp_path, code=2)
+    assert "mine.py, line 1, in `def f(completions)`: SyntaxError" in done.stderr
+    assert done.stderr.count("\n") == 1

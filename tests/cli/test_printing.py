@@ -6,6 +6,8 @@ from __future__ import annotations
 import json
 import os
 import sqlite3
+import subprocess
+import sys
 import warnings
 from collections import deque
 from collections.abc import Callable
@@ -17,8 +19,11 @@ import pytest
 from runs.crafted import small_record, unsealed
 from runs.run_examples import stored_run
 
+from workbench.commands import views
 from workbench.commands.printing import line_of, make_warnings_inert, say, say_aside, say_lines
 from workbench.commands.views import TerminalView
+from workbench.config import ConfigWarning
+from workbench.tasks import TaskWarning
 
 Command = Callable[..., CompletedProcess[str]]
 """The fixture `workbench` (see `conftest.py`)."""
@@ -141,3 +146,34 @@ def test_the_doctor_says_which_step_of_a_record_is_damaged(
     assert "DAMAGED: the record" in done.stdout
     assert "step 3, in the table samples" in done.stdout
     assert "small" in done.stdout.split("\n\n")[0]
+
+
+def test_a_warning_of_ours_is_its_text_once_and_others_keep_their_place() -> None:
+    make_warnings_inert()
+    inside = str(Path(views.__file__))
+    assert warnings.formatwarning("too few", TaskWarning, "/x/mine.py", 3) == "warning: too few\n"
+    # Another place, the same text.
+    assert warnings.formatwarning("too few", TaskWarning, inside, 9) == ""
+    assert warnings.formatwarning("slow", UserWarning, inside, 1, "code") == "warning: slow\n"
+    other = warnings.formatwarning("too few", UserWarning, "/x/mine.py", 3, "call()")
+    assert other == "/x/mine.py:3: UserWarning: too few\n  call()\n"
+    make_warnings_inert()  # another command
+    assert warnings.formatwarning("slow", ConfigWarning, inside, 1) == "warning: slow\n"
+
+
+def test_a_warning_on_the_command_line_names_no_file_of_ours(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", WARNS_TWICE], capture_output=True, text=True, cwd=tmp_path
+    )
+    assert done.stderr == "warning: beta is high\n"
+
+
+WARNS_TWICE = """
+import warnings
+from workbench.commands.printing import make_warnings_inert
+from workbench.config import ConfigWarning
+make_warnings_inert()
+for _ in range(2):
+    warnings.simplefilter("always")
+    warnings.warn("beta is high", ConfigWarning)
+"""

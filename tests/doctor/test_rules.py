@@ -955,3 +955,28 @@ def test_without_evaluations_of_the_first_split_others_do_not_mix_in(tmp_path: P
     }
     found = findings(tmp_path / "run", dict(evaluations={0: evaluation_of(60, 200)} | other))
     assert not {"accuracy_improved", "accuracy_fell"} & found.keys()
+
+
+def test_a_short_run_whose_groups_were_all_dead_is_told_so(tmp_path: Path) -> None:
+    dead = {
+        "rewards_all_equal": half_dead(8, 0.0),
+        "dead_groups_mixed": dict(BIG, reward_names=["r"], rewards=in_groups(*[0, 1] * 4)),
+    }
+    for key, how in dead.items():
+        for steps in (1, 2):
+            found = findings(tmp_path / f"{key}-{steps}", how | dict(steps=steps))
+            assert found[key].severity == "problem", (key, steps)
+            assert len({"rewards_all_equal", "dead_groups_mixed"} & found.keys()) == 1
+    unsampled = dict(samples=False, steps=1, metrics={"dead_group_share": 1.0})
+    assert findings(tmp_path / "unsampled", unsampled)["dead_groups"].severity == "problem"
+
+
+def test_a_short_run_with_one_group_alive_is_left_alone(tmp_path: Path) -> None:
+    for steps in (1, 2):
+        found = findings(tmp_path / f"{steps}", half_dead(7, 0.0) | dict(steps=steps))
+        assert not [key for key in found if "dead" in key or "equal" in key]
+    one_alive = half_dead(8, 0.0) | dict(steps=2, metrics={"dead_group_share": near(1.0)})
+    assert (
+        not {"rewards_all_equal", "dead_groups_too_hard"}
+        & findings(tmp_path / "near", one_alive).keys()
+    )

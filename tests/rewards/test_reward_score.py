@@ -318,10 +318,11 @@ def test_rewards_by_name_module_and_file(tmp_path):
             resolve_reward(spec)
 
 
-def test_an_error_inside_the_users_module_comes_through(tmp_path, monkeypatch):
+def test_an_error_inside_the_users_module_is_named_with_its_line(tmp_path, monkeypatch):
     (tmp_path / "broken_rewards.py").write_text("import there_is_no_such_thing\n")
     monkeypatch.syspath_prepend(tmp_path)
-    with pytest.raises(ModuleNotFoundError, match="there_is_no_such_thing"):
+    words = "line 1, in `import there_is_no_such_thing`: ModuleNotFoundError: No module named"
+    with pytest.raises(ValueError, match=words):
         resolve_reward("broken_rewards:f")
 
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 import json
 import sys
 import warnings
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console
@@ -20,6 +21,9 @@ from rich.text import Text
 from workbench.errors import inert
 
 _plain_warning = warnings.formatwarning
+_PACKAGE = Path(__file__).parents[1]
+_said: set[str] = set()
+"""Warnings of ours that were shown since the command began."""
 
 
 def terminal() -> Console:
@@ -56,12 +60,30 @@ def say_json(values: Any) -> None:
 
 def make_warnings_inert() -> None:
     """From now on a warning is shown with what a terminal would obey spelled out: it may quote a
-    path or a record."""
+    path or a record. One of ours is shown once, without the place in our code."""
+    _said.clear()
     warnings.formatwarning = _inert_warning
 
 
-def _inert_warning(*said: Any, **more: Any) -> str:
-    return _inert_lines(_plain_warning(*said, **more))
+def _inert_warning(
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    line: str | None = None,
+) -> str:
+    # The place of a warning in a person's own file, or in another library, is worth knowing.
+    if not (category.__module__.startswith("workbench.") or _is_ours(filename)):
+        return _inert_lines(_plain_warning(message, category, filename, lineno, line))
+    text = f"warning: {_inert_lines(str(message))}\n"
+    if text in _said:
+        return ""
+    _said.add(text)
+    return text
+
+
+def _is_ours(filename: str) -> bool:
+    return Path(filename).is_relative_to(_PACKAGE)
 
 
 def _inert_lines(text: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import traceback
 from pathlib import Path
 from types import ModuleType
 
@@ -27,6 +28,10 @@ run's record names a function by its `__name__`, so that no two rows may share o
 """
 
 
+_NOT_THE_USERS = (Path(__file__), Path(str(importlib.__file__)))
+"""Files in every traceback of a module that cannot be imported."""
+
+
 class RewardSpecError(WorkbenchError, ValueError):
     """A reward function that cannot be found or a set of them that cannot be used."""
 
@@ -35,8 +40,8 @@ def resolve_reward(spec: RewardFunction | str) -> RewardFunction:
     """A reward function: itself, one of `REWARDS` by name, "package.module:function" or
     "folder/file.py:function".
 
-    Raises `RewardSpecError` saying what was not found; an error inside the user's module comes
-    through as it is.
+    Raises `RewardSpecError` saying what was not found, or where in the user's module which error
+    is.
     """
     if isinstance(spec, type):
         raise RewardSpecError(
@@ -64,11 +69,13 @@ def _module(place: str, spec: str) -> ModuleType:
         return _module_of_file(Path(place), spec)
     try:
         return importlib.import_module(place)
-    except ModuleNotFoundError as error:
-        if error.name is None or not (place == error.name or place.startswith(f"{error.name}.")):
-            raise  # the module was found, and what it imports was not
+    except (Exception, SystemExit) as error:
+        missing = error.name if isinstance(error, ModuleNotFoundError) else None
+        if missing is None or not (place == missing or place.startswith(f"{missing}.")):
+            # The module was found, and what it imports was not; or it is wrong in itself.
+            raise _broken(spec, error) from error
         raise RewardSpecError(
-            f"reward {spec!r}: there is no module {error.name!r}. For a file, write "
+            f"reward {spec!r}: there is no module {missing!r}. For a file, write "
             "'folder/file.py:function'."
         ) from error
 
@@ -78,8 +85,44 @@ def _module_of_file(path: Path, spec: str) -> ModuleType:
     if found is None or found.loader is None:
         raise RewardSpecError(f"reward {spec!r}: there is no file {str(path)!r}.")
     module = importlib.util.module_from_spec(found)
-    found.loader.exec_module(module)
+    try:
+        found.loader.exec_module(module)
+    except (Exception, SystemExit) as error:
+        raise _broken(spec, error) from error
     return module
+
+
+def _broken(spec: str, error: BaseException) -> RewardSpecError:
+    """What to raise for an error in a module of the user's: with the line that it is in."""
+    if isinstance(error, SyntaxError):
+        words = error.msg
+        place = _place(error.filename, error.lineno, error.text)
+    else:
+        words = str(error)
+        place = _line_of_user(error)
+    return RewardSpecError(f"reward {spec!r}: {place}{type(error).__name__}: {words}")
+
+
+def _line_of_user(error: BaseException) -> str:
+    """The deepest line of the user's own code that led to the error; '' where none did."""
+    frames = [
+        frame
+        for frame in traceback.extract_tb(error.__traceback__)
+        if not frame.filename.startswith("<") and Path(frame.filename) not in _NOT_THE_USERS
+    ]
+    if not frames:
+        return ""
+    # The libraries that the user's code calls are not what is to be mended.
+    folder = Path(frames[0].filename).parent
+    own = [frame for frame in frames if Path(frame.filename).parent == folder]
+    return _place(own[-1].filename, own[-1].lineno, own[-1].line)
+
+
+def _place(file: str | None, number: int | None, line: str | None) -> str:
+    if file is None:
+        return ""
+    where = file if number is None else f"{file}, line {number}"
+    return f"{where}, in `{line.strip()}`: " if line and line.strip() else f"{where}: "
 
 
 def _function(module: ModuleType, name: str, spec: str) -> RewardFunction:

@@ -7,7 +7,7 @@ import numpy as np
 from workbench.doctor import thresholds as t
 from workbench.doctor.facts import Facts
 from workbench.doctor.finding import Finding, figure, percent, quoted, span
-from workbench.doctor.rules.rewards import no_spread, place_of, saturated
+from workbench.doctor.rules.rewards import never_alive, no_spread, place_of, saturated
 
 KINDS = {
     "too_easy": (
@@ -39,7 +39,8 @@ KINDS = {
 def dead_groups(facts: Facts) -> Finding | None:
     """Many groups with equal rewards, and whether they are all right or all wrong."""
     dead = facts.recent("dead_group_share")
-    if len(dead) < t.FEWEST_STEPS or np.median(dead) < t.DEAD_NOTED or no_spread(facts):
+    too_few = len(dead) < t.FEWEST_STEPS and not never_alive(facts)
+    if too_few or np.median(dead) < t.DEAD_NOTED or no_spread(facts):
         return None
     share = float(np.median(dead))
     kind = _kind_of(facts)

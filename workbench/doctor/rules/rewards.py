@@ -16,9 +16,20 @@ def no_spread(facts: Facts) -> bool:
     what was paid before."""
     spread = facts.recent("reward_std")
     mean = facts.recent("reward")
-    if len(spread) < t.FEWEST_STEPS or spread.max() > 0 or np.ptp(mean) > 1e-9:
+    if len(spread) < t.FEWEST_STEPS:
+        # So few means say nothing: each is over groups that may have been paid differently.
+        low, high = facts.reward_range or (0.0, 1.0)
+        return low == high and never_alive(facts)
+    if spread.max() > 0 or np.ptp(mean) > 1e-9:
         return False
     return place_of(float(mean[-1]), facts) < t.SATURATED
+
+
+def never_alive(facts: Facts) -> bool:
+    """In every step of the run all groups were dead. That is no chance even in a single step,
+    which has many groups, and nothing was learned so far."""
+    shares = facts.column("dead_group_share")
+    return len(shares) > 0 and bool((shares == 1).all())
 
 
 def place_of(reward: float, facts: Facts) -> float:

@@ -3,6 +3,7 @@ thread, and to an end from which the session can go on whatever happened."""
 
 from __future__ import annotations
 
+import threading
 import traceback
 from collections.abc import Callable
 from pathlib import Path
@@ -17,6 +18,7 @@ from workbench.training.out_of_memory import clear_frames, error_chain
 from workbench.training.session.branching import return_to_latest_checkpoint
 from workbench.training.session.errors import SessionError
 from workbench.training.session.listeners import Listeners
+from workbench.training.session.requests import ALL_STEPS, Requests
 from workbench.training.session.status import Status, StatusMachine
 from workbench.training.session.turn import TURN
 from workbench.training.session.worker import Worker
@@ -50,7 +52,11 @@ class Runner:
         self._listeners = listeners
         # What the session is to be when the work in hand has ended early.
         self._asked_status = Status.PAUSED
-        # Knobs that were set while old steps were made again.
+        self.requests = Requests()
+        # Knobs that were set while old steps were made again. One lock with the question whether
+        # they are: a knob that was put aside too late would miss its step.
+        self._knobs_lock = threading.Lock()
+        self._makes_old_steps = False
         self._knobs_for_later: dict[str, Any] = {}
         # Stands for this session's weights; a bare object, because it must not lead to the model.
         self._owner = object()
@@ -78,34 +84,42 @@ class Runner:
         """New values from the next new step on. Raises `ConfigError` and changes nothing for a bad
         one."""
         trainer = self.require_trainer()
-        if self.activity in ("", TRAINING):
-            trainer.knobs.set(who="user", **knobs)
-        else:
-            # Steps are being made again with the knobs that they had.
-            trainer.knobs.check(**knobs)
-            self._knobs_for_later |= knobs
+        with self._knobs_lock:
+            if self._makes_old_steps:
+                # With the knobs that they had.
+                trainer.knobs.check(**knobs)
+                self._knobs_for_later |= knobs
+            else:
+                trainer.knobs.set(who="user", **knobs)
 
     # --------------------------------------------------------------------------------- beginning
 
-    def launch(self, work: Work, activity: str = TRAINING) -> None:
-        """Run `work` in a thread; returns when it runs. The other sessions rest first."""
+    def launch(self, work: Work, activity: str) -> None:
+        """Make old steps again by `work`, in a thread; returns when it runs. The other sessions
+        rest first."""
+        self._launch(work, activity, reaches_the_end=False)
+
+    def launch_training(self, steps: int | None) -> None:
+        """Make new steps in the same way: `steps` of them, or all that are left."""
+        self._launch(self._training(steps), TRAINING, reaches_the_end=steps is ALL_STEPS)
+
+    def _training(self, steps: int | None) -> Work:
+        should_stop = self.worker.stop.is_set
+        return lambda trainer: trainer.train(steps, on_step=self.tell, should_stop=should_stop)
+
+    def _launch(self, work: Work, activity: str, reaches_the_end: bool) -> None:
         with TURN.to_work(self):
             # An earlier request to break off a rollout must not end this work.
             self.require_trainer().allow()
             self._asked_status = Status.PAUSED
             self.error = None
             self.activity = activity
+            self._makes_old_steps = activity != TRAINING
             self.status.move(Status.RUNNING)
             TURN.begins(self)
+            self.requests.begin(reaches_the_end)
             self.worker.launch(lambda: self._to_the_end(work))
         self.tell()
-
-    def launch_training(self, steps: int | None) -> None:
-        """Make new steps: `steps` of them, or all that are left."""
-        should_stop = self.worker.stop.is_set
-        self.launch(
-            lambda trainer: trainer.train(steps, on_step=self.tell, should_stop=should_stop)
-        )
 
     def bring_back_weights(self) -> None:
         """Make the model hold the weights of this session's last whole step.
@@ -137,6 +151,7 @@ class Runner:
             self.error = error
             self._keep_what_is_whole(error)
         finally:
+            self.requests.end()
             # The status before the worker rests: whoever waited for the rest reads the status.
             self.activity = ""
             self.status.move(status)
@@ -145,24 +160,39 @@ class Runner:
             self.tell()
 
     def _do(self, work: Work) -> Status:
-        """Do the work; the status that the session then has."""
+        """Do the work, and the training that was asked for meanwhile; the status that the session
+        then has."""
         trainer = self.require_trainer()
-        self.bring_back_weights()
-        if trainer.run.closed:  # stopped or finished before
-            trainer.continue_record(trainer.steps_done)
         try:
+            self.bring_back_weights()
+            if trainer.run.closed:  # stopped or finished before
+                trainer.continue_record(trainer.steps_done)
             work(trainer)
         except (RolloutCancelledError, ScoringCancelledError):
             # While steps were made again: the session rests at the last whole one.
             trainer.save()
-        knobs = self._knobs_for_later
-        self._knobs_for_later = {}
-        trainer.knobs.set(who="user", **knobs)
+        finally:
+            # Also where an error ended the work: what was asked for is for the next new step.
+            self._set_knobs_for_later(trainer)
+        while asked := self.requests.take():
+            if trainer.steps_done >= trainer.config.max_steps:
+                break
+            (steps,) = asked
+            self.activity = TRAINING
+            self.tell()
+            self._training(steps)(trainer)
         if trainer.steps_done >= trainer.config.max_steps:
             return Status.FINISHED
         if self._asked_status is Status.STOPPED:
             trainer.run.finish("stopped", STOPPED_BY_USER)
         return self._asked_status
+
+    def _set_knobs_for_later(self, trainer: Trainer) -> None:
+        with self._knobs_lock:
+            knobs = self._knobs_for_later
+            self._knobs_for_later = {}
+            self._makes_old_steps = False
+            trainer.knobs.set(who="user", **knobs)
 
     def _keep_what_is_whole(self, error: BaseException) -> None:
         """A checkpoint when no update was broken off, else the last one is loaded; the reason goes
@@ -207,6 +237,7 @@ class Runner:
     def ask_to_rest(self, status: Status) -> None:
         """The same without waiting."""
         self._asked_status = status
+        self.requests.end()
         self.worker.stop.set()
 
     def stop_was_asked(self) -> bool:

@@ -155,19 +155,24 @@ class Session:
         self._runner.tell()
 
     def start(self, steps: int | None = None) -> Session:
-        """Train up to `max_steps`, or `steps` more; returns at once. A second start of a running
-        session does nothing.
+        """Train up to `max_steps`, or `steps` more; returns at once.
 
-        Another session that is running pauses first: there is one machine. Raises `SessionError`
-        once with the error that ended the last try; the next call tries again.
+        What is asked for while the session goes back, branches or makes some steps is done after
+        that, unless a pause is asked for in between; a second start of all steps does nothing.
+        After a pause that was asked for it waits for the step in hand. Another session that is
+        running pauses first: there is one machine. Raises `SessionError` once with the error that
+        ended the last try; the next call tries again.
         """
         # Asked before the lock, too: a listener that calls this in the worker's thread must not
         # wait for somebody who holds the lock and waits for the worker.
-        if self.status == Status.RUNNING:
+        if self._runner.requests.add(steps):
             return self
+        if self._runner.worker.is_asking():
+            self._refuse_while_running("start")
         with self._lock:
-            if self.status == Status.RUNNING:
+            if self._runner.requests.add(steps):
                 return self
+            self._runner.worker.wait()
             self._raise_error()
             trainer = self._runner.require_trainer()
             if trainer.steps_done >= trainer.config.max_steps:
