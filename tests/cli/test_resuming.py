@@ -13,10 +13,11 @@ from pathlib import Path
 
 import pytest
 
-from workbench.commands.resuming import Parts, check_same_problems, parts_of, resume_command
+from workbench.commands.resuming import Parts, parts_of, resume_command
 from workbench.config import ConfigError
 from workbench.runs import Run, RunWriter
 from workbench.tasks.arithmetic import arithmetic_task
+from workbench.training.same_run import check_same_problems
 
 QUICK = [
     "--set",
@@ -204,7 +205,7 @@ def test_a_file_that_is_called_like_a_known_task_is_not_taken_for_it(
     )
     assert words == ["train", "--resume", "--out", "r", "--task", "arithmetic.jsonl"]
     with pytest.raises(ConfigError, match="came from a file"):
-        check_same_problems(tmp_path / "r", arithmetic_task(0))
+        check_same_problems(Run.open(tmp_path / "r"), arithmetic_task(0))
 
 
 def test_the_command_is_quoted_for_a_shell(tmp_path: Path) -> None:

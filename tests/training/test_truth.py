@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,10 +14,14 @@ from helpers import digits_reward
 from workbench.config import ConfigError, ConfigWarning, GRPOConfig
 from workbench.policy import load_policy
 from workbench.rewards import RewardSet
-from workbench.runs import Run
+from workbench.runs import Event, Run, RunWriter
 from workbench.runs.store.rows import put_meta
+from workbench.tasks import load_task
 from workbench.tasks.arithmetic import arithmetic_task
+from workbench.tasks.types import Task
 from workbench.training import Trainer, start_run
+from workbench.training.same_run import check_same_problems
+from workbench.training.truth import problems_digest
 
 SETTINGS = dict(
     prompts_per_step=4,
@@ -202,3 +208,107 @@ def test_a_record_of_an_earlier_version_is_resumed(tiny_folder: Path, tmp_path: 
         put_meta(database, config=asked, environment=kept)
     first.run.close()
     assert started(tmp_path, tiny_folder, dict(lora=4), {}).steps_done == 1
+
+
+def asked_in_another_way(task: Task) -> dict[str, Task]:
+    """The task with the same questions and answers, and something else about them."""
+
+    def each(**changes: Any) -> Task:
+        return replace(task, train=[replace(problem, **changes) for problem in task.train])
+
+    turns = ({"role": "user", "content": "Count on."}, {"role": "assistant", "content": "Yes."})
+    return {
+        "the system prompt": replace(task, system_prompt="Write a poem."),
+        "a system message of the row": each(before=({"role": "system", "content": "Rhyme."},)),
+        "the earlier turns": each(before=turns),
+        "a column": each(columns={"tests": ["assert f(1) == 2"]}),
+        "the kind": each(kind="odd"),
+        "the split": replace(task, train=task.train[:-1]),
+    }
+
+
+@pytest.mark.parametrize("what", list(asked_in_another_way(arithmetic_task(0, 64, 16))))
+def test_a_run_is_not_resumed_with_problems_that_are_asked_in_another_way(
+    make_trainer, what: str
+) -> None:
+    first = make_trainer()
+    first.train(1)
+    first.run.close()
+    with pytest.raises(ConfigError, match="had other problems"):
+        resumed_with(first, asked_in_another_way(first.task)[what])
+    assert Run.open(first.out).last_step() == 1
+    assert resumed_with(first, first.task).steps_done == 1
+
+
+def test_another_system_prompt_is_named(make_trainer) -> None:
+    first = make_trainer()
+    first.train(1)
+    first.run.close()
+    other = asked_in_another_way(first.task)["the system prompt"]
+    with pytest.raises(
+        ConfigError, match="Its system prompt was 'Solve .* now it is 'Write a poem.'"
+    ):
+        resumed_with(first, other)
+
+
+def test_a_column_that_is_no_json_does_not_stand_in_the_way(make_trainer) -> None:
+    """Its repr may hold an address, which is another one in the next process."""
+
+    def with_object(task: Task) -> Task:
+        train = [replace(problem, columns={"made": object()}) for problem in task.train]
+        return replace(task, train=train)
+
+    task = arithmetic_task(0, 64, 16)
+    assert problems_digest(with_object(task)) == problems_digest(with_object(task))
+    assert problems_digest(with_object(task)) != problems_digest(task)
+
+
+def other_gold(task: Task) -> Task:
+    return replace(task, train=[replace(problem, answer="-1") for problem in task.train])
+
+
+def another_order(task: Task) -> Task:
+    return replace(task, train=task.train[::-1])
+
+
+@pytest.mark.parametrize(
+    ("read_now", "words"),
+    [(another_order, "which the task does not have there"), (other_gold, "its gold answer was")],
+)
+def test_a_file_that_is_read_differently_by_now_is_refused_for_an_earlier_record(
+    make_trainer, read_now: Callable[[Task], Task], words: str
+) -> None:
+    """It has no digest of the problems: those that it asked are compared."""
+    first = make_trainer()
+    first.train(2)
+    with first.run._transaction("a test") as database:
+        put_meta(database, environment={"packages": {}})
+    first.run.close()
+    with pytest.raises(ConfigError, match=rf"{words}.*may read the same file differently"):
+        resumed_with(first, read_now(first.task))
+    assert Run.open(first.out).last_step() == 2
+    assert resumed_with(first, first.task).steps_done == 2
+
+
+def test_what_an_earlier_record_does_not_say_of_its_file_is_warned_of(
+    make_trainer, tmp_path: Path
+) -> None:
+    rows = [{"question": f"What is {i} + 1?", "answer": str(i + 1)} for i in range(40)]
+    (tmp_path / "rows.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    task = load_task(tmp_path / "rows.jsonl", seed=0)
+    with RunWriter.create(tmp_path / "run", config={}, reward_names=[]) as run:
+        run.write_event(Event("notice", "a run that asked nothing yet"))
+    with pytest.warns(UserWarning, match="may read the rest of the file differently"):
+        check_same_problems(Run.open(tmp_path / "run"), task)
+
+
+def resumed_with(first: Trainer, task: Task) -> Trainer:
+    """The run of `first`, resumed with another task."""
+    return start_run(
+        first.out,
+        policy=first.policy,
+        task=task,
+        rewards=first.rewards,
+        config=first.config,
+        resume=True,
+    )

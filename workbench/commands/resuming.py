@@ -11,7 +11,6 @@ import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from workbench.config import ConfigError
 from workbench.runs import Run, is_run_record
@@ -74,23 +73,6 @@ def _known_rewards(names: Sequence[str], out: Path) -> list[str]:
             f"not in its record. Name all again: {flags}"
         )
     return [spec_of[name] for name in names]
-
-
-def check_same_problems(out: Path, task: Any) -> None:
-    """Raises `ConfigError` when the task of the record's name does not hold the problems of the
-    record: a file may be called the same."""
-    run = Run.open(out)
-    if run.last_step() == 0:
-        return
-    asked = run.samples(run.last_step()).drop_duplicates("problem_id")
-    for problem_id, prompt in zip(asked.problem_id, asked.prompt, strict=True):
-        index = int(problem_id.split("/")[1])
-        if index >= len(task.train) or task.train[index].question != prompt:
-            raise ConfigError(
-                f"{out} asked {prompt[:60]!r}, which the task {task.name!r} does not have there. "
-                "The run's problems came from a file: name it, as it was then, with --task PATH, "
-                "or start a new run in another folder."
-            )
 
 
 def resume_command(out: Path, parts: Parts, threads: int | None) -> str:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from workbench.commands.printing import say_aside
-from workbench.commands.resuming import Parts, check_same_problems, parts_of, resume_command
+from workbench.commands.resuming import Parts, parts_of, resume_command
 from workbench.commands.saving import keep_what_is_whole, save_trained
 from workbench.commands.views import JsonView, TerminalView
 from workbench.config import ConfigError, GRPOConfig
@@ -187,6 +187,7 @@ def _trainer(
     from workbench.rewards import RewardSet, shuffled, with_readable_golds
     from workbench.tasks.for_config import load_task_for
     from workbench.training.launch import DEFAULT_REWARDS, start_run
+    from workbench.training.same_run import check_same_problems
 
     set_threads(threads, parts.policy)
     notice(f"loading policy {parts.policy} and task {parts.task}")
@@ -196,7 +197,7 @@ def _trainer(
     # A record is there only where a run goes on: a new one was refused beside it.
     goes_on = is_run_record(out / "run.sqlite")
     if goes_on:
-        check_same_problems(out, problems)
+        check_same_problems(Run.open(out), problems)
     loaded = load_policy(parts.policy, config=config)
     # Files that were stored quantised: the record says so.
     if not goes_on and loaded.quantization in KINDS:

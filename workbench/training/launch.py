@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import shlex
 import shutil
-import warnings
 from collections.abc import Sequence
 from contextlib import suppress
 from functools import partial
@@ -22,13 +21,14 @@ from workbench.runs import Run, RunWriter, is_run_record
 from workbench.runs.store.opening import check_free, remove_database
 from workbench.runs.store.writer import RecordGoneError, check_left, newest_checkpoint
 from workbench.runs.whole_folder import draft_of
-from workbench.tasks.for_config import READING_FIELDS, as_read
+from workbench.tasks.for_config import as_read
 from workbench.tasks.types import Task
 from workbench.training import checkpoints
 from workbench.training.knobs import check_weights
 from workbench.training.out_of_memory import warn_where_too_small
+from workbench.training.same_run import check_same
 from workbench.training.trainer import Trainer
-from workbench.training.truth import as_it_is, problems_digest, template_digest
+from workbench.training.truth import as_it_is
 
 DEFAULT_REWARDS = ("format", "answer")
 Rewards = RewardSet | ShuffledRewards
@@ -159,59 +159,6 @@ def _check_start(
     warn_where_too_small(policy, config)
 
 
-def _check_same(run: Run, policy: Policy, task: Task, rewards: Rewards) -> None:
-    """Raises `ConfigError` when the run was made with another task or other rewards; another policy
-    is warned of."""
-    for what, own, given in (
-        ("task", run.meta.task, task.name),
-        ("rewards", ", ".join(run.meta.reward_names), ", ".join(rewards.names)),
-    ):
-        if own != given:
-            raise ConfigError(
-                f"the run's {what}: {own}. It cannot be resumed with: {given}. Give its own, or "
-                "start a new run in another folder."
-            )
-    _check_same_problems(run, task)
-    _check_same_template(run, policy)
-    # A record of an earlier version may name its policy by a relative path.
-    if policy.source not in (run.meta.policy, str(Path(run.meta.policy).absolute())):
-        warnings.warn(
-            f"the run was started with policy {run.meta.policy!r}, it goes on with "
-            f"{policy.source!r}.",
-            stacklevel=4,
-        )
-
-
-def _check_same_problems(run: Run, task: Task) -> None:
-    """Raises `ConfigError` where the task of the record's name has other problems than the run was
-    made with; records of earlier versions do not say."""
-    environment = run.meta.environment
-    if environment.get("problems_digest", problems_digest(task)) != problems_digest(task):
-        counts = "{} to train on and {} held out".format(*environment["problems"])
-        read = {} if task.reading is None else task.reading.asked
-        differing = [
-            f" It was read with {name}={run.config[name]!r:.80}, now with {read.get(name)!r:.80}."
-            for name in READING_FIELDS
-            if run.config.get(name) != read.get(name)
-        ]
-        raise ConfigError(
-            f"the run's task {task.name!r} had other problems ({counts}) than the one that is "
-            f"given ({len(task.train)} and {len(task.held_out)}).{''.join(differing)} Give its own "
-            "file, keys and seed, or start a new run in another folder."
-        )
-
-
-def _check_same_template(run: Run, policy: Policy) -> None:
-    """Warns where prompts would be rendered by another chat template than in the steps before."""
-    now = template_digest(policy)
-    if run.meta.environment.get("chat_template", now) != now:
-        warnings.warn(
-            f"the chat template of policy {policy.source!r} is another one than the run was "
-            "started with: its prompts read differently from here on.",
-            stacklevel=5,
-        )
-
-
 def _from_the_start(trainer: Trainer) -> Trainer:
     trainer.run.write_evaluation(0, trainer.evaluate())
     trainer.save()
@@ -224,7 +171,7 @@ def _resumed(
     # While it is written, what looks like a leftover is not one.
     check_left(out)
     run = Run.open(out)
-    _check_same(run, policy, task, rewards)
+    check_same(run, policy, task, rewards)
     own = GRPOConfig.from_dict(run.config)
     # A record of an earlier version says of the policy what was asked for.
     if "dtype" not in run.meta.environment:

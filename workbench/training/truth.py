@@ -7,6 +7,7 @@ names, and a task of the same name other problems.
 from __future__ import annotations
 
 import hashlib
+import json
 import warnings
 from typing import Any
 
@@ -90,8 +91,20 @@ def template_digest(policy: Policy) -> str | None:
 
 
 def problems_digest(task: Task) -> str:
-    """Tells one list of problems from another of the same name."""
+    """Tells one list of problems from another of the same name: all that a model is asked and a
+    reward function is given."""
     found = hashlib.sha256(str(len(task.train)).encode())
     for problem in (*task.train, *task.held_out):
-        found.update(repr((problem.question, problem.answer)).encode("utf-8", "backslashreplace"))
+        columns = {name: _as_json(value) for name, value in sorted(problem.columns.items())}
+        asked = (task.messages(problem), problem.answer, problem.kind, columns)
+        found.update(json.dumps(asked).encode())
     return found.hexdigest()
+
+
+def _as_json(value: Any) -> str | None:
+    """The value as JSON; None where it is no plain JSON: what else would stand for it, such as its
+    repr, need not be the same in the next process."""
+    try:
+        return json.dumps(value, sort_keys=True)
+    except (TypeError, ValueError, RecursionError):
+        return None

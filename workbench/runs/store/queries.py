@@ -264,6 +264,12 @@ def problem(db: sqlite3.Connection, problem_id: str) -> Marked:
     return joined, damaged
 
 
+def recorded_problems(db: sqlite3.Connection) -> list[tuple[str, str, str | None]]:
+    """(id, prompt, gold answer) of each problem that was asked, in the order of the steps; those of
+    damaged steps are left out."""
+    return list(dict.fromkeys((row[2], row[3], row[4]) for row in checked(db, "groups").rows))
+
+
 def arrays(db: sqlite3.Connection, step: int) -> dict[str, np.ndarray]:
     """The flat token arrays of a step by name: lengths, ids and the float ones; empty when they
     were not kept. Raises `DamagedError`."""
