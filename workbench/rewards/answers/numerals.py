@@ -65,7 +65,8 @@ _FRACTION = (
 _NUMERAL = re.compile(
     rf"(?P<sign>[+-]?) ?(?P<money>{_MONEY})? ?(?P<sign2>[+-]?) ?"
     rf"(?:{_FRACTION}|(?P<decimal>{_DECIMAL}))"
-    rf"(?P<unit> ?%| ?(?:{_MONEY}|¢)| (?!{_POWERED})(?:{_UNIT}|{_LETTER})(?: {_UNIT}){{0,2}}|{_ATTACHED})?\.?"
+    rf"(?P<unit> ?%| ?(?:{_MONEY}|¢)"
+    rf"| (?!{_POWERED})(?:{_UNIT}|{_LETTER})(?: {_UNIT}){{0,2}}|{_ATTACHED})?\.?"
 )
 
 
