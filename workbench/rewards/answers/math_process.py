@@ -15,6 +15,7 @@ from typing import Any
 
 from workbench.errors import WorkbenchError
 from workbench.rewards.answers.spelling import unified, without_box, without_emphasis
+from workbench.rewards.answers.towers import piles_up
 from workbench.rewards.answers.units import agree, is_measure, unit_of
 
 TIME_LIMIT = 3.0
@@ -25,12 +26,6 @@ GOLD_TIME_LIMIT = 15.0
 """Seconds of computing for the second try at a gold answer: without it there is no run."""
 
 _DELIMITERS = re.compile(r"\\[()\[\]]|\\?\$|\s+")
-_MULTIPLIED = re.compile(
-    r"\^ ?\{? ?\(?[0-9]+ ?\)? ?\^"  # a power of a power: 9^{9^9}
-    r"|\^ ?\{? ?[0-9]{6}"
-    r"|(?:[0-9]{5}|[)}\]!]) ?!"
-    r"|binom ?\{[^{}]{0,40}(?:\^|[0-9]{5})"
-)
 _SYMBOLS = (
     (re.compile(r"\\(?:mathrm|mathit|text|operatorname)\{ ?(\\?[A-Za-z]+) ?\}"), r" \1 "),
     (re.compile(r"π|(?<![A-Za-z\\])pi(?![A-Za-z])"), r"\\pi "),
@@ -160,7 +155,7 @@ def equal(given: str, gold: str) -> bool:
     One that multiplies itself beyond bounds, as the gold does not (`9^{9^{9^9}}`), is wrong without
     a try: no policy may escape a wrong answer's reward by writing what cannot be worked out.
     """
-    if _MULTIPLIED.search(given) and not _MULTIPLIED.search(gold):
+    if piles_up(given, gold):
         return False
     answer, answer_unit = _formula_and_unit(given)
     expected, unit = _formula_and_unit(gold)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 from workbench.rewards.answers.spelling import plain
-from workbench.rewards.answers.units import unit_of
+from workbench.rewards.answers.units import may_count, unit_of
 
 MAX_LENGTH = 256
 """Characters of an answer that are looked at; a longer one is not a number and no final answer
@@ -37,9 +37,20 @@ _DECIMAL = (
     rf"(?:(?:{_GROUPED})(?:[.,][0-9]+|\.)?|[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]{{1,3}})?"
 )
 _NO_UNIT = (
-    r"(?:(?:hundred|thousand|million|billion|trillion|dozen)s?|half|and|or|not|minus|plus"
-    r"|times|over|pi|sqrt|if|but|to|is|isn|mod|fails?|wrong|incorrect|does|do)\b"
+    # how many of it
+    r"(?:(?:hundred|thousand|million|billion|trillion|dozen|score|gross|lakh|crore|myriad|googol)s?"
+    r"|half|bn|mn|mln|mio|mil|tn"
+    # what is done to it, or where it is read
+    r"|minus|plus|times|over|pi|sqrt|modulo|mod|factorial|doubled|tripled|quadrupled|halved|negative"
+    r"|negated|inverted|reciprocal|base|radix|binary|octal|hex|hexadecimal|decimal"
+    # how far it holds
+    r"|below|above|under|beyond|upwards?|downwards?|minimum|maximum|max|approx|approximately"
+    r"|roughly|about|around|nearly|almost|maybe|perhaps|possibly|probably|always|ish"
+    # what a sentence goes on with
+    r"|and|or|not|no|none|never|nor|if|but|to|is|isn|was|fails?|wrong|incorrect|false|untrue|does|do)"
+    r"\b"
 )
+_POWERED = r"(?:squared|cubed)\b"
 _POWER = r"(?: ?\^ ?\{? ?[23] ?\}?)"
 _UNIT = rf"(?!{_NO_UNIT})[A-Za-z]{{2,}}(?:[/-][A-Za-z]+)?{_POWER}?"
 _LETTER = rf"[mgshlLNJWVKCF](?:/[A-Za-z]+)?(?![A-Za-z]){_POWER}?"
@@ -54,7 +65,8 @@ _FRACTION = (
 _NUMERAL = re.compile(
     rf"(?P<sign>[+-]?) ?(?P<money>{_MONEY})? ?(?P<sign2>[+-]?) ?"
     rf"(?:{_FRACTION}|(?P<decimal>{_DECIMAL}))"
-    rf"(?P<unit> ?%| ?(?:{_MONEY}|¢)| (?:{_UNIT}|{_LETTER})(?: {_UNIT}){{0,2}}|{_ATTACHED})?\.?"
+    rf"(?P<unit> ?%| ?(?:{_MONEY}|¢)"
+    rf"| (?!{_POWERED})(?:{_UNIT}|{_LETTER})(?: {_UNIT}){{0,2}}|{_ATTACHED})?\.?"
 )
 
 
@@ -70,6 +82,9 @@ class Numeral:
 
     unit: tuple[str, ...] = ()
     """The unit or currency that stood with it, in `units.unit_of`'s form."""
+
+    counts: bool = True
+    """Whether the words after it are known to name only what it counts."""
 
 
 def read_numeral(text: str) -> Numeral | None:
@@ -94,10 +109,12 @@ def read_numeral(text: str) -> Numeral | None:
         return None
     sign = -1 if "-" in (match["sign"], match["sign2"]) else 1
     finished = bool(match["decimal"]) or value.denominator != 1
+    words = match["unit"] or ""
     return Numeral(
         sign * value,
         unfinished=not finished,
-        unit=unit_of(f"{match['money'] or ''} {match['unit'] or ''}"),
+        unit=unit_of(f"{match['money'] or ''} {words}"),
+        counts=may_count(words, singular=abs(value) <= 1),
     )
 
 

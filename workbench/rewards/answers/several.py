@@ -15,11 +15,20 @@ MOST = 32
 
 _OPENING = {"(": ")", "[": "]", "\\{": "\\}"}
 _PIECE = re.compile(r"\\[{}]|\\[A-Za-z]+|[()\[\]{},;]|[^\\()\[\]{},;]+|\\.?", re.DOTALL)
-_JOINED = re.compile(r",? (?:and|or) ")
+_JOINED = re.compile(r",? (?:and|or) | ?(?:\\vee|\\lor|∨)(?![A-Za-z]) ?")
 _GROUP = re.compile(r"[0-9]{3}(?![0-9])")
+_LETTERS = (
+    r"\\?(?:alpha|beta|gamma|delta|(?:var)?epsilon|zeta|eta|(?:var)?theta|iota|kappa|lambda|mu|nu|xi"
+    r"|rho|sigma|tau|upsilon|(?:var)?phi|chi|psi|omega|Gamma|Delta|Theta|Lambda|Xi|Sigma|Phi|Psi"
+    r"|Omega|ell)"
+)
+_INDEX = r"_(?:[A-Za-z0-9]|\{[A-Za-z0-9]{1,8}\})+"
+# Any other word may say something of the value: "not = 5", "half = 5", `\ne = 5`.
 _LABEL = re.compile(
-    r"(\\?[A-Za-z]+(?:_(?:[A-Za-z0-9]|\{[A-Za-z0-9]{1,8}\})+)?(?: ?\([a-z](?:, ?[a-z])*\))?) ?"
-    r"(?:=|\\in(?![A-Za-z])|∈) ?([^=<>]+)"
+    rf"((?:[A-Za-zα-ωΑ-Ω]|{_LETTERS}|[A-Z][A-Z](?<!NO))(?:{_INDEX})?(?: ?\([a-z](?:, ?[a-z])*\))?"
+    r"|(?i:answer|ans|result|total)) ?"
+    # What is in a set is known only where the set is written out.
+    r"(?:=|(?:\\in(?![A-Za-z])|∈)(?= ?[\[({\\])) ?([^=<>]+)"
 )
 
 
@@ -45,7 +54,7 @@ def split_label(text: str) -> tuple[str, str]:
     if bare.startswith("=") and "=" not in bare[1:]:
         return "", bare[1:].strip()
     match = _LABEL.fullmatch(bare)
-    if match is None or match[1] in ("\\neq", "\\frac", "\\sqrt"):
+    if match is None:
         return "", text
     return match[1].replace(" ", "").strip("\\"), match[2]
 
@@ -81,6 +90,9 @@ def _list(text: str) -> Collection | None:
 
 
 def _made(kind: str, items: list[str]) -> Collection | None:
+    # "1,080" is one number: nobody writes 80 as 080.
+    if any(re.fullmatch("0[0-9]{2}", item) for item in items[1:]):
+        return None
     items = [item.strip() for item in items]
     # 3, 5 and {3, 5} hold the same; so does a list with a comma before its "and".
     return Collection(kind, tuple(items)) if all(items) and len(items) <= MOST else None

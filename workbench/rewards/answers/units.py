@@ -45,6 +45,12 @@ _NAMES = {
     "watt": "w",
     "volt": "v",
     "kelvin": "k",
+    "hertz": "hz",
+    "pascal": "pa",
+    "mole": "mol",
+    "ampere": "amp",
+    "calorie": "cal",
+    "decibel": "db",
     "celsius": "c",
     "fahrenheit": "f",
     "person": "people",
@@ -56,6 +62,20 @@ _POWERS = {"square": "2", "sq": "2", "cubic": "3", "squared": "2", "cubed": "3"}
 _TOKEN = re.compile(r"[A-Za-z]+\$?|[$€£¥₹¢%/]|\^ ?\{? ?[23] ?\}?")
 _FILLERS = frozenset(
     ("of", "the", "in", "total", "a", "an", "each", "altogether", "all", "left", "only", "more")
+)
+
+_MEGA = {"Mm": "megameter", "Mg": "megagram", "Ml": "megaliter", "ML": "megaliter"}
+"""Symbols in which the upper case says million and not thousandth."""
+
+_PLURAL = re.compile(
+    r"[a-z]+[a-hj-rtv-z]s|[a-z]+sses|people|(?:[a-z]*wo|gentle)?men|children|teeth|geese"
+    r"|(?:dor)?mice|fish|sheep|deer|dice|oxen|cattle",
+    re.IGNORECASE,
+)
+_PARTS = re.compile(
+    r"(?:hal(?:f|ve)|third|quarter|fourth|fifth|sixth|seventh|eighth|ninth|tenth|twelfth|[a-z]*tieth"
+    r"|(?:ten |hundred )?(?:hundred|thousand|million|billion)th)s?",
+    re.IGNORECASE,
 )
 
 KNOWN = frozenset(_SAME) | frozenset(_RATES)
@@ -83,9 +103,21 @@ def unit_of(text: str) -> tuple[str, ...]:
         elif word.startswith("^"):
             names.append("^" + word.strip("^{} "))
         else:
-            names += [*_RATES.get(lower, (_name(lower),)), *([power] if power else [])]
+            known = (_MEGA.get(word) or _name(lower),)
+            names += [*_RATES.get(lower, known), *([power] if power else [])]
             power = ""
     return tuple(names)
+
+
+def may_count(text: str, *, singular: bool) -> bool:
+    """Whether the words of `text`, which follow a number, name what it counts, so that the number
+    alone says the same: a unit of measure is among them, or a plural ("72 red clips"), and with
+    `singular` any noun; "5 maybe" and "5 tenths" are not 5."""
+    words = [word for word in re.findall("[A-Za-z]+", text) if word.lower() not in _FILLERS]
+    if any(_PARTS.fullmatch(word) for word in words):
+        return False
+    named = any(is_measure(word) or _PLURAL.fullmatch(word) for word in words)
+    return named or singular or not words
 
 
 def is_measure(word: str) -> bool:
