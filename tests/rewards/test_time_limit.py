@@ -106,6 +106,91 @@ def test_a_call_that_does_not_return_ends_at_its_limit_and_is_named(hangs, place
     assert (caught.value.function, caught.value.row) == (name, None)
 
 
+def zero_for_the_row_that_failed(completions, **columns):
+    """As many reward files have it."""
+    rewards = []
+    for row, _ in enumerate(completions):
+        try:
+            if row == 1:
+                time.sleep(60)
+            rewards.append(1.0)
+        except:  # noqa: E722
+            rewards.append(0.0)
+    return rewards
+
+
+def passes_over_everything(completions, **columns):
+    for _ in range(2):
+        with suppress(BaseException):
+            time.sleep(60)
+    return ones(completions)
+
+
+def another_error_instead(completions, **columns):
+    try:
+        time.sleep(60)
+    except BaseException:
+        raise ValueError("the verifier is broken")  # noqa: B904
+
+
+def an_exit_instead(completions, **columns):
+    try:
+        time.sleep(60)
+    except BaseException:
+        raise SystemExit(3)  # noqa: B904
+
+
+async def zero_where_cancelled(completions, **columns):
+    try:
+        await asyncio.sleep(60)
+    except:  # noqa: E722
+        return [0.0] * len(completions)
+
+
+async def another_error_where_cancelled(completions, **columns):
+    try:
+        await asyncio.sleep(60)
+    except BaseException:
+        raise ValueError("the verifier is broken")  # noqa: B904
+
+
+SWALLOWING = [
+    zero_for_the_row_that_failed,
+    passes_over_everything,
+    another_error_instead,
+    an_exit_instead,
+    zero_where_cancelled,
+    another_error_where_cancelled,
+]
+
+
+@pytest.mark.parametrize("function", SWALLOWING)
+def test_a_function_that_swallows_the_end_of_its_time_has_not_scored(function) -> None:
+    """Its call is not accepted, as if the row that hung were wrong, nor blamed on a row."""
+    began = time.monotonic()
+    with pytest.raises(RewardError) as caught:
+        score([ones, function])
+    assert time.monotonic() - began < BOUND
+    name = function.__name__
+    assert f"reward function '{name}' had not returned after 0.3 s" in str(caught.value)
+    assert (caught.value.function, caught.value.row) == (name, None)
+
+
+def test_of_several_async_functions_only_those_that_swallow_the_end_are_named() -> None:
+    async def soon(completions, **columns):
+        return ones(completions)
+
+    with pytest.raises(RewardError, match="function 'zero_where_cancelled' had not returned"):
+        score([soon, zero_where_cancelled])
+
+
+def test_a_function_that_swallows_a_stop_has_not_scored() -> None:
+    stop = threading.Event()
+    threading.Timer(0.2, stop.set).start()
+    with pytest.raises(ScoringCancelledError):
+        score(zero_for_the_row_that_failed, timeout=600, should_stop=stop.is_set)
+
+
 def test_where_no_signal_can_be_sent_the_call_is_made_beside(hangs, monkeypatch) -> None:
     """As on Windows."""
     monkeypatch.setattr(time_limit, "_SIGNAL", None)

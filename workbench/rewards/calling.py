@@ -101,18 +101,25 @@ async def _gather(
     """The rewards of all of `waiting`; whoever has answered leaves it. Raises `_CallError` from the
     first that failed, `OutOfTimeError`."""
 
-    async def one(named: Named) -> tuple[str, list[float]]:
+    async def one(named: Named, deadline: asyncio.Timeout) -> tuple[str, list[float]]:
         name, function = named
         try:
             rewards = checked(await function(**batch.arguments(function)), batch.size)
         except (Exception, SystemExit) as error:
+            if deadline.expired():
+                # It made this error of its cancellation.
+                raise OutOfTimeError(goes_on=False) from None
             raise _CallError(named, error) from error
-        del waiting[name]
+        # A bare `except:` swallows the cancellation too: what such a function returns then is no
+        # answer.
+        if not deadline.expired():
+            del waiting[name]
         return name, rewards
 
-    tasks = [asyncio.create_task(one(named)) for named in list(waiting.items())]
+    tasks: list[asyncio.Task[tuple[str, list[float]]]] = []
     try:
-        async with asyncio.timeout(seconds):
+        async with asyncio.timeout(seconds) as deadline:
+            tasks += [asyncio.create_task(one(named, deadline)) for named in waiting.items()]
             return dict(await asyncio.gather(*tasks))
     except TimeoutError:  # a function's own is a _CallError
         raise OutOfTimeError(goes_on=False) from None

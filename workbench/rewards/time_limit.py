@@ -119,18 +119,23 @@ def _can_be_signalled() -> bool:
 def _call_here(work: Callable[[], Any], watch: _Watch) -> Any:
     try:
         with _signals(watch):
-            return work()
-    except KeyboardInterrupt:
+            value = work()
+    except BaseException:
         if not watch.interrupted:
-            raise  # a person's
-        # None: the interrupt says nothing that this error does not.
+            raise  # its own, or a person's
+        # None: what a call raises once it was interrupted says nothing that this error does not.
         raise watch.error(goes_on=False) from None
+    # A bare `except:` swallows the interrupt too, and what follows was made up in its place.
+    if watch.interrupted:
+        raise watch.error(goes_on=False)
+    return value
 
 
 @contextmanager
 def _signals(watch: _Watch) -> Iterator[None]:
     """Inside, the call is interrupted once it has to end: as by Ctrl-C, which libraries are
-    prepared for and no `except Exception` of a reward swallows."""
+    prepared for and no `except Exception` of a reward swallows. One that a bare `except:` swallows
+    is repeated, and ends the call all the same once that returns."""
     assert _SIGNAL is not None
     done = threading.Event()
 
