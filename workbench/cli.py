@@ -142,6 +142,7 @@ def task_(
     skip_unreadable: options.SkipUnreadable = False,
     seed: options.TaskSeed = 0,
     max_prompt_length: options.MaxPromptLength = None,
+    max_completion_length: options.MaxCompletionLength = None,
     as_json: options.JsonObject = False,
 ) -> None:
     """How a file of problems is read: keys, golds and where they were found, what is dropped. With
@@ -155,7 +156,10 @@ def task_(
         system_prompt=system_prompt,
         skip_unreadable=skip_unreadable,
         seed=seed,
-        max_prompt_length=max_prompt_length,
+        lengths={
+            "max_prompt_length": max_prompt_length,
+            "max_completion_length": max_completion_length,
+        },
         as_json=as_json,
     )
 

@@ -49,6 +49,7 @@ def test_and_the_prompt_as_a_policy_gets_it(
     strange: Path, tiny_folder: Path, workbench: Command
 ) -> None:
     more = ["--policy", tiny_folder, "--max-prompt-length", 5]
+    more += ["--max-completion-length", 8]
     shown = workbench("task", strange, *KEYS, *more, cwd=strange.parent).stdout
     assert "the first prompt as the policy gets it" in shown
     assert "(100.0%) over max_prompt_length=5" in shown
@@ -58,6 +59,16 @@ def test_and_the_prompt_as_a_policy_gets_it(
     assert values["prompts"]["tokens"] > 5
     assert values["found"] == {"the whole answer": 8}
     assert "What is" in values["prompts"]["first"]
+
+
+def test_the_models_positions_bound_the_prompt_too(
+    strange: Path, tiny_folder: Path, workbench: Command
+) -> None:
+    asked = ["task", strange, *KEYS, "--policy", tiny_folder, "--max-completion-length"]
+    shown = workbench(*asked, 124, cwd=strange.parent).stdout
+    assert "(100.0%) over the limit of 4: the model's 128 positions less" in shown
+    shown = workbench(*asked, 200, cwd=strange.parent).stdout
+    assert "over the limit of 0: the model's 128 positions" in shown
 
 
 def test_a_named_task_is_shown_too(tmp_path: Path, workbench: Command) -> None:

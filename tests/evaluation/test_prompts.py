@@ -22,6 +22,10 @@ def test_earlier_turns_count_towards_the_length(policy):
     task = load_task([talk(1), talk(2), talk(3, long)], held_out=[talk(4)])
     with pytest.raises(PolicyError, match="1 of 3 prompts are too long"):
         check_prompts(policy, task, task.train, 8, 100)
+    with pytest.raises(PolicyError, match=r"--set max_prompt_length=, --set max_completion_len"):
+        check_prompts(policy, task, task.train, 8, 100)
+    positions = policy.model.config.max_position_embeddings
+    assert preview(policy, task, None, positions - 9).limit == 9, "as check_prompts has it"
     shown = preview(policy, task, 100)
     assert shown.too_long == 1
     assert "1 (25.0%) over max_prompt_length=100" in str(shown)

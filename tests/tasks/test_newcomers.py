@@ -173,3 +173,97 @@ def test_a_file_without_any_gold_says_so():
         load_task([{"question": f"{i}?", "answer": None} for i in range(2)])
     with pytest.raises(TaskError, match="no problems in it"):
         load_task([{"question": "1?", "answer": None}] * 2, unreadable_golds="skip")
+
+
+# ------------------------------------------------------------ golds as people write them
+
+WRITTEN = {
+    "<think>add</think><answer>1</answer>": "1",
+    "<think>first \\boxed{3}\nthen</think>\n<answer> \\boxed{7} </answer>": "7",
+    "<answer>**1**</answer>": "1",
+    "Final answer: **1**": "1",
+    "**Final Answer:** 1": "1",
+    "We add.\nThen we take away.\n\nThe final answer is: 12.": "12",
+    "Answer: x + 1": "x + 1",
+    "The answer is: 1,080": "1080",
+}
+
+
+@pytest.mark.parametrize("text", WRITTEN)
+def test_an_answer_in_tags_or_behind_its_name_is_found(text):
+    rows = [{"question": f"{i}?", "answer": text} for i in range(2)]
+    assert {p.answer for p in problems_of(rows).values()} == {WRITTEN[text]}
+    turns = [user("1?"), {"role": "assistant", "content": text}]
+    read = problems_of(
+        [{"messages": turns}, {"question": "2?", "messages": [user("2?")] + turns[1:]}]
+    )
+    assert {p.answer for p in read.values()} == {WRITTEN[text]}
+
+
+@pytest.mark.parametrize(
+    "text", ["<answer>1</answer><answer>2</answer>", "<answer>1", "<answer> </answer>"]
+)
+def test_tags_that_do_not_hold_one_answer_are_refused(text):
+    with pytest.raises(TaskError, match="not one filled <answer>"):
+        load_task([{"question": f"{i}?", "answer": text} for i in range(2)])
+
+
+def user(text):
+    return {"role": "user", "content": text}
+
+
+def test_golds_that_are_sentences_are_pointed_out(recwarn):
+    golds = ["The result is 20.", "She has 3 apples", "It took them all day."]
+    with pytest.warns(TaskWarning, match=r"3 gold\(s\) are sentences, for example 'The result is"):
+        load_task(choice_rows(golds), held_out=1)
+    fair = [
+        "George Washington",
+        "20",
+        "x = 3",
+        "3 p.m.",
+        "12 May 1999",
+        "the United States of America",
+    ]
+    load_task(choice_rows(fair), held_out=1)
+    assert not recwarn.list
+
+
+def test_fractions_have_the_digits_that_were_meant():
+    golds = [0.1 + 0.2, 1 / 3, 7.0, 1e-7]
+    read = problems_of(choice_rows(golds))
+    assert [read[f"{i}?"].answer for i in range(4)] == ["0.3", "0.333333333333333", "7.0", "1e-07"]
+
+
+# ------------------------------------------------------------ conversations, tools
+
+CALL = {"role": "assistant", "content": None, "tool_calls": [{"function": {"name": "add"}}]}
+
+
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        ({"messages": [user("1?")]}, "does not end in an assistant's turn"),
+        ({"messages": [user("1?"), CALL]}, r"calls tools \(key 'tool_calls'\)"),
+        ({"messages": [user("1?"), CALL, {"role": "tool", "content": "2"}]}, "without tools"),
+        ({"question": "1?", "answer": "1", "tools": [{"name": "add"}]}, r"tools \(key 'tools'"),
+        ({"question": "1?", "answer": "1", "functions": '[{"name": 1}]'}, "offers tools"),
+        ({"conversations": [{"from": "human", "value": "1?"},
+                            {"from": "function_call", "value": "x"}]}, "without tools"),
+    ],
+)  # fmt: skip
+def test_tools_and_a_missing_reply_are_named(row, message):
+    with pytest.raises(TaskError, match=message):
+        load_task([row] * 2)
+
+
+def test_a_later_conversation_without_a_reply_has_no_gold():
+    talk = [user("1?"), {"role": "assistant", "content": "1"}]
+    with pytest.raises(TaskError, match="the conversation ends in the user's turn"):
+        load_task([{"messages": talk}, {"messages": talk[:1]}])
+
+
+def test_a_column_of_no_tools_is_none():
+    rows = [
+        {"question": f"{i}?", "answer": "1", "tools": empty} for i, empty in enumerate(["[]", []])
+    ]
+    assert len(problems_of(rows)) == 2

@@ -24,7 +24,7 @@ def task_command(
     system_prompt: str | None,
     skip_unreadable: bool,
     seed: int,
-    max_prompt_length: int | None,
+    lengths: dict[str, int | None],
     as_json: bool,
 ) -> None:
     """See `workbench task --help`."""
@@ -43,7 +43,7 @@ def task_command(
             task = with_readable_golds(task, "skip")
     prompts = None
     if policy is not None:
-        prompts = _prompts(policy, task, max_prompt_length)
+        prompts = _prompts(policy, task, lengths)
     if as_json:
         golds = [{"gold": str(item), "reason": item.reason} for item in unreadable]
         values = _values(task) | {"unreadable": golds, "skipped": skip_unreadable}
@@ -70,16 +70,20 @@ def _told(unreadable: Sequence[Unreadable], skipped: bool) -> str:
     return "\n".join([*lines, f"  the first: {unreadable[0].reason}"])
 
 
-def _prompts(policy: str, task: Task, max_prompt_length: int | None) -> Any:
-    from workbench.commands.train import lengths_of
-    from workbench.config import GRPOConfig
+def _prompts(policy: str, task: Task, lengths: dict[str, int | None]) -> Any:
+    from workbench.commands.train import make_config
     from workbench.evaluation.preview import preview
     from workbench.policy import load_policy
 
-    # The limit that `workbench train` would set for this policy.
-    usual = GRPOConfig().max_prompt_length
-    limit = max_prompt_length or lengths_of(policy).get("max_prompt_length") or usual
-    return preview(load_policy(policy, trainable=False), task, limit)
+    # The limits that `workbench train` would set for this policy.
+    given = {name: length for name, length in lengths.items() if length is not None}
+    config = make_config(policy, None, given, None)
+    return preview(
+        load_policy(policy, trainable=False),
+        task,
+        config.max_prompt_length,
+        config.max_completion_length,
+    )
 
 
 def _values(task: Task) -> dict[str, Any]:
@@ -107,6 +111,7 @@ def _prompt_values(prompts: Any) -> dict[str, Any]:
         "tokens": prompts.tokens,
         "longest": max(prompts.lengths),
         "max_prompt_length": prompts.limit,
+        "limit": prompts.why,
         "too_long": prompts.too_long,
         "share_too_long": prompts.too_long / len(prompts.lengths),
     }

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from workbench.evaluation.prompts import prompt_limit
 from workbench.policy.policy import Policy
 from workbench.tasks.types import Task
 
@@ -25,7 +26,10 @@ class Preview:
     """Tokens of every prompt, training split first."""
 
     limit: int | None
-    """max_prompt_length."""
+    """max_prompt_length, or less where the model's positions leave no more."""
+
+    why: str
+    """The limit and where it comes from, in words."""
 
     system_left_out: bool
     """Whether the template leaves the system message out, as the embedded policy's does."""
@@ -43,7 +47,7 @@ class Preview:
         over = "no limit is set"
         if self.limit is not None:
             share = self.too_long / len(self.lengths)
-            over = f"{self.too_long} ({share:.1%}) over max_prompt_length={self.limit}"
+            over = f"{self.too_long} ({share:.1%}) over {self.why}"
         if self.system_left_out:
             lines += "\n  (the chat template leaves the system message out)"
         return (
@@ -52,13 +56,25 @@ class Preview:
         )
 
 
-def preview(policy: Policy, task: Task, max_prompt_length: int | None = None) -> Preview:
-    """The first prompt of `task` as `policy` gets it, and the lengths of all. Raises `PolicyError`
-    where the chat template cannot render one."""
+def preview(
+    policy: Policy,
+    task: Task,
+    max_prompt_length: int | None = None,
+    max_completion_length: int | None = None,
+) -> Preview:
+    """The first prompt of `task` as `policy` gets it, and the lengths of all. With
+    `max_completion_length` the limit is a run's, which leaves room for a completion in the model's
+    positions. Raises `PolicyError` where the chat template cannot render a prompt."""
+    limit = max_prompt_length
+    why = f"max_prompt_length={limit}"
+    if max_completion_length is not None:
+        limit, source = prompt_limit(policy, max_completion_length, max_prompt_length)
+        if limit != max_prompt_length:
+            why = f"the limit of {limit}: {source}"
     problems = [*task.train, *task.held_out]
     messages = task.messages(problems[0])
     first = policy.encode_prompt(messages)
     lengths = tuple(len(policy.encode_prompt(task.messages(p))) for p in problems)
     text = policy.tokenizer.decode(first, clean_up_tokenization_spaces=False)
     system = messages[0]["content"].strip() if messages[0]["role"] == "system" else ""
-    return Preview(text, len(first), lengths, max_prompt_length, system not in text)
+    return Preview(text, len(first), lengths, limit, why, system not in text)

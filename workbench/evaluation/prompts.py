@@ -17,10 +17,33 @@ def encode_prompt(
     if max_prompt_length is not None and len(ids) > max_prompt_length:
         raise PolicyError(
             f"the prompt {problem.question[:60]!r} has {len(ids)} tokens, max_prompt_length is "
-            f"{max_prompt_length}. Raise max_prompt_length or leave such problems out; prompts are "
-            "never cut."
+            f"{max_prompt_length}. Raise it (--set max_prompt_length=) or leave such problems out "
+            "of the data; prompts are never cut."
         )
     return ids
+
+
+def prompt_limit(
+    policy: Policy, max_completion_length: int, max_prompt_length: int | None
+) -> tuple[int | None, str]:
+    """The most tokens that a prompt may have, and a clause that says where it comes from: the
+    config, or what the model's positions leave beside a completion (0 where that is nothing)."""
+    positions = _positions(policy)
+    room = None if positions is None else max(0, positions - max_completion_length)
+    limit = min((n for n in (room, max_prompt_length) if n is not None), default=None)
+    if limit is None:
+        return None, "no limit is set"
+    if limit == max_prompt_length:
+        return limit, f"max_prompt_length is {limit}"
+    return limit, (
+        f"the model's {positions} positions less max_completion_length={max_completion_length} "
+        f"leave {limit}"
+    )
+
+
+def _positions(policy: Policy) -> int | None:
+    decoder = policy.model.config.get_text_config(decoder=True)
+    return getattr(decoder, "max_position_embeddings", None)
 
 
 def check_prompts(
@@ -36,17 +59,14 @@ def check_prompts(
     A prompt has no more tokens than bytes, the template's apart, so only those that might be too
     long are encoded.
     """
-    positions = getattr(
-        policy.model.config.get_text_config(decoder=True), "max_position_embeddings", None
-    )
+    positions = _positions(policy)
     if positions is not None and positions <= max_completion_length:
         raise PolicyError(
             f"max_completion_length={max_completion_length} leaves no room for a prompt in the "
-            f"{positions} positions of policy "
-            f"{policy.source!r}. Lower it."
+            f"{positions} positions of policy {policy.source!r}. Lower it (--set "
+            "max_completion_length=)."
         )
-    room = None if positions is None else positions - max_completion_length
-    limit = min((n for n in (room, max_prompt_length) if n is not None), default=None)
+    limit, why = prompt_limit(policy, max_completion_length, max_prompt_length)
     if limit is None or not problems:
         return
     templates: dict[tuple[str, ...], int] = {}
@@ -55,18 +75,11 @@ def check_prompts(
     too_long = [question for question, length in lengths.items() if length > limit]
     if too_long:
         worst = max(too_long, key=lengths.__getitem__)
-        why = (
-            f"max_prompt_length is {limit}"
-            if limit == max_prompt_length
-            else (
-                f"the model's {positions} positions less "
-                f"max_completion_length={max_completion_length} leave {limit}"
-            )
-        )
         raise PolicyError(
             f"{len(too_long)} of {len(problems)} prompts are too long: {worst[:60]!r} has "
-            f"{lengths[worst]} tokens, {why}. Change "
-            "that or leave such problems out; prompts are never cut."
+            f"{lengths[worst]} tokens, {why}. Set "
+            "another limit (--set max_prompt_length=, --set max_completion_length=) or leave such "
+            "problems out of the data; prompts are never cut."
         )
 
 

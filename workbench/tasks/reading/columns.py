@@ -128,6 +128,11 @@ def _ends_in_reply(value: Any) -> bool:
     return messages is not None and taken_apart(messages).reply is not None
 
 
+def _is_talk(row: Mapping[str, Any]) -> bool:
+    talks = (row[key] for key in QUESTION_KEYS if key in row)
+    return any(messages_in(value) is not None for value in talks)
+
+
 def _known(row: Mapping[str, Any], known: tuple[str, ...]) -> str | None:
     """The first of the known keys that is there, else the first that differs in its capitals
     alone."""
@@ -146,6 +151,8 @@ def _find(row: Mapping[str, Any], what: str, given: str | None, known: tuple[str
     if given is not None:
         missing = f"{given!r} is not"
     hints = [f"{missing} among its keys {names_in(row)!r:.300}."]
+    if what == "answer" and given is None and _is_talk(row):
+        hints.append("Its conversation does not end in an assistant's turn either.")
     broken = where_it_breaks(row, given or "")
     if broken:
         hints.append(f"{broken}.")

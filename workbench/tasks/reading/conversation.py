@@ -19,6 +19,10 @@ ROLES = {
 }
 """What data sets call the speakers, and what chat templates do."""
 
+CALLS = ("tool_calls", "function_call")
+TOOL_ROLES = ("tool", "function", "observation", "function_call", "tool_call", "ipython")
+"""How data sets write a turn that calls a tool, and one that holds what it returned."""
+
 
 @dataclass(frozen=True)
 class Conversation:
@@ -89,6 +93,7 @@ def last_reply(messages: Sequence[Mapping[str, Any]]) -> str:
 
 def _turn(message: Mapping[str, Any]) -> Message:
     role = message.get("role", message.get("from"))
+    _check_without_tools(message, role)
     if role not in ROLES:
         raise TaskError(
             f"a message has the role {role!r:.40}, expected one of {', '.join(ROLES)}. Rename it, "
@@ -96,6 +101,20 @@ def _turn(message: Mapping[str, Any]) -> Message:
         )
     content = message.get("content", message.get("value"))
     return {"role": ROLES[role], "content": _text(content)}
+
+
+def _check_without_tools(message: Mapping[str, Any], role: Any) -> None:
+    """Raises `TaskError` for a turn that calls a tool or holds what one returned."""
+    calls = next((key for key in CALLS if message.get(key) not in (None, [], {}, "")), None)
+    if calls is None and role not in TOOL_ROLES:
+        return
+    what = f"calls tools (key {calls!r})"
+    if calls is None:
+        what = f"has the role {role!r} of a tool"
+    raise TaskError(
+        f"a message {what}, and the policy answers in text alone, without tools. Leave such rows "
+        "out."
+    )
 
 
 def _text(content: Any) -> str:

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from workbench.tasks.format import tagged_answer
 from workbench.tasks.types import TaskError
 
 MAX_GOLD_LENGTH = 200
@@ -16,12 +17,23 @@ WHOLE = "the whole answer"
 HASHES = "after '####' at the start of the last line"
 BOX = "in the box"
 LAST_BOX = "in the last of several boxes"
+TAGGED = "between <answer> and </answer>"
+INTRODUCED = "behind 'Final answer:' or the like on the last line"
 LETTER = "the letter of a choice"
 
 _GROUPED = re.compile(r"([+-]?\$?)([0-9]{1,3}(?:,[0-9]{3})+)(\.[0-9]+)?")
 _MAY_BE_LIST = re.compile(r"[1-9][0-9]{2}(?:,[1-9][0-9]{2})+")
 _HASHES = re.compile(r"####(?!#)\s*(.*)")
 _INTRODUCED = re.compile(r"\A(?:the\s+)?(?:final\s+)?answer(?:\s+is)?\b\s*[:=]?\s*", re.IGNORECASE)
+_FINAL_LINE = re.compile(
+    r"[*_\s]*(?:the\s+)?(?:final\s+)?answer(?:\s+is)?[*_\s]*[:=][*_]*\s*(.+)", re.IGNORECASE
+)
+_BOLD = re.compile(r"(\*\*|__)(.+?)\1\.?")
+_SENTENCE = re.compile(
+    r"\S+\s+(?:\S+\s+)*(?:is|are|was|were|equals?|has|have|had|will|can)\s+\S.*"
+    r"|(?:\S+\s+){3,}\S*[a-z)\"'][.!?]",
+    re.IGNORECASE,
+)
 _BOX = re.compile(r"\\(?:boxed|fbox)(?![a-zA-Z])\s*")
 _BARE = re.compile(r"\\(?!boxed|fbox)[a-zA-Z]+|[^\s$\\{},;]+")
 
@@ -38,11 +50,14 @@ class Gold:
 
 def gold_in(text: str) -> Gold:
     """The final answer in `text`: behind `####` at the start of its last line, else in its last
-    box, else all of a short text. Raises `TaskError` where that is not certain.
+    box, else all of a short text; before all of these what stands between answer tags, and before
+    the last a last line of 'Final answer: x'. Raises `TaskError` where that is not certain.
 
     `####` anywhere else is a heading or a quotation. Thousands separators of a plain number are
     dropped ("1,080" becomes "1080"); "100,200" stays, unless it is behind `####`.
     """
+    if "<answer>" in text:
+        return _in_tags(text)
     hashed = _after_hashes(text)
     boxes = list(boxes_in(text))
     if hashed is not None and boxes and _plain(boxes[-1]) != _plain(hashed):
@@ -60,6 +75,9 @@ def gold_in(text: str) -> Gold:
             "line, once, and no '\\boxed{x}'. Put '#### x' on a line of its own at the end, and "
             "write headings with another number of #."
         )
+    introduced = _FINAL_LINE.fullmatch(text.strip().rpartition("\n")[2].strip())
+    if introduced is not None:
+        return _checked(_unmarked(introduced.group(1).strip()), INTRODUCED)
     if len(text) > MAX_GOLD_LENGTH or "\n" in text:
         raise TaskError(
             "the answer is a long text without a final answer: neither '#### x' as its last line "
@@ -67,6 +85,29 @@ def gold_in(text: str) -> Gold:
             "answer_key= (on the command line --answer-key)."
         )
     return _checked(text, WHOLE)
+
+
+def is_sentence(gold: str) -> bool:
+    """Whether a gold is a whole sentence, which nearly no completion spells in the same way."""
+    return _SENTENCE.fullmatch(gold) is not None
+
+
+def _in_tags(text: str) -> Gold:
+    inner = tagged_answer(text)
+    if inner is None:
+        raise TaskError(
+            "the answer holds '<answer>' but not one filled <answer>…</answer>. Write the final "
+            "answer once between these tags, or take them out."
+        )
+    boxes = list(boxes_in(inner))
+    return _checked(boxes[-1] if boxes else _unmarked(inner), TAGGED)
+
+
+def _unmarked(final: str) -> str:
+    """Without the marks of bold text around it, and the full stop behind a number."""
+    bold = _BOLD.fullmatch(final)
+    plain = final if bold is None else bold.group(2).strip()
+    return plain[:-1] if re.search(r"[0-9]\.$", plain) else plain
 
 
 def boxes_in(text: str) -> Iterator[str]:

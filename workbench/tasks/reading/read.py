@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from workbench.tasks.reading.columns import Keys, find_keys
+from workbench.tasks.reading.golds import is_sentence
 from workbench.tasks.reading.report import PLACES, Dropped, Example, Reading
 from workbench.tasks.reading.rows import MissingGoldError, ReadRow, problem_of_row
 from workbench.tasks.sources.kinds import Source
@@ -54,6 +55,7 @@ def read_problems(source: Source, reading: Reading) -> list[Problem]:
     _note_dropped(source, repeated, contradicted, reading)
     _note_done(totals, keys, reading)
     _note_indices(indices, reading)
+    _note_sentences([problem.answer for _, problem in kept.values()], reading)
     if not kept or keys is None:
         raise TaskError(
             f"{source.label}: no problems in it; the file is empty, or no row can be used. "
@@ -165,3 +167,13 @@ def _note_indices(indices: Counter[int], reading: Reading) -> None:
         f"{max(indices)}, counted from 0, and none is 0. If the data counts from 1 each gold is "
         "wrong by one: compare the examples, and write letters or texts in place of the indices."
     )
+
+
+def _note_sentences(golds: list[str], reading: Reading) -> None:
+    sentences = [gold for gold in golds if is_sentence(gold)]
+    if sentences:
+        reading.notes.append(
+            f"{len(sentences)} gold(s) are sentences, for example {sentences[0]!r:.80}: only the "
+            "whole sentence would score. Name the key of the short answer, or mark it in the text "
+            "with '#### x' or '\\boxed{x}'."
+        )

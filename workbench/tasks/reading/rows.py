@@ -13,7 +13,7 @@ from workbench.tasks.reading.choices import choices_of
 from workbench.tasks.reading.columns import MISSING, REPLY, Keys, value_at
 from workbench.tasks.reading.conversation import Conversation, last_reply, messages_in, taken_apart
 from workbench.tasks.reading.golds import LETTER, Gold, gold_in
-from workbench.tasks.reading.pictures import check_text_alone
+from workbench.tasks.reading.pictures import check_no_tools, check_text_alone
 from workbench.tasks.types import RESERVED_COLUMNS, Message, Problem, TaskError
 
 
@@ -53,6 +53,7 @@ def problem_of_row(row: Mapping[str, Any], keys: Keys) -> ReadRow:
     When the answer is a worked solution the gold is its final answer and the whole of it becomes
     the column `solution`. Other keys become columns, save reserved names.
     """
+    check_no_tools(row)
     talk = _conversation(row, keys)
     value = talk.reply if keys.answer == REPLY else value_at(row, keys.answer)
     if _is_missing(value):
@@ -205,7 +206,7 @@ def _text(value: Any, key: str, what: str) -> str:
             f"the {what} (key {key!r}) is {value!r:.80}, expected text or a number. Mend the "
             f"row, leave it out{other}."
         )
-    text = str(value).strip()
+    text = _spelled(value).strip()
     if not text:
         raise TaskError(f"the {what} (key {key!r}) is blank.")
     if any("\ud800" <= c <= "\udfff" for c in text):
@@ -214,3 +215,10 @@ def _text(value: Any, key: str, what: str) -> str:
             f"{text!r:.80}"
         )
     return text
+
+
+def _spelled(value: Any) -> str:
+    """A fraction in the digits that a float surely holds: 0.1 + 0.2 is 0.3, as its writer meant."""
+    if isinstance(value, float) and math.isfinite(value) and not value.is_integer():
+        return repr(float(f"{value:.15g}"))
+    return str(value)
