@@ -30,6 +30,10 @@ class Preview:
     system_left_out: bool
     """Whether the template leaves the system message out, as the embedded policy's does."""
 
+    without_template: bool
+    """Whether the policy has no chat template: the turns are glued together, without their
+    roles."""
+
     @property
     def too_long(self) -> int:
         """How many prompts are over the limit."""
@@ -46,6 +50,11 @@ class Preview:
             over = f"{self.too_long} ({share:.1%}) over max_prompt_length={self.limit}"
         if self.system_left_out:
             lines += "\n  (the chat template leaves the system message out)"
+        if self.without_template:
+            lines += (
+                "\n  (the policy has no chat template: the turns follow one another with an empty "
+                "line between, and nothing says whose they are)"
+            )
         return (
             f"the first prompt as the policy gets it, {self.tokens} tokens:\n{lines}\n"
             f"all {len(self.lengths)} prompts: {spread}; {over}."
@@ -61,4 +70,11 @@ def preview(policy: Policy, task: Task, max_prompt_length: int | None = None) ->
     lengths = tuple(len(policy.encode_prompt(task.messages(p))) for p in problems)
     text = policy.tokenizer.decode(first, clean_up_tokenization_spaces=False)
     system = messages[0]["content"].strip() if messages[0]["role"] == "system" else ""
-    return Preview(text, len(first), lengths, max_prompt_length, system not in text)
+    return Preview(
+        text=text,
+        tokens=len(first),
+        lengths=lengths,
+        limit=max_prompt_length,
+        system_left_out=system not in text,
+        without_template=not policy.tokenizer.chat_template,
+    )
