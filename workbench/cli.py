@@ -90,7 +90,7 @@ def train(
 
 def eval_(
     policy: options.Policy = "embedded",
-    task: options.Task = "arithmetic",
+    task: options.TaskOrThePolicys = None,
     question_key: options.QuestionKey = None,
     answer_key: options.AnswerKey = None,
     system_key: options.SystemKey = None,

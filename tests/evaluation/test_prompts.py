@@ -45,3 +45,15 @@ def test_a_preview_spells_out_what_a_terminal_would_obey(policy):
     rows = [{"question": f"{n} \x1b[2J", "answer": "1"} for n in range(2)]
     task = load_task(rows, held_out=1, system_prompt=None)
     assert "\x1b" not in str(preview(policy, task))
+
+
+def test_a_preview_says_that_no_chat_template_marks_the_turns():
+    base = load_policy("embedded", device="cpu")
+    before = [{"role": "user", "content": "1?"}, {"role": "assistant", "content": "1"}]
+    task = load_task([talk(2, before), talk(3)], held_out=1)
+    assert "no chat template" not in str(preview(base, task))
+    base.tokenizer.chat_template = None
+    shown = preview(base, task)
+    assert shown.without_template
+    assert "no chat template" in str(shown)
+    assert "\n\n" in shown.text

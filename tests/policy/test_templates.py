@@ -157,3 +157,45 @@ def test_tied_embeddings_stay_tied(lora: int | None, tmp_path: Path) -> None:
     save_policy(policy, tmp_path / "saved")
     model = load_policy(tmp_path / "saved").model
     assert model.lm_head.weight is model.model.embed_tokens.weight
+
+
+ALTERNATES = (
+    "{% for m in messages %}{% if (m['role'] == 'user') != (loop.index0 % 2 == 0) %}"
+    "{{ raise_exception('Conversation roles must alternate') }}{% endif %}"
+    "{{ '<|user|>' + m['content'] }}{% endfor %}"
+)
+
+
+def says(role: str) -> dict[str, str]:
+    return {"role": role, "content": "8"}
+
+
+def test_a_refused_conversation_names_its_roles_and_two_in_a_row() -> None:
+    policy = load_policy("embedded")
+    policy.tokenizer.chat_template = ALTERNATES
+    for roles, hint in (
+        (("user", "user"), "Two turns of role 'user' in a row"),
+        (("user", "assistant", "assistant", "user"), "Two turns of role 'assistant' in a row"),
+        (("assistant", "user"), None),
+    ):
+        with pytest.raises(PolicyError, match="roles must alternate") as told:
+            policy.encode_prompt([says(role) for role in roles])
+        assert f"Its roles are {', '.join(roles)}." in str(told.value)
+        assert ("in a row" in str(told.value)) == (hint is not None)
+        assert hint is None or hint in str(told.value)
+
+
+def test_a_system_message_that_no_user_turn_follows_says_what_does() -> None:
+    policy = load_policy("embedded")
+    policy.tokenizer.chat_template = GEMMA
+    with pytest.raises(PolicyError, match="but the next turn is of role 'assistant'"):
+        policy.encode_prompt([says("system"), says("assistant"), says("user")])
+    with pytest.raises(PolicyError, match="but nothing follows"):
+        policy.encode_prompt([says("system")])
+
+
+def test_a_template_that_fails_on_the_example_names_the_roles_of_the_example() -> None:
+    policy = load_policy("embedded")
+    policy.tokenizer.chat_template = "{{ raise_exception('Only for tools') }}"
+    with pytest.raises(PolicyError, match=r"Only for tools\. Its roles are user\."):
+        policy.opened([says("user")])

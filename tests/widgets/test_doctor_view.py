@@ -124,7 +124,7 @@ def test_hostile_text_is_inert(tmp_path: Path) -> None:
     )
     view = drawn(run, make_run(tmp_path / "other", name=HOSTILE))
     html = view.cards.value
-    assert {"run_failed", "component_flat", "step_time"} <= set(keys(view))
+    assert {"run_failed", "component_never_pays", "step_time"} <= set(keys(view))
     tags = _Tags(html)
     assert set(tags.tags) <= {"div", "p", "b", "span", "ul", "li"}
     assert not [name for name in tags.attributes if name.startswith("on")]

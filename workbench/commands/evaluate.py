@@ -7,8 +7,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from workbench.commands.printing import line_of, say, say_json, terminal
-from workbench.commands.train import lengths_of, set_threads
+from workbench.commands.printing import line_of, say, say_aside, say_json, terminal
+from workbench.commands.train import lengths_of, run_of, set_threads
 
 if TYPE_CHECKING:
     from workbench.evaluation import Estimate
@@ -17,10 +17,13 @@ if TYPE_CHECKING:
     from workbench.policy import Policy
     from workbench.tasks.types import Task
 
+USUAL_TASK = "arithmetic"
+"""What a policy is asked where neither the command nor a run names a task."""
+
 
 def eval_command(
     policy: str,
-    task: str,
+    task: str | None,
     *,
     keys: dict[str, str | None],
     system_prompt: str | None,
@@ -47,6 +50,10 @@ def eval_command(
 
     set_threads(threads, policy)
     _check_engine(rollout)
+    if task is None:
+        task, notice = _task_of(policy)
+        if notice:
+            say_aside(notice)
     unreadable_golds = "skip" if skip_unreadable else "refuse"
     problems_read = load_task(
         task,
@@ -81,6 +88,23 @@ def eval_command(
     _print_result(f"{policy}{kind} on {loaded_task.name}", answered)
     if keep is not None:
         say(f"The completions are in {keep}, one problem a line.")
+
+
+def _task_of(policy: str) -> tuple[str, str]:
+    """The task where none was named, and what is to be said of it: that of the policy's run where
+    it is known by name, else the usual one."""
+    from workbench.tasks import TASKS
+
+    run = run_of(policy)
+    own = USUAL_TASK if run is None else run.meta.task
+    if own == USUAL_TASK:
+        return USUAL_TASK, ""
+    if own in TASKS:
+        return own, f"The task is {own}, that of the policy's run; --task names another."
+    return USUAL_TASK, (
+        f"note: the policy was trained on another task, {own!r}; it is asked {USUAL_TASK} here. "
+        "--task FILE names the run's own."
+    )
 
 
 def _check_engine(rollout: str | None) -> None:

@@ -67,10 +67,13 @@ PolicyOrTheRuns = Annotated[
     str | None,
     typer.Option(help=POLICY_HELP + " Default: embedded; with --resume the run's own."),
 ]
-Task = Annotated[str, typer.Option(help=TASK_HELP)]
 TaskOrTheRuns = Annotated[
     str | None,
     typer.Option(help=TASK_HELP + " Default: arithmetic; with --resume the run's own."),
+]
+TaskOrThePolicys = Annotated[
+    str | None,
+    typer.Option(help=TASK_HELP + " Default: that of the policy's run; else arithmetic."),
 ]
 TaskShown = Annotated[str, typer.Argument(help="A file of problems, or the name of a task.")]
 PolicyShown = Annotated[

@@ -109,6 +109,7 @@ def _prompt_values(prompts: Any) -> dict[str, Any]:
     return {
         "first": prompts.text,
         "tokens": prompts.tokens,
+        "chat_template": not prompts.without_template,
         "longest": max(prompts.lengths),
         "max_prompt_length": prompts.limit,
         "limit": prompts.why,

@@ -138,11 +138,18 @@ def _as_saved(policy: str, changes: dict[str, Any]) -> dict[str, Any]:
 def lengths_of(policy: str) -> dict[str, Any]:
     """The lengths that a policy was trained with, where it lies in the folder of its run
     (RUN/policy, RUN/adapter); else nothing."""
-    run = Path(policy).expanduser().parent
-    if not Path(policy).expanduser().is_dir() or not is_run_record(run / "run.sqlite"):
+    run = run_of(policy)
+    if run is None:
         return {}
-    config = Run.open(run).config
-    return {name: config[name] for name in ("max_completion_length", "max_prompt_length")}
+    return {name: run.config[name] for name in ("max_completion_length", "max_prompt_length")}
+
+
+def run_of(policy: str) -> Run | None:
+    """The run in whose folder a policy lies; None for any other policy."""
+    folder = Path(policy).expanduser()
+    if not folder.is_dir() or not is_run_record(folder.parent / "run.sqlite"):
+        return None
+    return Run.open(folder.parent)
 
 
 def summary(out: Path, steps: int, seconds: float) -> dict[str, Any]:

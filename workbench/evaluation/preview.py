@@ -34,6 +34,10 @@ class Preview:
     system_left_out: bool
     """Whether the template leaves the system message out, as the embedded policy's does."""
 
+    without_template: bool
+    """Whether the policy has no chat template: the turns are glued together, without their
+    roles."""
+
     @property
     def too_long(self) -> int:
         """How many prompts are over the limit."""
@@ -50,6 +54,11 @@ class Preview:
             over = f"{self.too_long} ({share:.1%}) over {self.why}"
         if self.system_left_out:
             lines += "\n  (the chat template leaves the system message out)"
+        if self.without_template:
+            lines += (
+                "\n  (the policy has no chat template: the turns follow one another with an empty "
+                "line between, and nothing says whose they are)"
+            )
         return (
             f"the first prompt as the policy gets it, {self.tokens} tokens:\n{lines}\n"
             f"all {len(self.lengths)} prompts: {spread}; {over}."
@@ -77,4 +86,12 @@ def preview(
     lengths = tuple(len(policy.encode_prompt(task.messages(p))) for p in problems)
     text = policy.tokenizer.decode(first, clean_up_tokenization_spaces=False)
     system = messages[0]["content"].strip() if messages[0]["role"] == "system" else ""
-    return Preview(text, len(first), lengths, limit, why, system not in text)
+    return Preview(
+        text=text,
+        tokens=len(first),
+        lengths=lengths,
+        limit=limit,
+        why=why,
+        system_left_out=system not in text,
+        without_template=not policy.tokenizer.chat_template,
+    )

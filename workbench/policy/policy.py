@@ -6,6 +6,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -156,10 +157,11 @@ class Policy:
         ):
             return head + rest
         if not rest or rest[0]["role"] != "user":
+            follows = f"the next turn is of role {rest[0]['role']!r}" if rest else "nothing follows"
             raise PolicyError(
-                f"the chat template of policy {self.source!r} takes no system message, and no "
-                "user turn follows that could open "
-                "with its text. Put the text into a user message."
+                f"the chat template of policy {self.source!r} takes no system message. Its text "
+                f"would open the user turn that follows it, but {follows}. Put the text into a "
+                "user message."
             )
         return [rest[0] | {"content": f"{head[0]['content']}\n\n{rest[0]['content']}"}, *rest[1:]]
 
@@ -191,7 +193,9 @@ class Policy:
                 frames[system] = answer_frame(self.tokenizer, parts=parts, system=system)
             # A template is a program of somebody else's: it may raise anything.
             except Exception as e:
-                raise self._template_error(e) from e
+                # Of the example that has to be rendered: a question.
+                roles = ["user"] if system is None else ["system", "user"]
+                raise self._template_error(e, roles) from e
         return frames[system]
 
     def opened(self, messages: Sequence[Message] = ()) -> str:
@@ -204,14 +208,22 @@ class Policy:
         try:
             return render(self.tokenizer, messages, parts=parts)
         except Exception as e:
-            raise self._template_error(e) from e
+            raise self._template_error(e, [message["role"] for message in messages]) from e
 
-    def _template_error(self, error: Exception) -> PolicyError:
-        roles = "a system message or none, then a user message"
+    def _template_error(self, error: Exception, roles: Sequence[str]) -> PolicyError:
+        # Pairs of neighbours of one role: usually the reason, and seldom in the template's words.
+        twice = [role for role, following in pairwise(roles) if role == following]
+        hint = ""
+        if twice:
+            hint = (
+                f" Two turns of role {twice[0]!r} in a row are refused by many templates: join "
+                "them in the data."
+            )
         return PolicyError(
             f"the chat template of policy {self.source!r} cannot render the conversation: "
-            f"{type(error).__name__}: {error}. Training asks with {roles}; set "
-            "policy.tokenizer.chat_template to a template that takes that."
+            f"{type(error).__name__}: {error}. Its roles are {', '.join(roles)}.{hint} Give "
+            "turns that the template takes, or set policy.tokenizer.chat_template to a template "
+            "that takes these."
         )
 
     def _encode(self, text: str, **options: Any) -> list[int]:
