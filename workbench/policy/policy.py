@@ -259,8 +259,8 @@ class Policy:
 
         What the chat template opened in the prompt stands before what the model wrote (see
         `opened`), and a closing tag of the template's whose place the end token takes stands after
-        it. The end token and the padding behind it are left out; every other token stays, special
-        or not.
+        it. The end token, the padding behind it and the template's header where the model says it
+        once more are left out; every other token stays, special or not.
         """
         end = next((i for i, token in enumerate(ids) if token in self.eos_token_ids), None)
         text: str = self.tokenizer.decode(

@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from workbench.policy.opening import counterparts, header_of, opened_by
 from workbench.rewards.time_limit import OutOfTimeError, TimeLimit
 
 Message = Mapping[str, Any]
@@ -27,8 +28,6 @@ RENDER_SECONDS = 10.0
 _OPENING = re.compile(r"<([A-Za-z][\w:-]*)>")
 _CLOSING = re.compile(r"</([A-Za-z][\w:-]*)>")
 _CLOSING_TAGS = re.compile(r"(\s*</[A-Za-z][\w:-]*>)+\s*")
-_ROLES = frozenset({"assistant", "ai", "bot", "gpt", "model", "user", "human", "system"})
-"""Tags of these names say who speaks; they open no part of an answer."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +41,9 @@ class AnswerFrame:
     """What the template writes between the answer and the end of the turn, or what ends the turn
     itself: ("</answer>",). The model's end token stands in its place."""
 
+    header: str = ""
+    """What stands before `opened` to say that the assistant speaks: "<|assistant|>"."""
+
     @property
     def leaves_open(self) -> bool:
         """Whether a tag of `opened` waits for the model to close it."""
@@ -50,6 +52,7 @@ class AnswerFrame:
     def whole(self, text: str, ended: bool) -> str:
         """The assistant's whole message, of which the model wrote `text`; `ended`: with an end
         token, and not because there was no room for more."""
+        text = self._without_header(text)
         if not self._thinks_for_itself(text):
             text = self.opened + text
         if ended:
@@ -57,6 +60,15 @@ class AnswerFrame:
                 if is_open(tag.strip("</>"), text):
                     text += tag
         return text
+
+    def _without_header(self, text: str) -> str:
+        # A model that was trained on whole turns may begin by saying the prompt's end once more.
+        # That is no part of its answer; any other mark of a turn is, and is judged.
+        said = text.lstrip()
+        if not self.header or not said.startswith(self.header):
+            return text
+        said = said.removeprefix(self.header).lstrip()
+        return said.removeprefix(self.opened.strip())
 
     def _thinks_for_itself(self, text: str) -> bool:
         # Templates that switch thinking off write an empty thought, closed. It stands for the
@@ -196,13 +208,27 @@ def answer_frame(tokenizer: Any, *, parts: bool = False, system: str | None = No
         return AnswerFrame()
     question = question_for(tokenizer, parts, system)
     prompt = _after_question(render(tokenizer, question, parts=parts), system)
+    unasked = _after_question(render(tokenizer, question, parts=parts, prompt=False), system)
     talks = finished_talks(tokenizer, parts, system)
-    opened = _opened(prompt, talks)
+    # Some open the answer unasked; then a question may end as an answer does.
+    turn_before = _after_answer(talks) if unasked == prompt else unasked
+    heads = [text.partition(ANSWER)[0] for text in talks]
+    opened = opened_by(prompt, heads, _own_parts(tokenizer, talks))
     end = turn_end(tokenizer, parts=parts)
     return AnswerFrame(
-        opened=opened if opened.strip() else "",
+        opened=opened,
         closing_tags=_closing_tags(tokenizer, _after_answer(talks), end),
+        header=header_of(prompt, opened, turn_before),
     )
+
+
+def _own_parts(tokenizer: Any, talks: Sequence[str]) -> set[str]:
+    """The names of the tags of an answer's parts that this template has of its own."""
+    if not talks:
+        return set()
+    tails = [text.partition(ANSWER)[2].partition(NEXT)[0] for text in talks]
+    question_tags = "".join(text.partition(NEXT)[2] for text in talks)
+    return counterparts(template_of(tokenizer), tails, question_tags)
 
 
 def turn_end(tokenizer: Any, *, parts: bool = False) -> int | None:
@@ -253,30 +279,6 @@ def _after_question(text: str, system: str | None) -> str:
 def _after_answer(talks: Sequence[str]) -> str:
     """What the template writes after an answer that ends the conversation."""
     return next((text.partition(ANSWER)[2] for text in talks if NEXT not in text), "")
-
-
-def _opened(prompt: str, talks: Sequence[str]) -> str:
-    """The end of the generation prompt that no header of the assistant has."""
-    header = prompt
-    for text in talks:
-        header = _common_start(header, text.partition(ANSWER)[0])
-    # What stands before every answer may still be more than a header, where the template writes
-    # its tags in finished turns too. Tags that open the user's turn as well are marks of turns.
-    between = [text.partition(ANSWER)[2].partition(NEXT)[0] for text in talks if NEXT in text]
-    marks = {tag for text in between for tag in _OPENING.findall(text)}
-    for tag in _OPENING.finditer(header):
-        if tag.group(1).casefold() not in _ROLES and tag.group(1) not in marks:
-            header = header[: tag.start()]
-            break
-    return prompt.removeprefix(header)
-
-
-def _common_start(one: str, other: str) -> str:
-    size = next(
-        (i for i, (a, b) in enumerate(zip(one, other, strict=False)) if a != b),
-        min(len(one), len(other)),
-    )
-    return one[:size]
 
 
 def _closing_tags(tokenizer: Any, after: str, end: int | None) -> tuple[str, ...]:
