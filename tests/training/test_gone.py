@@ -4,6 +4,8 @@ one sentence, writes nothing into what stands there now, and what memory holds c
 from __future__ import annotations
 
 import shutil
+import sqlite3
+import weakref
 from collections.abc import Callable
 from pathlib import Path
 
@@ -155,6 +157,67 @@ def test_a_session_says_it_and_can_write_what_it_holds(make_session, tmp_path: P
     assert (resumed.step_number, resumed.status) == (2, "ready")
     resumed.step().wait()
     assert resumed.run.steps().step.tolist() == [1, 2, 3]
+
+
+@pytest.mark.parametrize("befall", MISHAPS)
+def test_a_session_gives_its_memory_back_without_its_record(
+    make_session, tmp_path: Path, befall: Callable[[Path], None]
+) -> None:
+    session = make_session()
+    session.step(1).wait()
+    model = weakref.ref(session.trainer.policy.model)
+    befall(tmp_path / "run")
+    before = entries(tmp_path)
+    with pytest.warns(RunWarning, match="was deleted, moved or replaced"):
+        session.free()
+    assert (session.status, session.trainer) == ("freed", None)
+    assert model() is None
+    assert set(entries(tmp_path)) <= set(before)
+    session.free()  # a second time does nothing
+
+
+def test_a_session_stops_without_its_record_and_can_still_be_copied(
+    make_session, tmp_path: Path
+) -> None:
+    session = make_session()
+    session.step(1).wait()
+    shutil.rmtree(tmp_path / "run")
+    with pytest.warns(RunWarning, match="was deleted, moved or replaced"):
+        session.stop()
+    assert session.status == "stopped"
+    session.stop()
+    session.save_copy(tmp_path / "saved")
+    assert make_session("saved", resume=True).step_number == 1
+
+
+def test_a_session_whose_run_was_taken_over_gives_its_memory_back(
+    make_session, tmp_path: Path
+) -> None:
+    session = make_session()
+    session.step(1).wait()
+    with (
+        RunWriter.resume(tmp_path / "run", 1),
+        pytest.warns(RunWarning, match="another writer has taken the run over"),
+    ):
+        session.free()
+    assert session.trainer is None
+    # What became of the run is the other writer's to say.
+    assert Run.open(tmp_path / "run").meta.status == "interrupted"
+
+
+def test_a_record_that_cannot_be_written_does_not_keep_the_memory(
+    make_session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session = make_session()
+    session.step(1).wait()
+
+    def full(*args, **facts):
+        raise sqlite3.OperationalError("database or disk is full")
+
+    monkeypatch.setattr("workbench.runs.store.rows.put_meta", full)
+    with pytest.warns(RunWarning, match="database or disk is full"):
+        session.free()
+    assert (session.status, session.trainer) == ("freed", None)
 
 
 def test_a_session_that_was_moved_in_mid_step_keeps_the_step(make_session, tmp_path: Path) -> None:

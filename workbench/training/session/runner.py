@@ -5,13 +5,15 @@ from __future__ import annotations
 
 import threading
 import traceback
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from workbench.rewards import ScoringCancelledError
 from workbench.rollout import RolloutCancelledError
-from workbench.runs import RunRecordError
+from workbench.runs import RunRecordError, RunWarning
 from workbench.runs.step_record import Event, StepRecord
 from workbench.training.checkpoints import CheckpointError, SaveError
 from workbench.training.out_of_memory import clear_frames, error_chain
@@ -30,6 +32,16 @@ Work = Callable[[Trainer], None]
 """Is given the trainer and does not hold it: the traceback of an error that is kept holds the work,
 and would keep the model in memory after `free()`."""
 STOPPED_BY_USER = "stopped by the user"
+
+
+@contextmanager
+def record_loss_as_warning() -> Iterator[None]:
+    """Says that the record could not be written as a `RunWarning`, where the session can do
+    without."""
+    try:
+        yield
+    except RunRecordError as error:
+        warnings.warn(str(error), RunWarning, stacklevel=3)
 
 
 class Runner:
@@ -231,7 +243,9 @@ class Runner:
         if self.status.move_from((Status.READY, Status.PAUSED), status):
             trainer = self.require_trainer()
             if status is Status.STOPPED and not trainer.run.closed:
-                trainer.run.finish("stopped", STOPPED_BY_USER)
+                # Nothing is left to be done that the loss of the record could spoil.
+                with record_loss_as_warning():
+                    trainer.run.finish("stopped", STOPPED_BY_USER)
             self.tell()
 
     def ask_to_rest(self, status: Status) -> None:
@@ -257,7 +271,9 @@ class Runner:
     def give_back(self) -> None:
         """Let go of the trainer and of all that leads to it."""
         trainer = self.require_trainer()
-        trainer.run.close()
+        # The memory comes back also where the record is gone or its disk refuses.
+        with record_loss_as_warning():
+            trainer.run.close()
         trainer.engine.free()
         self.trainer = None
         if self.error is not None:
