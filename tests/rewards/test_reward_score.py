@@ -10,8 +10,17 @@ from functools import partial
 
 import numpy as np
 import pytest
+import torch
 
-from workbench.rewards import RewardError, RewardSet, format_reward, resolve_reward, shuffled
+from workbench.objective import AdvantageRule, group_advantages
+from workbench.rewards import (
+    RewardError,
+    RewardSet,
+    format_reward,
+    functions,
+    resolve_reward,
+    shuffled,
+)
 
 PROMPTS = [[{"role": "user", "content": f"{i} + 1?"}] for i in range(4)]
 COMPLETIONS = [[{"role": "assistant", "content": str(i)}] for i in range(4)]
@@ -69,6 +78,50 @@ def test_several_functions_sync_and_async_with_none():
     np.testing.assert_array_equal(
         score(half_scored).total_B(), np.array([0, nan, 0.5, nan], dtype=np.float32)
     )
+
+
+@pytest.fixture
+def undecided_rewards(monkeypatch):
+    """Of one group, with the default rewards: an answer that is right, one that could not be
+    compared in time, one that is wrong."""
+    verdicts = {"right": True, "slow": None, "wrong": False}
+    monkeypatch.setattr(functions, "answers_equal", lambda given, gold: verdicts[given])
+    texts = [f"<think>t</think><answer>{answer}</answer>" for answer in verdicts]
+    table = RewardSet(["format", "answer"]).score(
+        ["?"] * 3, texts, step=1, columns={"answer": ["8"] * 3}
+    )
+    assert table.metrics == {"answers_not_compared": 1.0}
+    return torch.tensor(table.rewards_BK).double()
+
+
+@pytest.mark.parametrize("baseline", ["group", "leave_one_out", "batch"])
+@pytest.mark.parametrize("aggregation", ["sum_then_normalize", "normalize_then_sum"])
+def test_an_undecided_answer_does_not_compete_as_a_wrong_one(
+    undecided_rewards, baseline, aggregation
+):
+    rule = AdvantageRule(3, advantage_baseline=baseline, multi_objective_aggregation=aggregation)
+    found = group_advantages(undecided_rewards, rule)
+    # The two answers that were compared have the mean 0.5, which stands in for the third.
+    assert found.total_B.tolist() == [2, 1.5, 1]
+    assert found.mean_N.tolist() == [1.5]
+    right, undecided, wrong = found.advantage_B.tolist()
+    assert undecided == 0
+    assert right == -wrong > 0
+
+
+def test_the_advantages_beside_an_undecided_answer(undecided_rewards):
+    found = group_advantages(undecided_rewards, AdvantageRule(3)).advantage_B
+    # totals 2, 1.5, 1: their sample std is 0.5
+    expected = torch.tensor([0.5, 0, -0.5]).double() / (0.5 + 1e-4)
+    torch.testing.assert_close(found, expected)
+
+
+def test_an_undecided_answer_is_still_compared_by_its_format(undecided_rewards):
+    undecided_rewards[1, 0] = 0
+    found = group_advantages(undecided_rewards, AdvantageRule(3, scale_rewards="none"))
+    # format 1 0 1 has the mean 2/3, the answers 1 and 0 have 1/2
+    expected = torch.tensor([1 / 3 + 1 / 2, -2 / 3, 1 / 3 - 1 / 2]).double()
+    torch.testing.assert_close(found.advantage_B, expected)
 
 
 def test_every_function_gets_what_trl_gives():

@@ -16,7 +16,7 @@ from helpers import digits_reward, same_weights, weights_of
 
 from workbench.rewards import RewardWarning
 from workbench.runs import Run
-from workbench.training.reward_effects import SETTINGS
+from workbench.training.reward_effects import SETTINGS, torch_settings_kept
 
 
 def plain_run(make_trainer, out="plain", **changes):
@@ -90,6 +90,61 @@ def test_a_reward_that_fails_leaves_no_setting_either(make_trainer) -> None:
     with pytest.warns(RewardWarning, match="set_grad_enabled"), pytest.raises(RuntimeError):
         trainer.train()
     assert torch.is_grad_enabled()
+
+
+def enters_inference_mode(kept):
+    mode = torch.inference_mode()
+    mode.__enter__()
+    # Torch leaves a mode that nobody holds any more.
+    kept.append(mode)
+
+
+def check_left_and_said(said):
+    assert (torch.is_inference_mode_enabled(), torch.is_grad_enabled()) == (False, True)
+    texts = {str(warning.message) for warning in said}
+    assert len(texts) == 1
+    assert "(digits) called torch.inference_mode(True)" in texts.pop()
+
+
+def test_an_inference_mode_that_a_reward_does_not_leave_is_left_and_said(make_trainer) -> None:
+    kept = []
+    plain = plain_run(make_trainer)
+    changing = named_digits(lambda: enters_inference_mode(kept))
+    with pytest.warns(RewardWarning) as said:
+        changed = plain_run(make_trainer, "changed", rewards=changing)
+    check_left_and_said(said)
+    assert same_weights(weights_of(plain), weights_of(changed))
+
+
+def test_an_inference_mode_is_left_also_where_the_reward_fails(make_trainer) -> None:
+    kept = []
+
+    def fails():
+        enters_inference_mode(kept)
+        raise ValueError("no")
+
+    trainer = make_trainer(rewards=named_digits(fails))
+    with pytest.warns(RewardWarning) as said, pytest.raises(RuntimeError, match="ValueError: no"):
+        trainer.train()
+    check_left_and_said(said)
+
+
+def test_a_mode_that_is_let_go_later_changes_nothing() -> None:
+    kept = []
+    with pytest.warns(RewardWarning), torch_settings_kept(["digits"]):
+        enters_inference_mode(kept)
+    kept.clear()
+    assert (torch.is_inference_mode_enabled(), torch.is_grad_enabled()) == (False, True)
+
+
+@pytest.mark.parametrize("outside", [torch.no_grad, torch.inference_mode])
+def test_the_callers_own_mode_is_kept_and_nothing_is_said_of_it(outside) -> None:
+    with warnings.catch_warnings(), outside():
+        warnings.simplefilter("error")
+        before = (torch.is_inference_mode_enabled(), torch.is_grad_enabled())
+        with torch_settings_kept(["digits"]):
+            pass
+        assert (torch.is_inference_mode_enabled(), torch.is_grad_enabled()) == before
 
 
 def test_a_reward_may_print_fork_and_start_processes(make_trainer, capsys) -> None:

@@ -46,8 +46,11 @@ class RewardTable:
     """Numbers that functions logged with `log_metric`, averaged over the step."""
 
     def total_B(self, weights: Sequence[float] | None = None) -> np.ndarray:
-        """The weighted sum of the functions that scored a completion, float32; NaN where none
-        did."""
+        """The weighted sum of the functions that scored a completion, float32; NaN where none did.
+
+        Not what a training compares: here a completion that a function left out has the sum of one
+        that it gave 0, and `workbench.objective.group_advantages` takes care that it has not.
+        """
         weights_K = (
             np.ones(len(self.names)) if weights is None else np.asarray(weights, dtype=float)
         )

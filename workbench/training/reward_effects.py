@@ -48,19 +48,30 @@ SETTINGS: dict[str, Setting] = {
 @contextmanager
 def torch_settings_kept(names: Sequence[str]) -> Iterator[None]:
     """Inside, reward functions are called, those of `names`; what they changed of `SETTINGS` is put
-    back, and said in a `RewardWarning`."""
-    before = {name: read() for name, (read, _) in SETTINGS.items()}
-    try:
-        yield
-    finally:
-        for name, (read, write) in SETTINGS.items():
-            now = read()
-            if now != before[name]:
-                write(before[name])
-                warnings.warn(
-                    f"one of the reward functions ({', '.join(names)}) called {name}({now!r}), "
-                    f"which would hold for the training too. It is {before[name]!r} again; let the "
-                    "function set it back itself.",
-                    RewardWarning,
-                    stacklevel=3,
-                )
+    back, and said in a `RewardWarning`, and so is an inference mode that they did not leave."""
+    # Torch has no call that ends an inference mode which was entered elsewhere. Leaving an outer
+    # one restores what was there before it, whatever was entered inside.
+    with torch.inference_mode(False):
+        before = {name: read() for name, (read, _) in SETTINGS.items()}
+        try:
+            yield
+        finally:
+            if torch.is_inference_mode_enabled():
+                _say(names, "torch.inference_mode", True, False)
+                # It is the mode that switched them off.
+                torch.set_grad_enabled(before["torch.set_grad_enabled"])
+            for name, (read, write) in SETTINGS.items():
+                now = read()
+                if now != before[name]:
+                    write(before[name])
+                    _say(names, name, now, before[name])
+
+
+def _say(names: Sequence[str], setting: str, now: Any, before: Any) -> None:
+    warnings.warn(
+        f"one of the reward functions ({', '.join(names)}) called {setting}({now!r}), "
+        f"which would hold for the training too. It is {before!r} again; let the "
+        "function set it back itself.",
+        RewardWarning,
+        stacklevel=4,
+    )
