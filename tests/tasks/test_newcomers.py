@@ -195,7 +195,7 @@ def test_an_answer_in_tags_or_behind_its_name_is_found(text):
     assert {p.answer for p in problems_of(rows).values()} == {WRITTEN[text]}
     turns = [user("1?"), {"role": "assistant", "content": text}]
     read = problems_of(
-        [{"messages": turns}, {"question": "2?", "messages": [user("2?")] + turns[1:]}]
+        [{"messages": turns}, {"question": "2?", "messages": [user("2?"), *turns[1:]]}]
     )
     assert {p.answer for p in read.values()} == {WRITTEN[text]}
 
