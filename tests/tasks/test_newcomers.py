@@ -1,5 +1,7 @@
 """Files as a newcomer brings them: what is read of them, and what is said where they cannot be."""
 
+import json
+
 import pytest
 
 from workbench.tasks import TaskError, TaskWarning, load_task
@@ -267,3 +269,59 @@ def test_a_column_of_no_tools_is_none():
         {"question": f"{i}?", "answer": "1", "tools": empty} for i, empty in enumerate(["[]", []])
     ]
     assert len(problems_of(rows)) == 2
+
+
+# ------------------------------------------------------------ columns, classes, splits
+
+
+def test_columns_of_reserved_names_are_said_to_be_left_out():
+    rows = [{"question": f"{i}?", "answer": "1", "prompt": "p", "completions": ["c"]}
+            for i in range(3)]  # fmt: skip
+    with pytest.warns(TaskWarning, match=r"column 'completions' of 3 row\(s\) is left out"):
+        task = load_task(rows, held_out=1)
+    assert "column 'prompt' of 3 row(s)" in task.describe()
+
+
+def test_columns_that_were_read_as_what_they_are_are_not(recwarn):
+    load_task([{"prompt": f"{i}?", "answer": "1", "kind": "k", "completion": None} for i in "ab"])
+    load_task([{"prompt": [user(f"{i}?")], "completion": "1"} for i in "ab"])
+    assert not recwarn.list
+
+
+def test_golds_that_are_classes_are_their_names():
+    import datasets
+
+    label = datasets.ClassLabel(names=["no", "yes"])
+    features = datasets.Features({"question": datasets.Value("string"), "answer": label})
+    rows = {"question": ["1?", "2?", "3?"], "answer": [1, 0, 1]}
+    data = datasets.Dataset.from_dict(rows, features=features)
+    expected = {"1?": "yes", "2?": "no", "3?": "yes"}
+    assert {q: p.answer for q, p in problems_of(data).items()} == expected
+    assert {q: p.answer for q, p in problems_of(data.to_iterable_dataset()).items()} == expected
+    without = datasets.Dataset.from_dict(rows | {"answer": [1, 0, -1]}, features=features)
+    with pytest.raises(TaskError, match=r"1 row\(s\) have no gold: row 2"):
+        load_task(without)
+    split = load_task(datasets.DatasetDict(train=data.select([0, 1]), test=data.select([2])))
+    assert [p.answer for p in split.held_out] == ["yes"]
+
+
+@pytest.mark.parametrize("split", ["test", "validation"])
+@pytest.mark.parametrize("indent", [None, 2])
+def test_both_splits_in_one_json_file(tmp_path, split, indent):
+    train = [{"question": f"{i}?", "answer": str(i)} for i in range(4)]
+    path = tmp_path / "sums.json"
+    held = [{"question": "9?", "answer": "9"}, {"question": "8?", "answer": "8"}]
+    path.write_text(json.dumps({"train": train, split: held}, indent=indent))
+    task = load_task(path)
+    assert (len(task.train), [p.answer for p in task.held_out]) == (4, ["9", "8"])
+    assert task.name == "sums"
+    assert len(load_task(path, held_out=1).held_out) == 1
+    path.write_text(json.dumps({"train": train}, indent=indent))
+    assert len(load_task(path).train) == 3, "a tenth is held out where there is no other split"
+
+
+def test_a_row_of_the_other_split_is_named_with_it(tmp_path):
+    path = tmp_path / "sums.json"
+    path.write_text(json.dumps({"train": [{"question": "1?", "answer": "1"}], "test": [7]}))
+    with pytest.raises(TaskError, match=r"sums\.json, row 0: holds 7"):
+        load_task(path)

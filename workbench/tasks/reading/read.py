@@ -28,6 +28,7 @@ def read_problems(source: Source, reading: Reading) -> list[Problem]:
     totals = {"choices": 0, "unused_reply": 0}
     indices: Counter[int] = Counter()
     missing: dict[int, str] = {}
+    reserved: Counter[str] = Counter()
     for number, row in source.rows:
         try:
             keys, read = _read_row(source, number, row, keys, reading)
@@ -45,6 +46,7 @@ def read_problems(source: Source, reading: Reading) -> list[Problem]:
             totals[what] += getattr(read, what)
         if read.index is not None:
             indices[read.index] += 1
+        reserved.update(read.reserved)
         _note_example(source, number, read, reading)
     _drop_or_refuse(source, missing, reading)
     reading.rows += (
@@ -54,6 +56,7 @@ def read_problems(source: Source, reading: Reading) -> list[Problem]:
         del kept[asked]
     _note_dropped(source, repeated, contradicted, reading)
     _note_done(totals, keys, reading)
+    _note_reserved(reserved, reading)
     _note_indices(indices, reading)
     _note_sentences([problem.answer for _, problem in kept.values()], reading)
     if not kept or keys is None:
@@ -176,4 +179,12 @@ def _note_sentences(golds: list[str], reading: Reading) -> None:
             f"{len(sentences)} gold(s) are sentences, for example {sentences[0]!r:.80}: only the "
             "whole sentence would score. Name the key of the short answer, or mark it in the text "
             "with '#### x' or '\\boxed{x}'."
+        )
+
+
+def _note_reserved(reserved: Counter[str], reading: Reading) -> None:
+    for name, count in sorted(reserved.items()):
+        reading.notes.append(
+            f"the column {name!r:.60} of {count} row(s) is left out: reward functions get "
+            "something else by that name. Rename it where they are to have it."
         )

@@ -38,6 +38,9 @@ class ReadRow:
     index: int | None
     """The gold, where it is the index of a choice counted from 0."""
 
+    reserved: tuple[str, ...]
+    """Columns that were left out because reward functions get their names from elsewhere."""
+
     unused_reply: bool
     """Whether its conversation ends in an assistant's turn that is not the answer."""
 
@@ -86,6 +89,7 @@ def problem_of_row(row: Mapping[str, Any], keys: Keys) -> ReadRow:
         system=talk.system is not None,
         choices=question != talk.question,
         index=index,
+        reserved=_reserved(row, keys),
         unused_reply=talk.reply is not None and keys.answer != REPLY,
     )
 
@@ -153,6 +157,14 @@ def _columns(row: Mapping[str, Any], keys: Keys, gold: Gold, full: str) -> dict[
     if gold.found != LETTER and (gold.text != full or keys.answer == "solution"):
         columns.setdefault("solution", full)
     return columns
+
+
+def _reserved(row: Mapping[str, Any], keys: Keys) -> tuple[str, ...]:
+    """The columns that no reward function will see, those apart that were read as what they are."""
+    named = (keys.question, keys.answer, keys.system, keys.about, keys.context)
+    used = {key.partition(".")[0] for key in named if key is not None} | {"kind"}
+    holding = (key for key in row if row[key] not in (None, "", [], {}))
+    return tuple(key for key in holding if key in RESERVED_COLUMNS and key not in used)
 
 
 def _kind(row: Mapping[str, Any]) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -63,10 +63,51 @@ def _object_of_pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def rows_of_json(path: Path) -> Rows:
-    """A list of objects, or an object with such a list in it; or lines of JSON under that name."""
+    """A list of objects, or an object with such a list in it, or the training split of one with
+    splits; or lines of JSON under that name."""
     if _holds_lines(path):
         yield from rows_of_lines(path)
         return
+    value = _whole(path)
+    lists = [value]
+    if isinstance(value, Mapping):
+        lists = [inner for inner in value.values() if isinstance(inner, list)]
+        if _has_splits(value):
+            lists = [value["train"]]
+    if len(lists) != 1 or not isinstance(lists[0], list):
+        raise TaskError(
+            f"{path}: holds a {type(value).__name__}, expected a list of objects, an object with "
+            "one such list, or one with 'train' and 'test'. Write one JSON object per line into a "
+            ".jsonl file."
+        )
+    yield from _objects(path, lists[0])
+
+
+def held_out_in(path: Path, names: Sequence[str]) -> Rows | None:
+    """The rows of the split beside 'train' in a .json file that holds both, the first of `names`
+    that is there; None for any other file."""
+    if not path.is_file() or path.suffix.lower() != ".json" or _holds_lines(path):
+        return None
+    value = _whole(path)
+    if not isinstance(value, Mapping) or not _has_splits(value):
+        return None
+    name = next((name for name in names if isinstance(value.get(name), list)), None)
+    return None if name is None else _objects(path, value[name])
+
+
+def _has_splits(value: Mapping[str, Any]) -> bool:
+    return isinstance(value.get("train"), list)
+
+
+def _objects(path: Path, rows: list[Any]) -> Rows:
+    for number, row in enumerate(rows):
+        if not isinstance(row, Mapping):
+            raise TaskError(f"{path}, row {number}: holds {row!r:.60}, expected an object.")
+        yield number, row
+
+
+def _whole(path: Path) -> Any:
+    """The file as one JSON value."""
     size = path.stat().st_size
     if size > bounds.MAX_JSON_BYTES:
         raise TaskError(
@@ -75,23 +116,11 @@ def rows_of_json(path: Path) -> Rows:
             "Write it as JSONL, one object per line, or as parquet."
         )
     try:
-        value = _json(path.read_text(encoding="utf-8-sig"))
+        return _json(path.read_text(encoding="utf-8-sig"))
     except UnicodeDecodeError as error:
         raise TaskError(f"{path}: not UTF-8 ({error.reason}). Save it as UTF-8.") from error
     except TaskError as error:
         raise TaskError(f"{path}: {error}") from error
-    lists = [value]
-    if isinstance(value, Mapping):
-        lists = [inner for inner in value.values() if isinstance(inner, list)]
-    if len(lists) != 1 or not isinstance(lists[0], list):
-        raise TaskError(
-            f"{path}: holds a {type(value).__name__}, expected a list of objects, or an object "
-            "with one such list. Write one JSON object per line into a .jsonl file."
-        )
-    for number, row in enumerate(lists[0]):
-        if not isinstance(row, Mapping):
-            raise TaskError(f"{path}, row {number}: holds {row!r:.60}, expected an object.")
-        yield number, row
 
 
 def _holds_lines(path: Path) -> bool:

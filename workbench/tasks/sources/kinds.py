@@ -12,6 +12,7 @@ from typing import Any
 from workbench.tasks.sources import bounds
 from workbench.tasks.sources.bounds import Rows
 from workbench.tasks.sources.files import rows_of_file, unit_of
+from workbench.tasks.sources.json_files import held_out_in
 from workbench.tasks.sources.tables import check_names
 from workbench.tasks.types import TaskError
 
@@ -57,7 +58,7 @@ def source_of(data: Any) -> Source:
         _check_features(data)
         info = getattr(data, "info", None)
         name = getattr(info, "dataset_name", None) or "rows"
-        return _in_memory("the data set", data, str(name))
+        return _in_memory("the data set", _with_names(data), str(name))
     if isinstance(data, (list, tuple)):
         return _in_memory("the list", data, "rows")
     raise TaskError(
@@ -84,6 +85,14 @@ def own_splits(data: Any) -> tuple[Any, Any | None]:
     return data["train"], next((data[k] for k in HELD_OUT_SPLITS if k in data), None)
 
 
+def split_in_file(path: Path) -> Source | None:
+    """What is held out, where a .json file holds both splits."""
+    rows = held_out_in(path.expanduser(), HELD_OUT_SPLITS)
+    if rows is None:
+        return None
+    return Source(f"{_printable(str(path))} (held out)", "row", _bounded(rows), path.stem)
+
+
 def _frame(frame: Any) -> Source:
     check_names("the frame", [str(name) for name in frame.columns])
     return _in_memory("the frame", frame.to_dict("records"), "rows")
@@ -98,6 +107,24 @@ def _check_features(data: Any) -> None:
             f"the data set has pictures, sounds or films (column {seen[0]!r}), and the policy "
             f"reads text alone. Where the questions need none: data.remove_columns({seen!r})."
         )
+
+
+def _with_names(data: Any) -> Iterator[Any]:
+    """The rows with the names of their classes: the data set keeps a number for each, and -1 where
+    there is none."""
+    features = getattr(data, "features", None) or {}
+    names = {k: kind.names for k, kind in features.items() if type(kind).__name__ == "ClassLabel"}
+    for row in data:
+        if not names or not isinstance(row, Mapping):
+            yield row
+            continue
+        named = {k: _class_name(row[k], names[k]) for k in names.keys() & row.keys()}
+        yield {**row, **named}
+
+
+def _class_name(number: Any, names: list[str]) -> Any:
+    is_index = isinstance(number, int) and 0 <= number < len(names)
+    return names[number] if is_index else None
 
 
 def _in_memory(label: str, rows: Iterable[Any], name: str) -> Source:

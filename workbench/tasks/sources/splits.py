@@ -9,7 +9,7 @@ import numpy as np
 
 from workbench.tasks.reading.read import read_problems
 from workbench.tasks.reading.report import PLACES, Dropped, Reading
-from workbench.tasks.sources.kinds import own_splits, source_of
+from workbench.tasks.sources.kinds import Source, own_splits, source_of, split_in_file
 from workbench.tasks.types import Problem, TaskError
 
 MAX_HELD_OUT = 1000
@@ -26,13 +26,14 @@ def splits_of(
     if held_out is None:
         held_out = beside
     if held_out is None and isinstance(data, (str, Path)):
-        held_out = _file_beside(Path(data))
+        held_out = _file_beside(Path(data)) or split_in_file(Path(data))
     source = source_of(data)
     problems = read_problems(source, reading)
     if held_out is None or isinstance(held_out, int):
         train, tests = _split(source.label, problems, held_out, seed)
         return train, tests, source.name
-    tests = read_problems(source_of(held_out), reading)
+    held_source = held_out if isinstance(held_out, Source) else source_of(held_out)
+    tests = read_problems(held_source, reading)
     return _without(problems, tests, reading), tests, source.name
 
 
