@@ -45,6 +45,8 @@ def train_command(
     parts = parts_of(out, resume, policy, task, rewards, shuffle_rewards)
     config = make_config(parts.policy, preset, changes, out if resume else None)
     view = JsonView() if as_json else TerminalView(out, parts.policy, parts.task)
+    if preset is None and not resume and (chosen := _chosen(config, changes)):
+        view.notice(f"settings for this policy, unless named: {chosen}")
     go_on = resume_command(out, parts, threads)
     with stop_request() as should_stop:
         trainer = _trainer(parts, config, folder, resume, threads, view.notice)
@@ -107,6 +109,17 @@ def make_config(
     if config.lora_rank > 0 and "learning_rate" not in changes:
         return config.replace(learning_rate=config.learning_rate * LORA_LEARNING_RATE)
     return config
+
+
+def _chosen(config: GRPOConfig, changes: dict[str, Any]) -> str:
+    """The settings that nobody named and that are not `GRPOConfig`'s own defaults: those of the
+    preset "real", of an adapter, of the run that the policy lies in."""
+    usual = GRPOConfig().to_dict()
+    return ", ".join(
+        f"{name}={value}"
+        for name, value in config.to_dict().items()
+        if name not in changes and value != usual[name]
+    )
 
 
 def _rank_named(changes: dict[str, Any], own: dict[str, Any]) -> dict[str, Any]:
