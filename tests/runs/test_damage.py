@@ -32,7 +32,9 @@ from workbench.doctor import report
 from workbench.errors import WorkbenchError
 from workbench.runs import (
     DamagedError,
+    Evaluation,
     Event,
+    KnobChange,
     Run,
     RunRecordError,
     RunWarning,
@@ -283,6 +285,93 @@ def test_a_thinned_and_a_branched_copy_keep_their_checksums(tmp_path: Path) -> N
     flip_in(file, "groups", "dead", 2)
     with pytest.raises(DamagedError, match="damaged at step 2, in the table groups"):
         thin(file, tmp_path / "again.sqlite", [2])
+
+
+def test_a_run_keeps_as_many_figures_as_can_be_read(tmp_path: Path) -> None:
+    """A reward that logs under a new name for each problem must not make the run unreadable."""
+
+    def step(number: int) -> StepRecord:
+        seen = {f"seen/{number}_{i}": 1.0 for i in range(300)}
+        return StepRecord(step=number, metrics={"reward": float(number)} | seen)
+
+    with RunWriter.create(tmp_path, config={}, reward_names=[]) as run:
+        for number in (1, 2, 3):
+            run.write_step(step(number))
+        with pytest.warns(RunWarning, match="From step 4 on new ones are left out, such as"):
+            run.write_step(step(4))
+    # The limit is the run's, not the writer's.
+    with RunWriter.resume(tmp_path, 4) as run, pytest.warns(RunWarning, match="From step 5 on"):
+        run.write_step(step(5))
+    steps = Run.open(tmp_path).steps()
+    assert steps["reward"].tolist() == [1.0, 2.0, 3.0, 4.0, 5.0]
+    assert len(steps.columns) == 1002
+    assert Run.open(tmp_path).damage() == []
+
+
+def test_a_record_of_an_earlier_version_with_more_figures_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("workbench.runs.store.writer.MAX_METRICS", 10_000)
+    with RunWriter.create(tmp_path, config={}, reward_names=[]) as run:
+        for number in (1, 2):
+            figures = {f"m{number}_{i}": 0.0 for i in range(600)}
+            run.write_step(StepRecord(step=number, metrics=figures))
+    with pytest.warns(RunWarning, match="name 1200 different figures: the first 1000 are read"):
+        steps = Run.open(tmp_path).steps()
+    assert len(steps) == 2
+    assert Run.open(tmp_path).steps(columns=["m2_599"])["m2_599"].tolist()[1] == 0.0
+
+
+LONG = 10**25
+SURROGATE = chr(0xD800)
+
+
+def deep_value() -> dict[str, Any]:
+    value: dict[str, Any] = {}
+    for _ in range(40):
+        value = {"a": value}
+    return value
+
+
+UNREADABLE: dict[str, Callable[[RunWriter], None]] = {
+    "a long number in the environment": lambda run: run.add_to_environment(x=LONG),
+    "a long number in an event": lambda run: run.write_event(Event("notice", "x", {"n": LONG})),
+    "a deep event": lambda run: run.write_event(Event("notice", "x", deep_value())),
+    "a time of before 1970": lambda run: run.write_event(Event("notice", "x", {}, -5.0)),
+    "a time that is no number": lambda run: run.write_event(Event("a", "x", {}, float("nan"))),
+    "a surrogate in a kind": lambda run: run.write_event(Event(SURROGATE, "x")),
+    "a surrogate in a split": lambda run: run.write_evaluation(0, Evaluation(SURROGATE, 1, 1)),
+    "a deep evaluation": lambda run: run.write_evaluation(
+        0, Evaluation("held_out", 1, 1, extra=deep_value())
+    ),
+    "a surrogate in a figure": lambda run: run.write_step(
+        StepRecord(step=1, metrics={SURROGATE: 1.0})
+    ),
+    "a long number in a knob": lambda run: run.write_step(
+        StepRecord(step=1, metrics={}, knobs=[KnobChange("x", 1, LONG)])
+    ),
+}
+
+
+@pytest.mark.parametrize("what", UNREADABLE)
+def test_what_a_reader_would_call_damaged_is_not_written(tmp_path: Path, what: str) -> None:
+    with RunWriter.create(tmp_path, config={}, reward_names=[]) as run:
+        with pytest.raises(WorkbenchError, match="a record cannot hold that"):
+            UNREADABLE[what](run)
+        run.write_step(StepRecord(step=1, metrics={"reward": np.float64(1.0)}))
+    assert Run.open(tmp_path).damage() == []
+    assert Run.open(tmp_path).meta.status == "interrupted"
+
+
+@pytest.mark.parametrize(
+    "config", [{"seed": LONG}, {"x": deep_value()}, {"reward_weights": ["a"]}, {"seed": "0"}]
+)
+def test_a_config_that_a_reader_would_call_damaged_begins_no_run(
+    tmp_path: Path, config: dict[str, Any]
+) -> None:
+    with pytest.raises(WorkbenchError, match="a record cannot hold that"):
+        RunWriter.create(tmp_path, config=config, reward_names=[])
+    assert not (tmp_path / "run.sqlite").exists()
 
 
 def test_more_figures_than_can_be_read_are_not_written() -> None:

@@ -194,10 +194,12 @@ class Trainer:
 
         # After the updates: what is mixed in is the policy of this step.
         self.refresh_reference(config, number)
-        # What reward functions counted; a name of the record's own keeps its meaning.
-        metrics = {**table.metrics} | update_metrics(updates) | record.rollout_metrics(rollout)
+        metrics = update_metrics(updates) | record.rollout_metrics(rollout)
         metrics |= record.reward_metrics(rewards_BK, table.names, advantages) | phases.metrics()
         metrics |= {"learning_rate": learning_rate_at(number, config)}
+        # What reward functions counted comes last, where there is no room for all; a name of the
+        # record's own keeps its meaning.
+        metrics |= {name: v for name, v in table.metrics.items() if name not in metrics}
         due = (config.eval_steps and number % config.eval_steps == 0) or number == config.max_steps
         step = StepRecord(
             step=number,

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import fields
 from typing import Any, TypeVar
 
@@ -287,6 +287,36 @@ LATER_FACTS: dict[str, Check] = {
     "newest_checkpoint": _or_none(_json_of(whole)),
 }
 """Facts that an older record does not have."""
+
+
+def check_row(table: str, cells: Sequence[Any]) -> None:
+    """Raises `CellError` for a row to be written that a reader would take for damaged."""
+    for (column, check), cell in zip(SHAPES[table].items(), cells, strict=True):
+        _check_written(check, cell, f"{table}.{column}")
+
+
+def check_fact(key: str, cell: str) -> None:
+    """Raises `CellError` for a fact to be written that a reader would take for damaged."""
+    _check_written((FACTS | LATER_FACTS).get(key, json_value), cell, key)
+
+
+def _check_written(check: Check, cell: Any, what: str) -> None:
+    try:
+        check(_as_stored(cell))
+    except CellError as error:
+        raise CellError(
+            f"{what} {error}: a record cannot hold that. Give a value of the kind named, a long "
+            "number as text."
+        ) from error
+
+
+def _as_stored(cell: Any) -> Any:
+    """The cell as SQLite gives it back: of a plain type, where it is of one that descends from
+    it."""
+    for plain in (int, float):
+        if isinstance(cell, plain):
+            return plain(cell)
+    return str.__str__(cell) if isinstance(cell, str) else cell
 
 
 def _check_numbers(values: Any) -> None:

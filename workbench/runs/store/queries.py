@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 import math
 import sqlite3
+import warnings
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -26,7 +27,7 @@ from workbench.runs.store.checked import (
     words,
 )
 from workbench.runs.store.checksums import has_checksums, seals_of
-from workbench.runs.store.files import DamagedError, RunRecordError
+from workbench.runs.store.files import DamagedError, RunRecordError, RunWarning
 from workbench.runs.store.rows import Packed, last_step
 from workbench.runs.store.schema import MAX_METRICS
 
@@ -163,9 +164,17 @@ def steps(db: sqlite3.Connection, since: int, names: Sequence[str] | None) -> Ma
     lost: list[Row] = [(step, math.nan, {}) for step in found.damaged]
     by_step = sorted([*found.rows, *lost], key=lambda row: int(row[0]))
     metrics = [row[2] for row in by_step]
-    names = list(dict.fromkeys(name for row in metrics for name in row)) if names is None else names
-    if len(names) > MAX_METRICS:
-        raise DamagedError(f"is damaged: its steps name {len(names)} different figures.")
+    if names is None:
+        # Records of before the writer held the limit may have more.
+        every = dict.fromkeys(name for row in metrics for name in row)
+        names = list(every)[:MAX_METRICS]
+        if len(every) > MAX_METRICS:
+            warnings.warn(
+                f"the steps name {len(every)} different figures: the first {MAX_METRICS} are read. "
+                "steps(columns=[NAME, …]) reads others.",
+                RunWarning,
+                stacklevel=2,
+            )
     values = {name: np.array([row.get(name) for row in metrics], dtype=float) for name in names}
     own = {
         "step": column("step", [row[0] for row in by_step]),

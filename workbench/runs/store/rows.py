@@ -10,6 +10,7 @@ from typing import Any
 
 from workbench.runs.step_record import Evaluation, Event, KnobChange, Samples, StepRecord
 from workbench.runs.store.arrays import pack
+from workbench.runs.store.cells import check_fact, check_row
 from workbench.runs.store.checksums import (
     copy_seals,
     cut_seals_after,
@@ -26,7 +27,9 @@ Packed = dict[str, tuple[str, str, bytes]]
 def put_meta(db: sqlite3.Connection, **facts: Any) -> None:
     """Set facts of the run."""
     for key, value in facts.items():
-        db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (key, to_json(value, key)))
+        cell = to_json(value, key)
+        check_fact(key, cell)
+        db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (key, cell))
     seal_meta(db)
 
 
@@ -52,7 +55,9 @@ def put_step(db: sqlite3.Connection, record: StepRecord, arrays: Packed) -> None
     metrics = ", ".join(
         f"{json.dumps(name)}: {number_to_json(value)}" for name, value in record.metrics.items()
     )
-    db.execute("INSERT INTO steps VALUES (?, ?, ?)", (step, record.time, f"{{{metrics}}}"))
+    values = (step, record.time, f"{{{metrics}}}")
+    check_row("steps", values)
+    db.execute("INSERT INTO steps VALUES (?, ?, ?)", values)
     for knob in record.knobs:
         put_knob(db, step, knob)
     for evaluation in record.evaluations:
@@ -77,10 +82,9 @@ def put_knob(db: sqlite3.Connection, step: int, knob: KnobChange) -> None:
     """A knob change that took effect at `step`."""
     old = to_json(knob.old, f"old value of {knob.name}")
     new = to_json(knob.new, f"new value of {knob.name}")
-    db.execute(
-        "INSERT INTO knobs VALUES (?, ?, ?, ?, ?, ?)",
-        (step, knob.name, old, new, knob.who, knob.time),
-    )
+    values = (step, knob.name, old, new, knob.who, knob.time)
+    check_row("knobs", values)
+    db.execute("INSERT INTO knobs VALUES (?, ?, ?, ?, ?, ?)", values)
     seal(db, "knobs", step)
 
 
@@ -97,6 +101,7 @@ def put_evaluation(db: sqlite3.Connection, step: int, evaluation: Evaluation) ->
         to_json(dict(evaluation.extra), "evaluation.extra"),
         evaluation.time,
     )
+    check_row("evaluations", values)
     db.execute("INSERT OR REPLACE INTO evaluations VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", values)
     seal(db, "evaluations", step)
 
@@ -110,6 +115,7 @@ def put_event(db: sqlite3.Connection, step: int, event: Event) -> None:
         to_cell(event.text, "event.text"),
         to_json(dict(event.data), "event.data"),
     )
+    check_row("events", values)
     db.execute("INSERT INTO events VALUES (?, ?, ?, ?, ?)", values)
     seal(db, "events", step)
 

@@ -26,7 +26,8 @@ STATUSES = ("running", "finished", "stopped", "failed")
 gone."""
 
 MAX_METRICS = 1_000
-"""Figures of one step. A run has about fifty; views make a column, a choice and a curve of each."""
+"""Different figures of a run, and of each step. A run has about fifty; views make a column, a
+choice and a curve of each."""
 
 STEP_TABLES: dict[str, str] = {
     "steps": "step INTEGER PRIMARY KEY, time REAL NOT NULL, metrics TEXT NOT NULL",

@@ -16,6 +16,7 @@ import uuid
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ from workbench.runs.environment import changed_environment, sign_in, works_besid
 from workbench.runs.step_record import Evaluation, Event, StepRecord
 from workbench.runs.store import rows
 from workbench.runs.store.cells import SEALED_FROM
-from workbench.runs.store.checked import fact_of, facts_of
+from workbench.runs.store.checked import checked, fact_of, facts_of
 from workbench.runs.store.checksums import start_checksums
 from workbench.runs.store.files import (
     RunRecordError,
@@ -34,7 +35,7 @@ from workbench.runs.store.files import (
 )
 from workbench.runs.store.in_place import OpenFiles
 from workbench.runs.store.opening import connect_for_writing, copy_record, new_record
-from workbench.runs.store.schema import STATUSES
+from workbench.runs.store.schema import MAX_METRICS, STATUSES
 
 Pieces = Callable[[Sequence[int]], Sequence[str]]
 """Turns token ids into the text of each: one text per id."""
@@ -65,6 +66,9 @@ class RunWriter:
         # What the record says of who writes it.
         self._mark = sign_in(self)
         self._files: OpenFiles | None = None
+        # Names of all steps; read when the first step is written.
+        self._figures: set[str] = set()
+        self._figures_said = False
         with as_record_errors(file):
             connection, journal_mode = connect_for_writing(file)
             self._db: sqlite3.Connection | None = connection
@@ -219,11 +223,13 @@ class RunWriter:
         arrays = rows.packed_arrays(record)  # the slow part, outside the transaction
         with self._transaction(f"step {record.step}") as db:
             self._check_next(record.step, rows.last_step(db))
+            record = self._with_room_for_its_figures(db, record)
             learned = self._new_pieces(record)
             rows.put_step(db, record, arrays)
             rows.put_pieces(db, learned)
         # After the commit: texts of a step that failed have to come with the next one.
         self._known.update(learned)
+        self._figures.update(record.metrics)
 
     def write_evaluation(self, step: int, evaluation: Evaluation) -> None:
         """An evaluation made after `step` (0 = before the first); it replaces an earlier one of
@@ -378,6 +384,28 @@ class RunWriter:
                 f"step {record.step}: rewards_BK has {found} columns, but the run has the reward "
                 f"functions {self._reward_names}. Give one column for each."
             )
+
+    def _with_room_for_its_figures(self, db: sqlite3.Connection, record: StepRecord) -> StepRecord:
+        """The step without figures of new names for which the run has no room; the first time that
+        is said."""
+        if not self._figures:
+            self._figures.update(name for row in checked(db, "steps").rows for name in row[2])
+        new = [name for name in record.metrics if name not in self._figures]
+        left_out = new[max(MAX_METRICS - len(self._figures), 0) :]
+        if not left_out:
+            return record
+        if not self._figures_said:
+            self._figures_said = True
+            warnings.warn(
+                f"{self.path}: {MAX_METRICS} different figures are kept of a run. From step "
+                f"{record.step} on new ones are left out, such as {left_out[0]!r:.60}. Log under "
+                "fewer names.",
+                RunWarning,
+                stacklevel=4,
+            )
+        dropped = set(left_out)
+        kept = {name: v for name, v in record.metrics.items() if name not in dropped}
+        return replace(record, metrics=kept)
 
     def _new_pieces(self, record: StepRecord) -> dict[int, str]:
         """The texts of the ids of this step that the record does not know yet."""
