@@ -201,3 +201,25 @@ def test_a_reward_may_rest_the_session_that_calls_it(make_session, call, later) 
     assert timed(lambda: session.start().wait(60)) < BOUND
     assert session.step_number == 1
     assert session.status == {"pause": "paused", "stop": "stopped"}[call]
+
+
+@pytest.mark.parametrize("later", [False, True])
+def test_a_reward_that_waits_for_its_own_session_is_told_and_the_caller_hears_of_it(
+    make_session, later
+) -> None:
+    def digits(completions, **columns):
+        session.wait()
+        return digits_reward(completions)
+
+    async def digits_later(completions, **columns):
+        return digits(completions)
+
+    reward = digits
+    if later:
+        reward = digits_later
+    session = make_session(rewards=reward)
+    began = time.monotonic()
+    session.start()
+    with pytest.raises(SessionError, match=r"wait\(\) was called by a reward .* from outside"):
+        session.wait(60)
+    assert time.monotonic() - began < BOUND

@@ -167,7 +167,7 @@ class Session:
         # wait for somebody who holds the lock and waits for the worker.
         if self._runner.requests.add(steps):
             return self
-        if self._runner.worker.is_asking():
+        if self._runner.worker.is_asked_from_within():
             self._refuse_while_running("start")
         with self._lock:
             if self._runner.requests.add(steps):
@@ -240,12 +240,18 @@ class Session:
         An interrupt (the ■ button, Ctrl-C) pauses the session after the step in hand. Raises
         `SessionError` from the training's error, TimeoutError after `timeout` seconds.
         """
-        idle = self._runner.worker.idle
+        # It would hold up what it waits for, and then take the error that another call waits for.
+        worker = self._runner.worker
+        if worker.is_asked_from_within() and not worker.idle.is_set():
+            raise SessionError(
+                "wait() was called by a reward function or a listener of this session, which would "
+                "wait for itself. Call it from outside; pause() and stop() work from within."
+            )
         try:
-            rested = pumped_wait(idle, timeout)
+            rested = pumped_wait(worker.idle, timeout)
         except KeyboardInterrupt:
             self.pause()
-            rested = pumped_wait(idle, None)  # returns at once, with the last picture drawn
+            rested = pumped_wait(worker.idle, None)  # returns at once, with the last picture drawn
         if not rested:
             raise TimeoutError(
                 f"the session still runs after {timeout} s, at step {self.step_number}. It goes "

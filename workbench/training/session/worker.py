@@ -43,14 +43,14 @@ class Worker:
         """The work has ended: whoever waits may go on."""
         self.idle.set()
 
-    def is_asking(self) -> bool:
-        """Whether the caller is part of its own work."""
+    def is_asked_from_within(self) -> bool:
+        """Whether the caller is a part of its own work: a listener or a reward function."""
         return _AT_WORK.get() is self
 
     def wait(self) -> None:
         """Block until it rests; at once inside its own work, where a listener or a reward asks in
         the middle of a step and would wait for itself."""
-        if self.is_asking():
+        if self.is_asked_from_within():
             return
         # Never join: an interrupted join marks a living thread as dead before Python 3.13. A short
         # timeout, because a wait without one cannot be interrupted on Windows.
