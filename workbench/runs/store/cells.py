@@ -328,6 +328,8 @@ def _check_numbers(values: Any) -> None:
 def _parsed(cell: str, reader: json.JSONDecoder) -> Any:
     try:
         value = reader.decode(cell)
+    except CellError:  # in its own words
+        raise
     # A text of brackets alone ends Python's reader by its depth.
     except (ValueError, RecursionError) as error:
         raise CellError(f"is no JSON: {error}") from error
