@@ -6,6 +6,8 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from workbench.rewards.answers.numerals import read_numeral
+
 _SENTENCE_END = re.compile(r"(?<=[.!?])[*_\"')]{0,3}\s+|\n+")
 _MARKED = re.compile(
     r"\*\*(?!\s)(?P<bold>[^*\n]{1,200}?)(?<!\s)\*\*"
@@ -17,27 +19,42 @@ _MARKED = re.compile(
 _TALK = re.compile(r"[A-Za-z]{2,} [A-Za-z]{2,}")
 _UNIT_WORDS = re.compile(
     r"\s?(?:%|°)|(?:\s(?!(?:and|or|but|so|is|are|was|were|which|because|since|as|of|in|on|at|to|for"
-    r"|from|by|with|per|that|the|not|if|when|who|left|more|has|have|had|will|does|do|did|can|could|would|should|must|may|fails|works|he|she|it|they|we|you|an?)"
+    r"|from|by|with|per|that|the|not|if|when|who|left|more|has|have|had|will|does|do|did|can|could"
+    r"|would|should|must|may|fails|works|he|she|it|they|we|you|an?)"
     r"\b)(?:[A-Za-z]{2,20}|[mgshlL])(?:/[A-Za-z]+)?(?:\^\{?[23]\}?|[²³])?(?![A-Za-z0-9(\\=])){1,3}"
 )
 _DENIED_BEFORE = re.compile(
     r"(?:\b(?:not|never|cannot|neither|nor|anything but|other than|rather than|instead of"
-    r"|different from|except|without|hardly|rul(?:e|es|ed) out|false that|at least|at most"
+    r"|different from|except|without|hardly|(?<!no )doubt"
+    r"|(?:eliminat|exclud|reject|discard)(?:ed|es|e|s|ing)?|cross(?:ed)? out"
+    r"|rul(?:e|es|ed) out|false that|at least|at most"
     r"|near|nearly|almost|approximately|roughly|twice"
     r"|(?:half|third|quarter|square|cube|double|triple|root|percent|[0-9]+/[0-9]+|[0-9]%) of"
     r"|over|under|up to|(?:less|more|greater|fewer|larger|smaller|bigger|higher|lower) than"
     r"(?: or equal to)?)\b|n['’]t\b)"
     r"(?:\s+(?:be|been|equal|to|the|answer|result|possibly|really|exactly|actually|definitely|an?"
-    r"|it|is|likely|option|choice)\b){0,4}[\s*$(\\\[]*$",
+    r"|it|is|likely|option|choice|think|believe|that)\b){0,4}[\s*$(\\\[]*$",
     re.IGNORECASE,
 )
 _DENIED_AFTER = re.compile(
     r"[\s*$)\\\]]*(?:(?:is|was|are|were|seems|looks|would be|must be)\b(?:\s+\w+)?\s+"
     r"(?:not|wrong|incorrect|false|too)\b|\w+n['’]t\b|can['’]t\b|cannot\b|fails\b"
+    r"|(?:(?:is|was)|(?:may|can|could|must|should|would) be|has been)\b[^.,;!?\n]{0,30}?"
+    r"\b(?:wrong|incorrect|false|impossible|excluded|eliminated"
+    r"|(?:(?<=is )|ruled )out|rejected|invalid)\b"
+    r"|(?:#|//)\s*(?:wrong|incorrect|false)\b"
     r"|\((?:incorrect|wrong|false|no)\b|,? but (?:it|that)(?:\s+is|['’]s)?"
     r"(?:\s+not|n['’]t|\s+isn['’]t)"
     r"|(?:does|do|did|would|will|can|could|should)\s+(?:not|never)\b)",
     re.IGNORECASE,
+)
+_REFUTED = re.compile(
+    r"[\s.!;,*$)\]–—-]*(?:no\b\s*[,.!:]|(?:that|this|it|which)(?:\s+(?:is|was|would be)|['’]s)\s+"
+    r"(?:not|wrong|incorrect|false)\b|(?:#|//)\s*(?:wrong|incorrect|false)\b)",
+    re.IGNORECASE,
+)
+_NEEDED = re.compile(
+    r"\b(?:needs?|needed|requires?|required|must|enough|necessary|suffices?)\b", re.IGNORECASE
 )
 _LARGER_UNIT = re.compile(
     r"\s*(?:hours?|hrs?|h|feet|foot|ft|pounds?|lbs?|dollars?|minutes?|mins?|days?|weeks?|months?"
@@ -104,7 +121,16 @@ def marked_spans(text: str) -> list[Span]:
 def denied(sentence: str, start: int, end: int) -> bool:
     """Whether `sentence` denies what stands from `start` to `end`: "not 42", "42 is wrong"."""
     before = sentence[max(0, start - 80) : start]
+    # Where it says what is needed, the least is the answer.
+    if _NEEDED.search(sentence[max(0, start - 80) : end + 80]):
+        before = re.sub(r"\bat least\b", "", before)
     return bool(_DENIED_BEFORE.search(before) or _DENIED_AFTER.match(sentence, end))
+
+
+def is_refuted(rest: str) -> bool:
+    """Whether `rest`, what a text goes on with after an answer, takes it back: "No, that is
+    wrong"."""
+    return _REFUTED.match(rest) is not None
 
 
 def with_unit(content: str, after: str) -> str:
@@ -118,7 +144,18 @@ def with_unit(content: str, after: str) -> str:
     counted = re.fullmatch(r"[-+−–$€£]{0,3}[0-9][0-9.,/ ]*(?:[-0-9\\{}a-z]*frac[0-9{}]+)?", bare)
     if match is None or counted is None:
         return content
-    return bare.rstrip(".") + match[0]
+    return _counted(bare.rstrip("."), match[0])
+
+
+def _counted(number: str, words: str) -> str:
+    """`number` with as many of `words` as name what it counts; with all of them where the first
+    changes its value ("42 squared")."""
+    for end in [place.end() for place in re.finditer(r"\S+", words)][::-1]:
+        numeral = read_numeral(number + words[:end])
+        if numeral is not None and numeral.counts:
+            return number + words[:end]
+    first = words.split()[0]
+    return number if read_numeral(f"{number} {first}") is not None else number + words
 
 
 def number_spans(sentence: str) -> list[Span]:
@@ -138,7 +175,7 @@ def number_spans(sentence: str) -> list[Span]:
         span = _result(run, start, opens=not before.strip(" *_>#-"))
         if span is None:
             continue
-        joint = re.search(r"(?:,|\b(?:and|or|to))\s+$", before[-8:])
+        joint = re.search(r"(?:,|\b(?:and|or|to|maybe|perhaps|possibly))\s+$", before[-12:])
         previous = spans[-1] if spans else None
         between = sentence[previous.end : start] if previous is not None else "x"
         if (
@@ -149,7 +186,11 @@ def number_spans(sentence: str) -> list[Span]:
             # "3 hours 20 minutes" is one time, and not 20 minutes.
             spans[-1] = Span(previous.start, span.end, sentence[previous.start : span.end])
             continue
-        if previous is not None and joint and re.fullmatch(r"\W*(?:and|or|to)?\W*", between):
+        if (
+            previous is not None
+            and joint
+            and re.fullmatch(r"\W*(?:and|or|to)?\W*(?:maybe|perhaps|possibly)?\W*", between)
+        ):
             from_to = "to" in between and re.search(r"\bfrom\W*$", sentence[: previous.start])
             if not from_to:
                 # "3 or 5" is one answer, and not the answer 5.

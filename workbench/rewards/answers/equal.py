@@ -14,12 +14,14 @@ Which of these it is, the gold answer decides; docs/answers.md has the table.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Literal as OneOf
 
 from workbench.errors import WorkbenchError
 from workbench.rewards.answers import math_process
+from workbench.rewards.answers.choices import letter_with_text
 from workbench.rewards.answers.literals import (
     Literal,
     as_text,
@@ -31,6 +33,11 @@ from workbench.rewards.answers.literals import (
 from workbench.rewards.answers.numerals import MAX_LENGTH, Numeral, may_be_list, read_numeral
 from workbench.rewards.answers.several import Collection, read_collection, split_label
 from workbench.rewards.answers.units import agree
+
+_ANNOUNCED = re.compile(
+    r"^\s*(?:(?:so|thus|hence|therefore),? )?(?:the|my) (?:final |correct )?answer is:? ",
+    re.IGNORECASE,
+)
 
 AS_TEXT = "text:"
 """What a gold answer begins with that is to be compared as text, in one spelling, and not read."""
@@ -72,7 +79,7 @@ def answers_equal(given: str, gold: str) -> bool | None:
     if len(given) > MAX_LENGTH or not given.strip():
         return False
     try:
-        return _matches(given, expected)
+        return _matches(_ANNOUNCED.sub("", given), expected)
     except math_process.UndecidedError:
         return None
 
@@ -198,6 +205,10 @@ def _same_number(given: Numeral | None, gold: Numeral) -> bool:
 
 
 def _same_words(given: str, gold: Literal) -> bool:
+    if gold.kind == "words" and len(gold.parts[0]) == 1:
+        letter = letter_with_text(given)
+        if letter is not None:
+            return letter.casefold() == gold.parts[0]
     readers = {"words": read_words, "phrase": read_phrase, "text": as_text}
     found = readers.get(gold.kind, read_special)(given)
     return found is not None and same_literal(found, gold)

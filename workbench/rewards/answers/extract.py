@@ -8,20 +8,28 @@ text holds: completions are hostile.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from workbench.rewards.answers.candidates import (
+    Span,
     denied,
     is_question,
+    is_refuted,
     marked_spans,
     number_spans,
     sentences,
     with_unit,
 )
+from workbench.rewards.answers.choices import (
+    is_hedged,
+    leading_letter,
+    letter_with_text,
+    named_letters,
+)
 from workbench.rewards.answers.equal import Kind
 from workbench.rewards.answers.literals import read_phrase, read_special, read_words
 from workbench.rewards.answers.numerals import MAX_LENGTH, read_numeral
-from workbench.rewards.answers.several import split_label
+from workbench.rewards.answers.several import read_collection, split_label
 from workbench.rewards.answers.spelling import closing, plain
 
 TAIL = 8000
@@ -32,22 +40,54 @@ MOST = 20
 """Boxes, or answers announced, that are looked at; the last ones."""
 
 _STRUCK = re.compile(r"~~[^~\n]{1,200}~~")
+_QUOTED = re.compile(r"^[ \t]{0,3}> ", re.MULTILINE)
 _BOX = re.compile(r"\\(?:boxed|fbox) ?(?=[{0-9A-Za-z])")
 _JOINT = re.compile(
-    r"[\s$.,*]*(?:and|or|,|\\text(?:rm)?\{\s*(?:and|or)\s*\})?[\s$*]*", re.IGNORECASE
+    r"[\s$.,;/|&*]*(?:(?:and|or|alternatively)(?: else| maybe| perhaps| possibly)?[,:]?"
+    r"|\\text(?:rm)?\{\s*(?:and|or)\s*\})?[\s$*]*",
+    re.IGNORECASE,
+)
+_BESIDE = re.compile(
+    r"\s*(?:[,;/|&]|,?\s*\b(?:and|or)\b)\s*(?:(?:and|or|else|maybe|perhaps|possibly)\s+)*",
+    re.IGNORECASE,
+)
+_ALTERNATIVE = re.compile(
+    r"[\s.,;:()\[|/&–—-]*(?:or(?! so\b)|else|maybe|perhaps|possibly|alternatively|as well as|and)\b"
+    r"|,? which (?:may|might|could)\b|,? when\b[^.\n]{0,80}\b(?:when|otherwise|else)\b"
+    r"|\s*[;|/&]\s*[-+$]{0,2}[0-9][0-9.,]*\s*(?:$|[.!?;\n])",
+    re.IGNORECASE,
+)
+_DOUBT = re.compile(
+    r"n['’]t\b|\b(?:not|never|nobody|no one|nowhere|hardly|cannot|(?<!no )doubt\w*|deny|denies"
+    r"|false|wrong|incorrect|mistaken?|untrue|impossible|unlikely|if|unless|suppose|supposing|assume"
+    r"|assuming)\b",
+    re.IGNORECASE,
+)
+_OTHER_VERBS = frozenset(("lies", "exceeds", "differs", "fails", "excludes", "ranges"))
+_STATEMENT_ENDS = re.compile(r"\n|[.!?](?:\s|$)")
+_CLAUSE_ENDS = re.compile(r"[,;\n]|[.!?](?:\s|$)|\bbut\b")
+_CONTRAST = re.compile(r"[;\n]|[.!?](?:\s|$)|(?<!anything )\bbut\b")
+_THERE_IS = re.compile(
+    r"^(?:(?:so|thus|hence|therefore),? )?there (?:is|are) (?=no )", re.IGNORECASE
 )
 _LINK = re.compile(
     r"\b(?:answer|ans)\b[*_]{0,3}(?P<link>[^.\n:=?]{0,60}?)"
-    r"(?:\b(?:is|are|was|be|equals)\b(?: equal to| given by)?|[:=])[*_]{0,3}\s*[:=]?"
+    r"(?P<verb>\b(?:is|are|was|be|equals|lies|exceeds|differs|fails|excludes|ranges)\b"
+    r"(?: equal to| given by)?|[:=])[*_]{0,3}\s*[:=]?"
     r"(?:\s*(?:exactly|simply|just|therefore|thus|then|clearly|indeed|actually|definitely|"
     r"probably|now|hence|option|choice|both)\b,?)*\s*",
     re.IGNORECASE,
 )
 _NO = re.compile(r"\b(?:not|never|cannot|neither|nor|no)\b|n['’]t\b", re.IGNORECASE)
-_NOT = re.compile(r"(?:not|never|neither|nor|anything but|other than|un\w+able)\b", re.IGNORECASE)
+_NOT = re.compile(
+    r"(?:(?:by|in) no \w+|far from|no longer|not|never|neither|nor|anything but|other than"
+    r"|un\w+able)\b",
+    re.IGNORECASE,
+)
 _BOUND = re.compile(
     r"(?:(?:no )?(?:less|more|greater|fewer|larger|smaller|bigger|higher|lower) than|at least"
-    r"|at most|over|under|up to|hardly|near|nearly|almost|approximately|roughly|twice|double|triple"
+    r"|at most|over|under|below|above|beyond|within|from|about|around|close to|half|up to|hardly"
+    r"|near|nearly|almost|approximately|roughly|twice|double|triple"
     r"|(?:the )?(?:half|third|quarter|square|cube|root|percent|[0-9]+/[0-9]+|[0-9]+%) of)\b",
     re.IGNORECASE,
 )
@@ -56,16 +96,20 @@ _TAKEN_BACK = re.compile(
 )
 _ENDS = re.compile(
     r",? or so\b|[.!?;](?:\s|$)|\n|,? (?:because|since|so|which|where|when|but|after|making|as|for"
-    r"|not|rather than|instead of|that is)\b|,? \((?!.{0,3}[-+]?[0-9]+\))"
+    r"|not|rather than|instead of|that is)\b|,? in (?:total|all)\b|,? \((?!.{0,3}[-+]?[0-9]+\))"
+)
+_SPELLED_OUT = re.compile(
+    r"^(?:(?:zero|one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|[a-z]{3,6}teen"
+    r"|[a-z]{3,5}ty|hundred|thousand|million|and)[ -])+\(([0-9][0-9.,]*)\)",
+    re.IGNORECASE,
+)
+_UNEQUAL = re.compile(
+    r"[<>≠≤≥≈∼≢∨]|!=|\\(?:not|neg?|neq|l[te]|g[te]|[lg]eq(?:slant)?|approx|sim(?:eq)?|cong|vee|lor)"
+    r"(?![a-z])"
 )
 _LEFT_OPEN = re.compile(r"^(?!.*\\[(\[]|.*\$.*\$)(.*?)(?:\\[)\]]|[$\"' ])+$", re.DOTALL)
 _WORD = re.compile(r"[A-Za-z]{2,}")
 _COMMAND = re.compile(r"\\[A-Za-z]+|\b(?:sin|cos|tan|log|ln|exp|sqrt|pi|infinity)\b")
-_LETTER = re.compile(r"\(?([A-Za-z])\)?(?![A-Za-z0-9'^_+*/=-])")
-_CHOICE = re.compile(
-    r"\(([A-Z])\)|\b(?:option|choice|choose|pick|select)s? \(?([A-Z])\b\)?", re.ASCII
-)
-_HEDGE = re.compile(r"[\s*,)]*(?:\b(?:or|and|nor)\b|/|,)[\s*]*\(?[A-Z]\b\)?(?!\w)")
 
 
 def extract_answer(text: str, wanted: Kind = "value") -> str | None:
@@ -85,19 +129,14 @@ def extract_answer(text: str, wanted: Kind = "value") -> str | None:
         return tagged[-1] if same else None
     # What comes after a thought counts before what is in it.
     for part in (text.rpartition("</think>")[2], text):
-        part = _STRUCK.sub(" ", _TAG.sub("\n", part))
-        for find in (
-            _after_hashes,
-            _boxed,
-            _stated,
-            _last_letter,
-            _all_words,
-            _marked,
-            _last_number,
-        ):
-            answer = (find(part, wanted) or "").strip()
-            if answer:
-                return answer
+        part = _QUOTED.sub("", _STRUCK.sub(" ", _TAG.sub("\n", part)))
+        answer = _after_hashes(part, wanted) or _boxed(part, wanted)
+        if answer is None:
+            answer, part = _stated(part, wanted)
+        for find in (_last_letter, _all_words, _marked, _last_number):
+            answer = answer or find(part, wanted)
+        if answer and answer.strip():
+            return answer.strip()
     return None
 
 
@@ -153,49 +192,84 @@ def _box_at(text: str, match: re.Match[str]) -> tuple[int, int, str] | None:
     return None if end is None else (match.start(), end + 1, text[place + 1 : end])
 
 
-def _stated(text: str, wanted: Kind) -> str | None:
-    """What follows the last "the answer is" that is neither denied nor asked."""
+def _stated(text: str, wanted: Kind) -> tuple[str | None, str]:
+    """What follows the last "the answer is" that is neither denied nor asked; and `text` without
+    the statements that say of the answer what cannot be read: what they hold is none."""
     tail = text[-TAIL:]
     for match in reversed(list(_LINK.finditer(tail))[-MOST:]):
         said = tail[match.end() :][: 2 * MAX_LENGTH]
-        if _NO.search(match["link"]) or is_question(tail, match.end()):
+        negated = _NO.search(match["link"]) is not None
+        if is_question(tail, match.end()):
             continue
-        if _NOT.match(said) or _BOUND.match(said):
-            continue
-        answer = _leading(said, wanted)
-        if answer is not None:
-            return answer
-    return None
+        beside = _NOT.match(said) or _BOUND.match(said) or match["verb"].lower() in _OTHER_VERBS
+        if not (negated or beside or _is_doubted(tail, match.start())):
+            answer = _leading(said, wanted)
+            if answer is not None:
+                return answer, tail
+            # "Answer: She has 42" announces a sentence, which is read as any other.
+            if match["verb"] in (":", "=") and said[:1].isalpha():
+                continue
+        # "isn't 41; it is 42" goes on with something else.
+        tail = tail[: match.start()] + "\n" + _after_statement(tail, match, negated)
+    return None, tail
+
+
+def _after_statement(text: str, match: re.Match[str], negated: bool) -> str:
+    """What `text` says after the statement that `match` begins, and after what is offered beside
+    it. "isn't 41; it is 42" and "is not 41 but 42" go on with something else."""
+    if negated:
+        end = _CLAUSE_ENDS.search(text, match.start())
+    elif _NOT.match(text, match.end()):
+        end = _CONTRAST.search(text, match.end())
+    else:
+        end = _STATEMENT_ENDS.search(text, match.end())
+        if end and _ALTERNATIVE.match(text, end.start()):
+            end = _STATEMENT_ENDS.search(text, end.end())
+    return text[end.start() :] if end else ""
+
+
+def _is_doubted(text: str, start: int) -> bool:
+    """Whether the clause in which "answer" stands at `start` denies or supposes it: "I don't think
+    the answer is 42"."""
+    clause = re.split(
+        r"[.,;:!?\n]|\b(?:so|thus|hence|therefore|then|and|but)\b", text[:start][-120:]
+    )
+    return _DOUBT.search(clause[-1]) is not None
 
 
 def _leading(said: str, wanted: Kind) -> str | None:
-    """The answer that `said` begins with: a marked one, or all up to the end of the clause."""
-    span = next(iter(marked_spans(said)), None)
-    if span is not None and not said[: span.start].strip("( "):
-        content = with_unit(span.content, said[span.end :])
-        rest = said[span.end :]
+    """The answer that `said` begins with: a marked one, with others joined to it, or all up to the
+    end of the clause."""
+    spans = marked_spans(said)
+    if spans and not said[: spans[0].start].strip("( "):
+        joined = _joined(said, spans)
+        rest = said[joined[-1].end :]
+        content = ", ".join(span.content for span in joined)
+        if len(joined) == 1:
+            content = with_unit(content, rest)
     else:
         end = _ENDS.search(said, 1)
         content = said[: end.start() if end else None]
         rest = said[end.start() if end else len(said) :]
+    content = _SPELLED_OUT.sub(r"\1", content)
+    if _ALTERNATIVE.match(rest) and wanted != "letter":
+        return None
     if wanted == "letter":
-        return _letter(content, rest)
-    if wanted == "value" and (_TAKEN_BACK.match(rest) or denied(rest, 0, 0)):
+        return None if is_refuted(rest) else leading_letter(content[:MAX_LENGTH], rest)
+    if wanted == "value" and (_TAKEN_BACK.match(rest) or denied(rest, 0, 0) or is_refuted(rest)):
         return None
     content = _LEFT_OPEN.sub(r"\1", content.strip()[:MAX_LENGTH]).rstrip(", ")
     return content if _is_answer(content, wanted) else None
 
 
-def _letter(content: str, rest: str = "") -> str | None:
-    """The letter that `content` begins with, unless another one is offered beside it."""
-    bare = plain(content[:MAX_LENGTH]).strip("\"'")
-    match = _LETTER.match(bare)
-    if match is None or _HEDGE.match(bare + rest[:20], match.end()):
-        return None
-    # "a lot" begins with an article.
-    alone = not bare[match.end() :].strip(" .,)")
-    closed = match[0].endswith(")") or bare[match.end() : match.end() + 1] in (".", ":", ",")
-    return match[1] if alone or closed else None
+def _joined(text: str, spans: Sequence[Span]) -> list[Span]:
+    """The first of `spans` and those that "and", "or" or a comma joins to it."""
+    joined = [spans[0]]
+    for span in spans[1:]:
+        if not _BESIDE.fullmatch(text[joined[-1].end : span.start][:40]):
+            break
+        joined.append(span)
+    return joined
 
 
 def _last_letter(text: str, wanted: Kind) -> str | None:
@@ -205,18 +279,21 @@ def _last_letter(text: str, wanted: Kind) -> str | None:
         return None
     if len(text) < 2 * MAX_LENGTH and len(plain(text).strip(" ().")) == 1:
         return plain(text).strip(" ().")
+    with_text = letter_with_text(text) if len(text) < MAX_LENGTH else None
+    if with_text is not None:
+        return with_text
     for sentence in _considered(text):
-        named = list(_CHOICE.finditer(sentence))
-        letters = {m[1] or m[2] for m in named if not denied(sentence, m.start(), m.end())}
-        if letters:
-            hedged = len(letters) > 1 or _HEDGE.match(sentence, named[-1].end())
-            return None if hedged else letters.pop()
+        named = [m for m in named_letters(sentence) if not denied(sentence, m[1], m[2])]
+        if named:
+            hedged = any(is_hedged(sentence, start, end) for _, start, end in named)
+            letters = {letter for letter, _, _ in named}
+            return letters.pop() if len(letters) == 1 and not hedged else None
     return None
 
 
 def _all_words(text: str, wanted: Kind) -> str | None:
     """All of a short `text`, where words are wanted."""
-    bare = text.strip()
+    bare = _THERE_IS.sub("", text.strip())
     return bare if wanted == "words" and len(bare) < 64 and _is_answer(bare, wanted) else None
 
 
@@ -226,7 +303,7 @@ def _marked(text: str, wanted: Kind) -> str | None:
         spans = [s for s in marked_spans(sentence) if not denied(sentence, s.start, s.end)]
         for i, span in reversed(list(enumerate(spans))):
             if wanted == "letter":
-                return _letter(span.content)
+                return leading_letter(span.content[:MAX_LENGTH])
             content = _last_side(with_unit(span.content, sentence[span.end :]))
             if not _is_answer(content, wanted):
                 continue
@@ -266,7 +343,7 @@ def _is_denied(text: str, start: int, end: int) -> bool:
 def _last_side(content: str) -> str:
     """What stands behind the last `=` of a chain such as 7 · 6 = 42."""
     _, equals, right = content.rpartition("=")
-    unequal = re.search(r"[<>≠≤≥]|\\(?:neq?|l[te]|g[te]|leq|geq|approx)(?![a-z])|!=", content)
+    unequal = _UNEQUAL.search(content)
     return right if equals and right.strip() and not unequal else content
 
 
@@ -276,10 +353,13 @@ def _is_answer(content: str, wanted: Kind) -> bool:
         return False
     bare = split_label(content)[1]
     if wanted == "letter":
-        return _letter(content) is not None
+        return leading_letter(content[:MAX_LENGTH]) is not None
     if wanted == "words":
         return (read_words(bare) or read_special(bare) or read_phrase(bare)) is not None
     if read_numeral(bare) is not None or read_special(bare) is not None:
+        return True
+    several = read_collection(bare)
+    if several is not None and all(read_numeral(item) for item in several.items):
         return True
     # Two words or numbers side by side are a sentence; the one word of a list is "and" or "or".
     formula = re.sub(r"\b(?:and|or)\b", ",", _COMMAND.sub("", plain(bare)))

@@ -20,6 +20,9 @@ _LOOK_ALIKE = str.maketrans(
         **dict.fromkeys("⁄∕", "/"),
         **dict.fromkeys("“”„«»", '"'),
         **dict.fromkeys("‘’′", "'"),
+        # What only adorns an answer; a cross denies it.
+        **dict.fromkeys("✓✔✅☑🎉🎊\ufe0f", " "),
+        **dict.fromkeys(map(chr, range(0x1F600, 0x1F650)), " "),
         **dict.fromkeys("\u200b\u200c\u200d\u2060\ufeff", None),
     }
 )
