@@ -99,6 +99,15 @@ def enters_inference_mode(kept):
     kept.append(mode)
 
 
+@pytest.fixture
+def kept():
+    """The modes that a test's rewards keep. They are let go when the test ends: the collector would
+    do it in the middle of a later one, and torch then sets what held when the mode was entered."""
+    modes = []
+    yield modes
+    modes.clear()
+
+
 def check_left_and_said(said):
     assert (torch.is_inference_mode_enabled(), torch.is_grad_enabled()) == (False, True)
     texts = {str(warning.message) for warning in said}
@@ -106,8 +115,9 @@ def check_left_and_said(said):
     assert "(digits) called torch.inference_mode(True)" in texts.pop()
 
 
-def test_an_inference_mode_that_a_reward_does_not_leave_is_left_and_said(make_trainer) -> None:
-    kept = []
+def test_an_inference_mode_that_a_reward_does_not_leave_is_left_and_said(
+    make_trainer, kept
+) -> None:
     plain = plain_run(make_trainer)
     changing = named_digits(lambda: enters_inference_mode(kept))
     with pytest.warns(RewardWarning) as said:
@@ -116,9 +126,7 @@ def test_an_inference_mode_that_a_reward_does_not_leave_is_left_and_said(make_tr
     assert same_weights(weights_of(plain), weights_of(changed))
 
 
-def test_an_inference_mode_is_left_also_where_the_reward_fails(make_trainer) -> None:
-    kept = []
-
+def test_an_inference_mode_is_left_also_where_the_reward_fails(make_trainer, kept) -> None:
     def fails():
         enters_inference_mode(kept)
         raise ValueError("no")
@@ -129,8 +137,7 @@ def test_an_inference_mode_is_left_also_where_the_reward_fails(make_trainer) -> 
     check_left_and_said(said)
 
 
-def test_a_mode_that_is_let_go_later_changes_nothing() -> None:
-    kept = []
+def test_a_mode_that_is_let_go_later_changes_nothing(kept) -> None:
     with pytest.warns(RewardWarning), torch_settings_kept(["digits"]):
         enters_inference_mode(kept)
     kept.clear()
