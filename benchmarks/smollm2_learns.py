@@ -30,7 +30,7 @@ import torch
 
 from workbench.config import GRPOConfig
 from workbench.evaluation import wilson_interval
-from workbench.evaluation.accuracy import greedy_answers
+from workbench.evaluation.sampled import HowToAnswer, answer_all
 from workbench.policy import load_policy
 from workbench.rewards import RewardSet
 from workbench.runs import Run
@@ -77,14 +77,9 @@ def device_name() -> str:
 
 def measure(trainer: Trainer, problems: Any) -> dict[str, Any]:
     """Greedy accuracy with its interval, and what some answers look like."""
-    texts = greedy_answers(
-        trainer.engine,
-        trainer.policy,
-        trainer.task,
-        problems,
-        trainer.config.max_completion_length,
-        81,
-    )
+    how = HowToAnswer(0, trainer.config.max_completion_length, batch_size=81)
+    answered = answer_all(trainer.engine, trainer.policy, trainer.task, problems, how)
+    texts = [one.greedy for one in answered]
     right = sum(last_number(t) == p.answer for t, p in zip(texts, problems, strict=True))
     return {
         "right": right,

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from workbench.evaluation import accuracy, evaluate, wilson_interval
+from workbench.evaluation import evaluate, wilson_interval
+from workbench.evaluation.answered import JUDGES
 from workbench.policy import load_policy
 from workbench.rollout import make_engine
 from workbench.tasks.arithmetic import arithmetic_task
@@ -54,7 +56,8 @@ def test_an_answer_that_was_not_compared_in_time_is_left_out_and_counted(
     policy, task = load_policy(tiny_folder), arithmetic_task(0, 16, 32)
     engine = make_engine("native", policy.model, policy.eos_token_ids, policy.pad_token_id)
     verdicts = iter([None, True] + [False] * 30)
-    monkeypatch.setattr(accuracy, "strict_correct", lambda text, gold: next(verdicts))
+    one_undecided = replace(JUDGES["strict"], right=lambda text, gold: next(verdicts))
+    monkeypatch.setitem(JUDGES, "strict", one_undecided)
     found = evaluate(engine, policy, task, task.held_out, 8)
     assert (found.n, found.correct) == (31, 1)
     assert found.extra["answers_not_compared"] == 1

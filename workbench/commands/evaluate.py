@@ -163,29 +163,25 @@ def _judged(answered: list[Answered]) -> dict[str, list[Verdict]]:
 
 def _result_dict(answered: list[Answered]) -> dict[str, Any]:
     """The greedy strict figure under the names that it had when it was alone, then all of them."""
-    from workbench.evaluation.answered import by_kind, summarize
+    from workbench.evaluation.answered import by_kind, counts, summarize
     from workbench.rewards.functions import UNDECIDED
 
     judged = _judged(answered)
     strict = judged["strict"]
     figures = _as_dicts(summarize(strict))
-    kinds = by_kind(strict)
+    kinds = dict(sorted(by_kind(strict).items()))
+    correct, n = counts(strict)
     return {
-        "n": len(strict),
-        "correct": sum(verdict.greedy for verdict in strict),
+        "n": n,
+        "correct": correct,
         "accuracy": figures["greedy"]["value"],
         "interval": figures["greedy"]["interval"],
-        "by_kind": {kind: _count(of_kind) for kind, of_kind in kinds.items()},
-        UNDECIDED: len(answered) - len(strict),
+        "by_kind": {kind: counts(of_kind) for kind, of_kind in kinds.items()},
+        UNDECIDED: len(answered) - n,
         **figures,
         "lenient": _as_dicts(summarize(judged["lenient"])),
         "kinds": {kind: _as_dicts(summarize(of_kind)) for kind, of_kind in kinds.items()},
     }
-
-
-def _count(judged: list[Verdict]) -> list[int]:
-    """Right ones and all, greedy."""
-    return [sum(verdict.greedy for verdict in judged), len(judged)]
 
 
 def _as_dicts(figures: dict[str, Estimate]) -> dict[str, Any]:
@@ -194,7 +190,7 @@ def _as_dicts(figures: dict[str, Estimate]) -> dict[str, Any]:
 
 def _print_result(evaluated: str, answered: list[Answered]) -> None:
     """A line for all problems and one for each kind; with samples a table of all figures."""
-    from workbench.evaluation.answered import by_kind, summarize
+    from workbench.evaluation.answered import by_kind, counts, summarize
 
     judged = _judged(answered)
     strict = summarize(judged["strict"])
@@ -213,8 +209,8 @@ def _print_result(evaluated: str, answered: list[Answered]) -> None:
             "counted.",
             console,
         )
-    for kind, of_kind in by_kind(judged["strict"]).items():
-        right, count = _count(of_kind)
+    for kind, of_kind in sorted(by_kind(judged["strict"]).items()):
+        right, count = counts(of_kind)
         say(f"  {kind or 'all':20} {right:4d} of {count:4d}  {right / count:.1%}", console)
     lenient = summarize(judged["lenient"])
     if greedy.n and (len(strict) > 1 or lenient["greedy"].value != greedy.value):

@@ -125,8 +125,13 @@ def summarize(judged: Sequence[Verdict]) -> dict[str, Estimate]:
 
 
 def by_kind(judged: Sequence[Verdict]) -> dict[str, list[Verdict]]:
-    """The verdicts of each kind of problem, by name."""
+    """The verdicts of each kind of problem, in the order in which the kinds come."""
     of_kind: dict[str, list[Verdict]] = {}
     for verdict in judged:
         of_kind.setdefault(verdict.kind, []).append(verdict)
-    return {kind: of_kind[kind] for kind in sorted(of_kind)}
+    return of_kind
+
+
+def counts(judged: Sequence[Verdict]) -> list[int]:
+    """Right ones and all, greedy."""
+    return [sum(verdict.greedy for verdict in judged), len(judged)]

@@ -37,6 +37,18 @@ class HowToAnswer:
     """Completions at a time."""
 
 
+@dataclass(frozen=True)
+class Asked:
+    """One problem as the policy gets it."""
+
+    place: int
+    """Among the problems that are asked."""
+    problem: Problem
+    messages: list[Message]
+    prompt: list[int]
+    """Token ids."""
+
+
 def answer_all(
     engine: RolloutEngine,
     policy: Policy,
@@ -58,13 +70,14 @@ def answer_all(
     done = {} if file is None else dict(file.done)
     on_progress(len(done))
     messages = [task.messages(problem) for problem in problems]
-    prompts = [policy.encode_prompt(asked) for asked in messages]
+    prompts = [policy.encode_prompt(conversation) for conversation in messages]
     for batch, places in enumerate(_batches([len(p) for p in prompts], how)):
         # A batch of which a kill has left a part is drawn again as a whole, from its own generator:
         # the part comes out as it was.
         if all(place in done for place in places):
             continue
-        new = _answer(engine, policy, places, messages, problems, how, batch)
+        asked = [Asked(i, problems[i], messages[i], prompts[i]) for i in places]
+        new = _answer(engine, policy, asked, how, batch)
         if file is not None:
             file.add(new)
         done |= {a.problem: a for a in new}
@@ -80,16 +93,9 @@ def _batches(lengths: Sequence[int], how: HowToAnswer) -> list[list[int]]:
 
 
 def _answer(
-    engine: RolloutEngine,
-    policy: Policy,
-    places: list[int],
-    messages: list[list[Message]],
-    problems: Sequence[Problem],
-    how: HowToAnswer,
-    batch: int,
+    engine: RolloutEngine, policy: Policy, asked: list[Asked], how: HowToAnswer, batch: int
 ) -> list[Answered]:
     """The answers to one batch of problems."""
-    asked = [messages[i] for i in places]
     greedy = Sampling(how.max_completion_length, temperature=0.0)
     random = Sampling(how.max_completion_length, how.temperature, top_p=how.top_p)
     generator = torch.Generator().manual_seed(_seed_of(how.seed, batch))
@@ -100,30 +106,29 @@ def _answer(
     K = how.samples
     return [
         Answered(
-            problem=i,
-            question=problems[i].question,
-            answer=problems[i].answer,
-            kind=problems[i].kind,
+            problem=one.place,
+            question=one.problem.question,
+            answer=one.problem.answer,
+            kind=one.problem.kind,
             greedy=best[row],
             samples=drawn[row * K : (row + 1) * K],
         )
-        for row, i in enumerate(places)
+        for row, one in enumerate(asked)
     ]
 
 
 def _texts(
     engine: RolloutEngine,
     policy: Policy,
-    asked: list[list[Message]],
+    asked: list[Asked],
     count: int,
     sampling: Sampling,
     generator: torch.Generator,
 ) -> list[str]:
     """`count` completions of each conversation, each the assistant's whole message."""
-    prompts = [policy.encode_prompt(messages) for messages in asked]
-    rollout = engine.generate(prompts, count, sampling, generator)
+    rollout = engine.generate([one.prompt for one in asked], count, sampling, generator)
     return [
-        policy.decode(ids, asked[row // count])
+        policy.decode(ids, asked[row // count].messages)
         for row, ids in enumerate(rollout.completion_lists())
     ]
 
