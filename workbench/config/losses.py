@@ -16,6 +16,7 @@ BOUNDS = {
     "clip": "a ratio beyond the clip range has no gradient where the advantage would move it on",
     "cap": "the ratio is cut at epsilon_high and detached, so that no token loses its gradient",
     "smooth": "the weight of a token fades with its ratio, and nothing is clipped",
+    "none": "there is no ratio: a token is weighed as if the policy had just sampled it",
 }
 """What a loss does about a ratio that is far from 1."""
 
@@ -173,6 +174,16 @@ LOSSES = {
         meant_for="token",
         own_sequence_weight=True,
         in_trl=True,
+    ),
+    "reinforce": LossFacts(
+        words="log-probabilities weighted with the advantage alone",
+        source="REINFORCE, Williams 1992; with advantage 1 the cross-entropy of SFT",
+        bound="none",
+        divisor="batch_tokens",
+        levels=("token",),
+        meant_for="token",
+        own_sequence_weight=False,
+        in_trl=False,
     ),
 }
 """loss_type -> what is known about it."""

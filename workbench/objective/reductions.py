@@ -87,6 +87,7 @@ REDUCTIONS: dict[str, Callable[[Tensor, Tensor, BatchTotals, GRPOConfig], Tensor
     "cispo": token_mean,
     "sapo": sequence_mean,
     "vespo": token_mean,
+    "reinforce": token_mean,
 }
 """loss_type -> how its terms are reduced."""
 
