@@ -63,6 +63,13 @@ class Problem:
     """Turns that come before the question where its row has them; a system message among them
     stands first, and in place of the task's."""
 
+    subject: str | None = None
+    """What it is about ("Algebra"), to group results by; None where the data does not say."""
+
+    level: float | str | None = None
+    """How hard its data calls it, to group results by: 5 for "Level 5", a word where the data has
+    words ("easy"), None where it does not say."""
+
     place: str = field(default="", compare=False)
     """The file or table and the line or row that it was read from; empty where it was not."""
 
