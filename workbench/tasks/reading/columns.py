@@ -64,6 +64,9 @@ class Keys:
     level: str | None = None
     """What results are grouped by, in those rows that have it."""
 
+    solution: str | None = None
+    """A worked solution, where its key was named."""
+
 
 def value_at(row: Mapping[str, Any], key: str) -> Any:
     """What stands at `key`, or `MISSING`. The whole of it as one key first, then its parts between

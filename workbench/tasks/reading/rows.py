@@ -15,6 +15,7 @@ from workbench.tasks.reading.conversation import Conversation, last_reply, messa
 from workbench.tasks.reading.golds import LETTER, Gold, gold_in
 from workbench.tasks.reading.groups import level_of, subject_of
 from workbench.tasks.reading.pictures import check_no_tools, check_text_alone
+from workbench.tasks.reading.worked import worked_solution
 from workbench.tasks.types import RESERVED_COLUMNS, Message, Problem, TaskError
 
 
@@ -84,6 +85,7 @@ def problem_of_row(row: Mapping[str, Any], keys: Keys) -> ReadRow:
         _before(talk),
         subject=subject_of(row, keys.subject),
         level=level_of(row, keys.level),
+        solution=worked_solution(row, keys, gold, full),
     )
     return ReadRow(
         problem,
