@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import ipywidgets as widgets
 
@@ -14,7 +15,7 @@ from workbench.widgets.base.lab import Lab, share_bar, signed_bar, table
 from workbench.widgets.controls.number_box import NumberBox
 
 CLIPPED = {name: loss for name, loss in LOSSES.items() if loss.clips}
-ROWS: dict[str, dict[str, str]] = {name: {"loss_type": name} for name in CLIPPED} | {
+ROWS: dict[str, dict[str, Any]] = {name: {"loss_type": name} for name in CLIPPED} | {
     name: {"loss_type": "dapo", "loss_reduction": name}
     for name in LOSS_REDUCTIONS
     if name not in {loss.reduction for loss in LOSSES.values()}
@@ -58,7 +59,7 @@ def length_figures(
 
 
 def _weights(
-    row: dict[str, str], lengths: Sequence[int], longest: int, updates: int
+    row: dict[str, Any], lengths: Sequence[int], longest: int, updates: int
 ) -> list[float]:
     """What a token of each completion weighs: minus the gradient of its update's loss where A = 1
     and the ratio is 1."""
