@@ -2,8 +2,8 @@
 
 Names and meanings are TRL's (1.16) where TRL has the field. Fields that the workbench adds:
 `prompts_per_step`, `updates_per_rollout`, `micro_batch_size`, `reward_timeout`,
-`advantage_baseline`, `advantage_std`, `measure_kl`, `kl_estimator`, `num_eval_problems`,
-`rollout_engine`, and those of "what is trained" and "how data is read". TRL's
+`advantage_baseline`, `advantage_std`, `loss_reduction`, `measure_kl`, `kl_estimator`,
+`num_eval_problems`, `rollout_engine`, and those of "what is trained" and "how data is read". TRL's
 `vllm_importance_sampling_*` are called
 `importance_sampling_*` here, because the correction is the same for every sampler.
 
@@ -31,7 +31,7 @@ from workbench.config.fields import (
     field_problem,
     setting,
 )
-from workbench.config.losses import LOSS_TYPES
+from workbench.config.losses import LOSS_REDUCTIONS, LOSS_TYPES
 from workbench.config.methods import METHODS, MethodFacts
 from workbench.config.presets import PRESETS
 from workbench.config.rules import errors_of, warnings_of
@@ -275,7 +275,16 @@ class GRPOConfig:
 
     # --- the objective
     loss_type: str = setting(
-        "dapo", "Per-token term and reduction of the loss.", choices=LOSS_TYPES, live=True
+        "dapo", "Per-token term of the loss, and its reduction.", choices=LOSS_TYPES, live=True
+    )
+    loss_reduction: str | None = setting(
+        None,
+        "How the terms of all tokens become one number, where it is not the loss type's own way "
+        "(None). DAPO's printed formula is prompt_mean, the common code token_mean.",
+        choices=tuple(LOSS_REDUCTIONS),
+        optional=True,
+        source="DAPO, arXiv 2503.14476, eq. 8, for 'prompt_mean'",
+        live=True,
     )
     importance_sampling_level: str = setting(
         "token",

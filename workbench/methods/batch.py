@@ -9,6 +9,7 @@ from torch import Tensor
 
 from workbench.config import GRPOConfig
 from workbench.objective.batch import LossBatch, rows_of
+from workbench.objective.reductions import tokens_of_groups
 from workbench.rollout.types import Rollout
 
 
@@ -43,12 +44,15 @@ class Batch:
     coefficient_BT: Tensor = field(init=False)
     """What grad log pi of each token was multiplied with in that update: minus the derivative of
     the loss; 0 where a row was skipped."""
+    group_tokens_B: Tensor = field(init=False)
+    """Tokens that the loss counts in each row's group."""
 
     def __post_init__(self) -> None:
         unknown = torch.full_like(self.rollout.sampler_logp_BT, float("nan"))
         self.logp_BT = unknown
         self.entropy_BT = unknown.clone()
         self.coefficient_BT = torch.zeros_like(unknown)
+        self.group_tokens_B = tokens_of_groups(self.loss_mask_BT, self.rollout.num_generations)
 
     def keep(self, rows_R: Tensor, logp_RT: Tensor, entropy_RT: Tensor) -> None:
         """Take what an update saw into the record, which is float32, whatever the policy is."""
@@ -71,6 +75,7 @@ class Batch:
             ref_logp=rows_of(self.ref_logp_BT, rows_R),
             sampler_logp=rows_of(self.sampler_logp_BT, rows_R),
             entropy=entropy_RT.detach(),
+            group_tokens=self.group_tokens_B[rows_R],
         )
 
 
