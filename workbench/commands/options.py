@@ -27,7 +27,13 @@ TASK_HELP = (
     "'arithmetic_three_steps', 'arithmetic_wording', 'arithmetic_operators'), 'gsm8k', or a file "
     "of problems (.jsonl, .json, .csv, .parquet); `workbench task FILE` shows how it is read."
 )
-REWARD_HELP = "'format', 'answer', 'lenient_answer' (in any form), or file.py:function; repeat."
+REWARD_HELP = (
+    "'format', 'answer', 'lenient_answer' (in any form), 'tag_count'; with parameters "
+    "'soft_overlong:max_completion_len=48,soft_punish_cache=16', 'length', 'repetition', "
+    "'cosine_scaled:max_len=48', 'noisy:p=0.1,reward=answer', "
+    "'judge:url=http://localhost:8000/v1,model=NAME'; or file.py:function; repeat. `workbench "
+    "reward list` says what each pays."
+)
 
 
 def rank_of(text: str) -> int | str:
