@@ -12,7 +12,7 @@ from typing import Annotated, Any
 
 import typer
 
-from workbench.config import ENGINE_FACTS, ConfigError, value_of
+from workbench.config import ENGINE_FACTS, METHODS, ConfigError, value_of
 
 
 def one_of(names: Iterable[str]) -> str:
@@ -115,6 +115,15 @@ ShuffleRewards = Annotated[
 
 Preset = Annotated[
     str | None, typer.Option(help="Start from a published setting, e.g. deepseekmath.")
+]
+Method = Annotated[
+    str | None,
+    typer.Option(
+        help=f"How completions become a gradient: {one_of(METHODS)}. Sets the fields that make it."
+    ),
+]
+Teacher = Annotated[
+    str | None, typer.Option(help="The policy that grades the tokens, for --method distill.")
 ]
 Settings = Annotated[
     list[str] | None,

@@ -562,10 +562,10 @@ class GRPOConfig:
         """What is known about the method."""
         return METHODS[self.method]
 
-    def with_method(self, name: str) -> GRPOConfig:
-        """This config with another method, and with the settings that make that method; what the
-        method before it had fixed goes back to its default. Raises `ConfigError` for a name that
-        is none."""
+    def with_method(self, name: str, **changes: Any) -> GRPOConfig:
+        """This config with another method, the settings that make that method, and `changes` on
+        top; what the method before it had fixed goes back to its default. Raises `ConfigError` for
+        a name that is none."""
         if name not in METHODS:
             raise ConfigError(f"method={name!r} is unknown. Choose one of {', '.join(METHODS)}.")
         before = self.method_facts
@@ -575,7 +575,8 @@ class GRPOConfig:
             if field.name in before.settings | before.suggested
         }
         chosen = METHODS[name]
-        return self.replace(**undone | chosen.settings | chosen.suggested | {"method": name})
+        made = undone | chosen.settings | chosen.suggested
+        return self.replace(**made | {"method": name} | changes)
 
     @classmethod
     def live_fields(cls) -> tuple[str, ...]:
