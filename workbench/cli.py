@@ -49,6 +49,7 @@ def train(
     rollout: options.Rollout = None,
     dtype: options.Dtype = None,
     steps: options.Steps = None,
+    eval_samples: options.EvalSamples = None,
     seed: options.Seed = None,
     out: options.Out = None,
     resume: options.Resume = False,
@@ -70,6 +71,7 @@ def train(
         rollout_engine=rollout,
         dtype=dtype,
         max_steps=steps,
+        eval_samples=eval_samples,
         seed=seed,
         **options.keys_of(
             column,

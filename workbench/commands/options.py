@@ -204,6 +204,15 @@ Samples = Annotated[
     ),
 ]
 Temperature = Annotated[float, typer.Option(help="Of the sampled answers.", min=0.01)]
+EvalSamples = Annotated[
+    int | None,
+    typer.Option(
+        help="K: before the first step and after the last, mean@K, maj@k and pass@k of K answers "
+        "to each of 100 held-out problems (--set eval_samples_problems=, eval_samples_steps=), "
+        "kept in the record.",
+        min=0,
+    ),
+]
 KeepAnswers = Annotated[
     Path | None,
     typer.Option(

@@ -525,6 +525,27 @@ class GRPOConfig:
         unit="problems",
         low=1,
     )
+    eval_samples: int = setting(
+        0,
+        "K: answers sampled for each problem in evaluations that give mean@K, maj@k and pass@k "
+        "beside greedy, before the first step and after the last; 0 = none. Each costs "
+        "eval_samples_problems x (K + 1) completions.",
+        unit="answers",
+        source="pass@k: Chen et al. 2021, arXiv 2107.03374; maj@k: arXiv 2203.11171",
+        low=0,
+    )
+    eval_samples_problems: int = setting(
+        100,
+        "Held-out problems of such an evaluation, the first ones of the split.",
+        unit="problems",
+        low=1,
+    )
+    eval_samples_steps: int = setting(
+        0,
+        "Steps between two such evaluations; 0 = only before and after.",
+        unit="steps",
+        low=0,
+    )
     save_steps: int = setting(20, "Steps between two checkpoints.", unit="steps", low=1)
     save_total_limit: int = setting(
         3, "Checkpoints kept, the newest ones; the first (step 0) stays.", unit="checkpoints", low=1
@@ -546,6 +567,12 @@ class GRPOConfig:
     def completions_per_step(self) -> int:
         """B, the completions sampled in one step."""
         return self.prompts_per_step * self.num_generations
+
+    def evaluates_samples_at(self, step: int) -> bool:
+        """Whether an evaluation with samples follows `step` (0: before the first)."""
+        every = self.eval_samples_steps
+        is_due = step in (0, self.max_steps) or (every > 0 and step % every == 0)
+        return self.eval_samples > 0 and is_due
 
     @property
     def rows_at_once(self) -> int:
