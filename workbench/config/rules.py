@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from workbench.config.advantages import estimator_problems
 from workbench.config.engines import facts_of
 from workbench.config.losses import LOSSES
 
@@ -28,7 +29,7 @@ def errors_of(config: Config) -> list[str]:
         *_batch_errors(config),
         *_model_errors(config),
     ]
-    return [text for applies, text in rules if applies]
+    return [text for applies, text in rules if applies] + estimator_problems(config)
 
 
 def warnings_of(config: Config) -> list[str]:
