@@ -1,11 +1,11 @@
 """`GRPOConfig`: every setting of a run in one flat, frozen dataclass.
 
-Names and meanings are TRL's (1.16) where TRL has the field. Fields that the workbench adds:
-`prompts_per_step`, `updates_per_rollout`, `micro_batch_size`, `reward_timeout`,
-`advantage_baseline`, `advantage_std`, `loss_reduction`, `measure_kl`, `kl_estimator`,
-`num_eval_problems`, `rollout_engine`, and those of "what is trained" and "how data is read". TRL's
-`vllm_importance_sampling_*` are called
-`importance_sampling_*` here, because the correction is the same for every sampler.
+Names and meanings are TRL's (1.16) where TRL has the field. What the workbench adds: how a batch is
+cut (`prompts_per_step`, `updates_per_rollout`, `micro_batch_size`), the `advantage_*`,
+`loss_reduction`, `measure_kl`, `kl_estimator`, `reward_timeout`, `num_eval_problems`,
+`rollout_engine`, and the fields of "what is trained" and "how data is read". TRL's
+`vllm_importance_sampling_*` are called `importance_sampling_*` here, because the correction is the
+same for every sampler.
 
 The defaults are the vetted setting of the embedded policy on arithmetic;
 `GRPOConfig.preset("real")` is the starting point for a real model.
@@ -23,6 +23,7 @@ from typing import Any
 
 import yaml
 
+from workbench.config.advantages import ESTIMATORS
 from workbench.config.engines import ENGINE_FACTS
 from workbench.config.fields import (
     ConfigError,
@@ -279,6 +280,22 @@ class GRPOConfig:
         "sample",
         "Which std: 'sample' divides by G-1 (TRL), 'population' by G (the paper).",
         choices=("sample", "population"),
+        live=True,
+    )
+    advantage_estimator: str = setting(
+        "baseline",
+        "What makes the advantage: the reward minus advantage_baseline over scale_rewards; MaxRL's "
+        "(R - mean) / mean of the group; or the best of advantage_k completions with this one "
+        "against the best of any (pass@k training).",
+        choices=tuple(ESTIMATORS),
+        source="MaxRL, arXiv 2602.02710; Pass@k Training, arXiv 2508.10751",
+        live=True,
+    )
+    advantage_k: int = setting(
+        4,
+        "k of advantage_estimator='pass_at_k'; below num_generations.",
+        unit="completions",
+        low=1,
         live=True,
     )
     multi_objective_aggregation: str = setting(
