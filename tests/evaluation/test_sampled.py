@@ -12,7 +12,6 @@ import pytest
 from workbench.evaluation.answer_file import EvaluationError
 from workbench.evaluation.answered import (
     JUDGES,
-    Answered,
     by_kind,
     powers_of_two,
     summarize,
@@ -22,6 +21,7 @@ from workbench.evaluation.sampled import HowToAnswer, answer_all, weights_digest
 from workbench.policy import load_policy
 from workbench.policy.policy import Policy
 from workbench.rollout import make_engine
+from workbench.runs import Answered
 from workbench.tasks.arithmetic import arithmetic_task
 
 HOW = HowToAnswer(samples=3, max_completion_length=6, batch_size=12)

@@ -12,9 +12,10 @@ from workbench.commands.train import lengths_of, run_of, set_threads
 
 if TYPE_CHECKING:
     from workbench.evaluation import Estimate
-    from workbench.evaluation.answered import Answered, Verdict
+    from workbench.evaluation.answered import Verdict
     from workbench.evaluation.sampled import HowToAnswer
     from workbench.policy import Policy
+    from workbench.runs import Answered
     from workbench.tasks.types import Task
 
 USUAL_TASK = "arithmetic"

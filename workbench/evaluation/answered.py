@@ -17,25 +17,8 @@ from workbench.rewards.answers.equal import gold_kind
 from workbench.rewards.answers.extract import extract_answer
 from workbench.rewards.answers.numerals import read_numeral
 from workbench.rewards.answers.spelling import plain
+from workbench.runs.sampled_evaluation import Answered
 from workbench.tasks.format import parse
-
-
-@dataclass(frozen=True)
-class Answered:
-    """One problem with all that the policy said to it."""
-
-    problem: int
-    """Its place among the problems that were asked."""
-    question: str
-    answer: str
-    """The gold answer."""
-    kind: str
-    """What it is counted under."""
-    greedy: str
-    """The greedy completion."""
-    samples: list[str]
-    """The K sampled ones."""
-
 
 # ------------------------------------------------------------ judged
 

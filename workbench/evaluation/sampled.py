@@ -12,9 +12,9 @@ import numpy as np
 import torch
 
 from workbench.evaluation.answer_file import AnswerFile
-from workbench.evaluation.answered import Answered
 from workbench.policy.policy import Message, Policy
 from workbench.rollout.types import RolloutEngine, Sampling
+from workbench.runs.sampled_evaluation import Answered
 from workbench.tasks.types import Problem, Task
 
 

@@ -101,6 +101,18 @@ class Run:
         time."""
         return self._marked(lambda db: queries.table(db, "evaluations"))
 
+    def sampled_evaluations(self) -> pd.DataFrame:
+        """The evaluations with samples, a row for each figure: step, split, judge ('strict',
+        'lenient'), grouping ('all', 'kind', 'subject', 'level'), label, figure ('greedy', 'mean@8',
+        'maj@4', 'pass@8' …), value with its interval [low, high], n, asked, time. Empty where none
+        was made."""
+        return self._marked(lambda db: queries.table(db, "sampled_evaluations"))
+
+    def sampled_answers(self) -> pd.DataFrame:
+        """What those evaluations were counted from, a row for each problem: step, split, problem,
+        question, answer (gold), kind, greedy, samples (a list), subject, level."""
+        return self._marked(lambda db: queries.table(db, "sampled_answers"))
+
     def events(self) -> pd.DataFrame:
         """The events: step, time, kind, text, data."""
         return self._marked(lambda db: queries.table(db, "events"))
