@@ -102,6 +102,31 @@ class GRPOConfig:
         live=True,
         log_scale=True,
     )
+    step_rewards: str | None = setting(
+        None,
+        "process_grpo: what pays the steps of an answer: 'arithmetic_steps' (each equation, then "
+        "the answer), model:FOLDER of a process reward model, or file.py:function.",
+        optional=True,
+    )
+    replay_share: float = setting(
+        0.1,
+        "iterative_grpo: share of old data when the reward model is trained further.",
+        unit="share",
+        low=0,
+        high=0.9,
+        source=PAPER + " section 4.1.4",
+        live=True,
+    )
+    reward_model_learning_rate: float = setting(
+        2e-5,
+        "iterative_grpo: step size of the reward model's AdamW. A copy of the embedded policy "
+        "wants 5e-4.",
+        low=0,
+        high=1,
+        source=PAPER + " section 4.2",
+        live=True,
+        log_scale=True,
+    )
     teacher: str | None = setting(
         None,
         "distill: the policy that grades the tokens, a folder or a model id; it must have the "

@@ -147,6 +147,12 @@ def _method_errors(config: Config) -> list[Rule]:
             "rollout_engine='native'.",
         ),
         (
+            (config.method == "process_grpo") != (config.step_rewards is not None),
+            f"step_rewards={config.step_rewards!r} with method={config.method!r}: the method "
+            "'process_grpo' needs them, and no other takes any. Set step_rewards="
+            "'arithmetic_steps', or to None.",
+        ),
+        (
             ("teacher" in method.models) != (config.teacher is not None),
             f"teacher={config.teacher!r} with method={config.method!r}: the method 'distill' needs "
             "a teacher, and no other takes one. Set teacher to the folder of a policy, such as "

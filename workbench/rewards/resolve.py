@@ -28,6 +28,8 @@ run's record names a function by its `__name__`, so that no two rows may share o
 """
 
 
+MODEL = "model:"
+"""What a spec begins with that names the folder of a reward model."""
 _NOT_THE_USERS = (Path(__file__), Path(str(importlib.__file__)))
 """Files in every traceback of a module that cannot be imported."""
 
