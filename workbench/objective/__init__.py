@@ -13,7 +13,7 @@ from workbench.objective.kl import KL_ESTIMATORS, kl_per_token
 from workbench.objective.loss import PolicyLoss, policy_loss
 from workbench.objective.masks import entropy_threshold
 from workbench.objective.process_supervision import ProcessAdvantages, process_advantages
-from workbench.objective.reductions import REDUCTIONS, BatchTotals
+from workbench.objective.reductions import REDUCTIONS, BatchTotals, tokens_of_groups
 from workbench.objective.terms import TERMS
 from workbench.objective.updates import micro_batches, rows_with_gradient, totals_of, updates_of
 
@@ -36,6 +36,7 @@ __all__ = [
     "policy_loss",
     "process_advantages",
     "rows_with_gradient",
+    "tokens_of_groups",
     "totals_of",
     "update_metrics",
     "updates_of",
