@@ -1,5 +1,5 @@
-"""The command line: `workbench train | eval | task | plan | runs | export | doctor | lab`. Each
-command is a thin call into the package.
+"""The command line: `workbench train | eval | task | reward | plan | runs | export | doctor | lab`.
+Each command is a thin call into the package.
 
 To add one: write `commands/NAME.py` with a function `NAME_command` that does the work; write its
 function here, whose docstring is its help and which imports `commands/NAME.py` in its body (so that
@@ -34,6 +34,7 @@ def top(version: options.Version = False) -> None:
 def train(
     policy: options.PolicyOrTheRuns = None,
     task: options.TaskOrTheRuns = None,
+    column: options.Columns = None,
     question_key: options.QuestionKey = None,
     answer_key: options.AnswerKey = None,
     system_key: options.SystemKey = None,
@@ -41,11 +42,14 @@ def train(
     skip_unreadable: options.SkipUnreadable = False,
     reward: options.Rewards = None,
     preset: options.Preset = None,
+    method: options.Method = None,
+    teacher: options.Teacher = None,
     lora: options.Lora = None,
     quantization: options.Quantization = None,
     rollout: options.Rollout = None,
     dtype: options.Dtype = None,
     steps: options.Steps = None,
+    eval_samples: options.EvalSamples = None,
     seed: options.Seed = None,
     out: options.Out = None,
     resume: options.Resume = False,
@@ -54,21 +58,27 @@ def train(
     shuffle_rewards: options.ShuffleRewards = False,
     as_json: options.JsonLines = False,
 ) -> None:
-    """Train a policy by GRPO. Without options: the embedded policy learns arithmetic, in about a
-    minute."""
+    """Train a policy by GRPO, or by another --method. Without options: the embedded policy learns
+    arithmetic, in about a minute."""
     from workbench.commands.train import train_command
 
     changes = options.changes_of(
         set_,
+        method=method,
+        teacher=teacher,
         lora_rank=lora,
         quantization=quantization,
         rollout_engine=rollout,
         dtype=dtype,
         max_steps=steps,
+        eval_samples=eval_samples,
         seed=seed,
-        question_key=question_key,
-        answer_key=answer_key,
-        system_key=system_key,
+        **options.keys_of(
+            column,
+            question_key=question_key,
+            answer_key=answer_key,
+            system_key=system_key,
+        ),
         system_prompt=system_prompt,
         unreadable_golds="skip" if skip_unreadable else None,
     )
@@ -91,6 +101,7 @@ def train(
 def eval_(
     policy: options.Policy = "embedded",
     task: options.TaskOrThePolicys = None,
+    column: options.Columns = None,
     question_key: options.QuestionKey = None,
     answer_key: options.AnswerKey = None,
     system_key: options.SystemKey = None,
@@ -115,7 +126,12 @@ def eval_(
     eval_command(
         policy,
         task,
-        keys={"question_key": question_key, "answer_key": answer_key, "system_key": system_key},
+        keys=options.keys_of(
+            column,
+            question_key=question_key,
+            answer_key=answer_key,
+            system_key=system_key,
+        ),
         system_prompt=system_prompt,
         skip_unreadable=skip_unreadable,
         n=n,
@@ -135,6 +151,7 @@ def eval_(
 def task_(
     source: options.TaskShown,
     policy: options.PolicyShown = None,
+    column: options.Columns = None,
     question_key: options.QuestionKey = None,
     answer_key: options.AnswerKey = None,
     system_key: options.SystemKey = None,
@@ -152,7 +169,12 @@ def task_(
     task_command(
         source,
         policy=policy,
-        keys={"question_key": question_key, "answer_key": answer_key, "system_key": system_key},
+        keys=options.keys_of(
+            column,
+            question_key=question_key,
+            answer_key=answer_key,
+            system_key=system_key,
+        ),
         system_prompt=system_prompt,
         skip_unreadable=skip_unreadable,
         seed=seed,
@@ -164,9 +186,49 @@ def task_(
     )
 
 
+def reward_(
+    action: options.RewardAction,
+    reward: options.RewardShown = None,
+    task: options.TaskChecked = "arithmetic",
+    column: options.Columns = None,
+    question_key: options.QuestionKey = None,
+    answer_key: options.AnswerKey = None,
+    system_key: options.SystemKey = None,
+    system_prompt: options.SystemPrompt = None,
+    skip_unreadable: options.SkipUnreadable = False,
+    problems: options.CheckedProblems = 8,
+    form: options.AnswerForm = None,
+    paid_from: options.PaidFrom = None,
+    seed: options.TaskSeed = 0,
+    timeout: options.CheckTimeout = 60.0,
+    show: options.ShownMistakes = 5,
+    as_json: options.JsonObject = False,
+) -> None:
+    """What a reward pays before it is trained on: right answers in many spellings, near misses, and
+    attacks, with false positives and negatives by kind."""
+    from workbench.commands.reward import HowToCheck, reward_command
+
+    reward_command(
+        action,
+        reward,
+        task,
+        keys=options.keys_of(
+            column,
+            question_key=question_key,
+            answer_key=answer_key,
+            system_key=system_key,
+        ),
+        system_prompt=system_prompt,
+        skip_unreadable=skip_unreadable,
+        how=HowToCheck(problems, form, paid_from, seed, timeout, show, as_json),
+    )
+
+
 def plan(
     policy: options.Policy = "embedded",
     preset: options.Preset = None,
+    method: options.Method = None,
+    teacher: options.Teacher = None,
     lora: options.Lora = None,
     quantization: options.Quantization = None,
     prompts_per_step: options.PromptsPerStep = None,
@@ -189,6 +251,8 @@ def plan(
 
     changes = options.changes_of(
         set_,
+        method=method,
+        teacher=teacher,
         lora_rank=lora,
         quantization=quantization,
         prompts_per_step=prompts_per_step,
@@ -260,6 +324,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "train": train,
     "eval": eval_,
     "task": task_,
+    "reward": reward_,
     "plan": plan,
     "runs": runs,
     "export": export,

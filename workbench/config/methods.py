@@ -55,6 +55,9 @@ class MethodFacts:
     models: tuple[str, ...] = ()
     """Keys of `MODELS`."""
 
+    of_pairs: bool = False
+    """True where the loss is of pairs of answers, so that no token has a term of its own in it."""
+
     asks_old: bool = False
     """True where the coefficient needs the log-probabilities before the first update."""
 
@@ -110,6 +113,7 @@ METHODS: dict[str, MethodFacts] = {
         coefficient="+-dpo_beta sigmoid(-margin): plus for the chosen answer, minus for the other",
         settings=_UNSCALED | dict(beta=0.0),
         models=("reference",),
+        of_pairs=True,
     ),
     "rloo": MethodFacts(
         words="each answer is compared with the mean of the others",
@@ -148,6 +152,7 @@ METHODS: dict[str, MethodFacts] = {
         source="DeepSeekMath, arXiv 2402.03300, section 4.1.3",
         sampled_from="policy",
         coefficient="sum of the normalised rewards of the steps that end at or after the token",
+        suggested=dict(step_rewards="arithmetic_steps"),
     ),
     "iterative_grpo": MethodFacts(
         words="GRPO whose reference is refreshed and whose reward model learns on",
@@ -155,6 +160,7 @@ METHODS: dict[str, MethodFacts] = {
         sampled_from="policy",
         coefficient="as grpo, with the reward model and the reference of the iteration",
         settings=dict(sync_ref_model=True, ref_model_mixup_alpha=1.0),
+        suggested=dict(ref_model_sync_steps=20),
     ),
     "distill": MethodFacts(
         words="the policy's own answers are graded token by token by a teacher",

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from workbench.config.advantages import estimator_problems
 from workbench.config.engines import facts_of
 from workbench.config.losses import LOSSES
 from workbench.config.methods import METHODS
@@ -30,7 +31,7 @@ def errors_of(config: Config) -> list[str]:
         *_model_errors(config),
         *_method_errors(config),
     ]
-    return [text for applies, text in rules if applies]
+    return [text for applies, text in rules if applies] + estimator_problems(config)
 
 
 def warnings_of(config: Config) -> list[str]:
@@ -144,6 +145,12 @@ def _method_errors(config: Config) -> list[Rule]:
             f"rollout_engine={config.rollout_engine!r} with method={config.method!r}: it samples "
             "from the weights of the beginning, and that engine holds those of now. Set "
             "rollout_engine='native'.",
+        ),
+        (
+            (config.method == "process_grpo") != (config.step_rewards is not None),
+            f"step_rewards={config.step_rewards!r} with method={config.method!r}: the method "
+            "'process_grpo' needs them, and no other takes any. Set step_rewards="
+            "'arithmetic_steps', or to None.",
         ),
         (
             ("teacher" in method.models) != (config.teacher is not None),

@@ -7,7 +7,7 @@ from workbench.rewards.answers.equal import GoldError, answers_equal, check_gold
 from workbench.rewards.answers.extract import extract_answer
 from workbench.rewards.answers.golds import unreadable_golds, with_readable_golds
 from workbench.rewards.check import RewardCheck, check_reward
-from workbench.rewards.controls import ShuffledRewards, shuffled
+from workbench.rewards.controls import Rewards, ShuffledRewards, shuffled
 from workbench.rewards.cosine import CosineScaled
 from workbench.rewards.functions import (
     answer_reward,
@@ -46,6 +46,7 @@ __all__ = [
     "RewardSet",
     "RewardTable",
     "RewardWarning",
+    "Rewards",
     "ScoringCancelledError",
     "ShuffledRewards",
     "SoftOverlong",

@@ -44,6 +44,8 @@ To add one: a frozen dataclass that descends from `WithParameters`, in a file of
 room; its row here; its name in the help of `--reward`; its row in `tests/rewards/test_registry.py`.
 """
 
+MODEL = "model:"
+"""What a spec begins with that names the folder of a reward model."""
 
 _NOT_THE_USERS = (Path(__file__), Path(str(importlib.__file__)))
 """Files in every traceback of a module that cannot be imported."""
@@ -51,7 +53,8 @@ _NOT_THE_USERS = (Path(__file__), Path(str(importlib.__file__)))
 
 def resolve_reward(spec: RewardFunction | str) -> RewardFunction:
     """A reward function: itself, one of `REWARDS` by name, one of `WITH_PARAMETERS` as
-    "name:parameter=value,…", "package.module:function" or "folder/file.py:function".
+    "name:parameter=value,…", "model:FOLDER" (a reward model), "package.module:function" or
+    "folder/file.py:function".
 
     Raises `RewardSpecError` saying what was not found, or where in the user's module which error
     is.
@@ -71,11 +74,18 @@ def resolve_reward(spec: RewardFunction | str) -> RewardFunction:
     if (kind := _kind_of(spec)) is not None:
         function: RewardFunction = made(kind, spec.partition(":")[2])
         return function
+    if spec.startswith(MODEL):
+        # Only here: it loads torch and transformers.
+        from workbench.rewards.model import reward_model
+
+        return reward_model(spec.removeprefix(MODEL))
     place, colon, name = spec.rpartition(":")
     if not (place and colon and name):
+        known = ", ".join([*REWARDS, *WITH_PARAMETERS])
         raise RewardSpecError(
-            f"reward {spec!r} is unknown. Choose one of {', '.join([*REWARDS, *WITH_PARAMETERS])}, "
-            "or name your own as 'package.module:function' or 'folder/file.py:function'."
+            f"reward {spec!r} is unknown. Choose one of {known}, or name your own as "
+            "'package.module:function' or 'folder/file.py:function', or a reward model as "
+            "'model:FOLDER'."
         )
     return _function(_module(place, spec), name, spec)
 
