@@ -32,8 +32,8 @@ REWARD_HELP = (
     "'format', 'answer', 'lenient_answer' (in any form), 'tag_count'; with parameters "
     "'soft_overlong:max_completion_len=48,soft_punish_cache=16', 'length', 'repetition', "
     "'cosine_scaled:max_len=48', 'noisy:p=0.1,reward=answer', "
-    "'judge:url=http://localhost:8000/v1,model=NAME'; 'model:FOLDER' (a reward model), or file.py:function; repeat. `workbench "
-    "reward list` says what each pays."
+    "'judge:url=http://localhost:8000/v1,model=NAME'; a reward model, 'model:FOLDER'; your own, "
+    "file.py:function; repeat. `workbench reward list` says what each pays."
 )
 
 
