@@ -34,6 +34,7 @@ def top(version: options.Version = False) -> None:
 def train(
     policy: options.PolicyOrTheRuns = None,
     task: options.TaskOrTheRuns = None,
+    column: options.Columns = None,
     question_key: options.QuestionKey = None,
     answer_key: options.AnswerKey = None,
     system_key: options.SystemKey = None,
@@ -41,6 +42,8 @@ def train(
     skip_unreadable: options.SkipUnreadable = False,
     reward: options.Rewards = None,
     preset: options.Preset = None,
+    method: options.Method = None,
+    teacher: options.Teacher = None,
     lora: options.Lora = None,
     quantization: options.Quantization = None,
     rollout: options.Rollout = None,
@@ -55,12 +58,14 @@ def train(
     shuffle_rewards: options.ShuffleRewards = False,
     as_json: options.JsonLines = False,
 ) -> None:
-    """Train a policy by GRPO. Without options: the embedded policy learns arithmetic, in about a
-    minute."""
+    """Train a policy by GRPO, or by another --method. Without options: the embedded policy learns
+    arithmetic, in about a minute."""
     from workbench.commands.train import train_command
 
     changes = options.changes_of(
         set_,
+        method=method,
+        teacher=teacher,
         lora_rank=lora,
         quantization=quantization,
         rollout_engine=rollout,
@@ -68,9 +73,12 @@ def train(
         max_steps=steps,
         eval_samples=eval_samples,
         seed=seed,
-        question_key=question_key,
-        answer_key=answer_key,
-        system_key=system_key,
+        **options.keys_of(
+            column,
+            question_key=question_key,
+            answer_key=answer_key,
+            system_key=system_key,
+        ),
         system_prompt=system_prompt,
         unreadable_golds="skip" if skip_unreadable else None,
     )
@@ -93,6 +101,7 @@ def train(
 def eval_(
     policy: options.Policy = "embedded",
     task: options.TaskOrThePolicys = None,
+    column: options.Columns = None,
     question_key: options.QuestionKey = None,
     answer_key: options.AnswerKey = None,
     system_key: options.SystemKey = None,
@@ -117,7 +126,12 @@ def eval_(
     eval_command(
         policy,
         task,
-        keys={"question_key": question_key, "answer_key": answer_key, "system_key": system_key},
+        keys=options.keys_of(
+            column,
+            question_key=question_key,
+            answer_key=answer_key,
+            system_key=system_key,
+        ),
         system_prompt=system_prompt,
         skip_unreadable=skip_unreadable,
         n=n,
@@ -137,6 +151,7 @@ def eval_(
 def task_(
     source: options.TaskShown,
     policy: options.PolicyShown = None,
+    column: options.Columns = None,
     question_key: options.QuestionKey = None,
     answer_key: options.AnswerKey = None,
     system_key: options.SystemKey = None,
@@ -154,7 +169,12 @@ def task_(
     task_command(
         source,
         policy=policy,
-        keys={"question_key": question_key, "answer_key": answer_key, "system_key": system_key},
+        keys=options.keys_of(
+            column,
+            question_key=question_key,
+            answer_key=answer_key,
+            system_key=system_key,
+        ),
         system_prompt=system_prompt,
         skip_unreadable=skip_unreadable,
         seed=seed,
@@ -169,6 +189,8 @@ def task_(
 def plan(
     policy: options.Policy = "embedded",
     preset: options.Preset = None,
+    method: options.Method = None,
+    teacher: options.Teacher = None,
     lora: options.Lora = None,
     quantization: options.Quantization = None,
     prompts_per_step: options.PromptsPerStep = None,
@@ -191,6 +213,8 @@ def plan(
 
     changes = options.changes_of(
         set_,
+        method=method,
+        teacher=teacher,
         lora_rank=lora,
         quantization=quantization,
         prompts_per_step=prompts_per_step,
