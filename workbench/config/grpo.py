@@ -1,11 +1,11 @@
 """`GRPOConfig`: every setting of a run in one flat, frozen dataclass.
 
-Names and meanings are TRL's (1.16) where TRL has the field. Fields that the workbench adds:
-`prompts_per_step`, `updates_per_rollout`, `micro_batch_size`, `reward_timeout`,
-`advantage_baseline`, `advantage_std`, `loss_reduction`, `measure_kl`, `kl_estimator`,
-`num_eval_problems`, `rollout_engine`, and those of "what is trained" and "how data is read". TRL's
-`vllm_importance_sampling_*` are called
-`importance_sampling_*` here, because the correction is the same for every sampler.
+Names and meanings are TRL's (1.16) where TRL has the field. What the workbench adds: how a batch is
+cut (`prompts_per_step`, `updates_per_rollout`, `micro_batch_size`), the `advantage_*`,
+`loss_reduction`, `measure_kl`, `kl_estimator`, `reward_timeout`, `num_eval_problems`,
+`rollout_engine`, and the fields of "what is trained" and "how data is read". TRL's
+`vllm_importance_sampling_*` are called `importance_sampling_*` here, because the correction is the
+same for every sampler.
 
 The defaults are the vetted setting of the embedded policy on arithmetic;
 `GRPOConfig.preset("real")` is the starting point for a real model.
@@ -23,6 +23,7 @@ from typing import Any
 
 import yaml
 
+from workbench.config.advantages import ESTIMATORS
 from workbench.config.engines import ENGINE_FACTS
 from workbench.config.fields import (
     ConfigError,
@@ -162,6 +163,22 @@ class GRPOConfig:
         "Key of the system message in each row. None: that of a message list, or a known one.",
         optional=True,
     )
+    solution_key: str | None = setting(
+        None,
+        "Key of the worked solution in each row, which SFT imitates. None: the worked answer, or a "
+        "known one.",
+        optional=True,
+    )
+    subject_key: str | None = setting(
+        None,
+        "Key of what a problem is about, by which results are grouped. None: the first known one.",
+        optional=True,
+    )
+    level_key: str | None = setting(
+        None,
+        "Key of how hard a problem is, by which results are grouped. None: the first known one.",
+        optional=True,
+    )
     system_prompt: str | None = setting(
         None,
         "System message of every prompt, in place of the data's own; empty for none at all. None: "
@@ -263,6 +280,22 @@ class GRPOConfig:
         "sample",
         "Which std: 'sample' divides by G-1 (TRL), 'population' by G (the paper).",
         choices=("sample", "population"),
+        live=True,
+    )
+    advantage_estimator: str = setting(
+        "baseline",
+        "What makes the advantage: the reward minus advantage_baseline over scale_rewards; MaxRL's "
+        "(R - mean) / mean of the group; or the best of advantage_k completions with this one "
+        "against the best of any (pass@k training).",
+        choices=tuple(ESTIMATORS),
+        source="MaxRL, arXiv 2602.02710; Pass@k Training, arXiv 2508.10751",
+        live=True,
+    )
+    advantage_k: int = setting(
+        4,
+        "k of advantage_estimator='pass_at_k'; below num_generations.",
+        unit="completions",
+        low=1,
         live=True,
     )
     multi_objective_aggregation: str = setting(
@@ -509,6 +542,27 @@ class GRPOConfig:
         unit="problems",
         low=1,
     )
+    eval_samples: int = setting(
+        0,
+        "K: answers sampled for each problem in evaluations that give mean@K, maj@k and pass@k "
+        "beside greedy, before the first step and after the last; 0 = none. Each costs "
+        "eval_samples_problems x (K + 1) completions.",
+        unit="answers",
+        source="pass@k: Chen et al. 2021, arXiv 2107.03374; maj@k: arXiv 2203.11171",
+        low=0,
+    )
+    eval_samples_problems: int = setting(
+        100,
+        "Held-out problems of such an evaluation, the first ones of the split.",
+        unit="problems",
+        low=1,
+    )
+    eval_samples_steps: int = setting(
+        0,
+        "Steps between two such evaluations; 0 = only before and after.",
+        unit="steps",
+        low=0,
+    )
     save_steps: int = setting(20, "Steps between two checkpoints.", unit="steps", low=1)
     save_total_limit: int = setting(
         3, "Checkpoints kept, the newest ones; the first (step 0) stays.", unit="checkpoints", low=1
@@ -530,6 +584,12 @@ class GRPOConfig:
     def completions_per_step(self) -> int:
         """B, the completions sampled in one step."""
         return self.prompts_per_step * self.num_generations
+
+    def evaluates_samples_at(self, step: int) -> bool:
+        """Whether an evaluation with samples follows `step` (0: before the first)."""
+        every = self.eval_samples_steps
+        is_due = step in (0, self.max_steps) or (every > 0 and step % every == 0)
+        return self.eval_samples > 0 and is_due
 
     @property
     def rows_at_once(self) -> int:
@@ -562,10 +622,10 @@ class GRPOConfig:
         """What is known about the method."""
         return METHODS[self.method]
 
-    def with_method(self, name: str) -> GRPOConfig:
-        """This config with another method, and with the settings that make that method; what the
-        method before it had fixed goes back to its default. Raises `ConfigError` for a name that
-        is none."""
+    def with_method(self, name: str, **changes: Any) -> GRPOConfig:
+        """This config with another method, the settings that make that method, and `changes` on
+        top; what the method before it had fixed goes back to its default. Raises `ConfigError` for
+        a name that is none."""
         if name not in METHODS:
             raise ConfigError(f"method={name!r} is unknown. Choose one of {', '.join(METHODS)}.")
         before = self.method_facts
@@ -575,7 +635,8 @@ class GRPOConfig:
             if field.name in before.settings | before.suggested
         }
         chosen = METHODS[name]
-        return self.replace(**undone | chosen.settings | chosen.suggested | {"method": name})
+        made = undone | chosen.settings | chosen.suggested
+        return self.replace(**made | {"method": name} | changes)
 
     @classmethod
     def live_fields(cls) -> tuple[str, ...]:
@@ -637,6 +698,10 @@ class GRPOConfig:
                 for name, value in values.items()
             }
         )
+
+
+KEY_FIELDS = tuple(field.name for field in fields(GRPOConfig) if field.name.endswith("_key"))
+"""The fields that name what is read from a row; --column names them without their ending."""
 
 
 def value_of(name: str, text: str) -> Any:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from workbench.config.advantages import estimator_problems
 from workbench.config.engines import facts_of
 from workbench.config.losses import LOSSES
 from workbench.config.methods import METHODS
@@ -30,7 +31,7 @@ def errors_of(config: Config) -> list[str]:
         *_model_errors(config),
         *_method_errors(config),
     ]
-    return [text for applies, text in rules if applies]
+    return [text for applies, text in rules if applies] + estimator_problems(config)
 
 
 def warnings_of(config: Config) -> list[str]:

@@ -9,7 +9,6 @@ more.
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
 
 import torch
 from torch import Tensor, nn
@@ -54,7 +53,9 @@ class Critic:
         """(R, T) the value before each token, with gradient; 0 on padding."""
         hidden_KH, at = completion_hidden_states(self.model, rollout, rows_R)
         value_K = self.head(hidden_KH.float()).squeeze(-1)
-        return value_K.new_zeros(len(rows_R), rollout.mask_BT.shape[1]).index_put(at, value_K)
+        empty_RT = value_K.new_zeros(len(rows_R), rollout.mask_BT.shape[1])
+        value_RT: Tensor = empty_RT.index_put(at, value_K)
+        return value_RT
 
     @torch.no_grad()
     def values_in_parts(self, rollout: Rollout, config: GRPOConfig) -> Tensor:
@@ -77,7 +78,7 @@ class Critic:
             group["lr"] = config.critic_learning_rate
         tokens = mask_BT[rows_R].sum().clamp(min=1)
         total = 0.0
-        for part in self._parts(rows_R, config):
+        for part in micro_batches(rows_R, config):
             value_RT = self.values(rollout, part)
             loss = clipped_value_loss(
                 value_RT,
@@ -92,9 +93,6 @@ class Critic:
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
         return total
-
-    def _parts(self, rows_R: Tensor, config: GRPOConfig) -> Iterator[Tensor]:
-        return micro_batches(rows_R, config)
 
 
 def clipped_value_loss(

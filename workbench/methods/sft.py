@@ -20,6 +20,9 @@ from workbench.policy.policy import Policy
 from workbench.rollout.types import Rollout
 from workbench.tasks.types import Problem, Task
 
+SAMPLER_DTYPE = torch.float32
+"""As engines give it."""
+
 
 class SFT(Method):
     """Coefficient 1 on every token of a demonstration."""
@@ -57,7 +60,7 @@ def demonstrations(
         prompt_mask_NP=prompt_mask_NP.to(device),
         completion_ids_BT=completion_ids_BT.to(device),
         mask_BT=mask_BT.to(device),
-        sampler_logp_BT=torch.full(mask_BT.shape, torch.nan, device=device),
+        sampler_logp_BT=torch.full(mask_BT.shape, torch.nan, dtype=SAMPLER_DTYPE, device=device),
         truncated_B=torch.zeros(len(answers), dtype=torch.bool, device=device),
         num_generations=config.num_generations,
     )

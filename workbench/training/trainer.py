@@ -18,6 +18,7 @@ import torch
 from workbench.config import GRPOConfig
 from workbench.evaluation.accuracy import evaluate
 from workbench.evaluation.prompts import encode_prompt
+from workbench.evaluation.recorded import sampled_evaluations
 from workbench.methods import Batch, Scored, loss_mask, make_method
 from workbench.methods.sft import demonstrations
 from workbench.objective import Advantages, group_advantages, update_metrics, updates_of
@@ -29,6 +30,7 @@ from workbench.policy.reference import Reference, costs_no_big_copy
 from workbench.rewards import RewardSet, RewardTable, ScoringCancelledError, ShuffledRewards
 from workbench.rollout import RolloutCancelledError, make_engine
 from workbench.rollout.types import Rollout, Sampling
+from workbench.runs.sampled_evaluation import SampledEvaluation
 from workbench.runs.step_record import Evaluation, StepRecord
 from workbench.runs.store.writer import RunWriter
 from workbench.tasks.types import Problem, Task, columns_of
@@ -216,6 +218,7 @@ class Trainer:
                 problems, indices, completions, rewards_BK, advantages, batch
             ),
             evaluations=[self.evaluate()] if due else [],
+            sampled_evaluations=self.evaluate_with_samples(number),
         )
         # The record comes first: a step that it does not hold has not been made.
         self.unrecorded = step
@@ -378,6 +381,11 @@ class Trainer:
                 self.config.max_completion_length,
                 batch_size=self.config.completions_per_step,
             )
+
+    def evaluate_with_samples(self, step: int) -> list[SampledEvaluation]:
+        """mean@K, maj@k and pass@k after `step`, where the config asks for them there."""
+        with explain_out_of_memory("evaluation", self.config, self.policy.source):
+            return sampled_evaluations(self.engine, self.policy, self.task, self.config, step)
 
     # -------------------------------------------------------------------------------- its state
 

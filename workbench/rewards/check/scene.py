@@ -7,9 +7,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
-from workbench.rewards.answers.equal import AS_TEXT, answers_equal, gold_kind
+from workbench.rewards.answers.equal import answers_equal, gold_kind
 from workbench.rewards.answers.numerals import may_be_list, read_numeral
-from workbench.tasks.types import Problem
+from workbench.tasks.types import AS_TEXT, Problem
 
 PLACE = "{answer}"
 """Where a form holds the answer."""

@@ -20,6 +20,8 @@ ASKED = (
     "loss_type",
     "loss_reduction",
     "importance_sampling_level",
+    "advantage_estimator",
+    "advantage_k",
     "scale_rewards",
     "advantage_baseline",
     "advantage_std",
