@@ -1,5 +1,5 @@
-"""The command line: `workbench train | eval | task | plan | runs | export | doctor | lab`. Each
-command is a thin call into the package.
+"""The command line: `workbench train | eval | task | reward | plan | runs | export | doctor | lab`.
+Each command is a thin call into the package.
 
 To add one: write `commands/NAME.py` with a function `NAME_command` that does the work; write its
 function here, whose docstring is its help and which imports `commands/NAME.py` in its body (so that
@@ -186,6 +186,44 @@ def task_(
     )
 
 
+def reward_(
+    action: options.RewardAction,
+    reward: options.RewardShown = None,
+    task: options.TaskChecked = "arithmetic",
+    column: options.Columns = None,
+    question_key: options.QuestionKey = None,
+    answer_key: options.AnswerKey = None,
+    system_key: options.SystemKey = None,
+    system_prompt: options.SystemPrompt = None,
+    skip_unreadable: options.SkipUnreadable = False,
+    problems: options.CheckedProblems = 8,
+    form: options.AnswerForm = None,
+    paid_from: options.PaidFrom = None,
+    seed: options.TaskSeed = 0,
+    timeout: options.CheckTimeout = 60.0,
+    show: options.ShownMistakes = 5,
+    as_json: options.JsonObject = False,
+) -> None:
+    """What a reward pays before it is trained on: right answers in many spellings, near misses, and
+    attacks, with false positives and negatives by kind."""
+    from workbench.commands.reward import HowToCheck, reward_command
+
+    reward_command(
+        action,
+        reward,
+        task,
+        keys=options.keys_of(
+            column,
+            question_key=question_key,
+            answer_key=answer_key,
+            system_key=system_key,
+        ),
+        system_prompt=system_prompt,
+        skip_unreadable=skip_unreadable,
+        how=HowToCheck(problems, form, paid_from, seed, timeout, show, as_json),
+    )
+
+
 def plan(
     policy: options.Policy = "embedded",
     preset: options.Preset = None,
@@ -286,6 +324,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "train": train,
     "eval": eval_,
     "task": task_,
+    "reward": reward_,
     "plan": plan,
     "runs": runs,
     "export": export,

@@ -28,7 +28,13 @@ TASK_HELP = (
     "from the Hub, any data set of it (hf:owner/name[/config][@split]), or a file of problems "
     "(.jsonl, .json, .csv, .parquet); `workbench task FILE` shows how it is read."
 )
-REWARD_HELP = "'format', 'answer', 'lenient_answer' (in any form), or file.py:function; repeat."
+REWARD_HELP = (
+    "'format', 'answer', 'lenient_answer' (in any form), 'tag_count'; with parameters "
+    "'soft_overlong:max_completion_len=48,soft_punish_cache=16', 'length', 'repetition', "
+    "'cosine_scaled:max_len=48', 'noisy:p=0.1,reward=answer', "
+    "'judge:url=http://localhost:8000/v1,model=NAME'; 'model:FOLDER' (a reward model), or file.py:function; repeat. `workbench "
+    "reward list` says what each pays."
+)
 
 
 def rank_of(text: str) -> int | str:
@@ -235,6 +241,42 @@ EvalDtype = Annotated[
     typer.Option(help="Format of the weights; auto: 16 bits on CUDA, float32 on a CPU."),
 ]
 EvalQuantization = Annotated[str | None, typer.Option(help="Weights in 'nf4' (4 bits) or 'int8'.")]
+
+# ------------------------------------------------------------ what a reward is tried on
+
+RewardAction = Annotated[
+    str,
+    typer.Argument(
+        help="check: what the reward pays of right answers and of attacks; list: all named rewards."
+    ),
+]
+RewardShown = Annotated[
+    str | None, typer.Argument(help="What --reward of `workbench train` takes; for check.")
+]
+TaskChecked = Annotated[str, typer.Option(help=TASK_HELP)]
+CheckedProblems = Annotated[
+    int, typer.Option("--problems", help="Problems whose answers are tried.", min=1)
+]
+AnswerForm = Annotated[
+    str | None,
+    typer.Option(
+        help="How an answer is written, with {answer} in it; default: those of the usual forms in "
+        "which the reward tells right from wrong."
+    ),
+]
+PaidFrom = Annotated[
+    float | None,
+    typer.Option(
+        help="Score from which on a text counts as paid; default: the middle between the plain "
+        "right answer and the best of the wrong and empty ones that are paid less."
+    ),
+]
+CheckTimeout = Annotated[
+    float, typer.Option(help="Seconds that a call on one problem's texts may take.", min=0.01)
+]
+ShownMistakes = Annotated[
+    int, typer.Option("--show", help="Texts shown of each kind of mistake.", min=0)
+]
 
 # ------------------------------------------------------------ the machine
 
