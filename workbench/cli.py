@@ -34,6 +34,7 @@ def top(version: options.Version = False) -> None:
 def train(
     policy: options.PolicyOrTheRuns = None,
     task: options.TaskOrTheRuns = None,
+    column: options.Columns = None,
     question_key: options.QuestionKey = None,
     answer_key: options.AnswerKey = None,
     system_key: options.SystemKey = None,
@@ -66,9 +67,12 @@ def train(
         dtype=dtype,
         max_steps=steps,
         seed=seed,
-        question_key=question_key,
-        answer_key=answer_key,
-        system_key=system_key,
+        **options.keys_of(
+            column,
+            question_key=question_key,
+            answer_key=answer_key,
+            system_key=system_key,
+        ),
         system_prompt=system_prompt,
         unreadable_golds="skip" if skip_unreadable else None,
     )
@@ -91,6 +95,7 @@ def train(
 def eval_(
     policy: options.Policy = "embedded",
     task: options.TaskOrThePolicys = None,
+    column: options.Columns = None,
     question_key: options.QuestionKey = None,
     answer_key: options.AnswerKey = None,
     system_key: options.SystemKey = None,
@@ -115,7 +120,12 @@ def eval_(
     eval_command(
         policy,
         task,
-        keys={"question_key": question_key, "answer_key": answer_key, "system_key": system_key},
+        keys=options.keys_of(
+            column,
+            question_key=question_key,
+            answer_key=answer_key,
+            system_key=system_key,
+        ),
         system_prompt=system_prompt,
         skip_unreadable=skip_unreadable,
         n=n,
@@ -135,6 +145,7 @@ def eval_(
 def task_(
     source: options.TaskShown,
     policy: options.PolicyShown = None,
+    column: options.Columns = None,
     question_key: options.QuestionKey = None,
     answer_key: options.AnswerKey = None,
     system_key: options.SystemKey = None,
@@ -152,7 +163,12 @@ def task_(
     task_command(
         source,
         policy=policy,
-        keys={"question_key": question_key, "answer_key": answer_key, "system_key": system_key},
+        keys=options.keys_of(
+            column,
+            question_key=question_key,
+            answer_key=answer_key,
+            system_key=system_key,
+        ),
         system_prompt=system_prompt,
         skip_unreadable=skip_unreadable,
         seed=seed,

@@ -93,13 +93,13 @@ def eval_command(
 def _task_of(policy: str) -> tuple[str, str]:
     """The task where none was named, and what is to be said of it: that of the policy's run where
     it is known by name, else the usual one."""
-    from workbench.tasks import TASKS
+    from workbench.tasks import TASKS, is_hub_name
 
     run = run_of(policy)
     own = USUAL_TASK if run is None else run.meta.task
     if own == USUAL_TASK:
         return USUAL_TASK, ""
-    if own in TASKS:
+    if own in TASKS or is_hub_name(own):
         return own, f"The task is {own}, that of the policy's run; --task names another."
     return USUAL_TASK, (
         f"note: the policy was trained on another task, {own!r}; it is asked {USUAL_TASK} here. "

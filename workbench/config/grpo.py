@@ -98,6 +98,22 @@ class GRPOConfig:
         "Key of the system message in each row. None: that of a message list, or a known one.",
         optional=True,
     )
+    solution_key: str | None = setting(
+        None,
+        "Key of the worked solution in each row, which SFT imitates. None: the worked answer, or a "
+        "known one.",
+        optional=True,
+    )
+    subject_key: str | None = setting(
+        None,
+        "Key of what a problem is about, by which results are grouped. None: the first known one.",
+        optional=True,
+    )
+    level_key: str | None = setting(
+        None,
+        "Key of how hard a problem is, by which results are grouped. None: the first known one.",
+        optional=True,
+    )
     system_prompt: str | None = setting(
         None,
         "System message of every prompt, in place of the data's own; empty for none at all. None: "
@@ -543,6 +559,10 @@ class GRPOConfig:
                 for name, value in values.items()
             }
         )
+
+
+KEY_FIELDS = tuple(field.name for field in fields(GRPOConfig) if field.name.endswith("_key"))
+"""The fields that name what is read from a row; --column names them without their ending."""
 
 
 def value_of(name: str, text: str) -> Any:
