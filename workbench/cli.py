@@ -42,11 +42,14 @@ def train(
     skip_unreadable: options.SkipUnreadable = False,
     reward: options.Rewards = None,
     preset: options.Preset = None,
+    method: options.Method = None,
+    teacher: options.Teacher = None,
     lora: options.Lora = None,
     quantization: options.Quantization = None,
     rollout: options.Rollout = None,
     dtype: options.Dtype = None,
     steps: options.Steps = None,
+    eval_samples: options.EvalSamples = None,
     seed: options.Seed = None,
     out: options.Out = None,
     resume: options.Resume = False,
@@ -55,17 +58,20 @@ def train(
     shuffle_rewards: options.ShuffleRewards = False,
     as_json: options.JsonLines = False,
 ) -> None:
-    """Train a policy by GRPO. Without options: the embedded policy learns arithmetic, in about a
-    minute."""
+    """Train a policy by GRPO, or by another --method. Without options: the embedded policy learns
+    arithmetic, in about a minute."""
     from workbench.commands.train import train_command
 
     changes = options.changes_of(
         set_,
+        method=method,
+        teacher=teacher,
         lora_rank=lora,
         quantization=quantization,
         rollout_engine=rollout,
         dtype=dtype,
         max_steps=steps,
+        eval_samples=eval_samples,
         seed=seed,
         **options.keys_of(
             column,
@@ -183,6 +189,8 @@ def task_(
 def plan(
     policy: options.Policy = "embedded",
     preset: options.Preset = None,
+    method: options.Method = None,
+    teacher: options.Teacher = None,
     lora: options.Lora = None,
     quantization: options.Quantization = None,
     prompts_per_step: options.PromptsPerStep = None,
@@ -205,6 +213,8 @@ def plan(
 
     changes = options.changes_of(
         set_,
+        method=method,
+        teacher=teacher,
         lora_rank=lora,
         quantization=quantization,
         prompts_per_step=prompts_per_step,

@@ -12,7 +12,7 @@ from typing import Annotated, Any
 
 import typer
 
-from workbench.config import ENGINE_FACTS, KEY_FIELDS, ConfigError, value_of
+from workbench.config import ENGINE_FACTS, KEY_FIELDS, METHODS, ConfigError, value_of
 
 
 def one_of(names: Iterable[str]) -> str:
@@ -149,6 +149,15 @@ ShuffleRewards = Annotated[
 Preset = Annotated[
     str | None, typer.Option(help="Start from a published setting, e.g. deepseekmath.")
 ]
+Method = Annotated[
+    str | None,
+    typer.Option(
+        help=f"How completions become a gradient: {one_of(METHODS)}. Sets the fields that make it."
+    ),
+]
+Teacher = Annotated[
+    str | None, typer.Option(help="The policy that grades the tokens, for --method distill.")
+]
 Settings = Annotated[
     list[str] | None,
     typer.Option("--set", help="NAME=VALUE for any field of GRPOConfig; repeat."),
@@ -195,6 +204,15 @@ Samples = Annotated[
     ),
 ]
 Temperature = Annotated[float, typer.Option(help="Of the sampled answers.", min=0.01)]
+EvalSamples = Annotated[
+    int | None,
+    typer.Option(
+        help="K: before the first step and after the last, mean@K, maj@k and pass@k of K answers "
+        "to each of 100 held-out problems (--set eval_samples_problems=, eval_samples_steps=), "
+        "kept in the record.",
+        min=0,
+    ),
+]
 KeepAnswers = Annotated[
     Path | None,
     typer.Option(

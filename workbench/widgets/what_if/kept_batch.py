@@ -16,9 +16,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from workbench.config import ConfigError, ConfigWarning, GRPOConfig
+from workbench.config import METHODS, ConfigError, ConfigWarning, GRPOConfig
 from workbench.errors import WorkbenchError
-from workbench.objective import AdvantageRule, LossBatch, group_advantages
+from workbench.objective import AdvantageRule, LossBatch, group_advantages, tokens_of_groups
 
 ADVANTAGE_FIELDS = tuple(f.name for f in fields(AdvantageRule) if f.name != "num_generations")
 SAME_ADVANTAGE = 1e-5
@@ -74,6 +74,8 @@ class KeptBatch:
             ref_logp=_kept(stored, "ref_logp"),
             sampler_logp=_sampler(stored),
             entropy=_kept(stored, "entropy"),
+            # Of all its rows: those that the trainer skipped are counted in its group.
+            group_tokens=tokens_of_groups(mask_BT, config.num_generations),
         )
         return cls(
             config=config,
@@ -153,8 +155,15 @@ def _config_of(stored: Mapping[str, Any]) -> GRPOConfig:
     """The config in force; its batch sizes are those of the batch itself."""
     G = int(stored["num_generations"])
     sizes = {"num_generations": G, "prompts_per_step": len(stored["mask_BT"]) // G}
+    # What a method fixes may be asked about like everything else: "what if" is GRPO's question.
+    free = {"method": "grpo", "teacher": None, "step_rewards": None}
+    if METHODS[stored["config"].get("method", "grpo")].of_pairs:
+        raise WhatIfError(
+            f"method={stored['config']['method']!r}: its loss is of pairs of answers, and these "
+            "settings are of a loss of tokens."
+        )
     try:
-        return _quietly(lambda: GRPOConfig.from_dict(dict(stored["config"]) | sizes))[0]
+        return _quietly(lambda: GRPOConfig.from_dict(dict(stored["config"]) | sizes | free))[0]
     except ConfigError as error:
         raise WhatIfError(f"the recorded settings of this step cannot be used: {error}") from error
 
