@@ -1,5 +1,5 @@
-"""The command line: `workbench train | eval | task | plan | runs | export | doctor | lab`. Each
-command is a thin call into the package.
+"""The command line: `workbench train | eval | task | plan | runs | export | doctor | areal | lab`.
+Each command is a thin call into the package.
 
 To add one: write `commands/NAME.py` with a function `NAME_command` that does the work; write its
 function here, whose docstring is its help and which imports `commands/NAME.py` in its body (so that
@@ -41,6 +41,7 @@ def train(
     skip_unreadable: options.SkipUnreadable = False,
     reward: options.Rewards = None,
     preset: options.Preset = None,
+    config: options.ConfigFile = None,
     lora: options.Lora = None,
     quantization: options.Quantization = None,
     rollout: options.Rollout = None,
@@ -79,6 +80,7 @@ def train(
         task=task,
         rewards=reward,
         preset=preset,
+        config_file=config,
         changes=changes,
         out=out or Path("runs") / datetime.now().strftime("%Y%m%d-%H%M%S"),
         resume=resume,
@@ -246,6 +248,19 @@ def doctor(
         doctor_command(as_json)
 
 
+def areal(
+    source: options.ArealFile,
+    problems: options.TrainProblems = None,
+    save: options.SaveConfig = None,
+    as_json: options.JsonObject = False,
+) -> None:
+    """AReaL's YAML file as a config of the workbench: what was taken over, with which difference,
+    and what has no counterpart."""
+    from workbench.commands.areal import areal_command
+
+    areal_command(source, train_problems=problems, save=save, as_json=as_json)
+
+
 def lab(
     folder: options.Notebooks = None,
     browser: options.Browser = True,
@@ -264,6 +279,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "runs": runs,
     "export": export,
     "doctor": doctor,
+    "areal": areal,
     "lab": lab,
 }
 """Every command, in the order of the help."""
