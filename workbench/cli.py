@@ -42,6 +42,8 @@ def train(
     reward: options.Rewards = None,
     preset: options.Preset = None,
     config: options.ConfigFile = None,
+    method: options.Method = None,
+    teacher: options.Teacher = None,
     lora: options.Lora = None,
     quantization: options.Quantization = None,
     rollout: options.Rollout = None,
@@ -55,12 +57,14 @@ def train(
     shuffle_rewards: options.ShuffleRewards = False,
     as_json: options.JsonLines = False,
 ) -> None:
-    """Train a policy by GRPO. Without options: the embedded policy learns arithmetic, in about a
-    minute."""
+    """Train a policy by GRPO, or by another --method. Without options: the embedded policy learns
+    arithmetic, in about a minute."""
     from workbench.commands.train import train_command
 
     changes = options.changes_of(
         set_,
+        method=method,
+        teacher=teacher,
         lora_rank=lora,
         quantization=quantization,
         rollout_engine=rollout,
@@ -169,6 +173,8 @@ def task_(
 def plan(
     policy: options.Policy = "embedded",
     preset: options.Preset = None,
+    method: options.Method = None,
+    teacher: options.Teacher = None,
     lora: options.Lora = None,
     quantization: options.Quantization = None,
     prompts_per_step: options.PromptsPerStep = None,
@@ -191,6 +197,8 @@ def plan(
 
     changes = options.changes_of(
         set_,
+        method=method,
+        teacher=teacher,
         lora_rank=lora,
         quantization=quantization,
         prompts_per_step=prompts_per_step,

@@ -19,7 +19,7 @@ def test_a_forgotten_field_fails_when_the_row_is_made() -> None:
 
 
 @pytest.mark.parametrize(
-    "wrong", [dict(bound="hard"), dict(divisor="tokens"), dict(levels=("word",))], ids=str
+    "wrong", [dict(bound="hard"), dict(reduction="tokens"), dict(levels=("word",))], ids=str
 )
 def test_a_word_that_no_table_knows_is_refused(wrong: dict) -> None:
     with pytest.raises(ValueError, match="in no table"):

@@ -1,4 +1,4 @@
-"""The three tables of losses (facts, terms, reductions) say the same."""
+"""The tables of losses (facts, terms, reductions) say the same."""
 
 from __future__ import annotations
 
@@ -8,8 +8,10 @@ import pytest
 import torch
 
 from workbench.config import LOSSES, GRPOConfig
+from workbench.config.losses import LOSS_REDUCTIONS, reduction_of
 from workbench.objective import REDUCTIONS, TERMS, BatchTotals, policy_loss
 from workbench.objective.ratios import clip_bounds
+from workbench.objective.reductions import Terms
 
 pytestmark = pytest.mark.filterwarnings("ignore::workbench.config.ConfigWarning")
 
@@ -26,31 +28,43 @@ def config_of(loss_type: str) -> GRPOConfig:
 
 
 def test_every_loss_has_facts_a_term_and_a_reduction() -> None:
-    assert set(LOSSES) == set(TERMS) == set(REDUCTIONS)
+    assert set(LOSSES) == set(TERMS)
+    assert set(LOSS_REDUCTIONS) == set(REDUCTIONS)
 
 
 @pytest.mark.parametrize("loss_type", LOSSES)
 def test_the_bound_is_the_one_that_clip_bounds_gives(loss_type: str) -> None:
     low, high = clip_bounds(config_of(loss_type))
     assert LOSSES[loss_type].clips == math.isfinite(low)
-    assert (LOSSES[loss_type].bound == "smooth") == math.isinf(high)
+    assert (LOSSES[loss_type].bound in ("smooth", "none")) == math.isinf(high)
+
+
+BY_HAND = {
+    "sequence_mean": 1.0,
+    "update_token_mean": sum(LENGTHS) / BATCH_TOKENS,
+    "token_mean": sum(LENGTHS) / BATCH_TOKENS,
+    # One prompt, whose group of two has these tokens and no others.
+    "prompt_mean": 1.0,
+    "constant_length": sum(LENGTHS) / (len(LENGTHS) * LONGEST),
+    "sequence_sum": sum(LENGTHS) / len(LENGTHS),
+}
+"""What a term of 1 on each token of two completions becomes, in a batch that holds more tokens."""
+
+
+@pytest.mark.parametrize("name", LOSS_REDUCTIONS)
+def test_a_reduction_divides_by_what_its_words_say(name: str) -> None:
+    mask_BT = torch.arange(LONGEST) < torch.tensor(LENGTHS)[:, None]
+    totals = BatchTotals(sequences=len(LENGTHS), tokens=BATCH_TOKENS)
+    config = config_of("grpo").replace(num_generations=2)
+    found = REDUCTIONS[name](Terms(mask_BT.double(), mask_BT.double(), None, totals), config)
+    assert float(found) == pytest.approx(BY_HAND[name])
 
 
 @pytest.mark.parametrize("loss_type", LOSSES)
-def test_the_divisor_is_the_one_that_the_reduction_uses(loss_type: str) -> None:
-    """A term of 1 on each token of two completions, of a batch that holds more tokens."""
-    mask_BT = torch.arange(LONGEST) < torch.tensor(LENGTHS)[:, None]
-    term_BT = mask_BT.double()
-    totals = BatchTotals(sequences=len(LENGTHS), tokens=BATCH_TOKENS)
-    by_divisor = {
-        "own_length": 1.0,
-        "update_tokens": sum(LENGTHS) / BATCH_TOKENS,
-        "batch_tokens": sum(LENGTHS) / BATCH_TOKENS,
-        "constant": sum(LENGTHS) / (len(LENGTHS) * LONGEST),
-        "sequences": sum(LENGTHS) / len(LENGTHS),
-    }
-    found = REDUCTIONS[loss_type](term_BT, term_BT, totals, config_of(loss_type))
-    assert float(found) == pytest.approx(by_divisor[LOSSES[loss_type].divisor])
+def test_a_loss_has_its_own_reduction_unless_another_is_asked_for(loss_type: str) -> None:
+    config = config_of(loss_type)
+    assert reduction_of(config) == LOSSES[loss_type].reduction
+    assert reduction_of(config.replace(loss_reduction="sequence_sum")) == "sequence_sum"
 
 
 @pytest.mark.parametrize("loss_type", LOSSES)
@@ -61,4 +75,4 @@ def test_a_bare_number_of_items_divides_where_the_batch_does(loss_type: str) -> 
     config = config_of(loss_type)
     own = policy_loss(logp_BT - 1, advantages_B, mask_BT, config).loss
     given = policy_loss(logp_BT - 1, advantages_B, mask_BT, config, num_items=16).loss
-    assert (given == own / 2) == LOSSES[loss_type].divides_by_batch_tokens
+    assert (given == own / 2) == (LOSSES[loss_type].reduction == "token_mean")

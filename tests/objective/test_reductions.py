@@ -9,7 +9,14 @@ import torch
 from torch import Tensor
 
 from workbench.config import LOSS_TYPES, GRPOConfig
-from workbench.objective import BatchTotals, entropy_threshold, merge_metrics, policy_loss
+from workbench.config.losses import LOSS_REDUCTIONS
+from workbench.objective import (
+    BatchTotals,
+    entropy_threshold,
+    merge_metrics,
+    policy_loss,
+    tokens_of_groups,
+)
 
 pytestmark = pytest.mark.filterwarnings("ignore::workbench.config.ConfigWarning")
 
@@ -63,6 +70,37 @@ def test_what_one_token_weighs(loss_type: str, row_1: float, row_2: float) -> No
     )
 
 
+def test_prompt_mean_weighs_prompts_alike_and_tokens_of_a_group_alike() -> None:
+    """DAPO's eq. 8 with two prompts of two completions: 4 + 1 tokens, and 2 + 0."""
+    mask = torch.tensor([[1, 1, 1, 1], [1, 0, 0, 0], [1, 1, 0, 0], [0, 0, 0, 0]]).bool()
+    logp = torch.full((4, 4), -1.0, dtype=torch.float64, requires_grad=True)
+    config = make_config("dapo", loss_reduction="prompt_mean", num_generations=2)
+    out = policy_loss(logp, torch.ones(4, dtype=torch.float64), mask, config)
+    weight_B = torch.tensor([1 / 5 / 2, 1 / 5 / 2, 1 / 2 / 2, 0], dtype=torch.float64)
+    (gradient,) = torch.autograd.grad(out.loss, logp)
+    torch.testing.assert_close(gradient, -weight_B[:, None] * mask, rtol=1e-14, atol=0)
+    ones_B = torch.ones(4, dtype=torch.float64)
+    batch_mean = policy_loss(logp, ones_B, mask, config.replace(loss_reduction=None)).loss
+    (by_batch,) = torch.autograd.grad(batch_mean, logp)
+    torch.testing.assert_close(by_batch, -mask.double() / 7)
+
+
+def test_with_one_prompt_prompt_mean_is_the_mean_over_the_batch() -> None:
+    x = batch()
+    config = make_config("dapo", num_generations=8)
+    by_prompt = config.replace(loss_reduction="prompt_mean")
+    whole = slice(0, 8)
+    torch.testing.assert_close(
+        loss_of(x, by_prompt, whole, None).loss, loss_of(x, config, whole, None).loss
+    )
+
+
+def test_rows_that_cut_a_group_must_say_how_long_it_is() -> None:
+    config = make_config("dapo", loss_reduction="prompt_mean", num_generations=4)
+    with pytest.raises(ValueError, match="3 completions, which are no whole groups"):
+        loss_of(batch(), config, slice(0, 3), None)
+
+
 @pytest.mark.parametrize("num_items", [20, torch.tensor(20)])
 def test_a_number_of_items_is_read_by_three_loss_types(num_items: int | Tensor) -> None:
     for loss_type in LOSS_TYPES:
@@ -105,19 +143,28 @@ def loss_of(x: dict[str, Tensor], config: GRPOConfig, rows: slice, num_items: An
     )
 
 
-@pytest.mark.parametrize("loss_type", LOSS_TYPES)
+REDUCED = [
+    *(dict(loss_type=name) for name in LOSS_TYPES),
+    *(dict(loss_type="dapo", loss_reduction=name) for name in LOSS_REDUCTIONS),
+]
+"""Every loss with its own reduction, and every reduction."""
+
+
 @pytest.mark.parametrize("sizes", [[4, 4], [1, 4, 3], [7, 1], [1] * 8])
-def test_micro_batches_add_up(loss_type: str, sizes: list[int]) -> None:
+@pytest.mark.parametrize("reduced", REDUCED)
+def test_micro_batches_add_up(reduced: dict[str, str], sizes: list[int]) -> None:
     """Uneven splits, a micro-batch without any token among them; loss, gradient and metrics."""
+    loss_type = reduced["loss_type"]
     config = make_config(
-        loss_type,
+        **reduced,
+        num_generations=4,
         beta=0.1,
         importance_sampling_mode="token_truncate",
         off_policy_mask_threshold=0.1,
         top_entropy_quantile=1.0 if loss_type == "vespo" else 0.5,
         importance_sampling_level="sequence" if loss_type == "luspo" else "token",
     )
-    x = batch()
+    x = batch() | {"group_tokens": tokens_of_groups(batch()["mask"], 4)}
     threshold = entropy_threshold(x["entropy"], x["mask"], 0.5)
     totals = BatchTotals(sequences=8, tokens=int(x["mask"].sum()), entropy_threshold=threshold)
     x["logp"].requires_grad_()

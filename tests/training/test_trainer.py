@@ -10,8 +10,9 @@ import pytest
 import torch
 from helpers import digits_reward, same_weights, weights_of
 
-from workbench.config import ConfigError, GRPOConfig
+from workbench.config import LOSS_TYPES, ConfigError, GRPOConfig
 from workbench.errors import WorkbenchError
+from workbench.methods.batch import Batch, loss_mask
 from workbench.objective import rows_with_gradient, updates_of
 from workbench.policy import PolicyError, load_policy
 from workbench.policy.logprobs import completion_logps
@@ -21,7 +22,6 @@ from workbench.runs import Run, RunRecordError
 from workbench.tasks.arithmetic import arithmetic_task
 from workbench.tasks.types import Problem
 from workbench.training import start_run
-from workbench.training.batch import Batch, loss_mask
 from workbench.training.guard import NotFiniteError
 from workbench.training.update import apply_gradient
 
@@ -82,13 +82,17 @@ def test_it_equals_a_plain_loop_written_out(make_trainer) -> None:
         torch.testing.assert_close(value, weights_of(plain)[name], rtol=1e-4, atol=1e-6)
 
 
-@pytest.mark.parametrize(
-    "loss_type", ["grpo", "bnpo", "dr_grpo", "dapo", "luspo", "cispo", "sapo", "vespo"]
-)
-def test_micro_batches_change_nothing(make_trainer, loss_type: str) -> None:
-    options = dict(loss_type=loss_type, epsilon_high=5.0 if loss_type == "cispo" else None)
-    if loss_type == "luspo":
-        options |= dict(importance_sampling_level="sequence", epsilon=0.01)
+LOSS_OPTIONS = {name: dict(loss_type=name) for name in LOSS_TYPES} | {
+    "cispo": dict(loss_type="cispo", epsilon_high=5.0),
+    "luspo": dict(loss_type="luspo", importance_sampling_level="sequence", epsilon=0.01),
+    "prompt_mean": dict(loss_reduction="prompt_mean"),
+}
+
+
+@pytest.mark.parametrize("name", LOSS_OPTIONS)
+def test_micro_batches_change_nothing(make_trainer, name: str) -> None:
+    """Pieces of three rows, which cut the groups of four."""
+    options = LOSS_OPTIONS[name]
     whole, cut = make_trainer("a", **options), make_trainer("b", micro_batch_size=3, **options)
     a, b = whole.step(), cut.step()
     assert a.metrics["loss"] == pytest.approx(b.metrics["loss"], abs=1e-5)
@@ -158,7 +162,7 @@ def test_truncated_completions_can_be_left_out(make_trainer) -> None:
     assert torch.equal(mask[~rollout.truncated_B], rollout.mask_BT[~rollout.truncated_B])
     batch = Batch(rollout, torch.ones(16), mask)
     kept = rows_with_gradient(
-        batch.loss_mask_BT, batch.advantages_B, torch.arange(16), trainer.config
+        batch.loss_mask_BT, batch.advantages, torch.arange(16), trainer.config
     )
     assert set(kept.tolist()) == set((~rollout.truncated_B).nonzero().flatten().tolist())
 

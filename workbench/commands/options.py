@@ -12,7 +12,7 @@ from typing import Annotated, Any
 
 import typer
 
-from workbench.config import ENGINE_FACTS, ConfigError, value_of
+from workbench.config import ENGINE_FACTS, METHODS, ConfigError, value_of
 
 
 def one_of(names: Iterable[str]) -> str:
@@ -123,6 +123,15 @@ ConfigFile = Annotated[
         help="Start from a YAML or JSON file of GRPOConfig fields, such as `workbench areal "
         "--save` writes.",
     ),
+]
+Method = Annotated[
+    str | None,
+    typer.Option(
+        help=f"How completions become a gradient: {one_of(METHODS)}. Sets the fields that make it."
+    ),
+]
+Teacher = Annotated[
+    str | None, typer.Option(help="The policy that grades the tokens, for --method distill.")
 ]
 Settings = Annotated[
     list[str] | None,

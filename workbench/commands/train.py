@@ -13,7 +13,7 @@ from workbench.commands.printing import say_aside
 from workbench.commands.resuming import Parts, parts_of, resume_command
 from workbench.commands.saving import keep_what_is_whole, save_trained
 from workbench.commands.views import JsonView, TerminalView
-from workbench.config import ConfigError, GRPOConfig
+from workbench.config import METHODS, ConfigError, GRPOConfig
 from workbench.runs import Run, is_run_record
 
 AUTO, DEFAULT_RANK = "auto", 16
@@ -105,7 +105,7 @@ def make_config(
     if resumed is not None and is_run_record(resumed / "run.sqlite"):
         own = Run.open(resumed).config
         return GRPOConfig.from_dict(own | _rank_named(changes, own))
-    changes = _as_saved(policy, changes)
+    changes = _of_the_method(changes) | _as_saved(policy, changes)
     if config_file is not None:
         # As it was written: a file that makes an adapter says the adapter's learning rate.
         return _config_in(config_file, preset).replace(**changes)
@@ -130,6 +130,13 @@ def _config_in(path: Path, preset: str | None) -> GRPOConfig:
         return GRPOConfig.load(path)
     except OSError as error:
         raise ConfigError(f"--config {path} cannot be read: {error.strerror}.") from error
+
+
+def _of_the_method(changes: dict[str, Any]) -> dict[str, Any]:
+    """The settings that make the method that `changes` name, if they name one; an unknown name is
+    left for the config to refuse."""
+    method = METHODS.get(changes.get("method", ""))
+    return {} if method is None else method.settings | method.suggested
 
 
 def _chosen(config: GRPOConfig, changes: dict[str, Any]) -> str:

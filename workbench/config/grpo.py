@@ -2,8 +2,8 @@
 
 Names and meanings are TRL's (1.16) where TRL has the field. Fields that the workbench adds:
 `prompts_per_step`, `updates_per_rollout`, `micro_batch_size`, `reward_timeout`,
-`advantage_baseline`, `advantage_std`, `measure_kl`, `kl_estimator`, `num_eval_problems`,
-`rollout_engine`, and those of "what is trained" and "how data is read". TRL's
+`advantage_baseline`, `advantage_std`, `loss_reduction`, `measure_kl`, `kl_estimator`,
+`num_eval_problems`, `rollout_engine`, and those of "what is trained" and "how data is read". TRL's
 `vllm_importance_sampling_*` are called
 `importance_sampling_*` here, because the correction is the same for every sampler.
 
@@ -31,7 +31,8 @@ from workbench.config.fields import (
     field_problem,
     setting,
 )
-from workbench.config.losses import LOSS_TYPES
+from workbench.config.losses import LOSS_REDUCTIONS, LOSS_TYPES
+from workbench.config.methods import METHODS, MethodFacts
 from workbench.config.presets import PRESETS
 from workbench.config.rules import errors_of, warnings_of
 
@@ -44,6 +45,69 @@ class GRPOConfig:
     """The settings of one run; `GRPOConfig.describe()` prints what each field means. Raises
     `ConfigError`."""
 
+    # --- the method: what is sampled, from whom, and what coefficient each token gets
+    method: str = setting(
+        "grpo",
+        "How completions become a gradient. Each method but grpo fixes some of the fields below: "
+        "`GRPOConfig().with_method(NAME)` sets them.",
+        choices=tuple(METHODS),
+        source=PAPER + " section 5.2",
+    )
+    accept_reward: float | None = setting(
+        None,
+        "rft, online_rft: completions with at least this total reward are imitated. None: the sum "
+        "of the positive weights, which is full marks where each function pays up to 1.",
+        optional=True,
+        live=True,
+    )
+    dpo_beta: float = setting(
+        0.1,
+        "dpo: how strongly a pair's margin over the reference is held to its preference.",
+        above=0,
+        high=100,
+        source="DPO, arXiv 2305.18290, eq. 7",
+        live=True,
+    )
+    kl_coef: float = setting(
+        0.05,
+        "ppo, reinforce_pp: weight of the KL to the reference in the reward of each token.",
+        unit="1/nat",
+        low=0,
+        high=10,
+        source="PPO of InstructGPT, arXiv 2203.02155; TRL's default",
+        live=True,
+    )
+    lam: float = setting(
+        0.95,
+        "ppo: lambda of GAE; 1 trusts the reward that came, 0 the critic.",
+        low=0,
+        high=1,
+        source="GAE, arXiv 1506.02438",
+        live=True,
+    )
+    cliprange_value: float = setting(
+        0.2,
+        "ppo: how far a value may move from the one before the updates.",
+        above=0,
+        source="PPO as in OpenAI's baselines; TRL's default",
+        live=True,
+    )
+    critic_learning_rate: float = setting(
+        1e-3,
+        "ppo: step size of the critic's AdamW. The default suits the embedded policy; for a real "
+        "model about ten times the policy's.",
+        low=0,
+        high=1,
+        live=True,
+        log_scale=True,
+    )
+    teacher: str | None = setting(
+        None,
+        "distill: the policy that grades the tokens, a folder or a model id; it must have the "
+        "policy's own vocabulary.",
+        optional=True,
+    )
+
     # --- the batch: B = prompts_per_step x num_generations completions per step
     prompts_per_step: int = setting(16, "Prompts drawn in one step.", unit="prompts", low=1)
     num_generations: int = setting(
@@ -51,7 +115,7 @@ class GRPOConfig:
         "Group size G: completions sampled for each prompt.",
         unit="completions",
         source=PAPER + " eq. 3",
-        low=2,
+        low=1,
     )
     updates_per_rollout: int = setting(
         4,
@@ -211,7 +275,16 @@ class GRPOConfig:
 
     # --- the objective
     loss_type: str = setting(
-        "dapo", "Per-token term and reduction of the loss.", choices=LOSS_TYPES, live=True
+        "dapo", "Per-token term of the loss, and its reduction.", choices=LOSS_TYPES, live=True
+    )
+    loss_reduction: str | None = setting(
+        None,
+        "How the terms of all tokens become one number, where it is not the loss type's own way "
+        "(None). DAPO's printed formula is prompt_mean, the common code token_mean.",
+        choices=tuple(LOSS_REDUCTIONS),
+        optional=True,
+        source="DAPO, arXiv 2503.14476, eq. 8, for 'prompt_mean'",
+        live=True,
     )
     importance_sampling_level: str = setting(
         "token",
@@ -469,7 +542,8 @@ class GRPOConfig:
     def asks_reference(self) -> bool:
         """True where each step has a pass of the reference: for the loss, or to measure the KL with
         the adapter switched off. (The embedded policy is measured without an adapter too.)"""
-        return self.beta > 0 or (self.measure_kl and self.lora_rank > 0)
+        wanted = self.beta > 0 or self.method_facts.asks_reference
+        return wanted or (self.measure_kl and self.lora_rank > 0)
 
     @property
     def on_policy(self) -> bool:
@@ -482,6 +556,27 @@ class GRPOConfig:
         unknown name."""
         _check_names(changes)
         return replace(self, **changes)
+
+    @property
+    def method_facts(self) -> MethodFacts:
+        """What is known about the method."""
+        return METHODS[self.method]
+
+    def with_method(self, name: str, **changes: Any) -> GRPOConfig:
+        """This config with another method, the settings that make that method, and `changes` on
+        top; what the method before it had fixed goes back to its default. Raises `ConfigError` for
+        a name that is none."""
+        if name not in METHODS:
+            raise ConfigError(f"method={name!r} is unknown. Choose one of {', '.join(METHODS)}.")
+        before = self.method_facts
+        undone = {
+            field.name: field.default
+            for field in fields(self)
+            if field.name in before.settings | before.suggested
+        }
+        chosen = METHODS[name]
+        made = undone | chosen.settings | chosen.suggested
+        return self.replace(**made | {"method": name} | changes)
 
     @classmethod
     def live_fields(cls) -> tuple[str, ...]:

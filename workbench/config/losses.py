@@ -2,41 +2,49 @@
 
 To add a loss: (1) its row in `LOSSES` below; a field that is left out fails at import, and so does
 a word that no table knows. (2) Its term for one token in `workbench/objective/terms.py` (`TERMS`).
-(3) How its terms become one number in `workbench/objective/reductions.py` (`REDUCTIONS`). (4) Its
-values by hand in `tests/objective`. All else (the choices of `loss_type`, the rules between
+(3) Its values by hand in `tests/objective`. All else (the choices of `loss_type`, the rules between
 settings, the clip range, what is divided by, the widgets' words) reads the row;
-tests/objective/test_loss_table.py holds the three tables against each other.
+tests/objective/test_loss_table.py holds the tables against each other. A new way to make one number
+of the terms is a row of `LOSS_REDUCTIONS` and a function in `workbench/objective/reductions.py`
+(`REDUCTIONS`).
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 BOUNDS = {
     "clip": "a ratio beyond the clip range has no gradient where the advantage would move it on",
     "cap": "the ratio is cut at epsilon_high and detached, so that no token loses its gradient",
     "smooth": "the weight of a token fades with its ratio, and nothing is clipped",
+    "none": "there is no ratio: a token is weighed as if the policy had just sampled it",
 }
 """What a loss does about a ratio that is far from 1."""
 
-DIVISORS = {
-    "own_length": (
+LOSS_REDUCTIONS = {
+    "sequence_mean": (
         "mean over sequences of the mean over tokens: a token of a long completion weighs less"
     ),
-    "update_tokens": "mean over the tokens of the update: all its tokens weigh the same",
-    "constant": (
+    "update_token_mean": "mean over the tokens of the update: all its tokens weigh the same",
+    "constant_length": (
         "sum over (sequences × max_completion_length): a constant, whatever the lengths are"
     ),
-    "batch_tokens": (
-        "mean over the tokens of the whole batch: as bnpo, but all updates divide by the same "
-        "number"
+    "token_mean": (
+        "mean over the tokens of the whole batch: as update_token_mean, but all updates divide by "
+        "the same number"
     ),
-    "sequences": (
+    "prompt_mean": (
+        "mean over prompts of the mean over the tokens of the prompt's group: a token of a group "
+        "of long completions weighs less"
+    ),
+    "sequence_sum": (
         "mean over sequences of the sum over tokens: a token weighs the same, a long completion "
         "more"
     ),
 }
-"""What the sum of the terms is divided by, and what a token weighs by that."""
+"""What the terms of the tokens become one number by, and what a token weighs by that: the choices
+of `loss_reduction`."""
 
 LEVELS = ("token", "sequence")
 """Over what an importance ratio is taken."""
@@ -55,8 +63,8 @@ class LossFacts:
     bound: str
     """A key of `BOUNDS`."""
 
-    divisor: str
-    """A key of `DIVISORS`."""
+    reduction: str
+    """A key of `LOSS_REDUCTIONS`: what its paper or TRL has, and `loss_reduction=None` means."""
 
     levels: tuple[str, ...]
     """The values of importance_sampling_level that it can be computed with."""
@@ -74,7 +82,7 @@ class LossFacts:
     def __post_init__(self) -> None:
         levels = (*self.levels, self.meant_for or "token")
         unknown = [level for level in levels if level not in LEVELS]
-        if self.bound not in BOUNDS or self.divisor not in DIVISORS or unknown:
+        if self.bound not in BOUNDS or self.reduction not in LOSS_REDUCTIONS or unknown:
             raise ValueError(f"a word of this row is in no table: {self}.")
 
     @property
@@ -87,18 +95,13 @@ class LossFacts:
         """True where epsilon_high is an absolute cap of the ratio, and needed."""
         return self.bound == "cap"
 
-    @property
-    def divides_by_batch_tokens(self) -> bool:
-        """True where the tokens of the whole rollout batch divide, not the update's own."""
-        return self.divisor == "batch_tokens"
-
 
 LOSSES = {
     "grpo": LossFacts(
         words="the clipped surrogate, averaged within each completion first",
         source="DeepSeekMath, arXiv 2402.03300, eq. 3",
         bound="clip",
-        divisor="own_length",
+        reduction="sequence_mean",
         levels=LEVELS,
         meant_for=None,
         own_sequence_weight=False,
@@ -108,7 +111,7 @@ LOSSES = {
         words="the clipped surrogate, averaged over the tokens of the update",
         source="TRL 1.16",
         bound="clip",
-        divisor="update_tokens",
+        reduction="update_token_mean",
         levels=LEVELS,
         meant_for=None,
         own_sequence_weight=False,
@@ -118,7 +121,7 @@ LOSSES = {
         words="the clipped surrogate over a constant length",
         source="Dr. GRPO, arXiv 2503.20783",
         bound="clip",
-        divisor="constant",
+        reduction="constant_length",
         levels=LEVELS,
         meant_for=None,
         own_sequence_weight=False,
@@ -128,7 +131,7 @@ LOSSES = {
         words="the clipped surrogate, averaged over the tokens of the whole batch",
         source="DAPO, arXiv 2503.14476",
         bound="clip",
-        divisor="batch_tokens",
+        reduction="token_mean",
         levels=LEVELS,
         meant_for=None,
         own_sequence_weight=False,
@@ -138,7 +141,7 @@ LOSSES = {
         words="the clipped surrogate, summed within each completion",
         source="LUSPO, arXiv 2602.05261",
         bound="clip",
-        divisor="sequences",
+        reduction="sequence_sum",
         levels=LEVELS,
         meant_for="sequence",
         own_sequence_weight=False,
@@ -148,7 +151,7 @@ LOSSES = {
         words="log-probabilities weighted with a capped, detached ratio",
         source="CISPO (MiniMax-M1), arXiv 2506.13585, eq. 4",
         bound="cap",
-        divisor="batch_tokens",
+        reduction="token_mean",
         levels=("token",),
         meant_for="token",
         own_sequence_weight=False,
@@ -158,7 +161,7 @@ LOSSES = {
         words="a soft gate around ratio 1 in place of the clip",
         source="SAPO, arXiv 2511.20347",
         bound="smooth",
-        divisor="own_length",
+        reduction="sequence_mean",
         levels=("token",),
         meant_for="token",
         own_sequence_weight=False,
@@ -168,14 +171,35 @@ LOSSES = {
         words="log-probabilities weighted with a gamma-shaped weight of the sequence",
         source="VESPO, arXiv 2602.10693",
         bound="smooth",
-        divisor="batch_tokens",
+        reduction="token_mean",
         levels=("token",),
         meant_for="token",
         own_sequence_weight=True,
         in_trl=True,
+    ),
+    "reinforce": LossFacts(
+        words="log-probabilities weighted with the advantage alone",
+        source="REINFORCE, Williams 1992; with advantage 1 the cross-entropy of SFT",
+        bound="none",
+        reduction="token_mean",
+        levels=("token",),
+        meant_for="token",
+        own_sequence_weight=False,
+        in_trl=False,
     ),
 }
 """loss_type -> what is known about it."""
 
 LOSS_TYPES = tuple(LOSSES)
 """The choices of `loss_type`."""
+
+
+def reduction_of(config: Any) -> str:
+    """The key of `LOSS_REDUCTIONS` that holds under a config: its own, or that of its loss type."""
+    own: str | None = config.loss_reduction
+    return LOSSES[config.loss_type].reduction if own is None else own
+
+
+def divides_by_batch_tokens(config: Any) -> bool:
+    """True where the tokens of the whole rollout batch divide, not the update's own."""
+    return reduction_of(config) == "token_mean"

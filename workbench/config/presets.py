@@ -80,7 +80,8 @@ PRESETS: dict[str, Preset] = {
         "groups an update; for one GPU it is 16 prompts and 4 updates here, since an update of one "
         "group would be momentum alone where that group is dead. What still differs: no dynamic "
         "sampling and no soft overlong reward, and the tokens of the whole batch are averaged, "
-        "where the printed formula averages within each prompt's group.",
+        "as the common code does, where the printed formula averages within each prompt's group: "
+        "that is loss_reduction='prompt_mean'.",
         _REAL
         | dict(
             beta=0.0,

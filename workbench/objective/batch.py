@@ -42,6 +42,10 @@ class LossBatch:
     entropy: Tensor | None = None
     """(B, T) of the policy in nats; None where it is not known."""
 
+    group_tokens: Tensor | None = None
+    """(B,) completion tokens of each row's group; None where these are whole groups, or
+    loss_reduction is not "prompt_mean"."""
+
     def rows(self, rows_R: Tensor) -> LossBatch:
         """The same of these completions alone."""
         return LossBatch(
@@ -52,6 +56,7 @@ class LossBatch:
             ref_logp=rows_of(self.ref_logp, rows_R),
             sampler_logp=rows_of(self.sampler_logp, rows_R),
             entropy=rows_of(self.entropy, rows_R),
+            group_tokens=rows_of(self.group_tokens, rows_R),
         )
 
     def loss(self, config: GRPOConfig, totals: BatchTotals | None = None) -> PolicyLoss:
@@ -65,10 +70,11 @@ class LossBatch:
             ref_logp=self.ref_logp,
             entropy=self.entropy,
             sampler_logp=self.sampler_logp,
+            group_tokens=self.group_tokens,
             num_items=totals,
         )
 
 
-def rows_of(values_BT: Tensor | None, rows_R: Tensor) -> Tensor | None:
+def rows_of(values: Tensor | None, rows_R: Tensor) -> Tensor | None:
     """Some rows of what may not be known."""
-    return None if values_BT is None else values_BT[rows_R]
+    return None if values is None else values[rows_R]

@@ -20,13 +20,13 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from workbench.config.losses import LOSSES
+from workbench.config.losses import LOSSES, reduction_of
 from workbench.objective.diagnostics import PerToken, loss_metrics
 from workbench.objective.inputs import LossInputs, clean_inputs
 from workbench.objective.kl import kl_per_token
 from workbench.objective.masks import entropy_mask, off_policy_mask, sampler_correction
 from workbench.objective.ratios import clipped_tokens, importance_ratio
-from workbench.objective.reductions import REDUCTIONS, BatchTotals, resolve_totals
+from workbench.objective.reductions import REDUCTIONS, BatchTotals, Terms, resolve_totals
 from workbench.objective.terms import TERMS
 
 if TYPE_CHECKING:
@@ -57,6 +57,7 @@ def policy_loss(
     ref_logp: Tensor | None = None,
     entropy: Tensor | None = None,
     sampler_logp: Tensor | None = None,
+    group_tokens: Tensor | None = None,
     num_items: int | Tensor | BatchTotals | None = None,
 ) -> PolicyLoss:
     """The loss of B completions of up to T tokens.
@@ -77,10 +78,15 @@ def policy_loss(
                    measured only
     sampler_logp   (B, T) under the sampler; needed by importance_sampling_mode, else measured only
 
+    group_tokens   (B,) completion tokens of each row's group, which loss_reduction="prompt_mean"
+                   needs where these rows cut a group (`tokens_of_groups` of the whole batch gives
+                   them); None: these are whole groups
+
     num_items      None: these rows are the whole batch. `BatchTotals`: of the whole batch; then the
                    losses of its micro-batches add up to the batch's, for every loss type. A number:
-                   masked tokens of the whole batch, as TRL passes it, used by dapo, cispo and
-                   vespo; the other types then divide by this micro-batch's own sizes, as in TRL.
+                   masked tokens of the whole batch, as TRL passes it, used by "token_mean" (dapo,
+                   cispo, vespo); the other reductions then divide by this micro-batch's own sizes,
+                   as in TRL.
 
     All arithmetic is in the inputs' own dtype, never below it; half precision is widened to
     float32. Raises ValueError for shapes and names that do not fit, and for missing inputs.
@@ -91,7 +97,7 @@ def policy_loss(
         )
     x = clean_inputs(logp, advantages, mask, old_logp, ref_logp, sampler_logp, entropy)
     # Before the weight, since the entropy threshold of the whole update is part of it.
-    totals = resolve_totals(num_items, x.mask_BT, config.loss_type)
+    totals = resolve_totals(num_items, x.mask_BT, config)
     ratio_BT = importance_ratio(x, config.importance_sampling_level)
     weight_BT = _policy_weight(x, config, totals)
     kl_BT = _kl(x, ratio_BT, config)
@@ -100,7 +106,8 @@ def policy_loss(
 
     # The term of a clipped token stays in the sum (it has no gradient): every reduction divides by
     # all tokens or sequences, so that clipping does not make the others heavier.
-    loss = REDUCTIONS[config.loss_type](term_BT, x.mask_BT, totals, config)
+    terms = Terms(term_BT, x.mask_BT, group_tokens, totals)
+    loss = REDUCTIONS[reduction_of(config)](terms, config)
     per_token = _per_token(x, config, ratio_BT, kl_BT, weight_BT, term_BT)
     return PolicyLoss(loss=loss, per_token=per_token, metrics=loss_metrics(x, per_token))
 

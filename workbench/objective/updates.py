@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from workbench.config.losses import LOSSES
+from workbench.config.losses import divides_by_batch_tokens
 from workbench.objective.masks import entropy_threshold
 from workbench.objective.reductions import BatchTotals
 
@@ -38,12 +38,11 @@ def totals_of(
     """What the losses of an update's micro-batches are divided by, so that their sum is the
     update's loss; with `entropy_RT` and top_entropy_quantile < 1 also their common threshold.
 
-    dapo, cispo and vespo divide by the tokens of the whole rollout batch (TRL's
-    num_items_in_batch), scaled to one update's share so that an update's gradient does not shrink
-    with the number of updates.
+    "token_mean" divides by the tokens of the whole rollout batch (TRL's num_items_in_batch), scaled
+    to one update's share so that an update's gradient does not shrink with the number of updates.
     """
     counted_RT = mask_BT[rows_R]
-    if LOSSES[config.loss_type].divides_by_batch_tokens:
+    if divides_by_batch_tokens(config):
         tokens = float(mask_BT.sum()) / config.updates_per_rollout
     else:
         tokens = float(counted_RT.sum())

@@ -29,6 +29,10 @@ ANSWER_KEYS = (
     "response",
 )
 SYSTEM_KEYS = ("system", "system_prompt")
+SUBJECT_KEYS = ("subject", "category", "topic", "domain", "type")
+"""What a problem is about: MATH calls it type, MATH-500 subject, MMLU-Pro category."""
+
+LEVEL_KEYS = ("level", "difficulty")
 INSTRUCTION = ("instruction", "input", "output")
 """What instruction sets call the question, what it is about, and the answer."""
 
@@ -55,6 +59,13 @@ class Keys:
 
     context: str | None = None
     """Text that stands above the question, in those rows that have it."""
+
+    subject: str | None = None
+    level: str | None = None
+    """What results are grouped by, in those rows that have it."""
+
+    solution: str | None = None
+    """A worked solution, where its key was named."""
 
 
 def value_at(row: Mapping[str, Any], key: str) -> Any:
@@ -90,7 +101,17 @@ def find_keys(
     else:
         system = next((k for k in SYSTEM_KEYS if isinstance(row.get(k), str)), None)
     about = "input" if instruction and "input" in row and answer != "input" else None
-    return Keys(question, answer, system, about, _context(row, question, answer))
+    context = _context(row, question, answer)
+    used = {question, answer, system, about, context}
+    subject = _first_text(row, SUBJECT_KEYS, used)
+    level = next((key for key in LEVEL_KEYS if key in row and key not in used), None)
+    return Keys(question, answer, system, about, context, subject, level)
+
+
+def _first_text(
+    row: Mapping[str, Any], known: tuple[str, ...], used: set[str | None]
+) -> str | None:
+    return next((k for k in known if k not in used and isinstance(row.get(k), str)), None)
 
 
 def _is_instruction(row: Mapping[str, Any]) -> bool:

@@ -13,7 +13,9 @@ from workbench.tasks.reading.choices import choices_of
 from workbench.tasks.reading.columns import MISSING, REPLY, Keys, value_at
 from workbench.tasks.reading.conversation import Conversation, last_reply, messages_in, taken_apart
 from workbench.tasks.reading.golds import LETTER, Gold, gold_in
+from workbench.tasks.reading.groups import level_of, subject_of
 from workbench.tasks.reading.pictures import check_no_tools, check_text_alone
+from workbench.tasks.reading.worked import worked_solution
 from workbench.tasks.types import RESERVED_COLUMNS, Message, Problem, TaskError
 
 
@@ -81,6 +83,9 @@ def problem_of_row(row: Mapping[str, Any], keys: Keys) -> ReadRow:
         _kind(row),
         _columns(row, keys, gold, full),
         _before(talk),
+        subject=subject_of(row, keys.subject),
+        level=level_of(row, keys.level),
+        solution=worked_solution(row, keys, gold, full),
     )
     return ReadRow(
         problem,

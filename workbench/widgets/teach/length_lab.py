@@ -5,16 +5,23 @@ from __future__ import annotations
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import ipywidgets as widgets
 
 from workbench.config import LOSSES
-from workbench.config.losses import DIVISORS
+from workbench.config.losses import LOSS_REDUCTIONS
 from workbench.widgets.base.lab import Lab, share_bar, signed_bar, table
 from workbench.widgets.controls.number_box import NumberBox
 
-RULES = {name: DIVISORS[loss.divisor] for name, loss in LOSSES.items() if loss.clips}
-"""The losses that are shown, and what a token weighs in each: one of every divisor."""
+CLIPPED = {name: loss for name, loss in LOSSES.items() if loss.clips}
+ROWS: dict[str, dict[str, Any]] = {name: {"loss_type": name} for name in CLIPPED} | {
+    name: {"loss_type": "dapo", "loss_reduction": name}
+    for name in LOSS_REDUCTIONS
+    if name not in {loss.reduction for loss in LOSSES.values()}
+}
+"""Row -> the settings that it shows: the losses with a clip, and each reduction that no loss has of
+its own accord."""
 LONGEST = 64
 
 
@@ -41,7 +48,9 @@ def length_figures(
             f"length {wrong[0]}: must lie between 1 and "
             f"max_completion_length={max_completion_length}."
         )
-    weights = {name: _weights(name, lengths, max_completion_length, updates) for name in RULES}
+    weights = {
+        name: _weights(row, lengths, max_completion_length, updates) for name, row in ROWS.items()
+    }
     sums = {
         name: [x * n * a for x, n, a in zip(column, lengths, advantages, strict=True)]
         for name, column in weights.items()
@@ -49,7 +58,9 @@ def length_figures(
     return LengthFigures(weights, sums)
 
 
-def _weights(loss_type: str, lengths: Sequence[int], longest: int, updates: int) -> list[float]:
+def _weights(
+    row: dict[str, Any], lengths: Sequence[int], longest: int, updates: int
+) -> list[float]:
     """What a token of each completion weighs: minus the gradient of its update's loss where A = 1
     and the ratio is 1."""
     import torch
@@ -58,14 +69,16 @@ def _weights(loss_type: str, lengths: Sequence[int], longest: int, updates: int)
     from workbench.objective import LossBatch, totals_of, updates_of
 
     B = len(lengths)
+    # The smallest groups that there can be, so that prompt_mean has more than one of them.
+    group_size = 2 if B % (2 * updates) == 0 else B // updates
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConfigWarning)
         config = GRPOConfig(
-            loss_type=loss_type,
+            **row,
             beta=0.0,
             max_completion_length=longest,
-            num_generations=B // updates,
-            prompts_per_step=updates,
+            num_generations=group_size,
+            prompts_per_step=B // group_size,
             updates_per_rollout=updates,
         )
     mask_BT = torch.arange(max(lengths)) < torch.tensor(list(lengths))[:, None]
@@ -77,6 +90,14 @@ def _weights(loss_type: str, lengths: Sequence[int], longest: int, updates: int)
     ]
     (gradient_BT,) = torch.autograd.grad(torch.stack(losses).sum(), logp_BT)
     return (-gradient_BT[:, 0]).tolist()
+
+
+def _rule(name: str) -> str:
+    """What a row is, with its source, and what a token weighs in it."""
+    if name in LOSS_REDUCTIONS:
+        return f"<b>loss_reduction={name}</b>: {LOSS_REDUCTIONS[name]}"
+    loss = LOSSES[name]
+    return f"<b>{name}</b> ({loss.source}): {loss.words}; {LOSS_REDUCTIONS[loss.reduction]}"
 
 
 class LengthLab(Lab):
@@ -143,16 +164,13 @@ class LengthLab(Lab):
         heads = ["loss_type", *(f"completion {i + 1}<br>{n} tokens" for i, n in enumerate(lengths))]
         weights = [
             [name, *(share_bar(x, max(f.weight[name]), f"{x:.4f}") for x in f.weight[name])]
-            for name in RULES
+            for name in ROWS
         ]
         pushes = [
             [name, *(signed_bar(x, max(map(abs, f.push[name])), 4) for x in f.push[name])]
-            for name in RULES
+            for name in ROWS
         ]
-        rules = "".join(
-            f"<li><b>{name}</b> ({LOSSES[name].source}): {LOSSES[name].words}; {rule}</li>"
-            for name, rule in RULES.items()
-        )
+        rules = "".join(f"<li>{_rule(name)}</li>" for name in ROWS)
         return self._words(f, lengths), (
             table(
                 heads, weights, "weight of one token in the loss of its update (bars: within a row)"
@@ -170,7 +188,7 @@ class LengthLab(Lab):
                 "All completions are equally long: no loss type prefers one of them. Change a "
                 "length."
             )
-        ratios = [f"{name} {f.weight[name][short] / f.weight[name][long]:.3g}" for name in RULES]
+        ratios = [f"{name} {f.weight[name][short] / f.weight[name][long]:.3g}" for name in ROWS]
         return (
             f"A token of completion {short + 1} ({lengths[short]} tokens) weighs, relative to one "
             f"of completion {long + 1} "

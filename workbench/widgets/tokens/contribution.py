@@ -72,6 +72,8 @@ def _per_token(batch: Mapping[str, Any], row: int, x: RowInputs) -> PerToken:
         ref_logp=_known_or_needed(x, "ref_logp", needed=config.beta > 0),
         entropy=_known_or_needed(x, "entropy", needed=selects_entropy),
         sampler_logp=_known_or_needed(x, "sampler_logp", needed=corrects_sampler),
+        # Only the sum over the batch would ask for its true number.
+        group_tokens=torch.ones(1),
         num_items=BatchTotals(sequences=1, tokens=1, entropy_threshold=threshold),
     )
     return answer.per_token

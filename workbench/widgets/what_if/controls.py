@@ -18,6 +18,7 @@ ASKED = (
     "epsilon_high",
     "delta",
     "loss_type",
+    "loss_reduction",
     "importance_sampling_level",
     "scale_rewards",
     "advantage_baseline",

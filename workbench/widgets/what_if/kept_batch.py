@@ -18,7 +18,7 @@ from torch import Tensor
 
 from workbench.config import ConfigError, ConfigWarning, GRPOConfig
 from workbench.errors import WorkbenchError
-from workbench.objective import AdvantageRule, LossBatch, group_advantages
+from workbench.objective import AdvantageRule, LossBatch, group_advantages, tokens_of_groups
 
 ADVANTAGE_FIELDS = tuple(f.name for f in fields(AdvantageRule) if f.name != "num_generations")
 SAME_ADVANTAGE = 1e-5
@@ -74,6 +74,8 @@ class KeptBatch:
             ref_logp=_kept(stored, "ref_logp"),
             sampler_logp=_sampler(stored),
             entropy=_kept(stored, "entropy"),
+            # Of all its rows: those that the trainer skipped are counted in its group.
+            group_tokens=tokens_of_groups(mask_BT, config.num_generations),
         )
         return cls(
             config=config,
