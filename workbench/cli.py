@@ -1,4 +1,5 @@
-"""The command line: `workbench train | eval | task | reward | plan | runs | export | doctor | lab`.
+"""The command line: `workbench train | eval | task | reward | plan | runs | export | doctor | areal |
+lab`.
 Each command is a thin call into the package.
 
 To add one: write `commands/NAME.py` with a function `NAME_command` that does the work; write its
@@ -42,6 +43,7 @@ def train(
     skip_unreadable: options.SkipUnreadable = False,
     reward: options.Rewards = None,
     preset: options.Preset = None,
+    config: options.ConfigFile = None,
     method: options.Method = None,
     teacher: options.Teacher = None,
     lora: options.Lora = None,
@@ -89,6 +91,7 @@ def train(
         task=task,
         rewards=reward,
         preset=preset,
+        config_file=config,
         changes=changes,
         out=out or Path("runs") / datetime.now().strftime("%Y%m%d-%H%M%S"),
         resume=resume,
@@ -310,6 +313,19 @@ def doctor(
         doctor_command(as_json)
 
 
+def areal(
+    source: options.ArealFile,
+    problems: options.TrainProblems = None,
+    save: options.SaveConfig = None,
+    as_json: options.JsonObject = False,
+) -> None:
+    """AReaL's YAML file as a config of the workbench: what was taken over, with which difference,
+    and what has no counterpart."""
+    from workbench.commands.areal import areal_command
+
+    areal_command(source, train_problems=problems, save=save, as_json=as_json)
+
+
 def lab(
     folder: options.Notebooks = None,
     browser: options.Browser = True,
@@ -329,6 +345,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "runs": runs,
     "export": export,
     "doctor": doctor,
+    "areal": areal,
     "lab": lab,
 }
 """Every command, in the order of the help."""

@@ -155,6 +155,14 @@ ShuffleRewards = Annotated[
 Preset = Annotated[
     str | None, typer.Option(help="Start from a published setting, e.g. deepseekmath.")
 ]
+ConfigFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--config",
+        help="Start from a YAML or JSON file of GRPOConfig fields, such as `workbench areal "
+        "--save` writes.",
+    ),
+]
 Method = Annotated[
     str | None,
     typer.Option(
@@ -196,6 +204,21 @@ GradientCheckpointing = Annotated[
     bool | None, typer.Option(help="Compute activations a second time.")
 ]
 Optim = Annotated[str | None, typer.Option(help="'adamw' or 'adamw_8bit'.")]
+
+# ------------------------------------------------------------ configs of other systems
+
+ArealFile = Annotated[Path, typer.Argument(help="AReaL's gsm8k_grpo.yaml, or one like it.")]
+TrainProblems = Annotated[
+    int | None,
+    typer.Option(
+        "--problems",
+        help="Problems of its training split, which turn epochs into steps; known for GSM8K.",
+        min=1,
+    ),
+]
+SaveConfig = Annotated[
+    Path | None, typer.Option("--save", help="File for the config (.yaml or .json).")
+]
 
 # ------------------------------------------------------------ what is evaluated, and how
 
