@@ -1,5 +1,5 @@
-"""The command line: `workbench train | eval | task | plan | runs | export | doctor | lab`. Each
-command is a thin call into the package.
+"""The command line: `workbench train | eval | task | plan | runs | export | reward train | doctor |
+lab`. Each command is a thin call into the package.
 
 To add one: write `commands/NAME.py` with a function `NAME_command` that does the work; write its
 function here, whose docstring is its help and which imports `commands/NAME.py` in its body (so that
@@ -272,6 +272,67 @@ def doctor(
         doctor_command(as_json)
 
 
+def reward_train(
+    out: options.RewardModelOut,
+    kind: options.RewardKind = "pairs",
+    policy: options.Policy = "embedded",
+    task: options.Task = "arithmetic",
+    column: options.Columns = None,
+    question_key: options.QuestionKey = None,
+    answer_key: options.AnswerKey = None,
+    system_key: options.SystemKey = None,
+    system_prompt: options.SystemPrompt = None,
+    skip_unreadable: options.SkipUnreadable = False,
+    gold: options.Gold = None,
+    problems: options.TrainingProblems = 400,
+    samples: options.RewardSamples = 8,
+    roll_ins: options.RollIns = 8,
+    steps_by: options.StepsBy = None,
+    epochs: options.Epochs = 1,
+    learning_rate: options.RewardLearningRate = None,
+    max_completion_length: options.EvalLength = None,
+    temperature: options.Temperature = 1.0,
+    seed: options.TaskSeed = 0,
+    rollout: options.Rollout = None,
+    threads: options.Threads = None,
+    as_json: options.JsonLines = False,
+) -> None:
+    """Train a reward model on what a policy samples, and judge it on held-out problems. Its folder
+    is a reward: workbench train --reward model:FOLDER."""
+    from workbench.commands.reward_model import Asked, reward_train_command
+
+    asked = Asked(
+        kind=kind,
+        policy=policy,
+        task=task,
+        gold=gold or ["answer"],
+        problems=problems,
+        samples=samples,
+        roll_ins=roll_ins,
+        steps_by=steps_by,
+        epochs=epochs,
+        learning_rate=learning_rate,
+        max_completion_length=max_completion_length,
+        temperature=temperature,
+        seed=seed,
+        rollout=rollout,
+        out=out,
+    )
+    reward_train_command(
+        asked,
+        keys=options.keys_of(
+            column,
+            question_key=question_key,
+            answer_key=answer_key,
+            system_key=system_key,
+        ),
+        system_prompt=system_prompt,
+        skip_unreadable=skip_unreadable,
+        threads=threads,
+        as_json=as_json,
+    )
+
+
 def lab(
     folder: options.Notebooks = None,
     browser: options.Browser = True,
@@ -289,10 +350,13 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "plan": plan,
     "runs": runs,
     "export": export,
+    "reward train": reward_train,
     "doctor": doctor,
     "lab": lab,
 }
-"""Every command, in the order of the help."""
+"""Every command, in the order of the help; of two words: one of a group."""
+GROUPS = {"reward": "Reward models, made and judged."}
+"""The groups, with their help."""
 
 
 def make_app() -> typer.Typer:
@@ -306,8 +370,13 @@ def make_app() -> typer.Typer:
         help="The GRPO workbench: see Group Relative Policy Optimization happen.",
     )
     made.callback(invoke_without_command=True)(top)
+    groups: dict[str, typer.Typer] = {}
     for name, command in COMMANDS.items():
-        made.command(name)(command)
+        group, _, last = name.rpartition(" ")
+        if group and group not in groups:
+            groups[group] = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
+            made.add_typer(groups[group], name=group, help=GROUPS[group])
+        groups.get(group, made).command(last)(command)
     return made
 
 

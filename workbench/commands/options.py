@@ -28,7 +28,10 @@ TASK_HELP = (
     "from the Hub, any data set of it (hf:owner/name[/config][@split]), or a file of problems "
     "(.jsonl, .json, .csv, .parquet); `workbench task FILE` shows how it is read."
 )
-REWARD_HELP = "'format', 'answer', 'lenient_answer' (in any form), or file.py:function; repeat."
+REWARD_HELP = (
+    "'format', 'answer', 'lenient_answer' (in any form), file.py:function, or model:FOLDER (a "
+    "reward model); repeat."
+)
 
 
 def rank_of(text: str) -> int | str:
@@ -89,6 +92,7 @@ PolicyOrTheRuns = Annotated[
     str | None,
     typer.Option(help=POLICY_HELP + " Default: embedded; with --resume the run's own."),
 ]
+Task = Annotated[str, typer.Option(help=TASK_HELP)]
 TaskOrTheRuns = Annotated[
     str | None,
     typer.Option(help=TASK_HELP + " Default: arithmetic; with --resume the run's own."),
@@ -235,6 +239,44 @@ EvalDtype = Annotated[
     typer.Option(help="Format of the weights; auto: 16 bits on CUDA, float32 on a CPU."),
 ]
 EvalQuantization = Annotated[str | None, typer.Option(help="Weights in 'nf4' (4 bits) or 'int8'.")]
+
+# ------------------------------------------------------------ a reward model
+
+RewardKind = Annotated[
+    str,
+    typer.Option(
+        "--kind",
+        help="'pairs' (Bradley-Terry), 'outcome' (right or wrong), or 'process' (each step, "
+        "labelled by roll-ins).",
+    ),
+]
+RewardModelOut = Annotated[Path, typer.Option("--out", help="Folder of the reward model.")]
+Gold = Annotated[
+    list[str] | None,
+    typer.Option(help="The reward that it is to foresee; default 'answer'. As --reward; repeat."),
+]
+TrainingProblems = Annotated[
+    int,
+    typer.Option(
+        "--problems", help="Training problems; a quarter as many are held out beside.", min=1
+    ),
+]
+RewardSamples = Annotated[int, typer.Option(help="Completions of each problem.", min=2)]
+RollIns = Annotated[
+    int, typer.Option(help="Continuations from the end of each step (--kind process).", min=1)
+]
+StepsBy = Annotated[
+    str | None,
+    typer.Option(
+        help="What a step is: equations, lines, sentences, paragraphs or auto; default: "
+        "equations for arithmetic, else auto."
+    ),
+]
+Epochs = Annotated[int, typer.Option(help="Passes over the examples.", min=1)]
+RewardLearningRate = Annotated[
+    float | None,
+    typer.Option("--learning-rate", help="Default 2e-5, as DeepSeekMath; embedded: 5e-4."),
+]
 
 # ------------------------------------------------------------ the machine
 
