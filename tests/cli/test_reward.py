@@ -76,7 +76,7 @@ def test_what_makes_it_fail_is_shown_and_is_no_error(workbench: Command, folder:
 def test_hostile_text_reaches_no_terminal(workbench: Command, folder: Path) -> None:
     """The corpus holds overrides and NULs, a gold may hold escapes and markup."""
     rows = [
-        {"question": f"{i} [red]?\x1b[2J", "answer": f"text:[/x]\x1b]0;{i}\x07"} for i in range(3)
+        {"question": f"{i} [red]?\x1b[2J", "answer": f"text:a[/x]\x1b]0;{i}\x07"} for i in range(3)
     ]
     (folder / "odd.jsonl").write_text("\n".join(map(json.dumps, rows)))
     done = workbench("reward", "check", "format", "--task", "odd.jsonl", "--show", 99, cwd=folder)
@@ -111,9 +111,6 @@ def test_all_rewards_are_listed_with_their_parameters(workbench: Command, folder
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (("check",), "write `workbench reward list`, or `workbench reward check REWARD`"),
-        (("list", "answer"), "write `workbench reward list`"),
-        (("test", "answer"), "`workbench reward test answer`"),
         (("check", "nobody"), "reward 'nobody' is unknown"),
         (("check", "answer", "--form", "x"), "form='x' has no {answer} in it"),
         (("check", "answer", "--task", "nowhere.jsonl"), "nowhere.jsonl"),

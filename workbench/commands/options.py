@@ -32,7 +32,7 @@ REWARD_HELP = (
     "'format', 'answer', 'lenient_answer' (in any form), 'tag_count'; with parameters "
     "'soft_overlong:max_completion_len=48,soft_punish_cache=16', 'length', 'repetition', "
     "'cosine_scaled:max_len=48', 'noisy:p=0.1,reward=answer', "
-    "'judge:url=http://localhost:8000/v1,model=NAME'; a reward model, 'model:FOLDER'; your own, "
+    "'judge:url=http://localhost:8000/v1,model=NAME'; 'model:FOLDER' (a reward model), or "
     "file.py:function; repeat. `workbench reward list` says what each pays."
 )
 
@@ -95,6 +95,7 @@ PolicyOrTheRuns = Annotated[
     str | None,
     typer.Option(help=POLICY_HELP + " Default: embedded; with --resume the run's own."),
 ]
+Task = Annotated[str, typer.Option(help=TASK_HELP)]
 TaskOrTheRuns = Annotated[
     str | None,
     typer.Option(help=TASK_HELP + " Default: arithmetic; with --resume the run's own."),
@@ -155,6 +156,14 @@ ShuffleRewards = Annotated[
 Preset = Annotated[
     str | None, typer.Option(help="Start from a published setting, e.g. deepseekmath.")
 ]
+ConfigFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--config",
+        help="Start from a YAML or JSON file of GRPOConfig fields, such as `workbench areal "
+        "--save` writes.",
+    ),
+]
 Method = Annotated[
     str | None,
     typer.Option(
@@ -196,6 +205,21 @@ GradientCheckpointing = Annotated[
     bool | None, typer.Option(help="Compute activations a second time.")
 ]
 Optim = Annotated[str | None, typer.Option(help="'adamw' or 'adamw_8bit'.")]
+
+# ------------------------------------------------------------ configs of other systems
+
+ArealFile = Annotated[Path, typer.Argument(help="AReaL's gsm8k_grpo.yaml, or one like it.")]
+TrainProblems = Annotated[
+    int | None,
+    typer.Option(
+        "--problems",
+        help="Problems of its training split, which turn epochs into steps; known for GSM8K.",
+        min=1,
+    ),
+]
+SaveConfig = Annotated[
+    Path | None, typer.Option("--save", help="File for the config (.yaml or .json).")
+]
 
 # ------------------------------------------------------------ what is evaluated, and how
 
@@ -244,14 +268,8 @@ EvalQuantization = Annotated[str | None, typer.Option(help="Weights in 'nf4' (4 
 
 # ------------------------------------------------------------ what a reward is tried on
 
-RewardAction = Annotated[
-    str,
-    typer.Argument(
-        help="check: what the reward pays of right answers and of attacks; list: all named rewards."
-    ),
-]
-RewardShown = Annotated[
-    str | None, typer.Argument(help="What --reward of `workbench train` takes; for check.")
+RewardChecked = Annotated[
+    str, typer.Argument(help="What --reward of `workbench train` takes.", metavar="REWARD")
 ]
 TaskChecked = Annotated[str, typer.Option(help=TASK_HELP)]
 CheckedProblems = Annotated[
@@ -276,6 +294,43 @@ CheckTimeout = Annotated[
 ]
 ShownMistakes = Annotated[
     int, typer.Option("--show", help="Texts shown of each kind of mistake.", min=0)
+]
+# ------------------------------------------------------------ a reward model
+
+RewardKind = Annotated[
+    str,
+    typer.Option(
+        "--kind",
+        help="'pairs' (Bradley-Terry), 'outcome' (right or wrong), or 'process' (each step, "
+        "labelled by roll-ins).",
+    ),
+]
+RewardModelOut = Annotated[Path, typer.Option("--out", help="Folder of the reward model.")]
+Gold = Annotated[
+    list[str] | None,
+    typer.Option(help="The reward that it is to foresee; default 'answer'. As --reward; repeat."),
+]
+TrainingProblems = Annotated[
+    int,
+    typer.Option(
+        "--problems", help="Training problems; a quarter as many are held out beside.", min=1
+    ),
+]
+RewardSamples = Annotated[int, typer.Option(help="Completions of each problem.", min=2)]
+RollIns = Annotated[
+    int, typer.Option(help="Continuations from the end of each step (--kind process).", min=1)
+]
+StepsBy = Annotated[
+    str | None,
+    typer.Option(
+        help="What a step is: equations, lines, sentences, paragraphs or auto; default: "
+        "equations for arithmetic, else auto."
+    ),
+]
+Epochs = Annotated[int, typer.Option(help="Passes over the examples.", min=1)]
+RewardLearningRate = Annotated[
+    float | None,
+    typer.Option("--learning-rate", help="Default 2e-5, as DeepSeekMath; embedded: 5e-4."),
 ]
 
 # ------------------------------------------------------------ the machine

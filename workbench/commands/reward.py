@@ -10,13 +10,11 @@ from itertools import zip_longest
 from typing import TYPE_CHECKING, Any
 
 from workbench.commands.printing import line_of, say, say_json, say_lines, terminal
-from workbench.config import ConfigError
 
 if TYPE_CHECKING:
     from workbench.rewards import RewardCheck
     from workbench.rewards.check import Row
 
-ACTIONS = ("check", "list")
 _SHOWN = 160
 """Characters of a text that are shown."""
 
@@ -34,9 +32,8 @@ class HowToCheck:
     as_json: bool
 
 
-def reward_command(
-    action: str,
-    reward: str | None,
+def reward_check_command(
+    reward: str,
     task: str,
     *,
     keys: dict[str, str | None],
@@ -44,15 +41,7 @@ def reward_command(
     skip_unreadable: bool,
     how: HowToCheck,
 ) -> None:
-    """See `workbench reward --help`."""
-    if action == "list" and reward is None:
-        _list(how.as_json)
-        return
-    if action != "check" or reward is None:
-        raise ConfigError(
-            f"`workbench reward {action} {reward or ''}`: write `workbench reward list`, or "
-            "`workbench reward check REWARD`, where REWARD is what --reward takes."
-        )
+    """See `workbench reward check --help`."""
     check = _checked(reward, task, keys, system_prompt, skip_unreadable, how)
     if how.as_json:
         say_json(check.to_dict())
@@ -147,7 +136,7 @@ def _excerpt(text: str) -> str:
     return text if len(text) <= _SHOWN else f"{text[:half]} … {text[-half:]}"
 
 
-def _list(as_json: bool) -> None:
+def reward_list_command(as_json: bool) -> None:
     from workbench.rewards import REWARDS, WITH_PARAMETERS
     from workbench.rewards.parameters import parameters_of
 

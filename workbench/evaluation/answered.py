@@ -92,20 +92,39 @@ def powers_of_two(samples: int) -> list[int]:
     return [*below, samples] if samples else []
 
 
-def summarize(judged: Sequence[Verdict]) -> dict[str, Estimate]:
-    """greedy, and with K samples mean@K, then maj@k and pass@k for k = 1, 2, 4 … K."""
-    found = {"greedy": mean_over_problems([float(v.greedy) for v in judged])}
+@dataclass(frozen=True)
+class Values:
+    """A figure of each problem."""
+
+    value_N: list[float]
+    """In [0, 1]."""
+    draws: int = 1
+    """Independent draws behind each of them, at most."""
+
+
+def values_of(judged: Sequence[Verdict]) -> dict[str, Values]:
+    """Of each problem: greedy, and with K samples mean@K, then maj@k and pass@k for k = 1, 2, 4 …
+    K."""
+    found = {"greedy": Values([float(verdict.greedy) for verdict in judged])}
     samples = len(judged[0].right_K) if judged else 0
     if samples == 0:
         return found
-    shares = [sum(v.right_K) / samples for v in judged]
-    found[f"mean@{samples}"] = mean_over_problems(shares, samples)
+    shares = [sum(verdict.right_K) / samples for verdict in judged]
+    found[f"mean@{samples}"] = Values(shares, samples)
     for k in powers_of_two(samples):
-        majorities = [majority_at_k(v.vote_K, v.right_K, k) for v in judged]
-        passed = [pass_at_k(sum(v.right_K), samples, k) for v in judged]
-        found[f"maj@{k}"] = mean_over_problems(majorities, samples // k)
-        found[f"pass@{k}"] = mean_over_problems(passed, samples)
+        majorities = [majority_at_k(verdict.vote_K, verdict.right_K, k) for verdict in judged]
+        passed = [pass_at_k(sum(verdict.right_K), samples, k) for verdict in judged]
+        found[f"maj@{k}"] = Values(majorities, samples // k)
+        found[f"pass@{k}"] = Values(passed, samples)
     return found
+
+
+def summarize(judged: Sequence[Verdict]) -> dict[str, Estimate]:
+    """The means of `values_of`, with their intervals."""
+    return {
+        name: mean_over_problems(values.value_N, values.draws)
+        for name, values in values_of(judged).items()
+    }
 
 
 GROUPINGS = ("kind", "subject", "level")
