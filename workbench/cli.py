@@ -1,5 +1,5 @@
-"""The command line: `workbench train | eval | task | plan | runs | export | doctor | areal | lab`.
-Each command is a thin call into the package.
+"""The command line: `workbench train | eval | task | plan | runs | export | doctor | areal | lab |
+bench`. Each command is a thin call into the package.
 
 To add one: write `commands/NAME.py` with a function `NAME_command` that does the work; write its
 function here, whose docstring is its help and which imports `commands/NAME.py` in its body (so that
@@ -279,6 +279,22 @@ def lab(
     lab_command(folder, browser)
 
 
+def bench(
+    context: typer.Context,
+    measured: options.MeasuredIn = None,
+    benchmark: options.Benchmark = None,
+    html: options.BenchPage = None,
+    as_json: options.JsonObject = False,
+) -> None:
+    """The benchmark table: what others have published, each with its source, and apart from it what
+    you measured with `workbench eval` and `workbench train`."""
+    if context.invoked_subcommand is not None:
+        return
+    from workbench.commands.bench import bench_command
+
+    bench_command(measured, benchmark=benchmark, html=html, as_json=as_json)
+
+
 COMMANDS: dict[str, Callable[..., None]] = {
     "train": train,
     "eval": eval_,
@@ -289,8 +305,15 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "doctor": doctor,
     "areal": areal,
     "lab": lab,
+    "bench": bench,
 }
-"""Every command, in the order of the help."""
+"""Every command, in the order of the help; those with commands below them come last."""
+
+BELOW: dict[str, dict[str, Callable[..., None]]] = {
+    "bench": {},
+}
+"""Commands below a command: `workbench bench NAME` is the function in the row `NAME` of "bench".
+The function of `COMMANDS` runs where none of them is named."""
 
 
 def make_app() -> typer.Typer:
@@ -305,7 +328,14 @@ def make_app() -> typer.Typer:
     )
     made.callback(invoke_without_command=True)(top)
     for name, command in COMMANDS.items():
-        made.command(name)(command)
+        if name not in BELOW:
+            made.command(name)(command)
+    for name, below in BELOW.items():
+        group = typer.Typer(rich_markup_mode=None)
+        group.callback(invoke_without_command=True)(COMMANDS[name])
+        for inner, command in below.items():
+            group.command(inner)(command)
+        made.add_typer(group, name=name)
     return made
 
 

@@ -23,7 +23,8 @@ def test_every_command_that_is_written_has_a_row() -> None:
         and function.__module__ == cli.__name__
         and "from workbench.commands." in inspect.getsource(function)
     }
-    assert written == set(cli.COMMANDS.values())
+    below = [command for commands in cli.BELOW.values() for command in commands.values()]
+    assert written == {*cli.COMMANDS.values(), *below}
 
 
 def test_every_file_of_commands_is_reached_by_a_command() -> None:

@@ -260,6 +260,19 @@ ExaminedRun = Annotated[
 Notebooks = Annotated[Path | None, typer.Argument(help="Folder of notebooks; default ./notebooks.")]
 Browser = Annotated[bool, typer.Option(help="Open a browser tab.")]
 
+# ------------------------------------------------------------ the benchmark table
+
+MeasuredIn = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--measured",
+        help="File or folder with results of `workbench eval --json` and run records; repeat. "
+        "Default: runs.",
+    ),
+]
+Benchmark = Annotated[str | None, typer.Option(help="Only this one, such as GSM8K.")]
+BenchPage = Annotated[Path | None, typer.Option("--html", help="Write the table as a page, too.")]
+
 # ------------------------------------------------------------ what is printed
 
 Version = Annotated[bool, typer.Option("--version", help="Print the version and exit.")]
