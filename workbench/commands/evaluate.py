@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from workbench.commands.printing import line_of, say, say_aside, say_json, terminal
 from workbench.commands.train import lengths_of, run_of, set_threads
+from workbench.runs.environment import describe_environment
 
 if TYPE_CHECKING:
     from workbench.evaluation import Estimate
@@ -82,6 +84,9 @@ def eval_command(
             "temperature": temperature,
             "seed": seed,
             "answers": None if keep is None else str(keep),
+            # A figure without these cannot be compared with one of another day.
+            "date": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+            "environment": describe_environment(),
         }
         say_json(asked | _result_dict(answered))
         return
