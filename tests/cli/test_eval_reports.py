@@ -147,7 +147,7 @@ def test_by_subject_and_level_with_what_was_trained_on(
     assert "contamination: 1 of 3 problems share 10 words in a row" in " ".join(said.split())
     # Without a policy, from the file alone.
     read = printed(workbench("eval", "--read", "kept.jsonl", "--json", cwd=tmp_path))
-    for name in ("policy", "task", "samples", "subjects", *FIGURES):
+    for name in ("policy", "samples", "subjects", *FIGURES):
         assert read[name] == found[name], name
 
 

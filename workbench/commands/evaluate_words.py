@@ -25,7 +25,8 @@ def print_report(report: Report) -> None:
     for table in _parts(found):
         console.print(table)
     if greedy.n and (len(strict) > 1 or lenient["greedy"].value != greedy.value):
-        console.print(_figures(strict, lenient))
+        table = _figures(strict, lenient)
+        console.print(table)
     if report.control is not None:
         _print_control(found, report.control, console)
     if report.contamination is not None and (said := str(report.contamination)):
