@@ -18,6 +18,7 @@ from workbench.evaluation.estimators import (
     pass_at_k,
     wilson_interval,
 )
+from workbench.evaluation.recorded import answers_at, gain_of_run
 
 __all__ = [
     "Contamination",
@@ -26,9 +27,11 @@ __all__ = [
     "EvaluationError",
     "Gain",
     "KeptAnswers",
+    "answers_at",
     "evaluate",
     "find_contamination",
     "gain",
+    "gain_of_run",
     "majority_at_k",
     "majority_right",
     "mean_difference",
