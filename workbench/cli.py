@@ -1,5 +1,5 @@
-"""The command line: `workbench train | eval | task | plan | runs | export | doctor | lab`. Each
-command is a thin call into the package.
+"""The command line: `workbench train | eval | task | reward | plan | runs | export | doctor | areal
+| lab`. Each command is a thin call into the package.
 
 To add one: write `commands/NAME.py` with a function `NAME_command` that does the work; write its
 function here, whose docstring is its help and which imports `commands/NAME.py` in its body (so that
@@ -42,6 +42,7 @@ def train(
     skip_unreadable: options.SkipUnreadable = False,
     reward: options.Rewards = None,
     preset: options.Preset = None,
+    config: options.ConfigFile = None,
     method: options.Method = None,
     teacher: options.Teacher = None,
     lora: options.Lora = None,
@@ -89,6 +90,7 @@ def train(
         task=task,
         rewards=reward,
         preset=preset,
+        config_file=config,
         changes=changes,
         out=out or Path("runs") / datetime.now().strftime("%Y%m%d-%H%M%S"),
         resume=resume,
@@ -193,6 +195,49 @@ def task_(
     )
 
 
+def reward_check(
+    reward: options.RewardChecked,
+    task: options.TaskChecked = "arithmetic",
+    column: options.Columns = None,
+    question_key: options.QuestionKey = None,
+    answer_key: options.AnswerKey = None,
+    system_key: options.SystemKey = None,
+    system_prompt: options.SystemPrompt = None,
+    skip_unreadable: options.SkipUnreadable = False,
+    problems: options.CheckedProblems = 8,
+    form: options.AnswerForm = None,
+    paid_from: options.PaidFrom = None,
+    seed: options.TaskSeed = 0,
+    timeout: options.CheckTimeout = 60.0,
+    show: options.ShownMistakes = 5,
+    as_json: options.JsonObject = False,
+) -> None:
+    """What a reward pays before it is trained on: right answers in many spellings, near misses, and
+    attacks, with false positives and negatives by kind."""
+    from workbench.commands.reward import HowToCheck, reward_check_command
+
+    reward_check_command(
+        reward,
+        task,
+        keys=options.keys_of(
+            column,
+            question_key=question_key,
+            answer_key=answer_key,
+            system_key=system_key,
+        ),
+        system_prompt=system_prompt,
+        skip_unreadable=skip_unreadable,
+        how=HowToCheck(problems, form, paid_from, seed, timeout, show, as_json),
+    )
+
+
+def reward_list(as_json: options.JsonObject = False) -> None:
+    """The rewards known by name, with what each pays."""
+    from workbench.commands.reward import reward_list_command
+
+    reward_list_command(as_json)
+
+
 def plan(
     policy: options.Policy = "embedded",
     preset: options.Preset = None,
@@ -279,6 +324,80 @@ def doctor(
         doctor_command(as_json)
 
 
+def areal(
+    source: options.ArealFile,
+    problems: options.TrainProblems = None,
+    save: options.SaveConfig = None,
+    as_json: options.JsonObject = False,
+) -> None:
+    """AReaL's YAML file as a config of the workbench: what was taken over, with which difference,
+    and what has no counterpart."""
+    from workbench.commands.areal import areal_command
+
+    areal_command(source, train_problems=problems, save=save, as_json=as_json)
+
+
+def reward_train(
+    out: options.RewardModelOut,
+    kind: options.RewardKind = "pairs",
+    policy: options.Policy = "embedded",
+    task: options.Task = "arithmetic",
+    column: options.Columns = None,
+    question_key: options.QuestionKey = None,
+    answer_key: options.AnswerKey = None,
+    system_key: options.SystemKey = None,
+    system_prompt: options.SystemPrompt = None,
+    skip_unreadable: options.SkipUnreadable = False,
+    gold: options.Gold = None,
+    problems: options.TrainingProblems = 400,
+    samples: options.RewardSamples = 8,
+    roll_ins: options.RollIns = 8,
+    steps_by: options.StepsBy = None,
+    epochs: options.Epochs = 1,
+    learning_rate: options.RewardLearningRate = None,
+    max_completion_length: options.EvalLength = None,
+    temperature: options.Temperature = 1.0,
+    seed: options.TaskSeed = 0,
+    rollout: options.Rollout = None,
+    threads: options.Threads = None,
+    as_json: options.JsonLines = False,
+) -> None:
+    """Train a reward model on what a policy samples, and judge it on held-out problems. Its folder
+    is a reward: workbench train --reward model:FOLDER."""
+    from workbench.commands.reward_model import Asked, reward_train_command
+
+    asked = Asked(
+        kind=kind,
+        policy=policy,
+        task=task,
+        gold=gold or ["answer"],
+        problems=problems,
+        samples=samples,
+        roll_ins=roll_ins,
+        steps_by=steps_by,
+        epochs=epochs,
+        learning_rate=learning_rate,
+        max_completion_length=max_completion_length,
+        temperature=temperature,
+        seed=seed,
+        rollout=rollout,
+        out=out,
+    )
+    reward_train_command(
+        asked,
+        keys=options.keys_of(
+            column,
+            question_key=question_key,
+            answer_key=answer_key,
+            system_key=system_key,
+        ),
+        system_prompt=system_prompt,
+        skip_unreadable=skip_unreadable,
+        threads=threads,
+        as_json=as_json,
+    )
+
+
 def lab(
     folder: options.Notebooks = None,
     browser: options.Browser = True,
@@ -293,13 +412,19 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "train": train,
     "eval": eval_,
     "task": task_,
+    "reward check": reward_check,
+    "reward list": reward_list,
+    "reward train": reward_train,
     "plan": plan,
     "runs": runs,
     "export": export,
     "doctor": doctor,
+    "areal": areal,
     "lab": lab,
 }
-"""Every command, in the order of the help."""
+"""Every command, in the order of the help; of two words: one of a group."""
+GROUPS = {"reward": "Rewards: listed, tried before training, and reward models made."}
+"""The groups, with their help."""
 
 
 def make_app() -> typer.Typer:
@@ -313,8 +438,13 @@ def make_app() -> typer.Typer:
         help="The GRPO workbench: see Group Relative Policy Optimization happen.",
     )
     made.callback(invoke_without_command=True)(top)
+    groups: dict[str, typer.Typer] = {}
     for name, command in COMMANDS.items():
-        made.command(name)(command)
+        group, _, last = name.rpartition(" ")
+        if group and group not in groups:
+            groups[group] = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
+            made.add_typer(groups[group], name=group, help=GROUPS[group])
+        groups.get(group, made).command(last)(command)
     return made
 
 

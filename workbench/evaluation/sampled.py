@@ -15,6 +15,7 @@ from workbench.evaluation.answer_file import AnswerFile
 from workbench.policy.policy import Message, Policy
 from workbench.rollout.types import RolloutEngine, Sampling
 from workbench.runs.sampled_evaluation import Answered
+from workbench.tasks.digest import problems_digest
 from workbench.tasks.types import Problem, Task
 
 
@@ -166,7 +167,7 @@ def asked_of(
         "policy": policy.source,
         "weights": weights_digest(policy),
         "task": task.name,
-        "problems": _digest(f"{p.question}\0{p.answer}" for p in problems),
+        "problems": problems_digest(task, problems),
         "system_prompt": task.system_prompt,
         **asdict(how),
     }
