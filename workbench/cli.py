@@ -101,6 +101,7 @@ def train(
 
 
 def eval_(
+    run: options.EvaluatedRun = None,
     policy: options.Policy = "embedded",
     task: options.TaskOrThePolicys = None,
     column: options.Columns = None,
@@ -118,16 +119,19 @@ def eval_(
     dtype: options.EvalDtype = None,
     quantization: options.EvalQuantization = None,
     out: options.KeepAnswers = None,
+    read: options.ReadAnswers = None,
+    control: options.Control = None,
+    record: options.RecordEvaluation = False,
     threads: options.Threads = None,
-    as_json: options.JsonLines = False,
+    as_json: options.JsonObject = False,
 ) -> None:
     """Accuracy on held-out problems with its 95 % interval: greedy, and with --samples K mean@K,
-    maj@k and pass@k. A run's trained policy is RUN/policy, its adapter RUN/adapter."""
-    from workbench.commands.evaluate import eval_command
+    maj@k and pass@k, strict beside lenient, by kind, subject and level."""
+    from workbench.commands.evaluate import EvalRequest, eval_command
 
-    eval_command(
-        policy,
-        task,
+    request = EvalRequest(
+        policy=policy,
+        task=task,
         keys=options.keys_of(
             column,
             question_key=question_key,
@@ -136,7 +140,7 @@ def eval_(
         ),
         system_prompt=system_prompt,
         skip_unreadable=skip_unreadable,
-        n=n,
+        problems=n,
         samples=samples,
         temperature=temperature,
         seed=seed,
@@ -145,9 +149,12 @@ def eval_(
         dtype=dtype,
         quantization=quantization,
         keep=out,
+        control=control,
+        record=record,
         threads=threads,
         as_json=as_json,
     )
+    eval_command(run, read, request)
 
 
 def task_(

@@ -234,6 +234,32 @@ Samples = Annotated[
     ),
 ]
 Temperature = Annotated[float, typer.Option(help="Of the sampled answers.", min=0.01)]
+EvaluatedRun = Annotated[
+    Path | None,
+    typer.Argument(help="A run's folder, in place of --policy: what it has trained."),
+]
+ReadAnswers = Annotated[
+    Path | None,
+    typer.Option(
+        help="Count the answers that --out has kept in this file, without a policy; Python: "
+        "workbench.evaluation.read_answers.",
+    ),
+]
+Control = Annotated[
+    str | None,
+    typer.Option(
+        help="Another policy on the same problems, such as the untrained one ('start': that which "
+        "the run began with): what the prompt alone and a vote of samples bring without training.",
+    ),
+]
+RecordEvaluation = Annotated[
+    bool,
+    typer.Option(
+        "--record",
+        help="Write the figures and answers into the run's record, at its last step; those of "
+        "--control start at step 0.",
+    ),
+]
 EvalSamples = Annotated[
     int | None,
     typer.Option(

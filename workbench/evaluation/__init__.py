@@ -1,6 +1,15 @@
 """Evaluation: how good the policy is on problems that it was not trained on."""
 
 from workbench.evaluation.accuracy import evaluate
+from workbench.evaluation.answer_file import EvaluationError, KeptAnswers, read_answers
+from workbench.evaluation.comparing import (
+    Difference,
+    Gain,
+    gain,
+    mean_difference,
+    paired_differences,
+)
+from workbench.evaluation.contamination import Contamination, find_contamination
 from workbench.evaluation.estimators import (
     Estimate,
     majority_at_k,
@@ -9,13 +18,26 @@ from workbench.evaluation.estimators import (
     pass_at_k,
     wilson_interval,
 )
+from workbench.evaluation.recorded import answers_at, gain_of_run
 
 __all__ = [
+    "Contamination",
+    "Difference",
     "Estimate",
+    "EvaluationError",
+    "Gain",
+    "KeptAnswers",
+    "answers_at",
     "evaluate",
+    "find_contamination",
+    "gain",
+    "gain_of_run",
     "majority_at_k",
     "majority_right",
+    "mean_difference",
     "mean_over_problems",
+    "paired_differences",
     "pass_at_k",
+    "read_answers",
     "wilson_interval",
 ]
