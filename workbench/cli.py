@@ -34,6 +34,7 @@ def top(version: options.Version = False) -> None:
 def train(
     policy: options.PolicyOrTheRuns = None,
     task: options.TaskOrTheRuns = None,
+    column: options.Columns = None,
     question_key: options.QuestionKey = None,
     answer_key: options.AnswerKey = None,
     system_key: options.SystemKey = None,
@@ -41,11 +42,14 @@ def train(
     skip_unreadable: options.SkipUnreadable = False,
     reward: options.Rewards = None,
     preset: options.Preset = None,
+    method: options.Method = None,
+    teacher: options.Teacher = None,
     lora: options.Lora = None,
     quantization: options.Quantization = None,
     rollout: options.Rollout = None,
     dtype: options.Dtype = None,
     steps: options.Steps = None,
+    eval_samples: options.EvalSamples = None,
     seed: options.Seed = None,
     out: options.Out = None,
     resume: options.Resume = False,
@@ -54,21 +58,27 @@ def train(
     shuffle_rewards: options.ShuffleRewards = False,
     as_json: options.JsonLines = False,
 ) -> None:
-    """Train a policy by GRPO. Without options: the embedded policy learns arithmetic, in about a
-    minute."""
+    """Train a policy by GRPO, or by another --method. Without options: the embedded policy learns
+    arithmetic, in about a minute."""
     from workbench.commands.train import train_command
 
     changes = options.changes_of(
         set_,
+        method=method,
+        teacher=teacher,
         lora_rank=lora,
         quantization=quantization,
         rollout_engine=rollout,
         dtype=dtype,
         max_steps=steps,
+        eval_samples=eval_samples,
         seed=seed,
-        question_key=question_key,
-        answer_key=answer_key,
-        system_key=system_key,
+        **options.keys_of(
+            column,
+            question_key=question_key,
+            answer_key=answer_key,
+            system_key=system_key,
+        ),
         system_prompt=system_prompt,
         unreadable_golds="skip" if skip_unreadable else None,
     )
@@ -91,6 +101,7 @@ def train(
 def eval_(
     policy: options.Policy = "embedded",
     task: options.TaskOrThePolicys = None,
+    column: options.Columns = None,
     question_key: options.QuestionKey = None,
     answer_key: options.AnswerKey = None,
     system_key: options.SystemKey = None,
@@ -115,7 +126,12 @@ def eval_(
     eval_command(
         policy,
         task,
-        keys={"question_key": question_key, "answer_key": answer_key, "system_key": system_key},
+        keys=options.keys_of(
+            column,
+            question_key=question_key,
+            answer_key=answer_key,
+            system_key=system_key,
+        ),
         system_prompt=system_prompt,
         skip_unreadable=skip_unreadable,
         n=n,
@@ -135,6 +151,7 @@ def eval_(
 def task_(
     source: options.TaskShown,
     policy: options.PolicyShown = None,
+    column: options.Columns = None,
     question_key: options.QuestionKey = None,
     answer_key: options.AnswerKey = None,
     system_key: options.SystemKey = None,
@@ -152,7 +169,12 @@ def task_(
     task_command(
         source,
         policy=policy,
-        keys={"question_key": question_key, "answer_key": answer_key, "system_key": system_key},
+        keys=options.keys_of(
+            column,
+            question_key=question_key,
+            answer_key=answer_key,
+            system_key=system_key,
+        ),
         system_prompt=system_prompt,
         skip_unreadable=skip_unreadable,
         seed=seed,
@@ -167,6 +189,8 @@ def task_(
 def plan(
     policy: options.Policy = "embedded",
     preset: options.Preset = None,
+    method: options.Method = None,
+    teacher: options.Teacher = None,
     lora: options.Lora = None,
     quantization: options.Quantization = None,
     prompts_per_step: options.PromptsPerStep = None,
@@ -189,6 +213,8 @@ def plan(
 
     changes = options.changes_of(
         set_,
+        method=method,
+        teacher=teacher,
         lora_rank=lora,
         quantization=quantization,
         prompts_per_step=prompts_per_step,

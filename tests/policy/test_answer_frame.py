@@ -13,7 +13,7 @@ from inert_html import assert_inert, text_of
 from workbench.config import GRPOConfig
 from workbench.doctor import diagnose
 from workbench.evaluation import evaluate
-from workbench.methods.sft import pad_examples
+from workbench.methods.supervised import pad_examples
 from workbench.policy import Policy, PolicyError, load_policy
 from workbench.policy.template import answer_frame, wants_parts
 from workbench.rewards import RewardSet, strict_correct

@@ -17,12 +17,12 @@ from workbench.config import GRPOConfig
 from workbench.policy import Policy, load_policy
 from workbench.policy.loading.locate import EMBEDDED
 from workbench.policy.logprobs import completion_logps
+from workbench.policy.optim import optimizer_tensors
 from workbench.policy.quantization import float_weight, loading_config, quantize
 from workbench.rewards import RewardSet
 from workbench.rollout import Sampling, make_engine
 from workbench.tasks.arithmetic import arithmetic_task
 from workbench.training import start_run
-from workbench.training.optim import optimizer_tensors
 from workbench.training.update import loss_scale
 
 LORA = dict(

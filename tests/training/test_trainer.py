@@ -12,6 +12,7 @@ from helpers import digits_reward, same_weights, weights_of
 
 from workbench.config import LOSS_TYPES, ConfigError, GRPOConfig
 from workbench.errors import WorkbenchError
+from workbench.methods.batch import Batch, loss_mask
 from workbench.objective import rows_with_gradient, updates_of
 from workbench.policy import PolicyError, load_policy
 from workbench.policy.logprobs import completion_logps
@@ -21,7 +22,6 @@ from workbench.runs import Run, RunRecordError
 from workbench.tasks.arithmetic import arithmetic_task
 from workbench.tasks.types import Problem
 from workbench.training import start_run
-from workbench.training.batch import Batch, loss_mask
 from workbench.training.guard import NotFiniteError
 from workbench.training.update import apply_gradient
 
@@ -162,7 +162,7 @@ def test_truncated_completions_can_be_left_out(make_trainer) -> None:
     assert torch.equal(mask[~rollout.truncated_B], rollout.mask_BT[~rollout.truncated_B])
     batch = Batch(rollout, torch.ones(16), mask)
     kept = rows_with_gradient(
-        batch.loss_mask_BT, batch.advantages_B, torch.arange(16), trainer.config
+        batch.loss_mask_BT, batch.advantages, torch.arange(16), trainer.config
     )
     assert set(kept.tolist()) == set((~rollout.truncated_B).nonzero().flatten().tolist())
 

@@ -18,7 +18,7 @@ import torch
 import typer
 
 from workbench.assets.habits import completion, sample_habit
-from workbench.methods.sft import Example, sft
+from workbench.methods.supervised import Example, sft
 from workbench.policy.policy import Policy
 from workbench.tasks.arithmetic import draw_problems
 from workbench.tasks.types import Problem

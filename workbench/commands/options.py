@@ -12,7 +12,7 @@ from typing import Annotated, Any
 
 import typer
 
-from workbench.config import ENGINE_FACTS, ConfigError, value_of
+from workbench.config import ENGINE_FACTS, KEY_FIELDS, METHODS, ConfigError, value_of
 
 
 def one_of(names: Iterable[str]) -> str:
@@ -24,8 +24,9 @@ def one_of(names: Iterable[str]) -> str:
 POLICY_HELP = "'embedded', a folder, a .gguf file, or a Hugging Face model id."
 TASK_HELP = (
     "'arithmetic', the same out of its distribution ('arithmetic_longer', "
-    "'arithmetic_three_steps', 'arithmetic_wording', 'arithmetic_operators'), 'gsm8k', or a file "
-    "of problems (.jsonl, .json, .csv, .parquet); `workbench task FILE` shows how it is read."
+    "'arithmetic_three_steps', 'arithmetic_wording', 'arithmetic_operators'), 'gsm8k' or 'math' "
+    "from the Hub, any data set of it (hf:owner/name[/config][@split]), or a file of problems "
+    "(.jsonl, .json, .csv, .parquet); `workbench task FILE` shows how it is read."
 )
 REWARD_HELP = "'format', 'answer', 'lenient_answer' (in any form), or file.py:function; repeat."
 
@@ -53,6 +54,27 @@ def parse_settings(pairs: list[str]) -> dict[str, Any]:
     return values
 
 
+def keys_of(columns: list[str] | None, **flags: str | None) -> dict[str, str | None]:
+    """The `…_key` fields as --column NAME=KEY and the flags beside it name them. Raises
+    `ConfigError`."""
+    keys = {name: flags.get(name) for name in KEY_FIELDS}
+    names = [name.removesuffix("_key") for name in KEY_FIELDS]
+    for pair in columns or []:
+        name, found, key = (part.strip() for part in pair.partition("="))
+        if not (found and key) or name not in names:
+            raise ConfigError(
+                f"--column {pair!r}: expected NAME=KEY, for example --column question=prompt; the "
+                f"names are {', '.join(names)}."
+            )
+        if keys[f"{name}_key"] not in (None, key):
+            raise ConfigError(
+                f"the key of the {name} is named twice: {keys[f'{name}_key']!r} and {key!r}. "
+                "Leave one of them out."
+            )
+        keys[f"{name}_key"] = key
+    return keys
+
+
 def changes_of(settings: list[str] | None, **flags: Any) -> dict[str, Any]:
     """The config's fields that a command line sets: --set NAME=VALUE, and above them the flags that
     were given (None: not given)."""
@@ -75,24 +97,35 @@ TaskOrThePolicys = Annotated[
     str | None,
     typer.Option(help=TASK_HELP + " Default: that of the policy's run; else arithmetic."),
 ]
-TaskShown = Annotated[str, typer.Argument(help="A file of problems, or the name of a task.")]
+TaskShown = Annotated[
+    str, typer.Argument(help="A file of problems, the name of a task, or hf:owner/name.")
+]
 PolicyShown = Annotated[
     str | None,
     typer.Option(help=POLICY_HELP + " Shows one prompt as it gets it, and how long all are."),
 ]
+Columns = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--column",
+        metavar="NAME=KEY",
+        help="Which key of a row holds the question, answer, system, solution, subject or level; "
+        "repeat.",
+    ),
+]
 QuestionKey = Annotated[
     str | None,
     typer.Option(
-        help="Key of the question in the file; dots lead into nested objects, numbers into lists."
+        help="The same as --column question=KEY; dots lead into nested objects, numbers into lists."
     ),
 ]
 AnswerKey = Annotated[
     str | None,
     typer.Option(
-        help="Key of the gold answer, such as reward_model.ground_truth or annotations.0.answer."
+        help="--column answer=KEY, such as reward_model.ground_truth or annotations.0.answer."
     ),
 ]
-SystemKey = Annotated[str | None, typer.Option(help="Key of the system message.")]
+SystemKey = Annotated[str | None, typer.Option(help="--column system=KEY.")]
 SystemPrompt = Annotated[
     str | None,
     typer.Option(help="System message in place of the file's own; '' for none at all."),
@@ -115,6 +148,15 @@ ShuffleRewards = Annotated[
 
 Preset = Annotated[
     str | None, typer.Option(help="Start from a published setting, e.g. deepseekmath.")
+]
+Method = Annotated[
+    str | None,
+    typer.Option(
+        help=f"How completions become a gradient: {one_of(METHODS)}. Sets the fields that make it."
+    ),
+]
+Teacher = Annotated[
+    str | None, typer.Option(help="The policy that grades the tokens, for --method distill.")
 ]
 Settings = Annotated[
     list[str] | None,
@@ -162,6 +204,15 @@ Samples = Annotated[
     ),
 ]
 Temperature = Annotated[float, typer.Option(help="Of the sampled answers.", min=0.01)]
+EvalSamples = Annotated[
+    int | None,
+    typer.Option(
+        help="K: before the first step and after the last, mean@K, maj@k and pass@k of K answers "
+        "to each of 100 held-out problems (--set eval_samples_problems=, eval_samples_steps=), "
+        "kept in the record.",
+        min=0,
+    ),
+]
 KeepAnswers = Annotated[
     Path | None,
     typer.Option(

@@ -52,9 +52,9 @@ def parts_of(
 
 
 def _known_task(name: str, out: Path) -> str:
-    from workbench.tasks import TASKS
+    from workbench.tasks import TASKS, is_hub_name
 
-    if name not in TASKS:
+    if name not in TASKS and not is_hub_name(name):
         raise ConfigError(
             f"the task {name!r} of {out} is none that the workbench knows by name. Name its file "
             f"again: --task {name}.jsonl"

@@ -13,7 +13,7 @@ from workbench.commands.printing import say_aside
 from workbench.commands.resuming import Parts, parts_of, resume_command
 from workbench.commands.saving import keep_what_is_whole, save_trained
 from workbench.commands.views import JsonView, TerminalView
-from workbench.config import ConfigError, GRPOConfig
+from workbench.config import METHODS, ConfigError, GRPOConfig
 from workbench.runs import Run, is_run_record
 
 AUTO, DEFAULT_RANK = "auto", 16
@@ -99,7 +99,7 @@ def make_config(
     if resumed is not None and is_run_record(resumed / "run.sqlite"):
         own = Run.open(resumed).config
         return GRPOConfig.from_dict(own | _rank_named(changes, own))
-    changes = _as_saved(policy, changes)
+    changes = _of_the_method(changes) | _as_saved(policy, changes)
     if preset is None and policy == "embedded":
         config = GRPOConfig.from_dict(changes)
     else:
@@ -109,6 +109,13 @@ def make_config(
     if config.lora_rank > 0 and "learning_rate" not in changes:
         return config.replace(learning_rate=config.learning_rate * LORA_LEARNING_RATE)
     return config
+
+
+def _of_the_method(changes: dict[str, Any]) -> dict[str, Any]:
+    """The settings that make the method that `changes` name, if they name one; an unknown name is
+    left for the config to refuse."""
+    method = METHODS.get(changes.get("method", ""))
+    return {} if method is None else method.settings | method.suggested
 
 
 def _chosen(config: GRPOConfig, changes: dict[str, Any]) -> str:

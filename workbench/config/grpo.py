@@ -33,6 +33,7 @@ from workbench.config.fields import (
     setting,
 )
 from workbench.config.losses import LEVELS, LOSS_REDUCTIONS, LOSS_TYPES
+from workbench.config.methods import METHODS, MethodFacts
 from workbench.config.presets import PRESETS
 from workbench.config.rules import errors_of, warnings_of
 
@@ -45,6 +46,94 @@ class GRPOConfig:
     """The settings of one run; `GRPOConfig.describe()` prints what each field means. Raises
     `ConfigError`."""
 
+    # --- the method: what is sampled, from whom, and what coefficient each token gets
+    method: str = setting(
+        "grpo",
+        "How completions become a gradient. Each method but grpo fixes some of the fields below: "
+        "`GRPOConfig().with_method(NAME)` sets them.",
+        choices=tuple(METHODS),
+        source=PAPER + " section 5.2",
+    )
+    accept_reward: float | None = setting(
+        None,
+        "rft, online_rft: completions with at least this total reward are imitated. None: the sum "
+        "of the positive weights, which is full marks where each function pays up to 1.",
+        optional=True,
+        live=True,
+    )
+    dpo_beta: float = setting(
+        0.1,
+        "dpo: how strongly a pair's margin over the reference is held to its preference.",
+        above=0,
+        high=100,
+        source="DPO, arXiv 2305.18290, eq. 7",
+        live=True,
+    )
+    kl_coef: float = setting(
+        0.05,
+        "ppo, reinforce_pp: weight of the KL to the reference in the reward of each token.",
+        unit="1/nat",
+        low=0,
+        high=10,
+        source="PPO of InstructGPT, arXiv 2203.02155; TRL's default",
+        live=True,
+    )
+    lam: float = setting(
+        0.95,
+        "ppo: lambda of GAE; 1 trusts the reward that came, 0 the critic.",
+        low=0,
+        high=1,
+        source="GAE, arXiv 1506.02438",
+        live=True,
+    )
+    cliprange_value: float = setting(
+        0.2,
+        "ppo: how far a value may move from the one before the updates.",
+        above=0,
+        source="PPO as in OpenAI's baselines; TRL's default",
+        live=True,
+    )
+    critic_learning_rate: float = setting(
+        1e-3,
+        "ppo: step size of the critic's AdamW. The default suits the embedded policy; for a real "
+        "model about ten times the policy's.",
+        low=0,
+        high=1,
+        live=True,
+        log_scale=True,
+    )
+    step_rewards: str | None = setting(
+        None,
+        "process_grpo: what pays the steps of an answer: 'arithmetic_steps' (each equation, then "
+        "the answer), model:FOLDER of a process reward model, or file.py:function.",
+        optional=True,
+    )
+    replay_share: float = setting(
+        0.1,
+        "iterative_grpo: share of old data when the reward model is trained further.",
+        unit="share",
+        low=0,
+        high=0.9,
+        source=PAPER + " section 4.1.4",
+        live=True,
+    )
+    reward_model_learning_rate: float = setting(
+        2e-5,
+        "iterative_grpo: step size of the reward model's AdamW. A copy of the embedded policy "
+        "wants 5e-4.",
+        low=0,
+        high=1,
+        source=PAPER + " section 4.2",
+        live=True,
+        log_scale=True,
+    )
+    teacher: str | None = setting(
+        None,
+        "distill: the policy that grades the tokens, a folder or a model id; it must have the "
+        "policy's own vocabulary.",
+        optional=True,
+    )
+
     # --- the batch: B = prompts_per_step x num_generations completions per step
     prompts_per_step: int = setting(16, "Prompts drawn in one step.", unit="prompts", low=1)
     num_generations: int = setting(
@@ -52,7 +141,7 @@ class GRPOConfig:
         "Group size G: completions sampled for each prompt.",
         unit="completions",
         source=PAPER + " eq. 3",
-        low=2,
+        low=1,
     )
     updates_per_rollout: int = setting(
         4,
@@ -97,6 +186,22 @@ class GRPOConfig:
     system_key: str | None = setting(
         None,
         "Key of the system message in each row. None: that of a message list, or a known one.",
+        optional=True,
+    )
+    solution_key: str | None = setting(
+        None,
+        "Key of the worked solution in each row, which SFT imitates. None: the worked answer, or a "
+        "known one.",
+        optional=True,
+    )
+    subject_key: str | None = setting(
+        None,
+        "Key of what a problem is about, by which results are grouped. None: the first known one.",
+        optional=True,
+    )
+    level_key: str | None = setting(
+        None,
+        "Key of how hard a problem is, by which results are grouped. None: the first known one.",
         optional=True,
     )
     system_prompt: str | None = setting(
@@ -474,6 +579,27 @@ class GRPOConfig:
         unit="problems",
         low=1,
     )
+    eval_samples: int = setting(
+        0,
+        "K: answers sampled for each problem in evaluations that give mean@K, maj@k and pass@k "
+        "beside greedy, before the first step and after the last; 0 = none. Each costs "
+        "eval_samples_problems x (K + 1) completions.",
+        unit="answers",
+        source="pass@k: Chen et al. 2021, arXiv 2107.03374; maj@k: arXiv 2203.11171",
+        low=0,
+    )
+    eval_samples_problems: int = setting(
+        100,
+        "Held-out problems of such an evaluation, the first ones of the split.",
+        unit="problems",
+        low=1,
+    )
+    eval_samples_steps: int = setting(
+        0,
+        "Steps between two such evaluations; 0 = only before and after.",
+        unit="steps",
+        low=0,
+    )
     save_steps: int = setting(20, "Steps between two checkpoints.", unit="steps", low=1)
     save_total_limit: int = setting(
         3, "Checkpoints kept, the newest ones; the first (step 0) stays.", unit="checkpoints", low=1
@@ -496,6 +622,12 @@ class GRPOConfig:
         """B, the completions sampled in one step."""
         return self.prompts_per_step * self.num_generations
 
+    def evaluates_samples_at(self, step: int) -> bool:
+        """Whether an evaluation with samples follows `step` (0: before the first)."""
+        every = self.eval_samples_steps
+        is_due = step in (0, self.max_steps) or (every > 0 and step % every == 0)
+        return self.eval_samples > 0 and is_due
+
     @property
     def rows_at_once(self) -> int:
         """Completions in one forward (and backward) of the policy: a micro-batch, or a whole
@@ -507,7 +639,8 @@ class GRPOConfig:
     def asks_reference(self) -> bool:
         """True where each step has a pass of the reference: for the loss, or to measure the KL with
         the adapter switched off. (The embedded policy is measured without an adapter too.)"""
-        return self.beta > 0 or (self.measure_kl and self.lora_rank > 0)
+        wanted = self.beta > 0 or self.method_facts.asks_reference
+        return wanted or (self.measure_kl and self.lora_rank > 0)
 
     @property
     def on_policy(self) -> bool:
@@ -520,6 +653,27 @@ class GRPOConfig:
         unknown name."""
         _check_names(changes)
         return replace(self, **changes)
+
+    @property
+    def method_facts(self) -> MethodFacts:
+        """What is known about the method."""
+        return METHODS[self.method]
+
+    def with_method(self, name: str, **changes: Any) -> GRPOConfig:
+        """This config with another method, the settings that make that method, and `changes` on
+        top; what the method before it had fixed goes back to its default. Raises `ConfigError` for
+        a name that is none."""
+        if name not in METHODS:
+            raise ConfigError(f"method={name!r} is unknown. Choose one of {', '.join(METHODS)}.")
+        before = self.method_facts
+        undone = {
+            field.name: field.default
+            for field in fields(self)
+            if field.name in before.settings | before.suggested
+        }
+        chosen = METHODS[name]
+        made = undone | chosen.settings | chosen.suggested
+        return self.replace(**made | {"method": name} | changes)
 
     @classmethod
     def live_fields(cls) -> tuple[str, ...]:
@@ -581,6 +735,10 @@ class GRPOConfig:
                 for name, value in values.items()
             }
         )
+
+
+KEY_FIELDS = tuple(field.name for field in fields(GRPOConfig) if field.name.endswith("_key"))
+"""The fields that name what is read from a row; --column names them without their ending."""
 
 
 def value_of(name: str, text: str) -> Any:

@@ -23,6 +23,7 @@ BOUNDS = {
     ),
     "cap": "the ratio is cut at epsilon_high and detached, so that no token loses its gradient",
     "smooth": "the weight of a token fades with its ratio, and nothing is clipped",
+    "none": "there is no ratio: a token is weighed as if the policy had just sampled it",
 }
 """What a loss does about a ratio that is far from 1."""
 
@@ -218,6 +219,16 @@ LOSSES = {
         words="the unclipped surrogate, masked by the KL of the token against all others",
         source="DPPO, arXiv 2602.04879",
         bound="divergence",
+        reduction="token_mean",
+        levels=("token",),
+        meant_for="token",
+        own_sequence_weight=False,
+        in_trl=False,
+    ),
+    "reinforce": LossFacts(
+        words="log-probabilities weighted with the advantage alone",
+        source="REINFORCE, Williams 1992; with advantage 1 the cross-entropy of SFT",
+        bound="none",
         reduction="token_mean",
         levels=("token",),
         meant_for="token",

@@ -13,6 +13,7 @@ from typing import Any
 from workbench.config.advantages import estimator_problems
 from workbench.config.engines import facts_of
 from workbench.config.losses import LOSSES, SEQUENCE_LEVELS
+from workbench.config.methods import METHODS
 
 Config = Any
 """A `GRPOConfig`. Its module imports this one, so naming the type here would be a circle."""
@@ -28,6 +29,7 @@ def errors_of(config: Config) -> list[str]:
         *_sampling_weight_errors(config),
         *_batch_errors(config),
         *_model_errors(config),
+        *_method_errors(config),
     ]
     return [text for applies, text in rules if applies] + estimator_problems(config)
 
@@ -112,6 +114,59 @@ def _batch_errors(config: Config) -> list[Rule]:
     ]
 
 
+def _method_errors(config: Config) -> list[Rule]:
+    """The method beside the settings that make it, and what it needs."""
+    method = METHODS[config.method]
+    by_group = config.advantage_baseline in ("group", "leave_one_out")
+    fixed = [
+        (
+            getattr(config, name) != value,
+            f"{name}={getattr(config, name)!r} with method={config.method!r}, which is made by "
+            f"{name}={value!r}. GRPOConfig().with_method({config.method!r}) sets all of them; "
+            "method='grpo' leaves them free.",
+        )
+        for name, value in method.settings.items()
+    ]
+    return [
+        *fixed,
+        (
+            config.num_generations < 2 and (by_group or config.method == "dpo"),
+            f"num_generations={config.num_generations} with "
+            f"advantage_baseline={config.advantage_baseline!r}, method={config.method!r}: a group "
+            "of one has nothing to be compared with. Use 2 or more.",
+        ),
+        (
+            config.method == "dpo" and (config.micro_batch_size or 2) % 2 != 0,
+            f"micro_batch_size={config.micro_batch_size} with method='dpo': a pair must not be "
+            "parted. Use an even number.",
+        ),
+        (
+            "critic" in method.models and config.quantization != "none",
+            f"quantization={config.quantization!r} with method={config.method!r}: the critic is a "
+            "copy of the model that is trained whole. Set quantization='none', or take a method "
+            "without a critic, such as 'rloo'.",
+        ),
+        (
+            method.sampled_from == "initial" and facts_of(config).own_memory is not None,
+            f"rollout_engine={config.rollout_engine!r} with method={config.method!r}: it samples "
+            "from the weights of the beginning, and that engine holds those of now. Set "
+            "rollout_engine='native'.",
+        ),
+        (
+            (config.method == "process_grpo") != (config.step_rewards is not None),
+            f"step_rewards={config.step_rewards!r} with method={config.method!r}: the method "
+            "'process_grpo' needs them, and no other takes any. Set step_rewards="
+            "'arithmetic_steps', or to None.",
+        ),
+        (
+            ("teacher" in method.models) != (config.teacher is not None),
+            f"teacher={config.teacher!r} with method={config.method!r}: the method 'distill' needs "
+            "a teacher, and no other takes one. Set teacher to the folder of a policy, such as "
+            "runs/NAME/policy, or to None.",
+        ),
+    ]
+
+
 def _model_errors(config: Config) -> list[Rule]:
     wants_adapter = (
         config.lora_alpha is not None
@@ -184,7 +239,7 @@ def _batch_warnings(config: Config) -> list[Rule]:
             "close the rewards are. Use 4 or more, or scale_rewards='none'.",
         ),
         (
-            baseline == "none",
+            baseline == "none" and config.method == "grpo",
             "advantage_baseline='none': with rewards of one sign every completion is pushed the "
             "same way.",
         ),

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from workbench.errors import WorkbenchError
-from workbench.evaluation.answered import Answered
+from workbench.runs.sampled_evaluation import Answered
 
 
 class EvaluationError(WorkbenchError, ValueError):

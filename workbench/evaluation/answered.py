@@ -3,6 +3,7 @@ and judged when they are read."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -17,25 +18,8 @@ from workbench.rewards.answers.equal import gold_kind
 from workbench.rewards.answers.extract import extract_answer
 from workbench.rewards.answers.numerals import read_numeral
 from workbench.rewards.answers.spelling import plain
+from workbench.runs.sampled_evaluation import Answered
 from workbench.tasks.format import parse
-
-
-@dataclass(frozen=True)
-class Answered:
-    """One problem with all that the policy said to it."""
-
-    problem: int
-    """Its place among the problems that were asked."""
-    question: str
-    answer: str
-    """The gold answer."""
-    kind: str
-    """What it is counted under."""
-    greedy: str
-    """The greedy completion."""
-    samples: list[str]
-    """The K sampled ones."""
-
 
 # ------------------------------------------------------------ judged
 
@@ -80,7 +64,7 @@ likeliest answer anywhere in the text, so that a gain in format is not taken for
 class Verdict:
     """What one problem's completions are worth, all of them judged."""
 
-    kind: str
+    of: Answered
     greedy: bool
     right_K: list[bool]
     """Of each sample."""
@@ -98,7 +82,7 @@ def verdicts(answered: Sequence[Answered], judge: str = "strict") -> list[Verdic
         known = [verdict for verdict in right if verdict is not None]
         if len(known) == len(right):
             votes = [judged.vote(text, a.answer) for text in a.samples]
-            found.append(Verdict(a.kind, known[0], known[1:], votes))
+            found.append(Verdict(a, known[0], known[1:], votes))
     return found
 
 
@@ -124,12 +108,32 @@ def summarize(judged: Sequence[Verdict]) -> dict[str, Estimate]:
     return found
 
 
-def by_kind(judged: Sequence[Verdict]) -> dict[str, list[Verdict]]:
-    """The verdicts of each kind of problem, in the order in which the kinds come."""
-    of_kind: dict[str, list[Verdict]] = {}
+GROUPINGS = ("kind", "subject", "level")
+"""What the figures are also given by, where the problems have it."""
+
+
+def grouped(judged: Sequence[Verdict], grouping: str) -> dict[str, list[Verdict]]:
+    """The verdicts of each kind, subject or level, in the order in which these come; those of
+    problems that have none under the empty text."""
+    found: dict[str, list[Verdict]] = {}
     for verdict in judged:
-        of_kind.setdefault(verdict.kind, []).append(verdict)
-    return of_kind
+        found.setdefault(getattr(verdict.of, grouping) or "", []).append(verdict)
+    return found
+
+
+def labelled(judged: Sequence[Verdict], grouping: str) -> dict[str, list[Verdict]]:
+    """The same without the problems that have none, in the order of the names, numbers as
+    numbers."""
+    found = grouped(judged, grouping)
+    return {label: found[label] for label in sorted(found, key=_by_number) if label}
+
+
+def _by_number(label: str) -> tuple[float, str]:
+    """Level 10 comes after level 9; words come last."""
+    number = read_numeral(label.casefold().removeprefix("level").strip())
+    if number is None:
+        return math.inf, label
+    return float(number.value), label
 
 
 def counts(judged: Sequence[Verdict]) -> list[int]:

@@ -12,9 +12,9 @@ import numpy as np
 import torch
 
 from workbench.evaluation.answer_file import AnswerFile
-from workbench.evaluation.answered import Answered
 from workbench.policy.policy import Message, Policy
 from workbench.rollout.types import RolloutEngine, Sampling
+from workbench.runs.sampled_evaluation import Answered
 from workbench.tasks.types import Problem, Task
 
 
@@ -110,11 +110,19 @@ def _answer(
             question=one.problem.question,
             answer=one.problem.answer,
             kind=one.problem.kind,
+            subject=_label(one.problem, "subject"),
+            level=_label(one.problem, "level"),
             greedy=best[row],
             samples=drawn[row * K : (row + 1) * K],
         )
         for row, one in enumerate(asked)
     ]
+
+
+def _label(problem: Problem, name: str) -> str | None:
+    """The problem's subject or level as text, where the data say it."""
+    label = getattr(problem, name, None)
+    return None if label is None else str(label)
 
 
 def _texts(

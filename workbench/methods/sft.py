@@ -1,91 +1,82 @@
-"""Supervised fine-tuning: the cross-entropy of given completions, prompts left out of the loss.
+"""Supervised fine-tuning: the task's own worked solutions are imitated, each token alike.
 
-In the unified view of DeepSeekMath (arXiv 2402.03300, section 5.2) this is the policy gradient with
-coefficient 1 on every token of data that somebody else wrote.
+DeepSeekMath (arXiv 2402.03300) eq. 7: data P_sft(Q, O), gradient coefficient 1. The completions are
+demonstrations in place of samples; their rewards are recorded and weigh nothing. Deviation: the
+mean is over the tokens of the whole batch (loss_type "reinforce"), where the paper's formula takes
+that of each answer first.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
+from workbench.config import ConfigError, GRPOConfig
+from workbench.methods.base import Method, Scored
+from workbench.methods.batch import Batch
 from workbench.policy.policy import Policy
+from workbench.rollout.types import Rollout
+from workbench.tasks.types import Problem, Task
 
-Example = tuple[list[int], list[int]]
-"""Token ids of a prompt and of the completion to learn, its end token included."""
-IGNORED = -100
-
-
-def pad_examples(examples: Sequence[Example], pad_token_id: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Right-padded ids_BT, attention mask_BT and labels_BT, where prompt and padding are
-    ignored."""
-    rows = [prompt + completion for prompt, completion in examples]
-    width = max(map(len, rows))
-    ids = torch.tensor([row + [pad_token_id] * (width - len(row)) for row in rows])
-    mask = torch.tensor([[1] * len(row) + [0] * (width - len(row)) for row in rows])
-    # The prompt was not written by the policy, so it is not learnt; nor is the padding.
-    labels = torch.tensor(
-        [
-            [IGNORED] * len(prompt)
-            + completion
-            + [IGNORED] * (width - len(prompt) - len(completion))
-            for prompt, completion in examples
-        ]
-    )
-    return ids, mask, labels
+SAMPLER_DTYPE = torch.float32
+"""As engines give it."""
 
 
-def sft_loss(model: torch.nn.Module, ids_BT: Tensor, mask_BT: Tensor, labels_BT: Tensor) -> Tensor:
-    """Mean negative log-likelihood per completion token, in nats."""
-    logits = model(input_ids=ids_BT, attention_mask=mask_BT, use_cache=False).logits[:, :-1]
-    return F.cross_entropy(
-        logits.flatten(0, 1).float(), labels_BT[:, 1:].flatten(), ignore_index=IGNORED
-    )
+class SFT(Method):
+    """Coefficient 1 on every token of a demonstration."""
+
+    def credit(self, batch: Batch, scored: Scored, config: GRPOConfig) -> Tensor:
+        return torch.ones_like(batch.advantages)
 
 
-def warmup_cosine(step: int, steps: int, warmup: int) -> float:
-    """Factor of the learning rate: up over `warmup` steps, then a half cosine down to 0."""
-    if step < warmup:
-        return (step + 1) / warmup
-    return 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(steps - warmup, 1)))
-
-
-def sft(
+def demonstrations(
     policy: Policy,
-    batches: Iterator[Sequence[Example]],
-    *,
-    steps: int,
-    learning_rate: float,
-    warmup: int = 100,
-    weight_decay: float = 0.0,
-    on_step: Callable[[int, float], None] = lambda step, loss: None,
-) -> None:
-    """Train `policy` on `steps` batches with AdamW; `on_step` is told each step's loss. Raises when
-    a loss is not finite."""
-    optimizer = torch.optim.AdamW(
-        policy.trainable_parameters(),
-        lr=learning_rate,
-        betas=(0.9, 0.99),
-        weight_decay=weight_decay,
-    )
-    policy.model.train()
-    for step in range(steps):
-        for group in optimizer.param_groups:
-            group["lr"] = learning_rate * warmup_cosine(step, steps, warmup)
-        padded = pad_examples(next(batches), policy.pad_token_id)
-        ids_BT, mask_BT, labels_BT = (tensor.to(policy.device) for tensor in padded)
-        loss = sft_loss(policy.model, ids_BT, mask_BT, labels_BT)
-        if not torch.isfinite(loss):
-            raise FloatingPointError(
-                f"SFT step {step}: the loss is {loss.item()}. Lower learning_rate={learning_rate}."
+    task: Task,
+    problems: Sequence[Problem],
+    prompts: Sequence[Sequence[int]],
+    config: GRPOConfig,
+) -> Rollout:
+    """The worked solution of each problem as if it had been sampled, G times; its `sampler_logp_BT`
+    is NaN, for nobody sampled it. Raises `TaskError` where the data has none, `ConfigError` for one
+    that is too long."""
+    answers = []
+    for problem in problems:
+        text = task.demonstration(problem)
+        ids = policy.encode_completion(text, task.messages(problem))
+        if len(ids) > config.max_completion_length:
+            raise ConfigError(
+                f"the worked solution of {problem.question[:60]!r} has {len(ids)} tokens, "
+                f"max_completion_length is {config.max_completion_length}. Raise it, or leave such "
+                "problems out of the data."
             )
-        torch.autograd.backward(loss)
-        torch.nn.utils.clip_grad_norm_(policy.trainable_parameters(), 1.0)
-        optimizer.step()
-        optimizer.zero_grad(set_to_none=True)
-        on_step(step, loss.item())
-    policy.model.eval()
+        answers += [ids] * config.num_generations
+    device = policy.device
+    completion_ids_BT, mask_BT = _padded(answers, policy.pad_token_id, left=False)
+    prompt_ids_NP, prompt_mask_NP = _padded(prompts, policy.pad_token_id, left=True)
+    return Rollout(
+        prompt_ids_NP=prompt_ids_NP.to(device),
+        prompt_mask_NP=prompt_mask_NP.to(device),
+        completion_ids_BT=completion_ids_BT.to(device),
+        mask_BT=mask_BT.to(device),
+        sampler_logp_BT=torch.full(mask_BT.shape, torch.nan, dtype=SAMPLER_DTYPE, device=device),
+        truncated_B=torch.zeros(len(answers), dtype=torch.bool, device=device),
+        num_generations=config.num_generations,
+    )
+
+
+def _padded(
+    rows: Sequence[Sequence[int]], pad_token_id: int, *, left: bool
+) -> tuple[Tensor, Tensor]:
+    """Token ids and bool mask, padded on one side to the longest row."""
+    width = max(map(len, rows))
+
+    def filled(row: Sequence[int], fill: int, kept: Callable[[int], int]) -> list[int]:
+        padding = [fill] * (width - len(row))
+        own = [kept(token) for token in row]
+        return padding + own if left else own + padding
+
+    ids = torch.tensor([filled(row, pad_token_id, lambda token: token) for row in rows])
+    mask = torch.tensor([filled(row, 0, lambda token: 1) for row in rows], dtype=torch.bool)
+    return ids, mask

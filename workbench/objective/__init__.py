@@ -12,6 +12,7 @@ from workbench.objective.diagnostics import PerToken, merge_metrics, update_metr
 from workbench.objective.kl import KL_ESTIMATORS, kl_per_token
 from workbench.objective.loss import PolicyLoss, policy_loss
 from workbench.objective.masks import entropy_threshold
+from workbench.objective.process_supervision import ProcessAdvantages, process_advantages
 from workbench.objective.reductions import REDUCTIONS, BatchTotals, tokens_of_groups
 from workbench.objective.terms import TERMS
 from workbench.objective.updates import micro_batches, rows_with_gradient, totals_of, updates_of
@@ -26,12 +27,14 @@ __all__ = [
     "LossBatch",
     "PerToken",
     "PolicyLoss",
+    "ProcessAdvantages",
     "entropy_threshold",
     "group_advantages",
     "kl_per_token",
     "merge_metrics",
     "micro_batches",
     "policy_loss",
+    "process_advantages",
     "rows_with_gradient",
     "tokens_of_groups",
     "totals_of",

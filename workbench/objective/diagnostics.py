@@ -47,6 +47,10 @@ class PerToken:
     """bool, the completion tokens."""
 
 
+OF_THE_UPDATE = ("loss", "grad_norm", "value_loss", "value_mean")
+"""Figures of a whole update, whatever tokens it had."""
+
+
 def token_average(values_BT: Tensor, valid_BT: Tensor) -> Tensor:
     """Mean over the completion tokens, 0-d; 0 where there are none."""
     values_BT = values_BT.to(torch.promote_types(values_BT.dtype, torch.float32))
@@ -105,15 +109,19 @@ def merge_metrics(parts: Sequence[Mapping[str, Tensor | float]]) -> dict[str, fl
     """The metrics of a batch from those of its micro-batches: counts added, extremes kept, means
     weighed by tokens.
 
-    All parts must have the same entries. Parts without tokens count only where all are such. Raises
-    ValueError for none at all.
+    A figure that only some parts have is that of these parts. Parts without tokens count only where
+    all are such. Raises ValueError for none at all.
     """
     if not parts:
         raise ValueError("merge_metrics got no metrics: pass those of at least one micro-batch.")
     rows = [{name: float(value) for name, value in part.items()} for part in parts]
     # A mean over no tokens is 0 and an extreme of none is 0 too: neither may be taken for a figure.
     full = [row for row in rows if row["tokens"] > 0] or rows
-    return {name: _merged(name, rows if name in COUNTS else full) for name in rows[0]}
+    names = dict.fromkeys(name for row in rows for name in row)
+    return {
+        name: _merged(name, [row for row in (rows if name in COUNTS else full) if name in row])
+        for name in names
+    }
 
 
 def update_metrics(updates: Sequence[dict[str, float]]) -> dict[str, float]:
@@ -122,7 +130,7 @@ def update_metrics(updates: Sequence[dict[str, float]]) -> dict[str, float]:
 
     An update whose rows were all skipped (every group dead, no KL) has a loss and a norm only.
     """
-    own = [name for name in ("loss", "grad_norm") if name in updates[0]]
+    own = [name for name in OF_THE_UPDATE if name in updates[0]]
     measured = [
         {name: value for name, value in update.items() if name not in own}
         for update in updates

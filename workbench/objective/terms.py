@@ -51,6 +51,12 @@ def capped_reinforce(x: LossInputs, ratio_BT: Tensor, config: GRPOConfig) -> Ten
     return -weight_BT * x.advantage_BT * x.logp_BT
 
 
+def log_likelihood(x: LossInputs, ratio_BT: Tensor, config: GRPOConfig) -> Tensor:
+    """-A lp: REINFORCE (Williams 1992), and with A = 1 the cross-entropy. The ratio plays no part,
+    so that a row of another policy's is imitated as it stands."""
+    return -x.advantage_BT * x.logp_BT
+
+
 def soft_gate(x: LossInputs, ratio_BT: Tensor, config: GRPOConfig) -> Tensor:
     """-A sigmoid(tau (r - 1)) 4 / tau: SAPO (arXiv 2511.20347). tau is one number for A > 0,
     another otherwise."""
@@ -146,5 +152,6 @@ TERMS: dict[str, Callable[[LossInputs, Tensor, GRPOConfig], Tensor]] = {
     "gmpo": geometric_mean,
     "dppo_tv": masked_surrogate,
     "dppo_kl": masked_surrogate,
+    "reinforce": log_likelihood,
 }
 """loss_type -> its per-token term."""

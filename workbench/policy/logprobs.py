@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from workbench.config import GRPOConfig
 from workbench.policy import head
 from workbench.policy.packing import can_pack, pack, packed_inputs
 from workbench.rollout.types import Rollout
@@ -23,11 +24,7 @@ def completion_logps(
     prompt share its computing where the model allows it (see `packing`); otherwise each has a row
     of its own. Logits of many tokens are made a block at a time (see `head`).
     """
-    run = (
-        _packed(model, rollout, rows)
-        if can_pack(model, rollout, rows)
-        else _row_by_row(rollout, rows)
-    )
+    run = _run_of(model, rollout, rows)
     targets_K = rollout.completion_ids_BT[rows[run.row_K], run.token_K]
     if head.worth_it(model, len(targets_K)):
         hidden_NCH, own = head.before_head(model, run.inputs)
@@ -38,6 +35,33 @@ def completion_logps(
     return logp_K.new_zeros(shape).index_put(at, logp_K), entropy_K.new_zeros(shape).index_put(
         at, entropy_K
     )
+
+
+def logps_in_parts(model: Any, rollout: Rollout, config: GRPOConfig) -> Tensor:
+    """(B, T) log-probabilities of all completions, no more rows at once than in an update, whose
+    micro-batches fit into memory."""
+    rows = torch.arange(len(rollout.mask_BT), device=rollout.mask_BT.device)
+    logps = []
+    for part in torch.split(rows, config.rows_at_once):
+        logp_RT, _ = completion_logps(model, rollout, part, config.temperature)
+        logps.append(logp_RT)
+    return torch.cat(logps)
+
+
+def completion_hidden_states(
+    model: Any, rollout: Rollout, rows: Tensor
+) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+    """(K, H) the last hidden state before each of the K completion tokens of `rows`, and where
+    each stands, (row, token); with gradient."""
+    run = _run_of(model, rollout, rows)
+    hidden_NCH, _ = head.before_head(model, run.inputs)
+    return hidden_NCH[run.place], (run.row_K, run.token_K)
+
+
+def _run_of(model: Any, rollout: Rollout, rows: Tensor) -> _Run:
+    if can_pack(model, rollout, rows):
+        return _packed(model, rollout, rows)
+    return _row_by_row(rollout, rows)
 
 
 def _logps(logits_KV: Tensor, targets_K: Tensor, temperature: float) -> tuple[Tensor, Tensor]:

@@ -6,7 +6,8 @@ from __future__ import annotations
 from workbench.rewards.answers.equal import GoldError, answers_equal, check_gold, compared_plainly
 from workbench.rewards.answers.extract import extract_answer
 from workbench.rewards.answers.golds import unreadable_golds, with_readable_golds
-from workbench.rewards.controls import ShuffledRewards, shuffled
+from workbench.rewards.check import RewardCheck, check_reward
+from workbench.rewards.controls import Rewards, ShuffledRewards, shuffled
 from workbench.rewards.functions import (
     answer_reward,
     completion_text,
@@ -27,15 +28,18 @@ from workbench.rewards.score import (
 __all__ = [
     "REWARDS",
     "GoldError",
+    "RewardCheck",
     "RewardError",
     "RewardSet",
     "RewardTable",
     "RewardWarning",
+    "Rewards",
     "ScoringCancelledError",
     "ShuffledRewards",
     "answer_reward",
     "answers_equal",
     "check_gold",
+    "check_reward",
     "compared_plainly",
     "completion_text",
     "extract_answer",

@@ -27,7 +27,8 @@ that it pays in full and one that it does not. That test fails when any of these
 run's record names a function by its `__name__`, so that no two rows may share one.
 """
 
-
+MODEL = "model:"
+"""What a spec begins with that names the folder of a reward model."""
 _NOT_THE_USERS = (Path(__file__), Path(str(importlib.__file__)))
 """Files in every traceback of a module that cannot be imported."""
 
@@ -37,8 +38,8 @@ class RewardSpecError(WorkbenchError, ValueError):
 
 
 def resolve_reward(spec: RewardFunction | str) -> RewardFunction:
-    """A reward function: itself, one of `REWARDS` by name, "package.module:function" or
-    "folder/file.py:function".
+    """A reward function: itself, one of `REWARDS` by name, "model:FOLDER" (a reward model),
+    "package.module:function" or "folder/file.py:function".
 
     Raises `RewardSpecError` saying what was not found, or where in the user's module which error
     is.
@@ -55,11 +56,17 @@ def resolve_reward(spec: RewardFunction | str) -> RewardFunction:
         )
     if spec in REWARDS:
         return REWARDS[spec]
+    if spec.startswith(MODEL):
+        # Only here: it loads torch and transformers.
+        from workbench.rewards.model import reward_model
+
+        return reward_model(spec.removeprefix(MODEL))
     place, colon, name = spec.rpartition(":")
     if not (place and colon and name):
         raise RewardSpecError(
             f"reward {spec!r} is unknown. Choose one of {', '.join(REWARDS)}, or name your own as "
-            "'package.module:function' or 'folder/file.py:function'."
+            "'package.module:function' or 'folder/file.py:function', or a reward model as "
+            "'model:FOLDER'."
         )
     return _function(_module(place, spec), name, spec)
 

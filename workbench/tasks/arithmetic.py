@@ -15,6 +15,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from workbench.tasks.arithmetic_worked import (
+    Working,
+    add,
+    add_then_subtract,
+    product_then_plus,
+    subtract,
+    sum_then_times,
+)
 from workbench.tasks.format import SYSTEM_PROMPT
 from workbench.tasks.types import Problem, Task
 
@@ -28,13 +36,17 @@ THINGS = ("apples", "pens", "books", "coins", "cards", "eggs", "stamps", "shells
 
 @dataclass(frozen=True)
 class Kind:
-    """A family of problems: its share of the task, how numbers are drawn, how it is worded, its
-    answer."""
+    """A family of problems."""
 
     share: float
+    """Of the task."""
+
     draw: Callable[[np.random.Generator], Numbers]
     wordings: tuple[str, ...]
     answer: Callable[..., int]
+
+    work: Callable[..., Working]
+    """The steps that lead to the answer, as the embedded policy writes them."""
 
 
 def _two_numbers(rng: np.random.Generator) -> Numbers:
@@ -59,22 +71,28 @@ def _two_steps(rng: np.random.Generator) -> Numbers:
 
 KINDS: dict[str, Kind] = {
     "add": Kind(
-        0.2, _two_numbers, ("What is {0} + {1}?", "Calculate {0} + {1}."), lambda a, b: a + b
+        0.2, _two_numbers, ("What is {0} + {1}?", "Calculate {0} + {1}."), lambda a, b: a + b, add
     ),
     "subtract": Kind(
-        0.19, _larger_first, ("What is {0} - {1}?", "Calculate {0} - {1}."), lambda a, b: a - b
+        0.19,
+        _larger_first,
+        ("What is {0} - {1}?", "Calculate {0} - {1}."),
+        lambda a, b: a - b,
+        subtract,
     ),
     "brackets": Kind(
         0.125,
         _three_digits,
         ("What is ({0} + {1}) * {2}?", "Solve ({0} + {1}) * {2}."),
         lambda a, b, c: (a + b) * c,
+        sum_then_times,
     ),
     "precedence": Kind(
         0.125,
         _three_digits,
         ("What is {0} + {1} * {2}?", "Solve {0} + {1} * {2}."),
         lambda a, b, c: a + b * c,
+        product_then_plus,
     ),
     "word_add": Kind(
         0.09,
@@ -84,6 +102,7 @@ KINDS: dict[str, Kind] = {
             "{name} has {0} {things}. A friend brings {1} more. How many {things} are there?",
         ),
         lambda a, b: a + b,
+        add,
     ),
     "word_subtract": Kind(
         0.09,
@@ -93,6 +112,7 @@ KINDS: dict[str, Kind] = {
             "{name} has {0} {things}. {name} gives away {1}. How many {things} does {name} have?",
         ),
         lambda a, b: a - b,
+        subtract,
     ),
     "word_two_steps": Kind(
         0.18,
@@ -103,6 +123,7 @@ KINDS: dict[str, Kind] = {
             "does {name} have?",
         ),
         lambda a, b, c: a + b - c,
+        add_then_subtract,
     ),
 }
 
@@ -123,7 +144,8 @@ def make_problem(
     k = kinds[kind]
     wording = k.wordings[rng.integers(len(k.wordings))]
     question = wording.format(*numbers, name=rng.choice(NAMES), things=rng.choice(THINGS))
-    return Problem(question, str(k.answer(*numbers)), kind, {"numbers": numbers})
+    steps, _ = k.work(*numbers)
+    return Problem(question, str(k.answer(*numbers)), kind, {"numbers": numbers}, solution=steps)
 
 
 def draw_problems(

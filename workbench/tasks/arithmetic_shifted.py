@@ -14,6 +14,7 @@ from dataclasses import replace
 import numpy as np
 
 from workbench.tasks.arithmetic import KINDS, Kind, Numbers, draw_problems
+from workbench.tasks.arithmetic_worked import add_subtract_add, sum_times_then_minus
 from workbench.tasks.format import SYSTEM_PROMPT
 from workbench.tasks.types import Task
 
@@ -70,12 +71,14 @@ THREE_STEPS: dict[str, Kind] = {
             "many {things} are there?",
         ),
         lambda a, b, c, d: a + b - c + d,
+        add_subtract_add,
     ),
     "brackets_three_steps": Kind(
         0.5,
         _four_digits,
         ("What is ({0} + {1}) * {2} - {3}?", "Solve ({0} + {1}) * {2} - {3}."),
         lambda a, b, c, d: (a + b) * c - d,
+        sum_times_then_minus,
     ),
 }
 """Three operations in place of one or two."""

@@ -5,7 +5,10 @@ Everything here takes time linear in the text, whatever the text holds: completi
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Literal
 
 SYSTEM_PROMPT = (
     "Solve the problem. First reason between <think> and </think>, then give only the final "
@@ -13,7 +16,10 @@ SYSTEM_PROMPT = (
     "<think>reasoning</think><answer>answer</answer>"
 )
 
-_TAGS = ("<think>", "</think>", "<answer>", "</answer>")
+Form = Literal["tags", "box", "hashes"]
+"""How a message marks its final answer: <answer> tags, LaTeX's box, GSM8K's ####."""
+
+TAGS = ("<think>", "</think>", "<answer>", "</answer>")
 
 
 @dataclass(frozen=True)
@@ -34,7 +40,7 @@ def parse(text: str) -> Parsed | None:
     """
     body = text.strip()
     if not (body.startswith("<think>") and body.endswith("</answer>")) or any(
-        body.count(tag) != 1 for tag in _TAGS
+        body.count(tag) != 1 for tag in TAGS
     ):
         return None
     think, _, rest = body.removeprefix("<think>").partition("</think>")
@@ -68,3 +74,40 @@ def boxed_answer(text: str) -> str | None:
         if depth == 0:
             return text[start:i]
     return None
+
+
+# ------------------------------------------------------------ writing an answer as it is asked for
+
+
+def form_asked_for(texts: Iterable[str]) -> Form:
+    """The form that a conversation asks for: the first that it names of tags, box and hashes; the
+    tags where it names none, which the strict rewards pay."""
+    asked = "\n".join(texts)
+    if "<answer>" in asked:
+        return "tags"
+    if "\\boxed" in asked:
+        return "box"
+    return "hashes" if "####" in asked else "tags"
+
+
+def written_in(form: Form, reasoning: str, answer: str) -> str:
+    """The message of that reasoning and that final answer."""
+    if form == "tags":
+        return f"<think>{reasoning}</think><answer>{answer}</answer>"
+    if form == "hashes":
+        return f"{reasoning}\n#### {answer}"
+    # MATH's solutions end in their box.
+    if boxed_answer(reasoning) == answer:
+        return reasoning
+    return f"{reasoning}\n\nThe answer is \\boxed{{{answer}}}."
+
+
+def answer_in(form: Form, message: str) -> str | None:
+    """The final answer as that form marks it; None where `message` is not in it."""
+    if form == "tags":
+        parsed = parse(message)
+        return None if parsed is None else parsed.answer
+    if form == "box":
+        return boxed_answer(message)
+    marked = re.findall(r"(?m)^####[ ](.+)\Z", message)
+    return marked[0] if len(marked) == 1 and message.count("####") == 1 else None

@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 
 from workbench.errors import WorkbenchError
+from workbench.tasks.description import description_of
+from workbench.tasks.format import answer_in, form_asked_for, written_in
 from workbench.tasks.reading.report import Reading
 
 Message = dict[str, str]
@@ -24,6 +26,9 @@ class TaskError(WorkbenchError, ValueError):
 class TaskWarning(UserWarning):
     """Rows that were left out or changed while a task was read; `Task.describe()` lists them."""
 
+
+AS_TEXT = "text:"
+"""What a gold answer begins with that is to be compared as text, in one spelling, and not read."""
 
 RESERVED_COLUMNS = frozenset(
     {
@@ -63,6 +68,17 @@ class Problem:
     """Turns that come before the question where its row has them; a system message among them
     stands first, and in place of the task's."""
 
+    subject: str | None = None
+    """What it is about ("Algebra"), to group results by; None where the data does not say."""
+
+    level: float | str | None = None
+    """How hard its data calls it, to group results by: 5 for "Level 5", a word where the data has
+    words ("easy"), None where it does not say."""
+
+    solution: str | None = None
+    """A worked solution, the reasoning alone: without the mark of the final answer, tags and a
+    calculator's annotations. None where the data has none."""
+
     place: str = field(default="", compare=False)
     """The file or table and the line or row that it was read from; empty where it was not."""
 
@@ -97,9 +113,19 @@ class Task:
     reading: Reading | None = field(default=None, compare=False, repr=False)
     """How it was read, where it comes from data."""
 
+    evaluation_only: bool = False
+    """Whether its data has nothing to train on, such as a benchmark that is a test split alone:
+    `train` is empty then."""
+
     def __post_init__(self) -> None:
+        if self.evaluation_only and self.train:
+            raise TaskError(
+                f"task {self.name!r}: evaluation_only, and {len(self.train)} problem(s) to train "
+                "on. Leave one of the two out."
+            )
         for split, problems in (("train", self.train), ("held_out", self.held_out)):
-            _check_split(self.name, split, problems)
+            if split == "held_out" or not self.evaluation_only:
+                _check_split(self.name, split, problems)
         shared = {p.asked for p in self.train} & {p.asked for p in self.held_out}
         if shared:
             raise TaskError(
@@ -115,25 +141,53 @@ class Task:
             return messages
         return [{"role": "system", "content": self.system_prompt}, *messages]
 
+    def demonstration(self, problem: Problem) -> str:
+        """The assistant's whole message that answers `problem` as it is asked to: its worked
+        solution and its gold in the form that the conversation names (`\\boxed{}`, `####`), or
+        else `<think>…</think><answer>…</answer>`, which `format` and `answer` pay in full.
+
+        What supervised fine-tuning imitates. Raises `TaskError` where there is no worked solution.
+        """
+        if problem.solution is None:
+            where = problem.place or f"of the task {self.name!r:.80}"
+            raise TaskError(
+                f"the problem {problem.question!r:.80} ({where}) has no worked solution to "
+                "imitate. Name the key that holds one with solution_key= (on the command line "
+                "--column solution=KEY), leave the problem out, or train by a method that needs "
+                "none, such as grpo."
+            )
+        gold = problem.answer.removeprefix(AS_TEXT).strip()
+        form = form_asked_for(turn["content"] for turn in self.messages(problem))
+        message = written_in(form, problem.solution, gold)
+        if answer_in(form, message) != gold:
+            raise TaskError(
+                f"the gold {gold!r:.80} of {problem.question!r:.80} cannot be written in the "
+                f"form that is asked for: {message[-160:]!r}. Leave the problem out."
+            )
+        return message
+
     def describe(self) -> str:
         """The task in words: its splits, how each gold was found, examples, what was dropped and
         why. Text of the data stands in quotes, control characters spelled out."""
-        sizes = f"{len(self.train)} to train on, {len(self.held_out)} held out"
-        first = self.train[0]
-        lines = [f"task {self.name!r}: {sizes}"]
-        if self.reading is not None:
-            lines.append(str(self.reading))
-        lines.append("the first conversation:")
-        lines += [f"  {m['role']}: {m['content']!r:.400}" for m in self.messages(first)]
-        return "\n".join([*lines, f"  gold: {first.answer!r:.200}"])
+        return "\n".join(description_of(self))
+
+    def check_trainable(self) -> None:
+        """Raises `TaskError` for a task that has nothing to train on."""
+        if self.evaluation_only:
+            raise TaskError(
+                f"the task {self.name!r:.120} has {len(self.held_out)} problem(s) to be asked, and "
+                "none to train on: its data is a test split alone. Evaluate on it (workbench "
+                "eval), or train on another task or split (hf:owner/name@train)."
+            )
 
     def draw(self, cursor: int, n: int, seed: int) -> list[int]:
         """Indices into `train` of draws number `cursor` to `cursor + n - 1`.
 
         A pure function of its arguments, so a resumed run draws what the uninterrupted one would
         have drawn. Each epoch is a fresh permutation of the whole split; nothing repeats within an
-        epoch. Raises `ValueError`.
+        epoch. Raises `ValueError`, and `TaskError` for a task that has nothing to train on.
         """
+        self.check_trainable()
         if cursor < 0 or n < 0:
             raise ValueError(f"draw(cursor={cursor}, n={n}): both must be 0 or more.")
         size = len(self.train)

@@ -6,12 +6,12 @@ from collections.abc import Sequence
 
 import torch
 
+from workbench.methods import Batch
 from workbench.objective import Advantages
 from workbench.policy.policy import Policy
 from workbench.rollout.types import Rollout
 from workbench.runs.step_record import Samples, TokenArrays
 from workbench.tasks.types import Problem
-from workbench.training.batch import Batch
 
 
 def samples_of(
@@ -32,7 +32,7 @@ def samples_of(
         completions=list(completions),
         rewards_BK=rewards_BK,
         reward_B=advantages.total_B,
-        advantage_B=advantages.advantage_B,
+        advantage_B=completion_means(batch),
         baseline_B=advantages.baseline_B,
         length_B=batch.rollout.lengths_B.cpu(),
         truncated_B=batch.rollout.truncated_B.cpu(),
@@ -40,15 +40,27 @@ def samples_of(
     )
 
 
+def completion_means(batch: Batch) -> torch.Tensor:
+    """(B,) what each completion was weighed with: with one number for each token, their mean."""
+    values = batch.advantages.cpu()
+    if values.dim() == 1:
+        return values
+    mask_BT = batch.loss_mask_BT.cpu()
+    return torch.where(mask_BT, values, 0.0).sum(1) / mask_BT.sum(1).clamp(min=1)
+
+
 def tokens_of(batch: Batch) -> TokenArrays:
-    """Every sampled token with its log-probabilities."""
+    """Every sampled token with its log-probabilities, its coefficient, and its advantage where
+    each token has its own."""
     r = batch.rollout
     floats = {
-        "sampler_logp": r.sampler_logp_BT,
+        "sampler_logp": batch.sampler_logp_BT,
         "old_logp": batch.old_logp_BT,
         "ref_logp": batch.ref_logp_BT,
         "logp": batch.logp_BT,
         "entropy": batch.entropy_BT,
+        "coefficient": batch.coefficient_BT,
+        "advantage": batch.advantages if batch.advantages.dim() == 2 else None,
     }
     kept = {
         name: values.detach().float().cpu() for name, values in floats.items() if values is not None

@@ -10,31 +10,33 @@ trainer owns its state: others read it, and change it only through `snapshot`, `
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from pathlib import Path
 
 import torch
-from torch import Tensor
 
 from workbench.config import GRPOConfig
 from workbench.evaluation.accuracy import evaluate
 from workbench.evaluation.prompts import encode_prompt
-from workbench.objective import group_advantages, update_metrics, updates_of
-from workbench.policy.logprobs import completion_logps
+from workbench.evaluation.recorded import sampled_evaluations
+from workbench.methods import Batch, Scored, loss_mask, make_method
+from workbench.methods.sft import demonstrations
+from workbench.objective import Advantages, group_advantages, update_metrics, updates_of
+from workbench.policy.logprobs import logps_in_parts
+from workbench.policy.optim import load_optimizer, make_optimizer, optimizer_tensors
 from workbench.policy.packing import shares_prompts
 from workbench.policy.policy import Policy
 from workbench.policy.reference import Reference, costs_no_big_copy
-from workbench.rewards import RewardSet, RewardTable, ScoringCancelledError, ShuffledRewards
+from workbench.rewards import Rewards, RewardTable, ScoringCancelledError
 from workbench.rollout import RolloutCancelledError, make_engine
 from workbench.rollout.types import Rollout, Sampling
+from workbench.runs.sampled_evaluation import SampledEvaluation
 from workbench.runs.step_record import Evaluation, StepRecord
 from workbench.runs.store.writer import RunWriter
 from workbench.tasks.types import Problem, Task, columns_of
 from workbench.training import checkpoints, random_state, record
-from workbench.training.batch import Batch, loss_mask
 from workbench.training.checkpoints import Checkpoint
 from workbench.training.knobs import Knobs
-from workbench.training.optim import load_optimizer, make_optimizer, optimizer_tensors
 from workbench.training.out_of_memory import explain_out_of_memory
 from workbench.training.phases import Phases
 from workbench.training.reward_effects import torch_settings_kept
@@ -65,7 +67,7 @@ class Trainer:
         self,
         policy: Policy,
         task: Task,
-        rewards: RewardSet | ShuffledRewards,
+        rewards: Rewards,
         config: GRPOConfig,
         *,
         open_run: Callable[[], RunWriter],
@@ -99,6 +101,8 @@ class Trainer:
         if self.asks_reference(config):
             with explain_out_of_memory("reference", config, policy.source):
                 self.reference = Reference(policy)
+        with explain_out_of_memory("reference", config, policy.source):
+            self.method = make_method(policy, config, rewards)
         # Last: whatever could not start has raised by now, and leaves no record behind.
         self.run = open_run()
         # What serves need not be what the config asks for, and the record says which it was.
@@ -173,12 +177,12 @@ class Trainer:
             rewards_BK = torch.as_tensor(table.rewards_BK)
         # Of whole groups, before updates and micro-batches take them apart.
         advantages = group_advantages(rewards_BK, config)
-        batch = Batch(
-            rollout, advantages.advantage_B.to(self.policy.device), loss_mask(rollout, config)
-        )
+        batch = self.batch_of(rollout, advantages, config)
         # Before the first update: the old policy is the one that made the rollout.
         with phases("logprobs"):
             self.add_old_and_reference(batch, config)
+            scored = self.scored(problems, completions, table, advantages)
+            batch.advantages = self.method.credit(batch, scored, config)
         with phases("update"):
             # Set anew in every step: knobs may have moved both, and the schedule goes by the step's
             # number.
@@ -186,17 +190,21 @@ class Trainer:
                 group.update(lr=learning_rate_at(number, config), weight_decay=config.weight_decay)
             updates = []
             for rows in updates_of(config, self.policy.device):
-                gradient = accumulate_gradient(self.policy, batch, rows, config, number)
+                gradient = accumulate_gradient(
+                    self.policy, self.method, batch, rows, config, number
+                )
                 # Only now: until the gradient is whole no weight has moved, and the step can be
                 # tried again.
                 self.dirty = True
-                updates.append(gradient | apply_gradient(self.policy, self.optimizer, config))
+                moved = apply_gradient(self.policy, self.optimizer, config)
+                updates.append(gradient | moved | self.method.learn(batch, rows, config))
 
         # After the updates: what is mixed in is the policy of this step.
         self.refresh_reference(config, number)
+        self.method.end_step(batch, scored, config, number)
         metrics = update_metrics(updates) | record.rollout_metrics(rollout)
         metrics |= record.reward_metrics(rewards_BK, table.names, advantages) | phases.metrics()
-        metrics |= {"learning_rate": learning_rate_at(number, config)}
+        metrics |= self.method.figures | {"learning_rate": learning_rate_at(number, config)}
         # What reward functions counted comes last, where there is no room for all; a name of the
         # record's own keeps its meaning.
         metrics |= {name: v for name, v in table.metrics.items() if name not in metrics}
@@ -210,6 +218,7 @@ class Trainer:
                 problems, indices, completions, rewards_BK, advantages, batch
             ),
             evaluations=[self.evaluate()] if due else [],
+            sampled_evaluations=self.evaluate_with_samples(number),
         )
         # The record comes first: a step that it does not hold has not been made.
         self.unrecorded = step
@@ -260,7 +269,7 @@ class Trainer:
     # ----------------------------------------------------------------------- the parts of a step
 
     def sample(self, problems: Sequence[Problem], config: GRPOConfig) -> Rollout:
-        """G completions for each problem, from the current weights."""
+        """G completions for each problem, from whom the method learns."""
         prompts = [
             encode_prompt(self.policy, self.task, problem, config.max_prompt_length)
             for problem in problems
@@ -268,7 +277,12 @@ class Trainer:
         sampling = Sampling(
             config.max_completion_length, config.temperature, config.top_k, config.top_p
         )
-        return self.engine.generate(prompts, config.num_generations, sampling, self.generator)
+        source = config.method_facts.sampled_from
+        if source == "demonstrations":
+            return demonstrations(self.policy, self.task, problems, prompts, config)
+        first_weights = self._reference().active() if source == "initial" else nullcontext()
+        with first_weights:
+            return self.engine.generate(prompts, config.num_generations, sampling, self.generator)
 
     def score(
         self,
@@ -290,32 +304,54 @@ class Trainer:
             should_stop=lambda: self._cancelled,
         )
 
+    def batch_of(self, rollout: Rollout, advantages: Advantages, config: GRPOConfig) -> Batch:
+        """The rollout as the updates take it, with the advantages of its completions."""
+        own = config.method_facts.sampled_from == "policy"
+        return Batch(
+            rollout,
+            advantages.advantage_B.to(self.policy.device),
+            loss_mask(rollout, config),
+            sampler_logp_BT=rollout.sampler_logp_BT if own else None,
+        )
+
+    def scored(
+        self,
+        problems: Sequence[Problem],
+        completions: Sequence[str],
+        table: RewardTable,
+        advantages: Advantages,
+    ) -> Scored:
+        """The step's completions as a method looks at them."""
+        rows = [p for p in problems for _ in range(self.config.num_generations)]
+        return Scored(
+            prompts=[self.task.messages(p) for p in rows],
+            completions=completions,
+            columns=columns_of(rows),
+            functions=len(table.names),
+            advantages=advantages,
+        )
+
     @torch.no_grad()
     def add_old_and_reference(self, batch: Batch, config: GRPOConfig) -> None:
         """Log-probabilities before the first update, where a later update needs them, and the
         reference's."""
-        if not config.on_policy:
-            batch.old_logp_BT = self._logps(batch.rollout, config)
+        if not config.on_policy or config.method_facts.asks_old:
+            batch.old_logp_BT = logps_in_parts(self.policy.model, batch.rollout, config)
         if self.asks_reference(config):
-            if self.reference is None:
-                self.reference = self._first_policy_as_reference()
-            with self.reference.active():
-                batch.ref_logp_BT = self._logps(batch.rollout, config)
+            with self._reference().active():
+                batch.ref_logp_BT = logps_in_parts(self.policy.model, batch.rollout, config)
 
     def asks_reference(self, config: GRPOConfig) -> bool:
         """True where the loss has a KL, or where one is measured without a second copy of a big
         model."""
-        return config.beta > 0 or (config.measure_kl and costs_no_big_copy(self.policy))
+        wanted = config.beta > 0 or config.method_facts.asks_reference
+        return wanted or (config.measure_kl and costs_no_big_copy(self.policy))
 
-    def _logps(self, rollout: Rollout, config: GRPOConfig) -> Tensor:
-        rows = torch.arange(config.completions_per_step, device=self.policy.device)
-        rows_per_update = config.completions_per_step // config.updates_per_rollout
-        logps = []
-        # No more rows at once than in an update, whose micro-batches fit into memory.
-        for part in torch.split(rows, config.micro_batch_size or rows_per_update):
-            logp_RT, _ = completion_logps(self.policy.model, rollout, part, config.temperature)
-            logps.append(logp_RT)
-        return torch.cat(logps)
+    def _reference(self) -> Reference:
+        """The reference, made when it is first asked for."""
+        if self.reference is None:
+            self.reference = self._first_policy_as_reference()
+        return self.reference
 
     def refresh_reference(self, config: GRPOConfig, step: int) -> None:
         """Mix the policy into the reference when it is time to."""
@@ -346,6 +382,11 @@ class Trainer:
                 batch_size=self.config.completions_per_step,
             )
 
+    def evaluate_with_samples(self, step: int) -> list[SampledEvaluation]:
+        """mean@K, maj@k and pass@k after `step`, where the config asks for them there."""
+        with explain_out_of_memory("evaluation", self.config, self.policy.source):
+            return sampled_evaluations(self.engine, self.policy, self.task, self.config, step)
+
     # -------------------------------------------------------------------------------- its state
 
     def snapshot(self) -> Checkpoint:
@@ -364,6 +405,7 @@ class Trainer:
             "optimizer": optimizer_tensors(self.optimizer),
             "random": random_state.random_tensors(self.generator),
         }
+        tensors |= self.method.tensors()
         # Before the first step the reference's weights are the policy's own.
         own_copy = None if self.reference is None else self.reference.weights
         if step > 0 and own_copy is not None:
@@ -384,6 +426,7 @@ class Trainer:
         load_optimizer(self.optimizer, tensors["optimizer"])
         random_state.load_random_tensors(self.generator, tensors["random"])
         random_state.load_random_values(values["random"])
+        self.method.load(tensors)
         pending = {name: (value, who) for name, (value, who) in values["pending"].items()}
         self.knobs.restore((GRPOConfig.from_dict(values["config"]), pending))
         self.steps_done = checkpoint.step

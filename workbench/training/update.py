@@ -9,22 +9,26 @@ import torch
 from torch import Tensor
 
 from workbench.config import GRPOConfig
+from workbench.methods import Batch, Method
 from workbench.objective import (
     BatchTotals,
     PolicyLoss,
     merge_metrics,
     micro_batches,
-    rows_with_gradient,
     totals_of,
 )
 from workbench.policy.logprobs import completion_logps
 from workbench.policy.policy import Policy
-from workbench.training.batch import Batch
 from workbench.training.guard import check_finite, check_gradients
 
 
 def accumulate_gradient(
-    policy: Policy, batch: Batch, rows_R: Tensor, config: GRPOConfig, step: int
+    policy: Policy,
+    method: Method,
+    batch: Batch,
+    rows_R: Tensor,
+    config: GRPOConfig,
+    step: int,
 ) -> dict[str, float]:
     """Add up the gradient over the micro-batches of `rows_R`; returns the loss and its metrics.
     Raises `NotFiniteError`."""
@@ -34,12 +38,12 @@ def accumulate_gradient(
 
     totals = update_totals(policy, batch, rows_R, config)
     scale = loss_scale(policy, totals)
-    pushing_R = rows_with_gradient(batch.loss_mask_BT, batch.advantages_B, rows_R, config)
+    pushing_R = method.rows(batch, rows_R, config)
     loss = 0.0
     parts = []
     # Each part's backward pass follows at once, so that only one graph is in memory.
     for part in micro_batches(pushing_R, config):
-        found = micro_batch_loss(policy, batch, part, config, totals, step)
+        found, logp_RT = micro_batch_loss(policy, method, batch, part, config, totals, step)
         # Before the backward pass: here a NaN still has the name of its completion.
         check_finite(
             step,
@@ -49,11 +53,14 @@ def accumulate_gradient(
             part,
             config.num_generations,
         )
+        # The gradient passes through the log-probabilities: there it is each token's coefficient.
+        logp_RT.retain_grad()
         torch.autograd.backward(found.loss * scale if scale != 1 else found.loss)
+        batch.keep_coefficient(part, logp_RT, scale)
         loss += found.loss.item()
         parts.append(found.metrics)
     # Under the same weights as the others, so before the optimizer moves them.
-    parts += measure_skipped(policy, batch, rows_R, pushing_R, config, totals, step)
+    parts += measure_skipped(policy, method, batch, rows_R, pushing_R, config, totals, step)
 
     # Before the check and the clipping, which are about the true gradient.
     if scale != 1:
@@ -66,25 +73,28 @@ def accumulate_gradient(
 
 def micro_batch_loss(
     policy: Policy,
+    method: Method,
     batch: Batch,
     part_R: Tensor,
     config: GRPOConfig,
     totals: BatchTotals,
     step: int,
-) -> PolicyLoss:
-    """The loss of some rows under the current weights, whose log-probabilities and entropies
-    `batch` keeps. Raises `NotFiniteError`."""
+) -> tuple[PolicyLoss, Tensor]:
+    """The loss of some rows under the current weights and the log-probabilities that it was made
+    of; `batch` keeps them and the entropies. Raises `NotFiniteError`."""
     mask_RT = batch.loss_mask_BT[part_R]
     group_size = config.num_generations
     logp_RT, entropy_RT = completion_logps(policy.model, batch.rollout, part_R, config.temperature)
     check_finite(step, "the log-probability", logp_RT, mask_RT, part_R, group_size)
     # For the record: it shows what the update saw, and asks for no pass of its own.
     batch.keep(part_R, logp_RT, entropy_RT)
-    return batch.loss_batch(part_R, logp_RT, entropy_RT).loss(config, totals)
+    loss = method.loss(batch.loss_batch(part_R, logp_RT, entropy_RT), config, totals)
+    return loss, logp_RT
 
 
 def measure_skipped(
     policy: Policy,
+    method: Method,
     batch: Batch,
     rows_R: Tensor,
     pushing_R: Tensor,
@@ -101,7 +111,7 @@ def measure_skipped(
     skipped_R = rows_R[counted_R & ~torch.isin(rows_R, pushing_R)]
     with torch.no_grad():
         return [
-            micro_batch_loss(policy, batch, part, config, totals, step).metrics
+            micro_batch_loss(policy, method, batch, part, config, totals, step)[0].metrics
             for part in micro_batches(skipped_R, config)
         ]
 

@@ -11,16 +11,17 @@ import torch
 
 from workbench.config import GRPOConfig
 from workbench.config.engines import facts_of
+from workbench.methods import Batch, Method, loss_mask
 from workbench.plan.rates import quickest
 from workbench.plan.trace import passes
 from workbench.policy.logprobs import completion_logps
+from workbench.policy.optim import make_optimizer
 from workbench.policy.packing import can_pack
 from workbench.policy.policy import Policy
 from workbench.policy.reference import Reference
+from workbench.rewards import RewardSet
 from workbench.rollout import make_engine
 from workbench.rollout.types import Rollout, Sampling
-from workbench.training.batch import Batch, loss_mask
-from workbench.training.optim import make_optimizer
 from workbench.training.update import accumulate_gradient, apply_gradient
 
 TOKENS = {"cpu": 512, "cuda": 8192}
@@ -148,13 +149,16 @@ def _training_seconds(
         rollout,
         advantages,
         loss_mask(rollout, config),
-        rollout.sampler_logp_BT,
-        rollout.sampler_logp_BT,
+        sampler_logp_BT=rollout.sampler_logp_BT,
+        old_logp_BT=rollout.sampler_logp_BT,
+        ref_logp_BT=rollout.sampler_logp_BT,
     )
     whole = config.replace(micro_batch_size=None)
+    # What a method does beside it is not timed here: the gradient is the same pass for all.
+    plain = Method(policy, config, RewardSet("format"))
 
     def gradient() -> None:
-        accumulate_gradient(policy, batch, rows, whole, 1)
+        accumulate_gradient(policy, plain, batch, rows, whole, 1)
 
     def zeros() -> None:
         for p in policy.trainable_parameters():

@@ -33,14 +33,12 @@ from workbench.rewards.answers.literals import (
 from workbench.rewards.answers.numerals import MAX_LENGTH, Numeral, may_be_list, read_numeral
 from workbench.rewards.answers.several import Collection, read_collection, split_label
 from workbench.rewards.answers.units import agree
+from workbench.tasks.types import AS_TEXT
 
 _ANNOUNCED = re.compile(
     r"^\s*(?:(?:so|thus|hence|therefore),? )?(?:the|my) (?:final |correct )?answer is:? ",
     re.IGNORECASE,
 )
-
-AS_TEXT = "text:"
-"""What a gold answer begins with that is to be compared as text, in one spelling, and not read."""
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,8 @@ import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from workbench.rewards.answers.equal import AS_TEXT, GoldError, check_gold
-from workbench.tasks.types import Problem, Task, TaskWarning
+from workbench.rewards.answers.equal import GoldError, check_gold
+from workbench.tasks.types import AS_TEXT, Problem, Task, TaskWarning
 
 SHOWN = 3
 """How many are shown of what may be many."""

@@ -29,6 +29,10 @@ ANSWER_KEYS = (
     "response",
 )
 SYSTEM_KEYS = ("system", "system_prompt")
+SUBJECT_KEYS = ("subject", "category", "topic", "domain", "type")
+"""What a problem is about: MATH calls it type, MATH-500 subject, MMLU-Pro category."""
+
+LEVEL_KEYS = ("level", "difficulty")
 INSTRUCTION = ("instruction", "input", "output")
 """What instruction sets call the question, what it is about, and the answer."""
 
@@ -56,6 +60,13 @@ class Keys:
     context: str | None = None
     """Text that stands above the question, in those rows that have it."""
 
+    subject: str | None = None
+    level: str | None = None
+    """What results are grouped by, in those rows that have it."""
+
+    solution: str | None = None
+    """A worked solution, where its key was named."""
+
 
 def value_at(row: Mapping[str, Any], key: str) -> Any:
     """What stands at `key`, or `MISSING`. The whole of it as one key first, then its parts between
@@ -78,6 +89,9 @@ def find_keys(
     question_key: str | None = None,
     answer_key: str | None = None,
     system_key: str | None = None,
+    solution_key: str | None = None,
+    subject_key: str | None = None,
+    level_key: str | None = None,
 ) -> Keys:
     """The keys of `row`. Raises `TaskError` when one is not there, and says how to name it."""
     instruction = question_key is None and _is_instruction(row)
@@ -90,7 +104,25 @@ def find_keys(
     else:
         system = next((k for k in SYSTEM_KEYS if isinstance(row.get(k), str)), None)
     about = "input" if instruction and "input" in row and answer != "input" else None
-    return Keys(question, answer, system, about, _context(row, question, answer))
+    context = _context(row, question, answer)
+    used = {question, answer, system, about, context}
+    subject = _named_or(row, "subject", subject_key, _first_text(row, SUBJECT_KEYS, used))
+    known_level = next((key for key in LEVEL_KEYS if key in row and key not in used), None)
+    level = _named_or(row, "level", level_key, known_level)
+    solution = _named_or(row, "solution", solution_key, None)
+    return Keys(question, answer, system, about, context, subject, level, solution)
+
+
+def _named_or(
+    row: Mapping[str, Any], what: str, given: str | None, otherwise: str | None
+) -> str | None:
+    return otherwise if given is None else _find(row, what, given, ())
+
+
+def _first_text(
+    row: Mapping[str, Any], known: tuple[str, ...], used: set[str | None]
+) -> str | None:
+    return next((k for k in known if k not in used and isinstance(row.get(k), str)), None)
 
 
 def _is_instruction(row: Mapping[str, Any]) -> bool:
@@ -159,8 +191,11 @@ def _find(row: Mapping[str, Any], what: str, given: str | None, known: tuple[str
     wanted = known if given is None else (given,)
     hints.append("" if broken else did_you_mean(row, wanted))
     said = " ".join(filter(None, hints))
+    option = f"--{what}-key"
+    if what not in ("question", "answer", "system"):
+        option = f"--column {what}=KEY"
     raise TaskError(
         f"no {what}: {said} Name the right one with {what}_key= (on the command line "
-        f"--{what}-key); dots lead into nested objects and numbers into lists, as in "
+        f"{option}); dots lead into nested objects and numbers into lists, as in "
         "reward_model.ground_truth or annotations.0.answer."
     )

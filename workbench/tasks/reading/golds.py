@@ -23,9 +23,9 @@ LETTER = "the letter of a choice"
 
 _GROUPED = re.compile(r"([+-]?\$?)([0-9]{1,3}(?:,[0-9]{3})+)(\.[0-9]+)?")
 _MAY_BE_LIST = re.compile(r"[1-9][0-9]{2}(?:,[1-9][0-9]{2})+")
-_HASHES = re.compile(r"####(?!#)\s*(.*)")
+HASHED_LINE = re.compile(r"####(?!#)\s*(.*)")
 _INTRODUCED = re.compile(r"\A(?:the\s+)?(?:final\s+)?answer(?:\s+is)?\b\s*[:=]?\s*", re.IGNORECASE)
-_FINAL_LINE = re.compile(
+INTRODUCED_LINE = re.compile(
     r"[*_\s]*(?:the\s+)?(?:final\s+)?answer(?:\s+is)?[*_\s]*[:=][*_]*\s*(.+)", re.IGNORECASE
 )
 _BOLD = re.compile(r"(\*\*|__)(.+?)\1\.?")
@@ -75,7 +75,7 @@ def gold_in(text: str) -> Gold:
             "line, once, and no '\\boxed{x}'. Put '#### x' on a line of its own at the end, and "
             "write headings with another number of #."
         )
-    introduced = _FINAL_LINE.fullmatch(text.strip().rpartition("\n")[2].strip())
+    introduced = INTRODUCED_LINE.fullmatch(text.strip().rpartition("\n")[2].strip())
     if introduced is not None:
         return _checked(_unmarked(introduced.group(1).strip()), INTRODUCED)
     if len(text) > MAX_GOLD_LENGTH or "\n" in text:
@@ -141,7 +141,7 @@ def _after_hashes(text: str) -> str | None:
     if text.count("####") > 1:
         return None
     last_line = text.strip().rpartition("\n")[2].strip()
-    mark = _HASHES.fullmatch(last_line)
+    mark = HASHED_LINE.fullmatch(last_line)
     if mark is None:
         return None
     final = _INTRODUCED.sub("", mark.group(1), count=1).strip()

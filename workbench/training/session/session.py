@@ -39,7 +39,7 @@ class Session:
 
     `policy` and `task` are objects or names; `out` is the run's folder (default runs/DATE-TIME). A
     folder that already holds a run is left alone and a number is added to the name, unless `resume`
-    asks to go on with it.
+    asks to go on with it. `method` is short for a config with that method and its settings.
     """
 
     out: Path
@@ -54,11 +54,14 @@ class Session:
         rewards: RewardSet | ShuffledRewards | Sequence[str] = DEFAULT_REWARDS,
         config: GRPOConfig | None = None,
         *,
+        method: str | None = None,
         out: str | Path | None = None,
         resume: bool = False,
         name: str = "",
     ) -> None:
         config = config or GRPOConfig()
+        if method is not None:
+            config = config.with_method(method)
         folder = Path("runs") / datetime.now().strftime("%Y%m%d-%H%M%S")
         if out is not None:
             folder = Path(out)

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from importlib import import_module
 from itertools import repeat
 from pathlib import Path
 
 import pytest
 import torch
 
-from workbench import methods
-from workbench.methods import METHODS, method_named
-from workbench.methods.sft import pad_examples, sft, sft_loss, warmup_cosine
+from workbench.methods.supervised import pad_examples, sft, sft_loss, warmup_cosine
 from workbench.policy import load_policy
 
 
@@ -59,12 +56,3 @@ def test_a_loss_that_is_not_finite_stops(tiny_folder: Path) -> None:
         policy.model.lm_head.weight.fill_(float("nan"))
     with pytest.raises(FloatingPointError, match="step 0"):
         sft(policy, repeat([([5], [8, 1])]), steps=3, learning_rate=1e-3)
-
-
-def test_every_method_has_its_file_and_every_file_its_line() -> None:
-    folder = Path(methods.__file__).parent
-    files = {file.stem for file in folder.glob("*.py")} - {"__init__"}
-    assert {home.rsplit(".", 1)[1] for home in METHODS.values()} == files
-    for name in METHODS:
-        assert callable(method_named(name))
-        assert import_module(METHODS[name]).__doc__

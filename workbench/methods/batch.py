@@ -19,11 +19,15 @@ class Batch:
 
     rollout: Rollout
 
-    advantages_B: Tensor
-    """What each completion's tokens are weighted with."""
+    advantages: Tensor
+    """What each completion's tokens (B,), or each token (B, T), is weighed with."""
 
     loss_mask_BT: Tensor
     """The rollout's mask, less the truncated completions when those are left out."""
+
+    sampler_logp_BT: Tensor | None = None
+    """The sampler's, where it sampled from the policy as it is now; None where it did not, and the
+    difference would be no mistake of the sampler's."""
 
     old_logp_BT: Tensor | None = None
     """Log-probabilities before the first update; None when each row is used once, on-policy."""
@@ -37,6 +41,9 @@ class Batch:
     entropy_BT: Tensor = field(init=False)
     """Its entropies in nats, of the same moment."""
 
+    coefficient_BT: Tensor = field(init=False)
+    """What grad log pi of each token was multiplied with in that update: minus the derivative of
+    the loss; 0 where a row was skipped."""
     group_tokens_B: Tensor = field(init=False)
     """Tokens that the loss counts in each row's group."""
 
@@ -44,6 +51,7 @@ class Batch:
         unknown = torch.full_like(self.rollout.sampler_logp_BT, float("nan"))
         self.logp_BT = unknown
         self.entropy_BT = unknown.clone()
+        self.coefficient_BT = torch.zeros_like(unknown)
         self.group_tokens_B = tokens_of_groups(self.loss_mask_BT, self.rollout.num_generations)
 
     def keep(self, rows_R: Tensor, logp_RT: Tensor, entropy_RT: Tensor) -> None:
@@ -51,15 +59,21 @@ class Batch:
         self.logp_BT[rows_R] = logp_RT.detach().to(self.logp_BT.dtype)
         self.entropy_BT[rows_R] = entropy_RT.detach().to(self.entropy_BT.dtype)
 
+    def keep_coefficient(self, rows_R: Tensor, logp_RT: Tensor, scale: float) -> None:
+        """Take the derivative that the backward pass left at the log-probabilities of these rows,
+        where the loss had been multiplied with `scale`."""
+        if logp_RT.grad is not None:
+            self.coefficient_BT[rows_R] = (-logp_RT.grad / scale).to(self.coefficient_BT.dtype)
+
     def loss_batch(self, rows_R: Tensor, logp_RT: Tensor, entropy_RT: Tensor) -> LossBatch:
         """Some rows as the loss takes them, with the log-probabilities that carry the gradient."""
         return LossBatch(
             logp=logp_RT,
-            advantages=self.advantages_B[rows_R].to(logp_RT.dtype),
+            advantages=self.advantages[rows_R].to(logp_RT.dtype),
             mask=self.loss_mask_BT[rows_R],
             old_logp=rows_of(self.old_logp_BT, rows_R),
             ref_logp=rows_of(self.ref_logp_BT, rows_R),
-            sampler_logp=self.rollout.sampler_logp_BT[rows_R],
+            sampler_logp=rows_of(self.sampler_logp_BT, rows_R),
             entropy=entropy_RT.detach(),
             group_tokens=self.group_tokens_B[rows_R],
         )
