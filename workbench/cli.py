@@ -1,5 +1,5 @@
-"""The command line: `workbench train | eval | task | plan | runs | export | doctor | areal | lab |
-bench`. Each command is a thin call into the package.
+"""The command line: `workbench train | eval | task | reward | plan | runs | export | doctor | areal
+| lab | bench`. Each command is a thin call into the package.
 
 To add one: write `commands/NAME.py` with a function `NAME_command` that does the work; write its
 function here, whose docstring is its help and which imports `commands/NAME.py` in its body (so that
@@ -34,6 +34,7 @@ def top(version: options.Version = False) -> None:
 def train(
     policy: options.PolicyOrTheRuns = None,
     task: options.TaskOrTheRuns = None,
+    column: options.Columns = None,
     question_key: options.QuestionKey = None,
     answer_key: options.AnswerKey = None,
     system_key: options.SystemKey = None,
@@ -49,6 +50,7 @@ def train(
     rollout: options.Rollout = None,
     dtype: options.Dtype = None,
     steps: options.Steps = None,
+    eval_samples: options.EvalSamples = None,
     seed: options.Seed = None,
     out: options.Out = None,
     resume: options.Resume = False,
@@ -70,10 +72,14 @@ def train(
         rollout_engine=rollout,
         dtype=dtype,
         max_steps=steps,
+        eval_samples=eval_samples,
         seed=seed,
-        question_key=question_key,
-        answer_key=answer_key,
-        system_key=system_key,
+        **options.keys_of(
+            column,
+            question_key=question_key,
+            answer_key=answer_key,
+            system_key=system_key,
+        ),
         system_prompt=system_prompt,
         unreadable_golds="skip" if skip_unreadable else None,
     )
@@ -97,6 +103,7 @@ def train(
 def eval_(
     policy: options.Policy = "embedded",
     task: options.TaskOrThePolicys = None,
+    column: options.Columns = None,
     question_key: options.QuestionKey = None,
     answer_key: options.AnswerKey = None,
     system_key: options.SystemKey = None,
@@ -121,7 +128,12 @@ def eval_(
     eval_command(
         policy,
         task,
-        keys={"question_key": question_key, "answer_key": answer_key, "system_key": system_key},
+        keys=options.keys_of(
+            column,
+            question_key=question_key,
+            answer_key=answer_key,
+            system_key=system_key,
+        ),
         system_prompt=system_prompt,
         skip_unreadable=skip_unreadable,
         n=n,
@@ -141,6 +153,7 @@ def eval_(
 def task_(
     source: options.TaskShown,
     policy: options.PolicyShown = None,
+    column: options.Columns = None,
     question_key: options.QuestionKey = None,
     answer_key: options.AnswerKey = None,
     system_key: options.SystemKey = None,
@@ -158,7 +171,12 @@ def task_(
     task_command(
         source,
         policy=policy,
-        keys={"question_key": question_key, "answer_key": answer_key, "system_key": system_key},
+        keys=options.keys_of(
+            column,
+            question_key=question_key,
+            answer_key=answer_key,
+            system_key=system_key,
+        ),
         system_prompt=system_prompt,
         skip_unreadable=skip_unreadable,
         seed=seed,
@@ -168,6 +186,49 @@ def task_(
         },
         as_json=as_json,
     )
+
+
+def reward_check(
+    reward: options.RewardChecked,
+    task: options.TaskChecked = "arithmetic",
+    column: options.Columns = None,
+    question_key: options.QuestionKey = None,
+    answer_key: options.AnswerKey = None,
+    system_key: options.SystemKey = None,
+    system_prompt: options.SystemPrompt = None,
+    skip_unreadable: options.SkipUnreadable = False,
+    problems: options.CheckedProblems = 8,
+    form: options.AnswerForm = None,
+    paid_from: options.PaidFrom = None,
+    seed: options.TaskSeed = 0,
+    timeout: options.CheckTimeout = 60.0,
+    show: options.ShownMistakes = 5,
+    as_json: options.JsonObject = False,
+) -> None:
+    """What a reward pays before it is trained on: right answers in many spellings, near misses, and
+    attacks, with false positives and negatives by kind."""
+    from workbench.commands.reward import HowToCheck, reward_check_command
+
+    reward_check_command(
+        reward,
+        task,
+        keys=options.keys_of(
+            column,
+            question_key=question_key,
+            answer_key=answer_key,
+            system_key=system_key,
+        ),
+        system_prompt=system_prompt,
+        skip_unreadable=skip_unreadable,
+        how=HowToCheck(problems, form, paid_from, seed, timeout, show, as_json),
+    )
+
+
+def reward_list(as_json: options.JsonObject = False) -> None:
+    """The rewards known by name, with what each pays."""
+    from workbench.commands.reward import reward_list_command
+
+    reward_list_command(as_json)
 
 
 def plan(
@@ -269,6 +330,67 @@ def areal(
     areal_command(source, train_problems=problems, save=save, as_json=as_json)
 
 
+def reward_train(
+    out: options.RewardModelOut,
+    kind: options.RewardKind = "pairs",
+    policy: options.Policy = "embedded",
+    task: options.Task = "arithmetic",
+    column: options.Columns = None,
+    question_key: options.QuestionKey = None,
+    answer_key: options.AnswerKey = None,
+    system_key: options.SystemKey = None,
+    system_prompt: options.SystemPrompt = None,
+    skip_unreadable: options.SkipUnreadable = False,
+    gold: options.Gold = None,
+    problems: options.TrainingProblems = 400,
+    samples: options.RewardSamples = 8,
+    roll_ins: options.RollIns = 8,
+    steps_by: options.StepsBy = None,
+    epochs: options.Epochs = 1,
+    learning_rate: options.RewardLearningRate = None,
+    max_completion_length: options.EvalLength = None,
+    temperature: options.Temperature = 1.0,
+    seed: options.TaskSeed = 0,
+    rollout: options.Rollout = None,
+    threads: options.Threads = None,
+    as_json: options.JsonLines = False,
+) -> None:
+    """Train a reward model on what a policy samples, and judge it on held-out problems. Its folder
+    is a reward: workbench train --reward model:FOLDER."""
+    from workbench.commands.reward_model import Asked, reward_train_command
+
+    asked = Asked(
+        kind=kind,
+        policy=policy,
+        task=task,
+        gold=gold or ["answer"],
+        problems=problems,
+        samples=samples,
+        roll_ins=roll_ins,
+        steps_by=steps_by,
+        epochs=epochs,
+        learning_rate=learning_rate,
+        max_completion_length=max_completion_length,
+        temperature=temperature,
+        seed=seed,
+        rollout=rollout,
+        out=out,
+    )
+    reward_train_command(
+        asked,
+        keys=options.keys_of(
+            column,
+            question_key=question_key,
+            answer_key=answer_key,
+            system_key=system_key,
+        ),
+        system_prompt=system_prompt,
+        skip_unreadable=skip_unreadable,
+        threads=threads,
+        as_json=as_json,
+    )
+
+
 def lab(
     folder: options.Notebooks = None,
     browser: options.Browser = True,
@@ -299,6 +421,9 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "train": train,
     "eval": eval_,
     "task": task_,
+    "reward check": reward_check,
+    "reward list": reward_list,
+    "reward train": reward_train,
     "plan": plan,
     "runs": runs,
     "export": export,
@@ -307,13 +432,14 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "lab": lab,
     "bench": bench,
 }
-"""Every command, in the order of the help; those with commands below them come last."""
-
-BELOW: dict[str, dict[str, Callable[..., None]]] = {
-    "bench": {},
+"""Every command, in the order of the help; of two words: one of a group. A group that is a command
+itself comes last."""
+GROUPS = {
+    "reward": "Rewards: listed, tried before training, and reward models made.",
 }
-"""Commands below a command: `workbench bench NAME` is the function in the row `NAME` of "bench".
-The function of `COMMANDS` runs where none of them is named."""
+"""The groups, with their help. A group may be a command itself (`bench`, once a row "bench NAME"
+stands above): its function runs where none of the group's commands is named, and its docstring is
+the help."""
 
 
 def make_app() -> typer.Typer:
@@ -327,16 +453,26 @@ def make_app() -> typer.Typer:
         help="The GRPO workbench: see Group Relative Policy Optimization happen.",
     )
     made.callback(invoke_without_command=True)(top)
+    groups: dict[str, typer.Typer] = {}
     for name, command in COMMANDS.items():
-        if name not in BELOW:
-            made.command(name)(command)
-    for name, below in BELOW.items():
-        group = typer.Typer(rich_markup_mode=None)
-        group.callback(invoke_without_command=True)(COMMANDS[name])
-        for inner, command in below.items():
-            group.command(inner)(command)
-        made.add_typer(group, name=name)
+        group, _, last = name.rpartition(" ")
+        opened = group or name
+        if opened in GROUPS and opened not in groups:
+            groups[opened] = _make_group(opened)
+            made.add_typer(groups[opened], name=opened)
+        if name not in GROUPS:
+            groups.get(group, made).command(last)(command)
     return made
+
+
+def _make_group(name: str) -> typer.Typer:
+    """A group without its commands."""
+    own = COMMANDS.get(name)
+    if own is None:
+        return typer.Typer(no_args_is_help=True, rich_markup_mode=None, help=GROUPS[name])
+    group = typer.Typer(rich_markup_mode=None)
+    group.callback(invoke_without_command=True)(own)
+    return group
 
 
 app = make_app()

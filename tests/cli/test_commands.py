@@ -23,8 +23,7 @@ def test_every_command_that_is_written_has_a_row() -> None:
         and function.__module__ == cli.__name__
         and "from workbench.commands." in inspect.getsource(function)
     }
-    below = [command for commands in cli.BELOW.values() for command in commands.values()]
-    assert written == {*cli.COMMANDS.values(), *below}
+    assert written == set(cli.COMMANDS.values())
 
 
 def test_every_file_of_commands_is_reached_by_a_command() -> None:
@@ -33,19 +32,44 @@ def test_every_file_of_commands_is_reached_by_a_command() -> None:
     assert not [name for name in files if f"workbench.commands.{name} import" not in sources]
 
 
+def command_named(name: str):
+    """A command by its words: of two words, one of a group."""
+    command = typer.main.get_command(cli.app)
+    for word in name.split():
+        command = command.commands[word]
+    return command
+
+
 def test_every_command_and_every_option_says_what_it_does() -> None:
-    group = typer.main.get_command(cli.app)
-    silent = [name for name in cli.COMMANDS if not group.commands[name].help]
+    silent = [name for name in cli.COMMANDS if not command_named(name).help]
+    silent += [name for name in cli.GROUPS if not command_named(name).help]
     silent += [
         f"{name} {option.name}"
         for name in cli.COMMANDS
-        for option in group.commands[name].params
+        for option in command_named(name).params
         if not option.help
     ]
-    assert list(group.commands) == list(cli.COMMANDS)
+    shown = list(typer.main.get_command(cli.app).commands)
+    assert sorted(shown) == sorted({name.split()[0] for name in cli.COMMANDS})
+    assert {name.split()[0] for name in cli.COMMANDS if " " in name} == set(cli.GROUPS)
     assert not silent
 
 
 def test_every_command_shows_its_help() -> None:
-    shown = {name: CliRunner().invoke(cli.app, [name, "--help"]) for name in cli.COMMANDS}
+    shown = {name: CliRunner().invoke(cli.app, [*name.split(), "--help"]) for name in cli.COMMANDS}
     assert not {name: done.output for name, done in shown.items() if done.exit_code != 0}
+
+
+def test_a_command_may_have_commands_below_it(monkeypatch, tmp_path) -> None:
+    """`workbench bench` shows its table, also when the group has a command `bench NAME`."""
+
+    def below() -> None:
+        """Below."""
+        typer.echo("below")
+
+    monkeypatch.setitem(cli.COMMANDS, "bench below", below)
+    monkeypatch.setitem(cli.GROUPS, "bench", "the table")
+    monkeypatch.chdir(tmp_path)
+    app = cli.make_app()
+    assert CliRunner().invoke(app, ["bench", "below"]).output == "below\n"
+    assert "PUBLISHED" in CliRunner().invoke(app, ["bench"]).output

@@ -104,6 +104,17 @@ def test_eval_takes_the_same_keys(strange: Path, workbench: Command) -> None:
     assert json.loads(shown.stdout.splitlines()[-1])["n"] == 1
 
 
+def test_columns_are_named_in_one_way(strange: Path, workbench: Command) -> None:
+    named = "question=in.q answer=out.0.a system=rule subject=rule level=in.q"
+    columns = [word for pair in named.split() for word in ("--column", pair)]
+    shown = workbench("task", strange, *columns, "--json", cwd=strange.parent).stdout
+    values = json.loads(shown)
+    assert "question: 'in.q', answer: 'out.0.a', system: 'rule'" in values["sources"][0]
+    assert values["subjects"] == [{"name": "Be brief.", "problems": 8}]
+    assert [level["problems"] for level in values["levels"]] == [1] * 8
+    assert values["worked_solutions"] == 0
+
+
 def test_golds_that_train_would_refuse_are_shown_and_left_out(
     tmp_path: Path, workbench: Command
 ) -> None:

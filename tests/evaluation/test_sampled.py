@@ -12,16 +12,17 @@ import pytest
 from workbench.evaluation.answer_file import EvaluationError
 from workbench.evaluation.answered import (
     JUDGES,
-    Answered,
-    by_kind,
+    grouped,
     powers_of_two,
     summarize,
     verdicts,
 )
+from workbench.evaluation.recorded import figures_of, judged_by_all
 from workbench.evaluation.sampled import HowToAnswer, answer_all, weights_digest
 from workbench.policy import load_policy
 from workbench.policy.policy import Policy
 from workbench.rollout import make_engine
+from workbench.runs import Answered
 from workbench.tasks.arithmetic import arithmetic_task
 
 HOW = HowToAnswer(samples=3, max_completion_length=6, batch_size=12)
@@ -59,7 +60,7 @@ def test_the_figures_of_two_problems_by_hand() -> None:
 
 
 def test_the_kinds_are_counted_apart() -> None:
-    kinds = by_kind(verdicts(two_problems()))
+    kinds = grouped(verdicts(two_problems()), "kind")
     assert {kind: summarize(judged)["greedy"].value for kind, judged in kinds.items()} == {
         "add": 1.0,
         "subtract": 0.0,
@@ -178,3 +179,18 @@ def test_other_weights_are_another_evaluation(policy, tiny_folder) -> None:
     assert before != weights_digest(policy)
     other.trainable_parameters()[0].data[0, 0] += 1e-3
     assert weights_digest(other) != before
+
+
+def test_the_parts_are_in_the_order_of_their_numbers() -> None:
+    easy, hard = two_problems()
+    levels = ["Level 10", "Level 2", "?", None]
+    answered = [replace(easy, level=level) for level in levels] + [replace(hard, level="Level 2")]
+    figures = figures_of(judged_by_all(answered))
+    greedy = [
+        (one.label, one.value, one.n)
+        for one in figures
+        if (one.judge, one.grouping, one.figure) == ("strict", "level", "greedy")
+    ]
+    assert greedy == [("Level 2", 0.5, 2), ("Level 10", 1.0, 1), ("?", 1.0, 1)]
+    # What no problem has is not counted by.
+    assert {one.grouping for one in figures} == {"all", "kind", "level"}

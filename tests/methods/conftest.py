@@ -29,6 +29,7 @@ SMALL: dict[str, Any] = dict(
     num_eval_problems=4,
     learning_rate=1e-3,
 )
+OWN_STEPS = Path(__file__).parent / "own_steps.py"
 SOLUTIONS_FIT = dict(max_completion_length=48)
 
 
@@ -50,7 +51,8 @@ def make_method(tiny_folder: Path, tmp_path: Path) -> Callable[..., Trainer]:
         values = SMALL | (SOLUTIONS_FIT if method == "sft" else {})
         if method == "distill":
             values = values | {"teacher": str(teacher_folder(tiny_folder, tmp_path))}
-        fixed = METHODS[method].settings
+        own = {"step_rewards": f"{OWN_STEPS}:halves"} if method == "process_grpo" else {}
+        fixed = METHODS[method].settings | own
         config = GRPOConfig(**(values | fixed | {"method": method} | changes))
         policy = load_policy(tiny_folder, lora=config.lora_rank or None, seed=0)
         if double:

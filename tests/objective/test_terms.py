@@ -19,7 +19,7 @@ pytestmark = pytest.mark.filterwarnings("ignore::workbench.config.ConfigWarning"
 
 OLD = 0.2
 RATIOS = [0.5, 1.1, 1.5, 3.0]
-CLIPPED = [name for name, loss in LOSSES.items() if loss.clips]
+CLIPPED = [name for name, loss in LOSSES.items() if loss.has_delta]
 
 
 def f64(*values: Any) -> Tensor:

@@ -125,7 +125,7 @@ def test_export(tmp_path):
 
 def test_export_of_an_empty_run(tmp_path):
     run = stored_run(tmp_path / "run", 0)
-    assert len(export_csv(run, tmp_path / "out")) == 6
+    assert len(export_csv(run, tmp_path / "out")) == 8
     assert (tmp_path / "out" / "samples.jsonl").read_text() == ""
 
 

@@ -1,8 +1,11 @@
 """A task read as a config says, and a config that says how its task was read."""
 
+import inspect
+
 import pytest
 
-from workbench.config import ConfigError, GRPOConfig
+from workbench.commands.options import keys_of
+from workbench.config import KEY_FIELDS, ConfigError, GRPOConfig
 from workbench.tasks import load_task
 from workbench.tasks.for_config import as_read, load_task_for
 
@@ -45,3 +48,26 @@ def test_a_key_and_a_prompt_survive_a_file_and_a_command_line(tmp_path):
         "system_prompt": "",
     }
     assert parse_settings(["question_key=none"]) == {"question_key": None}
+
+
+def test_a_column_and_its_flag_are_one_setting():
+    assert keys_of(["question = in.q", "level=hard"], answer_key="out") == {
+        "question_key": "in.q",
+        "answer_key": "out",
+        "system_key": None,
+        "solution_key": None,
+        "subject_key": None,
+        "level_key": "hard",
+    }
+    assert keys_of(["answer=a"], answer_key="a")["answer_key"] == "a"
+    with pytest.raises(ConfigError, match="answer is named twice: 'b' and 'a'"):
+        keys_of(["answer=a"], answer_key="b")
+    for wrong in ("answer", "answer=", "gold=a", "=a"):
+        with pytest.raises(ConfigError, match="expected NAME=KEY.*question, answer, system, sol"):
+            keys_of([wrong])
+
+
+def test_every_key_of_the_config_is_one_of_load_task():
+    known = inspect.signature(load_task).parameters
+    assert not [name for name in KEY_FIELDS if name not in known]
+    assert len(KEY_FIELDS) == 6

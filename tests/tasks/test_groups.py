@@ -46,3 +46,12 @@ def test_levels_are_numbers_where_they_are_written_as_one(written, level):
 
 def test_reward_functions_still_get_the_column_as_it_stands():
     assert _first(type="Algebra", level="Level 5").columns["level"] == "Level 5"
+
+
+def test_the_description_counts_subjects_and_levels():
+    rows = [
+        {"question": f"{i}?", "answer": str(i), "type": kind, "level": level}
+        for i, (kind, level) in enumerate([("B", 10), ("A", "hard"), ("B", 2), ("B", 10)])
+    ]
+    told = load_task(rows, held_out=1).describe()
+    assert "subjects: 'B' 3, 'A' 1\nlevels: 2 1, 10 2, 'hard' 1\nworked solutions: 0 of 4" in told

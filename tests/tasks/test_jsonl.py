@@ -1,10 +1,8 @@
 """JSONL files of problems: keys, gold answers, splits, and what a bad file is told."""
 
 import json
-import sys
 import warnings
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 
@@ -195,34 +193,9 @@ def test_a_held_out_count_that_leaves_nothing_is_refused(tmp_path, count):
 
 def test_an_unknown_task_lists_the_choices():
     with pytest.raises(
-        TaskError, match=r"'arithmetik' is unknown. Choose one of arithmetic, .*gsm8k, or the path"
+        TaskError, match=r"'arithmetik' is unknown. Choose one of arithmetic, .*math, or the path"
     ):
         load_task("arithmetik")
-
-
-def test_a_name_of_the_hub_is_told_the_way():
-    with pytest.raises(TaskError, match=r"load_task\(datasets.load_dataset"):
-        load_task("openai/gsm8k")
-
-
-def test_gsm8k_by_name_reads_the_hubs_rows(monkeypatch):
-    data = {"train": rows(3), "test": rows(2, start=7)}
-    monkeypatch.setitem(
-        sys.modules, "datasets", SimpleNamespace(load_dataset=lambda name, config: data)
-    )
-    task = load_task("gsm8k")
-    assert [p.answer for p in task.held_out] == ["8", "9"]
-
-
-def test_gsm8k_by_name_without_a_network_says_what_to_do(monkeypatch):
-    def unreachable(name, config):
-        raise ConnectionError(f"Couldn't reach '{name}' on the Hub")
-
-    monkeypatch.setitem(sys.modules, "datasets", SimpleNamespace(load_dataset=unreachable))
-    with pytest.raises(
-        TaskError, match=r"could not be loaded .*Couldn't reach.* give the path of a local copy"
-    ):
-        load_task("gsm8k")
 
 
 @pytest.mark.skipif(

@@ -29,6 +29,14 @@ def test_the_page_holds_curves_groups_words_and_settings(tmp_path: Path) -> None
     assert "Doctor" in body
 
 
+def test_the_best_paid_answers_are_in_the_page(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "run", steps=4, texts=lambda step: ["<b>the same</b>"] * 16)
+    body = without_plotly(export_html(run, tmp_path / "p.html").read_text())
+    part = body[body.index("<h2>Best-paid answers</h2>") :]
+    assert "&lt;b&gt;the same&lt;/b&gt;" in part
+    assert "64 times<br>to 16 problems" in part
+
+
 @pytest.mark.parametrize(
     ("steps", "prompts", "said"),
     [

@@ -30,7 +30,11 @@ def all_pages() -> set[type]:
 
 
 def test_no_page_is_left_out_of_the_table() -> None:
-    links = Links(show_step=lambda step: None, show_tokens=lambda row: None)
+    links = Links(
+        show_step=lambda step: None,
+        show_tokens=lambda row: None,
+        show_completion=lambda step, row: None,
+    )
     made = {name: make(links) for name, make in PAGES.items()}
     assert {type(page) for page in made.values()} == all_pages()
     assert len({page.title for page in made.values()}) == len(PAGES)
@@ -50,7 +54,7 @@ def values_of(widget: Any) -> list[str]:
 
 @pytest.mark.parametrize("name", PAGES)
 def test_a_page_brings_the_style_sheet_once_and_hidden(name: str, tmp_path: Path) -> None:
-    page = PAGES[name](Links(lambda step: None, lambda row: None))
+    page = PAGES[name](Links(lambda step: None, lambda row: None, lambda step, row: None))
     page.show([RunSource(make_run(tmp_path / "run", steps=2))], None)
     sheets = [value for value in values_of(page.widget) if "<style>" in value]
     assert [value.count(".wb {") for value in sheets] == [1]

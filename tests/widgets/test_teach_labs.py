@@ -97,8 +97,14 @@ def test_moved_rewards_are_shown_under_every_scaling() -> None:
         "scale_rewards=batch": [(r + 1 / 3) / (batch_std + 1e-4) for r in (-1, 2, -2)],
         "scale_rewards=none": [-2 / 3, 7 / 3, -5 / 3],
         "advantage_baseline=leave_one_out, scale_rewards=none": [-1 - 0, 2 + 1.5, -2 - 0.5],
+        # The best of two is -1, 2 or 2: mean 1, std sqrt(2); with the 2 in it always 2.
+        "advantage_estimator=pass_at_k, advantage_k=2": [-0.35355, 0.70711, -0.35355],
     }
-    assert expected.keys() == WAYS.keys()
+    assert [*expected, "advantage_estimator=maxrl"] == [
+        *(name for name in WAYS if "maxrl" not in name),
+        "advantage_estimator=maxrl",
+    ]
+    assert f.advantages.keys() == expected.keys()
     for name, values in expected.items():
         assert f.advantages[name] == pytest.approx(values, abs=1e-4), name
     table = cells(lab)
@@ -106,8 +112,21 @@ def test_moved_rewards_are_shown_under_every_scaling() -> None:
         assert table[i + 1] == [
             str(i + 1),
             f"{reward:g}",
-            *(f"{f.advantages[name][i]:+.3f}" for name in WAYS),
+            *(
+                f"{f.advantages[name][i]:+.3f}"
+                if name in expected
+                else "needs rewards of 0 or more"
+                for name in WAYS
+            ),
         ]
+
+
+def test_a_rare_success_weighs_most_under_maxrl() -> None:
+    f = AdvantageLab([1, 0, 0, 0]).figures
+    assert f.advantages["advantage_estimator=maxrl"] == [3, -1, -1, -1]
+    assert AdvantageLab([1, 0]).figures.advantages.keys() == {
+        name for name in WAYS if "pass_at_k" not in name
+    }
 
 
 def test_the_box_takes_what_the_slider_cannot() -> None:
@@ -288,9 +307,9 @@ def test_what_a_token_weighs() -> None:
         "bnpo": [1 / 20] * 4,
         "dr_grpo": [1 / 64] * 4,
         "dapo": [1 / 20] * 4,
-        "luspo": [1 / 4] * 4,
         # Two prompts, the first with 2 + 4 tokens, the second with 4 + 10.
         "prompt_mean": [1 / 12, 1 / 12, 1 / 28, 1 / 28],
+        "luspo": [1 / 4] * 4,
     }
     assert list(lab.figures.weight) == list(expected)
     for name, weights in expected.items():
@@ -302,7 +321,7 @@ def test_what_a_token_weighs() -> None:
         rows = [r for r in cells(lab) if r[0] == name]
         assert rows[0][1:] == [f"{x:.4f}" for x in lab.figures.weight[name]]
         assert rows[1][1:] == [f"{x:+.4f}" for x in lab.figures.push[name]]
-    assert "grpo 5, bnpo 1, dr_grpo 1, dapo 1, luspo 1, prompt_mean 2.33 times" in lab.summary
+    assert "grpo 5, bnpo 1, dr_grpo 1, dapo 1, prompt_mean 2.33, luspo 1 times" in lab.summary
 
 
 def test_two_updates_part_bnpo_from_dapo() -> None:

@@ -14,9 +14,10 @@ from workbench.runs.environment import describe_environment
 
 if TYPE_CHECKING:
     from workbench.evaluation import Estimate
-    from workbench.evaluation.answered import Answered, Verdict
+    from workbench.evaluation.answered import Verdict
     from workbench.evaluation.sampled import HowToAnswer
     from workbench.policy import Policy
+    from workbench.runs import Answered
     from workbench.tasks.types import Task
 
 USUAL_TASK = "arithmetic"
@@ -98,13 +99,13 @@ def eval_command(
 def _task_of(policy: str) -> tuple[str, str]:
     """The task where none was named, and what is to be said of it: that of the policy's run where
     it is known by name, else the usual one."""
-    from workbench.tasks import TASKS
+    from workbench.tasks import TASKS, is_hub_name
 
     run = run_of(policy)
     own = USUAL_TASK if run is None else run.meta.task
     if own == USUAL_TASK:
         return USUAL_TASK, ""
-    if own in TASKS:
+    if own in TASKS or is_hub_name(own):
         return own, f"The task is {own}, that of the policy's run; --task names another."
     return USUAL_TASK, (
         f"note: the policy was trained on another task, {own!r}; it is asked {USUAL_TASK} here. "
@@ -168,13 +169,13 @@ def _judged(answered: list[Answered]) -> dict[str, list[Verdict]]:
 
 def _result_dict(answered: list[Answered]) -> dict[str, Any]:
     """The greedy strict figure under the names that it had when it was alone, then all of them."""
-    from workbench.evaluation.answered import by_kind, counts, summarize
+    from workbench.evaluation.answered import counts, grouped, summarize
     from workbench.rewards.functions import UNDECIDED
 
     judged = _judged(answered)
     strict = judged["strict"]
     figures = _as_dicts(summarize(strict))
-    kinds = dict(sorted(by_kind(strict).items()))
+    kinds = dict(sorted(grouped(strict, "kind").items()))
     correct, n = counts(strict)
     return {
         "n": n,
@@ -195,7 +196,7 @@ def _as_dicts(figures: dict[str, Estimate]) -> dict[str, Any]:
 
 def _print_result(evaluated: str, answered: list[Answered]) -> None:
     """A line for all problems and one for each kind; with samples a table of all figures."""
-    from workbench.evaluation.answered import by_kind, counts, summarize
+    from workbench.evaluation.answered import counts, grouped, summarize
 
     judged = _judged(answered)
     strict = summarize(judged["strict"])
@@ -214,7 +215,7 @@ def _print_result(evaluated: str, answered: list[Answered]) -> None:
             "counted.",
             console,
         )
-    for kind, of_kind in sorted(by_kind(judged["strict"]).items()):
+    for kind, of_kind in sorted(grouped(judged["strict"], "kind").items()):
         right, count = counts(of_kind)
         say(f"  {kind or 'all':20} {right:4d} of {count:4d}  {right / count:.1%}", console)
     lenient = summarize(judged["lenient"])

@@ -12,7 +12,7 @@ from typing import Annotated, Any
 
 import typer
 
-from workbench.config import ENGINE_FACTS, METHODS, ConfigError, value_of
+from workbench.config import ENGINE_FACTS, KEY_FIELDS, METHODS, ConfigError, value_of
 
 
 def one_of(names: Iterable[str]) -> str:
@@ -24,10 +24,17 @@ def one_of(names: Iterable[str]) -> str:
 POLICY_HELP = "'embedded', a folder, a .gguf file, or a Hugging Face model id."
 TASK_HELP = (
     "'arithmetic', the same out of its distribution ('arithmetic_longer', "
-    "'arithmetic_three_steps', 'arithmetic_wording', 'arithmetic_operators'), 'gsm8k', or a file "
-    "of problems (.jsonl, .json, .csv, .parquet); `workbench task FILE` shows how it is read."
+    "'arithmetic_three_steps', 'arithmetic_wording', 'arithmetic_operators'), 'gsm8k' or 'math' "
+    "from the Hub, any data set of it (hf:owner/name[/config][@split]), or a file of problems "
+    "(.jsonl, .json, .csv, .parquet); `workbench task FILE` shows how it is read."
 )
-REWARD_HELP = "'format', 'answer', 'lenient_answer' (in any form), or file.py:function; repeat."
+REWARD_HELP = (
+    "'format', 'answer', 'lenient_answer' (in any form), 'tag_count'; with parameters "
+    "'soft_overlong:max_completion_len=48,soft_punish_cache=16', 'length', 'repetition', "
+    "'cosine_scaled:max_len=48', 'noisy:p=0.1,reward=answer', "
+    "'judge:url=http://localhost:8000/v1,model=NAME'; 'model:FOLDER' (a reward model), or "
+    "file.py:function; repeat. `workbench reward list` says what each pays."
+)
 
 
 def rank_of(text: str) -> int | str:
@@ -53,6 +60,27 @@ def parse_settings(pairs: list[str]) -> dict[str, Any]:
     return values
 
 
+def keys_of(columns: list[str] | None, **flags: str | None) -> dict[str, str | None]:
+    """The `…_key` fields as --column NAME=KEY and the flags beside it name them. Raises
+    `ConfigError`."""
+    keys = {name: flags.get(name) for name in KEY_FIELDS}
+    names = [name.removesuffix("_key") for name in KEY_FIELDS]
+    for pair in columns or []:
+        name, found, key = (part.strip() for part in pair.partition("="))
+        if not (found and key) or name not in names:
+            raise ConfigError(
+                f"--column {pair!r}: expected NAME=KEY, for example --column question=prompt; the "
+                f"names are {', '.join(names)}."
+            )
+        if keys[f"{name}_key"] not in (None, key):
+            raise ConfigError(
+                f"the key of the {name} is named twice: {keys[f'{name}_key']!r} and {key!r}. "
+                "Leave one of them out."
+            )
+        keys[f"{name}_key"] = key
+    return keys
+
+
 def changes_of(settings: list[str] | None, **flags: Any) -> dict[str, Any]:
     """The config's fields that a command line sets: --set NAME=VALUE, and above them the flags that
     were given (None: not given)."""
@@ -67,6 +95,7 @@ PolicyOrTheRuns = Annotated[
     str | None,
     typer.Option(help=POLICY_HELP + " Default: embedded; with --resume the run's own."),
 ]
+Task = Annotated[str, typer.Option(help=TASK_HELP)]
 TaskOrTheRuns = Annotated[
     str | None,
     typer.Option(help=TASK_HELP + " Default: arithmetic; with --resume the run's own."),
@@ -75,24 +104,35 @@ TaskOrThePolicys = Annotated[
     str | None,
     typer.Option(help=TASK_HELP + " Default: that of the policy's run; else arithmetic."),
 ]
-TaskShown = Annotated[str, typer.Argument(help="A file of problems, or the name of a task.")]
+TaskShown = Annotated[
+    str, typer.Argument(help="A file of problems, the name of a task, or hf:owner/name.")
+]
 PolicyShown = Annotated[
     str | None,
     typer.Option(help=POLICY_HELP + " Shows one prompt as it gets it, and how long all are."),
 ]
+Columns = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--column",
+        metavar="NAME=KEY",
+        help="Which key of a row holds the question, answer, system, solution, subject or level; "
+        "repeat.",
+    ),
+]
 QuestionKey = Annotated[
     str | None,
     typer.Option(
-        help="Key of the question in the file; dots lead into nested objects, numbers into lists."
+        help="The same as --column question=KEY; dots lead into nested objects, numbers into lists."
     ),
 ]
 AnswerKey = Annotated[
     str | None,
     typer.Option(
-        help="Key of the gold answer, such as reward_model.ground_truth or annotations.0.answer."
+        help="--column answer=KEY, such as reward_model.ground_truth or annotations.0.answer."
     ),
 ]
-SystemKey = Annotated[str | None, typer.Option(help="Key of the system message.")]
+SystemKey = Annotated[str | None, typer.Option(help="--column system=KEY.")]
 SystemPrompt = Annotated[
     str | None,
     typer.Option(help="System message in place of the file's own; '' for none at all."),
@@ -194,6 +234,15 @@ Samples = Annotated[
     ),
 ]
 Temperature = Annotated[float, typer.Option(help="Of the sampled answers.", min=0.01)]
+EvalSamples = Annotated[
+    int | None,
+    typer.Option(
+        help="K: before the first step and after the last, mean@K, maj@k and pass@k of K answers "
+        "to each of 100 held-out problems (--set eval_samples_problems=, eval_samples_steps=), "
+        "kept in the record.",
+        min=0,
+    ),
+]
 KeepAnswers = Annotated[
     Path | None,
     typer.Option(
@@ -216,6 +265,73 @@ EvalDtype = Annotated[
     typer.Option(help="Format of the weights; auto: 16 bits on CUDA, float32 on a CPU."),
 ]
 EvalQuantization = Annotated[str | None, typer.Option(help="Weights in 'nf4' (4 bits) or 'int8'.")]
+
+# ------------------------------------------------------------ what a reward is tried on
+
+RewardChecked = Annotated[
+    str, typer.Argument(help="What --reward of `workbench train` takes.", metavar="REWARD")
+]
+TaskChecked = Annotated[str, typer.Option(help=TASK_HELP)]
+CheckedProblems = Annotated[
+    int, typer.Option("--problems", help="Problems whose answers are tried.", min=1)
+]
+AnswerForm = Annotated[
+    str | None,
+    typer.Option(
+        help="How an answer is written, with {answer} in it; default: those of the usual forms in "
+        "which the reward tells right from wrong."
+    ),
+]
+PaidFrom = Annotated[
+    float | None,
+    typer.Option(
+        help="Score from which on a text counts as paid; default: the middle between the plain "
+        "right answer and the best of the wrong and empty ones that are paid less."
+    ),
+]
+CheckTimeout = Annotated[
+    float, typer.Option(help="Seconds that a call on one problem's texts may take.", min=0.01)
+]
+ShownMistakes = Annotated[
+    int, typer.Option("--show", help="Texts shown of each kind of mistake.", min=0)
+]
+# ------------------------------------------------------------ a reward model
+
+RewardKind = Annotated[
+    str,
+    typer.Option(
+        "--kind",
+        help="'pairs' (Bradley-Terry), 'outcome' (right or wrong), or 'process' (each step, "
+        "labelled by roll-ins).",
+    ),
+]
+RewardModelOut = Annotated[Path, typer.Option("--out", help="Folder of the reward model.")]
+Gold = Annotated[
+    list[str] | None,
+    typer.Option(help="The reward that it is to foresee; default 'answer'. As --reward; repeat."),
+]
+TrainingProblems = Annotated[
+    int,
+    typer.Option(
+        "--problems", help="Training problems; a quarter as many are held out beside.", min=1
+    ),
+]
+RewardSamples = Annotated[int, typer.Option(help="Completions of each problem.", min=2)]
+RollIns = Annotated[
+    int, typer.Option(help="Continuations from the end of each step (--kind process).", min=1)
+]
+StepsBy = Annotated[
+    str | None,
+    typer.Option(
+        help="What a step is: equations, lines, sentences, paragraphs or auto; default: "
+        "equations for arithmetic, else auto."
+    ),
+]
+Epochs = Annotated[int, typer.Option(help="Passes over the examples.", min=1)]
+RewardLearningRate = Annotated[
+    float | None,
+    typer.Option("--learning-rate", help="Default 2e-5, as DeepSeekMath; embedded: 5e-4."),
+]
 
 # ------------------------------------------------------------ the machine
 

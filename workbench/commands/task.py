@@ -12,6 +12,7 @@ from workbench.commands.printing import say_aside, say_json, say_lines
 from workbench.rewards import unreadable_golds, with_readable_golds
 from workbench.rewards.answers.golds import Unreadable
 from workbench.tasks import Task, TaskWarning, load_task
+from workbench.tasks.description import groups_of, worked_solutions
 from workbench.tasks.for_config import prompt_of
 from workbench.tasks.reading.report import PLACES
 
@@ -92,7 +93,11 @@ def _values(task: Task) -> dict[str, Any]:
         "task": task.name,
         "train": len(task.train),
         "held_out": len(task.held_out),
+        "worked_solutions": worked_solutions(task),
     }
+    for name, counts in groups_of(task).items():
+        # A list, because JSON's names are text and a level may be a number.
+        values[name] = [{"name": group, "problems": count} for group, count in counts.items()]
     if reading is not None:
         values |= {
             "rows": reading.rows,

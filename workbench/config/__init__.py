@@ -7,13 +7,14 @@ and rollout engine, `presets` published settings. Nothing here imports torch.
 
 from workbench.config.engines import ENGINE_FACTS
 from workbench.config.fields import ConfigError, ConfigWarning, range_text
-from workbench.config.grpo import SAMPLER_CORRECTIONS, GRPOConfig, plain_value, value_of
+from workbench.config.grpo import KEY_FIELDS, SAMPLER_CORRECTIONS, GRPOConfig, plain_value, value_of
 from workbench.config.losses import LOSS_TYPES, LOSSES, LossFacts
 from workbench.config.methods import METHODS, MethodFacts
 from workbench.config.presets import PRESETS
 
 __all__ = [
     "ENGINE_FACTS",
+    "KEY_FIELDS",
     "LOSSES",
     "LOSS_TYPES",
     "METHODS",

@@ -1,11 +1,11 @@
 """`GRPOConfig`: every setting of a run in one flat, frozen dataclass.
 
-Names and meanings are TRL's (1.16) where TRL has the field. Fields that the workbench adds:
-`prompts_per_step`, `updates_per_rollout`, `micro_batch_size`, `reward_timeout`,
-`advantage_baseline`, `advantage_std`, `loss_reduction`, `measure_kl`, `kl_estimator`,
-`num_eval_problems`, `rollout_engine`, and those of "what is trained" and "how data is read". TRL's
-`vllm_importance_sampling_*` are called
-`importance_sampling_*` here, because the correction is the same for every sampler.
+Names and meanings are TRL's (1.16) where TRL has the field. What the workbench adds: how a batch is
+cut (`prompts_per_step`, `updates_per_rollout`, `micro_batch_size`), the `advantage_*`,
+`loss_reduction`, `measure_kl`, `kl_estimator`, `reward_timeout`, `num_eval_problems`,
+`rollout_engine`, and the fields of "what is trained" and "how data is read". TRL's
+`vllm_importance_sampling_*` are called `importance_sampling_*` here, because the correction is the
+same for every sampler.
 
 The defaults are the vetted setting of the embedded policy on arithmetic;
 `GRPOConfig.preset("real")` is the starting point for a real model.
@@ -23,6 +23,7 @@ from typing import Any
 
 import yaml
 
+from workbench.config.advantages import ESTIMATORS
 from workbench.config.engines import ENGINE_FACTS
 from workbench.config.fields import (
     ConfigError,
@@ -31,7 +32,7 @@ from workbench.config.fields import (
     field_problem,
     setting,
 )
-from workbench.config.losses import LOSS_REDUCTIONS, LOSS_TYPES
+from workbench.config.losses import LEVELS, LOSS_REDUCTIONS, LOSS_TYPES
 from workbench.config.methods import METHODS, MethodFacts
 from workbench.config.presets import PRESETS
 from workbench.config.rules import errors_of, warnings_of
@@ -101,6 +102,31 @@ class GRPOConfig:
         live=True,
         log_scale=True,
     )
+    step_rewards: str | None = setting(
+        None,
+        "process_grpo: what pays the steps of an answer: 'arithmetic_steps' (each equation, then "
+        "the answer), model:FOLDER of a process reward model, or file.py:function.",
+        optional=True,
+    )
+    replay_share: float = setting(
+        0.1,
+        "iterative_grpo: share of old data when the reward model is trained further.",
+        unit="share",
+        low=0,
+        high=0.9,
+        source=PAPER + " section 4.1.4",
+        live=True,
+    )
+    reward_model_learning_rate: float = setting(
+        2e-5,
+        "iterative_grpo: step size of the reward model's AdamW. A copy of the embedded policy "
+        "wants 5e-4.",
+        low=0,
+        high=1,
+        source=PAPER + " section 4.2",
+        live=True,
+        log_scale=True,
+    )
     teacher: str | None = setting(
         None,
         "distill: the policy that grades the tokens, a folder or a model id; it must have the "
@@ -160,6 +186,22 @@ class GRPOConfig:
     system_key: str | None = setting(
         None,
         "Key of the system message in each row. None: that of a message list, or a known one.",
+        optional=True,
+    )
+    solution_key: str | None = setting(
+        None,
+        "Key of the worked solution in each row, which SFT imitates. None: the worked answer, or a "
+        "known one.",
+        optional=True,
+    )
+    subject_key: str | None = setting(
+        None,
+        "Key of what a problem is about, by which results are grouped. None: the first known one.",
+        optional=True,
+    )
+    level_key: str | None = setting(
+        None,
+        "Key of how hard a problem is, by which results are grouped. None: the first known one.",
         optional=True,
     )
     system_prompt: str | None = setting(
@@ -265,6 +307,22 @@ class GRPOConfig:
         choices=("sample", "population"),
         live=True,
     )
+    advantage_estimator: str = setting(
+        "baseline",
+        "What makes the advantage: the reward minus advantage_baseline over scale_rewards; MaxRL's "
+        "(R - mean) / mean of the group; or the best of advantage_k completions with this one "
+        "against the best of any (pass@k training).",
+        choices=tuple(ESTIMATORS),
+        source="MaxRL, arXiv 2602.02710; Pass@k Training, arXiv 2508.10751",
+        live=True,
+    )
+    advantage_k: int = setting(
+        4,
+        "k of advantage_estimator='pass_at_k'; below num_generations.",
+        unit="completions",
+        low=1,
+        live=True,
+    )
     multi_objective_aggregation: str = setting(
         "sum_then_normalize",
         "With several reward functions: normalise the weighted sum, or each one first (GDPO).",
@@ -288,8 +346,9 @@ class GRPOConfig:
     )
     importance_sampling_level: str = setting(
         "token",
-        "Ratio per token, or per sequence (GSPO).",
-        choices=("token", "sequence"),
+        "Ratio per token, per sequence (GSPO), or per sequence with each token's own gradient "
+        "(GSPO-token).",
+        choices=LEVELS,
         source="GSPO, arXiv 2507.18071",
         live=True,
     )
@@ -313,7 +372,8 @@ class GRPOConfig:
     )
     epsilon: float = setting(
         0.2,
-        "Lower clip distance: the ratio is clipped at 1 - epsilon.",
+        "Lower clip distance: the ratio is clipped at 1 - epsilon; for gmpo at exp(-epsilon), and "
+        "its paper has 0.4.",
         above=0,
         high=1,
         source="PPO, arXiv 1707.06347",
@@ -335,6 +395,16 @@ class GRPOConfig:
         high=1000,
         optional=True,
         source="INTELLECT-2, arXiv 2505.07291",
+        live=True,
+    )
+    divergence_threshold: float = setting(
+        0.15,
+        "Furthest that dppo_tv lets a token's probability, and dppo_kl its KL, move from the "
+        "sampler's. Typical are 0.15 for dppo_tv and 0.05 for dppo_kl.",
+        unit="probability, or nats",
+        above=0,
+        high=100,
+        source="DPPO, arXiv 2602.04879",
         live=True,
     )
     kl_estimator: str = setting(
@@ -509,6 +579,27 @@ class GRPOConfig:
         unit="problems",
         low=1,
     )
+    eval_samples: int = setting(
+        0,
+        "K: answers sampled for each problem in evaluations that give mean@K, maj@k and pass@k "
+        "beside greedy, before the first step and after the last; 0 = none. Each costs "
+        "eval_samples_problems x (K + 1) completions.",
+        unit="answers",
+        source="pass@k: Chen et al. 2021, arXiv 2107.03374; maj@k: arXiv 2203.11171",
+        low=0,
+    )
+    eval_samples_problems: int = setting(
+        100,
+        "Held-out problems of such an evaluation, the first ones of the split.",
+        unit="problems",
+        low=1,
+    )
+    eval_samples_steps: int = setting(
+        0,
+        "Steps between two such evaluations; 0 = only before and after.",
+        unit="steps",
+        low=0,
+    )
     save_steps: int = setting(20, "Steps between two checkpoints.", unit="steps", low=1)
     save_total_limit: int = setting(
         3, "Checkpoints kept, the newest ones; the first (step 0) stays.", unit="checkpoints", low=1
@@ -530,6 +621,12 @@ class GRPOConfig:
     def completions_per_step(self) -> int:
         """B, the completions sampled in one step."""
         return self.prompts_per_step * self.num_generations
+
+    def evaluates_samples_at(self, step: int) -> bool:
+        """Whether an evaluation with samples follows `step` (0: before the first)."""
+        every = self.eval_samples_steps
+        is_due = step in (0, self.max_steps) or (every > 0 and step % every == 0)
+        return self.eval_samples > 0 and is_due
 
     @property
     def rows_at_once(self) -> int:
@@ -638,6 +735,10 @@ class GRPOConfig:
                 for name, value in values.items()
             }
         )
+
+
+KEY_FIELDS = tuple(field.name for field in fields(GRPOConfig) if field.name.endswith("_key"))
+"""The fields that name what is read from a row; --column names them without their ending."""
 
 
 def value_of(name: str, text: str) -> Any:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from workbench.evaluation.answered import by_kind, counts, verdicts
+from workbench.evaluation.answered import counts, grouped, verdicts
 from workbench.evaluation.estimators import wilson_interval
 from workbench.evaluation.sampled import HowToAnswer, answer_all
 from workbench.policy.policy import Policy
@@ -33,7 +33,7 @@ def evaluate(
     correct, n = counts(judged)
     low, high = wilson_interval(correct, n)
     extra: dict[str, Any] = {
-        "by_kind": {kind: counts(of_kind) for kind, of_kind in by_kind(judged).items()}
+        "by_kind": {kind: counts(of_kind) for kind, of_kind in grouped(judged, "kind").items()}
     }
     if n < len(problems):
         extra[UNDECIDED] = len(problems) - n

@@ -3,6 +3,7 @@ and judged when they are read."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -17,25 +18,8 @@ from workbench.rewards.answers.equal import gold_kind
 from workbench.rewards.answers.extract import extract_answer
 from workbench.rewards.answers.numerals import read_numeral
 from workbench.rewards.answers.spelling import plain
+from workbench.runs.sampled_evaluation import Answered
 from workbench.tasks.format import parse
-
-
-@dataclass(frozen=True)
-class Answered:
-    """One problem with all that the policy said to it."""
-
-    problem: int
-    """Its place among the problems that were asked."""
-    question: str
-    answer: str
-    """The gold answer."""
-    kind: str
-    """What it is counted under."""
-    greedy: str
-    """The greedy completion."""
-    samples: list[str]
-    """The K sampled ones."""
-
 
 # ------------------------------------------------------------ judged
 
@@ -80,7 +64,7 @@ likeliest answer anywhere in the text, so that a gain in format is not taken for
 class Verdict:
     """What one problem's completions are worth, all of them judged."""
 
-    kind: str
+    of: Answered
     greedy: bool
     right_K: list[bool]
     """Of each sample."""
@@ -98,7 +82,7 @@ def verdicts(answered: Sequence[Answered], judge: str = "strict") -> list[Verdic
         known = [verdict for verdict in right if verdict is not None]
         if len(known) == len(right):
             votes = [judged.vote(text, a.answer) for text in a.samples]
-            found.append(Verdict(a.kind, known[0], known[1:], votes))
+            found.append(Verdict(a, known[0], known[1:], votes))
     return found
 
 
@@ -108,28 +92,67 @@ def powers_of_two(samples: int) -> list[int]:
     return [*below, samples] if samples else []
 
 
-def summarize(judged: Sequence[Verdict]) -> dict[str, Estimate]:
-    """greedy, and with K samples mean@K, then maj@k and pass@k for k = 1, 2, 4 … K."""
-    found = {"greedy": mean_over_problems([float(v.greedy) for v in judged])}
+@dataclass(frozen=True)
+class Values:
+    """A figure of each problem."""
+
+    value_N: list[float]
+    """In [0, 1]."""
+    draws: int = 1
+    """Independent draws behind each of them, at most."""
+
+
+def values_of(judged: Sequence[Verdict]) -> dict[str, Values]:
+    """Of each problem: greedy, and with K samples mean@K, then maj@k and pass@k for k = 1, 2, 4 …
+    K."""
+    found = {"greedy": Values([float(verdict.greedy) for verdict in judged])}
     samples = len(judged[0].right_K) if judged else 0
     if samples == 0:
         return found
-    shares = [sum(v.right_K) / samples for v in judged]
-    found[f"mean@{samples}"] = mean_over_problems(shares, samples)
+    shares = [sum(verdict.right_K) / samples for verdict in judged]
+    found[f"mean@{samples}"] = Values(shares, samples)
     for k in powers_of_two(samples):
-        majorities = [majority_at_k(v.vote_K, v.right_K, k) for v in judged]
-        passed = [pass_at_k(sum(v.right_K), samples, k) for v in judged]
-        found[f"maj@{k}"] = mean_over_problems(majorities, samples // k)
-        found[f"pass@{k}"] = mean_over_problems(passed, samples)
+        majorities = [majority_at_k(verdict.vote_K, verdict.right_K, k) for verdict in judged]
+        passed = [pass_at_k(sum(verdict.right_K), samples, k) for verdict in judged]
+        found[f"maj@{k}"] = Values(majorities, samples // k)
+        found[f"pass@{k}"] = Values(passed, samples)
     return found
 
 
-def by_kind(judged: Sequence[Verdict]) -> dict[str, list[Verdict]]:
-    """The verdicts of each kind of problem, in the order in which the kinds come."""
-    of_kind: dict[str, list[Verdict]] = {}
+def summarize(judged: Sequence[Verdict]) -> dict[str, Estimate]:
+    """The means of `values_of`, with their intervals."""
+    return {
+        name: mean_over_problems(values.value_N, values.draws)
+        for name, values in values_of(judged).items()
+    }
+
+
+GROUPINGS = ("kind", "subject", "level")
+"""What the figures are also given by, where the problems have it."""
+
+
+def grouped(judged: Sequence[Verdict], grouping: str) -> dict[str, list[Verdict]]:
+    """The verdicts of each kind, subject or level, in the order in which these come; those of
+    problems that have none under the empty text."""
+    found: dict[str, list[Verdict]] = {}
     for verdict in judged:
-        of_kind.setdefault(verdict.kind, []).append(verdict)
-    return of_kind
+        found.setdefault(getattr(verdict.of, grouping) or "", []).append(verdict)
+    return found
+
+
+def labelled(judged: Sequence[Verdict], grouping: str) -> dict[str, list[Verdict]]:
+    """The same without the problems that have none, in the order of the names, numbers as
+    numbers."""
+    found = grouped(judged, grouping)
+    return {label: found[label] for label in sorted(found, key=_by_number) if label}
+
+
+def _by_number(label: str) -> tuple[float, str]:
+    """Level 10 comes after level 9; words come last."""
+    number = read_numeral(label.casefold().removeprefix("level").strip())
+    if number is None:
+        return math.inf, label
+    return float(number.value), label
 
 
 def counts(judged: Sequence[Verdict]) -> list[int]:

@@ -12,6 +12,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from workbench.config.advantages import ESTIMATORS, estimator_problems
 from workbench.objective.baselines import BASELINES, GROUP_BASELINES
 
 CORRECTIONS = {"sample": 1, "population": 0}
@@ -34,6 +35,10 @@ class AdvantageConfig(Protocol):
     def multi_objective_aggregation(self) -> str: ...
     @property
     def reward_weights(self) -> Sequence[float] | None: ...
+    @property
+    def advantage_estimator(self) -> str: ...
+    @property
+    def advantage_k(self) -> int: ...
 
 
 @dataclass(frozen=True)
@@ -46,6 +51,8 @@ class AdvantageRule:
     advantage_std: str = "sample"
     multi_objective_aggregation: str = "sum_then_normalize"
     reward_weights: Sequence[float] | None = None
+    advantage_estimator: str = "baseline"
+    advantage_k: int = 4
 
 
 def check_choices(config: AdvantageConfig) -> None:
@@ -55,11 +62,15 @@ def check_choices(config: AdvantageConfig) -> None:
         "advantage_baseline": tuple(BASELINES),
         "multi_objective_aggregation": ("sum_then_normalize", "normalize_then_sum"),
         "advantage_std": tuple(CORRECTIONS),
+        "advantage_estimator": tuple(ESTIMATORS),
     }
     for name, allowed in choices.items():
         value = getattr(config, name)
         if value not in allowed:
             raise ValueError(f"{name}={value!r} is unknown. Choose one of {', '.join(allowed)}.")
+    problems = estimator_problems(config)
+    if problems:
+        raise ValueError(problems[0])
 
 
 def grouped_rewards(rewards: Tensor, config: AdvantageConfig) -> Tensor:

@@ -3,8 +3,8 @@
 Sources: group-relative advantages and the std over the group, DeepSeekMath (arXiv 2402.03300)
 section 4.1.2; no division by the std, Dr. GRPO (arXiv 2503.20783); leave-one-out baseline, RLOO
 (arXiv 2402.14740); batch baseline, REINFORCE++ (arXiv 2501.03262); one normalisation per reward
-function, GDPO (arXiv 2601.05242). All-scored rewards give TRL 1.16's numbers for the baseline
-"group" and the std "sample".
+function, GDPO (arXiv 2601.05242); MaxRL and pass@k stand in `estimators`. All-scored rewards give
+TRL 1.16's numbers for the baseline "group" and the std "sample".
 
 Deviations from TRL: (1) a group without spread is found by max - min == 0 and gets exactly 0,
 however its mean rounds; (2) a score that is missing (NaN) does not count as 0: it is replaced by
@@ -23,6 +23,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from workbench.config.advantages import ESTIMATORS
 from workbench.objective.advantage_rule import (
     CORRECTIONS,
     AdvantageConfig,
@@ -32,6 +33,7 @@ from workbench.objective.advantage_rule import (
     grouped_rewards,
 )
 from workbench.objective.baselines import BASELINES, GROUP_BASELINES, fill_missing
+from workbench.objective.estimators import OWN_ESTIMATORS
 from workbench.objective.masked import masked_mean, masked_std, no_spread
 
 EPS = 1e-4
@@ -41,14 +43,16 @@ EPS = 1e-4
 @dataclass(frozen=True)
 class Advantages:
     """What the rewards of a batch became. Where `scale_rewards` is "none" (and functions are summed
-    first) `advantage_B` is `total_B - baseline_B`; else that difference over a std."""
+    first) `advantage_B` is `total_B - baseline_B`; else that difference over a std (maxrl: over the
+    group's mean)."""
 
     advantage_B: Tensor
     """What the loss weighs each completion's tokens with; 0 where nothing scored it."""
 
     baseline_B: Tensor
     """What was subtracted from `total_B`, NaN where nothing scored the completion. With
-    normalize_then_sum each function is centred by itself: then it is their weighted sum."""
+    normalize_then_sum each function is centred by itself: then it is their weighted sum. pass_at_k
+    compares a best of k: then it is what is left of `total_B` without that difference."""
 
     total_B: Tensor
     """The weighted sum of the scores. A missing one counts what the function gave on average in the
@@ -83,6 +87,9 @@ def group_advantages(rewards: Tensor, config: AdvantageConfig) -> Advantages:
     `scale_rewards` plays no part there, as in TRL. advantage_std: "sample" divides by n - 1 (TRL,
     GDPO), "population" by n (the DeepSeekMath paper).
 
+    advantage_estimator "maxrl" and "pass_at_k" make the whole advantage of the weighted sum by
+    themselves (see `estimators`); the settings above must then be at their defaults.
+
     A dead group (all aggregated rewards equal) gets exactly 0 with the baselines "group" and
     "leave_one_out"; with the other two it has no std to be divided by and is left unscaled. A
     completion that no function scored gets 0 and is left out of every statistic. A completion that
@@ -95,8 +102,13 @@ def group_advantages(rewards: Tensor, config: AdvantageConfig) -> Advantages:
     correction = CORRECTIONS[config.advantage_std]
     scored_NG = ~reward_NGK.isnan().all(2)
     filled_NGK = fill_missing(reward_NGK)
-    centred_NGK = BASELINES[config.advantage_baseline](reward_NGK, filled_NGK)
     total_NG = _weighted_sum(filled_NGK, weight_K)
+    if not ESTIMATORS[config.advantage_estimator].uses_baseline:
+        estimator = OWN_ESTIMATORS[config.advantage_estimator]
+        own = estimator(total_NG, scored_NG, config.advantage_k)
+        baseline_NG = total_NG - own.centred_NG
+        return _answer(own.advantage_NG, baseline_NG, total_NG, own.dead_N1, scored_NG, correction)
+    centred_NGK = BASELINES[config.advantage_baseline](reward_NGK, filled_NGK)
     # Not total - centred: the sum of what was subtracted is free of that difference's rounding.
     baseline_NG = _weighted_sum(filled_NGK - centred_NGK, weight_K)
 
@@ -106,6 +118,17 @@ def group_advantages(rewards: Tensor, config: AdvantageConfig) -> Advantages:
         centred_NG = _weighted_sum(centred_NGK, weight_K)
         dead_N1 = no_spread(total_NG, scored_NG)
         advantage_NG = _scaled(centred_NG, total_NG, scored_NG, dead_N1, config)
+    return _answer(advantage_NG, baseline_NG, total_NG, dead_N1, scored_NG, correction)
+
+
+def _answer(
+    advantage_NG: Tensor,
+    baseline_NG: Tensor,
+    total_NG: Tensor,
+    dead_N1: Tensor,
+    scored_NG: Tensor,
+    correction: int,
+) -> Advantages:
     return Advantages(
         advantage_B=advantage_NG.flatten(),
         baseline_B=torch.where(scored_NG, baseline_NG, torch.nan).flatten(),

@@ -37,6 +37,7 @@ def notes_of(
         _plain_float32(config, device),
         _copy_of_the_base(config, device),
         facts_of(config).plan_note,
+        _evaluations_with_samples(config),
         _not_installed(config, device),
         AUTOCAST if bare.autocast else "",
         DORA if config.use_dora else "",
@@ -67,6 +68,20 @@ def _lengths(config: GRPOConfig, prompt_tokens: int) -> str:
     if config.max_prompt_length is None:
         return f"{taken} Set max_prompt_length to what yours have."
     return taken
+
+
+def _evaluations_with_samples(config: GRPOConfig) -> str:
+    """They are asked for, and stand outside the steps that the seconds are of."""
+    if config.eval_samples == 0:
+        return ""
+    completions = config.eval_samples_problems * (config.eval_samples + 1)
+    steps = completions / config.completions_per_step
+    return (
+        f"Each evaluation with samples (eval_samples={config.eval_samples}, "
+        f"eval_samples_problems={config.eval_samples_problems}) is {completions} completions more, "
+        f"as many as the rollouts of {steps:.1f} steps; the seconds leave it out. There is one "
+        "before the first step and one after the last, and one every eval_samples_steps."
+    )
 
 
 def _stored_quantised(shape: Shape) -> str:

@@ -7,6 +7,7 @@ No torch is imported here, so that a stored run opens on any machine with numpy 
 from workbench.runs.compare import align_metrics, diff_configs
 from workbench.runs.export import export_csv
 from workbench.runs.listing import list_runs
+from workbench.runs.sampled_evaluation import Answered, Figure, SampledEvaluation
 from workbench.runs.step_record import (
     Evaluation,
     Event,
@@ -28,9 +29,11 @@ from workbench.runs.store.reader import Run
 from workbench.runs.store.writer import RunWriter, StepExistsError, TakenOverError
 
 __all__ = [
+    "Answered",
     "DamagedError",
     "Evaluation",
     "Event",
+    "Figure",
     "KnobChange",
     "Run",
     "RunMeta",
@@ -38,6 +41,7 @@ __all__ = [
     "RunRecordError",
     "RunWarning",
     "RunWriter",
+    "SampledEvaluation",
     "Samples",
     "StepExistsError",
     "StepRecord",

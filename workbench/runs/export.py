@@ -14,7 +14,16 @@ from workbench.runs.store.reader import Run
 if TYPE_CHECKING:
     import pandas as pd
 
-FILES = ("meta.json", "steps.csv", "evaluations.csv", "knobs.csv", "samples.jsonl", "events.jsonl")
+FILES = (
+    "meta.json",
+    "steps.csv",
+    "evaluations.csv",
+    "sampled_evaluations.csv",
+    "knobs.csv",
+    "samples.jsonl",
+    "sampled_answers.jsonl",
+    "events.jsonl",
+)
 
 
 def export_csv(run: Run | str | Path, folder: str | Path) -> list[Path]:
@@ -29,14 +38,23 @@ def export_csv(run: Run | str | Path, folder: str | Path) -> list[Path]:
     folder.mkdir(parents=True, exist_ok=True)
     steps = run.steps()
     steps.to_csv(folder / "steps.csv", index=False)
-    for name, frame in (("evaluations", run.evaluations()), ("knobs", run.knobs())):
-        for column in frame.columns.intersection(["extra", "old", "new"]):
+    tables = {
+        "evaluations": run.evaluations(),
+        "sampled_evaluations": run.sampled_evaluations(),
+        "knobs": run.knobs(),
+    }
+    for name, frame in tables.items():
+        for column in frame.columns.intersection(["extra", "old", "new", "asked"]):
             frame[column] = frame[column].map(json.dumps)
+        if "label" in frame:
+            # A text of the data's own, which may hold what no file of UTF-8 can.
+            frame["label"] = frame["label"].map(_printable)
         frame.to_csv(folder / f"{name}.csv", index=False)
     _write_lines(
         folder / "samples.jsonl",
         (row for step in steps["step"] for row in _sample_rows(run, int(step))),
     )
+    _write_lines(folder / "sampled_answers.jsonl", _rows(run.sampled_answers()))
     _write_lines(folder / "events.jsonl", _rows(run.events()))
     (folder / "meta.json").write_text(json.dumps(asdict(run.meta), indent=2) + "\n")
     return [folder / name for name in FILES]
@@ -48,6 +66,11 @@ def _sample_rows(run: Run, step: int) -> list[dict[str, Any]]:
         return _rows(run.samples(step))
     except DamagedError as error:
         return [{"step": step, "damaged": str(error)}]
+
+
+def _printable(text: str) -> str:
+    """The text with lone surrogates spelled out."""
+    return text.encode("utf-8", "backslashreplace").decode()
 
 
 def _rows(frame: pd.DataFrame) -> list[dict[str, Any]]:

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from workbench.runs.sampled_evaluation import SampledEvaluation
 from workbench.runs.store.arrays import row_lengths
 from workbench.runs.store.schema import MAX_METRICS, number
 
@@ -220,6 +221,7 @@ class StepRecord:
     tokens: TokenArrays | None = None
     knobs: Sequence[KnobChange] = ()
     evaluations: Sequence[Evaluation] = ()
+    sampled_evaluations: Sequence[SampledEvaluation] = ()
     events: Sequence[Event] = ()
     time: float = field(default_factory=clock.time)
 

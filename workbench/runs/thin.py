@@ -22,7 +22,7 @@ from typing import Any
 from workbench.runs.step_record import Event
 from workbench.runs.store.cells import SEALED_FROM
 from workbench.runs.store.checked import facts_of
-from workbench.runs.store.checksums import copy_seals, seal
+from workbench.runs.store.checksums import copy_seals, has_table, seal
 from workbench.runs.store.files import (
     DamagedError,
     RunRecordError,
@@ -35,7 +35,7 @@ from workbench.runs.store.opening import new_record
 from workbench.runs.store.queries import HEAVY
 from workbench.runs.store.reader import Run
 from workbench.runs.store.rows import copy_rows, last_step, put_event, put_meta
-from workbench.runs.store.schema import STEP_TABLES, to_json
+from workbench.runs.store.schema import ALL_STEP_TABLES, to_json
 
 ENVIRONMENT = (
     "packages",
@@ -109,7 +109,9 @@ def _handed_on(facts: dict[str, Any]) -> dict[str, Any]:
 
 def _copy(source: sqlite3.Connection, target: sqlite3.Connection, kept: list[int]) -> None:
     """Every table, of the heavy ones the kept steps."""
-    for table in (*STEP_TABLES, "vocab"):
+    for table in (*ALL_STEP_TABLES, "vocab"):
+        if not has_table(source, table):
+            continue
         condition = " WHERE step IN (SELECT value FROM json_each(?))" if table in HEAVY else ""
         found = source.execute(
             f"SELECT * FROM {table}{condition} ORDER BY rowid",

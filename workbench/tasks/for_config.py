@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from workbench.config import ConfigError, GRPOConfig
+from workbench.config import KEY_FIELDS, ConfigError, GRPOConfig
 from workbench.tasks import AS_IN_DATA, load_task
 from workbench.tasks.types import Task
 
-READING_FIELDS = ("question_key", "answer_key", "system_key", "system_prompt")
+READING_FIELDS = (*KEY_FIELDS, "system_prompt")
 """Fields of the config that say how data is read."""
 
 
@@ -17,9 +17,7 @@ def load_task_for(config: GRPOConfig, source: Any) -> Task:
     return load_task(
         source,
         config.seed,
-        question_key=config.question_key,
-        answer_key=config.answer_key,
-        system_key=config.system_key,
+        **{name: getattr(config, name) for name in KEY_FIELDS},
         system_prompt=prompt_of(config.system_prompt),
         unreadable_golds=config.unreadable_golds,
     )
@@ -34,7 +32,9 @@ def prompt_of(text: str | None) -> Any:
 
 def as_read(config: GRPOConfig, task: Task) -> GRPOConfig:
     """The config that says how `task` was read, so that its record does, and a resumed run reads
-    the same. Raises `ConfigError` where it says otherwise."""
+    the same. Raises `ConfigError` where it says otherwise, `TaskError` for a task that has nothing
+    to train on."""
+    task.check_trainable()
     read = {} if task.reading is None else task.reading.asked
     for name in READING_FIELDS:
         said = getattr(config, name)

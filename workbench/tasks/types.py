@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from workbench.errors import WorkbenchError
+from workbench.tasks.description import description_of
 from workbench.tasks.format import answer_in, form_asked_for, written_in
 from workbench.tasks.reading.report import Reading
 
@@ -95,6 +96,16 @@ class Problem:
         turns = [turn["content"] for turn in self.before if turn["role"] != "system"]
         return "\n\n".join([*turns, self.question])
 
+    @property
+    def prompt_text(self) -> str:
+        """What the problem's own row puts to the policy, as a record shows it: the question alone,
+        or where turns or a system message come before it all of them with who speaks. The task's
+        system prompt, the same for all, is not in it."""
+        if not self.before:
+            return self.question
+        turns = [*self.before, {"role": "user", "content": self.question}]
+        return "\n\n".join(f"{turn['role']}: {turn['content']}" for turn in turns)
+
 
 @dataclass(frozen=True)
 class Task:
@@ -112,9 +123,19 @@ class Task:
     reading: Reading | None = field(default=None, compare=False, repr=False)
     """How it was read, where it comes from data."""
 
+    evaluation_only: bool = False
+    """Whether its data has nothing to train on, such as a benchmark that is a test split alone:
+    `train` is empty then."""
+
     def __post_init__(self) -> None:
+        if self.evaluation_only and self.train:
+            raise TaskError(
+                f"task {self.name!r}: evaluation_only, and {len(self.train)} problem(s) to train "
+                "on. Leave one of the two out."
+            )
         for split, problems in (("train", self.train), ("held_out", self.held_out)):
-            _check_split(self.name, split, problems)
+            if split == "held_out" or not self.evaluation_only:
+                _check_split(self.name, split, problems)
         shared = {p.asked for p in self.train} & {p.asked for p in self.held_out}
         if shared:
             raise TaskError(
@@ -158,25 +179,25 @@ class Task:
     def describe(self) -> str:
         """The task in words: its splits, how each gold was found, examples, what was dropped and
         why. Text of the data stands in quotes, control characters spelled out."""
-        sizes = f"{len(self.train)} to train on, {len(self.held_out)} held out"
-        first = self.train[0]
-        lines = [f"task {self.name!r}: {sizes}"]
-        if self.reading is not None:
-            lines.append(str(self.reading))
-        solved = sum(p.solution is not None for p in (*self.train, *self.held_out))
-        total = len(self.train) + len(self.held_out)
-        lines.append(f"worked solutions: {solved} of {total} problems have one")
-        lines.append("the first conversation:")
-        lines += [f"  {m['role']}: {m['content']!r:.400}" for m in self.messages(first)]
-        return "\n".join([*lines, f"  gold: {first.answer!r:.200}"])
+        return "\n".join(description_of(self))
+
+    def check_trainable(self) -> None:
+        """Raises `TaskError` for a task that has nothing to train on."""
+        if self.evaluation_only:
+            raise TaskError(
+                f"the task {self.name!r:.120} has {len(self.held_out)} problem(s) to be asked, and "
+                "none to train on: its data is a test split alone. Evaluate on it (workbench "
+                "eval), or train on another task or split (hf:owner/name@train)."
+            )
 
     def draw(self, cursor: int, n: int, seed: int) -> list[int]:
         """Indices into `train` of draws number `cursor` to `cursor + n - 1`.
 
         A pure function of its arguments, so a resumed run draws what the uninterrupted one would
         have drawn. Each epoch is a fresh permutation of the whole split; nothing repeats within an
-        epoch. Raises `ValueError`.
+        epoch. Raises `ValueError`, and `TaskError` for a task that has nothing to train on.
         """
+        self.check_trainable()
         if cursor < 0 or n < 0:
             raise ValueError(f"draw(cursor={cursor}, n={n}): both must be 0 or more.")
         size = len(self.train)

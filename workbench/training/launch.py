@@ -15,7 +15,7 @@ from workbench.evaluation.prompts import check_prompts
 from workbench.policy.for_config import check_policy
 from workbench.policy.free_memory import check_batch_fits
 from workbench.policy.policy import Policy
-from workbench.rewards import RewardSet, ShuffledRewards, with_readable_golds
+from workbench.rewards import Rewards, RewardSet, ShuffledRewards, with_readable_golds
 from workbench.rollout import check_engine
 from workbench.runs import Run, RunWriter, is_run_record
 from workbench.runs.store.opening import check_free, remove_database
@@ -31,11 +31,13 @@ from workbench.training.trainer import Trainer
 from workbench.training.truth import as_it_is
 
 DEFAULT_REWARDS = ("format", "answer")
-Rewards = RewardSet | ShuffledRewards
 EXTENDABLE = (
     "max_steps",
     "eval_steps",
     "num_eval_problems",
+    "eval_samples",
+    "eval_samples_problems",
+    "eval_samples_steps",
     "save_steps",
     "save_total_limit",
     "micro_batch_size",
@@ -152,15 +154,16 @@ def _check_start(
             "runs."
         )
     check_prompts(policy, task, task.train, config.max_completion_length, config.max_prompt_length)
-    check_prompts(
-        policy, task, task.held_out[: config.num_eval_problems], config.max_completion_length
-    )
+    asked = max(config.num_eval_problems, config.eval_samples and config.eval_samples_problems)
+    check_prompts(policy, task, task.held_out[:asked], config.max_completion_length)
     check_batch_fits(policy, config)
     warn_where_too_small(policy, config)
 
 
 def _from_the_start(trainer: Trainer) -> Trainer:
     trainer.run.write_evaluation(0, trainer.evaluate())
+    for sampled in trainer.evaluate_with_samples(0):
+        trainer.run.write_sampled_evaluation(0, sampled)
     trainer.save()
     return trainer
 

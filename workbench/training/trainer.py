@@ -18,6 +18,7 @@ import torch
 from workbench.config import GRPOConfig
 from workbench.evaluation.accuracy import evaluate
 from workbench.evaluation.prompts import encode_prompt
+from workbench.evaluation.recorded import sampled_evaluations
 from workbench.methods import Batch, Scored, loss_mask, make_method
 from workbench.methods.sft import demonstrations
 from workbench.objective import Advantages, group_advantages, update_metrics, updates_of
@@ -26,9 +27,10 @@ from workbench.policy.optim import load_optimizer, make_optimizer, optimizer_ten
 from workbench.policy.packing import shares_prompts
 from workbench.policy.policy import Policy
 from workbench.policy.reference import Reference, costs_no_big_copy
-from workbench.rewards import RewardSet, RewardTable, ScoringCancelledError, ShuffledRewards
+from workbench.rewards import Rewards, RewardTable, ScoringCancelledError
 from workbench.rollout import RolloutCancelledError, make_engine
 from workbench.rollout.types import Rollout, Sampling
+from workbench.runs.sampled_evaluation import SampledEvaluation
 from workbench.runs.step_record import Evaluation, StepRecord
 from workbench.runs.store.writer import RunWriter
 from workbench.tasks.types import Problem, Task, columns_of
@@ -65,7 +67,7 @@ class Trainer:
         self,
         policy: Policy,
         task: Task,
-        rewards: RewardSet | ShuffledRewards,
+        rewards: Rewards,
         config: GRPOConfig,
         *,
         open_run: Callable[[], RunWriter],
@@ -100,7 +102,7 @@ class Trainer:
             with explain_out_of_memory("reference", config, policy.source):
                 self.reference = Reference(policy)
         with explain_out_of_memory("reference", config, policy.source):
-            self.method = make_method(policy, config)
+            self.method = make_method(policy, config, rewards)
         # Last: whatever could not start has raised by now, and leaves no record behind.
         self.run = open_run()
         # What serves need not be what the config asks for, and the record says which it was.
@@ -202,7 +204,7 @@ class Trainer:
         self.method.end_step(batch, scored, config, number)
         metrics = update_metrics(updates) | record.rollout_metrics(rollout)
         metrics |= record.reward_metrics(rewards_BK, table.names, advantages) | phases.metrics()
-        metrics |= {"learning_rate": learning_rate_at(number, config)}
+        metrics |= self.method.figures | {"learning_rate": learning_rate_at(number, config)}
         # What reward functions counted comes last, where there is no room for all; a name of the
         # record's own keeps its meaning.
         metrics |= {name: v for name, v in table.metrics.items() if name not in metrics}
@@ -216,6 +218,7 @@ class Trainer:
                 problems, indices, completions, rewards_BK, advantages, batch
             ),
             evaluations=[self.evaluate()] if due else [],
+            sampled_evaluations=self.evaluate_with_samples(number),
         )
         # The record comes first: a step that it does not hold has not been made.
         self.unrecorded = step
@@ -378,6 +381,11 @@ class Trainer:
                 self.config.max_completion_length,
                 batch_size=self.config.completions_per_step,
             )
+
+    def evaluate_with_samples(self, step: int) -> list[SampledEvaluation]:
+        """mean@K, maj@k and pass@k after `step`, where the config asks for them there."""
+        with explain_out_of_memory("evaluation", self.config, self.policy.source):
+            return sampled_evaluations(self.engine, self.policy, self.task, self.config, step)
 
     # -------------------------------------------------------------------------------- its state
 

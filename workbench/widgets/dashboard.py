@@ -67,7 +67,7 @@ class Dashboard(widgets.VBox):  # type: ignore[misc]  # ipywidgets has no types
         self.sources = [_source_of(one) for one in targets]
         self._drawing = threading.RLock()
         self._stale = True
-        self.pages = _make_pages(Links(self.show_step, self._show_tokens))
+        self.pages = _make_pages(Links(self.show_step, self._show_tokens, self._show_completion))
         self.tabs = self._make_tabs()
         self.error = widgets.HTML()
         self.still = self._make_still()
@@ -186,9 +186,11 @@ class Dashboard(widgets.VBox):  # type: ignore[misc]  # ipywidgets has no types
 
     def _show_tokens(self, row: int) -> None:
         """A completion picked in the groups: open it under the microscope."""
-        groups = _page_of(self.views, GroupsView)
+        self._show_completion(_page_of(self.views, GroupsView).step, row)
+
+    def _show_completion(self, step: int | None, row: int) -> None:
         tokens = _page_of(self.views, TokensView)
-        tokens.pick(row, groups.step)
+        tokens.pick(row, step)
         self.tabs.selected_index = self.views.index(tokens)
 
     # ----------------------------------------------------------- live sessions

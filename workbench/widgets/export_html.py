@@ -19,6 +19,8 @@ from workbench.runs import DamagedError, Run
 from workbench.widgets.base.source import RunSource
 from workbench.widgets.base.style import CSS
 from workbench.widgets.base.text import safe_text
+from workbench.widgets.best_paid.markup import BEST_PAID_CSS, summary_of, table_html
+from workbench.widgets.best_paid.view import ANSWERS
 from workbench.widgets.groups.markup import GROUPS_CSS, Look, group_html
 from workbench.widgets.groups.table import GroupTable, right_by
 from workbench.widgets.overview.panels import charts
@@ -42,6 +44,7 @@ def export_html(runs: Run | str | Path | list[Run | str | Path], out: str | Path
         *_panels(sources),
         "</div>",
         _groups(sources[0]),
+        _best_paid(sources[0]),
         *(_doctor(s) for s in sources),
         _settings(sources[0]),
         f"<script>{SCRIPT}</script></body></html>",
@@ -58,7 +61,7 @@ def _head(sources: Sequence[RunSource]) -> str:
     return (
         '<!doctype html><html lang="en"><head><meta charset="utf-8"><title>'
         f"{html.escape(', '.join(s.label for s in sources))}</title>"
-        f"<style>{CSS}{GROUPS_CSS}{PAGE_CSS}</style><script>{get_plotlyjs()}</script></head><body>"
+        f"<style>{CSS}{GROUPS_CSS}{BEST_PAID_CSS}{PAGE_CSS}</style><script>{get_plotlyjs()}</script></head><body>"
         f"<h1>{title}</h1>"
     )
 
@@ -135,6 +138,18 @@ def _step_groups(source: RunSource, table: GroupTable) -> str:
     return "".join(
         group_html(table, n, everything, look) for n in range(min(len(table), GROUPS_SHOWN))
     )
+
+
+def _best_paid(source: RunSource) -> str:
+    try:
+        found = source.run.best_paid(count=ANSWERS)
+    except DamagedError as error:
+        inner = f'<p class="wb-note">{safe_text(str(error), 400)}</p>'
+    else:
+        words = safe_text(summary_of(found, source.last_step, "", source.opened))
+        table = table_html(found, source.reward_names, 600, source.opened) if len(found) else ""
+        inner = f"<p>{words}</p>{table}"
+    return f'<div class="wb"><h2>Best-paid answers</h2>{inner}</div>'
 
 
 def _doctor(source: RunSource) -> str:

@@ -17,6 +17,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from workbench.widgets.base.source import View
+from workbench.widgets.best_paid.view import BestPaidView
 from workbench.widgets.doctor_view import DoctorView
 from workbench.widgets.groups.view import GroupsView
 from workbench.widgets.overview.view import Overview
@@ -32,6 +33,8 @@ class Links:
     """Show a step on every page."""
     show_tokens: Callable[[int], None]
     """Open a completion of the groups' step, by its row, under the token microscope."""
+    show_completion: Callable[[int, int], None]
+    """Open a completion there by its step and row."""
 
 
 PAGES: dict[str, Callable[[Links], View]] = {
@@ -39,6 +42,7 @@ PAGES: dict[str, Callable[[Links], View]] = {
     "groups": lambda links: GroupsView(on_pick=links.show_tokens),
     "tokens": lambda links: TokensView(),
     "what_if": lambda links: WhatIfView(),
+    "best_paid": lambda links: BestPaidView(on_pick=links.show_completion),
     "doctor": lambda links: DoctorView(),
 }
 """name -> what makes the page, in the order of the tabs."""

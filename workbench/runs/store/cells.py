@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 from workbench.config import GRPOConfig
 from workbench.errors import WorkbenchError
-from workbench.runs.store.schema import MAX_METRICS, STATUSES, STEP_TABLES, from_cell
+from workbench.runs.store.schema import ALL_STEP_TABLES, MAX_METRICS, STATUSES, from_cell
 
 Kind = TypeVar("Kind", dict[str, Any], list[Any])
 
@@ -134,6 +134,14 @@ def numbers(cell: Any) -> list[float | None]:
     return values
 
 
+def texts(cell: Any) -> list[str]:
+    """A JSON list of any texts."""
+    values = _of_kind(json_value(cell), list)
+    if odd := [value for value in values if type(value) is not str]:
+        raise CellError(f"holds {_shown(odd[0])} in place of a text")
+    return values
+
+
 SHAPES: dict[str, dict[str, Check]] = {
     "steps": {"step": step_number, "time": moment, "metrics": metrics},
     "knobs": {
@@ -182,6 +190,32 @@ SHAPES: dict[str, dict[str, Check]] = {
         "kind": name,
         "text": text,
         "data": json_object,
+    },
+    "sampled_evaluations": {
+        "step": step_number,
+        "split": name,
+        "judge": name,
+        "grouping": name,
+        "label": text,
+        "figure": name,
+        "value": real,
+        "low": real,
+        "high": real,
+        "n": whole,
+        "asked": json_object,
+        "time": moment,
+    },
+    "sampled_answers": {
+        "step": step_number,
+        "split": name,
+        "problem": whole,
+        "question": text,
+        "answer": text,
+        "kind": text,
+        "greedy": text,
+        "samples": texts,
+        "subject": optional_text,
+        "level": optional_text,
     },
 }
 """A check for each column of each table that grows with the steps."""
@@ -378,5 +412,5 @@ def _shown(value: Any) -> str:
 
 assert {table: list(columns) for table, columns in SHAPES.items()} == {
     table: [column.split()[0] for column in columns.split(", PRIMARY KEY")[0].split(", ")]
-    for table, columns in STEP_TABLES.items()
+    for table, columns in ALL_STEP_TABLES.items()
 }

@@ -4,6 +4,7 @@ their checksum, each cell against its column. What does not pass is named, and t
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,10 +23,12 @@ from workbench.runs.store.checksums import (
     WHOLE_RUN,
     digest_of,
     has_checksums,
+    has_table,
     meta_cells,
     seals_of,
 )
 from workbench.runs.store.files import DamagedError
+from workbench.runs.store.schema import LATER_STEP_TABLES
 
 Row = tuple[Any, ...]
 
@@ -47,10 +50,12 @@ def checked(db: sqlite3.Connection, table: str, low: int = 0, high: int = ALL) -
     columns = ", ".join(SHAPES[table])
     # Without a condition where all are wanted: a cell that is no number would slip through it.
     condition = "" if (low, high) == (0, ALL) else "WHERE step BETWEEN ? AND ?"
-    found = db.execute(
-        f"SELECT {columns} FROM {table} {condition} ORDER BY step, rowid",
-        (low, high) if condition else (),
-    )
+    found: Iterable[Row] = ()
+    if table not in LATER_STEP_TABLES or has_table(db, table):
+        found = db.execute(
+            f"SELECT {columns} FROM {table} {condition} ORDER BY step, rowid",
+            (low, high) if condition else (),
+        )
     for row in found:
         by_step.setdefault(row[0], []).append(row)
     seals = _Seals.of(db, table, low, high)

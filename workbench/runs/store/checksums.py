@@ -14,7 +14,7 @@ from hashlib import blake2b
 from typing import Any
 
 from workbench.runs.store.cells import SEALED_FROM
-from workbench.runs.store.schema import STEP_TABLES, statement
+from workbench.runs.store.schema import ALL_STEP_TABLES, LATER_STEP_TABLES, statement
 
 ALL = 2**62
 """No step is later."""
@@ -38,8 +38,20 @@ def digest_of(rows: Iterable[Sequence[Any]]) -> str:
 
 def has_checksums(db: sqlite3.Connection) -> bool:
     """False for a record of before there were any."""
-    found = db.execute("SELECT 1 FROM sqlite_master WHERE name = 'checksums'").fetchone()
+    return has_table(db, "checksums")
+
+
+def has_table(db: sqlite3.Connection, table: str) -> bool:
+    """False for a table that the record is too old to have."""
+    found = db.execute("SELECT 1 FROM sqlite_master WHERE name = ?", (table,)).fetchone()
     return found is not None
+
+
+def make_later_tables(db: sqlite3.Connection) -> None:
+    """Give a record of an earlier version the tables of steps that it lacks."""
+    for table in LATER_STEP_TABLES:
+        if not has_table(db, table):
+            db.execute(statement(table))
 
 
 def start_checksums(db: sqlite3.Connection, step: int) -> None:
@@ -90,7 +102,7 @@ def last_sealed_step(db: sqlite3.Connection) -> int | None:
 
 def cut_seals_after(db: sqlite3.Connection, step: int) -> None:
     """Forget the checksums of later steps."""
-    tables = ", ".join(f"'{table}'" for table in STEP_TABLES)
+    tables = ", ".join(f"'{table}'" for table in ALL_STEP_TABLES)
     db.execute(f"DELETE FROM checksums WHERE name IN ({tables}) AND key > ?", (step,))
 
 

@@ -52,8 +52,8 @@ MAX_GAP = 1_000
 MAX_ROWS = 2**20
 """Completions of a step whose samples were not kept."""
 
-INTEGERS = ("step", "row", "group", "length", "n", "correct")
-FLOATS = ("time", "reward", "advantage", "baseline", "accuracy", "low", "high")
+INTEGERS = ("step", "row", "group", "length", "n", "correct", "problem")
+FLOATS = ("time", "reward", "advantage", "baseline", "accuracy", "value", "low", "high")
 BOOLS = ("truncated", "dead")
 
 SAMPLE_COLUMNS = (
@@ -369,6 +369,17 @@ def _mark(name: str, step: int, said: str) -> Row:
         "knobs": (step, DAMAGED, None, None, DAMAGED, nan),
         "evaluations": (step, DAMAGED, 0, 0, nan, nan, nan, {DAMAGED: said}, nan),
         "events": (step, nan, "warning", f"the record {said}", {}),
+        "sampled_evaluations": (
+            step,
+            *[DAMAGED] * 5,
+            nan,
+            nan,
+            nan,
+            0,
+            {DAMAGED: said},
+            nan,
+        ),
+        "sampled_answers": (step, DAMAGED, 0, *[DAMAGED] * 4, [], None, None),
     }
     return marks[name]
 

@@ -18,6 +18,7 @@ import numpy as np
 from workbench.runs.step_record import RESERVED
 from workbench.runs.store import queries
 from workbench.runs.store.arrays import pad, prefix_mask
+from workbench.runs.store.best_paid import best_paid
 from workbench.runs.store.checked import fact_of
 from workbench.runs.store.files import RunRecordError, RunWarning, read, record_path
 from workbench.runs.store.queries import RunMeta
@@ -100,6 +101,18 @@ class Run:
         time."""
         return self._marked(lambda db: queries.table(db, "evaluations"))
 
+    def sampled_evaluations(self) -> pd.DataFrame:
+        """The evaluations with samples, a row for each figure: step, split, judge ('strict',
+        'lenient'), grouping ('all', 'kind', 'subject', 'level'), label, figure ('greedy', 'mean@8',
+        'maj@4', 'pass@8' …), value with its interval [low, high], n, asked, time. Empty where none
+        was made."""
+        return self._marked(lambda db: queries.table(db, "sampled_evaluations"))
+
+    def sampled_answers(self) -> pd.DataFrame:
+        """What those evaluations were counted from, a row for each problem: step, split, problem,
+        question, answer (gold), kind, greedy, samples (a list), subject, level."""
+        return self._marked(lambda db: queries.table(db, "sampled_answers"))
+
     def events(self) -> pd.DataFrame:
         """The events: step, time, kind, text, data."""
         return self._marked(lambda db: queries.table(db, "events"))
@@ -117,6 +130,26 @@ class Run:
     def problem(self, problem_id: str) -> pd.DataFrame:
         """All completions that one problem ever got, as `samples` gives them."""
         return self._marked(lambda db: queries.problem(db, problem_id))
+
+    def best_paid(
+        self,
+        step: int | None = None,
+        count: int = 10,
+        by: str | None = None,
+        ties: str = "most often",
+    ) -> pd.DataFrame:
+        """The `count` best-paid distinct completions up to `step` (None = the last), the best
+        first: each as `samples` gives it, where it was first paid so much, and beside it how often
+        it came (`times`), to how many `problems`, how many different gold answers it was paid so
+        much for (`golds`), and what it was paid on average (`mean_pay`). Where a reward is hacked,
+        the hack stands among them.
+
+        Ranked by the reward function `by` (None = the total); `ties` says which of equally paid
+        ones come first: "most often", "shortest", "longest" or "newest". Steps that are damaged
+        are passed over and named, as by `steps`. Raises `RunRecordError`.
+        """
+        last = self.last_step() if step is None else step
+        return self._marked(lambda db: best_paid(db, last, count, by, ties))
 
     def groups(self, step: int) -> pd.DataFrame:
         """The groups of a step, a row each: group, problem_id, prompt, gold_answer, n, mean, std,

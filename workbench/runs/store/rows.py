@@ -8,18 +8,20 @@ import sqlite3
 from collections.abc import Mapping
 from typing import Any
 
+from workbench.runs.sampled_evaluation import SampledEvaluation
 from workbench.runs.step_record import Evaluation, Event, KnobChange, Samples, StepRecord
 from workbench.runs.store.arrays import pack
 from workbench.runs.store.cells import check_fact, check_row
 from workbench.runs.store.checksums import (
     copy_seals,
     cut_seals_after,
+    has_table,
     last_sealed_step,
     seal,
     seal_meta,
     seal_pieces,
 )
-from workbench.runs.store.schema import STEP_TABLES, number_to_json, to_cell, to_json
+from workbench.runs.store.schema import ALL_STEP_TABLES, number_to_json, to_cell, to_json
 
 Packed = dict[str, tuple[str, str, bytes]]
 
@@ -62,6 +64,8 @@ def put_step(db: sqlite3.Connection, record: StepRecord, arrays: Packed) -> None
         put_knob(db, step, knob)
     for evaluation in record.evaluations:
         put_evaluation(db, step, evaluation)
+    for sampled in record.sampled_evaluations:
+        put_sampled_evaluation(db, step, sampled)
     for event in record.events:
         put_event(db, step, event)
     seal(db, "steps", step)
@@ -106,6 +110,64 @@ def put_evaluation(db: sqlite3.Connection, step: int, evaluation: Evaluation) ->
     seal(db, "evaluations", step)
 
 
+def put_sampled_evaluation(
+    db: sqlite3.Connection, step: int, evaluation: SampledEvaluation
+) -> None:
+    """An evaluation with samples; the newest of a step and split counts."""
+    found = {
+        "sampled_evaluations": _figure_rows(step, evaluation),
+        "sampled_answers": _answer_rows(step, evaluation),
+    }
+    for table, table_rows in found.items():
+        db.execute(f"DELETE FROM {table} WHERE step = ? AND split = ?", (step, evaluation.split))
+        for values in table_rows:
+            check_row(table, values)
+            places = ", ".join("?" * len(values))
+            db.execute(f"INSERT INTO {table} VALUES ({places})", values)
+        seal(db, table, step)
+
+
+def _figure_rows(step: int, evaluation: SampledEvaluation) -> list[tuple[Any, ...]]:
+    """A row of `sampled_evaluations` for each figure."""
+    asked = to_json(dict(evaluation.asked), "sampled_evaluation.asked")
+    return [
+        (
+            step,
+            evaluation.split,
+            one.judge,
+            one.grouping,
+            to_cell(one.label, "a label"),
+            one.figure,
+            one.value,
+            one.low,
+            one.high,
+            one.n,
+            asked,
+            evaluation.time,
+        )
+        for one in evaluation.figures
+    ]
+
+
+def _answer_rows(step: int, evaluation: SampledEvaluation) -> list[tuple[Any, ...]]:
+    """A row of `sampled_answers` for each problem."""
+    return [
+        (
+            step,
+            evaluation.split,
+            one.problem,
+            to_cell(one.question, "a question"),
+            to_cell(one.answer, "a gold answer"),
+            to_cell(one.kind, "a kind"),
+            to_cell(one.greedy, "a completion"),
+            to_json(one.samples, "the samples of a problem"),
+            None if one.subject is None else to_cell(one.subject, "a subject"),
+            None if one.level is None else to_cell(one.level, "a level"),
+        )
+        for one in evaluation.answers
+    ]
+
+
 def put_event(db: sqlite3.Connection, step: int, event: Event) -> None:
     """An event."""
     values = (
@@ -122,14 +184,16 @@ def put_event(db: sqlite3.Connection, step: int, event: Event) -> None:
 
 def cut_after(db: sqlite3.Connection, step: int) -> None:
     """Remove everything that belongs to later steps."""
-    for table in STEP_TABLES:
+    for table in ALL_STEP_TABLES:
         db.execute(f"DELETE FROM {table} WHERE step > ?", (step,))
     cut_seals_after(db, step)
 
 
 def copy_up_to(source: sqlite3.Connection, target: sqlite3.Connection, step: int) -> None:
     """Copy everything up to `step`, and the vocabulary, into an empty record."""
-    for table in STEP_TABLES:
+    for table in ALL_STEP_TABLES:
+        if not has_table(source, table):
+            continue
         found = source.execute(f"SELECT * FROM {table} WHERE step <= ? ORDER BY rowid", (step,))
         copy_rows(found, target, table)
         copy_seals(source, target, table, range(step + 1))

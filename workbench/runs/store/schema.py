@@ -56,7 +56,21 @@ RUN_TABLES: dict[str, str] = {
 }
 """Columns of the tables that belong to the run as a whole."""
 
-LATER_TABLES: dict[str, str] = {
+LATER_STEP_TABLES: dict[str, str] = {
+    "sampled_evaluations": "step INTEGER NOT NULL, split TEXT NOT NULL, judge TEXT NOT NULL, "
+    "grouping TEXT NOT NULL, label TEXT NOT NULL, figure TEXT NOT NULL, value REAL, low REAL, high "
+    "REAL, n INTEGER NOT NULL, asked TEXT NOT NULL, time REAL NOT NULL, "
+    "PRIMARY KEY (step, split, judge, grouping, label, figure)",
+    "sampled_answers": "step INTEGER NOT NULL, split TEXT NOT NULL, problem INTEGER NOT NULL, "
+    "question TEXT NOT NULL, answer TEXT NOT NULL, kind TEXT NOT NULL, greedy TEXT NOT NULL, "
+    "samples TEXT NOT NULL, subject TEXT, level TEXT, PRIMARY KEY (step, split, problem)",
+}
+"""Columns of tables that grow with the steps and that an older record does not have; a writer that
+opens one makes them."""
+
+ALL_STEP_TABLES = STEP_TABLES | LATER_STEP_TABLES
+
+LATER_TABLES: dict[str, str] = LATER_STEP_TABLES | {
     "checksums": "name TEXT NOT NULL, key INTEGER NOT NULL, digest TEXT NOT NULL, "
     "PRIMARY KEY (name, key)",
 }

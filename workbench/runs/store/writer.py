@@ -21,11 +21,12 @@ from pathlib import Path
 from typing import Any
 
 from workbench.runs.environment import changed_environment, sign_in, works_beside
+from workbench.runs.sampled_evaluation import SampledEvaluation
 from workbench.runs.step_record import Evaluation, Event, StepRecord
 from workbench.runs.store import rows
 from workbench.runs.store.cells import SEALED_FROM
 from workbench.runs.store.checked import checked, fact_of, facts_of
-from workbench.runs.store.checksums import start_checksums
+from workbench.runs.store.checksums import make_later_tables, start_checksums
 from workbench.runs.store.files import (
     RunRecordError,
     RunWarning,
@@ -84,6 +85,7 @@ class RunWriter:
         }
         with self._transaction("the start", taking_over=True) as db:
             start_checksums(db, rows.last_step(db) + 1)
+            make_later_tables(db)
             rows.put_meta(db, **start)
         # Known from here on, since the first write makes the log.
         self._files = OpenFiles(file, journal_mode)
@@ -236,6 +238,12 @@ class RunWriter:
         that step and split."""
         with self._transaction(f"the evaluation at step {step}") as db:
             rows.put_evaluation(db, step, evaluation)
+
+    def write_sampled_evaluation(self, step: int, evaluation: SampledEvaluation) -> None:
+        """An evaluation with samples, made after `step`; it replaces an earlier one of that step
+        and split."""
+        with self._transaction(f"the sampled evaluation at step {step}") as db:
+            rows.put_sampled_evaluation(db, step, evaluation)
 
     def add_to_environment(self, **facts: Any) -> None:
         """More facts of how the run is made, beside versions and machine; JSON values. A resumed

@@ -89,6 +89,9 @@ def find_keys(
     question_key: str | None = None,
     answer_key: str | None = None,
     system_key: str | None = None,
+    solution_key: str | None = None,
+    subject_key: str | None = None,
+    level_key: str | None = None,
 ) -> Keys:
     """The keys of `row`. Raises `TaskError` when one is not there, and says how to name it."""
     instruction = question_key is None and _is_instruction(row)
@@ -103,9 +106,17 @@ def find_keys(
     about = "input" if instruction and "input" in row and answer != "input" else None
     context = _context(row, question, answer)
     used = {question, answer, system, about, context}
-    subject = _first_text(row, SUBJECT_KEYS, used)
-    level = next((key for key in LEVEL_KEYS if key in row and key not in used), None)
-    return Keys(question, answer, system, about, context, subject, level)
+    subject = _named_or(row, "subject", subject_key, _first_text(row, SUBJECT_KEYS, used))
+    known_level = next((key for key in LEVEL_KEYS if key in row and key not in used), None)
+    level = _named_or(row, "level", level_key, known_level)
+    solution = _named_or(row, "solution", solution_key, None)
+    return Keys(question, answer, system, about, context, subject, level, solution)
+
+
+def _named_or(
+    row: Mapping[str, Any], what: str, given: str | None, otherwise: str | None
+) -> str | None:
+    return otherwise if given is None else _find(row, what, given, ())
 
 
 def _first_text(
@@ -180,8 +191,11 @@ def _find(row: Mapping[str, Any], what: str, given: str | None, known: tuple[str
     wanted = known if given is None else (given,)
     hints.append("" if broken else did_you_mean(row, wanted))
     said = " ".join(filter(None, hints))
+    option = f"--{what}-key"
+    if what not in ("question", "answer", "system"):
+        option = f"--column {what}=KEY"
     raise TaskError(
         f"no {what}: {said} Name the right one with {what}_key= (on the command line "
-        f"--{what}-key); dots lead into nested objects and numbers into lists, as in "
+        f"{option}); dots lead into nested objects and numbers into lists, as in "
         "reward_model.ground_truth or annotations.0.answer."
     )

@@ -33,7 +33,7 @@ def read_problems(source: Source, reading: Reading) -> list[Problem]:
         try:
             keys, read = _read_row(source, number, row, keys, reading)
         except MissingGoldError as error:
-            missing[number] = f"{error}. The {source.unit} holds: {_shown(row)}"
+            missing[number] = f"{str(error).rstrip('.')}. The {source.unit} holds: {_shown(row)}"
             continue
         problem = read.problem
         first, same = kept.setdefault(problem.asked, (number, problem))

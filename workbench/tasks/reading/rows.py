@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
-from workbench.tasks.reading.choices import choices_of
+from workbench.tasks.reading.choices import Choices, choices_of
 from workbench.tasks.reading.columns import MISSING, REPLY, Keys, value_at
 from workbench.tasks.reading.conversation import Conversation, last_reply, messages_in, taken_apart
 from workbench.tasks.reading.golds import LETTER, Gold, gold_in
@@ -48,7 +48,8 @@ class ReadRow:
 
 
 class MissingGoldError(TaskError):
-    """A row that has no answer at all, which may be left out where that was asked for."""
+    """A row that has no answer, or one in which no gold is found, which may be left out where that
+    was asked for."""
 
 
 def problem_of_row(row: Mapping[str, Any], keys: Keys) -> ReadRow:
@@ -68,11 +69,11 @@ def problem_of_row(row: Mapping[str, Any], keys: Keys) -> ReadRow:
     index = None
     if choices is None:
         full = _text(value, keys.answer, "answer")
-        gold = gold_in(full)
+        gold = _gold_in(full)
     else:
         full = str(value)
         plain = _plain(value)
-        gold = Gold(choices.letter_of(plain), LETTER)
+        gold = Gold(_letter_of(choices, plain), LETTER)
         if choices.first == 0:
             index = choices.index_in(plain)
         question = choices.put_into(question)
@@ -97,6 +98,20 @@ def problem_of_row(row: Mapping[str, Any], keys: Keys) -> ReadRow:
         reserved=_reserved(row, keys),
         unused_reply=talk.reply is not None and keys.answer != REPLY,
     )
+
+
+def _gold_in(full: str) -> Gold:
+    try:
+        return gold_in(full)
+    except TaskError as error:
+        raise MissingGoldError(str(error)) from error
+
+
+def _letter_of(choices: Choices, gold: Any) -> str:
+    try:
+        return choices.letter_of(gold)
+    except TaskError as error:
+        raise MissingGoldError(str(error)) from error
 
 
 def _is_missing(value: Any) -> bool:

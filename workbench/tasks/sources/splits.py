@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import numpy as np
 
 from workbench.tasks.reading.read import read_problems
 from workbench.tasks.reading.report import PLACES, Dropped, Reading
+from workbench.tasks.sources.hub import hub_name, is_hub_name, rows_of_hub, splits_of_hub
 from workbench.tasks.sources.kinds import Source, own_splits, source_of, split_in_file
 from workbench.tasks.types import Problem, TaskError
 
@@ -18,23 +20,53 @@ MAX_HELD_OUT = 1000
 _SPLIT_STREAM = 2
 
 
-def splits_of(
-    data: Any, held_out: Any, seed: int, reading: Reading
-) -> tuple[list[Problem], list[Problem], str]:
-    """Problems to train on, problems held out, and the task's name."""
-    data, beside = own_splits(data)
-    if held_out is None:
-        held_out = beside
-    if held_out is None and isinstance(data, (str, Path)):
-        held_out = _file_beside(Path(data)) or split_in_file(Path(data))
-    source = source_of(data)
+@dataclass(frozen=True)
+class Splits:
+    """The problems of a task."""
+
+    train: list[Problem]
+    held_out: list[Problem]
+
+    name: str
+    """The task's."""
+
+    evaluation_only: bool = False
+    """Whether the data has nothing to train on."""
+
+
+def splits_of(data: Any, held_out: Any, seed: int, reading: Reading) -> Splits:
+    """The problems to train on and those held out. Raises `TaskError`."""
+    source, beside = _sources(data)
+    if source is None:
+        # A split to be asked alone; whoever says what to hold out of it wants to train on it.
+        if held_out is None and beside is not None:
+            tests = read_problems(beside, reading)
+            return Splits([], tests, beside.name, evaluation_only=True)
+        source, beside = beside, None
+    assert source is not None, "data has at least one split"
+    held_out = beside if held_out is None else held_out
     problems = read_problems(source, reading)
     if held_out is None or isinstance(held_out, int):
         train, tests = _split(source.label, problems, held_out, seed)
-        return train, tests, source.name
-    held_source = held_out if isinstance(held_out, Source) else source_of(held_out)
-    tests = read_problems(held_source, reading)
-    return _without(problems, tests, reading), tests, source.name
+        return Splits(train, tests, source.name)
+    tests = read_problems(_one_source(held_out), reading)
+    return Splits(_without(problems, tests, reading), tests, source.name)
+
+
+def _sources(data: Any) -> tuple[Source | None, Source | None]:
+    """What to train on, and what is held out where the data says so itself."""
+    if is_hub_name(data):
+        return splits_of_hub(hub_name(data))
+    data, beside = own_splits(data)
+    if beside is None and isinstance(data, (str, Path)):
+        beside = _file_beside(Path(data)) or split_in_file(Path(data))
+    return source_of(data), None if beside is None else _one_source(beside)
+
+
+def _one_source(data: Any) -> Source:
+    if isinstance(data, Source):
+        return data
+    return rows_of_hub(hub_name(data)) if is_hub_name(data) else source_of(data)
 
 
 def _file_beside(path: Path) -> Path | None:

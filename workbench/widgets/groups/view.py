@@ -10,6 +10,7 @@ import numpy as np
 
 from workbench.widgets.base.guarded import set_if_changed, show_if, stylesheet
 from workbench.widgets.base.labelled import labelled_menu, tick_box
+from workbench.widgets.base.pick_buttons import PickButtons
 from workbench.widgets.base.source import RunSource
 from workbench.widgets.base.step_view import NO_RUN, StepView
 from workbench.widgets.base.text import safe_text
@@ -212,15 +213,9 @@ class _Card:
     again."""
 
     def __init__(self, pick: Callable[[int], None]) -> None:
-        self._pick = pick
         self.html = widgets.HTML()
-        self.buttons = widgets.ToggleButtons(
-            options=[],
-            value=None,
-            description="look at tokens of row",
-            style={"description_width": "150px", "button_width": "56px"},
-        )
-        self.buttons.observe(self._clicked, "value")
+        self.picks = PickButtons("look at tokens of row", pick)
+        self.buttons = self.picks.widget
         self.widget = widgets.VBox([self.html, self.buttons])
 
     def draw(self, table: GroupTable, n: int | None, rows_G: np.ndarray, look: Look) -> None:
@@ -230,17 +225,4 @@ class _Card:
             return
         set_if_changed(self.html, "value", group_html(table, n, rows_G, look))
         rows = (np.flatnonzero(rows_G) + n * table.G).tolist()
-        # The space: ipywidgets 7 takes a button labelled with its own place (0, 1 …) for one that
-        # is there already.
-        options = tuple((f"{row} ", row) for row in rows)
-        if options != self.buttons.options:
-            with self.buttons.hold_sync():
-                self.buttons.options = options
-                self.buttons.tooltips = [f"Look at the tokens of row {row}" for row in rows]
-                self.buttons.value = None
-
-    def _clicked(self, change: dict[str, int | None]) -> None:
-        row = change["new"]
-        if row is not None:
-            self._pick(row)
-            self.buttons.value = None  # so that a second click on the same button counts
+        self.picks.offer({row: f"Look at the tokens of row {row}" for row in rows})

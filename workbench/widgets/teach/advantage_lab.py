@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import ipywidgets as widgets
 
+from workbench.config.advantages import ESTIMATORS
 from workbench.widgets.base.lab import Lab, fixed, signed_bar, table
 from workbench.widgets.controls.number_box import NumberBox
 
@@ -21,13 +22,21 @@ WAYS: dict[str, dict[str, Any]] = {
         "advantage_baseline": "leave_one_out",
         "scale_rewards": "none",
     },
+} | {
+    f"advantage_estimator={name}{', advantage_k=2' if facts.uses_k else ''}": {
+        "advantage_estimator": name,
+        "advantage_k": 2,
+    }
+    for name, facts in ESTIMATORS.items()
+    if not facts.uses_baseline
 }
 """Column -> what its `AdvantageRule` says beside the group's size."""
 
 
 @dataclass(frozen=True)
 class AdvantageFigures:
-    """Of the group: mean, both stds, whether it is dead, and its advantages by column of `WAYS`."""
+    """Of the group: mean, both stds, whether it is dead, and its advantages by column of `WAYS`,
+    less those that its rewards cannot have."""
 
     mean: float
     sample_std: float
@@ -60,6 +69,7 @@ def advantage_figures(
     answers = {
         column: group_advantages(reward_B, AdvantageRule(G, **rule))
         for column, rule in WAYS.items()
+        if not why_not(rule, reward_B.tolist(), G)
     }
     sample, population = (
         answers[f"scale_rewards=group, advantage_std={std}"] for std in ("sample", "population")
@@ -73,6 +83,16 @@ def advantage_figures(
     )
 
 
+def why_not(rule: Mapping[str, Any], rewards: Sequence[float], group_size: int) -> str:
+    """Why these rewards have no advantage of that way; empty where they have one."""
+    facts = ESTIMATORS[rule.get("advantage_estimator", "baseline")]
+    if facts.least_reward is not None and min(rewards) < facts.least_reward:
+        return f"needs rewards of {facts.least_reward:g} or more"
+    if facts.uses_k and rule["advantage_k"] >= group_size:
+        return f"needs a group of {rule['advantage_k'] + 1} or more"
+    return ""
+
+
 class AdvantageLab(Lab):
     """Move the `rewards` of one group and see its advantages. `other_groups`: the rewards of the
     rest of the batch, which only scale_rewards=batch looks at (whole groups, one after another)."""
@@ -80,8 +100,14 @@ class AdvantageLab(Lab):
     heading = "From rewards to advantages"
     lead = (
         "Each completion of a group is compared with its siblings. Advantage = (reward − baseline) "
-        "/ (std + 0.0001); what the "
-        "baseline and the std are taken over is a choice."
+        "/ (std + 0.0001); what the baseline and the std are taken over is a choice. The last "
+        "columns have a rule of their own: "
+        + "; ".join(
+            f"{name}, {facts.words} ({facts.source})"
+            for name, facts in ESTIMATORS.items()
+            if not facts.uses_baseline
+        )
+        + "."
     )
 
     def __init__(
@@ -118,7 +144,7 @@ class AdvantageLab(Lab):
             [
                 f"{i + 1}",
                 f"{r:g}",
-                *(signed_bar(column[i], largest) for column in f.advantages.values()),
+                *(self._bar(f, column, i, largest) for column in WAYS),
             ]
             for i, r in enumerate(rewards)
         ]
@@ -131,6 +157,12 @@ class AdvantageLab(Lab):
             rows,
             "advantages",
         )
+
+    def _bar(self, f: AdvantageFigures, column: str, row: int, largest: float) -> str:
+        if column in f.advantages:
+            return signed_bar(f.advantages[column][row], largest)
+        rewards = [*(box.value for box in self.rewards), *_numbers(self.others.value)]
+        return why_not(WAYS[column], rewards, len(self.rewards))
 
     def _words(self, f: AdvantageFigures) -> str:
         text = (

@@ -1,0 +1,1 @@
+"""The page of the best-paid answers, where a hacked reward shows itself."""
