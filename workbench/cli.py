@@ -466,10 +466,21 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "bench": bench,
     "bench methods": bench_methods,
 }
+<<<<<<< HEAD
 """Every command, in the order of the help; of two words: one of a group."""
 GROUPS = {"reward": "Rewards: listed, tried before training, and reward models made."}
 """The groups that are no command themselves, with their help. `bench` is one, and runs where none
 below it is named."""
+=======
+"""Every command, in the order of the help; of two words: one of a group. A group that is a command
+itself comes last."""
+GROUPS = {
+    "reward": "Rewards: listed, tried before training, and reward models made.",
+}
+"""The groups, with their help. A group may be a command itself (`bench`, once a row "bench NAME"
+stands above): its function runs where none of the group's commands is named, and its docstring is
+the help."""
+>>>>>>> ben
 
 
 def make_app() -> typer.Typer:
@@ -487,6 +498,7 @@ def make_app() -> typer.Typer:
     above = {name.rpartition(" ")[0] for name in COMMANDS}
     for name, command in COMMANDS.items():
         group, _, last = name.rpartition(" ")
+<<<<<<< HEAD
         if name in above:
             groups[name] = typer.Typer(rich_markup_mode=None)
             groups[name].callback(invoke_without_command=True)(command)
@@ -496,7 +508,25 @@ def make_app() -> typer.Typer:
             groups[group] = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
             made.add_typer(groups[group], name=group, help=GROUPS[group])
         groups.get(group, made).command(last)(command)
+=======
+        opened = group or name
+        if opened in GROUPS and opened not in groups:
+            groups[opened] = _make_group(opened)
+            made.add_typer(groups[opened], name=opened)
+        if name not in GROUPS:
+            groups.get(group, made).command(last)(command)
+>>>>>>> ben
     return made
+
+
+def _make_group(name: str) -> typer.Typer:
+    """A group without its commands."""
+    own = COMMANDS.get(name)
+    if own is None:
+        return typer.Typer(no_args_is_help=True, rich_markup_mode=None, help=GROUPS[name])
+    group = typer.Typer(rich_markup_mode=None)
+    group.callback(invoke_without_command=True)(own)
+    return group
 
 
 app = make_app()

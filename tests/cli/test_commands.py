@@ -58,3 +58,18 @@ def test_every_command_and_every_option_says_what_it_does() -> None:
 def test_every_command_shows_its_help() -> None:
     shown = {name: CliRunner().invoke(cli.app, [*name.split(), "--help"]) for name in cli.COMMANDS}
     assert not {name: done.output for name, done in shown.items() if done.exit_code != 0}
+
+
+def test_a_command_may_have_commands_below_it(monkeypatch, tmp_path) -> None:
+    """`workbench bench` shows its table, also when the group has a command `bench NAME`."""
+
+    def below() -> None:
+        """Below."""
+        typer.echo("below")
+
+    monkeypatch.setitem(cli.COMMANDS, "bench below", below)
+    monkeypatch.setitem(cli.GROUPS, "bench", "the table")
+    monkeypatch.chdir(tmp_path)
+    app = cli.make_app()
+    assert CliRunner().invoke(app, ["bench", "below"]).output == "below\n"
+    assert "PUBLISHED" in CliRunner().invoke(app, ["bench"]).output
