@@ -466,21 +466,15 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "bench": bench,
     "bench methods": bench_methods,
 }
-<<<<<<< HEAD
-"""Every command, in the order of the help; of two words: one of a group."""
-GROUPS = {"reward": "Rewards: listed, tried before training, and reward models made."}
-"""The groups that are no command themselves, with their help. `bench` is one, and runs where none
-below it is named."""
-=======
 """Every command, in the order of the help; of two words: one of a group. A group that is a command
 itself comes last."""
 GROUPS = {
     "reward": "Rewards: listed, tried before training, and reward models made.",
+    "bench": "The benchmark table, and the matrix of methods.",
 }
 """The groups, with their help. A group may be a command itself (`bench`, once a row "bench NAME"
 stands above): its function runs where none of the group's commands is named, and its docstring is
 the help."""
->>>>>>> ben
 
 
 def make_app() -> typer.Typer:
@@ -495,27 +489,14 @@ def make_app() -> typer.Typer:
     )
     made.callback(invoke_without_command=True)(top)
     groups: dict[str, typer.Typer] = {}
-    above = {name.rpartition(" ")[0] for name in COMMANDS}
     for name, command in COMMANDS.items():
         group, _, last = name.rpartition(" ")
-<<<<<<< HEAD
-        if name in above:
-            groups[name] = typer.Typer(rich_markup_mode=None)
-            groups[name].callback(invoke_without_command=True)(command)
-            made.add_typer(groups[name], name=name)
-            continue
-        if group and group not in groups:
-            groups[group] = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
-            made.add_typer(groups[group], name=group, help=GROUPS[group])
-        groups.get(group, made).command(last)(command)
-=======
         opened = group or name
         if opened in GROUPS and opened not in groups:
             groups[opened] = _make_group(opened)
             made.add_typer(groups[opened], name=opened)
         if name not in GROUPS:
             groups.get(group, made).command(last)(command)
->>>>>>> ben
     return made
 
 
