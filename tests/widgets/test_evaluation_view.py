@@ -99,7 +99,7 @@ def rows_of(markup: str) -> dict[str, list[str]]:
 def test_every_figure_before_and_after_strict_beside_lenient(tmp_path: Path) -> None:
     view = shown(stored(tmp_path))
     table = rows_of(view.table.value)
-    assert list(table) == ["figure", "greedy", "mean@2", "maj@2", "pass@1", "pass@2"]
+    assert list(table) == ["figure", "greedy", "mean@2", "maj@2", "pass@2"]
     assert table["figure"][:2] == ["strict, before (step 0)", "after (step 6)"]
     shares = {name: [cell.split()[0] for cell in cells[:4]] for name, cells in table.items()}
     # By hand, of four problems: strict greedy 1 and 1 right, lenient 2 and 2; pass@2 strict 2 of 4
@@ -135,9 +135,9 @@ def test_by_subject_level_and_kind(tmp_path: Path) -> None:
 
 def test_the_curves_over_k_and_the_steps(tmp_path: Path) -> None:
     view = shown(stored(tmp_path))
-    over_steps, passed, voted = view.plots._charts
+    passed, voted, over_steps = view.plots._charts
     assert [trace["name"] for trace in over_steps["data"]] == [
-        "accuracy in training (greedy, strict)",
+        "greedy, in training",
         "greedy",
         "mean@2",
         "maj@2",
@@ -157,14 +157,14 @@ def test_the_curves_over_k_and_the_steps(tmp_path: Path) -> None:
     assert all(bars["array"] > 0)
     assert voted["layout"]["meta"]["summary"].startswith("maj@k: before (step 0) maj@1 25.0%")
     view.judge.value = "lenient"
-    np.testing.assert_allclose(view.plots._charts[1]["data"][0]["y"], [0.375, 0.75])
+    np.testing.assert_allclose(view.plots._charts[0]["data"][0]["y"], [0.375, 0.75])
     assert draw_svg(view.plots._charts).count("<clipPath") == 3
 
 
 def test_the_step_says_which_evaluations_are_there(tmp_path: Path) -> None:
     view = shown(stored(tmp_path), step=3)
     assert "nothing to compare it with" in words(view.summary.value)
-    assert len(view.plots._charts[1]["data"]) == 1
+    assert len(view.plots._charts[0]["data"]) == 1
     view.show([view._source], 6)
     assert "step 0 and step 6" in words(view.summary.value)
     view.before.value = 6
@@ -257,6 +257,9 @@ def test_names_of_figures() -> None:
 
 def opened(run: Run) -> EvaluationView:
     view = shown(run)
+    buttons = view.answers.widget.children[0]
+    assert buttons.layout.display is None, "the button can be seen"
+    assert view.answers.open.layout.display is None
     view.answers.open.click()
     assert view.message.value == ""
     return view

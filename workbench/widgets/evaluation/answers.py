@@ -10,7 +10,7 @@ import ipywidgets as widgets
 
 from workbench.runs import Answered, Run
 from workbench.widgets.base.guarded import Guarded, set_if_changed, show_if
-from workbench.widgets.base.labelled import labelled_menu
+from workbench.widgets.base.labelled import in_a_row, labelled_menu
 from workbench.widgets.base.style import framed
 from workbench.widgets.base.text import menu_text, safe_text
 from workbench.widgets.base.torch_on_demand import is_torch_missing, needs_torch, say_when_loading
@@ -50,11 +50,10 @@ class AnswersPart:
         self.problem = labelled_menu("problem", [("none", None)], "560px", "70px")
         self.words = widgets.HTML()
         self.page = widgets.HTML(layout=widgets.Layout(overflow="auto"))
-        wrap = widgets.Layout(flex_flow="row wrap", align_items="center")
-        self.chooser = widgets.HBox([self.problem, self.keep], layout=wrap)
+        self.chooser = in_a_row(self.problem, self.keep)
         self.widget = widgets.VBox(
             [
-                widgets.HBox([self.open, self.judge_all], layout=wrap),
+                in_a_row(self.open, self.judge_all),
                 self.words,
                 self.chooser,
                 self.page,

@@ -54,7 +54,7 @@ def _accuracy(source: RunSource, split: str) -> list[Trace]:
         return []
     columns = ("step", "accuracy", "low", "high")
     x, y, low, high = (rows[column].to_numpy(dtype=float) for column in columns)
-    name = "accuracy in training (greedy, strict)"
+    name = "greedy, in training"
     return [points(x, y, low, high, name, look(4), hovertemplate="%{y:.1%}")]
 
 
@@ -62,11 +62,9 @@ def _sampled(frame: pd.DataFrame, split: str, judge: str) -> list[Trace]:
     steps = steps_of(frame, split)
     by_step = [figures_at(frame, split, step, judge) for step in steps]
     names = dict.fromkeys(name for figures in by_step for name in main_figures(figures))
-    # pass@1 is mean@K: the same number, twice.
-    shown = [name for name in names if name != "pass@1"]
     return [
         _trace(steps, [figures.get(name) for figures in by_step], name, look(i))
-        for i, name in enumerate(shown)
+        for i, name in enumerate(names)
     ]
 
 
@@ -131,14 +129,14 @@ def charts(
 ) -> list[Chart]:
     """All charts of the page; `steps` are those of the evaluations before and after, None where
     none was made with samples."""
-    first = over_steps(source, frame, split, judge, step)
+    all_of_them = over_steps(source, frame, split, judge, step)
     if steps is None:
-        return [first]
+        return [all_of_them]
     before, after = (figures_at(frame, split, one, judge) for one in steps)
     passed = "one of k samples right"
     voted = "the answer that most of k samples give is right"
     return [
-        first,
         over_k("pass", passed, before, after, steps),
         over_k("maj", voted, before, after, steps),
+        all_of_them,
     ]

@@ -105,10 +105,10 @@ def curve(figures: Figures, name: str) -> list[tuple[int, Share]]:
 
 
 def main_figures(figures: Figures) -> list[str]:
-    """The figures of a table, in its order: greedy, mean@K, maj@K, pass@1 and pass@K."""
+    """The figures of a table, in its order: greedy, mean@K (which is pass@1), maj@K, pass@K."""
     k = samples_of(figures)
-    wanted = ["greedy", f"mean@{k}", f"maj@{k}", "pass@1", f"pass@{k}"]
-    return [name for name in dict.fromkeys(wanted) if name in figures]
+    wanted = ["greedy", f"mean@{k}", f"maj@{k}", f"pass@{k}"]
+    return [name for name in wanted if name in figures]
 
 
 # ------------------------------------------------------------ in words

@@ -25,7 +25,7 @@ from workbench.widgets.evaluation.figures import (
 EVALUATION_CSS = Path(__file__).with_name("evaluation.css").read_text(encoding="utf-8")
 MEANING = {
     "greedy": "the likeliest answer is right",
-    "mean": "the share of {k} samples that are right",
+    "mean": "one sample is right (of {k}, on average): pass@1",
     "maj": "the answer that most of {k} samples give is right",
     "pass": "one of {k} samples is right",
 }
@@ -89,14 +89,13 @@ def _main_row(name: str, of_judge: dict[str, list[Figures]]) -> str:
     )
 
 
-def cell(share: Share | None, with_n: bool = False) -> str:
-    """A share with its interval."""
+def cell(share: Share | None, between: str = " ") -> str:
+    """A share, and `between` it and its interval."""
     if share is None or not share.is_known:
         return '<td class="wb-number wb-dim">not counted</td>'
-    n = f", n = {share.n}" if with_n else ""
     return (
-        f'<td class="wb-number"><span class="wb-share">{share.value:.1%}</span> '
-        f'<span class="wb-dim wb-interval">{share.low:.1%} to {share.high:.1%}{n}</span></td>'
+        f'<td class="wb-number"><span class="wb-share">{share.value:.1%}</span>{between}'
+        f'<span class="wb-dim wb-interval">{share.low:.1%} to {share.high:.1%}</span></td>'
     )
 
 
@@ -115,7 +114,8 @@ def label_table(
     rows = ""
     for label in labels:
         both = [figures_at(frame, split, step, judge, grouping, label) for step in steps]
-        cells = "".join(cell(figures.get(name)) for name in names for figures in both)
+        # One below the other: six columns side by side are wider than a page.
+        cells = "".join(cell(figures.get(name), "<br>") for name in names for figures in both)
         n = next((share.n for share in both[1].values()), 0)
         rows += (
             f'<tr><th scope="row">{safe_text(label, 80)}</th><td class="wb-number">{n}</td>'

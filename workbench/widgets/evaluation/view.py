@@ -10,7 +10,7 @@ import pandas as pd
 
 from workbench.runs.store.queries import DAMAGED
 from workbench.widgets.base.guarded import Guarded, set_if_changed, show_if, stylesheet
-from workbench.widgets.base.labelled import labelled_menu
+from workbench.widgets.base.labelled import in_a_row, labelled_menu
 from workbench.widgets.base.source import RunSource
 from workbench.widgets.base.style import framed
 from workbench.widgets.base.text import menu_text, safe_text
@@ -49,17 +49,16 @@ class EvaluationView(Guarded):
         self.after = labelled_menu("after: step", [("newest", None)], "200px", "90px")
         self.by = labelled_menu("by", [("none", "")], "190px", "40px")
         self.summary = widgets.HTML()
-        self.plots = LivePlot(label="the evaluations", columns=3, height=260)
+        self.plots = LivePlot(label="the evaluations", columns=2, height=260)
         self.table = widgets.HTML(layout=widgets.Layout(overflow="auto"))
         self.labels = widgets.HTML(layout=widgets.Layout(overflow="auto"))
         for menu in (self.split, self.judge, self.before, self.after, self.by):
             self.answer(menu, self._draw)
         self.answers = AnswersPart(self)
-        wrap = widgets.Layout(flex_flow="row wrap", align_items="center")
         self.widget = widgets.VBox(
             [
                 stylesheet(EVALUATION_CSS),
-                widgets.HBox([self.split, self.judge, self.before, self.after], layout=wrap),
+                in_a_row(self.split, self.judge, self.before, self.after),
                 self.message,
                 self.summary,
                 self.plots,
