@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import statistics
 from collections.abc import Sequence
@@ -15,6 +16,8 @@ from workbench.bench.table import CSS, html_table
 from workbench.config import METHODS
 from workbench.widgets.base.text import safe_text
 
+SHIPPED = Path(__file__).parents[1] / "assets" / "methods.json"
+"""What `workbench bench methods --json` printed: date and machine stand in it."""
 COLUMNS = ("method", "samples", "before %", "after %", "95 %", "lowest %", "highest %", "s/step")
 T_95 = {1: 12.706, 2: 4.303, 3: 3.182, 4: 2.776, 5: 2.571, 6: 2.447, 7: 2.365, 8: 2.306, 9: 2.262}
 """Student's t for a 95 % interval, by degrees of freedom; beyond these the normal one is within a
@@ -140,6 +143,29 @@ class MethodsTable:
         except OSError as error:
             raise BenchError(f"{str(path)!r} cannot be written: {error.strerror}.") from error
         return path
+
+
+def recorded_methods(path: str | Path = SHIPPED) -> MethodsTable:
+    """The matrix that ships with the package, or one that `--json` printed. Raises `BenchError`
+    where the file is none."""
+    try:
+        kept = json.loads(Path(path).read_text(encoding="utf-8"))
+        rows = tuple(_row_of(row) for row in kept["rows"])
+        return MethodsTable(rows, dict(kept["about"]))
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise BenchError(f"{str(path)!r} holds no matrix of methods: {error}.") from error
+
+
+def _row_of(kept: dict[str, Any]) -> MethodRow:
+    return MethodRow(
+        name=kept["method"],
+        before=tuple(kept["before"]),
+        after=tuple(kept["after"]),
+        steps=tuple(kept["steps"]),
+        curve=tuple(kept["curve"]),
+        problems=kept["problems"],
+        seconds_per_step=kept["seconds_per_step"],
+    )
 
 
 def methods_table(results: Sequence[dict[str, Any]], about: dict[str, Any]) -> MethodsTable:
