@@ -234,6 +234,32 @@ Samples = Annotated[
     ),
 ]
 Temperature = Annotated[float, typer.Option(help="Of the sampled answers.", min=0.01)]
+EvaluatedRun = Annotated[
+    Path | None,
+    typer.Argument(help="A run's folder, in place of --policy: what it has trained."),
+]
+ReadAnswers = Annotated[
+    Path | None,
+    typer.Option(
+        help="Count the answers that --out has kept in this file, without a policy; Python: "
+        "workbench.evaluation.read_answers.",
+    ),
+]
+Control = Annotated[
+    str | None,
+    typer.Option(
+        help="Another policy on the same problems, such as the untrained one ('start': that which "
+        "the run began with): what the prompt alone and a vote of samples bring without training.",
+    ),
+]
+RecordEvaluation = Annotated[
+    bool,
+    typer.Option(
+        "--record",
+        help="Write the figures and answers into the run's record, at its last step; those of "
+        "--control start at step 0.",
+    ),
+]
 EvalSamples = Annotated[
     int | None,
     typer.Option(
@@ -375,6 +401,36 @@ ExaminedRun = Annotated[
 ]
 Notebooks = Annotated[Path | None, typer.Argument(help="Folder of notebooks; default ./notebooks.")]
 Browser = Annotated[bool, typer.Option(help="Open a browser tab.")]
+
+# ------------------------------------------------------------ the benchmark table
+
+MeasuredIn = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--measured",
+        help="File or folder with results of `workbench eval --json` and run records; repeat. "
+        "Default: runs.",
+    ),
+]
+Benchmark = Annotated[str | None, typer.Option(help="Only this one, such as GSM8K.")]
+BenchedMethods = Annotated[
+    str | None,
+    typer.Option(
+        "--methods",
+        help="Rows, with commas between them; default: all methods, grpo on a reward model, and "
+        "the control.",
+    ),
+]
+BenchSeeds = Annotated[int, typer.Option(help="Runs of each row.", min=1)]
+BenchSteps = Annotated[int, typer.Option(help="Steps of each run.", min=1)]
+BenchProblems = Annotated[
+    int, typer.Option("--problems", help="Held-out problems of an evaluation.", min=1)
+]
+BenchFolder = Annotated[
+    Path, typer.Option("--out", help="Folder of the runs; finished ones are not made again.")
+]
+Jobs = Annotated[int, typer.Option(help="Runs at the same time, each with one thread.", min=1)]
+BenchPage = Annotated[Path | None, typer.Option("--html", help="Write the table as a page, too.")]
 
 # ------------------------------------------------------------ what is printed
 

@@ -21,13 +21,6 @@ def _menu(name: str, width: str = "560px") -> Any:
     return labelled_menu(name, [("none", 0)], width, LABEL)
 
 
-def in_a_row(*parts: widgets.Widget) -> widgets.HBox:
-    """Side by side, and below one another where the page is narrow."""
-    return widgets.HBox(
-        list(parts), layout=widgets.Layout(flex_flow="row wrap", align_items="center")
-    )
-
-
 @dataclass(frozen=True)
 class Boxes:
     """What a person chooses with, from the top."""
