@@ -9,9 +9,10 @@ check.false_positives[:10]
 
 from __future__ import annotations
 
+from workbench.rewards.check.asking import word_ids
 from workbench.rewards.check.attacks import ATTACKS
 from workbench.rewards.check.result import KindCounts, RewardCheck, Row, Verdict
-from workbench.rewards.check.run import KINDS, RewardCheckError, check_reward, word_ids
+from workbench.rewards.check.run import KINDS, RewardCheckError, check_reward
 from workbench.rewards.check.scene import FORMS, Attempt, Scene
 
 __all__ = [

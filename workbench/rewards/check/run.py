@@ -2,29 +2,20 @@
 
 from __future__ import annotations
 
-import re
-import warnings
-import zlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from statistics import fmean
-from typing import Any
-
-import numpy as np
 
 from workbench.errors import WorkbenchError
 from workbench.rewards.batch import RewardFunction
 from workbench.rewards.calling import RewardError
+from workbench.rewards.check.asking import Asking, Encode, Scored, word_ids
 from workbench.rewards.check.attacks import ATTACKS
 from workbench.rewards.check.result import RewardCheck, Row
 from workbench.rewards.check.scene import FORMS, PLACE, Attempt, Maker, Scene, scene_of
 from workbench.rewards.check.spellings import equal_spellings, other_spellings
-from workbench.rewards.score import RewardSet, RewardWarning
+from workbench.rewards.score import RewardSet
 from workbench.tasks import load_task
-from workbench.tasks.types import Problem, Task, columns_of
-
-Encode = Callable[[str], Sequence[int]]
-"""Text to token ids."""
+from workbench.tasks.types import Problem, Task
 
 
 class RewardCheckError(WorkbenchError, ValueError):
@@ -45,19 +36,8 @@ KINDS: dict[str, Maker] = {
 }
 """All kinds of texts, in the order of the table."""
 
-_PIECES = re.compile(r"\w+|\s+|[^\w\s]")
-_WORD_IDS = 50_000
-"""How many ids there are; more than enough that two words seldom share one."""
 _MORE_THAN_NOTHING = 1e-9
 """The least score that counts as paid where a reward tells nothing apart."""
-_MOST_LATE = 3
-"""Texts of a problem that may each take the whole time before the check gives up."""
-
-
-def word_ids(text: str) -> list[int]:
-    """An id for each word, sign and white space: in place of a tokenizer, for rewards that count
-    tokens."""
-    return [zlib.crc32(piece.encode()) % _WORD_IDS for piece in _PIECES.findall(text)]
 
 
 def check_reward(
@@ -98,7 +78,7 @@ def check_reward(
         raise RewardCheckError(
             f"form={form!r:.80} has no {PLACE} in it: say where the answer goes."
         )
-    asking = _Asking(RewardSet(reward), task, encode, timeout, should_stop)
+    asking = Asking(RewardSet(reward), task, encode, timeout, should_stop)
     golds = [problem.answer for problem in asked]
     forms = {} if form is not None else _forms(asking, asked, golds)
     written = _written(forms) if form is None else (form,)
@@ -130,7 +110,7 @@ def _drawn(task: Task, problems: int | Sequence[Problem], seed: int) -> list[Pro
     return [task.train[i] for i in task.draw(0, count, seed)]
 
 
-def _forms(asking: _Asking, problems: Sequence[Problem], golds: Sequence[str]) -> dict[str, float]:
+def _forms(asking: Asking, problems: Sequence[Problem], golds: Sequence[str]) -> dict[str, float]:
     """By form the share of problems for which the right answer is paid more than wrong ones."""
     told_apart: dict[str, list[bool]] = {name: [] for name in FORMS}
     for problem in problems:
@@ -158,7 +138,7 @@ def _written(forms: Mapping[str, float]) -> tuple[str, ...]:
 
 
 def _rows(
-    asking: _Asking,
+    asking: Asking,
     index: int,
     problem: Problem,
     scenes: Sequence[Scene],
@@ -205,7 +185,7 @@ def _attempts(scenes: Sequence[Scene]) -> list[tuple[str, Attempt]]:
     return [(kind, attempt) for (kind, _), attempt in found.items()]
 
 
-def _middle(attempts: Sequence[tuple[str, Attempt]], scored: Sequence[_Scored]) -> float:
+def _middle(attempts: Sequence[tuple[str, Attempt]], scored: Sequence[Scored]) -> float:
     """Half-way between the plain right answer and the best paid of those plain wrong and empty
     texts that are paid less. Where none is, paid is what gets as much, and more than nothing."""
     known = [
@@ -228,71 +208,3 @@ def _blind(rows: Sequence[Row]) -> int:
         wrong = [r.score for r in plain if not r.expected and r.score is not None]
         blind += bool(right and wrong) and min(wrong) >= max(right)
     return blind
-
-
-@dataclass(frozen=True)
-class _Scored:
-    score: float | None
-    failure: str = ""
-
-
-@dataclass
-class _Asking:
-    """Asks the reward as a training would: messages, token ids, the columns of the problem."""
-
-    rewards: RewardSet
-    task: Task
-    encode: Encode
-    timeout: float | None
-    should_stop: Callable[[], bool] | None
-    calls: int = 0
-
-    def scores(self, problem: Problem, texts: Sequence[str]) -> list[_Scored]:
-        """The score of each text, or the error that it alone makes."""
-        try:
-            return [_scored(value) for value in self._call(problem, texts)]
-        except RewardError:
-            # Some text is at fault: each has its own call, and its own time.
-            return self._alone(problem, texts)
-
-    def _alone(self, problem: Problem, texts: Sequence[str]) -> list[_Scored]:
-        found: list[_Scored] = []
-        late = 0
-        for text in texts:
-            try:
-                found.append(_scored(self._call(problem, [text])[0]))
-            except RewardError as error:
-                found.append(_Scored(None, _why(error)))
-                # Where not even the row is known, it had not returned.
-                late += error.row is None
-                if late == _MOST_LATE:
-                    raise
-        return found
-
-    def _call(self, problem: Problem, texts: Sequence[str]) -> list[float]:
-        self.calls += 1
-        columns: Mapping[str, list[Any]] = columns_of([problem] * len(texts))
-        with warnings.catch_warnings():
-            # What was not scored is a verdict here.
-            warnings.simplefilter("ignore", RewardWarning)
-            table = self.rewards.score(
-                prompts=[self.task.messages(problem)] * len(texts),
-                completions=[[{"role": "assistant", "content": text}] for text in texts],
-                completion_ids=[list(self.encode(text)) for text in texts],
-                columns=columns,
-                step=self.calls,
-                timeout=self.timeout,
-                should_stop=self.should_stop,
-            )
-        values: list[float] = table.rewards_BK[:, 0].tolist()
-        return values
-
-
-def _why(error: RewardError) -> str:
-    """What the function itself raised; else what is said of it."""
-    cause = error.__cause__
-    return str(error) if cause is None else f"{type(cause).__name__}: {cause}"
-
-
-def _scored(value: float) -> _Scored:
-    return _Scored(None if np.isnan(value) else value)
