@@ -129,9 +129,12 @@ def test_none_is_not_scored() -> None:
         (1, 0, 0, 0.5),
         (1, -1, 0, 0.5),
         (2, 1, 0, 1.5),
+        (0, -1, -1, -0.5),
+        # Paid alike: as much as the right answer, and more than nothing.
         (1, 1, 0, 0.5),
-        (0, 0, 0, 0),
-        (-1, -1, 0, -1),
+        (1, 1, 1, 1),
+        (0, 0, 0, 1e-9),
+        (-1, -1, 0, 1e-9),
     ],
 )
 def test_paid_is_from_the_middle_between_right_and_wrong_on(
@@ -147,9 +150,9 @@ def test_paid_is_from_the_middle_between_right_and_wrong_on(
 
     check = check_reward(graded, "arithmetic", problems=1, form="<answer>{answer}</answer>")
     assert {row.paid_from for row in check.rows} == {middle}
-    # Where right and wrong are paid alike, both are paid or neither.
-    assert check.rows[0].verdict == "as expected"
-    assert check.rows[1].verdict == ("as expected" if right > wrong else "false positive")
+    assert check.rows[0].paid == (right >= middle)
+    assert check.rows[1].paid == (wrong >= middle)
+    assert check.blind == (wrong >= right)
 
 
 def test_the_middle_and_the_form_can_be_given() -> None:

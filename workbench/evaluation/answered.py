@@ -17,6 +17,7 @@ from workbench.rewards import lenient_correct, strict_correct
 from workbench.rewards.answers.equal import gold_kind
 from workbench.rewards.answers.extract import extract_answer
 from workbench.rewards.answers.numerals import read_numeral
+from workbench.rewards.answers.several import split_label
 from workbench.rewards.answers.spelling import plain
 from workbench.runs.sampled_evaluation import Answered
 from workbench.tasks.format import parse
@@ -44,12 +45,16 @@ class Judge:
     """The answer that a completion gives, or None; the gold tells what kind of thing it is."""
 
     def vote(self, text: str, gold: str) -> str | None:
-        """The answer in a form in which equal ones are equal: 0.50 and 1/2 are one vote."""
+        """The answer in a form in which equal ones are equal: 0.50, 1/2 and x = 1/2 are one vote;
+        10/2 is another than 5, since it is not worked out."""
         answer = self.answer(text, gold)
         if answer is None:
             return None
-        number = read_numeral(answer)
-        return str(number.value) if number else plain(answer).casefold()
+        _, value = split_label(answer)
+        number = read_numeral(value)
+        if number is None or number.unfinished:
+            return plain(value).casefold()
+        return str(number.value)
 
 
 JUDGES = {

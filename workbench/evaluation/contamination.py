@@ -81,7 +81,7 @@ class Contamination:
         return said + " What they score may be memory: leave them out, or report both."
 
 
-def contamination(
+def find_contamination(
     evaluated: Sequence[Problem], trained: Sequence[Problem], n: int = WORDS_IN_A_ROW
 ) -> Contamination:
     """Which of the problems that are `evaluated` share `n` words in a row with one that was

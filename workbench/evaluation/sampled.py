@@ -15,6 +15,7 @@ from workbench.evaluation.answer_file import AnswerFile
 from workbench.policy.policy import Message, Policy
 from workbench.rollout.types import RolloutEngine, Sampling
 from workbench.runs.sampled_evaluation import Answered
+from workbench.tasks.digest import problems_digest
 from workbench.tasks.types import Problem, Task
 
 
@@ -111,8 +112,8 @@ def _answer(
             question=one.problem.question,
             answer=one.problem.answer,
             kind=one.problem.kind,
-            subject=_label(one.problem, "subject"),
-            level=_label(one.problem, "level"),
+            subject=one.problem.subject,
+            level=_as_text(one.problem.level),
             greedy=best[row],
             samples=drawn_K[row],
         )
@@ -126,10 +127,11 @@ def _rounds(how: HowToAnswer) -> list[int]:
     return [how.batch_size] * full + [rest] * (rest > 0)
 
 
-def _label(problem: Problem, name: str) -> str | None:
-    """The problem's subject or level as text, where the data say it."""
-    label = getattr(problem, name, None)
-    return None if label is None else str(label)
+def _as_text(level: float | str | None) -> str | None:
+    """The level as it is counted under: 5 and 5.0 are one."""
+    if level is None or isinstance(level, str):
+        return level
+    return str(int(level)) if level == int(level) else str(level)
 
 
 def _texts(
@@ -165,7 +167,7 @@ def asked_of(
         "policy": policy.source,
         "weights": weights_digest(policy),
         "task": task.name,
-        "problems": _digest(f"{p.question}\0{p.answer}" for p in problems),
+        "problems": problems_digest(task, problems),
         "system_prompt": task.system_prompt,
         **asdict(how),
     }

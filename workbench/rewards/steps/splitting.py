@@ -1,9 +1,12 @@
-"""The steps of a text that writes no equations: where its paragraphs, lines or sentences end."""
+"""Where the steps of a text end: its paragraphs, lines, sentences, or the equations of its
+working."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable
+
+from workbench.rewards.steps.equations import equations
 
 _PARAGRAPH = re.compile(r"\n[^\S\n]*\n\s*")
 _LINE = re.compile(r"\n\s*")
@@ -35,11 +38,19 @@ def _automatic(text: str) -> list[int]:
     return _ends(text, _SENTENCE)
 
 
+def _equations(text: str) -> list[int]:
+    """The equations of the working, and the rest with the answer as the last step."""
+    working, _, _ = text.partition("<answer>")
+    ends = [found.end for found in equations(working) if found.end < len(text)]
+    return [*ends, len(text)] if text.strip() else []
+
+
 SPLITS: dict[str, Callable[[str], list[int]]] = {
     "auto": _automatic,
     "paragraphs": lambda text: _ends(text, _PARAGRAPH),
     "lines": lambda text: _ends(text, _LINE),
     "sentences": lambda text: _ends(text, _SENTENCE),
+    "equations": _equations,
 }
 """What a step is -> where the steps of a text end."""
 
@@ -49,8 +60,9 @@ def split_steps(text: str, by: str = "auto") -> list[int]:
     blank text has none.
 
     `by`: "paragraphs" (an empty line between), "lines", "sentences" (a stop, a question or an
-    exclamation mark, white space, and no lower-case letter), or "auto": the first of these that
-    gives more than one step. Raises ValueError for another name.
+    exclamation mark, white space, and no lower-case letter), "equations" (see `equations`, before
+    the answer tag; the answer is the last step), or "auto": the first of the first three that gives
+    more than one step. Raises ValueError for another name.
     """
     if by not in SPLITS:
         raise ValueError(f"by={by!r} is unknown. Choose one of {', '.join(SPLITS)}.")

@@ -7,7 +7,7 @@ from typing import Any
 
 from workbench.rewards import REWARDS
 from workbench.rewards.batch import RewardFunction
-from workbench.rewards.resolve import RewardSpecError
+from workbench.rewards.parameters import RewardSpecError
 from workbench.widgets.base.source import RunSource
 
 USUAL = ("format", "answer")
