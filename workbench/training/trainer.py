@@ -101,7 +101,9 @@ class Trainer:
         if self.asks_reference(config):
             with explain_out_of_memory("reference", config, policy.source):
                 self.reference = Reference(policy)
-        with explain_out_of_memory("reference", config, policy.source):
+        # "critic" or "teacher", where the method has one.
+        beside = [name for name in config.method_facts.models if name != "reference"]
+        with explain_out_of_memory((beside or ["method"])[0], config, policy.source):
             self.method = make_method(policy, config, rewards)
         # Last: whatever could not start has raised by now, and leaves no record behind.
         self.run = open_run()
