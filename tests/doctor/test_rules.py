@@ -28,6 +28,7 @@ from workbench.doctor.rules import (
     methods,
     objective,
     optimizer,
+    over_optimisation,
     reward_parts,
     rewards,
     run,
@@ -36,6 +37,10 @@ from workbench.runs import Event
 
 BIG = dict(prompts=8, group=8)
 """64 completions a step, for shares that must be known well."""
+
+
+WATCHED = dict(reward_names=["proxy", "gold"], config={"reward_weights": [1, 0]})
+"""A reward that is trained on, and one that is only watched."""
 
 
 def near(level: float, until: int = 10**6, then: float = 0.0) -> Callable[[int], float]:
@@ -253,6 +258,51 @@ CASES = [
             metrics={"reward": ramp(0.5, 1.5)},
         ),
         "step 10",
+    ),
+    Case(
+        over_optimisation.over_optimised,
+        "reward_over_optimised",
+        "problem",
+        # The reward model's reward rises all along, the watched one turns at step 20.
+        WATCHED
+        | dict(
+            steps=40,
+            metrics={
+                "reward": ramp(0.5, 1.5, 40),
+                "rewards/gold": lambda step: (ramp(0.4, 0.8, 20) if step <= 20 else near(0.5))(
+                    step
+                ),
+            },
+        ),
+        # The same turn where the paid reward falls, too: that is no over-optimisation.
+        WATCHED
+        | dict(
+            steps=40,
+            metrics={
+                "reward": ramp(1.5, 0.5, 40),
+                "rewards/gold": lambda step: (ramp(0.4, 0.8, 20) if step <= 20 else near(0.5))(
+                    step
+                ),
+            },
+        ),
+        "steps 11 to 20",
+    ),
+    Case(
+        over_optimisation.over_optimised,
+        "reward_over_optimised",
+        "problem",
+        WATCHED | dict(metrics={"reward": ramp(0.5, 1.5), "rewards/gold": ramp(0.8, 0.4)}),
+        # The watched reward rises and then stays within its noise.
+        WATCHED
+        | dict(
+            metrics={
+                "reward": ramp(0.5, 1.5),
+                "rewards/gold": lambda step: (ramp(0.4, 0.8, 15) if step <= 15 else near(0.79))(
+                    step
+                ),
+            },
+        ),
+        "proxy",
     ),
     Case(
         rewards.dropped,

@@ -112,6 +112,11 @@ DROP = 0.5
 """A sudden fall must be this share of a live group's spread: less is what a hard batch of prompts
 does by itself."""
 
+OVER_OPTIMISED = 0.25
+"""Share of the range of a watched reward's step means that it must have come down from its best
+window, beside being more than noise: the best of several windows is lucky by a part of that range,
+and a mean of steps that stays where it was comes back to it."""
+
 PROGRESS_STEPS = 40
 """Steps after which a flat reward is worth a word; short flat stretches are common at the start of
 a run."""

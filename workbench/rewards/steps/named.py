@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from workbench.rewards.resolve import MODEL, RewardSpecError, resolve_reward
+from workbench.rewards.parameters import RewardSpecError
+from workbench.rewards.resolve import MODEL, resolve_reward
 from workbench.rewards.steps.arithmetic import arithmetic_steps
 from workbench.rewards.steps.checked import StepRewardFunction
 

@@ -22,6 +22,7 @@ SLIDER_RANGES: dict[str, tuple[float, float]] = {
     "epsilon": (0.01, 0.9),
     "epsilon_high": (0.01, 6.0),
     "delta": (1.05, 10.0),
+    "divergence_threshold": (0.01, 1.0),
     "temperature": (0.1, 2.0),
     "top_p": (0.05, 1.0),
     "top_entropy_quantile": (0.05, 1.0),

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from workbench.config import LOSSES, METHODS
+from workbench.config.losses import SEQUENCE_LEVELS
 from workbench.widgets.tokens.inputs import Array, RowInputs, row_inputs
 
 
@@ -242,8 +243,9 @@ def _trivial(name: str, x: RowInputs) -> str:
             f"This row was used in update 1 of {x.updates}, before the policy had moved: its ratio "
             "is 1 up to rounding."
         )
-    if name in ("ratio", "clipped") and x.config.importance_sampling_level == "sequence":
-        notes.append("importance_sampling_level='sequence': one ratio for the whole completion.")
+    level = x.config.importance_sampling_level
+    if name in ("ratio", "clipped") and level in SEQUENCE_LEVELS:
+        notes.append(f"importance_sampling_level={level!r}: one ratio for the whole completion.")
     if name == "clipped" and LOSSES[x.config.loss_type].caps:
         notes.append(
             f"loss_type={x.config.loss_type!r}: capped above at epsilon_high, and a capped token "
