@@ -277,3 +277,37 @@ def test_a_worked_solution_that_is_too_long_is_refused_before_the_first_step(
     with pytest.raises(ConfigError, match=r"64 of 64 worked solutions are longer than .*=4: "):
         make_method("sft", max_completion_length=4)
     assert not (tmp_path / "run").exists()
+
+
+def test_a_value_is_of_what_stands_before_its_token(
+    make_method: Callable[..., Trainer],
+) -> None:
+    """Another token in its place changes the values behind it alone."""
+    trainer = make_method("ppo")
+    torch.nn.init.normal_(trainer.method.critic.head.weight)
+    rollout = trainer.sample(trainer.task.train[:4], trainer.config)
+    every_B = torch.arange(16)
+    place = 3
+    long_B = rollout.lengths_B > place + 1
+    assert long_B.any()
+    ids_BT = rollout.completion_ids_BT.clone()
+    ids_BT[:, place] = (ids_BT[:, place] + 1) % 10 + 4
+    with torch.no_grad():
+        before_BT = trainer.method.critic.values(rollout, every_B)
+        after_BT = trainer.method.critic.values(replace(rollout, completion_ids_BT=ids_BT), every_B)
+    torch.testing.assert_close(after_BT[:, : place + 1], before_BT[:, : place + 1])
+    assert (after_BT - before_BT)[long_B, place + 1].abs().min() > 1e-6
+
+
+def test_a_teacher_with_a_wider_embedding_grades_all_the_same(
+    make_method: Callable[..., Trainer], tiny_folder: Path, tmp_path: Path
+) -> None:
+    """Models of one family pad their embeddings differently; the words are the same."""
+    from workbench.policy.save import save_policy
+
+    teacher = load_policy(tiny_folder)
+    rows = teacher.model.get_input_embeddings().weight.shape[0]
+    teacher.model.resize_token_embeddings(rows + 8)
+    save_policy(teacher, tmp_path / "wide")
+    trainer = make_method("distill", teacher=str(tmp_path / "wide"))
+    assert abs(trainer.step().metrics["reverse_kl"]) < 5

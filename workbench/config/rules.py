@@ -167,8 +167,8 @@ def _method_errors(config: Config) -> list[Rule]:
         (
             ("teacher" in method.models) != (config.teacher is not None),
             f"teacher={config.teacher!r} with method={config.method!r}: the method 'distill' needs "
-            "a teacher, and no other takes one. Set teacher to the folder of a policy, such as "
-            "runs/NAME/policy, or to None.",
+            "a teacher, and no other takes one. Set teacher (--teacher) to the folder of a policy, "
+            "such as runs/NAME/policy, or to None.",
         ),
     ]
 
