@@ -3,7 +3,7 @@ that are none, memory that does not suffice."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,6 +16,8 @@ from workbench.methods.critic import Critic, CriticError
 from workbench.methods.ppo import explained
 from workbench.policy import load_policy
 from workbench.policy.dtype import compute_in_bfloat16
+from workbench.policy.reference import Reference
+from workbench.rewards import RewardSet
 from workbench.tasks.arithmetic import arithmetic_task
 from workbench.tasks.types import TaskError
 from workbench.training import Trainer, start_run
@@ -311,3 +313,81 @@ def test_a_teacher_with_a_wider_embedding_grades_all_the_same(
     save_policy(teacher, tmp_path / "wide")
     trainer = make_method("distill", teacher=str(tmp_path / "wide"))
     assert abs(trainer.step().metrics["reverse_kl"]) < 5
+
+
+def by_place(completions: Sequence[object], **columns: object) -> list[float]:
+    """A reward that tells all answers apart."""
+    return [float(place) for place in range(len(completions))]
+
+
+@pytest.fixture
+def trained_adapter(tiny_folder: Path, tmp_path: Path) -> Path:
+    """A folder with an adapter that is no longer at its start."""
+    from workbench.policy.save import save_policy
+
+    policy = load_policy(tiny_folder, lora=2)
+    torch.manual_seed(0)
+    with torch.no_grad():
+        for parameter in policy.trainable_parameters():
+            parameter.add_(0.2 * torch.randn_like(parameter))
+    save_policy(policy, tmp_path / "adapter")
+    return tmp_path / "adapter"
+
+
+@pytest.mark.parametrize("asked_later", [False, True])
+def test_the_reference_of_an_adapter_that_is_trained_further_is_that_adapter(
+    trained_adapter: Path, tmp_path: Path, asked_later: bool
+) -> None:
+    """Not the bare base, which is another policy than the one that the run began with; as in TRL,
+    which loads it a second time under the name "ref"."""
+    config = GRPOConfig(
+        prompts_per_step=2,
+        num_generations=2,
+        updates_per_rollout=1,
+        max_completion_length=8,
+        num_eval_problems=2,
+        max_steps=4,
+        eval_steps=0,
+        save_steps=1,
+        learning_rate=1e-2,
+        scale_rewards="none",
+        beta=0.0 if asked_later else 0.1,
+        measure_kl=not asked_later,
+    )
+
+    def started(resume: bool = False) -> Trainer:
+        return start_run(
+            tmp_path / "run",
+            policy=load_policy(trained_adapter),
+            task=arithmetic_task(0, 64, 16),
+            rewards=RewardSet(by_place),
+            config=config,
+            resume=resume,
+        )
+
+    trainer = started()
+    if not asked_later:
+        assert trainer.step().metrics["kl"] == pytest.approx(0.0, abs=1e-6)
+    trainer.step()
+    trainer.run.close()
+    again = started(resume=True)
+    if asked_later:
+        again.knobs.set("user", beta=0.1)
+    moved = again.step().metrics["kl"]
+    assert 0 < moved < 0.5
+    first = load_policy(trained_adapter).trainable_state()
+    with again.reference.active():
+        for name, value in again.policy.trainable_state().items():
+            torch.testing.assert_close(value, first[name])
+
+
+def test_a_fresh_adapter_needs_no_copy_of_itself(tiny_folder: Path) -> None:
+    policy = load_policy(tiny_folder, lora=2)
+    assert Reference(policy).kind == "adapter"
+    start = {n: p.detach().clone() for n, p in policy.trainable_state().items()}
+    with torch.no_grad():
+        for parameter in policy.trainable_parameters():
+            parameter.add_(0.1)
+    # From the first checkpoint, when the policy has moved on.
+    assert Reference(policy, start).kind == "adapter"
+    assert Reference(policy).kind == "copy"
