@@ -315,6 +315,8 @@ class How:
             "ref_logp": old + rng.normal(0, np.sqrt(0.08 * self.progress(step)), len(ids)),
             "logp": old + np.where(second, rng.normal(0, 0.08, len(ids)), 0.0),
             "entropy": rng.gamma(4, (1.6 - 0.4 * self.progress(step)) / 4, len(ids)),
+            # Of both signs, and without a draw that would change those of other numbers.
+            "coefficient": np.sin(7 * old) / max(len(ids), 1),
         }
         made = {name: values.astype(np.float32) for name, values in made.items()}
         if not config.get("beta"):

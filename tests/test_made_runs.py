@@ -82,6 +82,7 @@ def test_everything_can_be_overridden(tmp_path: Path) -> None:
         "old_logp",
         "logp",
         "entropy",
+        "coefficient",
         "advantage",
     ]
     assert run.config_at(2)["epsilon"] == 0.1

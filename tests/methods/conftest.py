@@ -29,6 +29,7 @@ SMALL: dict[str, Any] = dict(
     num_eval_problems=4,
     learning_rate=1e-3,
 )
+OWN_STEPS = Path(__file__).parent / "own_steps.py"
 SOLUTIONS_FIT = dict(max_completion_length=48)
 
 
@@ -45,12 +46,19 @@ def make_method(tiny_folder: Path, tmp_path: Path) -> Callable[..., Trainer]:
     """A function that starts (or resumes) a small run with a method."""
 
     def make(
-        method: str, out: str = "run", *, resume: bool = False, double: bool = False, **changes: Any
+        method: str,
+        out: str = "run",
+        *,
+        rewards: Any = graded,
+        resume: bool = False,
+        double: bool = False,
+        **changes: Any,
     ) -> Trainer:
         values = SMALL | (SOLUTIONS_FIT if method == "sft" else {})
         if method == "distill":
             values = values | {"teacher": str(teacher_folder(tiny_folder, tmp_path))}
-        fixed = METHODS[method].settings
+        own = {"step_rewards": f"{OWN_STEPS}:halves"} if method == "process_grpo" else {}
+        fixed = METHODS[method].settings | own
         config = GRPOConfig(**(values | fixed | {"method": method} | changes))
         policy = load_policy(tiny_folder, lora=config.lora_rank or None, seed=0)
         if double:
@@ -59,7 +67,7 @@ def make_method(tiny_folder: Path, tmp_path: Path) -> Callable[..., Trainer]:
             tmp_path / out,
             policy=policy,
             task=arithmetic_task(config.seed, 64, 16),
-            rewards=RewardSet(graded),
+            rewards=RewardSet(rewards),
             config=config,
             resume=resume,
         )

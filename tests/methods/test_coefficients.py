@@ -6,8 +6,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
+from methods.own_steps import halves
 from torch import Tensor
 
 from workbench.config import METHODS
@@ -172,6 +174,32 @@ def test_dpo_has_the_papers_coefficient(
         expected_BT[rejected] = -torch.where(batch.loss_mask_BT[rejected], weight, 0.0)
     torch.testing.assert_close(batch.coefficient_BT, expected_BT, rtol=1e-4, atol=1e-7)
     assert 0 <= seen.step.metrics["dpo_accuracy"] <= 1
+
+
+def test_process_supervision_adds_up_the_steps_to_come(
+    make_method: Callable[..., Trainer], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """DeepSeekMath section 4.1.3, reckoned from the texts."""
+    seen = Seen(trainer := make_method("process_grpo", advantage_std="population"), monkeypatch)
+    batch = seen.batch
+    texts = seen.step.samples.completions
+    expected_BT = torch.zeros_like(batch.coefficient_BT)
+    for group in range(4):
+        rows = range(4 * group, 4 * group + 4)
+        steps = {row: halves(None, [[{"content": texts[row]}]])[0] for row in rows}
+        rewards = [reward for row in rows for _, reward in steps[row]]
+        mean, spread = np.mean(rewards), np.std(rewards) + 1e-4
+        for row in rows:
+            ids = batch.rollout.completion_lists()[row]
+            for end, reward in steps[row]:
+                # The first token by which so many characters are there.
+                last = next(
+                    t for t in range(len(ids)) if len(trainer.policy.decode(ids[: t + 1])) >= end
+                )
+                expected_BT[row, : last + 1] += (reward - mean) / spread
+    expected_BT = expected_BT / batch.loss_mask_BT.sum()
+    assert expected_BT.unique().numel() > 8
+    torch.testing.assert_close(batch.coefficient_BT, expected_BT, rtol=1e-4, atol=1e-7)
 
 
 def test_distillation_weighs_by_the_teachers_surprise(

@@ -14,6 +14,7 @@ from workbench.methods import CLASSES, make_method
 from workbench.methods.critic import Critic, clipped_value_loss
 from workbench.methods.distill import check_same_words
 from workbench.policy import load_policy
+from workbench.rewards import RewardSet
 from workbench.runs import Run
 from workbench.training import Trainer
 from workbench.training.session import Session
@@ -110,7 +111,7 @@ def test_every_class_belongs_to_a_method_and_is_there(tiny_folder: Path) -> None
     assert set(CLASSES) < set(METHODS)
     policy = load_policy(tiny_folder)
     for name in set(CLASSES) - {"distill"}:
-        made = make_method(policy, GRPOConfig().with_method(name))
+        made = make_method(policy, GRPOConfig().with_method(name), RewardSet("answer"))
         assert type(made).__name__ == CLASSES[name].split(":")[1]
 
 
@@ -142,6 +143,8 @@ def test_a_method_keeps_what_makes_it() -> None:
         ("ppo", dict(quantization="nf4", lora_rank=4), "critic"),
         ("rft", dict(rollout_engine="vllm"), "weights of the beginning"),
         ("distill", {}, "needs a teacher"),
+        ("process_grpo", dict(step_rewards=None), "needs them"),
+        ("grpo", dict(step_rewards="arithmetic_steps"), "no other takes any"),
         ("grpo", dict(teacher="somewhere"), "no other takes one"),
     ],
 )

@@ -75,10 +75,15 @@ class TrlOracle:
         )
 
     def loss(
-        self, logp: Tensor, entropy: Tensor, inputs: dict[str, Any], accumulation: int = 1
+        self,
+        logp: Tensor,
+        entropy: Tensor,
+        inputs: dict[str, Any],
+        accumulation: int = 1,
+        loss_of: Any = None,
     ) -> tuple[Tensor, Tensor, dict[str, float]]:
         """Loss, its gradient with respect to `logp`, and what TRL logs, for one of `accumulation`
-        micro-batches."""
+        micro-batches; `loss_of`: another trainer's method in place of GRPOTrainer's."""
         leaf = logp.clone().requires_grad_()
         self._answer(leaf, entropy)
         self.trainer.current_gradient_accumulation_steps = accumulation
@@ -88,7 +93,8 @@ class TrlOracle:
         logged.clear()
         ids = torch.ones_like(inputs["completion_mask"])
         batch = {"prompt_ids": ids, "prompt_mask": ids, "completion_ids": ids, **inputs}
-        loss = self.trainer._compute_loss(self.trainer.model, batch)
+        loss_of = loss_of or type(self.trainer)._compute_loss
+        loss = loss_of(self.trainer, self.trainer.model, batch)
         (gradient,) = torch.autograd.grad(loss, leaf)
         return loss.detach(), gradient, {name: values[-1] for name, values in logged.items()}
 

@@ -35,8 +35,8 @@ def test_every_loss_has_facts_a_term_and_a_reduction() -> None:
 @pytest.mark.parametrize("loss_type", LOSSES)
 def test_the_bound_is_the_one_that_clip_bounds_gives(loss_type: str) -> None:
     low, high = clip_bounds(config_of(loss_type))
-    assert LOSSES[loss_type].clips == math.isfinite(low)
-    assert (LOSSES[loss_type].bound in ("smooth", "none")) == math.isinf(high)
+    assert (LOSSES[loss_type].bound in ("clip", "log_clip")) == math.isfinite(low)
+    assert LOSSES[loss_type].uses_epsilon == math.isfinite(high)
 
 
 BY_HAND = {

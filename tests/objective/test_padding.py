@@ -32,7 +32,7 @@ def make_config(loss_type: str, level: str = "token") -> GRPOConfig:
         beta=0.1,
         importance_sampling_mode="token_mask" if loss_type == "vespo" else "sequence_truncate",
         off_policy_mask_threshold=0.2,
-        top_entropy_quantile=1.0 if loss_type == "vespo" else 0.6,
+        top_entropy_quantile=1.0 if loss_type in ("vespo", "gmpo") else 0.6,
         max_completion_length=5,
     )
 
@@ -66,6 +66,7 @@ def assert_same(a: PolicyLoss, b: PolicyLoss) -> None:
 CASES = [(loss_type, "token") for loss_type in LOSS_TYPES] + [
     ("grpo", "sequence"),
     ("luspo", "sequence"),
+    ("grpo", "sequence_token"),
 ]
 
 

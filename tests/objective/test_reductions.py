@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from workbench.config import LOSS_TYPES, GRPOConfig
+from workbench.config import LOSS_TYPES, LOSSES, GRPOConfig
 from workbench.config.losses import LOSS_REDUCTIONS
 from workbench.objective import (
     BatchTotals,
@@ -53,6 +53,10 @@ WEIGHTS_BY_HAND = [
     ("dapo", 1 / 5, 1 / 5),
     ("cispo", 1 / 5, 1 / 5),
     ("vespo", 1 / 5, 1 / 5),
+    ("reinforce", 1 / 5, 1 / 5),
+    ("dppo_tv", 1 / 5, 1 / 5),
+    ("dppo_kl", 1 / 5, 1 / 5),
+    ("gmpo", 1 / 4 / 3, 1 / 3),
     ("dr_grpo", 1 / 24, 1 / 24),  # 3 sequences x max_completion_length 8
     ("luspo", 1 / 3, 1 / 3),  # mean over 3 sequences of the sum over their tokens
 ]
@@ -102,10 +106,10 @@ def test_rows_that_cut_a_group_must_say_how_long_it_is() -> None:
 
 
 @pytest.mark.parametrize("num_items", [20, torch.tensor(20)])
-def test_a_number_of_items_is_read_by_three_loss_types(num_items: int | Tensor) -> None:
+def test_a_number_of_items_is_read_by_the_mean_over_the_batch(num_items: int | Tensor) -> None:
     for loss_type in LOSS_TYPES:
         plain, counted = on_policy_gradient(loss_type), on_policy_gradient(loss_type, num_items)
-        factor = 5 / 20 if loss_type in ("dapo", "cispo", "vespo") else 1
+        factor = 5 / 20 if LOSSES[loss_type].reduction == "token_mean" else 1
         torch.testing.assert_close(counted, plain * factor, msg=loss_type)
 
 
@@ -161,7 +165,7 @@ def test_micro_batches_add_up(reduced: dict[str, str], sizes: list[int]) -> None
         beta=0.1,
         importance_sampling_mode="token_truncate",
         off_policy_mask_threshold=0.1,
-        top_entropy_quantile=1.0 if loss_type == "vespo" else 0.5,
+        top_entropy_quantile=1.0 if loss_type in ("vespo", "gmpo") else 0.5,
         importance_sampling_level="sequence" if loss_type == "luspo" else "token",
     )
     x = batch() | {"group_tokens": tokens_of_groups(batch()["mask"], 4)}

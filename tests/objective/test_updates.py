@@ -71,6 +71,8 @@ def gradient_of(batch: LossBatch, config: GRPOConfig) -> tuple[torch.Tensor, lis
 @pytest.mark.parametrize("loss_type", LOSSES)
 @pytest.mark.parametrize("quantile", [1.0, 0.4])
 def test_the_result_does_not_depend_on_the_micro_batches(loss_type: str, quantile: float) -> None:
+    if loss_type == "gmpo" and quantile < 1:
+        return  # which the config refuses
     batch = batch_of()
     whole = config_of(loss_type, top_entropy_quantile=quantile)
     expected_BT, expected = gradient_of(batch, whole)

@@ -307,9 +307,9 @@ def test_what_a_token_weighs() -> None:
         "bnpo": [1 / 20] * 4,
         "dr_grpo": [1 / 64] * 4,
         "dapo": [1 / 20] * 4,
-        "luspo": [1 / 4] * 4,
         # Two prompts, the first with 2 + 4 tokens, the second with 4 + 10.
         "prompt_mean": [1 / 12, 1 / 12, 1 / 28, 1 / 28],
+        "luspo": [1 / 4] * 4,
     }
     assert list(lab.figures.weight) == list(expected)
     for name, weights in expected.items():
@@ -321,7 +321,7 @@ def test_what_a_token_weighs() -> None:
         rows = [r for r in cells(lab) if r[0] == name]
         assert rows[0][1:] == [f"{x:.4f}" for x in lab.figures.weight[name]]
         assert rows[1][1:] == [f"{x:+.4f}" for x in lab.figures.push[name]]
-    assert "grpo 5, bnpo 1, dr_grpo 1, dapo 1, luspo 1, prompt_mean 2.33 times" in lab.summary
+    assert "grpo 5, bnpo 1, dr_grpo 1, dapo 1, prompt_mean 2.33, luspo 1 times" in lab.summary
 
 
 def test_two_updates_part_bnpo_from_dapo() -> None:

@@ -32,7 +32,7 @@ from workbench.config.fields import (
     field_problem,
     setting,
 )
-from workbench.config.losses import LOSS_REDUCTIONS, LOSS_TYPES
+from workbench.config.losses import LEVELS, LOSS_REDUCTIONS, LOSS_TYPES
 from workbench.config.methods import METHODS, MethodFacts
 from workbench.config.presets import PRESETS
 from workbench.config.rules import errors_of, warnings_of
@@ -99,6 +99,31 @@ class GRPOConfig:
         "model about ten times the policy's.",
         low=0,
         high=1,
+        live=True,
+        log_scale=True,
+    )
+    step_rewards: str | None = setting(
+        None,
+        "process_grpo: what pays the steps of an answer: 'arithmetic_steps' (each equation, then "
+        "the answer), model:FOLDER of a process reward model, or file.py:function.",
+        optional=True,
+    )
+    replay_share: float = setting(
+        0.1,
+        "iterative_grpo: share of old data when the reward model is trained further.",
+        unit="share",
+        low=0,
+        high=0.9,
+        source=PAPER + " section 4.1.4",
+        live=True,
+    )
+    reward_model_learning_rate: float = setting(
+        2e-5,
+        "iterative_grpo: step size of the reward model's AdamW. A copy of the embedded policy "
+        "wants 5e-4.",
+        low=0,
+        high=1,
+        source=PAPER + " section 4.2",
         live=True,
         log_scale=True,
     )
@@ -321,8 +346,9 @@ class GRPOConfig:
     )
     importance_sampling_level: str = setting(
         "token",
-        "Ratio per token, or per sequence (GSPO).",
-        choices=("token", "sequence"),
+        "Ratio per token, per sequence (GSPO), or per sequence with each token's own gradient "
+        "(GSPO-token).",
+        choices=LEVELS,
         source="GSPO, arXiv 2507.18071",
         live=True,
     )
@@ -346,7 +372,8 @@ class GRPOConfig:
     )
     epsilon: float = setting(
         0.2,
-        "Lower clip distance: the ratio is clipped at 1 - epsilon.",
+        "Lower clip distance: the ratio is clipped at 1 - epsilon; for gmpo at exp(-epsilon), and "
+        "its paper has 0.4.",
         above=0,
         high=1,
         source="PPO, arXiv 1707.06347",
@@ -368,6 +395,16 @@ class GRPOConfig:
         high=1000,
         optional=True,
         source="INTELLECT-2, arXiv 2505.07291",
+        live=True,
+    )
+    divergence_threshold: float = setting(
+        0.15,
+        "Furthest that dppo_tv lets a token's probability, and dppo_kl its KL, move from the "
+        "sampler's. Typical are 0.15 for dppo_tv and 0.05 for dppo_kl.",
+        unit="probability, or nats",
+        above=0,
+        high=100,
+        source="DPPO, arXiv 2602.04879",
         live=True,
     )
     kl_estimator: str = setting(

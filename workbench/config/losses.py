@@ -16,6 +16,11 @@ from typing import Any
 
 BOUNDS = {
     "clip": "a ratio beyond the clip range has no gradient where the advantage would move it on",
+    "log_clip": "as the clip, with epsilon as a distance between logarithms",
+    "divergence": (
+        "a token whose probability has moved further than divergence_threshold from the sampler's "
+        "has no gradient where the advantage would move it on"
+    ),
     "cap": "the ratio is cut at epsilon_high and detached, so that no token loses its gradient",
     "smooth": "the weight of a token fades with its ratio, and nothing is clipped",
     "none": "there is no ratio: a token is weighed as if the policy had just sampled it",
@@ -46,8 +51,11 @@ LOSS_REDUCTIONS = {
 """What the terms of the tokens become one number by, and what a token weighs by that: the choices
 of `loss_reduction`."""
 
-LEVELS = ("token", "sequence")
-"""Over what an importance ratio is taken."""
+LEVELS = ("token", "sequence", "sequence_token")
+"""Over what an importance ratio is taken: the choices of `importance_sampling_level`."""
+
+SEQUENCE_LEVELS = ("sequence", "sequence_token")
+"""Those with one ratio for a whole completion."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,7 +85,7 @@ class LossFacts:
     correction."""
 
     in_trl: bool
-    """True where TRL 1.16 knows it by the same name."""
+    """True where TRL 1.16's GRPOTrainer knows it by the same name."""
 
     def __post_init__(self) -> None:
         levels = (*self.levels, self.meant_for or "token")
@@ -87,8 +95,18 @@ class LossFacts:
 
     @property
     def clips(self) -> bool:
-        """True for the clipped surrogate, with epsilon, epsilon_high and delta."""
+        """True where a token that has moved far enough loses its gradient."""
+        return self.bound in ("clip", "log_clip", "divergence")
+
+    @property
+    def has_delta(self) -> bool:
+        """True for the clipped surrogate, whose unclipped branch delta caps."""
         return self.bound == "clip"
+
+    @property
+    def uses_epsilon(self) -> bool:
+        """True where epsilon or epsilon_high decides which ratios are clipped or capped."""
+        return self.bound in ("clip", "log_clip", "cap")
 
     @property
     def caps(self) -> bool:
@@ -176,6 +194,36 @@ LOSSES = {
         meant_for="token",
         own_sequence_weight=True,
         in_trl=True,
+    ),
+    "gmpo": LossFacts(
+        words="the geometric mean of a completion's ratios, each clipped by itself",
+        source="GMPO, arXiv 2507.20673",
+        bound="log_clip",
+        reduction="sequence_mean",
+        levels=("token",),
+        meant_for="token",
+        own_sequence_weight=False,
+        in_trl=False,
+    ),
+    "dppo_tv": LossFacts(
+        words="the unclipped surrogate, masked by how far a token's probability has moved",
+        source="DPPO, arXiv 2602.04879",
+        bound="divergence",
+        reduction="token_mean",
+        levels=("token",),
+        meant_for="token",
+        own_sequence_weight=False,
+        in_trl=False,
+    ),
+    "dppo_kl": LossFacts(
+        words="the unclipped surrogate, masked by the KL of the token against all others",
+        source="DPPO, arXiv 2602.04879",
+        bound="divergence",
+        reduction="token_mean",
+        levels=("token",),
+        meant_for="token",
+        own_sequence_weight=False,
+        in_trl=False,
     ),
     "reinforce": LossFacts(
         words="log-probabilities weighted with the advantage alone",

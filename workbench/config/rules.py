@@ -12,7 +12,7 @@ from typing import Any
 
 from workbench.config.advantages import estimator_problems
 from workbench.config.engines import facts_of
-from workbench.config.losses import LOSSES
+from workbench.config.losses import LOSSES, SEQUENCE_LEVELS
 from workbench.config.methods import METHODS
 
 Config = Any
@@ -52,13 +52,13 @@ def _clipping_errors(config: Config) -> list[Rule]:
             "(the preset 'cispo').",
         ),
         (
-            config.delta is not None and loss.clips and config.delta <= 1 + high,
+            config.delta is not None and loss.has_delta and config.delta <= 1 + high,
             f"delta={config.delta!r} must be above 1 + epsilon_high = {1 + high:g}: below it, "
             "delta cuts what clipping would have kept. Set delta above "
             f"{1 + high:g}, or None.",
         ),
         (
-            config.delta is not None and not loss.clips,
+            config.delta is not None and not loss.has_delta,
             f"delta={config.delta!r} has no effect with loss_type={config.loss_type!r}, which has "
             "no unclipped branch. Set delta=None.",
         ),
@@ -80,9 +80,15 @@ def _sampling_weight_errors(config: Config) -> list[Rule]:
         ),
         (
             level not in loss.levels,
-            f"importance_sampling_level={level!r} with loss_type={config.loss_type!r}: its weight "
-            "is per token (vespo makes its own sequence weight). Set "
+            f"importance_sampling_level={level!r} with loss_type={config.loss_type!r}: its ratio "
+            "is per token (vespo and gmpo make their own of the sequence). Set "
             "importance_sampling_level='token'.",
+        ),
+        (
+            loss.bound == "log_clip" and config.top_entropy_quantile < 1,
+            f"top_entropy_quantile={config.top_entropy_quantile} with "
+            f"loss_type={config.loss_type!r}: its term is one number of the whole completion, from "
+            "which no token can be left out. Set top_entropy_quantile=1.0.",
         ),
         (
             lowest is not None and highest is not None and lowest >= highest,
@@ -147,6 +153,12 @@ def _method_errors(config: Config) -> list[Rule]:
             "rollout_engine='native'.",
         ),
         (
+            (config.method == "process_grpo") != (config.step_rewards is not None),
+            f"step_rewards={config.step_rewards!r} with method={config.method!r}: the method "
+            "'process_grpo' needs them, and no other takes any. Set step_rewards="
+            "'arithmetic_steps', or to None.",
+        ),
+        (
             ("teacher" in method.models) != (config.teacher is not None),
             f"teacher={config.teacher!r} with method={config.method!r}: the method 'distill' needs "
             "a teacher, and no other takes one. Set teacher to the folder of a policy, such as "
@@ -194,13 +206,13 @@ def _loss_warnings(config: Config) -> list[Rule]:
     level = config.importance_sampling_level
     return [
         (
-            config.on_policy and loss.clips and config.delta is not None,
+            config.on_policy and loss.has_delta and config.delta is not None,
             f"delta={config.delta!r} does nothing with one update per rollout: the ratio is "
             "exactly 1. Set updates_per_rollout=2.",
         ),
         (
-            level == "sequence" and config.epsilon > 0.05,
-            f"importance_sampling_level='sequence' with epsilon={config.epsilon}: a sequence ratio "
+            level in SEQUENCE_LEVELS and config.epsilon > 0.05,
+            f"importance_sampling_level={level!r} with epsilon={config.epsilon}: a sequence ratio "
             "is a mean and stays near 1, so this clips nothing. GSPO uses epsilon=3e-4, "
             "epsilon_high=4e-4 (the preset 'gspo').",
         ),

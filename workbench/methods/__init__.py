@@ -15,6 +15,7 @@ from workbench.config import GRPOConfig
 from workbench.methods.base import Method, Scored
 from workbench.methods.batch import Batch, loss_mask
 from workbench.policy.policy import Policy
+from workbench.rewards import Rewards
 
 CLASSES = {
     "sft": "workbench.methods.sft:SFT",
@@ -23,17 +24,19 @@ CLASSES = {
     "dpo": "workbench.methods.dpo:DPO",
     "reinforce_pp": "workbench.methods.reinforce_pp:ReinforcePP",
     "ppo": "workbench.methods.ppo:PPO",
+    "process_grpo": "workbench.methods.process_grpo:ProcessGRPO",
+    "iterative_grpo": "workbench.methods.iterative_grpo:IterativeGRPO",
     "distill": "workbench.methods.distill:Distill",
 }
 """method -> file:class; the others are `base.Method` with their settings."""
 
 
-def make_method(policy: Policy, config: GRPOConfig) -> Method:
+def make_method(policy: Policy, config: GRPOConfig, rewards: Rewards) -> Method:
     """The method of `config`, with the models that it needs beside the policy."""
     if config.method not in CLASSES:
-        return Method(policy, config)
+        return Method(policy, config, rewards)
     module, name = CLASSES[config.method].split(":")
-    made: Method = getattr(import_module(module), name)(policy, config)
+    made: Method = getattr(import_module(module), name)(policy, config, rewards)
     return made
 
 

@@ -25,6 +25,7 @@ from workbench.objective import (
     rows_with_gradient,
 )
 from workbench.policy.policy import Policy
+from workbench.rewards import Rewards
 
 
 @dataclass(frozen=True)
@@ -51,8 +52,10 @@ class Scored:
 class Method:
     """GRPO, and what every method does as GRPO does."""
 
-    def __init__(self, policy: Policy, config: GRPOConfig) -> None:
+    def __init__(self, policy: Policy, config: GRPOConfig, rewards: Rewards) -> None:
         self.policy = policy
+        self.figures: dict[str, float] = {}
+        """What it measured of the step in hand, for the record."""
 
     def credit(self, batch: Batch, scored: Scored, config: GRPOConfig) -> Tensor:
         """What the log-probabilities of each completion (B,), or of each token (B, T), are weighed

@@ -18,13 +18,14 @@ from workbench.methods.batch import Batch
 from workbench.policy import load_policy
 from workbench.policy.logprobs import logps_in_parts
 from workbench.policy.policy import Policy
+from workbench.rewards import Rewards
 
 
 class Distill(Method):
     """Coefficient: how much likelier the teacher finds the token than the policy did."""
 
-    def __init__(self, policy: Policy, config: GRPOConfig) -> None:
-        super().__init__(policy, config)
+    def __init__(self, policy: Policy, config: GRPOConfig, rewards: Rewards) -> None:
+        super().__init__(policy, config, rewards)
         # The rule of the config has it that there is one.
         self.teacher = load_policy(str(config.teacher), dtype=config.dtype)
         self.teacher.model.to(policy.device).eval()
@@ -35,7 +36,9 @@ class Distill(Method):
             raise ValueError("distill needs the policy's log-probabilities before the updates.")
         with torch.no_grad():
             teacher_logp_BT = logps_in_parts(self.teacher.model, batch.rollout, config)
-        return torch.where(batch.loss_mask_BT, teacher_logp_BT - batch.old_logp_BT, 0.0)
+        ahead_BT = torch.where(batch.loss_mask_BT, teacher_logp_BT - batch.old_logp_BT, 0.0)
+        self.figures = {"reverse_kl": -float(ahead_BT[batch.loss_mask_BT].mean())}
+        return ahead_BT
 
 
 def check_same_words(policy: Policy, teacher: Policy) -> None:

@@ -22,13 +22,14 @@ from workbench.methods.critic import Critic
 from workbench.methods.returns import generalized_advantages, reward_per_token, whitened
 from workbench.policy.optim import load_optimizer, optimizer_tensors
 from workbench.policy.policy import Policy
+from workbench.rewards import Rewards
 
 
 class PPO(Method):
     """Coefficient: the whitened advantage over the critic."""
 
-    def __init__(self, policy: Policy, config: GRPOConfig) -> None:
-        super().__init__(policy, config)
+    def __init__(self, policy: Policy, config: GRPOConfig, rewards: Rewards) -> None:
+        super().__init__(policy, config, rewards)
         self.critic = Critic(policy, config)
 
     def credit(self, batch: Batch, scored: Scored, config: GRPOConfig) -> Tensor:

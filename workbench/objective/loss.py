@@ -149,7 +149,9 @@ def _not_finite(x: LossInputs, ratio_BT: Tensor, config: GRPOConfig) -> Tensor:
     wrong_BT = ~ratio_BT.isfinite()
     # Where the sampler's numbers are only measured, a NaN among them must not stop the training.
     uses_sampler = (
-        config.importance_sampling_mode is not None or config.off_policy_mask_threshold is not None
+        config.importance_sampling_mode is not None
+        or config.off_policy_mask_threshold is not None
+        or LOSSES[config.loss_type].bound == "divergence"
     )
     if uses_sampler and x.sampler_logp_BT is not None:
         wrong_BT = wrong_BT | ~x.sampler_logp_BT.isfinite()

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from workbench.objective.inputs import LossInputs
 from workbench.objective.masks import sampler_correction
-from workbench.objective.ratios import clip_bounds
+from workbench.objective.ratios import clip_bounds, clipped_tokens
 
 if TYPE_CHECKING:
     from workbench.config import GRPOConfig
@@ -101,6 +101,39 @@ def gamma_weighted(x: LossInputs, ratio_BT: Tensor, config: GRPOConfig) -> Tenso
     return -phi_BT * x.advantage_BT * x.logp_BT
 
 
+def geometric_mean(x: LossInputs, ratio_BT: Tensor, config: GRPOConfig) -> Tensor:
+    """-A exp(mean over the completion of the clipped log ratios), at each of its tokens: GMPO
+    (arXiv 2507.20673) eq. 4, as in TRL 1.16's GMPOTrainer.
+
+    Each log ratio is held within [-epsilon, epsilon_high] on the side that its advantage moves it
+    to, and only then averaged: one wild token changes little, and takes nothing from the others.
+    With one advantage per token, each has its own at its place.
+    """
+    low, high = clip_bounds(config)
+    log_ratio_BT = x.log_ratio_BT
+    # As the minimum in the surrogate: what moved against its advantage keeps its gradient.
+    held_BT = torch.where(
+        x.advantage_BT > 0,
+        log_ratio_BT.clamp(max=math.log(high)),
+        log_ratio_BT.clamp(min=math.log(low)),
+    )
+    mean_B1 = (x.mask_BT * held_BT).sum(1, keepdim=True) / x.length_B1
+    return -mean_B1.exp() * x.advantage_BT
+
+
+def masked_surrogate(x: LossInputs, ratio_BT: Tensor, config: GRPOConfig) -> Tensor:
+    """-M r A: DPPO (arXiv 2602.04879), M = 0 where a token's probability has moved further than
+    `divergence_threshold` and its advantage would move it on, else 1.
+
+    (The common code also cuts the ratio at 20, which the paper's objective does not; the corrected
+    sampler of importance_sampling_mode does that here, where it is wanted.)
+    """
+    # By how far the probability went, not the ratio: a rare token may double, a sure one may not
+    # halve.
+    below_BT, above_BT = clipped_tokens(ratio_BT.detach(), x, config)
+    return torch.where(below_BT | above_BT, 0.0, -ratio_BT * x.advantage_BT)
+
+
 def _where(condition_BT: Tensor, yes: float, no: float, like: Tensor) -> Tensor:
     """One of two numbers per token, in the dtype of `like`: torch.where rounds two bare numbers to
     float32."""
@@ -116,6 +149,9 @@ TERMS: dict[str, Callable[[LossInputs, Tensor, GRPOConfig], Tensor]] = {
     "cispo": capped_reinforce,
     "sapo": soft_gate,
     "vespo": gamma_weighted,
+    "gmpo": geometric_mean,
+    "dppo_tv": masked_surrogate,
+    "dppo_kl": masked_surrogate,
     "reinforce": log_likelihood,
 }
 """loss_type -> its per-token term."""

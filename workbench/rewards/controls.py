@@ -44,3 +44,7 @@ class ShuffledRewards:
 def shuffled(rewards: RewardSet, seed: int = 0) -> ShuffledRewards:
     """The control of `rewards` in which nothing can be learned."""
     return ShuffledRewards(rewards, seed)
+
+
+Rewards = RewardSet | ShuffledRewards
+"""What a run is rewarded by."""

@@ -15,7 +15,7 @@ from workbench.evaluation.prompts import check_prompts
 from workbench.policy.for_config import check_policy
 from workbench.policy.free_memory import check_batch_fits
 from workbench.policy.policy import Policy
-from workbench.rewards import RewardSet, ShuffledRewards, with_readable_golds
+from workbench.rewards import Rewards, RewardSet, ShuffledRewards, with_readable_golds
 from workbench.rollout import check_engine
 from workbench.runs import Run, RunWriter, is_run_record
 from workbench.runs.store.opening import check_free, remove_database
@@ -31,7 +31,6 @@ from workbench.training.trainer import Trainer
 from workbench.training.truth import as_it_is
 
 DEFAULT_REWARDS = ("format", "answer")
-Rewards = RewardSet | ShuffledRewards
 EXTENDABLE = (
     "max_steps",
     "eval_steps",

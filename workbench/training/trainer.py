@@ -27,7 +27,7 @@ from workbench.policy.optim import load_optimizer, make_optimizer, optimizer_ten
 from workbench.policy.packing import shares_prompts
 from workbench.policy.policy import Policy
 from workbench.policy.reference import Reference, costs_no_big_copy
-from workbench.rewards import RewardSet, RewardTable, ScoringCancelledError, ShuffledRewards
+from workbench.rewards import Rewards, RewardTable, ScoringCancelledError
 from workbench.rollout import RolloutCancelledError, make_engine
 from workbench.rollout.types import Rollout, Sampling
 from workbench.runs.sampled_evaluation import SampledEvaluation
@@ -67,7 +67,7 @@ class Trainer:
         self,
         policy: Policy,
         task: Task,
-        rewards: RewardSet | ShuffledRewards,
+        rewards: Rewards,
         config: GRPOConfig,
         *,
         open_run: Callable[[], RunWriter],
@@ -102,7 +102,7 @@ class Trainer:
             with explain_out_of_memory("reference", config, policy.source):
                 self.reference = Reference(policy)
         with explain_out_of_memory("reference", config, policy.source):
-            self.method = make_method(policy, config)
+            self.method = make_method(policy, config, rewards)
         # Last: whatever could not start has raised by now, and leaves no record behind.
         self.run = open_run()
         # What serves need not be what the config asks for, and the record says which it was.
@@ -204,7 +204,7 @@ class Trainer:
         self.method.end_step(batch, scored, config, number)
         metrics = update_metrics(updates) | record.rollout_metrics(rollout)
         metrics |= record.reward_metrics(rewards_BK, table.names, advantages) | phases.metrics()
-        metrics |= {"learning_rate": learning_rate_at(number, config)}
+        metrics |= self.method.figures | {"learning_rate": learning_rate_at(number, config)}
         # What reward functions counted comes last, where there is no room for all; a name of the
         # record's own keeps its meaning.
         metrics |= {name: v for name, v in table.metrics.items() if name not in metrics}

@@ -19,6 +19,7 @@ from workbench.policy.optim import make_optimizer
 from workbench.policy.packing import can_pack
 from workbench.policy.policy import Policy
 from workbench.policy.reference import Reference
+from workbench.rewards import RewardSet
 from workbench.rollout import make_engine
 from workbench.rollout.types import Rollout, Sampling
 from workbench.training.update import accumulate_gradient, apply_gradient
@@ -154,7 +155,7 @@ def _training_seconds(
     )
     whole = config.replace(micro_batch_size=None)
     # What a method does beside it is not timed here: the gradient is the same pass for all.
-    plain = Method(policy, config)
+    plain = Method(policy, config, RewardSet("format"))
 
     def gradient() -> None:
         accumulate_gradient(policy, plain, batch, rows, whole, 1)

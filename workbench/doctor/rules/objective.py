@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from workbench.config import LOSSES
+from workbench.config.losses import SEQUENCE_LEVELS
 from workbench.doctor import thresholds as t
 from workbench.doctor.facts import Facts
 from workbench.doctor.finding import Finding, figure, percent, span
@@ -93,7 +94,7 @@ def _why_idle(facts: Facts) -> tuple[str, str, str] | None:
     clipped = facts.recent("clip_ratio_region")
     seen = _seen_of_the_ratio(facts, clipped)
     loss = LOSSES.get(loss_type)
-    if loss is None or not (loss.clips or loss.caps):
+    if loss is None or not loss.uses_epsilon:
         return (
             f"loss_type={loss_type!r} has no clip range: epsilon is not used.",
             seen,
@@ -140,7 +141,7 @@ def clipped_too_often(facts: Facts) -> Finding | None:
         return None
     # The record's share is that of all updates; the first one has ratio 1 and cannot clip.
     share = float(np.median(clipped)) * updates / (updates - 1)
-    per_sequence = facts.config.get("importance_sampling_level") == "sequence"
+    per_sequence = facts.config.get("importance_sampling_level") in SEQUENCE_LEVELS
     if share < (t.CLIPPED_HIGH_SEQUENCE if per_sequence else t.CLIPPED_HIGH):
         return None
 

@@ -53,6 +53,7 @@ _REFUTED = re.compile(
     r"(?:not|wrong|incorrect|false)\b|(?:#|//)\s*(?:wrong|incorrect|false)\b)",
     re.IGNORECASE,
 )
+_NAMED_VALUE = re.compile(r"(?<![A-Za-z0-9\\])[A-Za-z] ?= ?$")
 _NEEDED = re.compile(
     r"\b(?:needs?|needed|requires?|required|must|enough|necessary|suffices?)\b", re.IGNORECASE
 )
@@ -120,7 +121,8 @@ def marked_spans(text: str) -> list[Span]:
 
 def denied(sentence: str, start: int, end: int) -> bool:
     """Whether `sentence` denies what stands from `start` to `end`: "not 42", "42 is wrong"."""
-    before = sentence[max(0, start - 80) : start]
+    # What denies "x = 42" denies 42.
+    before = _NAMED_VALUE.sub("", sentence[max(0, start - 80) : start])
     # Where it says what is needed, the least is the answer.
     if _NEEDED.search(sentence[max(0, start - 80) : end + 80]):
         before = re.sub(r"\bat least\b", "", before)

@@ -8,16 +8,19 @@ what `workbench.objective.process_advantages` takes.
     arithmetic.py   a rule: each written equation, and the final answer
     equations.py    the equations of a text, exactly and without evaluating it
     splitting.py    the steps of other texts: paragraphs, lines, sentences
+    named.py        the functions by name
     tokens.py       from characters to tokens
 """
 
 from workbench.rewards.steps.arithmetic import arithmetic_steps
 from workbench.rewards.steps.checked import Step, StepRewardError, StepRewardFunction, checked_steps
 from workbench.rewards.steps.equations import Equation, equations
+from workbench.rewards.steps.named import STEP_REWARDS, step_reward_named
 from workbench.rewards.steps.splitting import split_steps
 from workbench.rewards.steps.tokens import step_tensors, token_ends
 
 __all__ = [
+    "STEP_REWARDS",
     "Equation",
     "Step",
     "StepRewardError",
@@ -26,6 +29,7 @@ __all__ = [
     "checked_steps",
     "equations",
     "split_steps",
+    "step_reward_named",
     "step_tensors",
     "token_ends",
 ]

@@ -14,14 +14,14 @@ from workbench.config.losses import LOSS_REDUCTIONS
 from workbench.widgets.base.lab import Lab, share_bar, signed_bar, table
 from workbench.widgets.controls.number_box import NumberBox
 
-CLIPPED = {name: loss for name, loss in LOSSES.items() if loss.clips}
-ROWS: dict[str, dict[str, Any]] = {name: {"loss_type": name} for name in CLIPPED} | {
-    name: {"loss_type": "dapo", "loss_reduction": name}
+FIRST = {loss.reduction: name for name, loss in reversed(LOSSES.items())}
+"""Reduction -> the first loss that has it of its own accord."""
+ROWS: dict[str, dict[str, Any]] = {
+    FIRST.get(name, name): {"loss_type": FIRST.get(name, "dapo"), "loss_reduction": name}
     for name in LOSS_REDUCTIONS
-    if name not in {loss.reduction for loss in LOSSES.values()}
 }
-"""Row -> the settings that it shows: the losses with a clip, and each reduction that no loss has of
-its own accord."""
+"""Row -> the settings that it shows: a loss for each reduction, or the reduction itself where no
+loss has it of its own accord."""
 LONGEST = 64
 
 

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from workbench.config import METHODS
 from workbench.objective import BatchTotals, PerToken, entropy_threshold, policy_loss
 from workbench.widgets.tokens.inputs import Array, RowInputs, rows_of_update
 
@@ -43,6 +44,9 @@ def contribution(batch: Mapping[str, Any], row: int, x: RowInputs) -> Contributi
     clipped_T = _numbers(tokens.clipped_high) - _numbers(tokens.clipped_low)
     unknown_T = np.full(len(x.ids_T), np.nan)
     kl_T = unknown_T if tokens.kl is None else _numbers(tokens.kl)
+    if METHODS[x.config.method].of_pairs:
+        # Nothing is clipped, and the loss is no sum over tokens.
+        return Contribution(ratio_T, unknown_T, kl_T, unknown_T)
     # A row outside the loss has no ratio to clip, whatever its log-probabilities are.
     in_loss = 1.0 if x.counted else np.nan
     return Contribution(

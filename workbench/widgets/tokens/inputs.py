@@ -39,6 +39,8 @@ class RowInputs:
     """Under the sampler."""
     entropy_T: Array | None
     """Entropy of the policy in nats."""
+    coefficient_T: Array | None
+    """What grad log pi of the token was multiplied with; 0 where the row was skipped."""
     counted: bool
     """False where the whole row was left out of the loss (`mask_truncated_completions`)."""
     update: int
@@ -102,6 +104,7 @@ def row_inputs(batch: Mapping[str, Any], row: int) -> RowInputs:
         ref_logp_T=_array_of(batch, "ref_logp", row, T),
         sampler_logp_T=_array_of(batch, "sampler_logp", row, T),
         entropy_T=_array_of(batch, "entropy", row, T),
+        coefficient_T=_array_of(batch, "coefficient", row, T),
         counted=not (config.mask_truncated_completions and bool(batch["truncated_B"][row])),
         update=update,
         updates=updates,

@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from workbench.config import LOSSES
+from workbench.config import LOSSES, METHODS
+from workbench.config.losses import SEQUENCE_LEVELS
 from workbench.widgets.tokens.inputs import Array, RowInputs, row_inputs
 
 
@@ -35,6 +36,15 @@ QUANTITIES: dict[str, Quantity] = {
         "diverging",
         1e-6,
         "A: what the token's gradient is weighted with; positive pushes it up, negative down.",
+    ),
+    "coefficient": Quantity(
+        "gradient coefficient",
+        "",
+        "diverging",
+        1e-9,
+        "What grad log pi of the token was multiplied with in its last update, the reduction "
+        "included: minus the derivative of the loss. Every method is one: sft 1, grpo A + beta "
+        "(pi_ref / pi - 1), dpo +-beta sigmoid(-margin), each over what the loss divides by.",
     ),
     "ratio": Quantity(
         "ratio",
@@ -121,6 +131,7 @@ def token_row(batch: Mapping[str, Any], row: int) -> TokenRow:
     computed = contribution(batch, row, x)
     values = {
         "advantage": x.advantage_T,
+        "coefficient": x.filled("coefficient"),
         "ratio": computed.ratio_T,
         "clipped": computed.clipped_T,
         "kl": computed.kl_T,
@@ -149,12 +160,17 @@ def note_on(name: str, x: RowInputs) -> str:
         name == "mismatch" and x.old_logp_T is not x.logp_T
     ):  # old_logp was recorded: a skipped row has its mismatch
         return _missing(x, "sampler_logp", "old_logp")
+    if METHODS[x.config.method].of_pairs and name in ("clipped", "term"):
+        return (
+            "Not available: the loss of this method is of pairs of answers. What each token got is "
+            "its gradient coefficient."
+        )
     if not x.counted and name != "term":
         return (
             "Truncated, and mask_truncated_completions is on: the whole row was left out of the "
             "loss."
         )
-    if x.skipped or not x.counted:
+    if (x.skipped or not x.counted) and name != "coefficient":
         return _skipped_note(name, x)
     needs = (*NEEDS[name], "ref_logp") if name == "term" and x.config.beta > 0 else NEEDS[name]
     return _missing(x, *needs) or (
@@ -163,6 +179,7 @@ def note_on(name: str, x: RowInputs) -> str:
 
 
 NEEDS: dict[str, tuple[str, ...]] = {
+    "coefficient": ("coefficient",),
     "ratio": ("logp", "old_logp"),
     "clipped": ("logp", "old_logp"),
     "change": ("logp", "old_logp"),
@@ -226,8 +243,9 @@ def _trivial(name: str, x: RowInputs) -> str:
             f"This row was used in update 1 of {x.updates}, before the policy had moved: its ratio "
             "is 1 up to rounding."
         )
-    if name in ("ratio", "clipped") and x.config.importance_sampling_level == "sequence":
-        notes.append("importance_sampling_level='sequence': one ratio for the whole completion.")
+    level = x.config.importance_sampling_level
+    if name in ("ratio", "clipped") and level in SEQUENCE_LEVELS:
+        notes.append(f"importance_sampling_level={level!r}: one ratio for the whole completion.")
     if name == "clipped" and LOSSES[x.config.loss_type].caps:
         notes.append(
             f"loss_type={x.config.loss_type!r}: capped above at epsilon_high, and a capped token "

@@ -17,6 +17,7 @@ ASKED = (
     "epsilon",
     "epsilon_high",
     "delta",
+    "divergence_threshold",
     "loss_type",
     "loss_reduction",
     "importance_sampling_level",

@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from workbench.config import ConfigError, ConfigWarning, GRPOConfig
+from workbench.config import METHODS, ConfigError, ConfigWarning, GRPOConfig
 from workbench.errors import WorkbenchError
 from workbench.objective import AdvantageRule, LossBatch, group_advantages, tokens_of_groups
 
@@ -155,8 +155,15 @@ def _config_of(stored: Mapping[str, Any]) -> GRPOConfig:
     """The config in force; its batch sizes are those of the batch itself."""
     G = int(stored["num_generations"])
     sizes = {"num_generations": G, "prompts_per_step": len(stored["mask_BT"]) // G}
+    # What a method fixes may be asked about like everything else: "what if" is GRPO's question.
+    free = {"method": "grpo", "teacher": None, "step_rewards": None}
+    if METHODS[stored["config"].get("method", "grpo")].of_pairs:
+        raise WhatIfError(
+            f"method={stored['config']['method']!r}: its loss is of pairs of answers, and these "
+            "settings are of a loss of tokens."
+        )
     try:
-        return _quietly(lambda: GRPOConfig.from_dict(dict(stored["config"]) | sizes))[0]
+        return _quietly(lambda: GRPOConfig.from_dict(dict(stored["config"]) | sizes | free))[0]
     except ConfigError as error:
         raise WhatIfError(f"the recorded settings of this step cannot be used: {error}") from error
 

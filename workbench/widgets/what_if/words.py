@@ -127,8 +127,8 @@ def _idle(c: Comparison) -> list[str]:
         return []
     return [
         "Every ratio is exactly 1 here, because the log-probabilities are those of the policy that "
-        "sampled: epsilon, "
-        "epsilon_high, delta and importance_sampling_level change nothing."
+        "sampled: epsilon, epsilon_high, delta, divergence_threshold and importance_sampling_level "
+        "change nothing."
     ]
 
 
