@@ -61,17 +61,18 @@ def test_training_on_a_reward_model_for_too_long_costs_the_gold_reward(tmp_path)
     made = reward_model_of(policy, "pairs")
     train_reward_model(made, examples_of(policy, "pairs", task.train[:24], 1.3), FAST)
     config = GRPOConfig(
-        max_steps=50,
-        prompts_per_step=8,
+        max_steps=100,
         beta=0.0,
         temperature=1.3,
         learning_rate=5e-4,
         reward_weights=(1.0, 0.0),
         num_eval_problems=20,
         eval_steps=0,
+        save_steps=100,
     )
     rewards = RewardSet([reward_model(made, name="proxy"), "answer"])
-    start_run(tmp_path / "run", policy=policy, task=task, rewards=rewards, config=config).train()
+    trainer = start_run(tmp_path / "run", policy=policy, task=task, rewards=rewards, config=config)
+    trainer.train(50)
 
     run = Run.open(tmp_path / "run")
     steps = run.steps()
