@@ -235,6 +235,12 @@ def test_nothing_is_said_without_samples_of_both() -> None:
     assert sharpening(unknown, both) == ""
 
 
+def test_evaluations_with_different_numbers_of_samples_meet_where_both_have_k() -> None:
+    more = figures(LOW, HIGH) | {"pass@16": Share(0.99, 0.97, 1.0, 100)}
+    assert "at least one of 8 for" in sharpening(figures(LOW, HIGH), more)
+    assert sharpening({"pass@1": Share(*LOW, 9), "pass@3": Share(*LOW, 9)}, more) == ""
+
+
 def test_a_gain_in_form_is_not_taken_for_one_in_ability() -> None:
     strict = (figures(LOW, MIDDLE), figures(MIDDLE, HIGH))
     flat = (figures(MIDDLE, HIGH), figures(HIGH, HIGH))

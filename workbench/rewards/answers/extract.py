@@ -31,13 +31,18 @@ from workbench.rewards.answers.literals import read_phrase, read_special, read_w
 from workbench.rewards.answers.numerals import MAX_LENGTH, may_be_list, read_numeral
 from workbench.rewards.answers.several import read_collection, split_label
 from workbench.rewards.answers.spelling import closing, plain
+from workbench.rewards.answers.supposed import is_supposed
 
 TAIL = 8000
 """Characters at the end of a text in which an answer without a tag is looked for."""
 
 _TAG = re.compile("</?(?:think|answer)>")
 MOST = 20
-"""Boxes, or answers announced, that are looked at; the last ones."""
+"""Boxes, or answers announced, that are looked at, and in one sentence numbers, formulas and
+choices; the last ones."""
+
+MOST_SENTENCES = 60
+"""Sentences that are looked at, the last ones."""
 
 _STRUCK = re.compile(r"~~[^~\n]{1,200}~~")
 _QUOTED = re.compile(r"^[ \t]{0,3}> ", re.MULTILINE)
@@ -202,7 +207,8 @@ def _stated(text: str, wanted: Kind) -> tuple[str | None, str]:
         if is_question(tail, match.end()):
             continue
         beside = _NOT.match(said) or _BOUND.match(said) or match["verb"].lower() in _OTHER_VERBS
-        if not (negated or beside or _is_doubted(tail, match.start())):
+        doubted = _is_doubted(tail, match.start()) or is_supposed(tail, match.end(), match.end())
+        if not (negated or beside or doubted):
             answer = _leading(said, wanted)
             if answer is not None:
                 return answer, tail
@@ -283,7 +289,11 @@ def _last_letter(text: str, wanted: Kind) -> str | None:
     if with_text is not None:
         return with_text
     for sentence in _considered(text):
-        named = [m for m in named_letters(sentence) if not denied(sentence, m[1], m[2])]
+        all_named = named_letters(sentence)
+        # Nobody answers with so many choices.
+        if len(all_named) > MOST:
+            return None
+        named = [m for m in all_named if not denied(sentence, m[1], m[2])]
         if named:
             hedged = any(is_hedged(sentence, start, end) for _, start, end in named)
             letters = {letter for letter, _, _ in named}
@@ -315,7 +325,8 @@ def _all_value(text: str, wanted: Kind) -> str | None:
 def _marked(text: str, wanted: Kind) -> str | None:
     """The last bold text or formula that is an answer, unless a later sentence has a number."""
     for sentence in _considered(text):
-        spans = [s for s in marked_spans(sentence) if not _span_is_denied(sentence, s)]
+        marked = marked_spans(sentence)[-MOST:]
+        spans = [s for s in marked if not _span_is_denied(sentence, s)]
         for i, span in reversed(list(enumerate(spans))):
             if wanted == "letter":
                 return leading_letter(span.content[:MAX_LENGTH])
@@ -337,7 +348,7 @@ def _last_number(text: str, wanted: Kind) -> str | None:
     if wanted == "letter":
         return None
     for sentence in _considered(text):
-        for span in reversed(number_spans(sentence)):
+        for span in reversed(number_spans(sentence)[-MOST:]):
             if not _span_is_denied(sentence, span):
                 return with_unit(span.content, sentence[span.end :])
     return None
@@ -353,7 +364,7 @@ def _span_is_denied(sentence: str, span: Span) -> bool:
 
 def _considered(text: str) -> Iterator[str]:
     """The sentences of `text` that say something, the last one first."""
-    for sentence in reversed(sentences(text[-TAIL:])):
+    for sentence in reversed(sentences(text[-TAIL:])[-MOST_SENTENCES:]):
         if not sentence.rstrip(" *_\"')").endswith("?"):
             yield sentence
 

@@ -148,13 +148,15 @@ def form_alone(strict: tuple[Figures, Figures], lenient: tuple[Figures, Figures]
 def _one_and_many(
     before: Figures, after: Figures
 ) -> tuple[int, tuple[Share, Share], tuple[Share, Share]] | None:
-    """K, and pass@1 and pass@K before and after; None where one of them is not known."""
-    k = min(samples_of(before), samples_of(after))
-    names = ("pass@1", f"pass@{k}")
-    if k < 2 or any(name not in figures for name in names for figures in (before, after)):
+    """The largest k that both have, and pass@1 and pass@k before and after; None where one of them
+    is not known."""
+    ks = [{k for k, _ in curve(figures, "pass")} for figures in (before, after)]
+    k = max(ks[0] & ks[1], default=0)
+    if k < 2 or 1 not in ks[0] & ks[1]:
         return None
+    names = ("pass@1", f"pass@{k}")
     one, many = ((before[name], after[name]) for name in names)
-    return (k, one, many) if all(share.is_known for share in (*one, *many)) else None
+    return k, one, many
 
 
 def _verdict(one: int, many: int, k: int) -> str:

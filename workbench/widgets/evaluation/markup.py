@@ -62,7 +62,8 @@ def words_html(frame: pd.DataFrame, split: str, steps: tuple[int, int]) -> str:
 def main_table(frame: pd.DataFrame, split: str, steps: tuple[int, int]) -> str:
     """Each figure before and after, strict beside lenient."""
     of_judge = {judge: [figures_at(frame, split, s, judge) for s in steps] for judge in JUDGES}
-    names = main_figures({**of_judge["strict"][0], **of_judge["strict"][-1]})
+    # Of each by itself: the two may have drawn different numbers of samples.
+    names = dict.fromkeys(name for both in of_judge["strict"] for name in main_figures(both))
     rows = "".join(_main_row(name, of_judge) for name in names)
     columns = "".join(
         f'<th class="wb-number">{judge}, before (step {steps[0]})</th>'

@@ -51,7 +51,10 @@ class Boxes:
     """Question and gold answer."""
     text: Any = field(
         default_factory=lambda: widgets.Textarea(
-            description="answer", layout={"width": "100%", "height": "130px"}, style=STYLE
+            description="answer",
+            # Less its own margins: with all of the width the page would scroll sideways.
+            layout={"width": "calc(100% - 4px)", "height": "130px"},
+            style=STYLE,
         )
     )
     """The completion that is edited."""

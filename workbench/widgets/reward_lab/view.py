@@ -106,6 +106,7 @@ class RewardLab(Lab):
         self._begin_at = (step, row)
         super().__init__()
         self.widget.children = [*self.widget.children, self.attacks.widget]
+        self.widget.add_class("wb-scaled")  # menus and handles as in the dashboard
 
     # ---------------------------------------------------------------- what is given
 
