@@ -35,3 +35,14 @@ def test_it_prints_one_object(
     assert said["fits"] is True
     assert said["settings"]["lora_rank"] == 16
     assert said["peak_bytes"] == max(p["bytes"] for p in said["phases"])
+
+
+def test_a_preset_says_aside_what_it_takes(
+    tmp_path: Path, tiny_folder: Path, workbench: Callable[..., CompletedProcess[str]]
+) -> None:
+    small = ("--max-prompt-length", "32", "--max-completion-length", "16")
+    asked = ("--policy", tiny_folder, "--gpu", "L4", *small, "--json")
+    done = workbench("plan", *asked, "--preset", "deepseekmath_full", cwd=tmp_path)
+    assert "preset deepseekmath_full: The paper's policy has 6.9 B parameters" in done.stderr
+    json.loads(done.stdout)
+    assert workbench("plan", *asked, "--preset", "real", cwd=tmp_path).stderr == ""
