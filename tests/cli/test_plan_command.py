@@ -47,3 +47,14 @@ def test_a_method_says_what_its_own_models_take(
     assert "that grpo takes." in said
     graded = workbench(*asked, "--method", "distill", "--teacher", tiny_folder, cwd=tmp_path)
     assert "the teacher takes" in " ".join(graded.stdout.split())
+
+
+def test_a_preset_says_aside_what_it_takes(
+    tmp_path: Path, tiny_folder: Path, workbench: Callable[..., CompletedProcess[str]]
+) -> None:
+    small = ("--max-prompt-length", "32", "--max-completion-length", "16")
+    asked = ("--policy", tiny_folder, "--gpu", "L4", *small, "--json")
+    done = workbench("plan", *asked, "--preset", "deepseekmath_full", cwd=tmp_path)
+    assert "preset deepseekmath_full: The paper's policy has 6.9 B parameters" in done.stderr
+    json.loads(done.stdout)
+    assert workbench("plan", *asked, "--preset", "real", cwd=tmp_path).stderr == ""

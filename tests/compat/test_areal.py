@@ -192,6 +192,21 @@ def test_another_value_in_the_file(tmp_path_factory, old: str, new: str, ours: d
     assert {name: getattr(config, name) for name in ours} == ours
 
 
+def test_a_group_size_that_is_no_group_is_named(tmp_path: Path) -> None:
+    """AReaL groups the rows wrong without a word (its issue 1422): a group is n_samples here."""
+    text = RELEASES["1.0.4"].replace("group_size: ${gconfig.n_samples}", "group_size: 8")
+    config, translation = read_areal(write(tmp_path, text))
+    assert became(translation, "actor.reward_norm.group_size") == "none"
+    assert config.num_generations == 4
+
+
+def test_the_old_switch_for_grpo_is_the_groups_baseline(tmp_path: Path) -> None:
+    text = RELEASES["0.3.1"].replace("group_adv_norm: false", "group_adv_norm: true")
+    config, translation = read_areal(write(tmp_path, text))
+    assert (config.advantage_baseline, config.scale_rewards) == ("group", "group")
+    assert became(translation, "actor.group_adv_norm") == "near"
+
+
 def test_a_clip_of_0_with_one_update_clips_nothing_here_either(tmp_path: Path) -> None:
     text = RELEASES["1.0.4"].replace("eps_clip: 0.4", "eps_clip: 0.0")
     config, translation = read_areal(

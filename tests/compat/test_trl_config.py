@@ -128,6 +128,12 @@ def test_the_batch_is_trls(batch: int, accumulated: int, steps: int | None, grou
                 save_total_limit=6,
             ),
         ),
+        # The batch counts completions: eight of one, accumulated, are one group.
+        dict(
+            said=dict(per_device_train_batch_size=1, gradient_accumulation_steps=8, max_steps=3),
+            prompts=9,
+            ours=dict(prompts_per_step=1, updates_per_rollout=1, micro_batch_size=1, max_steps=3),
+        ),
         dict(said=dict(max_steps=50, warmup_ratio=0.1), prompts=9, ours=dict(warmup_steps=5)),
         dict(said=dict(max_steps=50, save_strategy="no"), prompts=9, ours=dict(save_steps=50)),
         dict(said=dict(save_strategy="epoch"), prompts=9, ours=dict(save_steps=9, max_steps=27)),

@@ -20,13 +20,14 @@ def plan_command(
     as_json: bool,
 ) -> None:
     """See `workbench plan --help`."""
-    from workbench.commands.train import make_config
+    from workbench.commands.train import make_config, say_what_it_takes
     from workbench.plan import device_named, plan, shape_of
     from workbench.trial import with_trial
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConfigWarning)  # about learning, which nobody does here
         config = make_config(policy, preset, changes, None)
+    say_what_it_takes(preset)
     device = device_named(gpu)
     shape = shape_of(policy)
     if trial and device.measured:

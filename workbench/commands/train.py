@@ -13,7 +13,7 @@ from workbench.commands.printing import say_aside
 from workbench.commands.resuming import Parts, parts_of, resume_command
 from workbench.commands.saving import keep_what_is_whole, save_trained
 from workbench.commands.views import JsonView, TerminalView
-from workbench.config import METHODS, ConfigError, GRPOConfig
+from workbench.config import METHODS, PRESETS, ConfigError, GRPOConfig
 from workbench.runs import Run, is_run_record
 
 AUTO, DEFAULT_RANK = "auto", 16
@@ -45,6 +45,7 @@ def train_command(
     _check_folder_free(out, resume)
     parts = parts_of(out, resume, policy, task, rewards, shuffle_rewards)
     config = make_config(parts.policy, preset, changes, out if resume else None, config_file)
+    say_what_it_takes(preset)
     view = JsonView() if as_json else TerminalView(out, parts.policy, parts.task)
     if config.method != "grpo":
         view.notice(_method_words(config, resume))
@@ -120,6 +121,12 @@ def make_config(
     if config.lora_rank > 0 and "learning_rate" not in changes:
         return config.replace(learning_rate=config.learning_rate * LORA_LEARNING_RATE)
     return config
+
+
+def say_what_it_takes(preset: str | None) -> None:
+    """Say aside what a preset would take, where that is more than one GPU has."""
+    if preset is not None and PRESETS[preset].takes:
+        say_aside(f"preset {preset}: {PRESETS[preset].takes}")
 
 
 def _config_in(path: Path, preset: str | None) -> GRPOConfig:

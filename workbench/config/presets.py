@@ -14,6 +14,10 @@ class Preset:
     source: str
     values: dict[str, Any]
 
+    takes: str = ""
+    """What a run of it would take, where that is more than one GPU has; said by `workbench plan`
+    and `workbench train`."""
+
 
 _REAL: dict[str, Any] = dict(
     learning_rate=1e-6,
@@ -35,6 +39,18 @@ of a T4's 15.7 free; four would not). Three rows also lie behind one shared prom
 tokens stay under `LONGEST_ROW` of workbench/policy/packing.py, a whole group does not. So nothing
 needs to be computed twice by gradient_checkpointing."""
 
+_DEEPSEEKMATH: dict[str, Any] = _REAL | dict(
+    beta=0.04,
+    num_generations=64,
+    prompts_per_step=16,
+    max_completion_length=1024,
+    max_prompt_length=1024,
+    updates_per_rollout=1,
+    loss_type="grpo",
+    advantage_std="population",
+    use_bias_correction_kl=False,
+)
+
 PRESETS: dict[str, Preset] = {
     "real": Preset(
         "The workbench's starting point for a real model on one GPU: TRL's learning rate, small "
@@ -46,18 +62,20 @@ PRESETS: dict[str, Preset] = {
         "1024 tokens, 1,024 outputs per batch, one update per exploration stage. The paper "
         "prints std and does not say which: over the population is our reading. Loss averaged per "
         "sequence; KL without ratio.",
-        _REAL
-        | dict(
-            beta=0.04,
-            num_generations=64,
-            prompts_per_step=16,
-            max_completion_length=1024,
-            max_prompt_length=1024,
-            updates_per_rollout=1,
-            loss_type="grpo",
-            advantage_std="population",
-            use_bias_correction_kl=False,
-        ),
+        _DEEPSEEKMATH,
+    ),
+    "deepseekmath_full": Preset(
+        "DeepSeekMath's own run, arXiv 2402.03300, section 4.2: the setting of `deepseekmath` over "
+        "144K questions of GSM8K and MATH, 9,000 steps of 16 questions, from DeepSeekMath-Instruct "
+        "7B, all weights trained. One completion at a time goes through the loss here.",
+        _DEEPSEEKMATH | dict(max_steps=9000, micro_batch_size=1, eval_steps=500, save_steps=100),
+        takes="The paper's policy has 6.9 B parameters. By `workbench plan`, all of it trained in "
+        "float32 on one device: 138 GB for weights, optimizer, gradients and reference, and "
+        "1,558 GB for the keys and values of 1,024 completions sampled at once; no one GPU has "
+        "that. Were there an H200 with the room, a step would take 11 to 43 minutes and 9,000 of "
+        "them 68 to 271 days. Besides the paper rewards with a reward model of the same size, "
+        "trained at 2e-5. What fits one GPU instead: the preset deepseekmath with a policy of 0.5 "
+        "to 1.5 B, --lora, and fewer prompts or completions; --rollout vllm samples in turns.",
     ),
     "trl": Preset(
         "TRL 1.16.0's GRPOConfig defaults: beta 0, dapo loss, G=8, 512 tokens, one update per "
