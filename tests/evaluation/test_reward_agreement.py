@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from made_runs import make_run
 
 from workbench.course import reliability_chart, stale_chart
-from workbench.evaluation import AgreementError, reward_model_agreement
+from workbench.evaluation import AgreementError, reward_model_agreement, wilson_interval
 from workbench.evaluation.reward_agreement import as_columns, ranked_alike
 from workbench.evaluation.reward_quality import quality_of_labels
 
@@ -61,6 +61,8 @@ def test_a_recorded_reward_that_turns_against_the_gold_one_is_seen(run) -> None:
     assert [one.agreement.value for one in found] == [1, 1, 0, 0]
     # Four groups of two right and two wrong.
     assert [(one.pairs, one.agreement.n) for one in found] == [(16, 4)] * 4
+    # Four groups that are all alike leave room for a fifth that is not.
+    assert (found[0].agreement.low, found[0].agreement.high) == wilson_interval(4, 4)
     assert [(one.proxy, one.gold) for one in found] == [(0.5, 0.5)] * 4
     assert as_columns(found)["agreement"] == [1, 1, 0, 0]
 

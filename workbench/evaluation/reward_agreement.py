@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from workbench.errors import WorkbenchError
-from workbench.evaluation.estimators import Estimate
+from workbench.evaluation.estimators import Estimate, wilson_interval
 from workbench.rewards import RewardSet
 from workbench.rewards.model import RewardModel
 from workbench.runs import Run
@@ -156,7 +156,11 @@ def _estimate(alike_N: np.ndarray, pairs_N: np.ndarray, seed: int) -> Estimate:
     rows_DN = np.random.default_rng(seed).integers(0, n, (DRAWS, n))
     drawn = alike_N[rows_DN].sum(1) / pairs_N[rows_DN].sum(1)
     low, high = np.quantile(drawn, [0.025, 0.975])
-    return Estimate(float(alike_N.sum() / pairs_N.sum()), float(low), float(high), n)
+    value = float(alike_N.sum() / pairs_N.sum())
+    # One group, or groups that are all alike, do not prove that the next one is so, too.
+    if low == high:
+        low, high = wilson_interval(value * n, n)
+    return Estimate(value, float(low), float(high), n)
 
 
 def _mean(values_B: np.ndarray) -> float:

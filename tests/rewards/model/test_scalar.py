@@ -96,6 +96,42 @@ def test_where_padding_is_the_end_token_the_last_step_is_still_the_whole(tiny_po
     assert scores[0] == pytest.approx(made.scores([MESSAGES[1]], ["4"])[0].item(), abs=1e-6)
     padded = made.scores(MESSAGES, COMPLETIONS)
     assert padded[1].item() == pytest.approx(scores[0], abs=1e-5)
+    # An end token in the middle, as an earlier answer has one, is not taken for padding.
+    talk = [*MESSAGES[0], {"role": "assistant", "content": "45"}, *MESSAGES[1]]
+    ids = made.encode(talk, "4")
+    assert ids.count(tiny_policy.eos_token_ids[0]) == 2
+    place = len(ids) - 2
+    number = made.model(torch.tensor([ids[: place + 1]])).logits[0, 0].sigmoid().item()
+    both = made.scores([talk, MESSAGES[0]], ["4", COMPLETIONS[0]])
+    assert both[0].item() == pytest.approx(number, abs=1e-5)
+
+
+def test_a_text_begins_once_whoever_else_would_write_its_beginning(made, tiny_policy) -> None:
+    """A template that writes the first token, and a tokenizer that would add another."""
+    from tokenizers.processors import TemplateProcessing
+
+    made.tokenizer.backend_tokenizer.post_processor = TemplateProcessing(
+        single="<|user|> $A", special_tokens=[("<|user|>", 2)]
+    )
+    assert made.encode(MESSAGES[1], "4").count(2) == 1
+    # Without a template it is the tokenizer's to write.
+    made.tokenizer.chat_template = None
+    assert made.encode(MESSAGES[1], "4").count(2) == 1
+
+
+def test_padding_is_on_the_right_whatever_the_tokenizer_says(made) -> None:
+    scores = made.scores(MESSAGES, COMPLETIONS)
+    made.tokenizer.padding_side = "left"
+    assert torch.equal(made.scores(MESSAGES, COMPLETIONS), scores)
+
+
+def test_a_letter_over_several_tokens_ends_with_the_last_of_them(made) -> None:
+    text = "1€2. 3"
+    ids, places = made.encode_steps(MESSAGES[1], text, [1, 2, 3])
+    pieces = made.tokenizer.convert_ids_to_tokens(ids)
+    assert [pieces[place] for place in (places[0], places[2])] == ["1", "2"]
+    # The three bytes of the sign stand between them.
+    assert places[1] == places[0] + 3 == places[2] - 1
 
 
 def test_an_adapter_is_merged_into_the_body(tiny_folder) -> None:

@@ -17,6 +17,7 @@ from workbench.doctor.finding import Finding
 from workbench.doctor.rules import (
     completions,
     groups,
+    methods,
     objective,
     optimizer,
     over_optimisation,
@@ -61,6 +62,9 @@ RULES: tuple[Rule, ...] = (
     objective.clipped_too_often,
     objective.kl_high,
     objective.sampler_mismatch,
+    methods.critic_idle,
+    methods.chosen_falls,
+    methods.teacher_not_followed,
     optimizer.learning_rate_zero,
     optimizer.learning_rate_moved,
     optimizer.gradient_spikes,

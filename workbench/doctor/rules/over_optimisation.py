@@ -28,6 +28,8 @@ class _Fall:
 
 def over_optimised(facts: Facts) -> Finding | None:
     """The reward that is trained on rises while one that is only watched falls."""
+    if not facts.rewards_teach:
+        return None
     falls = [fall for name in _watched(facts) if (fall := _fall(facts, name)) is not None]
     if not falls:
         return None
@@ -42,7 +44,7 @@ def over_optimised(facts: Facts) -> Finding | None:
         f"reward {worst.paid}, {quoted(worst.name)} {worst.watched}, {span(worst.best)} against "
         f"{span(facts.recent_span())}",
         f"Branch from step {max(first, 1)}, or stop there. Then hold the policy nearer to where "
-        f"the reward is right: a higher beta (now {facts.config.get('beta')}), or a reward model "
+        f"the reward is right: a higher {facts.pull}, or a reward model "
         "that is trained further on what the policy samples now (method='iterative_grpo').",
     )
 

@@ -104,7 +104,7 @@ def format_farming(scene: Scene) -> list[Attempt]:
         Attempt("a question mark", scene.write("?")),
         Attempt("dots", scene.write("...")),
         Attempt("the tags without contents", "<think></think><answer></answer>"),
-        Attempt("the tags again and again", "<think>a</think><answer>b</answer>" * 20),
+        Attempt("the tags again and again", "<think>so</think><answer>this</answer>" * 20),
         Attempt("the words of the form", "<think>reasoning</think><answer>answer</answer>"),
         Attempt("every mark at once", f"<think>.</think><answer>\\boxed{{{other}}}</answer>#### "),
         Attempt("nested", f"<answer><answer>{other}</answer></answer>"),

@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from typing import Literal
 
 from workbench.rewards.answers.equal import Kind, answers_equal, gold_kind
 from workbench.rewards.answers.numerals import may_be_list, read_numeral
@@ -52,8 +53,8 @@ class Scene:
     gold: str
     """As a policy would write it: without the `text:` of a gold that is compared as text."""
 
-    kind: Kind
-    """What the gold answer is."""
+    kind: Kind | Literal["text"]
+    """What the gold answer is; text: one that is compared as it stands."""
 
     number: Fraction | None
     """The number that it is; None where it is none."""
@@ -105,7 +106,7 @@ def scene_of(problem: Problem, others: Sequence[str], form: str) -> Scene:
     return Scene(
         question=problem.question,
         gold=_plain(problem.answer),
-        kind=gold_kind(problem.answer),
+        kind="text" if problem.answer.startswith(AS_TEXT) else gold_kind(problem.answer),
         number=number_of(problem.answer),
         wrong=wrong_answers(problem.answer, others),
         form=form,

@@ -26,7 +26,10 @@ def equal_spellings(scene: Scene) -> list[Attempt]:
         letter = scene.gold.strip(" ().")
         found += [("in parentheses", f"({letter})"), ("small", letter.lower())]
     elif scene.kind == "words":
-        found += [("capitals", scene.gold.upper()), ("quoted", f'"{scene.gold}"')]
+        found += [("capitals", scene.gold.upper())]
+        # A name with numbers in it may be a formula in quotes.
+        if not any(c.isdigit() for c in scene.gold):
+            found += [("quoted", f'"{scene.gold}"')]
     return _attempts(scene, found, expected=True)
 
 
@@ -51,6 +54,8 @@ def _attempts(scene: Scene, found: Spelled, *, expected: bool) -> list[Attempt]:
 
 def _wrapped(scene: Scene) -> Spelled:
     gold = scene.gold
+    if scene.kind == "text":
+        return [("bold", f"**{gold}**")]
     if "$" in gold or "\\" in gold:
         return []
     found = [("in dollars", f"${gold}$"), ("bold", f"**{gold}**")]
