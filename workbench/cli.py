@@ -1,5 +1,5 @@
-"""The command line: `workbench train | eval | task | plan | runs | export | doctor | lab`. Each
-command is a thin call into the package.
+"""The command line: `workbench train | eval | task | reward | plan | runs | export | doctor | areal
+| lab | bench`. Each command is a thin call into the package.
 
 To add one: write `commands/NAME.py` with a function `NAME_command` that does the work; write its
 function here, whose docstring is its help and which imports `commands/NAME.py` in its body (so that
@@ -42,6 +42,7 @@ def train(
     skip_unreadable: options.SkipUnreadable = False,
     reward: options.Rewards = None,
     preset: options.Preset = None,
+    config: options.ConfigFile = None,
     method: options.Method = None,
     teacher: options.Teacher = None,
     lora: options.Lora = None,
@@ -89,6 +90,7 @@ def train(
         task=task,
         rewards=reward,
         preset=preset,
+        config_file=config,
         changes=changes,
         out=out or Path("runs") / datetime.now().strftime("%Y%m%d-%H%M%S"),
         resume=resume,
@@ -99,6 +101,7 @@ def train(
 
 
 def eval_(
+    run: options.EvaluatedRun = None,
     policy: options.Policy = "embedded",
     task: options.TaskOrThePolicys = None,
     column: options.Columns = None,
@@ -116,16 +119,19 @@ def eval_(
     dtype: options.EvalDtype = None,
     quantization: options.EvalQuantization = None,
     out: options.KeepAnswers = None,
+    read: options.ReadAnswers = None,
+    control: options.Control = None,
+    record: options.RecordEvaluation = False,
     threads: options.Threads = None,
-    as_json: options.JsonLines = False,
+    as_json: options.JsonObject = False,
 ) -> None:
     """Accuracy on held-out problems with its 95 % interval: greedy, and with --samples K mean@K,
-    maj@k and pass@k. A run's trained policy is RUN/policy, its adapter RUN/adapter."""
-    from workbench.commands.evaluate import eval_command
+    maj@k and pass@k, strict beside lenient, by kind, subject and level."""
+    from workbench.commands.evaluate import EvalRequest, eval_command
 
-    eval_command(
-        policy,
-        task,
+    request = EvalRequest(
+        policy=policy,
+        task=task,
         keys=options.keys_of(
             column,
             question_key=question_key,
@@ -134,7 +140,7 @@ def eval_(
         ),
         system_prompt=system_prompt,
         skip_unreadable=skip_unreadable,
-        n=n,
+        problems=n,
         samples=samples,
         temperature=temperature,
         seed=seed,
@@ -143,9 +149,12 @@ def eval_(
         dtype=dtype,
         quantization=quantization,
         keep=out,
+        control=control,
+        record=record,
         threads=threads,
         as_json=as_json,
     )
+    eval_command(run, read, request)
 
 
 def task_(
@@ -184,6 +193,49 @@ def task_(
         },
         as_json=as_json,
     )
+
+
+def reward_check(
+    reward: options.RewardChecked,
+    task: options.TaskChecked = "arithmetic",
+    column: options.Columns = None,
+    question_key: options.QuestionKey = None,
+    answer_key: options.AnswerKey = None,
+    system_key: options.SystemKey = None,
+    system_prompt: options.SystemPrompt = None,
+    skip_unreadable: options.SkipUnreadable = False,
+    problems: options.CheckedProblems = 8,
+    form: options.AnswerForm = None,
+    paid_from: options.PaidFrom = None,
+    seed: options.TaskSeed = 0,
+    timeout: options.CheckTimeout = 60.0,
+    show: options.ShownMistakes = 5,
+    as_json: options.JsonObject = False,
+) -> None:
+    """What a reward pays before it is trained on: right answers in many spellings, near misses, and
+    attacks, with false positives and negatives by kind."""
+    from workbench.commands.reward import HowToCheck, reward_check_command
+
+    reward_check_command(
+        reward,
+        task,
+        keys=options.keys_of(
+            column,
+            question_key=question_key,
+            answer_key=answer_key,
+            system_key=system_key,
+        ),
+        system_prompt=system_prompt,
+        skip_unreadable=skip_unreadable,
+        how=HowToCheck(problems, form, paid_from, seed, timeout, show, as_json),
+    )
+
+
+def reward_list(as_json: options.JsonObject = False) -> None:
+    """The rewards known by name, with what each pays."""
+    from workbench.commands.reward import reward_list_command
+
+    reward_list_command(as_json)
 
 
 def plan(
@@ -272,6 +324,80 @@ def doctor(
         doctor_command(as_json)
 
 
+def areal(
+    source: options.ArealFile,
+    problems: options.TrainProblems = None,
+    save: options.SaveConfig = None,
+    as_json: options.JsonObject = False,
+) -> None:
+    """AReaL's YAML file as a config of the workbench: what was taken over, with which difference,
+    and what has no counterpart."""
+    from workbench.commands.areal import areal_command
+
+    areal_command(source, train_problems=problems, save=save, as_json=as_json)
+
+
+def reward_train(
+    out: options.RewardModelOut,
+    kind: options.RewardKind = "pairs",
+    policy: options.Policy = "embedded",
+    task: options.Task = "arithmetic",
+    column: options.Columns = None,
+    question_key: options.QuestionKey = None,
+    answer_key: options.AnswerKey = None,
+    system_key: options.SystemKey = None,
+    system_prompt: options.SystemPrompt = None,
+    skip_unreadable: options.SkipUnreadable = False,
+    gold: options.Gold = None,
+    problems: options.TrainingProblems = 400,
+    samples: options.RewardSamples = 8,
+    roll_ins: options.RollIns = 8,
+    steps_by: options.StepsBy = None,
+    epochs: options.Epochs = 1,
+    learning_rate: options.RewardLearningRate = None,
+    max_completion_length: options.EvalLength = None,
+    temperature: options.Temperature = 1.0,
+    seed: options.TaskSeed = 0,
+    rollout: options.Rollout = None,
+    threads: options.Threads = None,
+    as_json: options.JsonLines = False,
+) -> None:
+    """Train a reward model on what a policy samples, and judge it on held-out problems. Its folder
+    is a reward: workbench train --reward model:FOLDER."""
+    from workbench.commands.reward_model import Asked, reward_train_command
+
+    asked = Asked(
+        kind=kind,
+        policy=policy,
+        task=task,
+        gold=gold or ["answer"],
+        problems=problems,
+        samples=samples,
+        roll_ins=roll_ins,
+        steps_by=steps_by,
+        epochs=epochs,
+        learning_rate=learning_rate,
+        max_completion_length=max_completion_length,
+        temperature=temperature,
+        seed=seed,
+        rollout=rollout,
+        out=out,
+    )
+    reward_train_command(
+        asked,
+        keys=options.keys_of(
+            column,
+            question_key=question_key,
+            answer_key=answer_key,
+            system_key=system_key,
+        ),
+        system_prompt=system_prompt,
+        skip_unreadable=skip_unreadable,
+        threads=threads,
+        as_json=as_json,
+    )
+
+
 def lab(
     folder: options.Notebooks = None,
     browser: options.Browser = True,
@@ -282,17 +408,73 @@ def lab(
     lab_command(folder, browser)
 
 
+def bench(
+    context: typer.Context,
+    measured: options.MeasuredIn = None,
+    benchmark: options.Benchmark = None,
+    html: options.BenchPage = None,
+    as_json: options.JsonObject = False,
+) -> None:
+    """The benchmark table: what others have published, each with its source, and apart from it what
+    you measured with `workbench eval` and `workbench train`."""
+    if context.invoked_subcommand is not None:
+        return
+    from workbench.commands.bench import bench_command
+
+    bench_command(measured, benchmark=benchmark, html=html, as_json=as_json)
+
+
+def bench_methods(
+    methods: options.BenchedMethods = None,
+    seeds: options.BenchSeeds = 5,
+    steps: options.BenchSteps = 30,
+    problems: options.BenchProblems = 300,
+    out: options.BenchFolder = Path("runs/methods"),
+    jobs: options.Jobs = 1,
+    html: options.BenchPage = None,
+    as_json: options.JsonObject = False,
+) -> None:
+    """Every method on the embedded policy, over seeds, with a control whose rewards are dealt out
+    at random. Broken off, the same command goes on."""
+    from workbench.commands.bench_methods import bench_methods_command
+
+    bench_methods_command(
+        methods=methods,
+        seeds=seeds,
+        steps=steps,
+        problems=problems,
+        out=out,
+        jobs=jobs,
+        html=html,
+        as_json=as_json,
+    )
+
+
 COMMANDS: dict[str, Callable[..., None]] = {
     "train": train,
     "eval": eval_,
     "task": task_,
+    "reward check": reward_check,
+    "reward list": reward_list,
+    "reward train": reward_train,
     "plan": plan,
     "runs": runs,
     "export": export,
     "doctor": doctor,
+    "areal": areal,
     "lab": lab,
+    "bench": bench,
+    "bench methods": bench_methods,
 }
-"""Every command, in the order of the help."""
+"""Every command, in the order of the help; of two words: one of a group. A group that is a command
+itself comes last."""
+GROUPS = {
+    "reward": "Rewards: listed, tried before training, and reward models made.",
+    "bench": "The benchmark table, and the matrix of methods.",
+}
+"""The groups, with their help. A group may be a command itself (`bench`, once a row "bench NAME"
+stands above): its function runs where none of the group's commands is named, and its docstring is
+the help."""
 
 
 def make_app() -> typer.Typer:
@@ -306,9 +488,26 @@ def make_app() -> typer.Typer:
         help="The GRPO workbench: see Group Relative Policy Optimization happen.",
     )
     made.callback(invoke_without_command=True)(top)
+    groups: dict[str, typer.Typer] = {}
     for name, command in COMMANDS.items():
-        made.command(name)(command)
+        group, _, last = name.rpartition(" ")
+        opened = group or name
+        if opened in GROUPS and opened not in groups:
+            groups[opened] = _make_group(opened)
+            made.add_typer(groups[opened], name=opened)
+        if name not in GROUPS:
+            groups.get(group, made).command(last)(command)
     return made
+
+
+def _make_group(name: str) -> typer.Typer:
+    """A group without its commands."""
+    own = COMMANDS.get(name)
+    if own is None:
+        return typer.Typer(no_args_is_help=True, rich_markup_mode=None, help=GROUPS[name])
+    group = typer.Typer(rich_markup_mode=None)
+    group.callback(invoke_without_command=True)(own)
+    return group
 
 
 app = make_app()

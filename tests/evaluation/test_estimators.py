@@ -46,6 +46,8 @@ def test_the_majority_by_hand() -> None:
     assert majority_right(["5", "8", "5"], [False, True, False]) == 0.0
     # Two answers with two votes each: one of them is right.
     assert majority_right(["8", "5", "5", "8"], [True, False, False, True]) == 0.5
+    # One vote, and one of its two spellings is right.
+    assert majority_right(["5", "5", "8"], [True, False, False]) == 0.5
     # What cannot be read has no vote, so one readable answer beats two that are not.
     assert majority_right([None, None, "8"], [False, False, True]) == 1.0
     assert majority_right([None, None], [False, False]) == 0.0

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from workbench.evaluation.answer_file import EvaluationError
+from workbench.evaluation.answer_file import EvaluationError, KeptAnswers, read_answers
 from workbench.evaluation.answered import (
     JUDGES,
     grouped,
@@ -194,3 +194,92 @@ def test_the_parts_are_in_the_order_of_their_numbers() -> None:
     assert greedy == [("Level 2", 0.5, 2), ("Level 10", 1.0, 1), ("?", 1.0, 1)]
     # What no problem has is not counted by.
     assert {one.grouping for one in figures} == {"all", "kind", "level"}
+
+
+def test_what_was_kept_is_read_with_its_verdicts(policy, tmp_path) -> None:
+    keep = tmp_path / "answers.jsonl"
+    whole = answers(policy, keep)
+    kept = read_answers(keep)
+    assert kept.answers == whole
+    assert (kept.asked["samples"], kept.asked["task"]) == (3, "arithmetic")
+    frame = kept.frame()
+    assert len(frame) == 16 * (1 + 3)
+    assert frame["sample"].tolist()[:4] == [0, 1, 2, 3]
+    assert frame["completion"].tolist()[:4] == [whole[0].greedy, *whole[0].samples]
+    # Also while it is written, and where it comes from before there were subjects.
+    lines = keep.read_text().splitlines()
+    old = json.loads(lines[1])
+    del old["subject"], old["level"]
+    keep.write_text(f"{lines[0]}\n{json.dumps(old)}\n{lines[2][:30]}")
+    assert [a.question for a in read_answers(keep).answers] == [old["question"]]
+
+
+def test_the_verdicts_of_the_frame_are_the_judges() -> None:
+    easy, hard = two_problems()
+    text = "\ud800 It is 8."
+    rows = KeptAnswers({}, [replace(easy, samples=[text]), hard]).frame()
+    found = rows[["problem", "sample", "strict", "lenient"]].to_numpy().tolist()
+    assert found[:3] == [[0, 0, True, True], [0, 1, False, True], [1, 0, False, True]]
+    assert rows["completion"][1] == text
+
+
+def test_what_is_no_file_of_answers_says_so(tmp_path) -> None:
+    for text, said in (
+        ("", "holds no answers yet"),
+        ('{"policy": "half', "holds no answers yet"),
+        ('{"question": "1"}\n', "line 1: it does not say what was asked"),
+        ("[" * 100_000 + "\n", "line 1: maximum recursion|line 1: Expecting"),
+    ):
+        (tmp_path / "file").write_text(text)
+        with pytest.raises(EvaluationError, match=said):
+            read_answers(tmp_path / "file")
+    with pytest.raises(EvaluationError, match="cannot be read: No such file"):
+        read_answers(tmp_path / "nothing")
+
+
+def test_more_samples_than_a_batch_holds_come_in_rounds(policy) -> None:
+    task = arithmetic_task(0, 16, 16)
+    engine = make_engine("native", policy.model, policy.eos_token_ids, policy.pad_token_id)
+    asked: list[tuple[int, int]] = []
+    generate = engine.generate
+
+    def counted(prompts, count, sampling, generator):
+        asked.append((len(prompts), count))
+        return generate(prompts, count, sampling, generator)
+
+    engine.generate = counted
+    how = HowToAnswer(samples=11, max_completion_length=4, batch_size=4)
+    (one, two) = answer_all(engine, policy, task, task.held_out[:2], how)
+    assert asked == [(1, 1), (1, 4), (1, 4), (1, 3)] * 2
+    assert len(one.samples) == len(two.samples) == 11
+    assert len(set(one.samples)) > 1
+
+
+def test_subject_and_level_are_kept_with_the_answer(policy) -> None:
+    task = arithmetic_task(0, 16, 16)
+    engine = make_engine("native", policy.model, policy.eos_token_ids, policy.pad_token_id)
+    levels = [5, 2.0, 2.5, "easy", 0, None]
+    asked = [
+        replace(problem, subject="Algebra", level=level)
+        for problem, level in zip(task.held_out, levels, strict=False)
+    ]
+    found = answer_all(engine, policy, task, asked, HowToAnswer(0, 4))
+    assert [one.level for one in found] == ["5", "2", "2.5", "easy", "0", None]
+    assert {one.subject for one in found} == {"Algebra"}
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "alike"),
+    [
+        ("-3", "−3.0", True),  # a minus sign of typography; a majority had failed on negatives
+        ("-3", "3", False),
+        ("x = 8", "8", True),
+        ("$8", "**8**", True),
+        ("10/2", "5", False),  # wrong where 5 is right: not worked out
+        ("1/2", r"\frac12", True),
+        ("North", "north", True),
+    ],
+)
+def test_equal_answers_are_one_vote(one: str, other: str, alike: bool) -> None:
+    votes = {JUDGES["strict"].vote(said(answer), "8") for answer in (one, other)}
+    assert (len(votes) == 1) == alike

@@ -46,7 +46,13 @@ def make_method(tiny_folder: Path, tmp_path: Path) -> Callable[..., Trainer]:
     """A function that starts (or resumes) a small run with a method."""
 
     def make(
-        method: str, out: str = "run", *, resume: bool = False, double: bool = False, **changes: Any
+        method: str,
+        out: str = "run",
+        *,
+        rewards: Any = graded,
+        resume: bool = False,
+        double: bool = False,
+        **changes: Any,
     ) -> Trainer:
         values = SMALL | (SOLUTIONS_FIT if method == "sft" else {})
         if method == "distill":
@@ -61,7 +67,7 @@ def make_method(tiny_folder: Path, tmp_path: Path) -> Callable[..., Trainer]:
             tmp_path / out,
             policy=policy,
             task=arithmetic_task(config.seed, 64, 16),
-            rewards=RewardSet(graded),
+            rewards=RewardSet(rewards),
             config=config,
             resume=resume,
         )

@@ -196,3 +196,15 @@ def test_full_fine_tuning_on_a_t4_is_float32_and_says_so() -> None:
     assert not any(
         "tensor cores" in n for n in plan(config(), shape, device_named("L4"), advice=False).notes
     )
+
+
+def test_evaluations_with_samples_are_counted_beside_the_steps() -> None:
+    asked = config(eval_samples=8, eval_samples_problems=100, prompts_per_step=5, num_generations=4)
+    made = plan(asked, shape_of("embedded"), device_named("T4"), advice=False)
+    [note] = [n for n in made.notes if "with samples" in n]
+    # 100 x (8 + 1) completions, and a step samples 20.
+    assert "is 900 completions more, as many as the rollouts of 45.0 steps" in note
+    without = plan(
+        asked.replace(eval_samples=0), shape_of("embedded"), device_named("T4"), advice=False
+    )
+    assert not any("with samples" in n for n in without.notes)

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import datasets
 import pytest
+from runs.run_examples import new_run
 
 from tests.helpers import in_one_test
-from tests.made_runs import new_run
 from workbench.commands.resuming import parts_of
 from workbench.config import GRPOConfig
 from workbench.tasks import TaskError, is_hub_name, load_task

@@ -74,6 +74,22 @@ def test_columns_for_reward_functions():
     }
 
 
+def test_a_prompt_as_a_record_shows_it():
+    assert Problem("2 + 2?", "4").prompt_text == "2 + 2?"
+    before = ({"role": "system", "content": "Be brief."}, {"role": "user", "content": "Hi"})
+    assert Problem("2 + 2?", "4", before=before).prompt_text == (
+        "system: Be brief.\n\nuser: Hi\n\nuser: 2 + 2?"
+    )
+
+
+def test_a_task_for_evaluation_alone_has_nothing_to_train_on():
+    task = Task("t", [], HELD, evaluation_only=True)
+    with pytest.raises(TaskError, match="none to train on"):
+        task.draw(0, 1, seed=0)
+    with pytest.raises(TaskError, match="7 problem.* to train on. Leave one"):
+        Task("t", TRAIN, HELD, evaluation_only=True)
+
+
 @pytest.mark.parametrize("name", ["answer", "completions", "trainer_state"])
 def test_a_column_may_not_take_a_reserved_name(name):
     with pytest.raises(TaskError, match=f"'{name}' are reserved"):

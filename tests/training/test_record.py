@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -36,3 +38,17 @@ def test_the_recorded_spread_is_the_one_that_divides(make_trainer) -> None:
     used = group_advantages(torch.as_tensor(step.samples.rewards_BK), trainer.config)
     assert step.metrics["reward_std"] == pytest.approx(float(used.std_N.mean()))
     assert step.metrics["reward_std"] == pytest.approx(2**0.5 / 3)
+
+
+def test_earlier_turns_and_a_system_message_belong_to_the_recorded_prompt(make_trainer) -> None:
+    turns = ({"role": "system", "content": "Be brief."}, {"role": "user", "content": "Hello"})
+    trainer = make_trainer()
+    asked = [replace(problem, before=turns) for problem in trainer.task.train]
+    trainer.task = replace(trainer.task, train=asked)
+    prompts = trainer.step().samples.prompts
+    questions = {problem.question for problem in asked}
+    assert prompts
+    for prompt in prompts:
+        before, _, question = prompt.rpartition("user: ")
+        assert before == "system: Be brief.\n\nuser: Hello\n\n"
+        assert question in questions

@@ -5,7 +5,9 @@ from __future__ import annotations
 
 import pytest
 
-from workbench.runs import Run
+from workbench.evaluation import EvaluationError, answers_at, gain, gain_of_run
+from workbench.evaluation.answered import verdicts
+from workbench.runs import Run, RunWriter
 
 ASKED = dict(max_steps=3, eval_samples=2, eval_samples_problems=5, eval_samples_steps=2)
 
@@ -78,3 +80,23 @@ def test_the_config_says_when(settings: dict[str, int], steps: list[int]) -> Non
 
     config = GRPOConfig(max_steps=6, **settings)
     assert [step for step in range(7) if config.evaluates_samples_at(step)] == steps
+
+
+def test_the_gain_of_a_run_is_that_between_its_first_and_its_last(make_trainer) -> None:
+    trainer = make_trainer(**ASKED)
+    trainer.train()
+    run = Run.open(trainer.out)
+    assert [one.problem for one in answers_at(run, 2)] == [0, 1, 2, 3, 4]
+    for judge in ("strict", "lenient"):
+        before = verdicts(answers_at(run, 0), judge)
+        after = verdicts(answers_at(run, 3), judge)
+        assert gain_of_run(run, judge) == gain(before, after)
+    with pytest.raises(EvaluationError, match=r"at step 1, but at \[0, 2, 3\]"):
+        answers_at(run, 1)
+    RunWriter.resume(run.path, 1).close()
+    with pytest.raises(EvaluationError, match="has one evaluation with samples, at step 0"):
+        gain_of_run(run)
+    without = make_trainer("without", max_steps=1)
+    without.train()
+    with pytest.raises(EvaluationError, match="has no evaluation with samples"):
+        gain_of_run(Run.open(without.out))

@@ -18,10 +18,10 @@ from workbench.runs import Event, Run, RunWriter
 from workbench.runs.store.rows import put_meta
 from workbench.tasks import load_task
 from workbench.tasks.arithmetic import arithmetic_task
+from workbench.tasks.digest import problems_digest
 from workbench.tasks.types import Task
 from workbench.training import Trainer, start_run
 from workbench.training.same_run import check_same_problems
-from workbench.training.truth import problems_digest
 
 SETTINGS = dict(
     prompts_per_step=4,

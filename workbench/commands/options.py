@@ -28,7 +28,13 @@ TASK_HELP = (
     "from the Hub, any data set of it (hf:owner/name[/config][@split]), or a file of problems "
     "(.jsonl, .json, .csv, .parquet); `workbench task FILE` shows how it is read."
 )
-REWARD_HELP = "'format', 'answer', 'lenient_answer' (in any form), or file.py:function; repeat."
+REWARD_HELP = (
+    "'format', 'answer', 'lenient_answer' (in any form), 'tag_count'; with parameters "
+    "'soft_overlong:max_completion_len=48,soft_punish_cache=16', 'length', 'repetition', "
+    "'cosine_scaled:max_len=48', 'noisy:p=0.1,reward=answer', "
+    "'judge:url=http://localhost:8000/v1,model=NAME'; 'model:FOLDER' (a reward model), or "
+    "file.py:function; repeat. `workbench reward list` says what each pays."
+)
 
 
 def rank_of(text: str) -> int | str:
@@ -89,6 +95,7 @@ PolicyOrTheRuns = Annotated[
     str | None,
     typer.Option(help=POLICY_HELP + " Default: embedded; with --resume the run's own."),
 ]
+Task = Annotated[str, typer.Option(help=TASK_HELP)]
 TaskOrTheRuns = Annotated[
     str | None,
     typer.Option(help=TASK_HELP + " Default: arithmetic; with --resume the run's own."),
@@ -149,6 +156,14 @@ ShuffleRewards = Annotated[
 Preset = Annotated[
     str | None, typer.Option(help="Start from a published setting, e.g. deepseekmath.")
 ]
+ConfigFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--config",
+        help="Start from a YAML or JSON file of GRPOConfig fields, such as `workbench areal "
+        "--save` writes.",
+    ),
+]
 Method = Annotated[
     str | None,
     typer.Option(
@@ -191,6 +206,21 @@ GradientCheckpointing = Annotated[
 ]
 Optim = Annotated[str | None, typer.Option(help="'adamw' or 'adamw_8bit'.")]
 
+# ------------------------------------------------------------ configs of other systems
+
+ArealFile = Annotated[Path, typer.Argument(help="AReaL's gsm8k_grpo.yaml, or one like it.")]
+TrainProblems = Annotated[
+    int | None,
+    typer.Option(
+        "--problems",
+        help="Problems of its training split, which turn epochs into steps; known for GSM8K.",
+        min=1,
+    ),
+]
+SaveConfig = Annotated[
+    Path | None, typer.Option("--save", help="File for the config (.yaml or .json).")
+]
+
 # ------------------------------------------------------------ what is evaluated, and how
 
 HeldOut = Annotated[
@@ -204,6 +234,32 @@ Samples = Annotated[
     ),
 ]
 Temperature = Annotated[float, typer.Option(help="Of the sampled answers.", min=0.01)]
+EvaluatedRun = Annotated[
+    Path | None,
+    typer.Argument(help="A run's folder, in place of --policy: what it has trained."),
+]
+ReadAnswers = Annotated[
+    Path | None,
+    typer.Option(
+        help="Count the answers that --out has kept in this file, without a policy; Python: "
+        "workbench.evaluation.read_answers.",
+    ),
+]
+Control = Annotated[
+    str | None,
+    typer.Option(
+        help="Another policy on the same problems, such as the untrained one ('start': that which "
+        "the run began with): what the prompt alone and a vote of samples bring without training.",
+    ),
+]
+RecordEvaluation = Annotated[
+    bool,
+    typer.Option(
+        "--record",
+        help="Write the figures and answers into the run's record, at its last step; those of "
+        "--control start at step 0.",
+    ),
+]
 EvalSamples = Annotated[
     int | None,
     typer.Option(
@@ -235,6 +291,73 @@ EvalDtype = Annotated[
     typer.Option(help="Format of the weights; auto: 16 bits on CUDA, float32 on a CPU."),
 ]
 EvalQuantization = Annotated[str | None, typer.Option(help="Weights in 'nf4' (4 bits) or 'int8'.")]
+
+# ------------------------------------------------------------ what a reward is tried on
+
+RewardChecked = Annotated[
+    str, typer.Argument(help="What --reward of `workbench train` takes.", metavar="REWARD")
+]
+TaskChecked = Annotated[str, typer.Option(help=TASK_HELP)]
+CheckedProblems = Annotated[
+    int, typer.Option("--problems", help="Problems whose answers are tried.", min=1)
+]
+AnswerForm = Annotated[
+    str | None,
+    typer.Option(
+        help="How an answer is written, with {answer} in it; default: those of the usual forms in "
+        "which the reward tells right from wrong."
+    ),
+]
+PaidFrom = Annotated[
+    float | None,
+    typer.Option(
+        help="Score from which on a text counts as paid; default: the middle between the plain "
+        "right answer and the best of the wrong and empty ones that are paid less."
+    ),
+]
+CheckTimeout = Annotated[
+    float, typer.Option(help="Seconds that a call on one problem's texts may take.", min=0.01)
+]
+ShownMistakes = Annotated[
+    int, typer.Option("--show", help="Texts shown of each kind of mistake.", min=0)
+]
+# ------------------------------------------------------------ a reward model
+
+RewardKind = Annotated[
+    str,
+    typer.Option(
+        "--kind",
+        help="'pairs' (Bradley-Terry), 'outcome' (right or wrong), or 'process' (each step, "
+        "labelled by roll-ins).",
+    ),
+]
+RewardModelOut = Annotated[Path, typer.Option("--out", help="Folder of the reward model.")]
+Gold = Annotated[
+    list[str] | None,
+    typer.Option(help="The reward that it is to foresee; default 'answer'. As --reward; repeat."),
+]
+TrainingProblems = Annotated[
+    int,
+    typer.Option(
+        "--problems", help="Training problems; a quarter as many are held out beside.", min=1
+    ),
+]
+RewardSamples = Annotated[int, typer.Option(help="Completions of each problem.", min=2)]
+RollIns = Annotated[
+    int, typer.Option(help="Continuations from the end of each step (--kind process).", min=1)
+]
+StepsBy = Annotated[
+    str | None,
+    typer.Option(
+        help="What a step is: equations, lines, sentences, paragraphs or auto; default: "
+        "equations for arithmetic, else auto."
+    ),
+]
+Epochs = Annotated[int, typer.Option(help="Passes over the examples.", min=1)]
+RewardLearningRate = Annotated[
+    float | None,
+    typer.Option("--learning-rate", help="Default 2e-5, as DeepSeekMath; embedded: 5e-4."),
+]
 
 # ------------------------------------------------------------ the machine
 
@@ -278,6 +401,36 @@ ExaminedRun = Annotated[
 ]
 Notebooks = Annotated[Path | None, typer.Argument(help="Folder of notebooks; default ./notebooks.")]
 Browser = Annotated[bool, typer.Option(help="Open a browser tab.")]
+
+# ------------------------------------------------------------ the benchmark table
+
+MeasuredIn = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--measured",
+        help="File or folder with results of `workbench eval --json` and run records; repeat. "
+        "Default: runs.",
+    ),
+]
+Benchmark = Annotated[str | None, typer.Option(help="Only this one, such as GSM8K.")]
+BenchedMethods = Annotated[
+    str | None,
+    typer.Option(
+        "--methods",
+        help="Rows, with commas between them; default: all methods, grpo on a reward model, and "
+        "the control.",
+    ),
+]
+BenchSeeds = Annotated[int, typer.Option(help="Runs of each row.", min=1)]
+BenchSteps = Annotated[int, typer.Option(help="Steps of each run.", min=1)]
+BenchProblems = Annotated[
+    int, typer.Option("--problems", help="Held-out problems of an evaluation.", min=1)
+]
+BenchFolder = Annotated[
+    Path, typer.Option("--out", help="Folder of the runs; finished ones are not made again.")
+]
+Jobs = Annotated[int, typer.Option(help="Runs at the same time, each with one thread.", min=1)]
+BenchPage = Annotated[Path | None, typer.Option("--html", help="Write the table as a page, too.")]
 
 # ------------------------------------------------------------ what is printed
 

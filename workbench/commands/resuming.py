@@ -63,16 +63,16 @@ def _known_task(name: str, out: Path) -> str:
 
 
 def _known_rewards(names: Sequence[str], out: Path) -> list[str]:
-    from workbench.rewards import REWARDS
+    from workbench.rewards.resolve import spec_of_recorded
 
-    spec_of = {function.__name__: spec for spec, function in REWARDS.items()}
-    if unknown := [name for name in names if name not in spec_of]:
-        flags = " ".join(f"--reward {spec_of.get(name, f'FILE.py:{name}')}" for name in names)
+    specs = {name: spec_of_recorded(name) for name in names}
+    if unknown := [name for name in names if specs[name] is None]:
+        flags = " ".join(f"--reward {specs[name] or f'FILE.py:{name}'}" for name in names)
         raise ConfigError(
             f"the reward functions of {out} are {', '.join(names)}; where {unknown[0]!r} lies is "
             f"not in its record. Name all again: {flags}"
         )
-    return [spec_of[name] for name in names]
+    return [spec for spec in specs.values() if spec is not None]
 
 
 def resume_command(out: Path, parts: Parts, threads: int | None) -> str:

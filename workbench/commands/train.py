@@ -30,6 +30,7 @@ def train_command(
     task: str | None,
     rewards: Sequence[str] | None,
     preset: str | None,
+    config_file: Path | None = None,
     changes: dict[str, Any],
     out: Path,
     resume: bool,
@@ -43,9 +44,12 @@ def train_command(
     folder = out.absolute()
     _check_folder_free(out, resume)
     parts = parts_of(out, resume, policy, task, rewards, shuffle_rewards)
-    config = make_config(parts.policy, preset, changes, out if resume else None)
+    config = make_config(parts.policy, preset, changes, out if resume else None, config_file)
     view = JsonView() if as_json else TerminalView(out, parts.policy, parts.task)
-    if preset is None and not resume and (chosen := _chosen(config, changes)):
+    if config.method != "grpo":
+        view.notice(_method_words(config, resume))
+    named = preset is not None or config_file is not None
+    if not named and not resume and (chosen := _chosen(config, changes)):
         view.notice(f"settings for this policy, unless named: {chosen}")
     go_on = resume_command(out, parts, threads)
     with stop_request() as should_stop:
@@ -85,10 +89,14 @@ def _say_broken_off(steps_done: int, go_on: str) -> None:
 
 
 def make_config(
-    policy: str, preset: str | None, changes: dict[str, Any], resumed: Path | None
+    policy: str,
+    preset: str | None,
+    changes: dict[str, Any],
+    resumed: Path | None,
+    config_file: Path | None = None,
 ) -> GRPOConfig:
-    """The config of the run to resume, a preset, or the default for the policy, with `changes` on
-    top.
+    """The config of the run to resume, a preset, a file, or the default for the policy, with
+    `changes` on top.
 
     An adapter gets ten times the learning rate that the preset has for all weights, unless
     `changes` name one. Where the policy is a saved adapter, the config has its rank, scale and
@@ -100,6 +108,9 @@ def make_config(
         own = Run.open(resumed).config
         return GRPOConfig.from_dict(own | _rank_named(changes, own))
     changes = _of_the_method(changes) | _as_saved(policy, changes)
+    if config_file is not None:
+        # As it was written: a file that makes an adapter says the adapter's learning rate.
+        return _config_in(config_file, preset).replace(**changes)
     if preset is None and policy == "embedded":
         config = GRPOConfig.from_dict(changes)
     else:
@@ -111,6 +122,18 @@ def make_config(
     return config
 
 
+def _config_in(path: Path, preset: str | None) -> GRPOConfig:
+    """The config of a file. Raises `ConfigError`, also where a preset is named beside it."""
+    if preset is not None:
+        raise ConfigError(
+            f"--preset {preset} and --config {path} each say all settings. Leave one of them out."
+        )
+    try:
+        return GRPOConfig.load(path)
+    except OSError as error:
+        raise ConfigError(f"--config {path} cannot be read: {error.strerror}.") from error
+
+
 def _of_the_method(changes: dict[str, Any]) -> dict[str, Any]:
     """The settings that make the method that `changes` name, if they name one; an unknown name is
     left for the config to refuse."""
@@ -118,10 +141,22 @@ def _of_the_method(changes: dict[str, Any]) -> dict[str, Any]:
     return {} if method is None else method.settings | method.suggested
 
 
+def _method_words(config: GRPOConfig, resume: bool) -> str:
+    """The method in a few words, and for a new run the fields that it sets."""
+    method = config.method_facts
+    words = f"method {config.method}: {method.words} ({method.source})"
+    own = ", ".join(
+        f"{name}={getattr(config, name)}" for name in (*method.settings, *method.suggested)
+    )
+    return words if resume or not own else f"{words}; it sets {own}"
+
+
 def _chosen(config: GRPOConfig, changes: dict[str, Any]) -> str:
     """The settings that nobody named and that are not `GRPOConfig`'s own defaults: those of the
-    preset "real", of an adapter, of the run that the policy lies in."""
-    usual = GRPOConfig().to_dict()
+    preset "real", of an adapter, of the run that the policy lies in. What the method sets is said
+    apart."""
+    method = config.method_facts
+    usual = GRPOConfig().to_dict() | method.settings | method.suggested
     return ", ".join(
         f"{name}={value}"
         for name, value in config.to_dict().items()

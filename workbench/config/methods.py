@@ -52,6 +52,9 @@ class MethodFacts:
     suggested: dict[str, Any] = field(default_factory=dict)
     """Fields that suit it, and may have other values."""
 
+    reads: tuple[str, ...] = ()
+    """Fields of the config that belong to this method, and to those whose rows name them too."""
+
     models: tuple[str, ...] = ()
     """Keys of `MODELS`."""
 
@@ -98,6 +101,7 @@ METHODS: dict[str, MethodFacts] = {
         coefficient="1 where the answer is accepted, else 0",
         settings=_ACCEPTED,
         models=("reference",),
+        reads=("accept_reward",),
     ),
     "online_rft": MethodFacts(
         words="right answers of the policy of now are imitated",
@@ -105,6 +109,7 @@ METHODS: dict[str, MethodFacts] = {
         sampled_from="policy",
         coefficient="1 where the answer is accepted, else 0",
         settings=_ACCEPTED,
+        reads=("accept_reward",),
     ),
     "dpo": MethodFacts(
         words="the better of two answers is made likelier than the worse one",
@@ -114,6 +119,7 @@ METHODS: dict[str, MethodFacts] = {
         settings=_UNSCALED | dict(beta=0.0),
         models=("reference",),
         of_pairs=True,
+        reads=("dpo_beta",),
     ),
     "rloo": MethodFacts(
         words="each answer is compared with the mean of the others",
@@ -130,6 +136,7 @@ METHODS: dict[str, MethodFacts] = {
         settings=_UNSCALED | dict(advantage_baseline="none", beta=0.0),
         models=("reference",),
         asks_old=True,
+        reads=("kl_coef",),
     ),
     "reinforce_pp_baseline": MethodFacts(
         words="each answer is compared with its group, in units of the batch's spread",
@@ -146,6 +153,7 @@ METHODS: dict[str, MethodFacts] = {
         settings=_UNSCALED | dict(advantage_baseline="none", beta=0.0),
         models=("reference", "critic"),
         asks_old=True,
+        reads=("kl_coef", "lam", "cliprange_value", "critic_learning_rate"),
     ),
     "process_grpo": MethodFacts(
         words="each step of an answer is compared with the steps of its group",
@@ -153,6 +161,7 @@ METHODS: dict[str, MethodFacts] = {
         sampled_from="policy",
         coefficient="sum of the normalised rewards of the steps that end at or after the token",
         suggested=dict(step_rewards="arithmetic_steps"),
+        reads=("step_rewards",),
     ),
     "iterative_grpo": MethodFacts(
         words="GRPO whose reference is refreshed and whose reward model learns on",
@@ -161,6 +170,7 @@ METHODS: dict[str, MethodFacts] = {
         coefficient="as grpo, with the reward model and the reference of the iteration",
         settings=dict(sync_ref_model=True, ref_model_mixup_alpha=1.0),
         suggested=dict(ref_model_sync_steps=20),
+        reads=("replay_share", "reward_model_learning_rate"),
     ),
     "distill": MethodFacts(
         words="the policy's own answers are graded token by token by a teacher",
@@ -170,6 +180,13 @@ METHODS: dict[str, MethodFacts] = {
         settings=_UNSCALED | dict(advantage_baseline="none", beta=0.0),
         models=("teacher",),
         asks_old=True,
+        reads=("teacher",),
     ),
 }
 """method -> what is known about it."""
+
+
+def foreign_fields(method: str) -> set[str]:
+    """The fields that other methods read and this one does not."""
+    every = {name for facts in METHODS.values() for name in facts.reads}
+    return every - set(METHODS[method].reads)

@@ -1,6 +1,15 @@
 """Evaluation: how good the policy is on problems that it was not trained on."""
 
 from workbench.evaluation.accuracy import evaluate
+from workbench.evaluation.answer_file import EvaluationError, KeptAnswers, read_answers
+from workbench.evaluation.comparing import (
+    Difference,
+    Gain,
+    gain,
+    mean_difference,
+    paired_differences,
+)
+from workbench.evaluation.contamination import Contamination, find_contamination
 from workbench.evaluation.estimators import (
     Estimate,
     majority_at_k,
@@ -9,13 +18,37 @@ from workbench.evaluation.estimators import (
     pass_at_k,
     wilson_interval,
 )
+from workbench.evaluation.recorded import answers_at, gain_of_run
+from workbench.evaluation.reward_agreement import (
+    AgreementError,
+    StepAgreement,
+    reward_model_agreement,
+)
+from workbench.evaluation.reward_quality import RewardQuality, judge
 
 __all__ = [
+    "AgreementError",
+    "Contamination",
+    "Difference",
     "Estimate",
+    "EvaluationError",
+    "Gain",
+    "KeptAnswers",
+    "RewardQuality",
+    "StepAgreement",
+    "answers_at",
     "evaluate",
+    "find_contamination",
+    "gain",
+    "gain_of_run",
+    "judge",
     "majority_at_k",
     "majority_right",
+    "mean_difference",
     "mean_over_problems",
+    "paired_differences",
     "pass_at_k",
+    "read_answers",
+    "reward_model_agreement",
     "wilson_interval",
 ]

@@ -17,6 +17,7 @@ from workbench.rewards import lenient_correct, strict_correct
 from workbench.rewards.answers.equal import gold_kind
 from workbench.rewards.answers.extract import extract_answer
 from workbench.rewards.answers.numerals import read_numeral
+from workbench.rewards.answers.several import split_label
 from workbench.rewards.answers.spelling import plain
 from workbench.runs.sampled_evaluation import Answered
 from workbench.tasks.format import parse
@@ -44,12 +45,16 @@ class Judge:
     """The answer that a completion gives, or None; the gold tells what kind of thing it is."""
 
     def vote(self, text: str, gold: str) -> str | None:
-        """The answer in a form in which equal ones are equal: 0.50 and 1/2 are one vote."""
+        """The answer in a form in which equal ones are equal: 0.50, 1/2 and x = 1/2 are one vote;
+        10/2 is another than 5, since it is not worked out."""
         answer = self.answer(text, gold)
         if answer is None:
             return None
-        number = read_numeral(answer)
-        return str(number.value) if number else plain(answer).casefold()
+        _, value = split_label(answer)
+        number = read_numeral(value)
+        if number is None or number.unfinished:
+            return plain(value).casefold()
+        return str(number.value)
 
 
 JUDGES = {
@@ -92,20 +97,39 @@ def powers_of_two(samples: int) -> list[int]:
     return [*below, samples] if samples else []
 
 
-def summarize(judged: Sequence[Verdict]) -> dict[str, Estimate]:
-    """greedy, and with K samples mean@K, then maj@k and pass@k for k = 1, 2, 4 … K."""
-    found = {"greedy": mean_over_problems([float(v.greedy) for v in judged])}
+@dataclass(frozen=True)
+class Values:
+    """A figure of each problem."""
+
+    value_N: list[float]
+    """In [0, 1]."""
+    draws: int = 1
+    """Independent draws behind each of them, at most."""
+
+
+def values_of(judged: Sequence[Verdict]) -> dict[str, Values]:
+    """Of each problem: greedy, and with K samples mean@K, then maj@k and pass@k for k = 1, 2, 4 …
+    K."""
+    found = {"greedy": Values([float(verdict.greedy) for verdict in judged])}
     samples = len(judged[0].right_K) if judged else 0
     if samples == 0:
         return found
-    shares = [sum(v.right_K) / samples for v in judged]
-    found[f"mean@{samples}"] = mean_over_problems(shares, samples)
+    shares = [sum(verdict.right_K) / samples for verdict in judged]
+    found[f"mean@{samples}"] = Values(shares, samples)
     for k in powers_of_two(samples):
-        majorities = [majority_at_k(v.vote_K, v.right_K, k) for v in judged]
-        passed = [pass_at_k(sum(v.right_K), samples, k) for v in judged]
-        found[f"maj@{k}"] = mean_over_problems(majorities, samples // k)
-        found[f"pass@{k}"] = mean_over_problems(passed, samples)
+        majorities = [majority_at_k(verdict.vote_K, verdict.right_K, k) for verdict in judged]
+        passed = [pass_at_k(sum(verdict.right_K), samples, k) for verdict in judged]
+        found[f"maj@{k}"] = Values(majorities, samples // k)
+        found[f"pass@{k}"] = Values(passed, samples)
     return found
+
+
+def summarize(judged: Sequence[Verdict]) -> dict[str, Estimate]:
+    """The means of `values_of`, with their intervals."""
+    return {
+        name: mean_over_problems(values.value_N, values.draws)
+        for name, values in values_of(judged).items()
+    }
 
 
 GROUPINGS = ("kind", "subject", "level")

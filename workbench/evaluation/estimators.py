@@ -96,17 +96,16 @@ def majority_right(vote_K: Sequence[Hashable | None], right_K: Sequence[bool]) -
     """1 where the answer that most samples gave is right (self-consistency, arXiv 2203.11171).
 
     `vote_K` are the answers in a form in which equal ones are equal; None has no vote. Of several
-    answers with the most votes one is taken at random, so a tie counts as its share of right ones.
-    Nobody votes: 0.
+    samples with the most voted answers one is taken at random, so a tie counts as its share of
+    right ones, and so does an answer that was judged right in one spelling and wrong in another (5
+    and 5 % are one vote). Nobody votes: 0.
     """
     count = Counter(vote for vote in vote_K if vote is not None)
     if not count:
         return 0.0
     most = max(count.values())
-    # Equal answers are judged alike, so the first sample of each tells.
-    is_right = dict(zip(reversed(vote_K), reversed(right_K), strict=True))
-    leaders = [vote for vote, votes in count.items() if votes == most]
-    return sum(is_right[vote] for vote in leaders) / len(leaders)
+    of_leaders = [right for vote, right in zip(vote_K, right_K, strict=True) if count[vote] == most]
+    return sum(of_leaders) / len(of_leaders)
 
 
 def majority_at_k(vote_K: Sequence[Hashable | None], right_K: Sequence[bool], k: int) -> float:

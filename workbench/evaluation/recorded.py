@@ -4,10 +4,11 @@ training, over all problems and over each kind, subject and level of them."""
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from typing import Any
 
 from workbench.config import GRPOConfig
+from workbench.evaluation.answer_file import EvaluationError
 from workbench.evaluation.answered import (
     GROUPINGS,
     JUDGES,
@@ -16,9 +17,11 @@ from workbench.evaluation.answered import (
     summarize,
     verdicts,
 )
+from workbench.evaluation.comparing import Gain, gain
 from workbench.evaluation.sampled import HowToAnswer, answer_all, asked_of
 from workbench.policy.policy import Policy
 from workbench.rollout.types import RolloutEngine
+from workbench.runs import Run
 from workbench.runs.sampled_evaluation import Answered, Figure, SampledEvaluation
 from workbench.tasks.types import Problem, Task
 
@@ -83,3 +86,41 @@ def _figures(judge: str, grouping: str, label: str, judged: Sequence[Verdict]) -
         Figure(judge, grouping, label, name, **asdict(estimate))
         for name, estimate in summarize(judged).items()
     ]
+
+
+# ------------------------------------------------------------ read back
+
+
+def answers_at(run: Run, step: int, split: str = HELD_OUT) -> list[Answered]:
+    """The answers of the evaluation with samples that a run's record has at `step`. Raises
+    `EvaluationError` where it has none there."""
+    frame = run.sampled_answers()
+    found = frame[(frame["step"] == step) & (frame["split"] == split)]
+    if found.empty:
+        steps = sorted({int(at) for at in frame[frame["split"] == split]["step"]})
+        raise EvaluationError(
+            f"{run!r} has no evaluation with samples of {split!r} at step {step}, but at "
+            f"{steps}. Make one: workbench train --eval-samples K, or workbench eval RUN "
+            "--samples K --control start --record."
+        )
+    names = [field.name for field in fields(Answered)]
+    return [Answered(**row) for row in found[names].to_dict("records")]
+
+
+def gain_of_run(run: Run, judge: str = "strict", split: str = HELD_OUT) -> Gain:
+    """What the training has sharpened and what it has added, from the first to the last evaluation
+    with samples in its record. Raises `EvaluationError` where there are not two."""
+    frame = run.sampled_evaluations()
+    steps = frame[frame["split"] == split]["step"]
+    first = int(steps.min()) if len(steps) else 0
+    last = int(steps.max()) if len(steps) else run.last_step()
+    if first == last:
+        # Says so, where there is none at all.
+        answers_at(run, first, split)
+        raise EvaluationError(
+            f"{run!r} has one evaluation with samples, at step {first}: a gain needs one before "
+            "and one after. Make the other: workbench eval RUN --samples K --control start "
+            "--record."
+        )
+    before = verdicts(answers_at(run, first, split), judge)
+    return gain(before, verdicts(answers_at(run, last, split), judge))

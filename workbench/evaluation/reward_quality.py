@@ -16,7 +16,14 @@ from typing import Any
 import numpy as np
 
 from workbench.evaluation.estimators import Estimate, wilson_interval
-from workbench.rewards.model import Outcome, Pair, RewardModel, RewardModelError, StepLabels
+from workbench.rewards.model import (
+    Example,
+    Outcome,
+    Pair,
+    RewardModel,
+    RewardModelError,
+    StepLabels,
+)
 
 DRAWS = 1000
 """Bootstrap samples: the ends of a 95 % interval then vary by less than a tenth of its width."""
@@ -89,7 +96,7 @@ class RewardQuality:
 
 def judge(
     model: RewardModel,
-    examples: Sequence[Pair] | Sequence[Outcome] | Sequence[StepLabels],
+    examples: Sequence[Example],
     *,
     seed: int = 0,
 ) -> RewardQuality:

@@ -15,6 +15,7 @@ from workbench.evaluation.answer_file import AnswerFile
 from workbench.policy.policy import Message, Policy
 from workbench.rollout.types import RolloutEngine, Sampling
 from workbench.runs.sampled_evaluation import Answered
+from workbench.tasks.digest import problems_digest
 from workbench.tasks.types import Problem, Task
 
 
@@ -34,7 +35,7 @@ class HowToAnswer:
     """Of the samples. The problems of a batch share a generator of their own, so that what is
     drawn does not depend on where an evaluation was broken off."""
     batch_size: int = 128
-    """Completions at a time."""
+    """Completions at a time, at most."""
 
 
 @dataclass(frozen=True)
@@ -100,29 +101,37 @@ def _answer(
     random = Sampling(how.max_completion_length, how.temperature, top_p=how.top_p)
     generator = torch.Generator().manual_seed(_seed_of(how.seed, batch))
     best = _texts(engine, policy, asked, 1, greedy, generator)
-    drawn: list[str] = []
-    if how.samples:
-        drawn = _texts(engine, policy, asked, how.samples, random, generator)
-    K = how.samples
+    drawn_K: list[list[str]] = [[] for _ in asked]
+    for count in _rounds(how):
+        texts = _texts(engine, policy, asked, count, random, generator)
+        for row, drawn in enumerate(drawn_K):
+            drawn += texts[row * count : (row + 1) * count]
     return [
         Answered(
             problem=one.place,
             question=one.problem.question,
             answer=one.problem.answer,
             kind=one.problem.kind,
-            subject=_label(one.problem, "subject"),
-            level=_label(one.problem, "level"),
+            subject=one.problem.subject,
+            level=_as_text(one.problem.level),
             greedy=best[row],
-            samples=drawn[row * K : (row + 1) * K],
+            samples=drawn_K[row],
         )
         for row, one in enumerate(asked)
     ]
 
 
-def _label(problem: Problem, name: str) -> str | None:
-    """The problem's subject or level as text, where the data say it."""
-    label = getattr(problem, name, None)
-    return None if label is None else str(label)
+def _rounds(how: HowToAnswer) -> list[int]:
+    """How many samples of a problem are drawn at once: all, but no more than a batch holds."""
+    full, rest = divmod(how.samples, how.batch_size)
+    return [how.batch_size] * full + [rest] * (rest > 0)
+
+
+def _as_text(level: float | str | None) -> str | None:
+    """The level as it is counted under: 5 and 5.0 are one."""
+    if level is None or isinstance(level, str):
+        return level
+    return str(int(level)) if level == int(level) else str(level)
 
 
 def _texts(
@@ -158,7 +167,7 @@ def asked_of(
         "policy": policy.source,
         "weights": weights_digest(policy),
         "task": task.name,
-        "problems": _digest(f"{p.question}\0{p.answer}" for p in problems),
+        "problems": problems_digest(task, problems),
         "system_prompt": task.system_prompt,
         **asdict(how),
     }

@@ -36,10 +36,17 @@ from workbench.methods.batch import Batch
 from workbench.policy.policy import Policy
 from workbench.rewards import Rewards
 from workbench.rewards.functions import answer_reward
-from workbench.rewards.model import Outcome, Pair, RewardModel, RewardTraining, pairs_of, retrain
-from workbench.rewards.model import Scored as Answer
-from workbench.rewards.model.data import outcomes_of
-from workbench.rewards.model.reward import ModelReward
+from workbench.rewards.model import (
+    GoldScored,
+    ModelReward,
+    Outcome,
+    Pair,
+    RewardModel,
+    RewardTraining,
+    outcomes_of,
+    pairs_of,
+    retrain,
+)
 
 
 class IterativeGRPO(Method):
@@ -50,9 +57,9 @@ class IterativeGRPO(Method):
         self.models: list[RewardModel] = [
             function.model for function in rewards.functions if isinstance(function, ModelReward)
         ]
-        self.new: list[Answer] = []
+        self.new: list[GoldScored] = []
         """The answers of this iteration, with their gold rewards."""
-        self.old: list[Answer] = []
+        self.old: list[GoldScored] = []
         """Those of all before it."""
         if not self.models:
             warnings.warn(
@@ -101,18 +108,18 @@ class IterativeGRPO(Method):
         self.new = answers_in(files["answers"]["new"])
 
 
-def labelled(scored: Scored) -> list[Answer]:
+def labelled(scored: Scored) -> list[GoldScored]:
     """The step's answers with their gold rewards; what could not be compared is left out."""
     messages = [[{"role": "assistant", "content": text}] for text in scored.completions]
     golds = answer_reward(messages, answer=list(scored.columns["answer"]))
     return [
-        Answer(json.dumps(list(prompt)), tuple(prompt), text, float(gold))
+        GoldScored(json.dumps(list(prompt)), tuple(prompt), text, float(gold))
         for prompt, text, gold in zip(scored.prompts, scored.completions, golds, strict=True)
         if gold is not None
     ]
 
 
-def examples_of(kind: str, answers: list[Answer]) -> list[Pair] | list[Outcome]:
+def examples_of(kind: str, answers: list[GoldScored]) -> list[Pair] | list[Outcome]:
     """What a reward model of this kind learns from. Raises ValueError for another kind."""
     if kind == "pairs":
         return pairs_of(answers)
@@ -124,13 +131,15 @@ def examples_of(kind: str, answers: list[Answer]) -> list[Pair] | list[Outcome]:
     )
 
 
-def as_bytes(answers: list[Answer]) -> Tensor:
+def as_bytes(answers: list[GoldScored]) -> Tensor:
     """The answers as a tensor, since a checkpoint holds tensors."""
     rows = [[a.problem, a.messages, a.completion, a.gold] for a in answers]
     return torch.frombuffer(bytearray(json.dumps(rows).encode()), dtype=torch.uint8)
 
 
-def answers_in(kept: Tensor) -> list[Answer]:
+def answers_in(kept: Tensor) -> list[GoldScored]:
     """What `as_bytes` was given."""
     rows: list[Any] = json.loads(bytes(kept.tolist()))
-    return [Answer(problem, tuple(messages), text, gold) for problem, messages, text, gold in rows]
+    return [
+        GoldScored(problem, tuple(messages), text, gold) for problem, messages, text, gold in rows
+    ]

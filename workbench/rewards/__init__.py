@@ -8,6 +8,7 @@ from workbench.rewards.answers.extract import extract_answer
 from workbench.rewards.answers.golds import unreadable_golds, with_readable_golds
 from workbench.rewards.check import RewardCheck, check_reward
 from workbench.rewards.controls import Rewards, ShuffledRewards, shuffled
+from workbench.rewards.cosine import CosineScaled
 from workbench.rewards.functions import (
     answer_reward,
     completion_text,
@@ -16,7 +17,12 @@ from workbench.rewards.functions import (
     lenient_correct,
     strict_correct,
 )
-from workbench.rewards.resolve import REWARDS, resolve_reward
+from workbench.rewards.judge import Judge, JudgeServer
+from workbench.rewards.length import Length
+from workbench.rewards.noise import Noisy, noisy
+from workbench.rewards.overlong import SoftOverlong
+from workbench.rewards.repetition import Repetition
+from workbench.rewards.resolve import REWARDS, WITH_PARAMETERS, resolve_reward
 from workbench.rewards.score import (
     RewardError,
     RewardSet,
@@ -27,7 +33,14 @@ from workbench.rewards.score import (
 
 __all__ = [
     "REWARDS",
+    "WITH_PARAMETERS",
+    "CosineScaled",
     "GoldError",
+    "Judge",
+    "JudgeServer",
+    "Length",
+    "Noisy",
+    "Repetition",
     "RewardCheck",
     "RewardError",
     "RewardSet",
@@ -36,6 +49,7 @@ __all__ = [
     "Rewards",
     "ScoringCancelledError",
     "ShuffledRewards",
+    "SoftOverlong",
     "answer_reward",
     "answers_equal",
     "check_gold",
@@ -46,6 +60,7 @@ __all__ = [
     "format_reward",
     "lenient_answer_reward",
     "lenient_correct",
+    "noisy",
     "resolve_reward",
     "shuffled",
     "strict_correct",

@@ -56,7 +56,7 @@ class ScoringBatch:
         copied.
         """
         lists = {"prompts": self.prompts, "completions": self.completions, **self.columns}
-        names = _names_taken(function, [*lists, *self.extras])
+        names = names_taken(function, [*lists, *self.extras])
         given = {name: _own_list(name, lists[name]) for name in names if name in lists}
         extras = {name: self.extras[name] for name in names if name in self.extras}
         if "trainer_state" in extras:
@@ -65,7 +65,14 @@ class ScoringBatch:
         return given | extras
 
 
-def _names_taken(function: RewardFunction, names: Sequence[str]) -> list[str]:
+def is_async(function: RewardFunction) -> bool:
+    """Whether calling `function` gives a coroutine; an object with an async `__call__` counts."""
+    return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(
+        type(function).__call__
+    )
+
+
+def names_taken(function: RewardFunction, names: Sequence[str]) -> list[str]:
     """Those of `names` that `function` takes."""
     parameters = inspect.signature(function).parameters
     if any(p.kind is p.VAR_KEYWORD for p in parameters.values()):

@@ -9,13 +9,12 @@ this is where it is debugged.
 from __future__ import annotations
 
 import asyncio
-import inspect
 import threading
 from collections.abc import Sequence
 from dataclasses import replace
 
 from workbench.errors import WorkbenchError
-from workbench.rewards.batch import RewardFunction, ScoringBatch
+from workbench.rewards.batch import RewardFunction, ScoringBatch, is_async
 from workbench.rewards.beside import run_coroutine
 from workbench.rewards.outputs import FaultError, checked
 from workbench.rewards.time_limit import OutOfTimeError, ScoringCancelledError, TimeLimit
@@ -40,13 +39,6 @@ class RewardError(WorkbenchError, RuntimeError):
 
 Named = tuple[str, RewardFunction]
 """A function with its name in the record."""
-
-
-def is_async(function: RewardFunction) -> bool:
-    """Whether calling `function` gives a coroutine; an object with an async `__call__` counts."""
-    return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(
-        type(function).__call__
-    )
 
 
 def call(named: Named, batch: ScoringBatch, limit: TimeLimit) -> list[float]:

@@ -45,7 +45,11 @@ def completion_text(completion: Completion) -> str:
 
 def format_reward(completions: Sequence[Completion], **_: Any) -> list[float]:
     """1 where the whole text is `<think>…</think><answer>…</answer>` (see
-    `workbench.tasks.format.parse`), else 0."""
+    `workbench.tasks.format.parse`), else 0.
+
+    Source: DeepSeek-R1's format reward (arXiv 2501.12948, section 2.2.2). Hackable: nothing is
+    asked of what stands in the tags but that the answer is not blank.
+    """
     return [float(parse(completion_text(c)) is not None) for c in completions]
 
 
@@ -58,7 +62,9 @@ def answer_reward(
     """1 where the one `<answer>…</answer>` of the text holds the gold answer, whatever stands
     around it, else 0; None where the two could not be compared in time.
 
-    Raises `workbench.rewards.answers.equal.GoldError` for a gold answer that cannot be read.
+    Hackable: how the answer was found is not looked at, so that a guess is paid as often as it is
+    right; where there are few answers (a choice, a small number) that is often. Raises
+    `workbench.rewards.answers.equal.GoldError` for a gold answer that cannot be read.
     """
     given = [tagged_answer(completion_text(c)) for c in completions]
     return _scores([_is_right(g, a) for g, a in zip(given, answer, strict=True)], log_metric)
@@ -71,7 +77,11 @@ def lenient_answer_reward(
     **_: Any,
 ) -> list[float | None]:
     """1 where the likeliest answer in the text, tagged or not, is the gold answer, else 0; None
-    where the two could not be compared in time. Raises `GoldError`."""
+    where the two could not be compared in time. Raises `GoldError`.
+
+    Hackable: it reads free text by rules, and a text that no rule foresaw may be taken for an
+    answer that it does not give; docs/answers.md counts how often.
+    """
     texts = [completion_text(c) for c in completions]
     return _scores([lenient_correct(t, a) for t, a in zip(texts, answer, strict=True)], log_metric)
 

@@ -9,14 +9,22 @@ import traceback
 from pathlib import Path
 from types import ModuleType
 
-from workbench.errors import WorkbenchError
 from workbench.rewards.batch import RewardFunction
+from workbench.rewards.cosine import CosineScaled
 from workbench.rewards.functions import answer_reward, format_reward, lenient_answer_reward
+from workbench.rewards.judge import UrlJudge
+from workbench.rewards.length import Length
+from workbench.rewards.noise import Noisy
+from workbench.rewards.overlong import SoftOverlong
+from workbench.rewards.parameters import REWARD, RewardSpecError, WithParameters, made
+from workbench.rewards.repetition import Repetition
+from workbench.rewards.tags import tag_count_reward
 
 REWARDS: dict[str, RewardFunction] = {
     "format": format_reward,
     "answer": answer_reward,
     "lenient_answer": lenient_answer_reward,
+    "tag_count": tag_count_reward,
 }
 """The reward functions known by name.
 
@@ -27,19 +35,26 @@ that it pays in full and one that it does not. That test fails when any of these
 run's record names a function by its `__name__`, so that no two rows may share one.
 """
 
+WITH_PARAMETERS: dict[str, type[WithParameters]] = {
+    kind.kind: kind for kind in (SoftOverlong, Length, Repetition, CosineScaled, Noisy, UrlJudge)
+}
+"""The reward functions with parameters, written `NAME:parameter=value,…`.
+
+To add one: a frozen dataclass that descends from `WithParameters`, in a file of its own in this
+room; its row here; its name in the help of `--reward`; its row in `tests/rewards/test_registry.py`.
+"""
+
 MODEL = "model:"
 """What a spec begins with that names the folder of a reward model."""
+
 _NOT_THE_USERS = (Path(__file__), Path(str(importlib.__file__)))
 """Files in every traceback of a module that cannot be imported."""
 
 
-class RewardSpecError(WorkbenchError, ValueError):
-    """A reward function that cannot be found or a set of them that cannot be used."""
-
-
 def resolve_reward(spec: RewardFunction | str) -> RewardFunction:
-    """A reward function: itself, one of `REWARDS` by name, "model:FOLDER" (a reward model),
-    "package.module:function" or "folder/file.py:function".
+    """A reward function: itself, one of `REWARDS` by name, one of `WITH_PARAMETERS` as
+    "name:parameter=value,…", "model:FOLDER" (a reward model), "package.module:function" or
+    "folder/file.py:function".
 
     Raises `RewardSpecError` saying what was not found, or where in the user's module which error
     is.
@@ -56,6 +71,9 @@ def resolve_reward(spec: RewardFunction | str) -> RewardFunction:
         )
     if spec in REWARDS:
         return REWARDS[spec]
+    if (kind := _kind_of(spec)) is not None:
+        function: RewardFunction = made(kind, spec.partition(":")[2])
+        return function
     if spec.startswith(MODEL):
         # Only here: it loads torch and transformers.
         from workbench.rewards.model import reward_model
@@ -63,12 +81,42 @@ def resolve_reward(spec: RewardFunction | str) -> RewardFunction:
         return reward_model(spec.removeprefix(MODEL))
     place, colon, name = spec.rpartition(":")
     if not (place and colon and name):
+        known = ", ".join([*REWARDS, *WITH_PARAMETERS])
         raise RewardSpecError(
-            f"reward {spec!r} is unknown. Choose one of {', '.join(REWARDS)}, or name your own as "
+            f"reward {spec!r} is unknown. Choose one of {known}, or name your own as "
             "'package.module:function' or 'folder/file.py:function', or a reward model as "
             "'model:FOLDER'."
         )
     return _function(_module(place, spec), name, spec)
+
+
+def spec_of(reward: RewardFunction | str) -> str:
+    """The one way in which a reward is written as the parameter of another; a function of one's
+    own, handed over as an object, by its name alone."""
+    if isinstance(reward, str):
+        return resolve_reward(reward).__name__ if _kind_of(reward) else reward
+    name = str(getattr(reward, "__name__", type(reward).__name__))
+    return next((spec for spec, function in REWARDS.items() if function is reward), name)
+
+
+def spec_of_recorded(name: str) -> str | None:
+    """What `--reward` takes for a function that a run's record calls `name`; None where the record
+    does not say where it lies."""
+    if _kind_of(name):
+        inner = name.partition(f"{REWARD}=")[2]
+        return name if not inner or _is_placed(inner) else None
+    return next((spec for spec, f in REWARDS.items() if f.__name__ == name), None)
+
+
+def _is_placed(inner: str) -> bool:
+    """Whether an inner reward of a recorded name can be found by it."""
+    if _kind_of(inner):
+        return spec_of_recorded(inner) is not None
+    return inner in REWARDS or ":" in inner
+
+
+def _kind_of(spec: str) -> type[WithParameters] | None:
+    return WITH_PARAMETERS.get(spec.partition(":")[0])
 
 
 def _module(place: str, spec: str) -> ModuleType:

@@ -15,10 +15,11 @@ from typing import Any
 
 import numpy as np
 
-from workbench.rewards.batch import RewardFunction, ScoringBatch
+from workbench.rewards.batch import RewardFunction, ScoringBatch, is_async
 from workbench.rewards.beside import Beside
-from workbench.rewards.calling import RewardError, call, call_together, is_async
-from workbench.rewards.resolve import RewardSpecError, resolve_reward
+from workbench.rewards.calling import RewardError, call, call_together
+from workbench.rewards.parameters import RewardSpecError
+from workbench.rewards.resolve import resolve_reward
 from workbench.rewards.time_limit import ScoringCancelledError, TimeLimit
 
 __all__ = ["RewardError", "RewardSet", "RewardTable", "RewardWarning", "ScoringCancelledError"]

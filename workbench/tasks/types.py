@@ -96,6 +96,16 @@ class Problem:
         turns = [turn["content"] for turn in self.before if turn["role"] != "system"]
         return "\n\n".join([*turns, self.question])
 
+    @property
+    def prompt_text(self) -> str:
+        """What the problem's own row puts to the policy, as a record shows it: the question alone,
+        or where turns or a system message come before it all of them with who speaks. The task's
+        system prompt, the same for all, is not in it."""
+        if not self.before:
+            return self.question
+        turns = [*self.before, {"role": "user", "content": self.question}]
+        return "\n\n".join(f"{turn['role']}: {turn['content']}" for turn in turns)
+
 
 @dataclass(frozen=True)
 class Task:

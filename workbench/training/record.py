@@ -27,7 +27,7 @@ def samples_of(
     return Samples(
         num_generations=batch.rollout.num_generations,
         problem_ids=[f"train/{i}" for i in indices],
-        prompts=[p.question for p in problems],
+        prompts=[p.prompt_text for p in problems],
         gold_answers=[p.answer for p in problems],
         completions=list(completions),
         rewards_BK=rewards_BK,

@@ -11,9 +11,10 @@ from workbench.rewards import RewardSet, ShuffledRewards
 from workbench.runs import Run
 from workbench.runs.store.files import read
 from workbench.runs.store.queries import recorded_problems
+from workbench.tasks.digest import problems_digest
 from workbench.tasks.for_config import READING_FIELDS
 from workbench.tasks.types import Task
-from workbench.training.truth import problems_digest, template_digest
+from workbench.training.truth import template_digest
 
 TRAIN = "train/"
 """Before the index in a recorded problem's id."""
@@ -80,7 +81,8 @@ def _first_other(run: Run, task: Task) -> str:
     own = {f"{TRAIN}{index}": problem for index, problem in enumerate(task.train)}
     for problem_id, prompt, gold in read(run.path, recorded_problems):
         problem = own.get(problem_id)
-        if problem is None or problem.question != prompt:
+        # An earlier version recorded the question without the turns before it.
+        if problem is None or prompt not in (problem.prompt_text, problem.question):
             return f" It asked {prompt[:60]!r}, which the task does not have there."
         if problem.answer != gold:
             return (
@@ -100,11 +102,13 @@ def _counts(run: Run, task: Task) -> str:
 
 def _read_otherwise(run: Run, task: Task) -> str:
     """The settings of the reading that differ, in words."""
-    read_with = {} if task.reading is None else task.reading.asked
+    now = {} if task.reading is None else task.reading.asked
+    # A record of an earlier version lacks the keys that came later.
+    then = {name: run.config.get(name) for name in READING_FIELDS}
     differing = [
-        f" It was read with {name}={run.config[name]!r:.80}, now with {read_with.get(name)!r:.80}."
+        f" It was read with {name}={then[name]!r:.80}, now with {now.get(name)!r:.80}."
         for name in READING_FIELDS
-        if run.config.get(name) != read_with.get(name)
+        if then[name] != now.get(name)
     ]
     return "".join(differing)
 

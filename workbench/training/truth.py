@@ -7,7 +7,6 @@ names, and a task of the same name other problems.
 from __future__ import annotations
 
 import hashlib
-import json
 import warnings
 from typing import Any
 
@@ -16,6 +15,7 @@ from workbench.policy.adapter import own_settings
 from workbench.policy.dtype import NAMED
 from workbench.policy.policy import Policy
 from workbench.policy.quantization import KINDS
+from workbench.tasks.digest import problems_digest
 from workbench.tasks.types import Task
 
 
@@ -88,23 +88,3 @@ def template_digest(policy: Policy) -> str | None:
     """Tells one chat template from another; None where the policy has none."""
     template = policy.tokenizer.chat_template
     return hashlib.sha256(str(template).encode()).hexdigest() if template else None
-
-
-def problems_digest(task: Task) -> str:
-    """Tells one list of problems from another of the same name: all that a model is asked and a
-    reward function is given."""
-    found = hashlib.sha256(str(len(task.train)).encode())
-    for problem in (*task.train, *task.held_out):
-        columns = {name: _as_json(value) for name, value in sorted(problem.columns.items())}
-        asked = (task.messages(problem), problem.answer, problem.kind, columns)
-        found.update(json.dumps(asked).encode())
-    return found.hexdigest()
-
-
-def _as_json(value: Any) -> str | None:
-    """The value as JSON; None where it is no plain JSON: what else would stand for it, such as its
-    repr, need not be the same in the next process."""
-    try:
-        return json.dumps(value, sort_keys=True)
-    except (TypeError, ValueError, RecursionError):
-        return None

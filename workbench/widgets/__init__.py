@@ -9,6 +9,7 @@ _HOMES = {
     "ClipLab": "workbench.widgets.teach",
     "KLLab": "workbench.widgets.teach",
     "LengthLab": "workbench.widgets.teach",
+    "RewardLab": "workbench.widgets.reward_lab",
     "PlanView": "workbench.widgets.controls.plan_view",
 }
 __all__ = list(_HOMES)

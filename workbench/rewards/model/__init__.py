@@ -3,6 +3,7 @@ samples and a gold reward says of it; and any sequence classifier of transformer
 
     collect.py    the policy's completions, scored by the gold reward
     data.py       pairs, outcomes, steps; the replay of old examples
+    examples.py   from problems to the examples of a kind, in one call
     roll_ins.py   labels of steps by Monte-Carlo roll-ins
     scalar.py     the model: made of a policy, loaded, asked, saved
     losses.py     Bradley-Terry and cross-entropy
@@ -15,20 +16,23 @@ How good a model is, and how it goes stale, `workbench.evaluation` measures.
 from workbench.rewards.model.collect import (
     Collecting,
     Sampled,
-    gold_scores,
+    gold_rewards,
+    gold_scored,
+    gold_scored_samples,
     gold_set,
     sample,
-    scored_by,
 )
 from workbench.rewards.model.data import (
+    Example,
+    GoldScored,
     Outcome,
     Pair,
-    Scored,
     StepLabels,
     outcomes_of,
     pairs_of,
     replay_mix,
 )
+from workbench.rewards.model.examples import sample_examples
 from workbench.rewards.model.losses import bradley_terry_loss, label_loss
 from workbench.rewards.model.reward import ModelReward, reward_model
 from workbench.rewards.model.roll_ins import label_steps
@@ -50,6 +54,8 @@ __all__ = [
     "EMBEDDED_LEARNING_RATE",
     "KINDS",
     "Collecting",
+    "Example",
+    "GoldScored",
     "ModelReward",
     "Outcome",
     "Pair",
@@ -57,10 +63,11 @@ __all__ = [
     "RewardModelError",
     "RewardTraining",
     "Sampled",
-    "Scored",
     "StepLabels",
     "bradley_terry_loss",
-    "gold_scores",
+    "gold_rewards",
+    "gold_scored",
+    "gold_scored_samples",
     "gold_set",
     "label_loss",
     "label_steps",
@@ -72,6 +79,6 @@ __all__ = [
     "reward_model",
     "reward_model_of",
     "sample",
-    "scored_by",
+    "sample_examples",
     "train_reward_model",
 ]

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
 import torch
 
-from workbench.rewards.model.data import Message, Scored
+from workbench.rewards.model.data import GoldScored, Message
 from workbench.rewards.score import RewardSet
 from workbench.rollout.types import RolloutEngine, Sampling
 from workbench.tasks.types import Problem, Task, columns_of
@@ -85,29 +85,49 @@ def sample(
     return found
 
 
-def gold_scores(
-    sampled: Sequence[Sampled], gold: RewardSet, texts: Sequence[str] | None = None
+def gold_rewards(
+    prompts: Sequence[Sequence[Message]],
+    completions: Sequence[str],
+    columns: Mapping[str, Sequence[Any]],
+    gold: RewardSet,
 ) -> np.ndarray:
-    """The gold reward of each completion, float32, NaN where nothing scored it; `texts` stand in
-    for the completions' own."""
-    said = [one.text for one in sampled] if texts is None else texts
+    """The gold reward of each completion, float32, NaN where nothing scored it. All lists have an
+    entry per completion, as for `RewardSet.score`."""
     table = gold.score(
-        prompts=[list(one.messages) for one in sampled],
-        completions=[[{"role": "assistant", "content": text}] for text in said],
-        columns=columns_of([one.problem for one in sampled]),
+        prompts=[list(talk) for talk in prompts],
+        completions=[[{"role": "assistant", "content": text}] for text in completions],
+        columns=columns,
         step=0,
     )
     return table.total_B(gold.weights)
 
 
-def scored_by(sampled: Sequence[Sampled], gold: RewardSet) -> list[Scored]:
-    """The completions with their gold rewards; what could not be scored is left out."""
-    reward_B = gold_scores(sampled, gold)
+def gold_scored(
+    prompts: Sequence[Sequence[Message]],
+    completions: Sequence[str],
+    columns: Mapping[str, Sequence[Any]],
+    gold: RewardSet,
+) -> list[GoldScored]:
+    """The completions with their gold rewards; what could not be scored is left out. Completions
+    that answer the same conversation are of one problem."""
+    reward_B = gold_rewards(prompts, completions, columns, gold)
     return [
-        Scored(one.problem.asked, one.messages, one.text, float(reward))
-        for one, reward in zip(sampled, reward_B, strict=True)
+        GoldScored(_asked(talk), tuple(talk), text, float(reward))
+        for talk, text, reward in zip(prompts, completions, reward_B, strict=True)
         if not np.isnan(reward)
     ]
+
+
+def gold_scored_samples(sampled: Sequence[Sampled], gold: RewardSet) -> list[GoldScored]:
+    """The same of what `sample` gave."""
+    columns = columns_of([one.problem for one in sampled])
+    texts = [one.text for one in sampled]
+    return gold_scored([one.messages for one in sampled], texts, columns, gold)
+
+
+def _asked(talk: Sequence[Message]) -> str:
+    """What tells one problem from another: all turns, the system message apart."""
+    return "\n\n".join(turn["content"] for turn in talk if turn["role"] != "system")
 
 
 def generator_of(seed: int, *place: int) -> torch.Generator:

@@ -15,7 +15,7 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True)
-class Scored:
+class GoldScored:
     """A completion that a policy sampled, and what the gold reward gave it."""
 
     problem: str
@@ -65,10 +65,10 @@ class StepLabels:
 Example = Pair | Outcome | StepLabels
 
 
-def pairs_of(scored: Sequence[Scored], *, most: int = 4, seed: int = 0) -> list[Pair]:
+def pairs_of(scored: Sequence[GoldScored], *, most: int = 4, seed: int = 0) -> list[Pair]:
     """Pairs of completions of one problem with different gold rewards, the better one chosen; at
     most `most` a problem, drawn from all of them with `seed`. Equal texts count once."""
-    by_problem: dict[str, dict[str, Scored]] = defaultdict(dict)
+    by_problem: dict[str, dict[str, GoldScored]] = defaultdict(dict)
     for one in scored:
         by_problem[one.problem].setdefault(one.completion, one)
     pairs = []
@@ -83,7 +83,7 @@ def pairs_of(scored: Sequence[Scored], *, most: int = 4, seed: int = 0) -> list[
     return pairs
 
 
-def outcomes_of(scored: Sequence[Scored]) -> list[Outcome]:
+def outcomes_of(scored: Sequence[GoldScored]) -> list[Outcome]:
     """Each completion with its gold reward as its label. Raises ValueError for one outside
     [0, 1]."""
     for one in scored:

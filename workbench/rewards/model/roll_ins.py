@@ -13,7 +13,7 @@ step right.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
@@ -24,12 +24,13 @@ from workbench.rewards.model.collect import (
     Sampled,
     Samples,
     generator_of,
-    gold_scores,
+    gold_rewards,
 )
 from workbench.rewards.model.data import StepLabels
 from workbench.rewards.score import RewardSet
 from workbench.rewards.steps import split_steps, token_ends
 from workbench.rollout.types import RolloutEngine, Sampling
+from workbench.tasks.types import columns_of
 
 
 @dataclass(frozen=True)
@@ -57,7 +58,7 @@ def label_steps(
     one that the gold reward did not score, is left out; so is a step none of whose continuations
     was scored. Raises ValueError for gold rewards outside [0, 1]."""
     ends_B = [split_steps(one.text, steps_by) for one in sampled]
-    reward_B = gold_scores(sampled, gold)
+    reward_B = _gold(sampled, [one.text for one in sampled], gold)
     _check_share(reward_B)
     labels_BS: list[list[float]] = [[np.nan] * len(ends) for ends in ends_B]
     prefixes = _prefixes(policy, sampled, ends_B)
@@ -126,17 +127,21 @@ def _shares(
     sampling = Sampling(max(room), how.temperature)
     generator = generator_of(how.seed, 1, start)
     rollout = engine.generate(prompts, how.roll_ins, sampling, generator)
-    rows = []
     texts = []
     for row, ids in enumerate(rollout.completion_lists()):
         place = row // how.roll_ins
         whole = [*prefixes[place].ids, *ids[: room[place]]]
-        rows.append(replace(of[place], ids=tuple(whole)))
         texts.append(policy.decode(whole, of[place].messages))
-    reward_B = gold_scores(rows, gold, texts)
+    reward_B = _gold([one for one in of for _ in range(how.roll_ins)], texts, gold)
     _check_share(reward_B)
     by_prefix = reward_B.reshape(len(prefixes), how.roll_ins)
     return [float(np.mean(r[~np.isnan(r)])) if not np.isnan(r).all() else np.nan for r in by_prefix]
+
+
+def _gold(sampled: Sequence[Sampled], texts: Sequence[str], gold: RewardSet) -> np.ndarray:
+    """The gold reward of other texts in the samples' places."""
+    columns = columns_of([one.problem for one in sampled])
+    return gold_rewards([one.messages for one in sampled], texts, columns, gold)
 
 
 def _check_share(reward_B: np.ndarray) -> None:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from workbench.rewards.resolve import MODEL, RewardSpecError, resolve_reward
+from workbench.rewards.parameters import RewardSpecError
+from workbench.rewards.resolve import MODEL, resolve_reward
 from workbench.rewards.steps.arithmetic import arithmetic_steps
 from workbench.rewards.steps.checked import StepRewardFunction
 
-STEP_REWARDS: dict[str, StepRewardFunction] = {"arithmetic_steps": arithmetic_steps}
+STEP_REWARDS: dict[str, Any] = {"arithmetic_steps": arithmetic_steps}
 """The step-reward functions known by name."""
 
 
@@ -16,7 +17,8 @@ def step_reward_named(spec: str) -> StepRewardFunction:
     """One of `STEP_REWARDS`, "model:FOLDER" (a reward model of kind "process"),
     "package.module:function" or "folder/file.py:function". Raises `RewardSpecError`."""
     if spec in STEP_REWARDS:
-        return STEP_REWARDS[spec]
+        known: StepRewardFunction = STEP_REWARDS[spec]
+        return known
     if ":" not in spec:
         raise RewardSpecError(
             f"step_rewards={spec!r} is unknown. Choose one of {', '.join(STEP_REWARDS)}, or name "

@@ -14,6 +14,7 @@ from workbench.widgets.base.guarded import Guarded, set_if_changed, stylesheet
 from workbench.widgets.base.hosts import mimebundle
 from workbench.widgets.base.kernel import answer_in_the_subshell
 from workbench.widgets.base.style import NEGATIVE, POSITIVE, framed
+from workbench.widgets.base.text import safe_text
 from workbench.widgets.base.torch_on_demand import is_torch_missing
 
 BAR_FRAME = (
@@ -21,9 +22,9 @@ BAR_FRAME = (
     "margin-left:6px"
 )
 """Where a bar is drawn, beside its number."""
-WIDE = widgets.Layout(width="100%", min_width="0", overflow="auto")
-"""As wide as the page lets it be: a wide table scrolls by itself instead of pushing the text out of
-sight."""
+WIDE = widgets.Layout(width="calc(100% - 4px)", min_width="0", overflow="auto")
+"""As wide as the page lets it be, less its own margins: a wide table scrolls by itself instead of
+pushing the text out of sight."""
 NEEDS_TORCH = (
     "This widget computes with workbench.objective, which needs torch. Install it: "
     "pip install torch"
@@ -41,6 +42,8 @@ class Lab(Guarded):
 
     heading = ""
     lead = ""
+    css = ""
+    """Rules of its own, beside the style sheet of all views."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -53,7 +56,14 @@ class Lab(Guarded):
             )
         )
         self.widget = widgets.VBox(
-            [stylesheet(), head, *self.controls(), self.message, *self.pictures(), self.output]
+            [
+                stylesheet(self.css),
+                head,
+                *self.controls(),
+                self.message,
+                *self.pictures(),
+                self.output,
+            ]
         )
         self.update()
 
@@ -98,7 +108,7 @@ class Lab(Guarded):
         set_if_changed(
             self.message,
             "value",
-            framed(f"<div class='wb-error' role='alert'>{html.escape(problem)}</div>")
+            framed(f"<div class='wb-error' role='alert'>{safe_text(problem, 1500)}</div>")
             if problem
             else "",
         )

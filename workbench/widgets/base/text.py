@@ -26,6 +26,15 @@ def safe_text(text: str, limit: int = VISIBLE_LIMIT) -> str:
     return _escaped(text)
 
 
+def menu_text(text: str, limit: int) -> str:
+    """`text` as plain text for a menu, which shows no HTML: in one line, invisible characters
+    spelled out, cut at the end."""
+    # Cut before it is looked at, so that a huge text costs nothing.
+    line = " ".join(text[: 4 * limit].split())
+    shown = "".join(c if c.isprintable() else f"U+{ord(c):04X}" for c in line)
+    return shown if len(shown) <= limit else shown[: limit - 1] + "…"
+
+
 def own_part(completion: str, opened: str) -> str:
     """What the policy wrote of a completion, of which the chat template may have `opened` the
     answer."""

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import ipywidgets as widgets
 
 from workbench.config import GRPOConfig
+from workbench.config.methods import foreign_fields
 from workbench.widgets.base.guarded import set_if_changed, stylesheet
 from workbench.widgets.base.style import framed
 from workbench.widgets.base.text import safe_text
@@ -82,7 +83,8 @@ class Controls:
         self.refresh()
 
     def _make_rows(self) -> dict[str, KnobRow]:
-        """A row for each live knob, at its value now."""
+        """A row for each live knob that the method reads, at its value now."""
+        left_out = {*LEFT_OUT, *foreign_fields(self.session.config.method)}
         return {
             name: KnobRow(
                 name,
@@ -91,7 +93,7 @@ class Controls:
                 "118px" if name in FIRST else "245px",
             )
             for name in GRPOConfig.live_fields()
-            if name not in LEFT_OUT
+            if name not in left_out
         }
 
     def _laid_out(self) -> widgets.VBox:

@@ -34,13 +34,21 @@ SLIDER_RANGES: dict[str, tuple[float, float]] = {
     "ref_model_mixup_alpha": (0.01, 1.0),
     "sapo_temperature_pos": (0.1, 5.0),
     "sapo_temperature_neg": (0.1, 5.0),
+    "accept_reward": (0.0, 5.0),
+    "dpo_beta": (0.01, 1.0),
+    "kl_coef": (0.0, 0.5),
+    "lam": (0.0, 1.0),
+    "cliprange_value": (0.01, 2.0),
+    "critic_learning_rate": (1e-7, 1e-1),
+    "replay_share": (0.0, 0.9),
+    "reward_model_learning_rate": (1e-7, 1e-1),
     "vespo_k_pos": (0.0, 5.0),
     "vespo_k_neg": (0.0, 5.0),
     "vespo_lambda_pos": (0.0, 5.0),
     "vespo_lambda_neg": (0.0, 5.0),
 }
 """Where a slider goes from and to; the number box takes every value that the field takes."""
-BEGIN = {"epsilon_high": 0.28, "delta": 4.0}
+BEGIN = {"epsilon_high": 0.28, "delta": 4.0, "accept_reward": 1.0}
 """What an optional field has when it leaves None: DAPO's value, and INTELLECT-2's; for others their
 default."""
 LOG_STEP = 0.05
