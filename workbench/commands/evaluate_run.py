@@ -76,7 +76,7 @@ def record_report(run: Run, task: Task, report: Report, control: str | None) -> 
     step 0; the steps."""
     from workbench.evaluation.recorded import HELD_OUT, as_recorded
     from workbench.runs.store.adding import add_sampled_evaluation
-    from workbench.training.truth import problems_digest
+    from workbench.tasks.digest import problems_digest
 
     is_own = run.meta.environment.get("problems_digest") == problems_digest(task)
     split = HELD_OUT if is_own else task.name
