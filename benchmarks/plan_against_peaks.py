@@ -93,6 +93,8 @@ def case(model: dict, prompt: int, **changes: object) -> dict:
     return dict(model=model, config=base | changes)
 
 
+PPO = dict(method="ppo", beta=0.0, scale_rewards="none", advantage_baseline="none")
+
 CASES: dict[str, dict] = {
     "20M full, few tokens": case(
         LLAMA_20M, 48, prompts_per_step=2, num_generations=4, max_completion_length=24
@@ -147,6 +149,9 @@ CASES: dict[str, dict] = {
         lora_rank=16,
         quantization="int8",
     ),
+    "20M full, PPO": case(LLAMA_20M, 64, **PPO),
+    "50M LoRA, PPO": case(QWEN_50M, 64, prompts_per_step=2, lora_rank=16, **PPO),
+    "110M full, PPO": case(LLAMA_110M, 64, prompts_per_step=2, max_completion_length=32, **PPO),
     "300M full": case(
         QWEN_300M, 32, prompts_per_step=2, num_generations=2, max_completion_length=16
     ),

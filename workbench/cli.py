@@ -1,5 +1,5 @@
 """The command line: `workbench train | eval | task | reward | plan | runs | export | doctor | areal
-| lab`. Each command is a thin call into the package.
+| lab | bench`. Each command is a thin call into the package.
 
 To add one: write `commands/NAME.py` with a function `NAME_command` that does the work; write its
 function here, whose docstring is its help and which imports `commands/NAME.py` in its body (so that
@@ -408,6 +408,48 @@ def lab(
     lab_command(folder, browser)
 
 
+def bench(
+    context: typer.Context,
+    measured: options.MeasuredIn = None,
+    benchmark: options.Benchmark = None,
+    html: options.BenchPage = None,
+    as_json: options.JsonObject = False,
+) -> None:
+    """The benchmark table: what others have published, each with its source, and apart from it what
+    you measured with `workbench eval` and `workbench train`."""
+    if context.invoked_subcommand is not None:
+        return
+    from workbench.commands.bench import bench_command
+
+    bench_command(measured, benchmark=benchmark, html=html, as_json=as_json)
+
+
+def bench_methods(
+    methods: options.BenchedMethods = None,
+    seeds: options.BenchSeeds = 5,
+    steps: options.BenchSteps = 30,
+    problems: options.BenchProblems = 300,
+    out: options.BenchFolder = Path("runs/methods"),
+    jobs: options.Jobs = 1,
+    html: options.BenchPage = None,
+    as_json: options.JsonObject = False,
+) -> None:
+    """Every method on the embedded policy, over seeds, with a control whose rewards are dealt out
+    at random. Broken off, the same command goes on."""
+    from workbench.commands.bench_methods import bench_methods_command
+
+    bench_methods_command(
+        methods=methods,
+        seeds=seeds,
+        steps=steps,
+        problems=problems,
+        out=out,
+        jobs=jobs,
+        html=html,
+        as_json=as_json,
+    )
+
+
 COMMANDS: dict[str, Callable[..., None]] = {
     "train": train,
     "eval": eval_,
@@ -421,10 +463,18 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "doctor": doctor,
     "areal": areal,
     "lab": lab,
+    "bench": bench,
+    "bench methods": bench_methods,
 }
-"""Every command, in the order of the help; of two words: one of a group."""
-GROUPS = {"reward": "Rewards: listed, tried before training, and reward models made."}
-"""The groups, with their help."""
+"""Every command, in the order of the help; of two words: one of a group. A group that is a command
+itself comes last."""
+GROUPS = {
+    "reward": "Rewards: listed, tried before training, and reward models made.",
+    "bench": "The benchmark table, and the matrix of methods.",
+}
+"""The groups, with their help. A group may be a command itself (`bench`, once a row "bench NAME"
+stands above): its function runs where none of the group's commands is named, and its docstring is
+the help."""
 
 
 def make_app() -> typer.Typer:
@@ -441,11 +491,23 @@ def make_app() -> typer.Typer:
     groups: dict[str, typer.Typer] = {}
     for name, command in COMMANDS.items():
         group, _, last = name.rpartition(" ")
-        if group and group not in groups:
-            groups[group] = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
-            made.add_typer(groups[group], name=group, help=GROUPS[group])
-        groups.get(group, made).command(last)(command)
+        opened = group or name
+        if opened in GROUPS and opened not in groups:
+            groups[opened] = _make_group(opened)
+            made.add_typer(groups[opened], name=opened)
+        if name not in GROUPS:
+            groups.get(group, made).command(last)(command)
     return made
+
+
+def _make_group(name: str) -> typer.Typer:
+    """A group without its commands."""
+    own = COMMANDS.get(name)
+    if own is None:
+        return typer.Typer(no_args_is_help=True, rich_markup_mode=None, help=GROUPS[name])
+    group = typer.Typer(rich_markup_mode=None)
+    group.callback(invoke_without_command=True)(own)
+    return group
 
 
 app = make_app()

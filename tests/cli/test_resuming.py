@@ -296,3 +296,17 @@ def test_a_reward_that_changes_the_working_directory_moves_nothing(
     assert (result["run"], result["policy"]) == ("r", "r/policy")
     assert (tmp_path / "r/policy/config.json").is_file()
     assert list(away.iterdir()) == []
+
+
+OVERLONG = "soft_overlong:max_completion_len=8,soft_punish_cache=4"
+
+
+def test_what_a_record_says_of_rewards_with_parameters(tmp_path: Path) -> None:
+    known = made_run(tmp_path / "a", reward_names=["answer_reward", OVERLONG])
+    assert parts_of(known, True, None, None, None, False).rewards == ["answer", OVERLONG]
+    shuffled = made_run(tmp_path / "b", reward_names=[f"shuffled_{OVERLONG}"])
+    parts = parts_of(shuffled, True, None, None, None, False)
+    assert (parts.rewards, parts.shuffle_rewards) == ([OVERLONG], True)
+    inner = made_run(tmp_path / "c", reward_names=["noisy:p=0.1,reward=mine"])
+    with pytest.raises(ConfigError, match=r"Name all again: --reward FILE.py:noisy:p=0.1"):
+        parts_of(inner, True, None, None, None, False)

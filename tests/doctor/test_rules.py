@@ -18,14 +18,17 @@ import pytest
 from helpers import in_one_test
 from made_runs import evaluation_of, make_run
 
+from workbench.config import METHODS
 from workbench.doctor import Finding, diagnose, rules
 from workbench.doctor.rules import (
     RULES,
     Rule,
     completions,
     groups,
+    methods,
     objective,
     optimizer,
+    over_optimisation,
     reward_parts,
     rewards,
     run,
@@ -34,6 +37,10 @@ from workbench.runs import Event
 
 BIG = dict(prompts=8, group=8)
 """64 completions a step, for shares that must be known well."""
+
+
+WATCHED = dict(reward_names=["proxy", "gold"], config={"reward_weights": [1, 0]})
+"""A reward that is trained on, and one that is only watched."""
 
 
 def near(level: float, until: int = 10**6, then: float = 0.0) -> Callable[[int], float]:
@@ -87,6 +94,10 @@ def scaled(factor: float) -> Callable[[int], np.ndarray]:
 def half_dead(dead: int, value: float, of: int = 8) -> dict[str, Any]:
     """`dead` of 8 groups with one value, the others differing."""
     return dict(BIG, reward_names=["r"], rewards=in_groups(*[value] * dead, live=of - dead))
+
+
+PAIRS: dict[str, Any] = {"dpo_margin": near(0.5), "dpo_rejected_log_ratio": near(-7.0)}
+"""Pairs whose margin is there."""
 
 
 @dataclass(frozen=True)
@@ -247,6 +258,51 @@ CASES = [
             metrics={"reward": ramp(0.5, 1.5)},
         ),
         "step 10",
+    ),
+    Case(
+        over_optimisation.over_optimised,
+        "reward_over_optimised",
+        "problem",
+        # The reward model's reward rises all along, the watched one turns at step 20.
+        WATCHED
+        | dict(
+            steps=40,
+            metrics={
+                "reward": ramp(0.5, 1.5, 40),
+                "rewards/gold": lambda step: (ramp(0.4, 0.8, 20) if step <= 20 else near(0.5))(
+                    step
+                ),
+            },
+        ),
+        # The same turn where the paid reward falls, too: that is no over-optimisation.
+        WATCHED
+        | dict(
+            steps=40,
+            metrics={
+                "reward": ramp(1.5, 0.5, 40),
+                "rewards/gold": lambda step: (ramp(0.4, 0.8, 20) if step <= 20 else near(0.5))(
+                    step
+                ),
+            },
+        ),
+        "steps 11 to 20",
+    ),
+    Case(
+        over_optimisation.over_optimised,
+        "reward_over_optimised",
+        "problem",
+        WATCHED | dict(metrics={"reward": ramp(0.5, 1.5), "rewards/gold": ramp(0.8, 0.4)}),
+        # The watched reward rises and then stays within its noise.
+        WATCHED
+        | dict(
+            metrics={
+                "reward": ramp(0.5, 1.5),
+                "rewards/gold": lambda step: (ramp(0.4, 0.8, 15) if step <= 15 else near(0.79))(
+                    step
+                ),
+            },
+        ),
+        "proxy",
     ),
     Case(
         rewards.dropped,
@@ -680,6 +736,47 @@ CASES = [
         "-fold within 10 steps",
     ),
     Case(
+        methods.critic_idle,
+        "critic_idle",
+        "warning",
+        dict(steps=40, metrics={"explained_variance": near(0.01), "value_loss": near(0.1)}),
+        dict(steps=40, metrics={"explained_variance": near(0.4), "value_loss": near(0.1)}),
+        "critic_learning_rate",
+    ),
+    Case(
+        methods.critic_idle,
+        "critic_idle",
+        "warning",
+        dict(steps=40, metrics={"explained_variance": near(-0.5), "value_loss": near(0.1)}),
+        # It has to learn first what the reward is.
+        dict(steps=20, metrics={"explained_variance": near(-0.5), "value_loss": near(0.1)}),
+        "worse than one number",
+    ),
+    Case(
+        methods.chosen_falls,
+        "dpo_chosen_falls",
+        "warning",
+        dict(metrics=PAIRS | {"dpo_chosen_log_ratio": near(-2.0)}),
+        dict(metrics=PAIRS | {"dpo_chosen_log_ratio": near(2.0)}),
+        "less likely than under the reference",
+    ),
+    Case(
+        methods.teacher_not_followed,
+        "teacher_not_followed",
+        "warning",
+        dict(steps=60, metrics={"reverse_kl": near(0.4)}),
+        dict(steps=60, metrics={"reverse_kl": ramp(0.4, 0.1, 60)}),
+        "does not fall",
+    ),
+    Case(
+        methods.teacher_not_followed,
+        "teacher_not_followed",
+        "warning",
+        dict(steps=60, metrics={"reverse_kl": ramp(0.1, 0.4, 60)}),
+        dict(steps=60, metrics={"reverse_kl": near(0.001)}),
+        "moves away from it",
+    ),
+    Case(
         objective.sampler_mismatch,
         "sampler_mismatch",
         "warning",
@@ -980,3 +1077,68 @@ def test_a_short_run_with_one_group_alive_is_left_alone(tmp_path: Path) -> None:
         not {"rewards_all_equal", "dead_groups_too_hard"}
         & findings(tmp_path / "near", one_alive).keys()
     )
+
+
+def of_method(name: str, **changes: Any) -> dict[str, Any]:
+    """The fields of a config that a method's run has."""
+    return METHODS[name].settings | METHODS[name].suggested | {"method": name} | changes
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_equal_rewards_in_a_group_are_no_loss_where_groups_are_not_compared(
+    method: str, tmp_path: Path
+) -> None:
+    """Groups of one (sft), accepted answers (rft), returns of the batch (ppo), a teacher."""
+    compares = ("grpo", "dpo", "rloo", "reinforce_pp_baseline", "iterative_grpo")
+    found = findings(tmp_path / "run", half_dead(6, 1.0) | dict(config=of_method(method)))
+    assert any(key.startswith("dead_groups") for key in found) == (method in compares)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_rewards_that_are_all_alike_are_a_problem_where_they_teach(
+    method: str, tmp_path: Path
+) -> None:
+    """A demonstration is always right, and a teacher does not look at rewards."""
+    found = findings(tmp_path / "run", half_dead(8, 1.0) | dict(config=of_method(method)))
+    assert ("rewards_all_equal" in found) == (method not in ("sft", "process_grpo", "distill"))
+    if "rewards_all_equal" in found:
+        dead = "every group is dead" in found["rewards_all_equal"].what
+        assert dead == (method not in ("rft", "online_rft", "ppo", "reinforce_pp"))
+
+
+@pytest.mark.parametrize("method", ["sft", "rft", "online_rft", "dpo"])
+def test_a_method_without_a_clip_range_is_not_told_that_it_lacks_one(
+    method: str, tmp_path: Path
+) -> None:
+    clipped = {"clip_ratio_region": near(0.4), "clip_ratio_low": near(0.1)}
+    for metrics in (clipped, {"clip_ratio_region": 0.0}):
+        how = dict(config=of_method(method), metrics=metrics)
+        found = findings(tmp_path / f"run{len(metrics)}", how)
+        assert not {"epsilon_idle", "clipped_too_often", "loss_near_zero"} & found.keys()
+
+
+@pytest.mark.parametrize(
+    ("method", "says"),
+    [
+        ("grpo", "Raise beta (now 0.005, try 0.02) or lower"),
+        ("ppo", "Raise kl_coef (now 0.05) or lower"),
+        ("dpo", "Raise dpo_beta (now 0.1) or lower"),
+        ("rft", "Lower learning_rate"),
+    ],
+)
+def test_a_high_kl_is_answered_with_the_knob_that_the_method_has(
+    method: str, says: str, tmp_path: Path
+) -> None:
+    how = dict(metrics={"kl": near(3.0)}, config=of_method(method))
+    assert findings(tmp_path / "run", how)["kl_high"].try_.startswith(says)
+
+
+def test_demonstrations_are_not_the_policys_own_lengths_and_rewards(tmp_path: Path) -> None:
+    how = dict(
+        metrics={"completion_length": ramp(10, 40), "reward": ramp(1.0, 0.2)},
+        config=of_method("sft"),
+    )
+    found = findings(tmp_path / "run", how)
+    assert not {"length_up", "reward_falling", "reward_rising", "reward_dropped"} & found.keys()
+    grpo = findings(tmp_path / "grpo", how | dict(config={}))
+    assert {"length_up", "reward_falling"} <= grpo.keys()

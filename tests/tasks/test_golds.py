@@ -2,8 +2,17 @@
 
 import pytest
 
+from tests.helpers import in_one_test
 from workbench.tasks import TaskError, load_task
-from workbench.tasks.reading.golds import BOX, HASHES, LAST_BOX, WHOLE, boxes_in, gold_in
+from workbench.tasks.reading.golds import (
+    BOX,
+    HASHES,
+    LAST_BOX,
+    WHOLE,
+    boxes_in,
+    gold_in,
+    may_have_decimal_commas,
+)
 
 HEADINGS = "#### Step 1\nAdd 3 and 4.\n#### Step 2 We get 7, so the answer is $\\boxed{7}$."
 """A markdown solution whose last line is a heading with a sentence behind it."""
@@ -99,3 +108,18 @@ def test_what_may_be_a_list_of_two_keeps_its_comma():
     assert gold_in("\\boxed{100,200}").text == "100,200"
     assert gold_in("so it is\n#### 100,200").text == "100200"
     assert gold_in("1,080").text == "1080"
+
+
+@in_one_test(
+    {"golds": golds, "said": said}
+    for golds, said in [
+        (["3,5", "7", "0,125", "-2,5 %"], ["3,5", "0,125", "-2,5 %"]),
+        (["3,5", "2.5"], []),
+        (["1,080", "12,000%", "3, 5", "(1,2)", "x,5"], []),
+    ]
+)
+def test_golds_that_may_have_a_decimal_comma_are_pointed_out(golds, said):
+    assert may_have_decimal_commas(golds) == said
+    rows = [{"question": f"{i}?", "answer": gold} for i, gold in enumerate(golds)]
+    notes = "".join(load_task(rows, held_out=1).reading.notes)
+    assert ("a comma is no decimal sign" in notes) == bool(said)

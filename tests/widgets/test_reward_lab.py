@@ -213,6 +213,19 @@ def test_a_reward_that_raises_is_shown_with_the_sample() -> None:
     assert lab.problem == ""
 
 
+def test_faults_that_people_reported_elsewhere_are_said_in_words() -> None:
+    def one_for_all(completions: Any, **_: Any) -> list[float]:
+        return [1.0]  # trainers have stretched it over the whole batch
+
+    def asks_for_more(completions: Any, assistant: Any, **_: Any) -> list[float]:
+        return [0.0 for _ in completions]
+
+    assert "returned 1 reward" in RewardLab(rewards=one_for_all).problem
+    said = RewardLab(rewards=asks_for_more).problem
+    assert "missing 1 required positional argument: 'assistant'" in said
+    assert "The columns of this task are" in said
+
+
 def test_a_reward_without_an_opinion_is_not_scored() -> None:
     def silent_on_short(completions: Any, **_: Any) -> list[float | None]:
         return [None if len(c[0]["content"]) < 5 else 1.0 for c in completions]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,7 @@ from workbench.commands.evaluate_run import (
 from workbench.commands.evaluate_words import print_report
 from workbench.commands.printing import say, say_aside, say_json
 from workbench.commands.train import lengths_of, run_of, set_threads
+from workbench.runs.environment import describe_environment
 
 if TYPE_CHECKING:
     from workbench.evaluation import Contamination
@@ -78,7 +80,7 @@ def eval_command(run: Path | None, read: Path | None, request: EvalRequest) -> N
     report = Report(found, beside, _contamination(policy, task, problems), request.keep)
     steps = [] if recorded_in is None else record_report(recorded_in, task, report, request.control)
     if request.as_json:
-        say_json(report_dict(report) | {"recorded_at_steps": steps})
+        say_json(report_dict(report) | _when_and_where() | {"recorded_at_steps": steps})
         return
     print_report(report)
     for step in steps:
@@ -124,6 +126,14 @@ def _task(request: EvalRequest, policy: str) -> Task:
         unreadable_golds=unreadable_golds,
     )
     return with_readable_golds(read, unreadable_golds)
+
+
+def _when_and_where() -> dict[str, Any]:
+    """A figure without these cannot be compared with one of another day."""
+    return {
+        "date": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        "environment": describe_environment(),
+    }
 
 
 def _task_of(policy: str) -> tuple[str, str]:

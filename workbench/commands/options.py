@@ -402,6 +402,36 @@ ExaminedRun = Annotated[
 Notebooks = Annotated[Path | None, typer.Argument(help="Folder of notebooks; default ./notebooks.")]
 Browser = Annotated[bool, typer.Option(help="Open a browser tab.")]
 
+# ------------------------------------------------------------ the benchmark table
+
+MeasuredIn = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--measured",
+        help="File or folder with results of `workbench eval --json` and run records; repeat. "
+        "Default: runs.",
+    ),
+]
+Benchmark = Annotated[str | None, typer.Option(help="Only this one, such as GSM8K.")]
+BenchedMethods = Annotated[
+    str | None,
+    typer.Option(
+        "--methods",
+        help="Rows, with commas between them; default: all methods, grpo on a reward model, and "
+        "the control.",
+    ),
+]
+BenchSeeds = Annotated[int, typer.Option(help="Runs of each row.", min=1)]
+BenchSteps = Annotated[int, typer.Option(help="Steps of each run.", min=1)]
+BenchProblems = Annotated[
+    int, typer.Option("--problems", help="Held-out problems of an evaluation.", min=1)
+]
+BenchFolder = Annotated[
+    Path, typer.Option("--out", help="Folder of the runs; finished ones are not made again.")
+]
+Jobs = Annotated[int, typer.Option(help="Runs at the same time, each with one thread.", min=1)]
+BenchPage = Annotated[Path | None, typer.Option("--html", help="Write the table as a page, too.")]
+
 # ------------------------------------------------------------ what is printed
 
 Version = Annotated[bool, typer.Option("--version", help="Print the version and exit.")]

@@ -6,6 +6,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
 from typing import TYPE_CHECKING, Any
 
 from workbench.commands.printing import line_of, say, say_json, say_lines, terminal
@@ -95,7 +96,8 @@ def _show(check: RewardCheck, show: int) -> None:
     say(form_of(check))
     table = Table(box=None, pad_edge=False)
     for heading in HEADINGS:
-        table.add_column(heading, justify="left" if heading == HEADINGS[0] else "right")
+        is_kind = heading == HEADINGS[0]
+        table.add_column(heading, justify="left" if is_kind else "right", no_wrap=is_kind)
     for row in table_of(check):
         mistaken = any(count != "0" for count in row[3:5] + row[6:])
         table.add_row(*(line_of(cell, "bold" if mistaken else "") for cell in row))
@@ -111,18 +113,22 @@ def _show(check: RewardCheck, show: int) -> None:
 
 
 def _show_examples(verdict: str, rows: Sequence[Row], show: int) -> None:
-    """The first rows of each kind in turn, one of each note."""
-    different: dict[tuple[str, str], Row] = {}
-    for row in rows:
-        different.setdefault((row.kind, row.note), row)
-    for row in list(different.values())[:show]:
-        score = row.failure if row.failure else f"score {row.score:g}"
-        say(
-            f"{verdict}: {row.kind}, {row.note} (gold {row.gold!r:.40}, {score:.200})", style="bold"
-        )
+    chosen = _different(rows)
+    for row in chosen[:show]:
+        said = row.failure or f"score {row.score:g}"
+        say(f"{verdict}: {row.kind}, {row.note} (gold {row.gold!r:.40}, {said:.200})", style="bold")
         say(f"  {_excerpt(row.text)!r}")
-    if show and len(different) > show:
-        say(f"and {len(different) - show} more kinds of {verdict}; --show {len(different)}")
+    if len(chosen) > show > 0:
+        say(f"and {len(chosen) - show} more; all of them: --show {len(chosen)}")
+
+
+def _different(rows: Sequence[Row]) -> list[Row]:
+    """One row of each note, and of each kind one before the second of any."""
+    by_kind: dict[str, dict[str, Row]] = {}
+    for row in rows:
+        by_kind.setdefault(row.kind, {}).setdefault(row.note, row)
+    rounds = zip_longest(*(notes.values() for notes in by_kind.values()))
+    return [row for one_of_each in rounds for row in one_of_each if row is not None]
 
 
 def _excerpt(text: str) -> str:

@@ -21,6 +21,7 @@ class ExportError(WorkbenchError, ValueError):
 
 COLUMNS = {
     "path": "run",
+    "method": "method",
     "status": "status",
     "steps": "steps",
     "accuracy_first": "before",

@@ -47,6 +47,8 @@ def train_command(
     parts = parts_of(out, resume, policy, task, rewards, shuffle_rewards)
     config = make_config(parts.policy, preset, changes, out if resume else None, config_file)
     view = JsonView() if as_json else TerminalView(out, parts.policy, parts.task)
+    if config.method != "grpo":
+        view.notice(_method_words(config, resume))
     named = preset is not None or config_file is not None
     if not named and not resume and (chosen := _chosen(config, changes)):
         view.notice(f"settings for this policy, unless named: {chosen}")
@@ -142,10 +144,22 @@ def _of_the_method(changes: dict[str, Any]) -> dict[str, Any]:
     return {} if method is None else method.settings | method.suggested
 
 
+def _method_words(config: GRPOConfig, resume: bool) -> str:
+    """The method in a few words, and for a new run the fields that it sets."""
+    method = config.method_facts
+    words = f"method {config.method}: {method.words} ({method.source})"
+    own = ", ".join(
+        f"{name}={getattr(config, name)}" for name in (*method.settings, *method.suggested)
+    )
+    return words if resume or not own else f"{words}; it sets {own}"
+
+
 def _chosen(config: GRPOConfig, changes: dict[str, Any]) -> str:
     """The settings that nobody named and that are not `GRPOConfig`'s own defaults: those of the
-    preset "real", of an adapter, of the run that the policy lies in."""
-    usual = GRPOConfig().to_dict()
+    preset "real", of an adapter, of the run that the policy lies in. What the method sets is said
+    apart."""
+    method = config.method_facts
+    usual = GRPOConfig().to_dict() | method.settings | method.suggested
     return ", ".join(
         f"{name}={value}"
         for name, value in config.to_dict().items()

@@ -153,6 +153,12 @@ def _method_errors(config: Config) -> list[Rule]:
             "rollout_engine='native'.",
         ),
         (
+            method.sampled_from != "policy" and config.importance_sampling_mode is not None,
+            f"importance_sampling_mode={config.importance_sampling_mode!r} with "
+            f"method={config.method!r}: it learns from what the policy of now did not write, so "
+            "there is no sampler to correct for. Set importance_sampling_mode=None.",
+        ),
+        (
             (config.method == "process_grpo") != (config.step_rewards is not None),
             f"step_rewards={config.step_rewards!r} with method={config.method!r}: the method "
             "'process_grpo' needs them, and no other takes any. Set step_rewards="
@@ -161,8 +167,8 @@ def _method_errors(config: Config) -> list[Rule]:
         (
             ("teacher" in method.models) != (config.teacher is not None),
             f"teacher={config.teacher!r} with method={config.method!r}: the method 'distill' needs "
-            "a teacher, and no other takes one. Set teacher to the folder of a policy, such as "
-            "runs/NAME/policy, or to None.",
+            "a teacher, and no other takes one. Set teacher (--teacher) to the folder of a policy, "
+            "such as runs/NAME/policy, or to None.",
         ),
     ]
 

@@ -18,5 +18,16 @@ from workbench.course.chart import chart, panel
 from workbench.course.check import check, results
 from workbench.course.compare import compare
 from workbench.course.recorded import recorded, recorded_names
+from workbench.course.reward_model import reliability_chart, stale_chart
 
-__all__ = ["chart", "check", "compare", "panel", "recorded", "recorded_names", "results"]
+__all__ = [
+    "chart",
+    "check",
+    "compare",
+    "panel",
+    "recorded",
+    "recorded_names",
+    "reliability_chart",
+    "results",
+    "stale_chart",
+]

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
+from workbench.config import METHODS, MethodFacts
 from workbench.doctor.finding import percent
 from workbench.doctor.statistics import Change, change
 from workbench.doctor.thresholds import RECENT_SAMPLES, WINDOW
@@ -20,6 +21,12 @@ from workbench.runs import DamagedError, Run, RunMeta, RunWarning
 if TYPE_CHECKING:
     import pandas as pd
 
+
+GROUP_METHODS = ("grpo", "dpo", "rloo", "reinforce_pp_baseline", "iterative_grpo")
+"""Methods whose coefficients are differences within a group of rewards."""
+
+UNPAID_METHODS = ("sft", "process_grpo", "distill")
+"""Methods whose coefficients come from elsewhere than the reward functions."""
 
 TABLES = ("metrics", "knobs", "evaluations", "events")
 
@@ -120,6 +127,38 @@ class Facts:
     def config(self) -> dict[str, Any]:
         """The settings in force at the step."""
         return self.meta.config | dict(zip(self.knobs["name"], self.knobs["new"], strict=True))
+
+    @cached_property
+    def method(self) -> MethodFacts:
+        """What is known about the method that the run was made with; a record of an earlier version
+        is of GRPO."""
+        return METHODS.get(str(self.config.get("method", "grpo")), METHODS["grpo"])
+
+    @property
+    def imitates(self) -> bool:
+        """Whether the completions were given: their rewards and lengths are the data's, not the
+        policy's."""
+        return self.method.sampled_from == "demonstrations"
+
+    @property
+    def compares_groups(self) -> bool:
+        """Whether a group of equal rewards teaches nothing."""
+        return self.config.get("method", "grpo") in GROUP_METHODS
+
+    @property
+    def rewards_teach(self) -> bool:
+        """Whether the coefficients come from the rewards; else they are recorded beside."""
+        return self.config.get("method", "grpo") not in UNPAID_METHODS
+
+    @property
+    def pull(self) -> str:
+        """What holds the policy to its reference, as a sentence names it with its value."""
+        for name in ("kl_coef", "dpo_beta"):
+            if name in self.method.reads:
+                return f"{name} (now {self.config.get(name)})"
+        if "beta" in self.method.settings:
+            return f"beta (which method={self.config.get('method')!r} holds at 0)"
+        return f"beta (now {self.config.get('beta')})"
 
     @property
     def engine(self) -> str | None:

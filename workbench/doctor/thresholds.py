@@ -112,6 +112,11 @@ DROP = 0.5
 """A sudden fall must be this share of a live group's spread: less is what a hard batch of prompts
 does by itself."""
 
+OVER_OPTIMISED = 0.25
+"""Share of the range of a watched reward's step means that it must have come down from its best
+window, beside being more than noise: the best of several windows is lucky by a part of that range,
+and a mean of steps that stays where it was comes back to it."""
+
 PROGRESS_STEPS = 40
 """Steps after which a flat reward is worth a word; short flat stretches are common at the start of
 a run."""
@@ -172,6 +177,23 @@ the gradient is used."""
 
 LEARNING_RATE_MOVED = 0.01
 """Relative change of the learning rate worth a word."""
+
+# ------------------------------------------------------------ single methods
+
+CRITIC_STEPS = 30
+"""Steps that a critic is given: it begins at 0 and has to learn what the reward is first."""
+
+CRITIC_EXPLAINS = 0.05
+"""Share of the returns' variance that a critic should explain by then. One number for all explains
+0, and what is left of a twentieth is within a batch's noise."""
+
+CHOSEN_FELL = 1.0
+"""Nats by which the chosen answers must have become rarer than under the reference: a factor of e.
+In online pairs they are the policy's own, whose log-ratio is above 0 in the mean (it is a KL), so
+that a fall is no accident (arXiv 2402.13228 and 2410.08847 on the same in offline pairs)."""
+
+REVERSE_KL_NOTICED = 0.01
+"""Nats per token below which the policy is the teacher, for practical purposes."""
 
 # ------------------------------------------------------------ run and evaluation
 

@@ -19,19 +19,29 @@ from workbench.evaluation.estimators import (
     wilson_interval,
 )
 from workbench.evaluation.recorded import answers_at, gain_of_run
+from workbench.evaluation.reward_agreement import (
+    AgreementError,
+    StepAgreement,
+    reward_model_agreement,
+)
+from workbench.evaluation.reward_quality import RewardQuality, judge
 
 __all__ = [
+    "AgreementError",
     "Contamination",
     "Difference",
     "Estimate",
     "EvaluationError",
     "Gain",
     "KeptAnswers",
+    "RewardQuality",
+    "StepAgreement",
     "answers_at",
     "evaluate",
     "find_contamination",
     "gain",
     "gain_of_run",
+    "judge",
     "majority_at_k",
     "majority_right",
     "mean_difference",
@@ -39,5 +49,6 @@ __all__ = [
     "paired_differences",
     "pass_at_k",
     "read_answers",
+    "reward_model_agreement",
     "wilson_interval",
 ]

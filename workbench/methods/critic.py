@@ -9,15 +9,22 @@ more.
 from __future__ import annotations
 
 import copy
+import math
 
 import torch
 from torch import Tensor, nn
 
 from workbench.config import GRPOConfig
+from workbench.errors import WorkbenchError
 from workbench.objective import micro_batches
+from workbench.policy.dtype import loss_scale
 from workbench.policy.logprobs import completion_hidden_states
 from workbench.policy.policy import Policy
 from workbench.rollout.types import Rollout
+
+
+class CriticError(WorkbenchError, FloatingPointError):
+    """The critic's loss is NaN or infinite."""
 
 
 class Critic:
@@ -33,8 +40,13 @@ class Critic:
         # are the rewards themselves.
         nn.init.zeros_(self.head.weight)
         nn.init.zeros_(self.head.bias)
+        self.weight_dtype = policy.weight_dtype
         self.optimizer = torch.optim.AdamW(
-            list(self.state().values()), lr=config.critic_learning_rate, weight_decay=0.0
+            list(self.state().values()),
+            lr=config.critic_learning_rate,
+            weight_decay=0.0,
+            # The other kind has temporary tensors as large as all weights, on a GPU.
+            fused=True,
         )
 
     def state(self) -> dict[str, Tensor]:
@@ -77,6 +89,8 @@ class Critic:
         for group in self.optimizer.param_groups:
             group["lr"] = config.critic_learning_rate
         tokens = mask_BT[rows_R].sum().clamp(min=1)
+        # As the policy's loss, which says why.
+        scale = loss_scale(self.weight_dtype, float(tokens))
         total = 0.0
         for part in micro_batches(rows_R, config):
             value_RT = self.values(rollout, part)
@@ -87,8 +101,18 @@ class Critic:
                 mask_BT[part],
                 config.cliprange_value,
             )
-            torch.autograd.backward(loss / tokens)
+            torch.autograd.backward(loss / tokens * scale)
             total += float(loss.detach() / tokens)
+        if not math.isfinite(total):
+            raise CriticError(
+                f"the critic's loss is {total}, and it has not been moved; the policy has. Go back "
+                f"to the last checkpoint and lower critic_learning_rate="
+                f"{config.critic_learning_rate:g}, or look at the step's rewards for one far too "
+                "large."
+            )
+        for parameter in self.state().values():
+            if scale != 1 and parameter.grad is not None:
+                parameter.grad.div_(scale)
         nn.utils.clip_grad_norm_(self.state().values(), config.max_grad_norm or float("inf"))
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)

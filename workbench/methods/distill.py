@@ -27,8 +27,9 @@ class Distill(Method):
     def __init__(self, policy: Policy, config: GRPOConfig, rewards: Rewards) -> None:
         super().__init__(policy, config, rewards)
         # The rule of the config has it that there is one.
-        self.teacher = load_policy(str(config.teacher), dtype=config.dtype)
-        self.teacher.model.to(policy.device).eval()
+        self.teacher = load_policy(
+            str(config.teacher), dtype=config.dtype, device=policy.device, trainable=False
+        )
         check_same_words(policy, self.teacher)
 
     def credit(self, batch: Batch, scored: Scored, config: GRPOConfig) -> Tensor:
@@ -37,7 +38,10 @@ class Distill(Method):
         with torch.no_grad():
             teacher_logp_BT = logps_in_parts(self.teacher.model, batch.rollout, config)
         ahead_BT = torch.where(batch.loss_mask_BT, teacher_logp_BT - batch.old_logp_BT, 0.0)
-        self.figures = {"reverse_kl": -float(ahead_BT[batch.loss_mask_BT].mean())}
+        counted = batch.loss_mask_BT.any()
+        self.figures = (
+            {"reverse_kl": -float(ahead_BT[batch.loss_mask_BT].mean())} if counted else {}
+        )
         return ahead_BT
 
 

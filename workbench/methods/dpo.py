@@ -4,7 +4,8 @@ DPO (arXiv 2305.18290) eq. 7: -log sigmoid(margin), margin = dpo_beta x (log pi/
 answer less that of the rejected one), summed over their tokens. Its gradient coefficient is
 dpo_beta x sigmoid(-margin), plus for each token of the chosen answer and minus for the rejected one
 (DeepSeekMath, arXiv 2402.03300, eq. 14). Pairs are made within each group: the best answer with the
-worst, the second best with the second worst, as long as one was paid more. Deviations: answers are
+worst, the second best with the second worst, as long as one was paid more; an answer that the loss
+leaves out (truncated, with `mask_truncated_completions`) is in none. Deviations: answers are
 the policy's of now ("online DPO", arXiv 2402.04792), so a step with several updates uses pairs that
 are some updates old, as GRPO does; the mean is over the pairs of the update.
 """
@@ -28,6 +29,8 @@ class DPO(Method):
 
     def credit(self, batch: Batch, scored: Scored, config: GRPOConfig) -> Tensor:
         total_B = scored.advantages.total_B.to(batch.advantages.device)
+        # What has no tokens in the loss has no likelihood to compare, and its partner none either.
+        total_B = torch.where(batch.loss_mask_BT.any(1), total_B, torch.nan)
         self._pairs_M2 = preference_pairs(total_B, config.num_generations)
         sign_B = torch.zeros_like(batch.advantages)
         sign_B[self._pairs_M2[:, 0]] = 1.0
@@ -36,10 +39,9 @@ class DPO(Method):
 
     def rows(self, batch: Batch, rows_R: Tensor, config: GRPOConfig) -> Tensor:
         # Whole groups are in an update, so the chosen answer's place tells where its pair is.
-        counted_M = batch.loss_mask_BT[self._pairs_M2].any(2).all(1)
         own_M = torch.isin(self._pairs_M2[:, 0], rows_R)
         # Chosen and rejected side by side: micro-batches of even size never part them.
-        return self._pairs_M2[own_M & counted_M].flatten()
+        return self._pairs_M2[own_M].flatten()
 
     def loss(self, part: LossBatch, config: GRPOConfig, totals: BatchTotals) -> PolicyLoss:
         if part.ref_logp is None:
@@ -48,9 +50,13 @@ class DPO(Method):
         measured = replace(part, logp=part.logp.detach()).loss(config, totals)
         if not part.advantages.any():
             return measured
-        margin_M = dpo_margins(part.logp, part.ref_logp, part.mask, config.dpo_beta)
+        ratio_R = log_ratios(part.logp, part.ref_logp, part.mask)
+        margin_M = config.dpo_beta * (ratio_R[0::2] - ratio_R[1::2])
         loss = -F.logsigmoid(margin_M).sum() / pairs_of_update(totals)
         figures = {
+            # A margin can grow while both answers become rarer: only these two tell.
+            "dpo_chosen_log_ratio": ratio_R[0::2].detach().mean(),
+            "dpo_rejected_log_ratio": ratio_R[1::2].detach().mean(),
             "dpo_margin": margin_M.detach().mean(),
             "dpo_accuracy": (margin_M > 0).to(margin_M.dtype).mean(),
         }
@@ -71,9 +77,14 @@ def preference_pairs(total_B: Tensor, num_generations: int) -> Tensor:
     return torch.tensor(pairs, dtype=torch.long, device=total_B.device).reshape(-1, 2)
 
 
+def log_ratios(logp_RT: Tensor, ref_logp_RT: Tensor, mask_RT: Tensor) -> Tensor:
+    """(R,) log pi/pi_ref of each whole answer, in nats."""
+    return torch.where(mask_RT != 0, logp_RT - ref_logp_RT, 0.0).sum(1)
+
+
 def dpo_margins(logp_RT: Tensor, ref_logp_RT: Tensor, mask_RT: Tensor, beta: float) -> Tensor:
     """The margin of each pair, (R / 2,); rows 2m and 2m + 1 are its chosen and rejected answer."""
-    log_ratio_R = torch.where(mask_RT != 0, logp_RT - ref_logp_RT, 0.0).sum(1)
+    log_ratio_R = log_ratios(logp_RT, ref_logp_RT, mask_RT)
     return beta * (log_ratio_R[0::2] - log_ratio_R[1::2])
 
 

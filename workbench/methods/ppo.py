@@ -40,6 +40,7 @@ class PPO(Method):
         )
         # What the critic should have said: GAE's own estimate of the return.
         self._return_BT = advantage_BT + self._value_BT
+        self.figures = explained(self._value_BT, self._return_BT, batch.loss_mask_BT)
         return whitened(advantage_BT, batch.loss_mask_BT)
 
     def learn(self, batch: Batch, rows_R: Tensor, config: GRPOConfig) -> dict[str, float]:
@@ -47,8 +48,9 @@ class PPO(Method):
             batch.rollout, rows_R, batch.loss_mask_BT, self._value_BT, self._return_BT, config
         )
         counted_RT = batch.loss_mask_BT[rows_R]
-        value = self._value_BT[rows_R][counted_RT]
-        return {"value_loss": loss, "value_mean": float(value.mean())}
+        value_RT = torch.where(counted_RT, self._value_BT[rows_R], 0.0)
+        tokens = counted_RT.sum().clamp(min=1)
+        return {"value_loss": loss, "value_mean": float(value_RT.sum() / tokens)}
 
     def tensors(self) -> dict[str, dict[str, Tensor]]:
         return {
@@ -62,3 +64,14 @@ class PPO(Method):
             for name, kept in files["critic"].items():
                 own[name].copy_(kept)
         load_optimizer(self.critic.optimizer, files["critic_optimizer"])
+
+
+def explained(value_BT: Tensor, return_BT: Tensor, mask_BT: Tensor) -> dict[str, float]:
+    """The share of the returns' variance that the critic explains, 1 - Var(return - value) /
+    Var(return), over the tokens of the mask: 1 = all of it, 0 = no better than one number for all,
+    below 0 worse (as OpenAI's baselines measure it). Empty where all returns are equal."""
+    returns = return_BT[mask_BT]
+    if len(returns) < 2 or returns.max() == returns.min():
+        return {}
+    left = (returns - value_BT[mask_BT]).var() / returns.var()
+    return {"explained_variance": float(1 - left)}

@@ -149,9 +149,9 @@ TERMS: dict[str, Callable[[LossInputs, Tensor, GRPOConfig], Tensor]] = {
     "cispo": capped_reinforce,
     "sapo": soft_gate,
     "vespo": gamma_weighted,
-    "reinforce": log_likelihood,
     "gmpo": geometric_mean,
     "dppo_tv": masked_surrogate,
     "dppo_kl": masked_surrogate,
+    "reinforce": log_likelihood,
 }
 """loss_type -> its per-token term."""

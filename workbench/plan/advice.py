@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from workbench.config import GRPOConfig
+from workbench.config import ConfigError, GRPOConfig
 from workbench.config.engines import beside_trainer, facts_of
 
 Candidate = tuple[bool, dict[str, Any], str]
@@ -55,7 +55,7 @@ def advise(
     run that cannot start."""
     singles, helpers = [], []
     for settings, cost in table:
-        found = judge(changed(config, settings))
+        found = _judged(config, settings, judge)
         fits, lowers = found.starts and found.peak <= memory, found.peak < 0.98 * now.peak
         change = Change(settings, cost, found.peak, fits)
         if found.starts and (lowers or (fits and not now.starts)):
@@ -95,7 +95,7 @@ def _combined(
     ]:  # twice: what brought nothing at first may be the largest part later
         if set(change.settings) & set(settings):
             continue
-        found = judge(changed(config, settings | change.settings))
+        found = _judged(config, settings | change.settings, judge)
         better = found.starts and not last.starts
         if found.starts < last.starts or (found.peak >= 0.98 * last.peak and not better):
             continue  # beside the others it brings nothing
@@ -104,6 +104,18 @@ def _combined(
             break
     made = Change(settings, "; ".join(costs), last.peak, last.peak <= memory, together=True)
     return made if len(costs) > 1 and last.starts else None
+
+
+def _judged(
+    config: GRPOConfig, settings: dict[str, Any], judge: Callable[[GRPOConfig], Judged]
+) -> Judged:
+    """What the plan says of `config` with these settings. What the config's rules refuse does not
+    start: a critic cannot be quantised, pairs must not be parted."""
+    try:
+        wanted = changed(config, settings)
+    except ConfigError:
+        return Judged(float("inf"), starts=False)
+    return judge(wanted)
 
 
 def changed(config: GRPOConfig, settings: dict[str, Any]) -> GRPOConfig:

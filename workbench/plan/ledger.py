@@ -3,10 +3,14 @@ not their sum.
 
     rollout    the weights, what a copy of the weights serves (vLLM), the keys and values, the
                logits of one token a row
-    logprobs   one micro-batch forward, without gradient; the reference's copy is asked here
-    update     gradients, and one micro-batch forward and backward
+    logprobs   one micro-batch forward, without gradient; the reference's copy is asked here, and
+               so are critic and teacher
+    update     gradients, and one micro-batch forward and backward; then the same of the critic,
+               when the policy's gradients are gone
 
-Weights, optimizer states (from the first update on) and the reference's copy stand all the time.
+Weights, optimizer states (from the first update on) and the reference's copy stand all the time,
+and so do a critic with its own optimizer states and a teacher, where the method has them. A method
+that samples nothing has a rollout in its evaluations alone.
 What a forward and backward allocate is not estimated: `trace` runs it on the meta device.
 `overhead` is what the allocator keeps beside, and what work space inside kernels takes; `framework`
 is Python with the libraries, or the CUDA context (none on a GPU on which this process has its
@@ -22,6 +26,15 @@ from typing import Any
 
 from workbench.config import GRPOConfig
 from workbench.config.engines import ENGINE_FACTS, beside_trainer, facts_of
+from workbench.plan.beside import (
+    Teacher,
+    asks_old,
+    asks_reference,
+    copies_reference,
+    critic_bytes,
+    has_critic,
+    samples,
+)
 from workbench.plan.devices import Device
 from workbench.plan.trace import passes
 from workbench.plan.trace.allocations import HEAP_LIMIT, Peak
@@ -47,6 +60,8 @@ PARTS = {
     "adapter": "adapter",
     "optimizer": "optimizer states",
     "reference": "reference (copy)",
+    "critic": "critic, its optimizer",
+    "teacher": "teacher",
     "gradients": "gradients",
     "activations": "activations",
     "logits": "logits",
@@ -90,23 +105,21 @@ def fullest(moments: list[list[Phase]]) -> list[Phase]:
 
 
 def moments_of(
-    skeleton: Skeleton, config: GRPOConfig, prompt_tokens: int, device: Device
+    skeleton: Skeleton,
+    config: GRPOConfig,
+    prompt_tokens: int,
+    device: Device,
+    teacher: Teacher | None = None,
 ) -> list[list[Phase]]:
     """For each phase of a step, in order, what is in memory at each of its moments. With the layers
     each of them grows evenly, and the fullest need not."""
-    gradients = {"gradients": _bytes(skeleton.trained)}
-    update = _traced(passes.update_peak(skeleton, config, prompt_tokens))
-    logprobs = _Moving([{}])
-    if asks_logprobs(config):
-        logprobs = _traced(passes.logprobs_peak(skeleton, config, prompt_tokens))
     moving = {
         "rollout": _rollout(skeleton, config, prompt_tokens, device),
-        "logprobs": logprobs,
-        "update": _Moving(
-            [moment | gradients for moment in update.moments], update.small, update.large
-        ),
+        "logprobs": _logprobs(skeleton, config, prompt_tokens, teacher),
+        "update": _update(skeleton, config, prompt_tokens),
     }
     static = standing(skeleton, config, device)
+    static["teacher"] = 0.0 if teacher is None else teacher.weights
     # The heap stays as large as any phase made it.
     heap = max(m.small for m in moving.values())
     phases: list[list[Phase]] = []
@@ -124,13 +137,49 @@ def moments_of(
     return phases
 
 
+def _logprobs(
+    skeleton: Skeleton, config: GRPOConfig, prompt_tokens: int, teacher: Teacher | None
+) -> _Moving:
+    """The passes without gradient, one after the other."""
+    found = []
+    if asks_old(config) or asks_reference(skeleton, config):
+        found.append(_traced(passes.logprobs_peak(skeleton, config, prompt_tokens)))
+    if has_critic(config):
+        found.append(_traced(passes.critic_values_peak(skeleton, config, prompt_tokens)))
+    if teacher is not None:
+        found.append(_traced(teacher.forward))
+    return _one_after_the_other(found) if found else _Moving([{}])
+
+
+def _update(skeleton: Skeleton, config: GRPOConfig, prompt_tokens: int) -> _Moving:
+    """The policy's update, then the critic's: it learns when the policy's gradients are gone."""
+    own = _traced(passes.update_peak(skeleton, config, prompt_tokens))
+    gradients = {"gradients": _bytes(skeleton.trained)}
+    policy = _Moving([moment | gradients for moment in own.moments], own.small, own.large)
+    if not has_critic(config):
+        return policy
+    critic = critic_bytes(skeleton)
+    learning = _traced(passes.critic_update_peak(skeleton, config, prompt_tokens))
+    held = {"critic": critic.standing + critic.gradients}
+    moments = [moment | held for moment in learning.moments]
+    return _one_after_the_other([policy, _Moving(moments, learning.small, learning.large)])
+
+
+def _one_after_the_other(parts: list[_Moving]) -> _Moving:
+    return _Moving(
+        [moment for part in parts for moment in part.moments],
+        small=max(part.small for part in parts),
+        large=max(part.large for part in parts),
+    )
+
+
 def _heap_overhead(
     moment: dict[str, float], large: float, heap: float, config: GRPOConfig
 ) -> float:
     """What glibc's heap holds beyond what is alive: it stays as large as any phase made it, with
     holes between what lives. `large`: what lies outside it."""
     holes = HEAP_HOLES["full" if config.lora_rank == 0 else "adapter"]
-    used = sum(v for k, v in moment.items() if k != "gradients")
+    used = sum(v for k, v in moment.items() if k not in ("gradients", "critic"))
     return max(heap + large - used, 0.0) + holes * heap
 
 
@@ -141,7 +190,7 @@ def _alive(parts: dict[str, float]) -> float:
 
 def standing(skeleton: Skeleton, config: GRPOConfig, device: Device) -> dict[str, float]:
     """What is in memory all the time."""
-    copied = config.beta > 0 and config.lora_rank == 0
+    copied = copies_reference(skeleton, config)
     kind = "full" if config.lora_rank == 0 else "adapter"
     return {
         "weights": skeleton.weights,
@@ -149,6 +198,7 @@ def standing(skeleton: Skeleton, config: GRPOConfig, device: Device) -> dict[str
         "adapter": skeleton.adapter,
         "optimizer": optimizer_bytes(skeleton, config),
         "reference": _bytes(skeleton.trained) if copied else 0,
+        "critic": critic_bytes(skeleton).standing if has_critic(config) else 0,
         "mapped": skeleton.body * skeleton.file_itemsize
         if config.quantization != "none" and device.kind == "cpu"
         else 0,
@@ -158,11 +208,6 @@ def standing(skeleton: Skeleton, config: GRPOConfig, device: Device) -> dict[str
         if device.has_context
         else CUDA_FRAMEWORK,
     }
-
-
-def asks_logprobs(config: GRPOConfig) -> bool:
-    """Whether a step has a pass for old or reference log-probabilities."""
-    return not config.on_policy or config.asks_reference
 
 
 def optimizer_bytes(skeleton: Skeleton, config: GRPOConfig) -> float:
@@ -200,27 +245,30 @@ def rollout_parts(
     if engine.own_memory is not None:
         return {}  # they lie in the engine's own share, see `engine_parts`
     rows = config.completions_per_step
+    own_prompts = config.prompts_per_step
+    if not samples(config):
+        # Only evaluations sample, one answer to each problem.
+        rows = min(rows, config.num_eval_problems)
+        own_prompts = rows
     cache = kv_bytes(skeleton, rows, prompt_tokens + config.max_completion_length)
     # A cache in place is copied from the prompts' own, which stands until then; one that grows is
     # copied layer by layer, so one layer stands twice.
     if engine.in_place_cache:
-        beside = kv_bytes(skeleton, config.prompts_per_step, prompt_tokens)
+        beside = kv_bytes(skeleton, own_prompts, prompt_tokens)
     else:
         beside = cache / skeleton.plain_config.num_hidden_layers
-    prompts = config.prompts_per_step if engine.shares_prompt else rows
+    prompts = own_prompts if engine.shares_prompt else rows
     return {
         "kv_cache": cache + beside,
-        "logits": _sampled_logits(skeleton, config, device, engine.samples_in_pieces),
+        "logits": _sampled_logits(skeleton, rows, device, engine.samples_in_pieces),
         "activations": passes.prefill_peak(skeleton, prompts, prompt_tokens).bytes,
     }
 
 
-def _sampled_logits(
-    skeleton: Skeleton, config: GRPOConfig, device: Device, in_pieces: bool
-) -> float:
+def _sampled_logits(skeleton: Skeleton, rows: int, device: Device, in_pieces: bool) -> float:
     """Logits before and after one token, and what drawing from them takes: on a CPU the native
     sampler works in small pieces."""
-    entries = config.completions_per_step * int(skeleton.plain_config.vocab_size)
+    entries = rows * int(skeleton.plain_config.vocab_size)
     held = 2 * entries * skeleton.dtype.itemsize
     if not in_pieces:
         return held + 4 * entries * 4

@@ -7,6 +7,7 @@ from importlib.util import find_spec
 
 from workbench.config import GRPOConfig
 from workbench.config.engines import ENGINE_FACTS, facts_of, runs_here
+from workbench.plan.beside import samples, teacher_shape
 from workbench.plan.devices import Device
 from workbench.plan.engine_share import own_share
 from workbench.plan.shapes import Shape
@@ -33,6 +34,9 @@ def notes_of(
         HELD_AGAINST if device.kind == "cuda" else "",
         _stand_in(config, bare),
         _lengths(config, prompt_tokens),
+        _nothing_sampled(config),
+        _unread_teacher(config),
+        _reward_models(config),
         _stored_quantised(shape),
         _plain_float32(config, device),
         _copy_of_the_base(config, device),
@@ -68,6 +72,36 @@ def _lengths(config: GRPOConfig, prompt_tokens: int) -> str:
     if config.max_prompt_length is None:
         return f"{taken} Set max_prompt_length to what yours have."
     return taken
+
+
+def _nothing_sampled(config: GRPOConfig) -> str:
+    """A step has no rollout."""
+    if samples(config):
+        return ""
+    return (
+        f"method={config.method!r} samples nothing: the column 'rollout' is that of the "
+        "evaluations, and the seconds of a step have none."
+    )
+
+
+def _unread_teacher(config: GRPOConfig) -> str:
+    """Its config is not to be had, so its weights are missing from the figures."""
+    shape, reason = teacher_shape(config)
+    if shape is not None or not reason:
+        return ""
+    return f"The teacher is left out of all figures, because it could not be read: {reason}"
+
+
+def _reward_models(config: GRPOConfig) -> str:
+    """The method has models that score, which the config does not name, or not by their size."""
+    if config.method == "iterative_grpo":
+        return (
+            "Reward models are left out: each takes its weights, and while it is retrained twice "
+            "as much again for the moments and once for the gradients."
+        )
+    if str(config.step_rewards).startswith("model:"):
+        return f"The reward model of step_rewards={config.step_rewards!r} is left out."
+    return ""
 
 
 def _evaluations_with_samples(config: GRPOConfig) -> str:

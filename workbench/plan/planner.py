@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import functools
+import warnings
 
-from workbench.config import GRPOConfig
+from workbench.config import ConfigWarning, GRPOConfig
 from workbench.errors import WorkbenchError
 from workbench.plan import ledger, speed
 from workbench.plan.advice import Change, Judged, advise, candidates
+from workbench.plan.beside import Teacher, teacher_of, teacher_shape
 from workbench.plan.devices import Device, PlanError
 from workbench.plan.engine_share import least_share, obstacle
 from workbench.plan.ledger import Phase
@@ -56,7 +58,10 @@ def plan(
         trained_parameters=sum(p.numel() for p in bare.trained),
         dtype=str(bare.dtype).removeprefix("torch."),
         phases=phases,
-        seconds=speed.seconds_of(bare, config, prompt_tokens, device),
+        seconds=speed.seconds_of(
+            bare, config, prompt_tokens, device, read_teacher(config, shape, device)
+        ),
+        grpo_peak=_peak_of_grpo(shape, config, device),
         obstacle=obstacle(shape, config, device, bare.numbers, phases),
         notes=notes_of(shape, config, device, bare, prompt_tokens),
     )
@@ -100,15 +105,13 @@ def _followed(
     each of them, so two small models tell it. Which moment is the fullest is asked at the end: in a
     shallow model it may be another one than in the whole (the gradient of a large vocabulary's
     embedding, say)."""
-    prompt_tokens = longest_prompt(shape, config)
+    teacher = read_teacher(config, shape, device)
     layers = shape.config.get_text_config(decoder=True).num_hidden_layers
     if layers <= FEW or not layers_are_alike(shape.config):
         bare = whole or skeleton_of(shape, config, device)
-        return ledger.fullest(_moments(bare, shape, config, prompt_tokens, device))
+        return ledger.fullest(_moments(bare, shape, config, device, teacher))
     few, more = (
-        _moments(
-            skeleton_of(with_layers(shape, n), config, device), shape, config, prompt_tokens, device
-        )
+        _moments(skeleton_of(with_layers(shape, n), config, device), shape, config, device, teacher)
         for n in (FEW - 1, FEW)
     )
     return ledger.fullest(
@@ -139,11 +142,29 @@ def skeleton_of(shape: Shape, config: GRPOConfig, device: Device) -> Skeleton:
     return shared_skeleton(shape, config, device)
 
 
+def read_teacher(config: GRPOConfig, policy: Shape, device: Device) -> Teacher | None:
+    """What the method's teacher takes; None without one that can be read, which a note says."""
+    shape, _ = teacher_shape(config)
+    if shape is None:
+        return None
+    return teacher_of(shape, config, longest_prompt(policy, config), device, FEW)
+
+
+def _peak_of_grpo(shape: Shape, config: GRPOConfig, device: Device) -> float | None:
+    """What the run would need with method='grpo', where this one has models beside the policy."""
+    if not config.method_facts.models:
+        return None
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConfigWarning)
+        grpo = config.with_method("grpo", teacher=None)
+    return max(phase.bytes for phase in _followed(shape, grpo, device))
+
+
 def _moments(
-    bare: Skeleton, shape: Shape, config: GRPOConfig, prompt_tokens: int, device: Device
+    bare: Skeleton, shape: Shape, config: GRPOConfig, device: Device, teacher: Teacher | None
 ) -> list[list[Phase]]:
     try:
-        return ledger.moments_of(bare, config, prompt_tokens, device)
+        return ledger.moments_of(bare, config, longest_prompt(shape, config), device, teacher)
     except WorkbenchError:
         raise
     except Exception as e:

@@ -13,6 +13,7 @@ from workbench.plan.shapes import Shape
 from workbench.plan.speed import Seconds
 
 SHOWN = (
+    "method",
     "lora_rank",
     "quantization",
     "dtype",
@@ -53,6 +54,9 @@ class Plan:
     obstacle: str | None = None
     """Why the run could not start although its phases are counted: an engine's share is too small
     for it."""
+    grpo_peak: float | None = None
+    """Bytes of the same run with method='grpo'; None where the method has no model beside the
+    policy."""
     advice: list[Change] = field(default_factory=list)
     """Changes that would lower the peak, or let it start, where it does not fit or is tight."""
     notes: list[str] = field(default_factory=list)
@@ -120,6 +124,7 @@ def as_dict(plan: Plan) -> dict[str, Any]:
         "peak_bytes": round(plan.peak),
         "fits": plan.fits,
         "obstacle": plan.obstacle,
+        "grpo_peak_bytes": None if plan.grpo_peak is None else round(plan.grpo_peak),
         "margin_bytes": None if plan.margin is None else round(plan.margin),
         "seconds": None if plan.seconds is None else _seconds_dict(plan.seconds),
         "advice": [_change_dict(change) for change in plan.advice],
@@ -190,6 +195,24 @@ def verdict(plan: Plan) -> str:
     )
 
 
+def method_words(plan: Plan) -> str:
+    """What the models beside the policy take, and how many times GRPO's memory that makes; "" for a
+    method without any."""
+    if plan.grpo_peak is None:
+        return ""
+    parts = plan.peak_phase.parts
+    taken = [
+        f"the {name} takes {size(parts[name])}"
+        for name in ("critic", "teacher", "reference")
+        if parts[name]
+    ]
+    models = " and ".join(taken) or "the reference is the adapter switched off, no copy"
+    return (
+        f"method={plan.config.method!r}: {models}, of {size(plan.peak)} in all: "
+        f"{plan.peak / plan.grpo_peak:.2g} times the {size(plan.grpo_peak)} that grpo takes."
+    )
+
+
 def seconds_words(plan: Plan) -> str:
     """The estimate of a step, in a sentence or two."""
     if plan.seconds is None:
@@ -249,7 +272,8 @@ def as_text(plan: Plan) -> str:
         f"{label:<{width}}" + "".join(f"{cell:>12}" for cell in cells)
         for label, cells in rows(plan)
     ]
-    lines += ["", verdict(plan), seconds_words(plan)]
+    lines += ["", verdict(plan)]
+    lines += [words for words in (method_words(plan), seconds_words(plan)) if words]
     if plan.advice:
         lines += [
             "",

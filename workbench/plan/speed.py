@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from workbench.config import GRPOConfig
 from workbench.config.engines import facts_of
 from workbench.plan import ledger
+from workbench.plan.beside import Teacher, asks_old, asks_reference, has_critic, samples
 from workbench.plan.devices import Device
 from workbench.plan.trace import passes
 from workbench.plan.trace.skeleton import Skeleton
@@ -63,23 +64,29 @@ class Seconds:
 
 
 def seconds_of(
-    skeleton: Skeleton, config: GRPOConfig, prompt_tokens: int, device: Device
+    skeleton: Skeleton,
+    config: GRPOConfig,
+    prompt_tokens: int,
+    device: Device,
+    teacher: Teacher | None = None,
 ) -> Seconds | None:
     """The seconds of a step on `device`; None where no rates are known."""
     compute = "bfloat16" if skeleton.autocast else str(skeleton.dtype).removeprefix("torch.")
     rate, bandwidth = device.flops_of(compute), device.bandwidth
     if rate is None or bandwidth is None:
         return None
+    rollout = 0.0
+    if samples(config):
+        rollout = rollout_limit(skeleton, config, prompt_tokens, rate, bandwidth)
+    forward = forward_operations(skeleton, config, prompt_tokens)
+    critic = critic_operations(skeleton, config, prompt_tokens)
+    graded = 0.0 if teacher is None else teacher_operations(teacher, config, prompt_tokens)
     limit = {
-        "rollout": rollout_limit(skeleton, config, prompt_tokens, rate, bandwidth),
-        "logprobs": logprob_passes(config)
-        * forward_operations(skeleton, config, prompt_tokens)
-        / rate,
-        "update": update_factor(config)
-        * forward_operations(skeleton, config, prompt_tokens)
-        / rate,
+        "rollout": rollout,
+        "logprobs": (logprob_passes(skeleton, config) * forward + critic + graded) / rate,
+        "update": update_factor(config) * (forward + critic) / rate,
     }
-    forwards = _forwards(config)
+    forwards = _forwards(skeleton, config, teacher)
     if not facts_of(config).launches_per_token:
         forwards["rollout"] = 0
     layers = skeleton.plain_config.num_hidden_layers
@@ -113,9 +120,24 @@ def from_trial(
     return Seconds(limit, low, high, source + said, trial)
 
 
-def logprob_passes(config: GRPOConfig) -> int:
-    """Forward passes without gradient over the whole batch: old and reference log-probabilities."""
-    return int(not config.on_policy) + int(config.asks_reference)
+def logprob_passes(skeleton: Skeleton, config: GRPOConfig) -> int:
+    """The policy's forward passes without gradient over the whole batch: old and reference
+    log-probabilities."""
+    return int(asks_old(config)) + int(asks_reference(skeleton, config))
+
+
+def critic_operations(skeleton: Skeleton, config: GRPOConfig, prompt_tokens: int) -> float:
+    """Operations of one pass of the critic, which has the policy's layers and one number in place
+    of the words; 0 without one."""
+    if not has_critic(config):
+        return 0.0
+    words = 2 * skeleton.head * config.completions_per_step * config.max_completion_length
+    return forward_operations(skeleton, config, prompt_tokens) - words
+
+
+def teacher_operations(teacher: Teacher, config: GRPOConfig, prompt_tokens: int) -> float:
+    """Operations of the teacher's pass over all completions."""
+    return forward_operations(teacher.skeleton, config, prompt_tokens)
 
 
 def update_factor(config: GRPOConfig) -> int:
@@ -180,12 +202,18 @@ def _attention_width(skeleton: Skeleton) -> int:
     return int(c.num_hidden_layers * c.num_attention_heads * size)
 
 
-def _forwards(config: GRPOConfig) -> dict[str, int]:
-    """Forwards in each phase, a backward counted as one and a half."""
+def _forwards(skeleton: Skeleton, config: GRPOConfig, teacher: Teacher | None) -> dict[str, float]:
+    """Forwards of the policy's layers in each phase, a backward counted as one and a half; a
+    teacher's by its own layers."""
+    models = 1 + int(has_critic(config))
+    graded = 0.0
+    if teacher is not None:
+        graded = teacher.skeleton.plain_config.num_hidden_layers
+        graded /= skeleton.plain_config.num_hidden_layers
     share = config.completions_per_step // config.updates_per_rollout
     batches = -(-share // len(passes.micro_batch(config))) * config.updates_per_rollout
     return {
-        "rollout": config.max_completion_length,
-        "logprobs": batches * logprob_passes(config),
-        "update": round(2.5 * batches * config.num_iterations),
+        "rollout": config.max_completion_length if samples(config) else 0,
+        "logprobs": batches * (logprob_passes(skeleton, config) + models - 1 + graded),
+        "update": round(2.5 * batches * config.num_iterations) * models,
     }

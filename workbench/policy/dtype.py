@@ -9,6 +9,8 @@ itself is float32.
 from __future__ import annotations
 
 import functools
+import math
+from types import MethodType
 from typing import Any
 
 import torch
@@ -55,11 +57,27 @@ def wants_autocast(dtype: DtypeLike, device: torch.device, frozen: bool) -> bool
 def compute_in_bfloat16(model: Any) -> None:
     """From now on every forward of `model` runs under autocast: sampler and trainer compute alike,
     and so agree."""
-    plain, device = model.forward, model.device.type
+    plain = type(model).forward
+    device = model.device.type
 
     @functools.wraps(plain)
-    def forward(*args: Any, **kwargs: Any) -> Any:
+    def forward(self: Any, *args: Any, **kwargs: Any) -> Any:
         with torch.autocast(device, torch.bfloat16):
-            return plain(*args, **kwargs)
+            return plain(self, *args, **kwargs)
 
-    model.forward = forward
+    # Bound to the model, so that a deep copy (a critic) runs its own weights and not the model's.
+    model.forward = MethodType(forward, model)
+
+
+def loss_scale(weights: torch.dtype, tokens: float) -> float:
+    """What a loss that is a mean over so many tokens is multiplied with during the backward pass,
+    and the gradient divided by after it: 1, but for float16.
+
+    A token's part of the gradient is about 1/tokens, which float16 (smallest normal number 6e-5)
+    rounds away on its way through the frozen layers. The power of two next to the number of tokens
+    makes it about 1, exactly undone afterwards in the float32 gradient of the adapter. It depends
+    on the batch alone: no scaler has a state that a checkpoint would have to keep.
+    """
+    if weights != torch.float16:
+        return 1.0
+    return 2.0 ** round(math.log2(max(tokens, 1.0)))

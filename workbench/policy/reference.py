@@ -16,22 +16,23 @@ from workbench.policy.policy import Policy
 class Reference:
     """The policy as it was at the start, or at the last refresh.
 
-    With a LoRA adapter nothing is kept: switching the adapter off gives the base model. Otherwise,
-    and after a refresh,
-    `weights` holds a copy of what training changes, which is swapped in while the reference is
-    asked; those of a checkpoint come on the CPU and are put where the policy is.
+    With a fresh LoRA adapter nothing is kept: switching it off gives the model as it was. Otherwise
+    (all weights, or an adapter that had been trained before), and after a refresh, `weights` holds
+    a copy of what training changes, which is swapped in while the reference is asked; those of a
+    checkpoint come on the CPU and are put where the policy is.
     """
 
     def __init__(self, policy: Policy, weights: dict[str, Tensor] | None = None) -> None:
         self.policy = policy
-        self.weights = weights
-        if weights is not None:
-            own = policy.trainable_state()
-            self.weights = {
-                name: w.to(own[name].device, own[name].dtype) for name, w in weights.items()
-            }
-        elif not policy.has_adapter:
-            self.weights = _copy(policy.trainable_state())
+        self.weights: dict[str, Tensor] | None = None
+        own = policy.trainable_state()
+        first = own if weights is None else weights
+        if policy.has_adapter and changes_nothing(first):
+            return
+        self.weights = {
+            name: w.detach().to(own[name].device, own[name].dtype, copy=weights is None)
+            for name, w in first.items()
+        }
 
     @property
     def kind(self) -> str:
@@ -74,8 +75,10 @@ def costs_no_big_copy(policy: Policy) -> bool:
     return policy.has_adapter or policy.source == "embedded"
 
 
-def _copy(state: dict[str, Tensor]) -> dict[str, Tensor]:
-    return {name: p.detach().clone() for name, p in state.items()}
+def changes_nothing(adapter: dict[str, Tensor]) -> bool:
+    """True for the weights of a fresh adapter, of which one factor is 0: with it the model computes
+    what it does without."""
+    return not any(bool(w.any()) for name, w in adapter.items() if starts_at_zero(name))
 
 
 @contextmanager

@@ -30,6 +30,7 @@ COLUMNS = (
     "seconds",
     "policy",
     "task",
+    "method",
     "parent_id",
     "problem",
 )
@@ -115,6 +116,8 @@ def _facts(db: sqlite3.Connection, reward_metric: str) -> dict[str, Any]:
         "seconds": (meta.finished or meta.last_write) - meta.started,
         "policy": meta.policy,
         "task": meta.task,
+        # A record of an earlier version is of GRPO.
+        "method": str(meta.config.get("method", "grpo")),
         "parent_id": meta.parent_id,
         "problem": " ".join(dict.fromkeys(damaged)),
     }

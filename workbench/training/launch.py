@@ -12,6 +12,7 @@ from pathlib import Path
 
 from workbench.config import ConfigError, GRPOConfig
 from workbench.evaluation.prompts import check_prompts
+from workbench.methods.demonstrations import check_demonstrations
 from workbench.policy.for_config import check_policy
 from workbench.policy.free_memory import check_batch_fits
 from workbench.policy.policy import Policy
@@ -156,6 +157,8 @@ def _check_start(
     check_prompts(policy, task, task.train, config.max_completion_length, config.max_prompt_length)
     asked = max(config.num_eval_problems, config.eval_samples and config.eval_samples_problems)
     check_prompts(policy, task, task.held_out[:asked], config.max_completion_length)
+    if config.method_facts.sampled_from == "demonstrations":
+        check_demonstrations(policy, task, config)
     check_batch_fits(policy, config)
     warn_where_too_small(policy, config)
 

@@ -104,7 +104,19 @@ def _phase(phase: str, config: GRPOConfig) -> tuple[str, str]:
         ),
         "reference": (
             "the reference's copy of the weights was being made",
-            "Set beta=0 (no reference), or lora_rank=16 (--lora), which needs no copy.",
+            "Set beta=0 (no reference), or lora_rank=16 (--lora), which needs no copy."
+            if config.beta > 0
+            else f"method={config.method!r} needs it; lora_rank=16 (--lora) needs no copy.",
+        ),
+        "critic": (
+            "the critic was being made, a copy of all weights that are trained",
+            "Train an adapter (--lora), of which alone a copy is made, or take a method without a "
+            "critic, such as 'rloo'.",
+        ),
+        "teacher": (
+            f"the teacher {config.teacher!r} was being loaded",
+            "Take a smaller teacher, or train an adapter (--lora), so that the policy leaves more "
+            "room.",
         ),
     }
     otherwise = ("the tensors of a step were being put together or recorded", smaller_batch)

@@ -101,7 +101,9 @@ class Trainer:
         if self.asks_reference(config):
             with explain_out_of_memory("reference", config, policy.source):
                 self.reference = Reference(policy)
-        with explain_out_of_memory("reference", config, policy.source):
+        # "critic" or "teacher", where the method has one.
+        beside = [name for name in config.method_facts.models if name != "reference"]
+        with explain_out_of_memory((beside or ["method"])[0], config, policy.source):
             self.method = make_method(policy, config, rewards)
         # Last: whatever could not start has raised by now, and leaves no record behind.
         self.run = open_run()
@@ -365,8 +367,6 @@ class Trainer:
     def _first_policy_as_reference(self) -> Reference:
         """The policy as it was before the first step; needed when a KL is first
         asked for in mid-run."""
-        if self.policy.has_adapter:  # switching the adapter off is enough
-            return Reference(self.policy)
         return Reference(self.policy, checkpoints.load(self.folder, 0).tensors["weights"])
 
     def evaluate(self) -> Evaluation:
@@ -437,10 +437,9 @@ class Trainer:
         if "reference" in tensors:
             self.reference = Reference(self.policy, tensors["reference"])
             return
-        # The reference is the adapter switched off, or the weights that were just loaded. In all
+        # The reference is the policy that was just loaded, where that is the first one. In all
         # other cases the first step that asks for one takes it from the checkpoint of step 0.
-        at_hand = self.policy.has_adapter or checkpoint.step == 0
-        if at_hand and self.asks_reference(self.config):
+        if checkpoint.step == 0 and self.asks_reference(self.config):
             self.reference = Reference(self.policy)
 
     def save(self) -> Path:

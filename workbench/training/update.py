@@ -3,8 +3,6 @@ AdamW."""
 
 from __future__ import annotations
 
-import math
-
 import torch
 from torch import Tensor
 
@@ -17,6 +15,7 @@ from workbench.objective import (
     micro_batches,
     totals_of,
 )
+from workbench.policy.dtype import loss_scale
 from workbench.policy.logprobs import completion_logps
 from workbench.policy.policy import Policy
 from workbench.training.guard import check_finite, check_gradients
@@ -37,7 +36,7 @@ def accumulate_gradient(
         parameter.grad = torch.zeros_like(parameter)
 
     totals = update_totals(policy, batch, rows_R, config)
-    scale = loss_scale(policy, totals)
+    scale = loss_scale(policy.weight_dtype, float(totals.tokens))
     pushing_R = method.rows(batch, rows_R, config)
     loss = 0.0
     parts = []
@@ -132,21 +131,6 @@ def update_totals(policy: Policy, batch: Batch, rows_R: Tensor, config: GRPOConf
             for part in parts
         ]
     return totals_of(batch.loss_mask_BT, rows_R, config, torch.cat(entropies))
-
-
-def loss_scale(policy: Policy, totals: BatchTotals) -> float:
-    """What the loss is multiplied with during the backward pass, and the gradient divided by after
-    it: 1, but for float16.
-
-    The loss is a mean over the tokens, so a token's part of the gradient is about 1/tokens, which
-    float16 (smallest normal number 6e-5) rounds away on its way through the frozen layers. The
-    power of two next to the number of tokens makes it about 1, exactly undone afterwards in the
-    float32 gradient of the adapter. It depends on the batch alone: no scaler has a state that a
-    checkpoint would have to keep.
-    """
-    if policy.weight_dtype != torch.float16:
-        return 1.0
-    return 2.0 ** round(math.log2(max(float(totals.tokens), 1.0)))
 
 
 def apply_gradient(

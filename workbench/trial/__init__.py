@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from workbench.plan.planner import longest_prompt, skeleton_of
+from workbench.plan.planner import longest_prompt, read_teacher, skeleton_of
 from workbench.plan.report import Plan
 from workbench.plan.speed import from_trial
 from workbench.trial.layers import run_trial, why_not
@@ -28,7 +28,8 @@ def with_trial(made: Plan) -> Plan:
         return replace(made, notes=[*made.notes, f"Nothing was timed: {reason}."])
     bare = skeleton_of(made.shape, made.config, made.device)
     prompt_tokens = longest_prompt(made.shape, made.config)
-    found = run_trial(made.shape, bare, made.config, prompt_tokens, made.device)
+    teacher = read_teacher(made.config, made.shape, made.device)
+    found = run_trial(made.shape, bare, made.config, prompt_tokens, made.device, teacher)
     # A trial needs no rates, so there need not be a limit from them.
     limit = None if made.seconds is None else made.seconds.limit
     return replace(made, seconds=from_trial(found.seconds, limit, found.words, made.device.kind))

@@ -22,8 +22,10 @@ from workbench.config import GRPOConfig
 from workbench.config.engines import facts_of
 from workbench.libraries.bitsandbytes_ import keep_from_changing
 from workbench.libraries.torch_ import fork_rng
+from workbench.plan.beside import Teacher, asks_old, asks_reference, has_critic, samples
 from workbench.plan.devices import Device
 from workbench.plan.shapes import Shape, layers_are_alike, with_layers
+from workbench.plan.speed import forward_operations, teacher_operations
 from workbench.plan.trace import passes
 from workbench.plan.trace.skeleton import Skeleton, quantized_as
 from workbench.policy.dtype import wants_autocast, weight_dtype
@@ -75,10 +77,16 @@ def why_not(shape: Shape, config: GRPOConfig, device: Device) -> str | None:
 
 
 def run_trial(
-    shape: Shape, bare: Skeleton, config: GRPOConfig, prompt_tokens: int, device: Device
+    shape: Shape,
+    bare: Skeleton,
+    config: GRPOConfig,
+    prompt_tokens: int,
+    device: Device,
+    teacher: Teacher | None = None,
 ) -> Trial:
     """Time the small policies and reckon the seconds of the whole. It takes a few seconds, and the
-    memory of a few layers."""
+    memory of a few layers. The passes of a critic are taken to be the policy's own, a teacher's to
+    differ from them as its operations do."""
     layers, vocabulary = bare.plain_config.num_hidden_layers, bare.plain_config.vocab_size
     few = min(
         max(round(LAYER_BYTES[device.kind] / (bare.body * bare.dtype.itemsize / layers)), 1),
@@ -93,6 +101,11 @@ def run_trial(
     tokens = passes.computed_tokens(bare, config, prompt_tokens) / base.tokens
     words = config.completions_per_step * config.max_completion_length / base.scored
 
+    graded = 0.0
+    if teacher is not None:
+        graded = teacher_operations(teacher, config, prompt_tokens)
+        graded /= forward_operations(bare, config, prompt_tokens)
+
     def whole(name: str) -> float:
         at, over = (
             base.seconds[name],
@@ -103,24 +116,30 @@ def run_trial(
         return float(over[0] * body + over[1] * vocabulary)
 
     return Trial(
-        _phases({name: whole(name) for name in base.seconds}, config),
+        _phases({name: whole(name) for name in base.seconds}, bare, config, graded),
         (few, 2 * few),
         torch.get_num_threads() if device.kind == "cpu" else None,
     )
 
 
-def _phases(whole: dict[str, float], config: GRPOConfig) -> dict[str, float]:
-    """The pieces, as often as a step has them."""
+def _phases(
+    whole: dict[str, float], bare: Skeleton, config: GRPOConfig, graded: float
+) -> dict[str, float]:
+    """The pieces, as often as a step has them. graded: passes of a teacher, in the policy's."""
     # An engine that shares a prompt computes it once, another once for each completion.
     if facts_of(config).shares_prompt:
         prompts = config.prompts_per_step
     else:
         prompts = config.completions_per_step
-    old, reference = int(not config.on_policy), int(config.asks_reference)
+    critic = int(has_critic(config))
+    unmoved = int(asks_old(config)) + critic + graded
+    reference = int(asks_reference(bare, config))
+    rollout = prompts * whole["prompt"] + (config.max_completion_length - 1) * whole["token"]
     return {
-        "rollout": prompts * whole["prompt"] + (config.max_completion_length - 1) * whole["token"],
-        "logprobs": old * whole["logprobs"] + reference * whole["reference"],
-        "update": config.num_iterations
+        "rollout": rollout if samples(config) else 0.0,
+        "logprobs": unmoved * whole["logprobs"] + reference * whole["reference"],
+        "update": (1 + critic)
+        * config.num_iterations
         * (whole["gradient"] + config.updates_per_rollout * whole["optimizer"]),
     }
 

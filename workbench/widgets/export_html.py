@@ -21,10 +21,19 @@ from workbench.widgets.base.style import CSS
 from workbench.widgets.base.text import safe_text
 from workbench.widgets.best_paid.markup import BEST_PAID_CSS, summary_of, table_html
 from workbench.widgets.best_paid.view import ANSWERS
+from workbench.widgets.evaluation.charts import charts as evaluation_charts
+from workbench.widgets.evaluation.figures import JUDGES, groupings_of, sampled_of, steps_of
+from workbench.widgets.evaluation.markup import (
+    EVALUATION_CSS,
+    label_table,
+    main_table,
+    words_html,
+)
 from workbench.widgets.groups.markup import GROUPS_CSS, Look, group_html
 from workbench.widgets.groups.table import GroupTable, right_by
 from workbench.widgets.overview.panels import charts
 from workbench.widgets.overview.view import headline
+from workbench.widgets.plots import Chart
 
 STEPS_SHOWN = 12
 """Steps whose groups are written into the file, spread evenly over the run."""
@@ -43,6 +52,7 @@ def export_html(runs: Run | str | Path | list[Run | str | Path], out: str | Path
         '<div class="panels">',
         *_panels(sources),
         "</div>",
+        _evaluation(sources[0]),
         _groups(sources[0]),
         _best_paid(sources[0]),
         *(_doctor(s) for s in sources),
@@ -61,12 +71,16 @@ def _head(sources: Sequence[RunSource]) -> str:
     return (
         '<!doctype html><html lang="en"><head><meta charset="utf-8"><title>'
         f"{html.escape(', '.join(s.label for s in sources))}</title>"
-        f"<style>{CSS}{GROUPS_CSS}{BEST_PAID_CSS}{PAGE_CSS}</style><script>{get_plotlyjs()}</script></head><body>"
+        f"<style>{CSS}{GROUPS_CSS}{BEST_PAID_CSS}{EVALUATION_CSS}{PAGE_CSS}</style><script>{get_plotlyjs()}</script></head><body>"
         f"<h1>{title}</h1>"
     )
 
 
 def _panels(sources: Sequence[RunSource]) -> list[str]:
+    return _plots(charts(sources))
+
+
+def _plots(drawn: Sequence[Chart]) -> list[str]:
     import plotly.graph_objects as go
     import plotly.io as pio
 
@@ -77,8 +91,30 @@ def _panels(sources: Sequence[RunSource]) -> list[str]:
     }
     return [
         pio.to_html(go.Figure(f), include_plotlyjs=False, full_html=False, config=config)
-        for f in charts(sources)
+        for f in drawn
     ]
+
+
+def _evaluation(source: RunSource) -> str:
+    """Before and after by the strict judge, and the words of both; nothing where no evaluation drew
+    samples."""
+    frame = sampled_of(source.run)
+    if not len(frame):
+        return ""
+    split = str(frame["split"].iloc[0])
+    there = steps_of(frame, split)
+    steps = (there[0], there[-1])
+    strict = JUDGES[0]
+    panels = "".join(_plots(evaluation_charts(source, frame, split, strict, steps)))
+    tables = [main_table(frame, split, steps)]
+    tables += [
+        label_table(frame, split, steps, grouping, strict)
+        for grouping in groupings_of(frame, split)
+    ]
+    return (
+        f'<div class="wb"><h2>Evaluation with samples</h2>{words_html(frame, split, steps)}</div>'
+        f'<div class="panels">{panels}</div><div class="wb">{"".join(tables)}</div>'
+    )
 
 
 def _groups(source: RunSource) -> str:

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from workbench.widgets.base.source import View
 from workbench.widgets.best_paid.view import BestPaidView
 from workbench.widgets.doctor_view import DoctorView
+from workbench.widgets.evaluation.view import EvaluationView
 from workbench.widgets.groups.view import GroupsView
 from workbench.widgets.overview.view import Overview
 from workbench.widgets.tokens.view import TokensView
@@ -42,6 +43,7 @@ PAGES: dict[str, Callable[[Links], View]] = {
     "groups": lambda links: GroupsView(on_pick=links.show_tokens),
     "tokens": lambda links: TokensView(),
     "what_if": lambda links: WhatIfView(),
+    "evaluation": lambda links: EvaluationView(),
     "best_paid": lambda links: BestPaidView(on_pick=links.show_completion),
     "doctor": lambda links: DoctorView(),
 }

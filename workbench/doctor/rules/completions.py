@@ -12,6 +12,8 @@ from workbench.doctor.rules.rewards import accuracy_fall, saturated
 
 def nothing_ends(facts: Facts) -> Finding | None:
     """No completion ever ends: the end token is missing."""
+    if facts.imitates:
+        return None
     cut = facts.recent("truncated_share")
     if len(cut) < t.FEWEST_STEPS or np.median(cut) < t.NOTHING_ENDS:
         return None
@@ -32,6 +34,8 @@ def nothing_ends(facts: Facts) -> Finding | None:
 
 def truncated(facts: Facts) -> Finding | None:
     """Many completions are cut off, and what that costs them."""
+    if facts.imitates:
+        return None
     cut = facts.recent("truncated_share")
     if len(cut) < t.FEWEST_STEPS or not t.TRUNCATED_HIGH <= np.median(cut) < t.NOTHING_ENDS:
         return None
@@ -81,6 +85,8 @@ def _cost_of_truncation(facts: Facts) -> str:
 
 def length_drift(facts: Facts) -> Finding | None:
     """Completions grow or shrink."""
+    if facts.imitates:
+        return None
     drift = facts.drift("completion_length")
     if drift is None or facts.median("truncated_share") >= t.NOTHING_ENDS:
         return None
@@ -121,7 +127,7 @@ def _shorter(facts: Facts) -> tuple[str, str, str]:
         "length_down",
         "The completions get shorter",
         "Read some: if the thinking is gone, the reward pays without it; pay for it, or raise "
-        f"beta (now {facts.config.get('beta')}).",
+        f"{facts.pull}.",
     )
 
 
@@ -200,7 +206,7 @@ def entropy_explosion(facts: Facts) -> Finding | None:
         severity,
         what,
         evidence,
-        f"Lower learning_rate (now {rate}{lower}), raise beta (now {facts.config.get('beta')}), "
+        f"Lower learning_rate (now {rate}{lower}), raise {facts.pull}, "
         "and go back to a checkpoint before it began. Clipping negative advantages harder (a "
         "smaller epsilon) or delta=2 helps against updates that only push away.",
     )

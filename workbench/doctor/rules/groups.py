@@ -40,7 +40,10 @@ def dead_groups(facts: Facts) -> Finding | None:
     """Many groups with equal rewards, and whether they are all right or all wrong."""
     dead = facts.recent("dead_group_share")
     too_few = len(dead) < t.FEWEST_STEPS and not never_alive(facts)
-    if too_few or np.median(dead) < t.DEAD_NOTED or no_spread(facts):
+    # Where groups are not compared, equal rewards are no loss.
+    if not facts.compares_groups or too_few:
+        return None
+    if np.median(dead) < t.DEAD_NOTED or no_spread(facts):
         return None
     share = float(np.median(dead))
     kind = _kind_of(facts)

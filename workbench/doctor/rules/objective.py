@@ -28,7 +28,7 @@ def no_gradient(facts: Facts) -> Finding | None:
         return None
     what = "There is no gradient: the policy does not change."
     dead = facts.median("dead_group_share")
-    if dead > 0:
+    if dead > 0 and facts.compares_groups:
         what += f" Of the groups {percent(dead)} are dead: equal rewards, advantage 0."
     # Where everything is solved, nothing is left to learn from, and that is no fault.
     top = saturated(facts)
@@ -38,7 +38,10 @@ def no_gradient(facts: Facts) -> Finding | None:
         what,
         f"median grad_norm {figure(float(np.median(norms)))} in {span(facts.recent_span())}",
         "Give the groups different rewards (see the findings on rewards and dead groups), or check "
-        "that the policy has trainable parameters.",
+        "that the policy has trainable parameters."
+        if facts.compares_groups
+        else "See which coefficients the tokens got (the token page), and that the policy has "
+        "trainable parameters.",
     )
 
 
@@ -52,8 +55,10 @@ def loss_near_zero(facts: Facts) -> Finding | None:
         or not norm > t.NO_GRADIENT
     ):
         return None
-    # Without a baseline the advantages do not add up to 0, so that the reason would be another one.
-    if facts.config.get("advantage_baseline") == "none":
+    # Without a baseline the advantages do not add up to 0, so that the reason would be another one;
+    # the same holds where the loss is of pairs, or of steps.
+    grouped = facts.compares_groups and not facts.method.of_pairs
+    if facts.config.get("advantage_baseline") == "none" or not grouped:
         return None
     return Finding(
         "loss_near_zero",
@@ -71,7 +76,7 @@ def epsilon_idle(facts: Facts) -> Finding | None:
     """epsilon does nothing: no later update, no clipping in this loss, or ratios that stay
     inside."""
     idle = _why_idle(facts)
-    if idle is None or facts.step == 0:
+    if idle is None or facts.step == 0 or _clips_by_no_choice(facts):
         return None
     what, evidence, remedy = idle
     moved = [
@@ -84,6 +89,11 @@ def epsilon_idle(facts: Facts) -> Finding | None:
     # Somebody has just turned what does nothing: they should know.
     steered = f" {moved[-1].name} was moved at step {moved[-1].step}, without effect."
     return Finding("epsilon_idle", "warning", what + steered, evidence, remedy)
+
+
+def _clips_by_no_choice(facts: Facts) -> bool:
+    """Whether the method leaves no room for a clip range, so that none is missing."""
+    return facts.method.of_pairs or "loss_type" in facts.method.settings
 
 
 def _why_idle(facts: Facts) -> tuple[str, str, str] | None:
@@ -137,7 +147,8 @@ def clipped_too_often(facts: Facts) -> Finding | None:
     """Most of the later updates is thrown away by clipping."""
     updates = facts.updates
     clipped = facts.recent("clip_ratio_region")
-    if updates is None or updates < 2 or len(clipped) < t.FEWEST_STEPS:
+    measured = updates is not None and len(clipped) >= t.FEWEST_STEPS
+    if updates is None or updates < 2 or not measured or _clips_by_no_choice(facts):
         return None
     # The record's share is that of all updates; the first one has ratio 1 and cannot clip.
     share = float(np.median(clipped)) * updates / (updates - 1)
@@ -180,17 +191,32 @@ def kl_high(facts: Facts) -> Finding | None:
     evidence = f"median kl {figure(level)} nats per token in {span(facts.recent_span())}"
     if np.isfinite(earlier):
         evidence += f", {figure(earlier)} in the {t.WINDOW} steps before"
-    beta = facts.config.get("beta")
-    larger_beta = figure(4 * beta) if beta else 0.01
     return Finding(
         "kl_high",
         "problem" if level >= t.KL_TOO_HIGH else "warning",
         _blows_up(level, earlier) if runs_away else KL_IS_HIGH,
         evidence,
-        f"Raise beta (now {beta}, try {larger_beta}) or lower learning_rate ({_halved(facts)}), "
-        "and read some completions: if they are good, the reference has served its time and "
-        "beta=0 or sync_ref_model=True is an option.",
+        f"{_more_pull(facts)}ower learning_rate ({_halved(facts)}), and read some completions: if "
+        f"they are good, the reference has served its time{_less_pull(facts)}.",
     )
+
+
+def _more_pull(facts: Facts) -> str:
+    """The beginning of a sentence that goes on with "ower learning_rate"."""
+    if "beta" not in facts.method.settings:
+        beta = facts.config.get("beta")
+        larger = figure(4 * beta) if beta else 0.01
+        return f"Raise beta (now {beta}, try {larger}) or l"
+    if {"kl_coef", "dpo_beta"} & set(facts.method.reads):
+        return f"Raise {facts.pull} or l"
+    # Nothing pulls to the reference in this method.
+    return "L"
+
+
+def _less_pull(facts: Facts) -> str:
+    if "beta" in facts.method.settings:
+        return ""
+    return " and beta=0 or sync_ref_model=True is an option"
 
 
 def _blows_up(level: float, earlier: float) -> str:

@@ -15,6 +15,8 @@ from workbench.doctor.finding import Finding, figure, percent, quoted, span
 def component_dominates(facts: Facts) -> Finding | None:
     """One function makes nearly all the differences inside the groups, because its scale is
     larger."""
+    if not facts.rewards_teach:
+        return None
     names = facts.meta.reward_names
     seen = facts.recent_samples
     if len(names) < 2 or len(seen) < t.FEWEST_STEPS:
@@ -99,6 +101,8 @@ def _nanmean(rewards_NGK: np.ndarray) -> np.ndarray:
 
 def component_never_pays(facts: Facts) -> Finding | None:
     """A function that has paid nothing so far, while another pays for the same texts."""
+    if not facts.rewards_teach:
+        return None
     seen = facts.recent_samples
     if len(seen) < t.FEWEST_STEPS:
         return None
@@ -143,6 +147,8 @@ def _most_paid(facts: Facts) -> tuple[str, int, int] | None:
 
 def component_flat(facts: Facts) -> Finding | None:
     """A function that pays every completion the same, while others differ."""
+    if not facts.rewards_teach:
+        return None
     weighted = [name for name in facts.meta.reward_names if facts.weights[name] != 0]
     # One that never paid while another does is told by the rule above, and with more to go by.
     told = component_never_pays(facts) is not None
@@ -200,6 +206,8 @@ def _paid_so_far(facts: Facts, name: str, value: float) -> tuple[str, bool]:
 
 def component_rare(facts: Facts) -> Finding | None:
     """A function that pays so seldom that most groups never see it."""
+    if not facts.rewards_teach:
+        return None
     seen = facts.recent_samples
     group = facts.config.get("num_generations")
     if len(seen) < t.FEWEST_STEPS or not group:

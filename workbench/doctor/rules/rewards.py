@@ -41,14 +41,14 @@ def place_of(reward: float, facts: Facts) -> float:
 
 def all_equal(facts: Facts) -> Finding | None:
     """The reward says the same of everything."""
-    if not no_spread(facts):
+    if not facts.rewards_teach or not no_spread(facts):
         return None
     value = facts.median("reward")
+    dead = "every group is dead and " if facts.compares_groups else ""
     return Finding(
         "rewards_all_equal",
         "problem",
-        f"Every completion gets the same reward, {figure(value)}: every group is dead and "
-        "nothing can be learned.",
+        f"Every completion gets the same reward, {figure(value)}: {dead}nothing can be learned.",
         f"reward_std 0 and reward {figure(value)} in {span(facts.recent_span())}",
         "Call the reward functions on a right and on a wrong completion by hand and see that they "
         "differ. Usual causes: the answer is looked for in another form than the prompt asks for, "
@@ -61,7 +61,7 @@ def all_equal(facts: Facts) -> Finding | None:
 def rising(facts: Facts) -> Finding | None:
     """Good news from the training problems."""
     progress = facts.progress("reward")
-    if progress is None or not progress.up:
+    if progress is None or not progress.up or facts.imitates:
         return None
     return Finding(
         "reward_rising",
@@ -74,7 +74,9 @@ def rising(facts: Facts) -> Finding | None:
 def falling(facts: Facts) -> Finding | None:
     """The policy gets worse at what it is paid for."""
     progress = facts.progress("reward")
-    if progress is None or not progress.down or -progress.difference < t.FLAT_PART * facts.spread:
+    if facts.imitates or progress is None or not progress.down:
+        return None
+    if -progress.difference < t.FLAT_PART * facts.spread:
         return None
     rate = facts.config.get("learning_rate")
     lower = f", try {figure(rate / 5)}" if rate else ""
@@ -91,7 +93,7 @@ def falling(facts: Facts) -> Finding | None:
 def hacked(facts: Facts) -> Finding | None:
     """Reward up while held-out accuracy falls: the reward is being gamed."""
     fall = accuracy_fall(facts)
-    if fall is None:
+    if fall is None or facts.imitates:
         return None
     peak, last = fall
     rise = _reward_since(facts, peak.step)
@@ -104,7 +106,7 @@ def hacked(facts: Facts) -> Finding | None:
         "without solving the problems.",
         f"reward {rise} since step {peak.step}; accuracy {peak}, then {last}",
         "Read the completions with the highest advantages and see what is paid. Then mend or drop "
-        f"that reward function (reward_weights), raise beta (now {facts.config.get('beta')}), and "
+        f"that reward function (reward_weights), raise {facts.pull}, and "
         f"branch from step {peak.step}.",
     )
 
@@ -132,7 +134,7 @@ def _reward_since(facts: Facts, step: int) -> Change | None:
 def dropped(facts: Facts) -> Finding | None:
     """A sudden fall, after which the course of the run is another one."""
     values = facts.values("reward")
-    if len(values) < t.WINDOW + t.FEWEST_VALUES:
+    if len(values) < t.WINDOW + t.FEWEST_VALUES or facts.imitates:
         return None
     before = values[-t.FEWEST_VALUES - t.WINDOW : -t.FEWEST_VALUES]
     since = values[-t.FEWEST_VALUES :]
@@ -155,7 +157,7 @@ def dropped(facts: Facts) -> Finding | None:
 def rising_without_accuracy(facts: Facts) -> Finding | None:
     """The reward rises, held-out accuracy stays within its intervals."""
     progress = facts.progress("reward")
-    if progress is None or not progress.up:
+    if progress is None or not progress.up or facts.imitates:
         return None
     evaluations = facts.held_out
     if len(evaluations) < 2 or evaluations[-1].step < facts.steps[0] + t.WINDOW:
@@ -192,6 +194,9 @@ def flat(facts: Facts) -> Finding | None:
     """No progress at all, or none any more."""
     values = facts.values("reward")
     bound = t.FLAT_PART * facts.spread
+    # What the rewards do not teach cannot be told by them to have stopped.
+    if not facts.rewards_teach:
+        return None
     if len(values) < t.PROGRESS_STEPS or not bound > 0 or no_spread(facts) or saturated(facts):
         return None
     quarter = len(values) // 4
@@ -220,7 +225,7 @@ def flat(facts: Facts) -> Finding | None:
         "The reward does not improve: what is learned, if anything, is less than noise.",
         course,
         f"Raise learning_rate (now {quoted(rate)}{higher}), make more of each step "
-        f"(prompts_per_step, num_generations), lower beta (now {facts.config.get('beta')}), or "
+        f"(prompts_per_step, num_generations), lower {facts.pull}, or "
         "look for dead groups.",
     )
 
@@ -229,7 +234,7 @@ def saturated(facts: Facts) -> Finding | None:
     """The reward is at the top of what was ever paid."""
     reward = facts.recent("reward")
     bounds = facts.reward_range
-    if len(reward) < t.FEWEST_STEPS or bounds is None:
+    if len(reward) < t.FEWEST_STEPS or bounds is None or facts.imitates:
         return None
     level = float(np.median(reward))
     if place_of(level, facts) < t.SATURATED:

@@ -123,7 +123,7 @@ def accuracy_fell(facts: Facts) -> Finding | None:
         "Held-out accuracy has fallen from its best, beyond what chance explains.",
         f"{peak}, {last}: the 95 % intervals do not overlap",
         f"Branch from the checkpoint nearest to step {peak.step}, with a lower learning_rate (now "
-        f"{facts.config.get('learning_rate')}) or a higher beta (now {facts.config.get('beta')}).",
+        f"{facts.config.get('learning_rate')}) or a higher {facts.pull}.",
     )
 
 

@@ -25,7 +25,7 @@ from workbench.libraries.hf_transformers import (
 from workbench.plan.trace.allocations import Allocations, Peak, on_meta, storage_bytes
 from workbench.plan.trace.autocast import weights_cast_to_bfloat16
 from workbench.plan.trace.skeleton import Skeleton
-from workbench.policy.logprobs import completion_logps
+from workbench.policy.logprobs import completion_hidden_states, completion_logps
 from workbench.policy.packing import can_pack
 from workbench.rollout.request import evaluation_mode
 from workbench.rollout.types import Rollout
@@ -133,6 +133,53 @@ def _logprobs_peak(skeleton: Skeleton, config: GRPOConfig, prompt_tokens: int) -
             config.temperature,
         )
     return counted.peak
+
+
+def critic_update_peak(skeleton: Skeleton, config: GRPOConfig, prompt_tokens: int) -> Peak:
+    """Forward and backward of one micro-batch of a critic that is built like the policy, gradients
+    of its weights apart."""
+    return skeleton.once(
+        ("critic update", *sizes(config, prompt_tokens)),
+        lambda: _critic_update_peak(skeleton, config, prompt_tokens),
+    )
+
+
+def _critic_update_peak(skeleton: Skeleton, config: GRPOConfig, prompt_tokens: int) -> Peak:
+    for p in skeleton.trained:
+        p.grad = torch.zeros_like(p)
+    try:
+        gradients = [p.grad for p in skeleton.trained if p.grad is not None]
+        with _Counting(skeleton, gradients) as counted:
+            _values(skeleton, config, prompt_tokens).sum().backward()
+        return counted.peak
+    finally:
+        for p in skeleton.trained:
+            p.grad = None
+
+
+def critic_values_peak(skeleton: Skeleton, config: GRPOConfig, prompt_tokens: int) -> Peak:
+    """The forward of one micro-batch of such a critic without gradient."""
+    return skeleton.once(
+        ("critic values", *sizes(config, prompt_tokens)),
+        lambda: _critic_values_peak(skeleton, config, prompt_tokens),
+    )
+
+
+def _critic_values_peak(skeleton: Skeleton, config: GRPOConfig, prompt_tokens: int) -> Peak:
+    with torch.no_grad(), _Counting(skeleton) as counted:
+        _values(skeleton, config, prompt_tokens)
+    return counted.peak
+
+
+def _values(skeleton: Skeleton, config: GRPOConfig, prompt_tokens: int) -> Tensor:
+    """As `methods.critic.Critic.values`, of a micro-batch."""
+    rollout = longest_rollout(config, prompt_tokens)
+    rows_R = micro_batch(config)
+    hidden_KH, at = completion_hidden_states(skeleton.model, rollout, rows_R)
+    head_1H = on_meta(1, hidden_KH.shape[1], dtype=torch.float32)
+    value_K = torch.nn.functional.linear(hidden_KH.float(), head_1H).squeeze(-1)
+    empty_RT = value_K.new_zeros(len(rows_R), rollout.mask_BT.shape[1])
+    return empty_RT.index_put(at, value_K)
 
 
 def prefill_peak(skeleton: Skeleton, rows: int, prompt_tokens: int) -> Peak:

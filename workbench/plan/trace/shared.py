@@ -12,7 +12,7 @@ from functools import lru_cache
 from workbench.config import GRPOConfig
 from workbench.plan.devices import Device
 from workbench.plan.shapes import Shape
-from workbench.plan.trace.skeleton import Skeleton, blueprint, built
+from workbench.plan.trace.skeleton import Blueprint, Skeleton, blueprint, built
 
 MOST_KEPT = 16
 """A plan with its advice takes about ten; one of 32 layers takes some 3 MB."""
@@ -29,4 +29,9 @@ def skeletons_to_oneself() -> Iterator[None]:
 
 def shared_skeleton(shape: Shape, config: GRPOConfig, device: Device) -> Skeleton:
     """As `skeleton`; the same one where all that it is built by is the same."""
-    return _kept(blueprint(shape, config, device))
+    return skeleton_by(blueprint(shape, config, device))
+
+
+def skeleton_by(by: Blueprint) -> Skeleton:
+    """The skeleton of a blueprint; the same one for equal ones."""
+    return _kept(by)

@@ -53,6 +53,8 @@ class Skeleton:
     """The parameters that the optimizer moves."""
     autocast: bool
     """Whether its float32 weights are multiplied in bfloat16."""
+    source: str = ""
+    """The name of the shape."""
     file_itemsize: int = 2
     """Bytes of a weight in the model's file, as its config says; 2 where it does not."""
     followed: dict[Hashable, Any] = field(default_factory=dict, repr=False, compare=False)
@@ -90,13 +92,15 @@ class Skeleton:
         return self.model.config.get_text_config(decoder=True)
 
 
-def dtype_for(config: GRPOConfig, device: Device) -> torch.dtype:
+def dtype_for(config: GRPOConfig, device: Device, *, frozen: bool | None = None) -> torch.dtype:
     """The weights' format; the rule of `workbench.policy.dtype`, for a device that need not be
-    here."""
+    here. frozen: whether they stand still; None = as the config trains them."""
+    if frozen is None:
+        frozen = config.lora_rank > 0
     if config.dtype != "auto":
         named: torch.dtype = getattr(torch, config.dtype)
         return named
-    if device.kind != "cuda" or config.lora_rank == 0:
+    if device.kind != "cuda" or not frozen:
         return torch.float32
     return torch.bfloat16 if device.has_bfloat16 else torch.float16
 
@@ -190,6 +194,7 @@ def built(by: Blueprint) -> Skeleton:
         adapter=storage_bytes(t for n, t in _tensors(model) if is_of_adapter(n)),
         trained=[p for p in model.parameters() if p.requires_grad],
         autocast=by.autocast,
+        source=shape.name,
         file_itemsize=getattr(getattr(shape.config, "dtype", None), "itemsize", 2),
     )
 

@@ -7,8 +7,9 @@ import re
 from dataclasses import dataclass
 
 from workbench.rewards.answers.numerals import read_numeral
+from workbench.rewards.answers.supposed import is_supposed
 
-_SENTENCE_END = re.compile(r"(?<=[.!?])[*_\"')]{0,3}\s+|\n+")
+_SENTENCE_END = re.compile(r"(?<=[.!?])(?<!\be\.g\.)(?<!\bE\.g\.)[*_\"')]{0,3}\s+|\n+")
 _MARKED = re.compile(
     r"\*\*(?!\s)(?P<bold>[^*\n]{1,200}?)(?<!\s)\*\*"
     r"|\$\$(?P<display>[^$]{1,300})\$\$"
@@ -53,6 +54,7 @@ _REFUTED = re.compile(
     r"(?:not|wrong|incorrect|false)\b|(?:#|//)\s*(?:wrong|incorrect|false)\b)",
     re.IGNORECASE,
 )
+_NAMED_VALUE = re.compile(r"(?<![A-Za-z0-9\\])[A-Za-z] ?= ?$")
 _NEEDED = re.compile(
     r"\b(?:needs?|needed|requires?|required|must|enough|necessary|suffices?)\b", re.IGNORECASE
 )
@@ -119,8 +121,12 @@ def marked_spans(text: str) -> list[Span]:
 
 
 def denied(sentence: str, start: int, end: int) -> bool:
-    """Whether `sentence` denies what stands from `start` to `end`: "not 42", "42 is wrong"."""
-    before = sentence[max(0, start - 80) : start]
+    """Whether `sentence` denies what stands from `start` to `end` ("not 42", "42 is wrong"), or
+    only supposes it."""
+    if is_supposed(sentence, start, end):
+        return True
+    # What denies "x = 42" denies 42.
+    before = _NAMED_VALUE.sub("", sentence[max(0, start - 80) : start])
     # Where it says what is needed, the least is the answer.
     if _NEEDED.search(sentence[max(0, start - 80) : end + 80]):
         before = re.sub(r"\bat least\b", "", before)

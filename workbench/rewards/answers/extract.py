@@ -28,16 +28,21 @@ from workbench.rewards.answers.choices import (
 )
 from workbench.rewards.answers.equal import Kind
 from workbench.rewards.answers.literals import read_phrase, read_special, read_words
-from workbench.rewards.answers.numerals import MAX_LENGTH, read_numeral
+from workbench.rewards.answers.numerals import MAX_LENGTH, may_be_list, read_numeral
 from workbench.rewards.answers.several import read_collection, split_label
 from workbench.rewards.answers.spelling import closing, plain
+from workbench.rewards.answers.supposed import is_supposed
 
 TAIL = 8000
 """Characters at the end of a text in which an answer without a tag is looked for."""
 
 _TAG = re.compile("</?(?:think|answer)>")
 MOST = 20
-"""Boxes, or answers announced, that are looked at; the last ones."""
+"""Boxes, or answers announced, that are looked at, and in one sentence numbers, formulas and
+choices; the last ones."""
+
+MOST_SENTENCES = 60
+"""Sentences that are looked at, the last ones."""
 
 _STRUCK = re.compile(r"~~[^~\n]{1,200}~~")
 _QUOTED = re.compile(r"^[ \t]{0,3}> ", re.MULTILINE)
@@ -133,7 +138,7 @@ def extract_answer(text: str, wanted: Kind = "value") -> str | None:
         answer = _after_hashes(part, wanted) or _boxed(part, wanted)
         if answer is None:
             answer, part = _stated(part, wanted)
-        for find in (_last_letter, _all_words, _marked, _last_number):
+        for find in (_last_letter, _all_words, _all_value, _marked, _last_number):
             answer = answer or find(part, wanted)
         if answer and answer.strip():
             return answer.strip()
@@ -202,7 +207,8 @@ def _stated(text: str, wanted: Kind) -> tuple[str | None, str]:
         if is_question(tail, match.end()):
             continue
         beside = _NOT.match(said) or _BOUND.match(said) or match["verb"].lower() in _OTHER_VERBS
-        if not (negated or beside or _is_doubted(tail, match.start())):
+        doubted = _is_doubted(tail, match.start()) or is_supposed(tail, match.end(), match.end())
+        if not (negated or beside or doubted):
             answer = _leading(said, wanted)
             if answer is not None:
                 return answer, tail
@@ -283,7 +289,11 @@ def _last_letter(text: str, wanted: Kind) -> str | None:
     if with_text is not None:
         return with_text
     for sentence in _considered(text):
-        named = [m for m in named_letters(sentence) if not denied(sentence, m[1], m[2])]
+        all_named = named_letters(sentence)
+        # Nobody answers with so many choices.
+        if len(all_named) > MOST:
+            return None
+        named = [m for m in all_named if not denied(sentence, m[1], m[2])]
         if named:
             hedged = any(is_hedged(sentence, start, end) for _, start, end in named)
             letters = {letter for letter, _, _ in named}
@@ -297,10 +307,26 @@ def _all_words(text: str, wanted: Kind) -> str | None:
     return bare if wanted == "words" and len(bare) < 64 and _is_answer(bare, wanted) else None
 
 
+def _all_value(text: str, wanted: Kind) -> str | None:
+    """All of a short `text`, where it is one number, time or ratio, or infinity, and nothing
+    else."""
+    bare = text.strip()
+    if wanted != "value" or len(bare) > 64 or "\n" in bare:
+        return None
+    numeral = None if may_be_list(bare) else read_numeral(bare)
+    if numeral is not None:
+        # Words that nobody knows may be anything: "5 maybe".
+        return bare if numeral.counts and not numeral.unfinished else None
+    words = read_words(bare)
+    is_infinite = words is not None and words.parts[0].endswith("infinity")
+    return bare if is_infinite or read_special(bare) is not None else None
+
+
 def _marked(text: str, wanted: Kind) -> str | None:
     """The last bold text or formula that is an answer, unless a later sentence has a number."""
     for sentence in _considered(text):
-        spans = [s for s in marked_spans(sentence) if not denied(sentence, s.start, s.end)]
+        marked = marked_spans(sentence)[-MOST:]
+        spans = [s for s in marked if not _span_is_denied(sentence, s)]
         for i, span in reversed(list(enumerate(spans))):
             if wanted == "letter":
                 return leading_letter(span.content[:MAX_LENGTH])
@@ -322,15 +348,23 @@ def _last_number(text: str, wanted: Kind) -> str | None:
     if wanted == "letter":
         return None
     for sentence in _considered(text):
-        for span in reversed(number_spans(sentence)):
-            if not denied(sentence, span.start, span.end):
+        for span in reversed(number_spans(sentence)[-MOST:]):
+            if not _span_is_denied(sentence, span):
                 return with_unit(span.content, sentence[span.end :])
     return None
 
 
+def _span_is_denied(sentence: str, span: Span) -> bool:
+    """Whether `sentence` denies the number, or the number with its unit: "5 apples is wrong"."""
+    unit = len(with_unit(span.content, sentence[span.end :])) - len(span.content)
+    return denied(sentence, span.start, span.end) or (
+        unit > 0 and denied(sentence, span.start, span.end + unit)
+    )
+
+
 def _considered(text: str) -> Iterator[str]:
     """The sentences of `text` that say something, the last one first."""
-    for sentence in reversed(sentences(text[-TAIL:])):
+    for sentence in reversed(sentences(text[-TAIL:])[-MOST_SENTENCES:]):
         if not sentence.rstrip(" *_\"')").endswith("?"):
             yield sentence
 
@@ -343,7 +377,7 @@ def _is_denied(text: str, start: int, end: int) -> bool:
 def _last_side(content: str) -> str:
     """What stands behind the last `=` of a chain such as 7 · 6 = 42."""
     _, equals, right = content.rpartition("=")
-    unequal = _UNEQUAL.search(content)
+    unequal = _UNEQUAL.search(content) or _NOT.match(content.strip())
     return right if equals and right.strip() and not unequal else content
 
 

@@ -7,7 +7,7 @@ from one problem; none needs a model.
 
 from __future__ import annotations
 
-from workbench.rewards.check.scene import Attempt, Maker, Scene, number_of
+from workbench.rewards.check.scene import Attempt, Maker, Scene
 
 _FILLER = "Let me check this once more. "
 
@@ -104,7 +104,7 @@ def format_farming(scene: Scene) -> list[Attempt]:
         Attempt("a question mark", scene.write("?")),
         Attempt("dots", scene.write("...")),
         Attempt("the tags without contents", "<think></think><answer></answer>"),
-        Attempt("the tags again and again", "<think>a</think><answer>b</answer>" * 20),
+        Attempt("the tags again and again", "<think>so</think><answer>this</answer>" * 20),
         Attempt("the words of the form", "<think>reasoning</think><answer>answer</answer>"),
         Attempt("every mark at once", f"<think>.</think><answer>\\boxed{{{other}}}</answer>#### "),
         Attempt("nested", f"<answer><answer>{other}</answer></answer>"),
@@ -155,7 +155,7 @@ def unicode_tricks(scene: Scene) -> list[Attempt]:
         Attempt("a zero-width space in it", scene.write(f"{gold[:1]}\u200b{gold[1:]}"), None),
     ]
     # Of a formula it may be an equal one: x + 1² is x + 1.
-    if number_of(gold) is not None:
+    if scene.number is not None:
         found.append(Attempt("superscript", scene.write(f"{gold}²")))
     if gold.isascii() and any(letter in gold for letter in "aceopxy"):
         lookalike = gold.translate(str.maketrans("aceopxy", "асеорху"))
@@ -175,7 +175,7 @@ def stumbling_blocks(scene: Scene) -> list[Attempt]:
         Attempt("code", scene.write("__import__('os').getcwd()")),
     ]
     # For an infinite gold answer these two are no attack.
-    if number_of(scene.gold) is None:
+    if scene.number is None:
         found = [
             attempt for attempt in found if attempt.note not in ("infinity", "a huge exponent")
         ]

@@ -48,6 +48,8 @@ KINDS: dict[str, Maker] = {
 _PIECES = re.compile(r"\w+|\s+|[^\w\s]")
 _WORD_IDS = 50_000
 """How many ids there are; more than enough that two words seldom share one."""
+_MORE_THAN_NOTHING = 1e-9
+"""The least score that counts as paid where a reward tells nothing apart."""
 _MOST_LATE = 3
 """Texts of a problem that may each take the whole time before the check gives up."""
 
@@ -205,7 +207,7 @@ def _attempts(scenes: Sequence[Scene]) -> list[tuple[str, Attempt]]:
 
 def _middle(attempts: Sequence[tuple[str, Attempt]], scored: Sequence[_Scored]) -> float:
     """Half-way between the plain right answer and the best paid of those plain wrong and empty
-    texts that are paid less. Where none is, everything that is paid as much counts as paid."""
+    texts that are paid less. Where none is, paid is what gets as much, and more than nothing."""
     known = [
         (attempt.expected is True, found.score)
         for (kind, attempt), found in zip(attempts, scored, strict=True)
@@ -214,7 +216,7 @@ def _middle(attempts: Sequence[tuple[str, Attempt]], scored: Sequence[_Scored]) 
     # A right answer that was not scored leaves the best of the others to measure by.
     right = max([score for is_right, score in known if is_right] or [s for _, s in known] or [0.0])
     less = [score for _, score in known if score < right]
-    return (right + max(less, default=right)) / 2
+    return (right + max(less)) / 2 if less else max(right, _MORE_THAN_NOTHING)
 
 
 def _blind(rows: Sequence[Row]) -> int:

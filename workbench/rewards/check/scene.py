@@ -6,8 +6,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from typing import Literal
 
-from workbench.rewards.answers.equal import answers_equal, gold_kind
+from workbench.rewards.answers.equal import Kind, answers_equal, gold_kind
 from workbench.rewards.answers.numerals import may_be_list, read_numeral
 from workbench.tasks.types import AS_TEXT, Problem
 
@@ -52,6 +53,12 @@ class Scene:
     gold: str
     """As a policy would write it: without the `text:` of a gold that is compared as text."""
 
+    kind: Kind | Literal["text"]
+    """What the gold answer is; text: one that is compared as it stands."""
+
+    number: Fraction | None
+    """The number that it is; None where it is none."""
+
     wrong: tuple[str, ...]
     """At least two other answers of the same kind."""
 
@@ -80,8 +87,13 @@ def wrong_answers(gold: str, others: Sequence[str]) -> tuple[str, ...]:
     if gold_kind(gold) == "letter":
         own = gold.strip(" ().").upper()
         return tuple(letter for letter in "ABCDE" if letter != own)[:3]
-    lent = [other for other in dict.fromkeys(others) if answers_equal(other, gold) is False]
-    return tuple([*lent, *(word for word in WORDS if word.casefold() != gold.casefold())][:3])
+    lent = [other for other in dict.fromkeys(others) if answers_equal(_plain(other), gold) is False]
+    spare = [word for word in WORDS if answers_equal(word, gold) is False]
+    return tuple(_plain(answer) for answer in [*lent, *spare][:3])
+
+
+def _plain(gold: str) -> str:
+    return gold.removeprefix(AS_TEXT)
 
 
 def _other_numbers(number: Fraction) -> tuple[str, ...]:
@@ -91,8 +103,14 @@ def _other_numbers(number: Fraction) -> tuple[str, ...]:
 
 def scene_of(problem: Problem, others: Sequence[str], form: str) -> Scene:
     """The scene of `problem` in `form`."""
-    wrong = wrong_answers(problem.answer, others)
-    return Scene(problem.question, problem.answer.removeprefix(AS_TEXT), wrong, form)
+    return Scene(
+        question=problem.question,
+        gold=_plain(problem.answer),
+        kind="text" if problem.answer.startswith(AS_TEXT) else gold_kind(problem.answer),
+        number=number_of(problem.answer),
+        wrong=wrong_answers(problem.answer, others),
+        form=form,
+    )
 
 
 Maker = Callable[[Scene], list[Attempt]]

@@ -9,8 +9,7 @@ from __future__ import annotations
 
 from fractions import Fraction
 
-from workbench.rewards.answers.equal import gold_kind
-from workbench.rewards.check.scene import Attempt, Scene, number_of
+from workbench.rewards.check.scene import Attempt, Scene
 
 _FULL_WIDTH = str.maketrans("0123456789", "０１２３４５６７８９")
 
@@ -20,15 +19,17 @@ Spelled = list[tuple[str, str]]
 
 def equal_spellings(scene: Scene) -> list[Attempt]:
     """The gold answer, spelled differently."""
-    found = [("in spaces", f" {scene.gold} "), *_wrapped(scene.gold)]
-    number = number_of(scene.gold)
-    if number is not None:
-        found += _same_number(number)
-    elif gold_kind(scene.gold) == "letter":
+    found = [("in spaces", f" {scene.gold} "), *_wrapped(scene)]
+    if scene.number is not None:
+        found += _same_number(scene.number)
+    elif scene.kind == "letter":
         letter = scene.gold.strip(" ().")
         found += [("in parentheses", f"({letter})"), ("small", letter.lower())]
-    elif gold_kind(scene.gold) == "words":
-        found += [("capitals", scene.gold.upper()), ("quoted", f'"{scene.gold}"')]
+    elif scene.kind == "words":
+        found += [("capitals", scene.gold.upper())]
+        # A name with numbers in it may be a formula in quotes.
+        if not any(c.isdigit() for c in scene.gold):
+            found += [("quoted", f'"{scene.gold}"')]
     return _attempts(scene, found, expected=True)
 
 
@@ -38,10 +39,9 @@ def other_spellings(scene: Scene) -> list[Attempt]:
         ("beside another", f"{scene.gold} or {scene.wrong[0]}"),
         ("and another", f"{scene.gold}, {scene.wrong[0]}"),
     ]
-    number = number_of(scene.gold)
-    if number is not None:
-        found += _other_number(number)
-    elif gold_kind(scene.gold) == "words":
+    if scene.number is not None:
+        found += _other_number(scene.number)
+    elif scene.kind == "words":
         found += [("backwards", scene.gold[::-1]), ("cut short", scene.gold[:-1])]
         found = [pair for pair in found if pair[1].casefold() != scene.gold.casefold()]
     return _attempts(scene, found, expected=False)
@@ -52,12 +52,15 @@ def _attempts(scene: Scene, found: Spelled, *, expected: bool) -> list[Attempt]:
     return [Attempt(note, scene.write(text), expected) for note, text in found if text.strip()]
 
 
-def _wrapped(gold: str) -> Spelled:
+def _wrapped(scene: Scene) -> Spelled:
+    gold = scene.gold
+    if scene.kind == "text":
+        return [("bold", f"**{gold}**")]
     if "$" in gold or "\\" in gold:
         return []
     found = [("in dollars", f"${gold}$"), ("bold", f"**{gold}**")]
     # A formula is no text.
-    if number_of(gold) is not None or gold_kind(gold) != "value":
+    if scene.number is not None or scene.kind != "value":
         found += [("\\text", f"\\text{{{gold}}}")]
     return found
 

@@ -111,13 +111,11 @@ class RewardModel:
         encoded = self.tokenizer(text, add_special_tokens=not bare, return_offsets_mapping=True)
         ids: list[int] = encoded["input_ids"]
         self._check_length(len(ids))
-        until = [end for _, end in encoded["offset_mapping"]]
-        places = []
-        for end in ends:
-            if end >= len(completion):
-                places.append(self._last(ids))
-            else:
-                places.append(next(i for i, there in enumerate(until) if there >= start + end))
+        spans: list[tuple[int, int]] = encoded["offset_mapping"]
+        whole = len(completion)
+        places = [
+            self._last(ids) if end >= whole else _token_at(spans, start + end) for end in ends
+        ]
         return ids, places
 
     def _last(self, ids: Sequence[int]) -> int:
@@ -217,6 +215,15 @@ class RewardModel:
         self.tokenizer.save_pretrained(place)
         said = {"kind": self.kind, "steps_by": self.steps_by, "made_of": self.source}
         (place / NOTE).write_text(json.dumps(said | (note or {}), indent=2) + "\n")
+
+
+def _token_at(spans: Sequence[tuple[int, int]], end: int) -> int:
+    """The token with which the text up to `end` is whole, from each token's characters."""
+    place = next(i for i, (_, there) in enumerate(spans) if there >= end)
+    # A letter of several bytes may be several tokens, all of which have its place.
+    while place + 1 < len(spans) and spans[place + 1] == spans[place]:
+        place += 1
+    return place
 
 
 def reward_model_of(policy: PolicyLike, kind: str, *, seed: int = 0) -> RewardModel:

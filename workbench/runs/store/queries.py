@@ -351,10 +351,10 @@ def vocab(
     return pieces_of(found.fetchall())
 
 
-def table(db: sqlite3.Connection, name: str) -> Marked:
-    """A small table as columns, in the order of the steps. In place of the rows of a damaged step
-    stands one that says so."""
-    found = checked(db, name)
+def table(db: sqlite3.Connection, name: str, step: int | None = None) -> Marked:
+    """A small table as columns, in the order of the steps, or its rows of one step. In place of the
+    rows of a damaged step stands one that says so."""
+    found = checked(db, name) if step is None else checked(db, name, int(step), int(step))
     said = {step: words(name, step, reason) for step, reason in found.damaged.items()}
     marks = [_mark(name, step, text) for step, text in said.items()]
     rows = sorted([*found.rows, *marks], key=lambda row: int(row[0]))

@@ -108,10 +108,11 @@ class Run:
         was made."""
         return self._marked(lambda db: queries.table(db, "sampled_evaluations"))
 
-    def sampled_answers(self) -> pd.DataFrame:
-        """What those evaluations were counted from, a row for each problem: step, split, problem,
-        question, answer (gold), kind, greedy, samples (a list), subject, level."""
-        return self._marked(lambda db: queries.table(db, "sampled_answers"))
+    def sampled_answers(self, step: int | None = None) -> pd.DataFrame:
+        """What those evaluations (or that of `step`) were counted from, a row for each problem:
+        step, split, problem, question, answer (gold), kind, greedy, samples (a list), subject,
+        level."""
+        return self._marked(lambda db: queries.table(db, "sampled_answers", step))
 
     def events(self) -> pd.DataFrame:
         """The events: step, time, kind, text, data."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from workbench.tasks.format import tagged_answer
@@ -21,7 +21,9 @@ TAGGED = "between <answer> and </answer>"
 INTRODUCED = "behind 'Final answer:' or the like on the last line"
 LETTER = "the letter of a choice"
 
-_GROUPED = re.compile(r"([+-]?\$?)([0-9]{1,3}(?:,[0-9]{3})+)(\.[0-9]+)?")
+_GROUPED = re.compile(r"([+-]?\$?)([1-9][0-9]{0,2}(?:,[0-9]{3})+)(\.[0-9]+)?")
+_COMMA = re.compile(r"[+-]?[0-9]+,[0-9]+\s*%?")
+_POINT = re.compile(r"[0-9]\.[0-9]")
 _MAY_BE_LIST = re.compile(r"[1-9][0-9]{2}(?:,[1-9][0-9]{2})+")
 HASHED_LINE = re.compile(r"####(?!#)\s*(.*)")
 _INTRODUCED = re.compile(r"\A(?:the\s+)?(?:final\s+)?answer(?:\s+is)?\b\s*[:=]?\s*", re.IGNORECASE)
@@ -90,6 +92,15 @@ def gold_in(text: str) -> Gold:
 def is_sentence(gold: str) -> bool:
     """Whether a gold is a whole sentence, which nearly no completion spells in the same way."""
     return _SENTENCE.fullmatch(gold) is not None
+
+
+def may_have_decimal_commas(golds: Iterable[str]) -> list[str]:
+    """The golds such as "3,5" of data that writes no number with a decimal point: its comma may be
+    the decimal sign, where "3,5" is compared as the two values 3 and 5."""
+    one_comma = [gold for gold in golds if _COMMA.fullmatch(gold) or _POINT.search(gold)]
+    if any(_POINT.search(gold) for gold in one_comma):
+        return []
+    return [gold for gold in one_comma if not _GROUPED.fullmatch(gold.rstrip(" %"))]
 
 
 def _in_tags(text: str) -> Gold:

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from workbench.tasks.reading.columns import Keys, find_keys
-from workbench.tasks.reading.golds import is_sentence
+from workbench.tasks.reading.golds import is_sentence, may_have_decimal_commas
 from workbench.tasks.reading.report import PLACES, Dropped, Example, Reading
 from workbench.tasks.reading.rows import MissingGoldError, ReadRow, problem_of_row
 from workbench.tasks.sources.kinds import Source
@@ -58,7 +58,7 @@ def read_problems(source: Source, reading: Reading) -> list[Problem]:
     _note_done(totals, keys, reading)
     _note_reserved(reserved, reading)
     _note_indices(indices, reading)
-    _note_sentences([problem.answer for _, problem in kept.values()], reading)
+    _note_golds([problem.answer for _, problem in kept.values()], reading)
     if not kept or keys is None:
         raise TaskError(
             f"{source.label}: no problems in it; the file is empty, or no row can be used. "
@@ -172,7 +172,14 @@ def _note_indices(indices: Counter[int], reading: Reading) -> None:
     )
 
 
-def _note_sentences(golds: list[str], reading: Reading) -> None:
+def _note_golds(golds: list[str], reading: Reading) -> None:
+    """Golds that are probably not compared as their writer meant them."""
+    commas = may_have_decimal_commas(golds)
+    if commas:
+        reading.notes.append(
+            f"{len(commas)} gold(s) such as {commas[0]!r:.40} are compared as several values: a "
+            "comma is no decimal sign here. Where it is meant as one write 3.5 for 3,5."
+        )
     sentences = [gold for gold in golds if is_sentence(gold)]
     if sentences:
         reading.notes.append(

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from workbench.tasks.sources import bounds
-from workbench.tasks.sources.bounds import Rows, lines_of
+from workbench.tasks.sources.bounds import Rows, encoding_of, lines_of
 from workbench.tasks.types import TaskError
 
 
@@ -115,10 +115,12 @@ def _whole(path: Path) -> Any:
             f"{bounds.MAX_JSON_BYTES / 1e6:,.0f} are read as one JSON text. "
             "Write it as JSONL, one object per line, or as parquet."
         )
+    encoding = encoding_of(path)
     try:
-        return _json(path.read_text(encoding="utf-8-sig"))
-    except UnicodeDecodeError as error:
-        raise TaskError(f"{path}: not UTF-8 ({error.reason}). Save it as UTF-8.") from error
+        return _json(path.read_text(encoding=encoding))
+    except UnicodeError as error:
+        said = encoding.removesuffix("-sig").upper()
+        raise TaskError(f"{path}: not {said} ({error}). Save it as UTF-8.") from error
     except TaskError as error:
         raise TaskError(f"{path}: {error}") from error
 

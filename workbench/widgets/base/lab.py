@@ -22,9 +22,9 @@ BAR_FRAME = (
     "margin-left:6px"
 )
 """Where a bar is drawn, beside its number."""
-WIDE = widgets.Layout(width="100%", min_width="0", overflow="auto")
-"""As wide as the page lets it be: a wide table scrolls by itself instead of pushing the text out of
-sight."""
+WIDE = widgets.Layout(width="calc(100% - 4px)", min_width="0", overflow="auto")
+"""As wide as the page lets it be, less its own margins: a wide table scrolls by itself instead of
+pushing the text out of sight."""
 NEEDS_TORCH = (
     "This widget computes with workbench.objective, which needs torch. Install it: "
     "pip install torch"

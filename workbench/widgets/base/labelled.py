@@ -27,3 +27,10 @@ def tick_box(label: str, width: str) -> widgets.Checkbox:
     return widgets.Checkbox(
         value=False, description=label, indent=False, layout=widgets.Layout(width=width)
     )
+
+
+def in_a_row(*parts: widgets.Widget) -> widgets.HBox:
+    """Side by side, and below one another where the page is narrow."""
+    return widgets.HBox(
+        list(parts), layout=widgets.Layout(flex_flow="row wrap", align_items="center")
+    )

@@ -10,7 +10,7 @@ import ipywidgets as widgets
 import pandas as pd
 
 from workbench.widgets.base.guarded import set_if_changed, show_if, stylesheet
-from workbench.widgets.base.labelled import labelled_menu
+from workbench.widgets.base.labelled import in_a_row, labelled_menu
 from workbench.widgets.base.pick_buttons import PickButtons
 from workbench.widgets.base.source import RunSource
 from workbench.widgets.base.step_view import NO_RUN, StepView
@@ -48,12 +48,11 @@ class BestPaidView(StepView):
         self.summary = widgets.HTML()
         self.table = widgets.HTML(layout=widgets.Layout(overflow="auto"))
         self.picks = PickButtons("look at tokens of", self._look_at_tokens)
-        wrap = widgets.Layout(flex_flow="row wrap", align_items="center")
         self.widget = widgets.VBox(
             [
                 stylesheet(BEST_PAID_CSS),
-                widgets.HBox([self.steps.widget], layout=wrap),
-                widgets.HBox([self.by, self.ties, self.length], layout=wrap),
+                self.steps.widget,
+                in_a_row(self.by, self.ties, self.length),
                 self.message,
                 self.summary,
                 self.table,

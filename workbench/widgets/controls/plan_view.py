@@ -201,7 +201,14 @@ class PlanView(Lab):
 
     def refresh(self) -> tuple[str, str]:
         from workbench.plan import device_named, plan, shape_of
-        from workbench.plan.report import advice_words, headline, rows, seconds_words, verdict
+        from workbench.plan.report import (
+            advice_words,
+            headline,
+            method_words,
+            rows,
+            seconds_words,
+            verdict,
+        )
         from workbench.trial import with_trial
 
         config = self.wanted()
@@ -221,7 +228,8 @@ class PlanView(Lab):
             _bars(made),
             table(["", *(p.name for p in made.phases)], cells),
         ]
-        parts.append(f"<p>{html.escape(seconds_words(made))}</p>")
+        said = [words for words in (method_words(made), seconds_words(made)) if words]
+        parts += [f"<p>{html.escape(words)}</p>" for words in said]
         if made.advice:
             lines = "".join(f"<li>{html.escape(text)}</li>" for text in advice_words(made))
             parts.append(

@@ -83,12 +83,23 @@ def headline(sources: Sequence[RunSource], step: int | None = None) -> str:
 
 
 def _run_line(source: RunSource, place: int | None, step: int | None) -> str:
-    parts = [_progress(source, step), *_numbers(source, step), _accuracy(source, step)]
+    parts = [
+        _method(source),
+        _progress(source, step),
+        *_numbers(source, step),
+        _accuracy(source, step),
+    ]
     swatch = "" if place is None else _swatch(place)
     words = f"{swatch}<b>{safe_text(source.label, 80)}</b>: " + " · ".join(
         part for part in parts if part
     )
     return f"<p style='margin:2px 0'>{words}</p>{_changes(source)}"
+
+
+def _method(source: RunSource) -> str:
+    """How the run learns, where it is not by GRPO."""
+    method = str(source.run.meta.config.get("method", "grpo"))
+    return "" if method == "grpo" else f"method {safe_text(method, 40)}"
 
 
 def _progress(source: RunSource, step: int | None) -> str:

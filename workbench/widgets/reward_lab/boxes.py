@@ -21,13 +21,6 @@ def _menu(name: str, width: str = "560px") -> Any:
     return labelled_menu(name, [("none", 0)], width, LABEL)
 
 
-def in_a_row(*parts: widgets.Widget) -> widgets.HBox:
-    """Side by side, and below one another where the page is narrow."""
-    return widgets.HBox(
-        list(parts), layout=widgets.Layout(flex_flow="row wrap", align_items="center")
-    )
-
-
 @dataclass(frozen=True)
 class Boxes:
     """What a person chooses with, from the top."""
@@ -58,7 +51,10 @@ class Boxes:
     """Question and gold answer."""
     text: Any = field(
         default_factory=lambda: widgets.Textarea(
-            description="answer", layout={"width": "100%", "height": "130px"}, style=STYLE
+            description="answer",
+            # Less its own margins: with all of the width the page would scroll sideways.
+            layout={"width": "calc(100% - 4px)", "height": "130px"},
+            style=STYLE,
         )
     )
     """The completion that is edited."""

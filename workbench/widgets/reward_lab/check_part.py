@@ -11,10 +11,10 @@ from workbench.rewards.batch import RewardFunction
 from workbench.rewards.check import RewardCheck, check_reward
 from workbench.tasks import Task
 from workbench.widgets.base.guarded import set_if_changed
-from workbench.widgets.base.labelled import labelled_menu
+from workbench.widgets.base.labelled import in_a_row, labelled_menu
 from workbench.widgets.base.style import framed
 from workbench.widgets.base.text import safe_text
-from workbench.widgets.reward_lab.boxes import LABEL, in_a_row
+from workbench.widgets.reward_lab.boxes import LABEL
 from workbench.widgets.reward_lab.markup import check_html
 from workbench.widgets.reward_lab.scoring import Encode
 

@@ -17,10 +17,11 @@ from workbench.rewards.check import word_ids
 from workbench.tasks import TASKS, Task, TaskError, load_task
 from workbench.widgets.base.guarded import set_if_changed, show_if
 from workbench.widgets.base.lab import Lab
+from workbench.widgets.base.labelled import in_a_row
 from workbench.widgets.base.source import RunSource
 from workbench.widgets.base.style import framed
 from workbench.widgets.base.text import menu_text, safe_text
-from workbench.widgets.reward_lab.boxes import Boxes, in_a_row
+from workbench.widgets.reward_lab.boxes import Boxes
 from workbench.widgets.reward_lab.check_part import CheckPart
 from workbench.widgets.reward_lab.given import GivenRewards
 from workbench.widgets.reward_lab.groups import LabGroup, LabStep, recorded_step, task_step
@@ -105,6 +106,7 @@ class RewardLab(Lab):
         self._begin_at = (step, row)
         super().__init__()
         self.widget.children = [*self.widget.children, self.attacks.widget]
+        self.widget.add_class("wb-scaled")  # menus and handles as in the dashboard
 
     # ---------------------------------------------------------------- what is given
 

@@ -1,0 +1,78 @@
+"""`workbench bench methods`: every method on the embedded policy, with a control, over seeds."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from workbench.bench.cases import cases_named
+from workbench.bench.matrix import jobs_of, results_of, run_matrix
+from workbench.bench.methods import COLUMNS, MethodsTable, methods_table
+from workbench.commands.bench import drawn
+from workbench.commands.printing import say, say_json, terminal
+from workbench.runs.environment import describe_environment
+
+
+def bench_methods_command(
+    *,
+    methods: str | None,
+    seeds: int,
+    steps: int,
+    problems: int,
+    out: Path,
+    jobs: int,
+    html: Path | None,
+    as_json: bool,
+) -> None:
+    """See `workbench bench methods --help`."""
+    names = None if methods is None else [name.strip() for name in methods.split(",")]
+    runs = jobs_of(cases_named(names), seeds, out.absolute(), steps, problems)
+    out.mkdir(parents=True, exist_ok=True)
+    with _bar(quiet=as_json) as bar:
+        row = bar.add_task("runs", total=len(runs))
+        run_matrix(
+            runs, jobs, lambda done, of, name: bar.update(row, completed=done, description=name)
+        )
+    table = methods_table(results_of(runs), about(jobs))
+    if html is not None:
+        table.save_html(html)
+    if as_json:
+        say_json(table.to_dict())
+        return
+    _print(table)
+    if html is not None:
+        say(f"written to {html}")
+
+
+def about(jobs: int) -> dict[str, Any]:
+    """When and where it was measured."""
+    found = describe_environment()
+    return {
+        "date": datetime.now(UTC).date().isoformat(),
+        "cpu": found["cpu"],
+        "processes": jobs,
+        "threads_per_process": 1,
+        "packages": {name: found["packages"].get(name) for name in ("grpo-workbench", "torch")},
+    }
+
+
+def _print(table: MethodsTable) -> None:
+    console = terminal()
+    console.print(drawn(f"METHODS: {table.summary()}", COLUMNS, table.cells()))
+    say(
+        "95 %: of the mean over the seeds (Student's t). control: rewards dealt at random.", console
+    )
+
+
+def _bar(quiet: bool) -> Progress:
+    return Progress(
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        TextColumn("{task.description}", markup=False),
+        console=terminal(),
+        disable=quiet,
+    )
