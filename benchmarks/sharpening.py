@@ -90,6 +90,16 @@ def mean_of(runs: list[dict[str, Any]], judge: str, when: str, figure: str) -> f
     return sum(run[judge][when][figure]["value"] for run in runs) / len(runs)
 
 
+def machine_name() -> str:
+    """The processor, and whether it multiplies bfloat16 numbers by itself."""
+    cpu = Path("/proc/cpuinfo")
+    if not cpu.exists():
+        return platform.processor() or platform.machine()
+    facts = dict(line.split("\t", 1) for line in cpu.read_text().splitlines() if "\t" in line)
+    name = facts.get("model name", platform.machine()).strip("\t: ")
+    return f"{name}, AVX512-bf16" if "avx512_bf16" in facts.get("flags", "") else name
+
+
 def main() -> None:
     """Run, print, keep."""
     parser = argparse.ArgumentParser(
@@ -116,7 +126,7 @@ def main() -> None:
         "date": date.today().isoformat(),
         "means": means,
         "runs": runs,
-        "machine": platform.machine(),
+        "machine": machine_name(),
         "device": "cpu",
         "threads": 1,
     }
