@@ -11,6 +11,7 @@ from workbench.rewards.answers.candidates import (
     denied,
     marked_spans,
     number_spans,
+    refuted,
     sentences,
     with_unit,
 )
@@ -111,7 +112,7 @@ def _span_is_denied(sentence: str, span: Span) -> bool:
     """Whether `sentence` denies the number, or the number with its unit: "5 apples is wrong"."""
     unit = len(with_unit(span.content, sentence[span.end :])) - len(span.content)
     return denied(sentence, span.start, span.end) or (
-        unit > 0 and denied(sentence, span.start, span.end + unit)
+        unit > 0 and refuted(sentence, span.start, span.end + unit)
     )
 
 
