@@ -1,4 +1,4 @@
-"""DPO's loss, gradient and margin equal those of TRL 1.16.0's trainer, in float64. What TRL would
+"""DPO's loss and gradient equal those of TRL 1.16.0's trainer, in float64. What TRL would
 get from its models, it gets from the test."""
 
 from __future__ import annotations
@@ -95,8 +95,3 @@ def test_dpo_is_trls(trl: Any, beta: float) -> None:
 
     torch.testing.assert_close(found.loss.detach(), loss.detach(), rtol=1e-12, atol=1e-12)
     torch.testing.assert_close(gradient_RT[order], their_gradient, rtol=1e-12, atol=1e-12)
-    logged = {name: values[-1] for name, values in trl._metrics["train"].items()}
-    assert float(found.metrics["dpo_margin"]) == pytest.approx(logged["rewards/margins"])
-    assert float(found.metrics["dpo_accuracy"]) == pytest.approx(logged["rewards/accuracies"])
-    chosen = beta * float(found.metrics["dpo_chosen_log_ratio"])
-    assert chosen == pytest.approx(logged["rewards/chosen"])
