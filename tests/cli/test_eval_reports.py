@@ -178,3 +178,22 @@ def test_where_nobody_looks_a_line_a_minute_says_how_far_it_is(
         "20 of 100 problems, 19.7 a minute, 4 min 04 s left",
         "40 of 100 problems, 18.5 a minute, 3 min 15 s left",
     ]
+
+
+def test_a_training_says_what_it_has_sharpened(
+    workbench: Command, tiny_folder: Path, tmp_path: Path
+) -> None:
+    sampled = ["--eval-samples", 2, "--set", "eval_samples_problems=4"]
+    asked = ["train", "--policy", tiny_folder, "--steps", 1, *QUICK, *sampled]
+    done = workbench(*asked, "--out", "a", "--json", cwd=tmp_path)
+    found = json.loads(done.stdout.splitlines()[-1])["sampled"]
+    assert found["steps"] == [0, 1]
+    frame = Run.open(tmp_path / "a").sampled_evaluations()
+    for judge in ("strict", "lenient"):
+        figures = frame[(frame["judge"] == judge) & (frame["grouping"] == "all")]
+        for name in FIGURES:
+            of_name = figures[figures["figure"] == name]["value"].tolist()
+            assert found[judge][name] == of_name, name
+        assert found[judge]["gain"].startswith("mean@2 has changed by")
+    said = workbench(*asked, "--out", "b", cwd=tmp_path).stdout
+    assert "strict: mean@2 has changed by" in " ".join(said.split())

@@ -71,6 +71,19 @@ def test_a_resumed_iteration_goes_on_bit_for_bit(make_iterative: Callable[..., T
     assert all(torch.equal(w, own[n]) for n, w in straight.policy.trainable_state().items())
 
 
+def test_an_iteration_without_a_pair_leaves_the_reward_model_as_it_is(
+    tiny_folder: Path, make_method: Callable[..., Trainer]
+) -> None:
+    """The tiny policy's answers are all wrong, so that none is better than another."""
+    scorer = ModelReward(reward_model_of(load_policy(tiny_folder), "pairs"), "model")
+    trainer = make_method("iterative_grpo", rewards=[scorer], **RATE)
+    before = scorer_of(trainer)
+    trainer.step()
+    metrics = trainer.step().metrics
+    assert "reward_model_loss" not in metrics
+    assert all(torch.equal(w, before[n]) for n, w in scorer_of(trainer).items())
+
+
 def test_without_a_reward_model_it_says_that_nothing_is_retrained(
     make_method: Callable[..., Trainer],
 ) -> None:

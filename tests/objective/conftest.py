@@ -85,6 +85,8 @@ class TrlOracle:
         """Loss, its gradient with respect to `logp`, and what TRL logs, for one of `accumulation`
         micro-batches; `loss_of`: another trainer's method in place of GRPOTrainer's."""
         leaf = logp.clone().requires_grad_()
+        # Where the test gives it with a gradient, it asks for that itself.
+        self.entropy_gradient = None
         self._answer(leaf, entropy)
         self.trainer.current_gradient_accumulation_steps = accumulation
         self.trainer.args.steps_per_generation = accumulation
@@ -95,7 +97,9 @@ class TrlOracle:
         batch = {"prompt_ids": ids, "prompt_mask": ids, "completion_ids": ids, **inputs}
         loss_of = loss_of or type(self.trainer)._compute_loss
         loss = loss_of(self.trainer, self.trainer.model, batch)
-        (gradient,) = torch.autograd.grad(loss, leaf)
+        (gradient,) = torch.autograd.grad(loss, leaf, retain_graph=entropy.requires_grad)
+        if entropy.requires_grad:
+            (self.entropy_gradient,) = torch.autograd.grad(loss, entropy)
         return loss.detach(), gradient, {name: values[-1] for name, values in logged.items()}
 
     def _score(

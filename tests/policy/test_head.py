@@ -56,6 +56,25 @@ def test_values_and_gradients_are_those_of_a_log_softmax(
         torch.autograd.grad((found[0] * factor).sum(), wanted),
         torch.autograd.grad((expected[0] * factor).sum(), wanted),
     )
+    # Both at once, each with numbers of its own, as an entropy bonus has them.
+    other = torch.randn(K, generator=g, dtype=torch.float64)
+    logits = torch.nn.functional.linear(own[0], own[1], b)
+    logp, entropy = _logps(logits, targets, temperature, entropy_gradient=True)
+    head = Head(own[1], b, torch.float64, rows)
+    blocks = blockwise_logps(own[0], head, targets, temperature, entropy_gradient=True)
+    torch.testing.assert_close(blocks, expected, rtol=1e-10, atol=1e-10)
+    torch.testing.assert_close(
+        torch.autograd.grad((blocks[0] * factor + blocks[1] * other).sum(), wanted),
+        torch.autograd.grad((logp * factor + entropy * other).sum(), wanted),
+    )
+
+
+def test_the_gradient_of_an_entropy_is_that_of_finite_differences() -> None:
+    logits = torch.tensor([[0.3, -1.2, 0.8], [2.0, 0.1, 0.0]], dtype=torch.float64)
+    targets = torch.tensor([0, 2])
+    assert torch.autograd.gradcheck(
+        lambda z: _logps(z, targets, 0.7, entropy_gradient=True)[1], logits.requires_grad_()
+    )
 
 
 def rollout_of(vocabulary: int) -> Rollout:

@@ -100,6 +100,20 @@ REPORTED = [
     ("mbzuai-nlp/finchain#3", "The final value is 13.20%", "13.20", True),
     ("greynewell/matchspec#306", "#### 1/2", "0.5", True),
     ("ai-dynamo/aiperf#849", "The answer is 3.14", "3.14", True),
+    ("verl-project/verl#7274", "2+40=42\n#### 42\n" + "So it is, as shown. " * 30, "42", True),
+    (
+        "EleutherAI/lm-evaluation-harness#3477",
+        "Mark your solution with \\boxed . Thus \\[ \\boxed{42} \\]",
+        "42",
+        True,
+    ),
+    (
+        "EleutherAI/lm-evaluation-harness#3643",
+        "The domain is \\boxed{[2,5)}",
+        "[2,5)",
+        True,
+    ),
+    ("hayj/SystemTools#5", "The total is 727,242.", "727.242", False),
 ]
 
 

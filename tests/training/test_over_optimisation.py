@@ -79,7 +79,7 @@ def test_training_on_a_reward_model_for_too_long_costs_the_gold_reward(tmp_path)
     first, last = steps.iloc[:10].mean(), steps.iloc[-10:].mean()
     assert last["rewards/proxy"] > first["rewards/proxy"] + 0.5
     assert last["rewards/answer_reward"] < first["rewards/answer_reward"] - 0.2
-    assert "reward_over_optimised" in {finding.key for finding in diagnose(run).findings}
+    assert "reward_over_optimised" in {finding.key for finding in diagnose(run)}
     # What the record kept of the proxy is what the model says of the completions: nothing is
     # recomputed from another text.
     recorded = reward_model_agreement(run, "proxy", gold="answer_reward", steps=[1])

@@ -32,6 +32,10 @@ SETTINGS = {
     "no reference": dict(beta=0.0),
     "adapter": dict(lora_rank=4, beta=0.1),
     "schedule, decay": dict(lr_scheduler_type="cosine", warmup_steps=2, weight_decay=0.1),
+    # Around the policy's own entropy, so that the coefficient goes up and down.
+    "adapting entropy bonus": dict(
+        use_adaptive_entropy=True, entropy_coef=0.02, entropy_target=2.2, beta=0.0
+    ),
     "transformers engine": dict(rollout_engine="transformers"),
 }
 

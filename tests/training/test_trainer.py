@@ -86,6 +86,7 @@ LOSS_OPTIONS = {name: dict(loss_type=name) for name in LOSS_TYPES} | {
     "cispo": dict(loss_type="cispo", epsilon_high=5.0),
     "luspo": dict(loss_type="luspo", importance_sampling_level="sequence", epsilon=0.01),
     "prompt_mean": dict(loss_reduction="prompt_mean"),
+    "entropy bonus": dict(entropy_coef=0.5),
 }
 
 
@@ -97,6 +98,26 @@ def test_micro_batches_change_nothing(make_trainer, name: str) -> None:
     a, b = whole.step(), cut.step()
     assert a.metrics["loss"] == pytest.approx(b.metrics["loss"], abs=1e-5)
     assert a.metrics["grad_norm"] == pytest.approx(b.metrics["grad_norm"], rel=1e-3)
+
+
+def test_the_entropy_bonus_reaches_the_weights(make_trainer) -> None:
+    """With nothing to learn from the rewards, it alone moves the policy, and opens it."""
+
+    def trained(name: str, coef: float):
+        trainer = make_trainer(
+            name,
+            rewards=lambda completions, **_: [1.0] * len(completions),
+            beta=0.0,
+            entropy_coef=coef,
+            learning_rate=1e-2,
+        )
+        return [trainer.step().metrics for _ in range(4)]
+
+    still = trained("still", 0.0)
+    assert [step["grad_norm"] for step in still] == [0.0] * 4
+    opened = trained("opened", 0.5)
+    assert opened[0]["grad_norm"] > 0
+    assert opened[-1]["entropy"] > opened[0]["entropy"]
 
 
 @pytest.mark.parametrize("size", [1, 3, 5])

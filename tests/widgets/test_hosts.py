@@ -46,6 +46,7 @@ IPYWIDGETS_7 = {
     "Dropdown": DESCRIBED + " options value index label disabled",
     "HTML": DESCRIBED + " value placeholder",
     "Text": DESCRIBED + " value placeholder continuous_update disabled",
+    "Textarea": DESCRIBED + " value placeholder rows continuous_update disabled",
     "Layout": "align_content align_items align_self border bottom display flex flex_flow "
     "grid_area grid_auto_columns "
     "grid_auto_flow"

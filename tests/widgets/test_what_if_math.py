@@ -50,6 +50,8 @@ def compared(stored, **changes) -> Comparison:
             micro_batch_size=3,
         ),
         dict(beta=0.0, updates_per_rollout=1),
+        dict(beta=0.0, loss_type="gmpo", entropy_coef=0.05),
+        dict(beta=0.0, loss_type="dppo_tv", loss_reduction="prompt_mean"),
     ],
     ids=lambda s: s.get("loss_type", "dapo"),
 )

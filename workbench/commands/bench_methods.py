@@ -59,9 +59,10 @@ def about(jobs: int) -> dict[str, Any]:
     }
 
 
-def _print(table: MethodsTable) -> None:
+def _print(made: MethodsTable) -> None:
     console = terminal()
-    console.print(drawn(f"METHODS: {table.summary()}", COLUMNS, table.cells()))
+    table = drawn(f"METHODS: {made.summary()}", COLUMNS, made.cells())
+    console.print(table)
     say(
         "95 %: of the mean over the seeds (Student's t). control: rewards dealt at random.", console
     )

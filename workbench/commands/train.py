@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from workbench.commands.evaluate_recorded import sampled_summary
 from workbench.commands.printing import say_aside
 from workbench.commands.resuming import Parts, parts_of, resume_command
 from workbench.commands.saving import keep_what_is_whole, save_trained
@@ -73,6 +74,8 @@ def train_command(
         say_aside(notice)
     result = summary(folder, trainer.steps_done, time.monotonic() - started)
     result |= {"run": str(out), "policy": str(out / saved.relative_to(folder))}
+    if trainer.config.eval_samples:
+        result["sampled"] = sampled_summary(Run.open(folder))
     view.result(result, trainer.config.max_steps, go_on)
 
 

@@ -176,6 +176,9 @@ class TerminalView:
             say(f"Go on: {go_on}", self.console, copied=True)
             return
         self.accuracy(values)
+        for judge in ("strict", "lenient"):
+            if gain := values.get("sampled", {}).get(judge, {}).get("gain"):
+                say(f"{judge}: {gain}", self.console)
         if "dead_group_share" in self.history and min(self.history["dead_group_share"]) == 1:
             say(
                 "In every group all rewards were equal, so nothing was learnt. What to look at: "

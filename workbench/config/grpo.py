@@ -165,6 +165,36 @@ class GRPOConfig:
         low=1,
         optional=True,
     )
+    max_resample: int = setting(
+        0,
+        "Dynamic sampling: how many times in a step other prompts are drawn in the place of dead "
+        "groups; 0 = never. What is dead after the last time stays.",
+        unit="rounds",
+        low=0,
+        high=100,
+        source="DAPO, arXiv 2503.14476, section 3.2",
+        live=True,
+    )
+    curriculum: str = setting(
+        "none",
+        "How prompts are drawn: each once in an epoch, in shuffled order; or by pass_rate, those "
+        "more often whose groups are likely to hold both right and wrong answers, by what the run "
+        "has seen of them.",
+        choices=("none", "pass_rate"),
+    )
+    curriculum_floor: float = setting(
+        0.1,
+        "Weight of a problem that is never or always solved, beside 1 of one whose group is sure "
+        "to be alive.",
+        above=0,
+        high=1,
+        live=True,
+    )
+    curriculum_pass_reward: float = setting(
+        1.0,
+        "Total reward from which on a completion counts as solved for the curriculum.",
+        live=True,
+    )
     max_steps: int = setting(60, "Steps of the run.", unit="steps", low=1)
     seed: int = setting(
         0, "Seed of the sampling, the order of the prompts and the task.", low=0, high=2**32 - 1
@@ -431,6 +461,44 @@ class GRPOConfig:
         source="arXiv 2506.01939",
         live=True,
     )
+    entropy_coef: float = setting(
+        0.0,
+        "Weight of the policy's mean entropy per token, which is subtracted from the loss so that "
+        "it stays open; 0 = none. With use_adaptive_entropy where it begins.",
+        unit="1/nat",
+        low=0,
+        high=10,
+        source="TRL 1.16",
+        live=True,
+    )
+    use_adaptive_entropy: bool = setting(
+        False,
+        "Raise entropy_coef after each update whose entropy is at or below entropy_target, else "
+        "lower it; the bonus acts only while the entropy is at or below the target.",
+        source="Skywork-OR1, arXiv 2505.22312",
+    )
+    entropy_target: float = setting(
+        0.2,
+        "Entropy that use_adaptive_entropy holds.",
+        unit="nats per token",
+        low=0,
+        high=100,
+        live=True,
+    )
+    entropy_coef_delta: float = setting(
+        0.005,
+        "By how much it moves entropy_coef after an update.",
+        unit="1/nat",
+        above=0,
+        high=10,
+        live=True,
+    )
+    entropy_coef_min: float = setting(
+        0.0, "Lowest entropy_coef that it comes to.", unit="1/nat", low=0, high=10, live=True
+    )
+    entropy_coef_max: float = setting(
+        1.0, "Highest entropy_coef that it comes to.", unit="1/nat", low=0, high=10, live=True
+    )
     off_policy_mask_threshold: float | None = setting(
         None,
         "Drop a sequence with negative advantage when its mean log(old/current) is above this.",
@@ -641,6 +709,11 @@ class GRPOConfig:
         the adapter switched off. (The embedded policy is measured without an adapter too.)"""
         wanted = self.beta > 0 or self.method_facts.asks_reference
         return wanted or (self.measure_kl and self.lora_rank > 0)
+
+    @property
+    def has_entropy_bonus(self) -> bool:
+        """True where an entropy bonus may be in the loss; one that adapts is 0 at times."""
+        return self.entropy_coef > 0 or self.use_adaptive_entropy
 
     @property
     def on_policy(self) -> bool:

@@ -96,10 +96,11 @@ PRESETS: dict[str, Preset] = {
         "DAPO, arXiv 2503.14476: no KL, clip 0.2 below and 0.28 above, token-level loss, G=16, "
         "overlong answers left out. The paper takes 512 prompts and 16 updates per rollout, so 32 "
         "groups an update; for one GPU it is 16 prompts and 4 updates here, since an update of one "
-        "group would be momentum alone where that group is dead. What still differs: no dynamic "
-        "sampling and no soft overlong reward, and the tokens of the whole batch are averaged, "
-        "as the common code does, where the printed formula averages within each prompt's group: "
-        "that is loss_reduction='prompt_mean'.",
+        "group would be momentum alone where that group is dead. Dynamic sampling draws four times "
+        "at most, where the paper goes on until all groups are alive. What still differs: no soft "
+        "overlong reward, and the tokens of the whole batch are averaged, as the common code does, "
+        "where the printed formula averages within each prompt's group: that is "
+        "loss_reduction='prompt_mean'.",
         _REAL
         | dict(
             beta=0.0,
@@ -109,6 +110,7 @@ PRESETS: dict[str, Preset] = {
             num_generations=16,
             prompts_per_step=16,
             updates_per_rollout=4,
+            max_resample=4,
             mask_truncated_completions=True,
             max_completion_length=2048,
         ),

@@ -27,6 +27,7 @@ def errors_of(config: Config) -> list[str]:
     rules = [
         *_clipping_errors(config),
         *_sampling_weight_errors(config),
+        *_entropy_errors(config),
         *_batch_errors(config),
         *_model_errors(config),
         *_method_errors(config),
@@ -98,6 +99,29 @@ def _sampling_weight_errors(config: Config) -> list[Rule]:
     ]
 
 
+def _entropy_errors(config: Config) -> list[Rule]:
+    """The entropy bonus beside what it cannot act on."""
+    lowest = config.entropy_coef_min
+    highest = config.entropy_coef_max
+    return [
+        (
+            config.has_entropy_bonus and METHODS[config.method].of_pairs,
+            f"entropy_coef={config.entropy_coef} with method={config.method!r}, whose loss of "
+            "pairs has no entropy bonus. Set entropy_coef=0.",
+        ),
+        (
+            config.use_adaptive_entropy and config.top_entropy_quantile < 1,
+            f"use_adaptive_entropy with top_entropy_quantile={config.top_entropy_quantile}: the "
+            "target is a mean over all tokens. Set top_entropy_quantile=1.0, or a fixed "
+            "entropy_coef.",
+        ),
+        (
+            lowest > highest,
+            f"entropy_coef_min={lowest} must not be above entropy_coef_max={highest}.",
+        ),
+    ]
+
+
 def _batch_errors(config: Config) -> list[Rule]:
     return [
         (
@@ -105,6 +129,17 @@ def _batch_errors(config: Config) -> list[Rule]:
             f"updates_per_rollout={config.updates_per_rollout} does not divide "
             f"prompts_per_step={config.prompts_per_step}: a batch is split by whole groups. Change "
             "one of the two.",
+        ),
+        (
+            config.max_resample > 0 and not _dead_groups_are_idle(config),
+            f"max_resample={config.max_resample} with method={config.method!r} and "
+            f"advantage_baseline={config.advantage_baseline!r}: there a group of equal rewards "
+            "pushes too, and need not be drawn again. Set max_resample=0.",
+        ),
+        (
+            config.curriculum == "pass_rate" and METHODS[config.method].sampled_from != "policy",
+            f"curriculum='pass_rate' with method={config.method!r}: its completions say nothing of "
+            "what the policy of now can solve. Set curriculum='none'.",
         ),
         (
             config.warmup_steps >= config.max_steps and config.warmup_steps > 0,
@@ -262,6 +297,12 @@ def _batch_warnings(config: Config) -> list[Rule]:
             "top_k=0 for training.",
         ),
     ]
+
+
+def _dead_groups_are_idle(config: Config) -> bool:
+    """True where a group of equal rewards teaches nothing."""
+    own_samples = METHODS[config.method].sampled_from == "policy"
+    return own_samples and config.advantage_baseline in ("group", "leave_one_out")
 
 
 def _good_weights(weights: tuple[float, ...] | None) -> bool:

@@ -66,7 +66,8 @@ class Batch:
             self.coefficient_BT[rows_R] = (-logp_RT.grad / scale).to(self.coefficient_BT.dtype)
 
     def loss_batch(self, rows_R: Tensor, logp_RT: Tensor, entropy_RT: Tensor) -> LossBatch:
-        """Some rows as the loss takes them, with the log-probabilities that carry the gradient."""
+        """Some rows as the loss takes them, with the log-probabilities that carry the gradient
+        (the entropies too, where there is a bonus for them)."""
         return LossBatch(
             logp=logp_RT,
             advantages=self.advantages[rows_R].to(logp_RT.dtype),
@@ -74,7 +75,7 @@ class Batch:
             old_logp=rows_of(self.old_logp_BT, rows_R),
             ref_logp=rows_of(self.ref_logp_BT, rows_R),
             sampler_logp=rows_of(self.sampler_logp_BT, rows_R),
-            entropy=entropy_RT.detach(),
+            entropy=entropy_RT,
             group_tokens=self.group_tokens_B[rows_R],
         )
 

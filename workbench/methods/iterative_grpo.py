@@ -80,9 +80,13 @@ class IterativeGRPO(Method):
             return
         # Line 12.
         for number, model in enumerate(self.models):
+            new = examples_of(model.kind, self.new)
+            if not new:
+                # All answers of each problem were alike: there is no pair, and nothing to learn.
+                continue
             losses = retrain(
                 model,
-                examples_of(model.kind, self.new),
+                new,
                 examples_of(model.kind, self.old),
                 RewardTraining(learning_rate=config.reward_model_learning_rate, seed=step),
                 share=config.replay_share,

@@ -9,6 +9,7 @@ from workbench.objective.advantage_rule import AdvantageRule
 from workbench.objective.advantages import Advantages, group_advantages
 from workbench.objective.batch import LossBatch
 from workbench.objective.diagnostics import PerToken, merge_metrics, update_metrics
+from workbench.objective.entropy import EntropyControl, next_entropy_coef
 from workbench.objective.kl import KL_ESTIMATORS, kl_per_token
 from workbench.objective.loss import PolicyLoss, policy_loss
 from workbench.objective.masks import entropy_threshold
@@ -24,6 +25,7 @@ __all__ = [
     "AdvantageRule",
     "Advantages",
     "BatchTotals",
+    "EntropyControl",
     "LossBatch",
     "PerToken",
     "PolicyLoss",
@@ -33,6 +35,7 @@ __all__ = [
     "kl_per_token",
     "merge_metrics",
     "micro_batches",
+    "next_entropy_coef",
     "policy_loss",
     "process_advantages",
     "rows_with_gradient",

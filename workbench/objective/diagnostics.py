@@ -92,7 +92,7 @@ def loss_metrics(x: LossInputs, tokens: PerToken) -> dict[str, Tensor]:
     if tokens.kl is not None:
         metrics["kl"] = mean(tokens.kl)
     if x.entropy_BT is not None:
-        metrics["entropy"] = mean(x.entropy_BT)
+        metrics["entropy"] = mean(x.entropy_BT.detach())
     if x.sampler_logp_BT is not None:
         difference_BT = (x.old_logp_BT - x.sampler_logp_BT).abs()
         ratio_BT = sampler_ratio(x, "token")

@@ -38,7 +38,8 @@ class LossInputs:
     """Under the sampler, or None."""
 
     entropy_BT: Tensor | None
-    """Entropy of the policy at each position in nats, or None."""
+    """Entropy of the policy at each position in nats, with its gradient where it was given with
+    one, or None."""
 
     @property
     def log_ratio_BT(self) -> Tensor:
@@ -60,8 +61,8 @@ def clean_inputs(
     sampler_logp: Tensor | None,
     entropy: Tensor | None,
 ) -> LossInputs:
-    """Checked inputs with zeros on padding; only `logp` keeps its gradient. Raises ValueError for
-    wrong shapes."""
+    """Checked inputs with zeros on padding; only `logp` and `entropy` keep a gradient. Raises
+    ValueError for wrong shapes."""
     others = {
         "old_logp": old_logp,
         "ref_logp": ref_logp,
@@ -72,7 +73,10 @@ def clean_inputs(
     valid_BT = mask != 0
 
     def clean(values_BT: Tensor | None) -> Tensor | None:
-        return None if values_BT is None else torch.where(valid_BT, values_BT.detach(), 0.0)
+        return None if values_BT is None else torch.where(valid_BT, values_BT, 0.0)
+
+    def constant(values_BT: Tensor | None) -> Tensor | None:
+        return clean(None if values_BT is None else values_BT.detach())
 
     # torch.where, not a product: 0 x NaN is NaN, and where sends exactly 0 back to what it did not
     # choose. Half precision is widened, since a sum of many small terms would lose them.
@@ -81,7 +85,7 @@ def clean_inputs(
     # One per completion holds for each of its tokens.
     advantage = advantages if advantages.dim() == 2 else advantages.unsqueeze(1)
     advantage_BT = torch.where(valid_BT, advantage.detach(), 0.0)
-    old_logp_BT = clean(old_logp)
+    old_logp_BT = constant(old_logp)
     return LossInputs(
         logp_BT=logp_BT,
         # The first update after a rollout: the policy is still the one that it is compared with.
@@ -89,8 +93,8 @@ def clean_inputs(
         advantage_BT=advantage_BT,
         valid_BT=valid_BT,
         mask_BT=valid_BT.to(logp_BT.dtype),
-        ref_logp_BT=clean(ref_logp),
-        sampler_logp_BT=clean(sampler_logp),
+        ref_logp_BT=constant(ref_logp),
+        sampler_logp_BT=constant(sampler_logp),
         entropy_BT=clean(entropy),
     )
 

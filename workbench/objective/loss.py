@@ -2,6 +2,7 @@
 computes it.
 
     policy term  x off-policy mask  x entropy mask  x sampler correction  + beta KL  ->  reduction
+    - entropy_coef x mean entropy
 
 (vespo takes the sampler correction into its sequence weight instead.) What goes wrong is loud:
 where a number that decides a term is not finite, the term is NaN and the loss with it. Clipping
@@ -22,6 +23,7 @@ from torch import Tensor
 
 from workbench.config.losses import LOSSES, reduction_of
 from workbench.objective.diagnostics import PerToken, loss_metrics
+from workbench.objective.entropy import mean_entropy
 from workbench.objective.inputs import LossInputs, clean_inputs
 from workbench.objective.kl import kl_per_token
 from workbench.objective.masks import entropy_mask, off_policy_mask, sampler_correction
@@ -74,8 +76,8 @@ def policy_loss(
                    itself, so the ratio is 1
     ref_logp       (B, T) under the reference; needed where beta > 0; with beta = 0 the KL is
                    measured only
-    entropy        (B, T) of the policy in nats; needed where top_entropy_quantile < 1, else
-                   measured only
+    entropy        (B, T) of the policy in nats; needed where top_entropy_quantile < 1 or
+                   entropy_coef > 0 (then with its gradient), else measured only
     sampler_logp   (B, T) under the sampler; needed by importance_sampling_mode, else measured only
 
     group_tokens   (B,) completion tokens of each row's group, which loss_reduction="prompt_mean"
@@ -108,6 +110,9 @@ def policy_loss(
     # all tokens or sequences, so that clipping does not make the others heavier.
     terms = Terms(term_BT, x.mask_BT, group_tokens, totals)
     loss = REDUCTIONS[reduction_of(config)](terms, config)
+    # After the reduction: a mean over tokens for every loss type, whatever that divides by.
+    if config.entropy_coef > 0:
+        loss = loss - config.entropy_coef * mean_entropy(x, config, totals)
     per_token = _per_token(x, config, ratio_BT, kl_BT, weight_BT, term_BT)
     return PolicyLoss(loss=loss, per_token=per_token, metrics=loss_metrics(x, per_token))
 
@@ -155,7 +160,8 @@ def _not_finite(x: LossInputs, ratio_BT: Tensor, config: GRPOConfig) -> Tensor:
     )
     if uses_sampler and x.sampler_logp_BT is not None:
         wrong_BT = wrong_BT | ~x.sampler_logp_BT.isfinite()
-    if config.top_entropy_quantile < 1 and x.entropy_BT is not None:
+    uses_entropy = config.top_entropy_quantile < 1 or config.entropy_coef > 0
+    if uses_entropy and x.entropy_BT is not None:
         wrong_BT = wrong_BT | ~x.entropy_BT.isfinite()
     return wrong_BT
 

@@ -59,9 +59,10 @@ def entropy_mask(x: LossInputs, share: float, threshold: Tensor | float | None =
             f"top_entropy_quantile={share} needs `entropy`, the policy's entropy at each token. "
             "Pass it, or set 1.0."
         )
+    entropy_BT = x.entropy_BT.detach()
     if threshold is None:
-        threshold = entropy_threshold(x.entropy_BT, x.valid_BT, share)
-    return x.valid_BT & (x.entropy_BT >= threshold)
+        threshold = entropy_threshold(entropy_BT, x.valid_BT, share)
+    return x.valid_BT & (entropy_BT >= threshold)
 
 
 def sampler_ratio(x: LossInputs, level: str) -> Tensor:

@@ -14,7 +14,7 @@ completions of its prompt.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from torch import Tensor
@@ -40,10 +40,15 @@ class BatchTotals:
     in masks.py); None = each micro-batch takes its own, as TRL does, and the result depends on the
     split."""
 
+    bonus_tokens: float | Tensor | None = None
+    """Tokens of the update that an entropy bonus is the mean over; None = each micro-batch takes
+    its own, as TRL does."""
+
     @classmethod
     def of(cls, mask_BT: Tensor) -> BatchTotals:
         """The totals of these rows."""
-        return cls(sequences=len(mask_BT), tokens=(mask_BT != 0).sum())
+        tokens = (mask_BT != 0).sum()
+        return cls(sequences=len(mask_BT), tokens=tokens, bonus_tokens=tokens.clamp(min=1))
 
     @property
     def token_count(self) -> int | float | Tensor:
@@ -142,4 +147,4 @@ def resolve_totals(
     own = BatchTotals.of(mask_BT)
     if num_items is None or not divides_by_batch_tokens(config):
         return own
-    return BatchTotals(sequences=own.sequences, tokens=num_items)
+    return replace(own, tokens=num_items)

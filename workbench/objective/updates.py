@@ -47,12 +47,15 @@ def totals_of(
     else:
         tokens = float(counted_RT.sum())
     threshold = None
+    bonus_tokens = float(counted_RT.sum())
     if entropy_RT is not None and config.top_entropy_quantile < 1:
         threshold = entropy_threshold(entropy_RT, counted_RT != 0, config.top_entropy_quantile)
+        bonus_tokens = float(((counted_RT != 0) & (entropy_RT >= threshold)).sum())
     return BatchTotals(
         sequences=len(rows_R),
         tokens=torch.tensor(max(tokens, 1.0)),
         entropy_threshold=threshold,
+        bonus_tokens=max(bonus_tokens, 1.0),
     )
 
 
@@ -61,14 +64,15 @@ def rows_with_gradient(
 ) -> Tensor:
     """The rows that can move the policy.
 
-    Without a KL term a row with advantage 0 (a dead group's) has no gradient, and a masked row
-    never has one; they are skipped while the totals still count them. With an entropy quantile all
-    rows stay, since they set the threshold.
+    Without a KL term and an entropy bonus a row with advantage 0 (a dead group's) has no gradient,
+    and a masked row never has one; they are skipped while the totals still count them. With an
+    entropy quantile all rows stay, since they set the threshold.
     """
     if config.top_entropy_quantile < 1:
         return rows_R
     counted_R = mask_BT[rows_R].any(1)
-    if config.beta > 0:
+    # An adapting bonus is 0 for a while, and still has to know the entropy of all tokens.
+    if config.beta > 0 or config.has_entropy_bonus:
         return rows_R[counted_R]
     pushed_R = advantages[rows_R].reshape(len(rows_R), -1).any(1)
     return rows_R[counted_R & pushed_R]

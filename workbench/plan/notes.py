@@ -108,13 +108,16 @@ def _evaluations_with_samples(config: GRPOConfig) -> str:
     """They are asked for, and stand outside the steps that the seconds are of."""
     if config.eval_samples == 0:
         return ""
+    between = ""
+    if config.eval_samples_steps:
+        between = f", and one every {config.eval_samples_steps} steps"
     completions = config.eval_samples_problems * (config.eval_samples + 1)
     steps = completions / config.completions_per_step
     return (
         f"Each evaluation with samples (eval_samples={config.eval_samples}, "
         f"eval_samples_problems={config.eval_samples_problems}) is {completions} completions more, "
         f"as many as the rollouts of {steps:.1f} steps; the seconds leave it out. There is one "
-        "before the first step and one after the last, and one every eval_samples_steps."
+        f"before the first step and one after the last{between}."
     )
 
 

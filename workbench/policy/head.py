@@ -135,10 +135,15 @@ def _autocast_of(head: nn.Linear, kind: str) -> torch.dtype | None:
 
 
 def blockwise_logps(
-    hidden_KH: Tensor, head: Head, targets_K: Tensor, temperature: float
+    hidden_KH: Tensor,
+    head: Head,
+    targets_K: Tensor,
+    temperature: float,
+    entropy_gradient: bool = False,
 ) -> tuple[Tensor, Tensor]:
     """`(logp_K, entropy_K)` in nats, float32 (float64 where the weights are): of each target under
-    softmax(logits / temperature), and the entropy of that distribution, without gradient."""
+    softmax(logits / temperature), and the entropy of that distribution, with a gradient where
+    `entropy_gradient` asks for it."""
     found: tuple[Tensor, Tensor] = _Blockwise.apply(  # type: ignore[no-untyped-call]
         hidden_KH,
         head.weight_VH,
@@ -148,6 +153,7 @@ def blockwise_logps(
         targets_K,
         temperature,
         torch.is_grad_enabled(),
+        entropy_gradient,
     )
     return found
 
@@ -155,8 +161,9 @@ def blockwise_logps(
 class _Blockwise(torch.autograd.Function):
     """d logp_k / d hidden_k = (weight of the target - sum over words of p x weight) / temperature,
     which is known in the forward: the backward multiplies it by the incoming number of each row.
-    The head's own gradient, where it is trained, is made block by block in the backward, from the
-    same logits once more."""
+    d entropy_k / d logit = -p (log p + entropy_k) likewise, kept apart, since its number is another
+    one. The head's own gradient, where it is trained, is made block by block in the backward, from
+    the same logits once more."""
 
     @staticmethod
     def forward(
@@ -169,6 +176,7 @@ class _Blockwise(torch.autograd.Function):
         targets_K: Tensor,
         temperature: float,
         with_gradient: bool,
+        entropy_gradient: bool,
     ) -> tuple[Tensor, Tensor]:
         weight, bias = weight_VH.to(dtype), None if bias_V is None else bias_V.to(dtype)
         # A log-probability is a small difference of large numbers: never less than float32.
@@ -177,11 +185,11 @@ class _Blockwise(torch.autograd.Function):
             hidden_KH.new_empty(len(hidden_KH), dtype=wide) for _ in range(3)
         )
         # As large as the hidden states, so made only where somebody will ask for it.
-        slope_KH = (
-            hidden_KH.new_empty(hidden_KH.shape, dtype=dtype)
-            if with_gradient and hidden_KH.requires_grad
-            else None
-        )
+        slope_KH = entropy_slope_KH = None
+        if with_gradient and hidden_KH.requires_grad:
+            slope_KH = hidden_KH.new_empty(hidden_KH.shape, dtype=dtype)
+            if entropy_gradient:
+                entropy_slope_KH = torch.empty_like(slope_KH)
         # A block of logits is made, read and forgotten. Its gradient for the hidden states is taken
         # now, while the probabilities are there, up to the number that comes in the backward.
         for rows in _blocks(len(hidden_KH), at_once):
@@ -190,19 +198,32 @@ class _Blockwise(torch.autograd.Function):
             logp_K[rows] = z.gather(-1, targets_K[rows, None]).squeeze(-1) - norm_K[rows]
             p = (z - norm_K[rows, None]).exp_()
             entropy_K[rows] = norm_K[rows] - (p * z).sum(-1)
+            if entropy_slope_KH is not None:
+                push = _entropy_push(p, z - norm_K[rows, None], entropy_K[rows])
+                entropy_slope_KH[rows] = push.to(dtype) @ weight / temperature
             if slope_KH is not None:
                 slope_KH[rows] = _chosen_less(p, targets_K[rows]).to(dtype) @ weight / temperature
         # With the norm of each row the backward makes the probabilities anew without a second sum.
         if with_gradient:
-            ctx.save_for_backward(hidden_KH, weight_VH, bias_V, targets_K, norm_K, slope_KH)
+            ctx.save_for_backward(
+                hidden_KH, weight_VH, bias_V, targets_K, norm_K, slope_KH, entropy_slope_KH
+            )
             ctx.temperature, ctx.dtype, ctx.at_once = temperature, dtype, at_once
-        ctx.mark_non_differentiable(entropy_K)
+            ctx.entropy_gradient = entropy_gradient
+        if not entropy_gradient:
+            ctx.mark_non_differentiable(entropy_K)
         return logp_K, entropy_K
 
     @staticmethod
-    def backward(ctx: Any, grad_K: Tensor, _: Tensor) -> Any:
-        hidden_KH, weight_VH, bias_V, targets_K, norm_K, slope_KH = ctx.saved_tensors
-        hidden = None if slope_KH is None else (slope_KH * grad_K[:, None]).to(hidden_KH.dtype)
+    def backward(ctx: Any, grad_K: Tensor, entropy_grad_K: Tensor) -> Any:
+        hidden_KH, weight_VH, bias_V, targets_K, norm_K, slope_KH, entropy_slope_KH = (
+            ctx.saved_tensors
+        )
+        hidden = None if slope_KH is None else slope_KH * grad_K[:, None]
+        if hidden is not None and entropy_slope_KH is not None:
+            hidden += entropy_slope_KH * entropy_grad_K[:, None]
+        if hidden is not None:
+            hidden = hidden.to(hidden_KH.dtype)
         # Sums over many blocks are kept in float32, or each addition would round.
         weight = (
             torch.zeros_like(weight_VH, dtype=norm_K.dtype) if ctx.needs_input_grad[1] else None
@@ -212,8 +233,16 @@ class _Blockwise(torch.autograd.Function):
             # Converted once, not for every block.
             own = weight_VH.to(ctx.dtype), None if bias_V is None else bias_V.to(ctx.dtype)
             for rows in _blocks(len(hidden_KH), ctx.at_once):
-                p = (_logits(hidden_KH[rows], *own, ctx.temperature) - norm_K[rows, None]).exp_()
+                logp = _logits(hidden_KH[rows], *own, ctx.temperature) - norm_K[rows, None]
+                by_entropy = None
+                if ctx.entropy_gradient:
+                    p = logp.exp()
+                    by_entropy = _entropy_push(p, logp, -(p * logp).sum(-1))
+                    by_entropy.mul_(entropy_grad_K[rows, None] / ctx.temperature)
+                p = logp.exp_()
                 p = _chosen_less(p, targets_K[rows]).mul_(grad_K[rows, None] / ctx.temperature)
+                if by_entropy is not None:
+                    p += by_entropy
                 if weight is not None:
                     _add_product(weight, p.to(ctx.dtype).T, hidden_KH[rows].to(ctx.dtype))
                 if bias is not None:
@@ -227,6 +256,7 @@ class _Blockwise(torch.autograd.Function):
             None,
             None,
             None,
+            None,
         )
 
 
@@ -234,6 +264,11 @@ def _logits(hidden: Tensor, weight: Tensor, bias: Tensor | None, temperature: fl
     z = nn.functional.linear(hidden.to(weight.dtype), weight, bias)
     # In place: a block of logits is the largest tensor there is here.
     return (z if z.dtype == torch.float64 else z.float()).div_(temperature)
+
+
+def _entropy_push(p_RV: Tensor, logp_RV: Tensor, entropy_R: Tensor) -> Tensor:
+    """-p (log p + entropy): the gradient of an entropy for its logits."""
+    return (logp_RV + entropy_R[:, None]).mul_(p_RV).neg_()
 
 
 def _chosen_less(p_RV: Tensor, targets_R: Tensor) -> Tensor:

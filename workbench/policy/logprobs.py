@@ -15,9 +15,16 @@ from workbench.rollout.types import Rollout
 
 
 def completion_logps(
-    model: Any, rollout: Rollout, rows: Tensor, temperature: float
+    model: Any,
+    rollout: Rollout,
+    rows: Tensor,
+    temperature: float,
+    *,
+    entropy_gradient: bool = False,
 ) -> tuple[Tensor, Tensor]:
-    """`(logp_RT, entropy_RT)` of the R completions in `rows`, in nats; the first with gradient.
+    """`(logp_RT, entropy_RT)` of the R completions in `rows`, in nats; the first with gradient, the
+    second where `entropy_gradient` asks for it (an entropy bonus; else it would cost memory for
+    nothing).
 
     Logits are divided by the sampling `temperature` first, so that the ratio to the sampler is 1
     before an update. T is the rollout's width; what stands on padding is 0. Completions of one
@@ -28,9 +35,13 @@ def completion_logps(
     targets_K = rollout.completion_ids_BT[rows[run.row_K], run.token_K]
     if head.worth_it(model, len(targets_K)):
         hidden_NCH, own = head.before_head(model, run.inputs)
-        logp_K, entropy_K = head.blockwise_logps(hidden_NCH[run.place], own, targets_K, temperature)
+        hidden_KH = hidden_NCH[run.place]
+        logp_K, entropy_K = head.blockwise_logps(
+            hidden_KH, own, targets_K, temperature, entropy_gradient
+        )
     else:
-        logp_K, entropy_K = _logps(model(**run.inputs).logits[run.place], targets_K, temperature)
+        logits_KV = model(**run.inputs).logits[run.place]
+        logp_K, entropy_K = _logps(logits_KV, targets_K, temperature, entropy_gradient)
     shape, at = (len(rows), rollout.mask_BT.shape[1]), (run.row_K, run.token_K)
     return logp_K.new_zeros(shape).index_put(at, logp_K), entropy_K.new_zeros(shape).index_put(
         at, entropy_K
@@ -64,10 +75,12 @@ def _run_of(model: Any, rollout: Rollout, rows: Tensor) -> _Run:
     return _row_by_row(rollout, rows)
 
 
-def _logps(logits_KV: Tensor, targets_K: Tensor, temperature: float) -> tuple[Tensor, Tensor]:
+def _logps(
+    logits_KV: Tensor, targets_K: Tensor, temperature: float, entropy_gradient: bool = False
+) -> tuple[Tensor, Tensor]:
     logits_KV = (logits_KV if logits_KV.dtype == torch.float64 else logits_KV.float()) / temperature
     logp_KV = logits_KV.log_softmax(-1)
-    known_KV = logp_KV.detach()
+    known_KV = logp_KV if entropy_gradient else logp_KV.detach()
     return logp_KV.gather(-1, targets_K[:, None]).squeeze(-1), -(known_KV.exp() * known_KV).sum(-1)
 
 

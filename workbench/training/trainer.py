@@ -21,7 +21,13 @@ from workbench.evaluation.prompts import encode_prompt
 from workbench.evaluation.recorded import sampled_evaluations
 from workbench.methods import Batch, Scored, loss_mask, make_method
 from workbench.methods.sft import demonstrations
-from workbench.objective import Advantages, group_advantages, update_metrics, updates_of
+from workbench.objective import (
+    Advantages,
+    EntropyControl,
+    group_advantages,
+    update_metrics,
+    updates_of,
+)
 from workbench.policy.logprobs import logps_in_parts
 from workbench.policy.optim import load_optimizer, make_optimizer, optimizer_tensors
 from workbench.policy.packing import shares_prompts
@@ -33,9 +39,11 @@ from workbench.rollout.types import Rollout, Sampling
 from workbench.runs.sampled_evaluation import SampledEvaluation
 from workbench.runs.step_record import Evaluation, StepRecord
 from workbench.runs.store.writer import RunWriter
+from workbench.tasks.curriculum import PassRates
 from workbench.tasks.types import Problem, Task, columns_of
 from workbench.training import checkpoints, random_state, record
 from workbench.training.checkpoints import Checkpoint
+from workbench.training.dynamic_sampling import Groups, dead_places, live_places
 from workbench.training.knobs import Knobs
 from workbench.training.out_of_memory import explain_out_of_memory
 from workbench.training.phases import Phases
@@ -83,6 +91,9 @@ class Trainer:
         self.folder = self.out / "checkpoints"
         self.steps_done = 0
         self.cursor = 0
+        self._next_cursor = 0
+        self.pass_rates = PassRates.none_yet(len(task.train))
+        self.entropy = EntropyControl(config.entropy_coef)
         self.dirty = False
         self.unrecorded = None
         self._cancelled = False
@@ -160,25 +171,10 @@ class Trainer:
         config = self.config
         number = self.steps_done + 1
         phases = Phases(config, self.policy.source)
-        # By place in the order, not from the generator: a resumed run draws what it would have
-        # drawn.
-        indices = self.task.draw(self.cursor, config.prompts_per_step, config.seed)
-        problems = [self.task.train[i] for i in indices]
-
-        # The rollout is over before the passes of the trainer begin: an engine that shares the GPU
-        # gives its memory back for them.
-        with phases("rollout"):
-            rollout = self.sample(problems, config)
-            messages = [self.task.messages(problem) for problem in problems]
-            completions = record.text_of(self.policy, rollout, messages)
-            self.engine.release_between_rollouts()
-        # A reward function that raises does so while the weights still are those of the last step.
-        with phases("reward"):
-            with torch_settings_kept(self.rewards.names):
-                table = self.score(problems, completions, rollout, config, number)
-            rewards_BK = torch.as_tensor(table.rewards_BK)
-        # Of whole groups, before updates and micro-batches take them apart.
-        advantages = group_advantages(rewards_BK, config)
+        groups, advantages, next_cursor, seen = self.draw(config, number, phases)
+        problems, completions, table = groups.problems, groups.completions, groups.table
+        rollout = groups.rollout
+        rewards_BK = torch.as_tensor(table.rewards_BK)
         batch = self.batch_of(rollout, advantages, config)
         # Before the first update: the old policy is the one that made the rollout.
         with phases("logprobs"):
@@ -193,13 +189,14 @@ class Trainer:
             updates = []
             for rows in updates_of(config, self.policy.device):
                 gradient = accumulate_gradient(
-                    self.policy, self.method, batch, rows, config, number
+                    self.policy, self.method, batch, rows, self.entropy.in_force(config), number
                 )
                 # Only now: until the gradient is whole no weight has moved, and the step can be
                 # tried again.
                 self.dirty = True
                 moved = apply_gradient(self.policy, self.optimizer, config)
                 updates.append(gradient | moved | self.method.learn(batch, rows, config))
+                self.entropy = self.entropy.after(gradient, config)
 
         # After the updates: what is mixed in is the policy of this step.
         self.refresh_reference(config, number)
@@ -207,6 +204,9 @@ class Trainer:
         metrics = update_metrics(updates) | record.rollout_metrics(rollout)
         metrics |= record.reward_metrics(rewards_BK, table.names, advantages) | phases.metrics()
         metrics |= self.method.figures | {"learning_rate": learning_rate_at(number, config)}
+        metrics |= self.entropy.figures(config)
+        if config.max_resample > 0:
+            metrics |= {"prompts_drawn": float(next_cursor - self.cursor)}
         # What reward functions counted comes last, where there is no room for all; a name of the
         # record's own keeps its meaning.
         metrics |= {name: v for name, v in table.metrics.items() if name not in metrics}
@@ -217,16 +217,20 @@ class Trainer:
             knobs=changes,
             tokens=record.tokens_of(batch),
             samples=record.samples_of(
-                problems, indices, completions, rewards_BK, advantages, batch
+                problems, groups.indices, completions, rewards_BK, advantages, batch
             ),
             evaluations=[self.evaluate()] if due else [],
             sampled_evaluations=self.evaluate_with_samples(number),
         )
         # The record comes first: a step that it does not hold has not been made.
         self.unrecorded = step
+        self._next_cursor = next_cursor
+        # Of all that were drawn, the groups that made place for others too.
+        for drawn in seen if config.curriculum == "pass_rate" else []:
+            self.pass_rates = self.pass_rates.after(drawn.indices, drawn.right_NG(config))
         self.run.write_step(step)
         self.steps_done = number
-        self.cursor += config.prompts_per_step
+        self.cursor = next_cursor
         self.dirty = False
         self.unrecorded = None
         return step
@@ -269,6 +273,53 @@ class Trainer:
         self._cancelled = False
 
     # ----------------------------------------------------------------------- the parts of a step
+
+    def draw(
+        self, config: GRPOConfig, step: int, phases: Phases
+    ) -> tuple[Groups, Advantages, int, list[Groups]]:
+        """The step's groups, what each completion is worth in them, where the next step draws from,
+        and all that was drawn. With max_resample dead groups make place for others, so many times
+        at most."""
+        cursor = self.cursor + config.prompts_per_step
+        groups = self.groups(self.cursor, config.prompts_per_step, config, step, phases)
+        # Of whole groups, before updates and micro-batches take them apart.
+        advantages = group_advantages(torch.as_tensor(groups.table.rewards_BK), config)
+        seen = [groups]
+        for _ in range(config.max_resample):
+            dead = dead_places(advantages)
+            if not dead:
+                break
+            others = self.groups(cursor, len(dead), config, step, phases)
+            cursor += len(dead)
+            seen.append(others)
+            found = group_advantages(torch.as_tensor(others.table.rewards_BK), config)
+            live = live_places(found)
+            groups = groups.with_replaced(dead[: len(live)], others, live)
+            advantages = group_advantages(torch.as_tensor(groups.table.rewards_BK), config)
+        return groups, advantages, cursor, seen
+
+    def groups(
+        self, cursor: int, count: int, config: GRPOConfig, step: int, phases: Phases
+    ) -> Groups:
+        """So many prompts from this place of the order on, with their completions and rewards."""
+        # By place in the order, not from the generator: a resumed run draws what it would have
+        # drawn.
+        if config.curriculum == "pass_rate":
+            indices = self.pass_rates.draw(cursor, count, config)
+        else:
+            indices = self.task.draw(cursor, count, config.seed)
+        problems = [self.task.train[i] for i in indices]
+        # The rollout is over before the passes of the trainer begin: an engine that shares the GPU
+        # gives its memory back for them.
+        with phases("rollout"):
+            rollout = self.sample(problems, config)
+            messages = [self.task.messages(problem) for problem in problems]
+            completions = record.text_of(self.policy, rollout, messages)
+            self.engine.release_between_rollouts()
+        # A reward function that raises does so while the weights still are those of the last step.
+        with phases("reward"), torch_settings_kept(self.rewards.names):
+            table = self.score(problems, completions, rollout, config, step)
+        return Groups(indices, problems, rollout, completions, table)
 
     def sample(self, problems: Sequence[Problem], config: GRPOConfig) -> Rollout:
         """G completions for each problem, from whom the method learns."""
@@ -406,6 +457,9 @@ class Trainer:
             "random": random_state.random_tensors(self.generator),
         }
         tensors |= self.method.tensors()
+        if self.config.curriculum == "pass_rate":
+            arrays = self.pass_rates.to_arrays()
+            tensors["curriculum"] = {name: torch.tensor(a) for name, a in arrays.items()}
         # Before the first step the reference's weights are the policy's own.
         own_copy = None if self.reference is None else self.reference.weights
         if step > 0 and own_copy is not None:
@@ -413,6 +467,7 @@ class Trainer:
         config, pending = self.knobs.snapshot()
         values = {
             "cursor": cursor,
+            "entropy": self.entropy.to_list(),
             "config": config.to_dict(),
             "pending": pending,
             "random": random_state.random_values(),
@@ -431,6 +486,10 @@ class Trainer:
         self.knobs.restore((GRPOConfig.from_dict(values["config"]), pending))
         self.steps_done = checkpoint.step
         self.cursor = values["cursor"]
+        self.entropy = EntropyControl.from_list(values.get("entropy"), self.config)
+        if "curriculum" in tensors:
+            kept = tensors["curriculum"]
+            self.pass_rates = PassRates(kept["solved"].numpy(), kept["tried"].numpy())
         self.dirty = False
         self.unrecorded = None
         self.reference = None
@@ -476,7 +535,7 @@ class Trainer:
 
     def _unrecorded_state(self) -> Checkpoint:
         """What a checkpoint would have been, had the step been recorded."""
-        return self._state(self.steps_done + 1, self.cursor + self.config.prompts_per_step)
+        return self._state(self.steps_done + 1, self._next_cursor)
 
     def continue_record(self, step: int) -> None:
         """Cut the record back to `step` and write on there, whether it was closed or not."""

@@ -83,7 +83,13 @@ def micro_batch_loss(
     of; `batch` keeps them and the entropies. Raises `NotFiniteError`."""
     mask_RT = batch.loss_mask_BT[part_R]
     group_size = config.num_generations
-    logp_RT, entropy_RT = completion_logps(policy.model, batch.rollout, part_R, config.temperature)
+    logp_RT, entropy_RT = completion_logps(
+        policy.model,
+        batch.rollout,
+        part_R,
+        config.temperature,
+        entropy_gradient=config.entropy_coef > 0,
+    )
     check_finite(step, "the log-probability", logp_RT, mask_RT, part_R, group_size)
     # For the record: it shows what the update saw, and asks for no pass of its own.
     batch.keep(part_R, logp_RT, entropy_RT)

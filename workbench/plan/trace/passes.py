@@ -89,7 +89,7 @@ def sizes(config: GRPOConfig, prompt_tokens: int) -> tuple[float, ...]:
 def update_peak(skeleton: Skeleton, config: GRPOConfig, prompt_tokens: int) -> Peak:
     """Forward and backward of one micro-batch, gradients of the weights apart."""
     return skeleton.once(
-        ("update", *sizes(config, prompt_tokens)),
+        ("update", config.has_entropy_bonus, *sizes(config, prompt_tokens)),
         lambda: _update_peak(skeleton, config, prompt_tokens),
     )
 
@@ -105,10 +105,13 @@ def _update_peak(skeleton: Skeleton, config: GRPOConfig, prompt_tokens: int) -> 
                 longest_rollout(config, prompt_tokens),
                 micro_batch(config),
                 config.temperature,
+                entropy_gradient=config.has_entropy_bonus,
             )
+            # Only a bonus keeps the entropies until the backward.
+            total = logp.sum() + entropy.sum() if config.has_entropy_bonus else logp.sum()
             del entropy
             counted.begin("backward of the head")
-            logp.sum().backward()
+            total.backward()
         return counted.peak
     finally:
         for p in skeleton.trained:

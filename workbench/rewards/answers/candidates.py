@@ -121,10 +121,12 @@ def marked_spans(text: str) -> list[Span]:
 
 
 def denied(sentence: str, start: int, end: int) -> bool:
-    """Whether `sentence` denies what stands from `start` to `end` ("not 42", "42 is wrong"), or
-    only supposes it."""
-    if is_supposed(sentence, start, end):
-        return True
+    """Whether `sentence` denies what stands from `start` to `end`, or only supposes it."""
+    return is_supposed(sentence, start, end) or refuted(sentence, start, end)
+
+
+def refuted(sentence: str, start: int, end: int) -> bool:
+    """Whether `sentence` denies what stands from `start` to `end`: "not 42", "42 is wrong"."""
     # What denies "x = 42" denies 42.
     before = _NAMED_VALUE.sub("", sentence[max(0, start - 80) : start])
     # Where it says what is needed, the least is the answer.

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -61,7 +62,9 @@ def contribution(batch: Mapping[str, Any], row: int, x: RowInputs) -> Contributi
 def _per_token(batch: Mapping[str, Any], row: int, x: RowInputs) -> PerToken:
     """The objective's answer for this row alone; only the entropy threshold is that of its
     update."""
-    config: Any = x.config  # of a record, as attributes: the loss asks for nothing else
+    # Of a record, as attributes: the loss asks for nothing else. An entropy bonus stands beside the
+    # tokens' terms and is left out with them.
+    config: Any = SimpleNamespace(**vars(x.config) | {"entropy_coef": 0.0})
     # What the config makes the loss need and the record does not have is NaN there, so that the
     # objective says of each token that its term is not known. What it does not need stays away.
     corrects_sampler = config.importance_sampling_mode is not None

@@ -143,6 +143,7 @@ def notes(c: Comparison, recorded_loss: float | None) -> list[str]:
         _left_out(c),
         _one_pass_of_several(c) or _other_loss(c, recorded_loss),
         _several_updates(c),
+        _entropy_bonus(c),
     )
     return [text for text in found if text]
 
@@ -192,6 +193,15 @@ def _other_loss(c: Comparison, recorded_loss: float | None) -> str:
     return (
         f"The record says loss {number(recorded_loss)}; computed again from the kept batch it "
         f"is {number(c.happened.loss)}."
+    )
+
+
+def _entropy_bonus(c: Comparison) -> str:
+    if not c.kept.config.has_entropy_bonus:
+        return ""
+    return (
+        "The entropy bonus pushes through the whole distribution of each next token, not through "
+        "the sampled one alone: its gradient is not in these figures."
     )
 
 
