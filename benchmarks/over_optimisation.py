@@ -70,6 +70,7 @@ def run(method: str, proxy: RewardModel, seed: int, steps: int) -> dict:
         beta=0.0,
         temperature=1.3,
         learning_rate=5e-4,
+        lr_scheduler_type="constant",
         reward_weights=(1.0, 0.0),
         num_eval_problems=200,
         eval_steps=0,
@@ -91,7 +92,7 @@ def run(method: str, proxy: RewardModel, seed: int, steps: int) -> dict:
         record = Run.open(Path(place) / "run")
         curves = record.steps()
         accuracy = record.evaluations()["accuracy"].tolist()
-        findings = [finding.key for finding in diagnose(record).findings]
+        findings = [finding.key for finding in diagnose(record)]
     gold = curves["rewards/answer_reward"]
     proxy_reward = curves["rewards/proxy"]
     result = {

@@ -172,7 +172,6 @@ WITHOUT_EFFECT: dict[str, str] = {
 """Arguments that change nothing of what is learnt here, whatever they say, and why."""
 
 _TRUNCATED = "samples of a distribution that the loss does not know make its ratios wrong"
-_ENTROPY = "there is no entropy bonus in the loss; remove it"
 
 REFUSED: dict[str, tuple[tuple[Any, ...], str]] = {
     "push_to_hub": ((False, None), _HUB),
@@ -209,12 +208,6 @@ REFUSED: dict[str, tuple[tuple[Any, ...], str]] = {
     "shuffle_dataset": ((True,), "prompts are always drawn in a new order; remove it"),
     "resume_from_checkpoint": ((None,), "give it to trainer.train(resume_from_checkpoint=True)"),
     "max_tool_calling_iterations": ((None,), "there are no tools here; remove it"),
-    "entropy_coef": ((0.0,), _ENTROPY),
-    "use_adaptive_entropy": ((False,), _ENTROPY),
-    "entropy_coef_min": ((0.0,), _ENTROPY),
-    "entropy_coef_max": ((1.0,), _ENTROPY),
-    "entropy_coef_delta": ((0.005,), _ENTROPY),
-    "entropy_target": ((0.2,), _ENTROPY),
 }
 """Arguments that would change what is learnt and have no counterpart: the values with which they do
 nothing, and what to do about any other."""
