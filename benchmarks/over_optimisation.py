@@ -1,11 +1,12 @@
 """A policy trained on a reward model for too long, with and without retraining it: the proxy's
 reward, and the gold one that is only watched.
 
-    python benchmarks/over_optimisation.py [--seeds 3] [--steps 50] [--out FILE.json]
+    python benchmarks/over_optimisation.py [--seeds 3] [--steps 40] [--learning-rate 2e-4]
+        [--temperature 1] [--out FILE.json]
 
-The reward model is trained on pairs of 24 problems, which is too few on purpose; there is no KL
-and a high learning rate. grpo: the model stays as it is. iterative_grpo: it is trained further
-every ten steps on what the policy has sampled since, with a tenth of older answers (Algorithm 1 of
+The reward model is trained on pairs of 24 problems, which is too few on purpose; there is no KL.
+grpo: the model stays as it is. iterative_grpo: it is trained further
+every five steps on what the policy has sampled since, with a tenth of older answers (Algorithm 1 of
 DeepSeekMath), its labels from the gold answers. One thread, one run after another.
 """
 
@@ -45,6 +46,8 @@ from workbench.training import start_run
 PROBLEMS = 24
 WINDOW = 10
 """Steps of the means at the beginning and at the end."""
+ITERATION = 5
+"""Steps between two retrainings."""
 
 
 def make_proxy(seed: int) -> RewardModel:
@@ -61,15 +64,14 @@ def make_proxy(seed: int) -> RewardModel:
     return made
 
 
-def run(method: str, proxy: RewardModel, seed: int, steps: int) -> dict:
+def run(method: str, proxy: RewardModel, seed: int, args: argparse.Namespace) -> dict:
     """One training; its curves, and what the doctor says of it."""
     config = GRPOConfig(
         seed=seed,
-        max_steps=steps,
-        prompts_per_step=8,
+        max_steps=args.steps,
         beta=0.0,
-        temperature=1.3,
-        learning_rate=5e-4,
+        temperature=args.temperature,
+        learning_rate=args.learning_rate,
         lr_scheduler_type="constant",
         reward_weights=(1.0, 0.0),
         num_eval_problems=200,
@@ -77,7 +79,7 @@ def run(method: str, proxy: RewardModel, seed: int, steps: int) -> dict:
     )
     changes = {}
     if method == "iterative_grpo":
-        changes = dict(ref_model_sync_steps=WINDOW, reward_model_learning_rate=5e-4)
+        changes = dict(ref_model_sync_steps=ITERATION, reward_model_learning_rate=5e-4)
     started = time.monotonic()
     with tempfile.TemporaryDirectory() as place:
         trainer = start_run(
@@ -123,7 +125,9 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--steps", type=int, default=50)
+    parser.add_argument("--steps", type=int, default=40)
+    parser.add_argument("--learning-rate", type=float, default=2e-4)
+    parser.add_argument("--temperature", type=float, default=1.0)
     parser.add_argument("--out", type=Path)
     args = parser.parse_args()
     torch.set_num_threads(1)
@@ -131,9 +135,13 @@ def main() -> None:
     results = []
     for seed in range(args.seeds):
         proxy = make_proxy(seed)
-        results += [run(name, proxy, seed, args.steps) for name in ("grpo", "iterative_grpo")]
+        results += [run(name, proxy, seed, args) for name in ("grpo", "iterative_grpo")]
     if args.out:
-        about = {"date": datetime.now(UTC).date().isoformat(), "cpu": describe_environment()["cpu"]}
+        asked = {name: value for name, value in vars(args).items() if name != "out"}
+        about = asked | {
+            "date": datetime.now(UTC).date().isoformat(),
+            "cpu": describe_environment()["cpu"],
+        }
         args.out.write_text(json.dumps(about | {"runs": results}, indent=1) + "\n")
 
 
