@@ -87,6 +87,15 @@ def test_the_newest_of_a_step_and_split_counts(tmp_path: Path) -> None:
     assert Run.open(tmp_path / "r").damage() == []
 
 
+def test_answers_need_not_be_kept(tmp_path: Path) -> None:
+    with new_run(tmp_path / "r", 0) as writer:
+        writer.write_sampled_evaluation(0, evaluation(0))
+        writer.write_sampled_evaluation(0, SampledEvaluation("held_out", FIGURES, []))
+    run = Run.open(tmp_path / "r")
+    assert len(run.sampled_answers()) == 0
+    assert run.damage() == []
+
+
 def test_a_record_that_is_cut_branched_or_thinned_keeps_its_own(tmp_path: Path) -> None:
     recorded(tmp_path / "r")
     RunWriter.branch(tmp_path / "r", tmp_path / "one", 1).close()

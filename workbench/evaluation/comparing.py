@@ -96,7 +96,9 @@ class Gain:
 
     `sharpened` is the finding of DeepSeekMath (arXiv 2402.03300, section 5.2.2): RL raises maj@K
     and not pass@K, it makes likelier what was there. `added` is no proof of something new: of more
-    than K samples one might have been right.
+    than K samples one might have been right. It is too large by what chance alone gives, and
+    `sharpened` too small by as much: which problems were in reach is told by the same samples that
+    are subtracted.
     """
 
     samples: int

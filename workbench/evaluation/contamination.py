@@ -78,6 +78,7 @@ class Contamination:
         if self.exact == 0:
             most = max(one.share for one in self.overlaps)
             said += f" The closest shares {most:.0%} of its rows of words."
+            return said + " Shared sentences may be a form that both are written in: look at them."
         return said + " What they score may be memory: leave them out, or report both."
 
 

@@ -67,6 +67,11 @@ def seal(db: sqlite3.Connection, table: str, step: int) -> None:
     _put(db, [(table, step, digest_of(found))])
 
 
+def unseal(db: sqlite3.Connection, table: str, step: int) -> None:
+    """Forget the checksum of the rows that `table` had for `step`."""
+    db.execute("DELETE FROM checksums WHERE name = ? AND key = ?", (table, step))
+
+
 def seal_meta(db: sqlite3.Connection) -> None:
     """Take the checksum of the facts of the run."""
     _put(db, [("meta", WHOLE_RUN, digest_of(meta_cells(db)))])

@@ -20,6 +20,7 @@ from workbench.runs.store.checksums import (
     seal,
     seal_meta,
     seal_pieces,
+    unseal,
 )
 from workbench.runs.store.schema import ALL_STEP_TABLES, number_to_json, to_cell, to_json
 
@@ -124,7 +125,11 @@ def put_sampled_evaluation(
             check_row(table, values)
             places = ", ".join("?" * len(values))
             db.execute(f"INSERT INTO {table} VALUES ({places})", values)
-        seal(db, table, step)
+        # A checksum of no rows would be read as rows that are gone: answers need not be kept.
+        if db.execute(f"SELECT 1 FROM {table} WHERE step = ?", (step,)).fetchone():
+            seal(db, table, step)
+        else:
+            unseal(db, table, step)
 
 
 def _figure_rows(step: int, evaluation: SampledEvaluation) -> list[tuple[Any, ...]]:
