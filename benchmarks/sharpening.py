@@ -13,7 +13,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import platform
 import subprocess
 import sys
 import tempfile
@@ -22,6 +21,8 @@ from dataclasses import asdict
 from datetime import date
 from pathlib import Path
 from typing import Any
+
+from machine import machine_name
 
 from workbench.evaluation import gain_of_run
 from workbench.runs import Run
@@ -88,16 +89,6 @@ def measured(seed: int, samples: int, problems: int) -> dict[str, Any]:
 def mean_of(runs: list[dict[str, Any]], judge: str, when: str, figure: str) -> float:
     """Over the seeds."""
     return sum(run[judge][when][figure]["value"] for run in runs) / len(runs)
-
-
-def machine_name() -> str:
-    """The processor, and whether it multiplies bfloat16 numbers by itself."""
-    cpu = Path("/proc/cpuinfo")
-    if not cpu.exists():
-        return platform.processor() or platform.machine()
-    facts = dict(line.split("\t", 1) for line in cpu.read_text().splitlines() if "\t" in line)
-    name = facts.get("model name", platform.machine()).strip("\t: ")
-    return f"{name}, AVX512-bf16" if "avx512_bf16" in facts.get("flags", "") else name
 
 
 def main() -> None:

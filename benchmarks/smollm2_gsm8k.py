@@ -18,7 +18,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import platform
 import signal
 import subprocess
 import sys
@@ -29,6 +28,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from machine import machine_name
 
 TEST_PROBLEMS = 1319
 SLICE_PROBLEMS = 200
@@ -147,16 +147,6 @@ def shown(result: dict[str, Any]) -> str:
         f"{name} {result[name]['value']:.1%} strict, {result['lenient'][name]['value']:.1%} lenient"
         for name in names
     )
-
-
-def machine_name() -> str:
-    """The processor, and whether it multiplies bfloat16 numbers by itself."""
-    cpu = Path("/proc/cpuinfo")
-    if not cpu.exists():
-        return platform.processor() or platform.machine()
-    facts = dict(line.split("\t", 1) for line in cpu.read_text().splitlines() if "\t" in line)
-    name = facts.get("model name", platform.machine()).strip("\t: ")
-    return f"{name}, AVX512-bf16" if "avx512_bf16" in facts.get("flags", "") else name
 
 
 def main() -> None:

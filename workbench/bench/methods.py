@@ -12,7 +12,7 @@ from typing import Any
 
 from workbench.bench.cases import CASES
 from workbench.bench.published import BenchError
-from workbench.bench.table import CSS, html_table
+from workbench.bench.table import CSS, html_table, write_page
 from workbench.config import METHODS
 from workbench.widgets.base.text import safe_text
 
@@ -126,7 +126,6 @@ class MethodsTable:
 
     def save_html(self, path: str | Path) -> Path:
         """Write table and curves as a page that needs nothing else; returns where it is."""
-        path = Path(path)
         drawing = self.figure().to_html(full_html=False, include_plotlyjs=True)
         words = "".join(
             f"<li><b>{safe_text(row.name)}</b>: {safe_text(CASES[row.name].words)}; each token's "
@@ -138,11 +137,7 @@ class MethodsTable:
             '<title>Methods on the embedded policy</title></head><body style="font-family:'
             f'sans-serif">{self._repr_html_()}{drawing}<ul>{words}</ul></body></html>'
         )
-        try:
-            path.write_text(page, encoding="utf-8", errors="replace")
-        except OSError as error:
-            raise BenchError(f"{str(path)!r} cannot be written: {error.strerror}.") from error
-        return path
+        return write_page(path, page)
 
 
 def recorded_methods(path: str | Path = SHIPPED) -> MethodsTable:

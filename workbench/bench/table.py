@@ -132,12 +132,17 @@ class BenchmarkTable:
             "<title>Benchmarks: published and measured</title></head>"
             f'<body style="font-family:sans-serif">{self._repr_html_()}</body></html>'
         )
-        path = Path(path)
-        try:
-            path.write_text(page, encoding="utf-8", errors="replace")
-        except OSError as error:
-            raise BenchError(f"{str(path)!r} cannot be written: {error.strerror}.") from error
-        return path
+        return write_page(path, page)
+
+
+def write_page(path: str | Path, page: str) -> Path:
+    """Write an HTML page; returns where it is. Raises `BenchError` where it cannot be written."""
+    path = Path(path)
+    try:
+        path.write_text(page, encoding="utf-8", errors="replace")
+    except OSError as error:
+        raise BenchError(f"{str(path)!r} cannot be written: {error.strerror}.") from error
+    return path
 
 
 def benchmark_table(

@@ -148,16 +148,14 @@ def _of_the_method(changes: dict[str, Any]) -> dict[str, Any]:
     """The settings that make the method that `changes` name, if they name one; an unknown name is
     left for the config to refuse."""
     method = METHODS.get(changes.get("method", ""))
-    return {} if method is None else method.settings | method.suggested
+    return {} if method is None else method.sets
 
 
 def _method_words(config: GRPOConfig, resume: bool) -> str:
     """The method in a few words, and for a new run the fields that it sets."""
     method = config.method_facts
     words = f"method {config.method}: {method.words} ({method.source})"
-    own = ", ".join(
-        f"{name}={getattr(config, name)}" for name in (*method.settings, *method.suggested)
-    )
+    own = ", ".join(f"{name}={getattr(config, name)}" for name in method.sets)
     return words if resume or not own else f"{words}; it sets {own}"
 
 
@@ -166,7 +164,7 @@ def _chosen(config: GRPOConfig, changes: dict[str, Any]) -> str:
     preset "real", of an adapter, of the run that the policy lies in. What the method sets is said
     apart."""
     method = config.method_facts
-    usual = GRPOConfig().to_dict() | method.settings | method.suggested
+    usual = GRPOConfig().to_dict() | method.sets
     return ", ".join(
         f"{name}={value}"
         for name, value in config.to_dict().items()

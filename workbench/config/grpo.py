@@ -739,13 +739,9 @@ class GRPOConfig:
         if name not in METHODS:
             raise ConfigError(f"method={name!r} is unknown. Choose one of {', '.join(METHODS)}.")
         before = self.method_facts
-        undone = {
-            field.name: field.default
-            for field in fields(self)
-            if field.name in before.settings | before.suggested
-        }
+        undone = {field.name: field.default for field in fields(self) if field.name in before.sets}
         chosen = METHODS[name]
-        made = undone | chosen.settings | chosen.suggested
+        made = undone | chosen.sets
         return self.replace(**made | {"method": name} | changes)
 
     @classmethod

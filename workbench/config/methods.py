@@ -69,6 +69,11 @@ class MethodFacts:
             raise ValueError(f"a word of this row is in no table: {self}.")
 
     @property
+    def sets(self) -> dict[str, Any]:
+        """All fields that choosing the method sets."""
+        return self.settings | self.suggested
+
+    @property
     def asks_reference(self) -> bool:
         """True where the method cannot do without the reference, whatever beta is."""
         return "reference" in self.models

@@ -22,22 +22,9 @@ CONTROLS = {
 
 
 @dataclass(frozen=True)
-class Difference:
-    """What one policy has more than another on the same problems."""
-
-    value: float
-    """In [-1, 1]; NaN where no problem was counted for both."""
-    low: float
-    """Lower end of the 95 % interval."""
-    high: float
-    """Upper end."""
-    n: int
-    """Problems that were counted for both."""
-
-    def as_dict(self) -> dict[str, float | int | list[float] | None]:
-        """As it is printed in JSON, which has no NaN."""
-        value = None if math.isnan(self.value) else self.value
-        return {"value": value, "interval": [self.low, self.high], "n": self.n}
+class Difference(Estimate):
+    """What one policy has more than another on the same problems: `value` in [-1, 1], NaN where no
+    problem was counted for both; `n` the problems that were."""
 
 
 def mean_difference(value_N: Sequence[float]) -> Difference:

@@ -18,6 +18,7 @@ import numpy as np
 from workbench.errors import WorkbenchError
 from workbench.evaluation.estimators import Estimate, wilson_interval
 from workbench.rewards import RewardSet
+from workbench.rewards.functions import as_messages
 from workbench.rewards.model import RewardModel
 from workbench.runs import Run
 from workbench.tasks.types import Message
@@ -100,7 +101,7 @@ def _gold(samples: pd.DataFrame, gold: str | RewardSet) -> np.ndarray:
     rewards = gold if isinstance(gold, RewardSet) else RewardSet(gold)
     table = rewards.score(
         prompts=[[{"role": "user", "content": prompt}] for prompt in samples["prompt"]],
-        completions=[[{"role": "assistant", "content": text}] for text in samples["completion"]],
+        completions=as_messages(samples["completion"]),
         columns={"answer": list(samples["gold_answer"])},
         step=0,
     )

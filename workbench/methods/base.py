@@ -26,27 +26,36 @@ from workbench.objective import (
 )
 from workbench.policy.policy import Policy
 from workbench.rewards import Rewards
+from workbench.tasks.types import Message, Problem, Task, columns_of
 
 
 @dataclass(frozen=True)
 class Scored:
     """The completions of a step as text, with what the reward functions made of them."""
 
-    prompts: Sequence[Sequence[dict[str, str]]]
-    """B conversations."""
+    task: Task
+    """Where the problems are from."""
+
+    problems: Sequence[Problem]
+    """B problems, each once for each of its completions."""
 
     completions: Sequence[str]
     """B texts, each the whole message of the assistant."""
-
-    columns: Mapping[str, Sequence[Any]]
-    """What reward functions get by name beside them: question, answer and the task's own; B
-    each."""
 
     functions: int
     """How many reward functions there are."""
 
     advantages: Advantages
     """Rewards compared as the config says."""
+
+    def prompts(self) -> list[list[Message]]:
+        """B conversations. Made when they are asked for: most methods do without."""
+        return [self.task.messages(problem) for problem in self.problems]
+
+    def columns(self) -> dict[str, list[Any]]:
+        """What reward functions get by name beside them: question, answer and the task's own; B
+        each."""
+        return columns_of(self.problems)
 
 
 class Method:

@@ -50,13 +50,13 @@ class DPO(Method):
         measured = replace(part, logp=part.logp.detach()).loss(config, totals)
         if not part.advantages.any():
             return measured
-        ratio_R = log_ratios(part.logp, part.ref_logp, part.mask)
-        margin_M = config.dpo_beta * (ratio_R[0::2] - ratio_R[1::2])
+        margin_M = dpo_margins(part.logp, part.ref_logp, part.mask, config.dpo_beta)
+        ratio_R = log_ratios(part.logp.detach(), part.ref_logp, part.mask)
         loss = -F.logsigmoid(margin_M).sum() / pairs_of_update(totals)
         figures = {
             # A margin can grow while both answers become rarer: only these two tell.
-            "dpo_chosen_log_ratio": ratio_R[0::2].detach().mean(),
-            "dpo_rejected_log_ratio": ratio_R[1::2].detach().mean(),
+            "dpo_chosen_log_ratio": ratio_R[0::2].mean(),
+            "dpo_rejected_log_ratio": ratio_R[1::2].mean(),
             "dpo_margin": margin_M.detach().mean(),
             "dpo_accuracy": (margin_M > 0).to(margin_M.dtype).mean(),
         }

@@ -34,8 +34,7 @@ from workbench.config import ConfigWarning, GRPOConfig
 from workbench.methods.base import Method, Scored
 from workbench.methods.batch import Batch
 from workbench.policy.policy import Policy
-from workbench.rewards import Rewards
-from workbench.rewards.functions import answer_reward
+from workbench.rewards import Rewards, RewardSet
 from workbench.rewards.model import (
     GoldScored,
     ModelReward,
@@ -43,6 +42,7 @@ from workbench.rewards.model import (
     Pair,
     RewardModel,
     RewardTraining,
+    gold_scored,
     outcomes_of,
     pairs_of,
     retrain,
@@ -57,6 +57,8 @@ class IterativeGRPO(Method):
         self.models: list[RewardModel] = [
             function.model for function in rewards.functions if isinstance(function, ModelReward)
         ]
+        self.gold = RewardSet("answer")
+        """Who labels them for line 12."""
         self.new: list[GoldScored] = []
         """The answers of this iteration, with their gold rewards."""
         self.old: list[GoldScored] = []
@@ -74,7 +76,7 @@ class IterativeGRPO(Method):
         self.figures = {}
         if not self.models:
             return
-        self.new += labelled(scored)
+        self.new += gold_scored(scored.prompts(), scored.completions, scored.columns(), self.gold)
         # Line 4: the iteration has M steps.
         if step % config.ref_model_sync_steps:
             return
@@ -112,17 +114,6 @@ class IterativeGRPO(Method):
         self.new = answers_in(files["answers"]["new"])
 
 
-def labelled(scored: Scored) -> list[GoldScored]:
-    """The step's answers with their gold rewards; what could not be compared is left out."""
-    messages = [[{"role": "assistant", "content": text}] for text in scored.completions]
-    golds = answer_reward(messages, answer=list(scored.columns["answer"]))
-    return [
-        GoldScored(json.dumps(list(prompt)), tuple(prompt), text, float(gold))
-        for prompt, text, gold in zip(scored.prompts, scored.completions, golds, strict=True)
-        if gold is not None
-    ]
-
-
 def examples_of(kind: str, answers: list[GoldScored]) -> list[Pair] | list[Outcome]:
     """What a reward model of this kind learns from. Raises ValueError for another kind."""
     if kind == "pairs":
@@ -143,7 +134,7 @@ def as_bytes(answers: list[GoldScored]) -> Tensor:
 
 def answers_in(kept: Tensor) -> list[GoldScored]:
     """What `as_bytes` was given."""
-    rows: list[Any] = json.loads(bytes(kept.tolist()))
+    rows: list[Any] = json.loads(kept.numpy().tobytes())
     return [
         GoldScored(problem, tuple(messages), text, gold) for problem, messages, text, gold in rows
     ]

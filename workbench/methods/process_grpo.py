@@ -18,6 +18,7 @@ from workbench.methods.batch import Batch
 from workbench.objective import process_advantages
 from workbench.policy.policy import Policy
 from workbench.rewards import Rewards
+from workbench.rewards.functions import as_messages
 from workbench.rewards.steps import step_reward_named, step_tensors
 
 
@@ -30,12 +31,11 @@ class ProcessGRPO(Method):
         self.step_rewards = step_reward_named(str(config.step_rewards))
 
     def credit(self, batch: Batch, scored: Scored, config: GRPOConfig) -> Tensor:
-        completions = [[{"role": "assistant", "content": text}] for text in scored.completions]
-        steps = self.step_rewards(
-            prompts=scored.prompts, completions=completions, **dict(scored.columns)
-        )
+        prompts = scored.prompts()
+        completions = as_messages(scored.completions)
+        steps = self.step_rewards(prompts=prompts, completions=completions, **scored.columns())
         reward_BS, end_BS = step_tensors(
-            self.policy, batch.rollout.completion_lists(), scored.prompts, steps
+            self.policy, batch.rollout.completion_lists(), prompts, steps
         )
         compared = process_advantages(
             reward_BS,

@@ -8,15 +8,17 @@ that of each answer first.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
 
 from workbench.config import ConfigError, GRPOConfig
 from workbench.methods.base import Method, Scored
 from workbench.methods.batch import Batch
 from workbench.policy.policy import Policy
+from workbench.rollout.request import left_pad
 from workbench.rollout.types import Rollout
 from workbench.tasks.types import Problem, Task
 
@@ -53,11 +55,11 @@ def demonstrations(
             )
         answers += [ids] * config.num_generations
     device = policy.device
-    completion_ids_BT, mask_BT = _padded(answers, policy.pad_token_id, left=False)
-    prompt_ids_NP, prompt_mask_NP = _padded(prompts, policy.pad_token_id, left=True)
+    completion_ids_BT, mask_BT = _right_pad(answers, policy.pad_token_id)
+    prompt_ids_NP, prompt_mask_NP = left_pad(prompts, policy.pad_token_id, device)
     return Rollout(
-        prompt_ids_NP=prompt_ids_NP.to(device),
-        prompt_mask_NP=prompt_mask_NP.to(device),
+        prompt_ids_NP=prompt_ids_NP,
+        prompt_mask_NP=prompt_mask_NP,
         completion_ids_BT=completion_ids_BT.to(device),
         mask_BT=mask_BT.to(device),
         sampler_logp_BT=torch.full(mask_BT.shape, torch.nan, dtype=SAMPLER_DTYPE, device=device),
@@ -66,17 +68,8 @@ def demonstrations(
     )
 
 
-def _padded(
-    rows: Sequence[Sequence[int]], pad_token_id: int, *, left: bool
-) -> tuple[Tensor, Tensor]:
-    """Token ids and bool mask, padded on one side to the longest row."""
-    width = max(map(len, rows))
-
-    def filled(row: Sequence[int], fill: int, kept: Callable[[int], int]) -> list[int]:
-        padding = [fill] * (width - len(row))
-        own = [kept(token) for token in row]
-        return padding + own if left else own + padding
-
-    ids = torch.tensor([filled(row, pad_token_id, lambda token: token) for row in rows])
-    mask = torch.tensor([filled(row, 0, lambda token: 1) for row in rows], dtype=torch.bool)
-    return ids, mask
+def _right_pad(rows: Sequence[Sequence[int]], pad_token_id: int) -> tuple[Tensor, Tensor]:
+    """Token ids padded on the right to the longest row, and the mask (False on padding)."""
+    ids_BT = pad_sequence([torch.tensor(row) for row in rows], True, pad_token_id)
+    lengths_B = torch.tensor([len(row) for row in rows])
+    return ids_BT, torch.arange(ids_BT.shape[1]) < lengths_B[:, None]

@@ -8,7 +8,7 @@ completion.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from workbench.rewards.answers.equal import answers_equal, check_gold, gold_kind
@@ -21,6 +21,12 @@ Completion = str | Sequence[Mapping[str, Any]]
 UNDECIDED = "answers_not_compared"
 """The metric that counts the answers of a step which were not scored, because math-verify ran out
 of time or memory."""
+
+
+def as_messages(texts: Iterable[str]) -> list[list[dict[str, str]]]:
+    """Texts as reward functions get completions of a conversation: one message of the assistant
+    each."""
+    return [[{"role": "assistant", "content": text}] for text in texts]
 
 
 def completion_text(completion: Completion) -> str:

@@ -110,18 +110,19 @@ def _pairs(kind: type[WithParameters], text: str) -> Mapping[str, str]:
     return found
 
 
+TRUTH = {"true": True, "false": False}
+
+
 def _value(kind: type[WithParameters], name: str, text: str, wanted: Any) -> Any:
     if name == REWARD or wanted is str:
         return text
-    if wanted is bool and text.lower() in ("true", "false"):
-        return text.lower() == "true"
     words = {int: "a whole number", float: "a number", bool: "true or false"}[wanted]
     try:
-        if wanted is not bool:
-            return wanted(text)
-    except ValueError:
-        pass  # said below, in our words
-    raise RewardSpecError(f"reward {kind.kind!r}: {name}={text!r:.80}; expected {words}.")
+        return TRUTH[text.lower()] if wanted is bool else wanted(text)
+    except (ValueError, KeyError) as error:
+        raise RewardSpecError(
+            f"reward {kind.kind!r}: {name}={text!r:.80}; expected {words}."
+        ) from error
 
 
 def _text(value: Any) -> str:

@@ -34,6 +34,7 @@ from workbench.policy.packing import shares_prompts
 from workbench.policy.policy import Policy
 from workbench.policy.reference import Reference, costs_no_big_copy
 from workbench.rewards import Rewards, RewardTable, ScoringCancelledError
+from workbench.rewards.functions import as_messages
 from workbench.rollout import RolloutCancelledError, make_engine
 from workbench.rollout.types import Rollout, Sampling
 from workbench.runs.sampled_evaluation import SampledEvaluation
@@ -349,7 +350,7 @@ class Trainer:
         rows = [p for p in problems for _ in range(config.num_generations)]
         return self.rewards.score(
             prompts=[self.task.messages(p) for p in rows],
-            completions=[[{"role": "assistant", "content": text}] for text in completions],
+            completions=as_messages(completions),
             completion_ids=rollout.completion_lists(),
             columns=columns_of(rows),
             step=step,
@@ -375,11 +376,10 @@ class Trainer:
         advantages: Advantages,
     ) -> Scored:
         """The step's completions as a method looks at them."""
-        rows = [p for p in problems for _ in range(self.config.num_generations)]
         return Scored(
-            prompts=[self.task.messages(p) for p in rows],
+            task=self.task,
+            problems=[p for p in problems for _ in range(self.config.num_generations)],
             completions=completions,
-            columns=columns_of(rows),
             functions=len(table.names),
             advantages=advantages,
         )

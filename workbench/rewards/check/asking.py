@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from workbench.rewards.calling import RewardError
+from workbench.rewards.functions import as_messages
 from workbench.rewards.score import RewardSet, RewardWarning
 from workbench.tasks.types import Problem, Task, columns_of
 
@@ -97,7 +98,7 @@ class Asking:
             warnings.simplefilter("ignore", RewardWarning)
             table = self.rewards.score(
                 prompts=[self.task.messages(problem)] * len(texts),
-                completions=[[{"role": "assistant", "content": text}] for text in texts],
+                completions=as_messages(texts),
                 completion_ids=[list(self.encode(text)) for text in texts],
                 columns=columns,
                 step=self.calls,

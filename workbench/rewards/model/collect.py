@@ -9,6 +9,7 @@ from typing import Any, Protocol
 import numpy as np
 import torch
 
+from workbench.rewards.functions import as_messages
 from workbench.rewards.model.data import GoldScored, Message
 from workbench.rewards.score import RewardSet
 from workbench.rollout.types import RolloutEngine, Sampling
@@ -95,7 +96,7 @@ def gold_rewards(
     entry per completion, as for `RewardSet.score`."""
     table = gold.score(
         prompts=[list(talk) for talk in prompts],
-        completions=[[{"role": "assistant", "content": text}] for text in completions],
+        completions=as_messages(completions),
         columns=columns,
         step=0,
     )

@@ -11,6 +11,7 @@ import numpy as np
 
 from workbench.rewards import RewardSet, RewardWarning
 from workbench.rewards.batch import RewardFunction
+from workbench.rewards.functions import as_messages
 from workbench.tasks import columns_of
 from workbench.widgets.reward_lab.groups import LabGroup, LabStep
 
@@ -54,7 +55,7 @@ class Scorer:
             warnings.simplefilter("ignore", RewardWarning)
             table = self.rewards.score(
                 prompts=[group.messages for group in groups for _ in group.texts],
-                completions=[[{"role": "assistant", "content": text}] for text in texts],
+                completions=as_messages(texts),
                 completion_ids=[list(self.encode(travelling(text))) for text in texts],
                 columns=columns_of(problems),
                 step=1,
