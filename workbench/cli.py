@@ -57,6 +57,7 @@ def train(
     set_: options.Settings = None,
     threads: options.Threads = None,
     shuffle_rewards: options.ShuffleRewards = False,
+    fault: options.FaultName = None,
     as_json: options.JsonLines = False,
 ) -> None:
     """Train a policy by GRPO, or by another --method. Without options: the embedded policy learns
@@ -97,6 +98,7 @@ def train(
         threads=threads,
         shuffle_rewards=shuffle_rewards,
         as_json=as_json,
+        fault=fault,
     )
 
 

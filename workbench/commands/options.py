@@ -150,6 +150,13 @@ ShuffleRewards = Annotated[
     bool,
     typer.Option("--shuffle-rewards", help="Control run: rewards dealt out at random."),
 ]
+FaultName = Annotated[
+    str | None,
+    typer.Option(
+        "--fault",
+        help="Make a known mistake on purpose, such as inverted_k3; an unknown name lists all.",
+    ),
+]
 
 # ------------------------------------------------------------ fields of the config
 

@@ -38,6 +38,7 @@ def train_command(
     threads: int | None,
     shuffle_rewards: bool,
     as_json: bool,
+    fault: str | None = None,
 ) -> None:
     """See `workbench train --help`."""
     started = time.monotonic()
@@ -55,7 +56,9 @@ def train_command(
         view.notice(f"settings for this policy, unless named: {chosen}")
     go_on = resume_command(out, parts, threads)
     with stop_request() as should_stop:
-        trainer = _trainer(parts, config, folder, resume, threads, view.notice)
+        trainer = _trainer(parts, config, folder, resume, threads, view.notice, fault)
+        if trainer.fault is not None:
+            view.notice(f"fault injected on purpose: {trainer.fault.spec}")
         view.begin(trainer)
         with view:
             try:
@@ -250,6 +253,7 @@ def _trainer(
     resume: bool,
     threads: int | None,
     notice: Callable[[str], None],
+    fault: str | None,
 ) -> Any:
     notice("loading torch and transformers")
     from workbench.policy import load_policy
@@ -280,6 +284,7 @@ def _trainer(
         config=config,
         resume=resume,
         rewards=shuffled(chosen, config.seed) if parts.shuffle_rewards else chosen,
+        fault=fault,
     )
 
 

@@ -11,6 +11,13 @@ import numpy as np
 from workbench.rewards.score import RewardSet, RewardTable
 
 _SHUFFLE_STREAM = 3
+CONTROL = "shuffled_"
+"""What the name of a reward begins with that was dealt out at random on purpose."""
+
+
+def is_control(name: str) -> bool:
+    """Whether a recorded reward of this name says nothing of the completion that it stands at."""
+    return name.startswith(CONTROL)
 
 
 class ShuffledRewards:
@@ -27,7 +34,7 @@ class ShuffledRewards:
         self.seed = seed
         self.functions = rewards.functions
         self.weights = rewards.weights
-        self.names = tuple(f"shuffled_{name}" for name in rewards.names)
+        self.names = tuple(f"{CONTROL}{name}" for name in rewards.names)
         """Names of their own, so that a record shows the control and a resume without it is
         refused."""
 
