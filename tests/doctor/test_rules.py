@@ -1123,7 +1123,7 @@ CASES = [
         optimizer.update_too_large,
         "update_too_large",
         "problem",
-        dict(metrics={"update_over_lr_max": near(90)}),
+        dict(metrics={"update_over_lr_max": 90.0}),
         dict(metrics={"update_over_lr_max": near(3)}),
         "about 90 times",
     ),
