@@ -106,7 +106,7 @@ def test_an_unknown_name_lists_the_known_ones() -> None:
 def test_a_sealed_fault_is_always_the_same_and_may_be_any() -> None:
     names = [unseal(f"sealed:{number}") for number in range(200)]
     assert names == [unseal(f"sealed:{number}") for number in range(200)]
-    assert set(names) == set(SEALED_FAULTS) <= set(FAULTS)
+    assert set(names) == set(SEALED_FAULTS) <= {*FAULTS, "placebo"}
     sealed = make_fault("sealed:3")
     assert (sealed.spec, sealed.name) == ("sealed:3", names[3])
 
@@ -139,6 +139,18 @@ def test_a_healthy_run_passes_through_no_seam(start: Make) -> None:
     trainer.train(2)
     assert "fault" not in Run.open(trainer.out).meta.environment
     assert "fault" not in headline([RunSource(trainer.out)])
+
+
+def test_behind_the_seams_of_a_placebo_every_number_is_a_healthy_runs(start: Make) -> None:
+    number = next(n for n in range(100) if unseal(f"sealed:{n}") == "placebo")
+    runs = [start(out="healthy"), start(f"sealed:{number}", out="placebo")]
+    for trainer in runs:
+        trainer.train(3)
+    healthy, placebo = (Run.open(trainer.out) for trainer in runs)
+    assert placebo.meta.environment["fault"] == f"sealed:{number}"
+    columns = [name for name in healthy.steps() if not name.startswith("seconds/")]
+    assert healthy.steps()[columns].equals(placebo.steps()[columns])
+    assert healthy.tokens(3).equals(placebo.tokens(3))
 
 
 def test_the_policy_is_healthy_again_after_a_run_with_a_fault(start: Make) -> None:

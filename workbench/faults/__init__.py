@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import random
 
-from workbench.faults.base import Fault, FaultError
+from workbench.faults.base import Fault, FaultError, Placebo
 from workbench.faults.objective import (
     AdvantageSign,
     EosMasked,
@@ -64,7 +64,7 @@ def make_fault(spec: str | Fault) -> Fault:
     if isinstance(spec, Fault):
         return spec
     if spec.startswith(SEALED):
-        fault = FAULTS[unseal(spec)]()
+        fault = (FAULTS | {Placebo.name: Placebo})[unseal(spec)]()
         fault.spec = spec
         return fault
     name, given, number = spec.partition(":")
@@ -81,7 +81,8 @@ def make_fault(spec: str | Fault) -> Fault:
 
 
 def unseal(spec: str) -> str:
-    """The name of the fault behind "sealed:NUMBER". Raises `FaultError`."""
+    """The name of the fault behind "sealed:NUMBER", or "placebo" where it is none. Raises
+    `FaultError`."""
     number = spec.removeprefix(SEALED)
     if not number.isdecimal():
         raise FaultError(f"fault={spec!r}: give a whole number, as in 'sealed:7'.")
@@ -100,7 +101,8 @@ SEALED_FAULTS = (
     "swapped_groups",
     "advantage_sign",
     "learning_rate_x100",
+    "placebo",
 )
 """Those that a sealed number may stand for: they show under the default settings."""
 
-__all__ = ["FAULTS", "SEALED", "Fault", "FaultError", "make_fault", "unseal"]
+__all__ = ["FAULTS", "SEALED", "SEALED_FAULTS", "Fault", "FaultError", "make_fault", "unseal"]
