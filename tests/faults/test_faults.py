@@ -13,6 +13,7 @@ import pytest
 import torch
 from helpers import digits_reward
 
+from workbench.cli import main
 from workbench.config import ConfigError, GRPOConfig
 from workbench.doctor import report
 from workbench.doctor.facts import Facts
@@ -394,3 +395,17 @@ def test_a_branch_keeps_the_fault(tiny_folder: Path, tmp_path: Path) -> None:
     assert Run.open(branch.out).meta.environment["fault"] == "swapped_groups"
     session.free()
     branch.free()
+
+
+def test_the_command_line_lists_the_faults_for_an_unknown_one(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = ["workbench", "train", "--fault", "typo", "--out", str(tmp_path / "run")]
+    monkeypatch.setattr("sys.argv", words)
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code not in (0, None)
+    said = " ".join(capsys.readouterr().err.split())
+    assert "fault='typo' is unknown" in said
+    assert "inverted_k3" in said
+    assert not (tmp_path / "run" / "run.sqlite").exists()

@@ -256,6 +256,7 @@ def _trainer(
     fault: str | None,
 ) -> Any:
     notice("loading torch and transformers")
+    from workbench.faults import make_fault
     from workbench.policy import load_policy
     from workbench.policy.quantization import KINDS
     from workbench.rewards import RewardSet, shuffled, with_readable_golds
@@ -267,6 +268,7 @@ def _trainer(
     notice(f"loading policy {parts.policy} and task {parts.task}")
     chosen = RewardSet(parts.rewards or list(DEFAULT_REWARDS))
     # What is quick and may be wrong comes before the weights.
+    mistake = None if fault is None else make_fault(fault)
     problems = with_readable_golds(load_task_for(config, parts.task), config.unreadable_golds)
     # A record is there only where a run goes on: a new one was refused beside it.
     goes_on = is_run_record(out / "run.sqlite")
@@ -284,7 +286,7 @@ def _trainer(
         config=config,
         resume=resume,
         rewards=shuffled(chosen, config.seed) if parts.shuffle_rewards else chosen,
-        fault=fault,
+        fault=mistake,
     )
 
 

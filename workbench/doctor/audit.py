@@ -66,10 +66,14 @@ class StepAudit:
     def mask_BT(self) -> np.ndarray:
         """bool, the tokens that the loss should count: of truncated completions none where they
         are left out, and none that no update saw."""
-        mask_BT = self.sampled_BT & np.isfinite(self.batch["logp_BT"])
+        mask_BT: np.ndarray = self.sampled_BT & np.isfinite(self.batch["logp_BT"])
         if self.config.get("mask_truncated_completions"):
-            mask_BT = mask_BT & ~np.asarray(self.batch["truncated_B"])[:, None]
+            mask_BT = mask_BT & ~self._truncated_B[:, None]
         return mask_BT
+
+    @property
+    def _truncated_B(self) -> np.ndarray:
+        return np.asarray(self.batch["truncated_B"], dtype=bool)
 
     @cached_property
     def old_BT(self) -> np.ndarray:
@@ -118,7 +122,8 @@ class StepAudit:
         clipped_BT = np.where(
             self.advantage_BT > 0, self.ratio_BT > 1 + high, self.ratio_BT < 1 - low
         )
-        return self.mask_BT & ~clipped_BT & (np.abs(self.advantage_BT) > 1e-6)
+        pushed_BT: np.ndarray = self.mask_BT & ~clipped_BT & (np.abs(self.advantage_BT) > 1e-6)
+        return pushed_BT
 
     @cached_property
     def scale_BT(self) -> np.ndarray:
@@ -128,12 +133,13 @@ class StepAudit:
         assert coefficient_BT is not None
         policy_BT = coefficient_BT * self.denominator_B[:, None] + self._kl_push_BT
         expected_BT = self.advantage_BT * self.ratio_BT
-        return np.divide(
+        scale_BT: np.ndarray = np.divide(
             policy_BT,
             expected_BT,
             out=np.full(expected_BT.shape, np.nan),
             where=self.pushed_BT,
         )
+        return scale_BT
 
     @property
     def _kl_push_BT(self) -> np.ndarray:
@@ -169,14 +175,16 @@ class StepAudit:
             "prompt_mean": rows_B / group * np.bincount(group_B, counted_B)[group_B],
             "sequence_sum": rows_B,
         }
-        return np.maximum(choices[reduction], 1.0)
+        denominator_B: np.ndarray = np.maximum(choices[reduction], 1.0)
+        return denominator_B
 
     @property
     def _counted_BT(self) -> np.ndarray:
         """Tokens in the denominators: of skipped completions too, which have no log-probability."""
+        counted_BT: np.ndarray = self.sampled_BT
         if self.config.get("mask_truncated_completions"):
-            return self.sampled_BT & ~np.asarray(self.batch["truncated_B"])[:, None]
-        return self.sampled_BT
+            counted_BT = counted_BT & ~self._truncated_B[:, None]
+        return counted_BT
 
     @property
     def padded_scale(self) -> float:
@@ -190,7 +198,8 @@ class StepAudit:
     def ended_B(self) -> np.ndarray:
         """bool, completions that ended by themselves and have an advantage."""
         counted_B = self.mask_BT.any(1) & (np.abs(self.advantage_BT[:, 0]) > 1e-6)
-        return counted_B & ~np.asarray(self.batch["truncated_B"])
+        ended_B: np.ndarray = counted_B & ~self._truncated_B
+        return ended_B
 
     @property
     def last_coefficient_B(self) -> np.ndarray:

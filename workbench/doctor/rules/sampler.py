@@ -32,7 +32,8 @@ class _Tokens:
     @property
     def difference(self) -> np.ndarray:
         """How much surer the sampler was."""
-        return self.sampler - self.trainer
+        difference: np.ndarray = self.sampler - self.trainer
+        return difference
 
 
 def sampler_shifted(facts: Facts) -> Finding | None:
