@@ -156,3 +156,34 @@ def test_beta_without_a_reference_is_an_error() -> None:
 def test_an_unknown_estimator_is_an_error() -> None:
     with pytest.raises(ValueError, match="kl_estimator='k4' is unknown"):
         kl_per_token(torch.zeros(1), torch.zeros(1), "k4")
+
+
+@pytest.mark.parametrize("corrected", [False, True])
+def test_the_share_of_the_gradient_that_is_the_kls(corrected: bool) -> None:
+    """By hand: |beta (1 - e^d)| of each token beside |A|; with the ratio in front its own slope
+    comes on top. A clipped token pushes with nothing and is still pulled."""
+    logp = torch.tensor([[-1.0, -2.0, 9.0]], dtype=torch.float64)
+    ref = torch.tensor([[-1.5, -1.0, 0.0]], dtype=torch.float64)
+    old = torch.tensor([[-1.0, -3.0, 0.0]], dtype=torch.float64)
+    mask = torch.tensor([[1, 1, 0]])
+    config = GRPOConfig(beta=0.3, epsilon=0.2, use_bias_correction_kl=corrected)
+
+    with torch.no_grad():  # measured where nothing is trained, too
+        out = policy_loss(logp, torch.tensor([2.0]), mask, config, old_logp=old, ref_logp=ref)
+    # The second token's ratio is e: clipped above, since A > 0.
+    assert out.per_token.clipped_high.tolist() == [[False, True, False]]
+    ratio, d = [1.0, math.e], [-0.5, 1.0]
+    k3 = [math.exp(x) - x - 1 for x in d]
+    slope = [1 - math.exp(x) for x in d]
+    pulls = [r * (k + s) if corrected else s for r, k, s in zip(ratio, k3, slope, strict=True)]
+    pull = 0.3 * sum(map(abs, pulls))
+    assert float(out.metrics["kl_gradient_share"]) == pytest.approx(pull / (pull + 2.0))
+
+
+def test_no_beta_no_share_and_no_push_at_all_is_none() -> None:
+    logp = POLICY.log()[:, None]
+    zero = torch.zeros(3)
+    for beta, ref, expected in ((0.0, logp, None), (0.1, logp, 0.0), (0.1, logp - 0.1, 1.0)):
+        out = policy_loss(logp, zero, torch.ones(3, 1), GRPOConfig(beta=beta), ref_logp=ref)
+        share = out.metrics.get("kl_gradient_share")
+        assert share == expected if expected is None else float(share) == pytest.approx(expected)
