@@ -11,12 +11,13 @@ import html
 import reprlib
 import threading
 import traceback
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import ipywidgets as widgets
 
-from workbench.runs import Run
+from workbench.runs import Run, controls_beside, is_control
 from workbench.widgets.base.closing import close_all
 from workbench.widgets.base.guarded import set_if_changed, show_if, stylesheet
 from workbench.widgets.base.hosts import limits_here, mimebundle
@@ -40,6 +41,8 @@ if TYPE_CHECKING:
 
 Target = Any
 """A `Session`, a `Run`, the path of a record, or a list of them (the first one is in focus)."""
+Control = Run | str | Path | Sequence[Run | str | Path]
+"""A run whose rewards say nothing, or several."""
 Page = TypeVar("Page")
 TAKEN_OVER = "This dashboard stands still: a newer one shows the same session."
 
@@ -53,9 +56,15 @@ class Dashboard(widgets.VBox):  # type: ignore[misc]  # ipywidgets has no types
     stored run. `scale` (0.5 to 4) makes all of it larger, for a projector. Of several dashboards of
     a session the newest one draws, the others offer to. Raises TypeError for what is none of these,
     ValueError for an empty list and a scale out of bounds.
+
+    `control` is a run of the same training with rewards that say nothing (a `Run`, a path, or a
+    list of them): a grey band behind held-out accuracy and reward shows what it reached. None takes
+    those that lie beside the run in focus (`workbench.runs.controls_beside`), () shows none.
     """
 
-    def __init__(self, target: Target, *, scale: float = 1.0) -> None:
+    def __init__(
+        self, target: Target, *, control: Control | None = None, scale: float = 1.0
+    ) -> None:
         targets = _targets(target)
         if not 0.5 <= scale <= 4:
             raise ValueError(
@@ -65,6 +74,7 @@ class Dashboard(widgets.VBox):  # type: ignore[misc]  # ipywidgets has no types
         sessions = [one for one in targets if _is_session(one) and one.status != "freed"]
         self.session: Session | None = sessions[0] if sessions else None
         self.sources = [_source_of(one) for one in targets]
+        self.sources[0].controls = _controls(self.sources[0].run, control)
         self._drawing = threading.RLock()
         self._stale = True
         self.pages = _make_pages(Links(self.show_step, self._show_tokens, self._show_completion))
@@ -200,7 +210,9 @@ class Dashboard(widgets.VBox):  # type: ignore[misc]  # ipywidgets has no types
         with."""
         with self._drawing:
             self.session = session
-            self.sources = [RunSource(session.run, session), *self.sources]
+            # The controls of the run that it branched from are its own.
+            controls = self.sources[0].controls
+            self.sources = [RunSource(session.run, session, controls), *self.sources]
             if self.controls:
                 self.controls.follow(session)
             self.publisher.follow(session)
@@ -270,6 +282,22 @@ def _size_class(scale: float) -> str:
 
 def _source_of(target: Any) -> RunSource:
     return RunSource(target.run, target) if _is_session(target) else RunSource(target)
+
+
+def _controls(run: Run, given: Control | None) -> list[Run]:
+    """The controls to draw behind `run`. Raises ValueError for a run that is none."""
+    if given is None:
+        return controls_beside(run)
+    wanted = [given] if isinstance(given, (Run, str, Path)) else list(given)
+    controls = [RunSource(each).run for each in wanted]
+    for control in controls:
+        if not is_control(control):
+            raise ValueError(
+                f"Dashboard(control={control.meta.name!r}): its rewards "
+                f"{', '.join(control.meta.reward_names)} say something about the completions. Give "
+                "a run made with --shuffle-rewards."
+            )
+    return controls
 
 
 def _targets(target: Target) -> list[Any]:

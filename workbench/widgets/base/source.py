@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from workbench.runs import Run
+from workbench.runs import Run, accuracy_band
+from workbench.runs.control import Band, metric_band
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -33,9 +35,16 @@ class RunSource:
     planned: int | None
     """The steps that it is to make, None where the record does not say."""
 
-    def __init__(self, run: Run | str | Path, session: Session | None = None) -> None:
+    def __init__(
+        self,
+        run: Run | str | Path,
+        session: Session | None = None,
+        controls: Sequence[Run] = (),
+    ) -> None:
         self.run = run if isinstance(run, Run) else Run.open(run)
         self._session = session
+        self.controls = list(controls)
+        """Runs of the same training whose rewards say nothing; drawn as a band behind the run."""
         meta = self.run.meta
         self.label = meta.name
         self.reward_names = list(meta.reward_names)
@@ -67,6 +76,16 @@ class RunSource:
         self.status, self.reason, self.planned = state
         self._position, self._written = position, written
         return True
+
+    @cached_property
+    def control_accuracy(self) -> Band | None:
+        """What the controls' held-out accuracy spans; None without a control that was evaluated."""
+        return accuracy_band(self.controls)
+
+    @cached_property
+    def control_reward(self) -> Band | None:
+        """The same of the mean reward of a step."""
+        return metric_band(self.controls, "reward")
 
     def _state(self) -> tuple[str, str, int | None]:
         """Status, reason and planned steps."""
