@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from workbench.config import GRPOConfig
-from workbench.objective import kl_per_token, policy_loss
+from workbench.objective import kl_per_token, merge_metrics, policy_loss, update_metrics
+from workbench.objective.diagnostics import kl_gradient_share
 
 POLICY = torch.tensor([0.7, 0.2, 0.1], dtype=torch.float64)
 REFERENCE = torch.tensor([0.4, 0.4, 0.2], dtype=torch.float64)
@@ -159,7 +160,7 @@ def test_an_unknown_estimator_is_an_error() -> None:
 
 
 @pytest.mark.parametrize("corrected", [False, True])
-def test_the_share_of_the_gradient_that_is_the_kls(corrected: bool) -> None:
+def test_how_hard_the_rewards_push_and_the_kl_pulls(corrected: bool) -> None:
     """By hand: |beta (1 - e^d)| of each token beside |A|; with the ratio in front its own slope
     comes on top. A clipped token pushes with nothing and is still pulled."""
     logp = torch.tensor([[-1.0, -2.0, 9.0]], dtype=torch.float64)
@@ -176,14 +177,23 @@ def test_the_share_of_the_gradient_that_is_the_kls(corrected: bool) -> None:
     k3 = [math.exp(x) - x - 1 for x in d]
     slope = [1 - math.exp(x) for x in d]
     pulls = [r * (k + s) if corrected else s for r, k, s in zip(ratio, k3, slope, strict=True)]
-    pull = 0.3 * sum(map(abs, pulls))
-    assert float(out.metrics["kl_gradient_share"]) == pytest.approx(pull / (pull + 2.0))
+    pull = 0.3 * sum(map(abs, pulls)) / 2
+    assert float(out.metrics["kl_pull"]) == pytest.approx(pull)
+    assert float(out.metrics["policy_push"]) == pytest.approx(2.0 / 2)
 
 
-def test_no_beta_no_share_and_no_push_at_all_is_none() -> None:
+def test_the_kls_share_of_a_step_is_that_of_the_sums() -> None:
+    """An update of dead groups alone has no push: its own share would be all, whatever it is."""
+    zero, ones = torch.zeros(3), torch.ones(3, 1)
     logp = POLICY.log()[:, None]
-    zero = torch.zeros(3)
-    for beta, ref, expected in ((0.0, logp, None), (0.1, logp, 0.0), (0.1, logp - 0.1, 1.0)):
-        out = policy_loss(logp, zero, torch.ones(3, 1), GRPOConfig(beta=beta), ref_logp=ref)
-        share = out.metrics.get("kl_gradient_share")
-        assert share == expected if expected is None else float(share) == pytest.approx(expected)
+    config = GRPOConfig(beta=0.1, use_bias_correction_kl=False)
+    dead = policy_loss(logp, zero, ones, config, ref_logp=logp - 0.1).metrics
+    live = policy_loss(logp, zero + 2, ones, config, ref_logp=logp).metrics
+    assert (float(dead["policy_push"]), float(live["kl_pull"])) == (0.0, 0.0)
+    pull = 0.1 * (1 - math.exp(-0.1))
+    updates = [{k: float(v) for k, v in one.items()} | {"loss": 0.0} for one in (dead, live)]
+    share = update_metrics(updates)["kl_gradient_share"]
+    assert share == pytest.approx(pull / (pull + 2.0))
+    assert kl_gradient_share({"policy_push": 0.0, "kl_pull": 0.0}) == {"kl_gradient_share": 0.0}
+    free = policy_loss(logp, zero, ones, GRPOConfig(beta=0.0), ref_logp=logp).metrics
+    assert kl_gradient_share(merge_metrics([free])) == {}

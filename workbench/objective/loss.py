@@ -26,8 +26,8 @@ from workbench.objective.diagnostics import PerToken, loss_metrics
 from workbench.objective.entropy import mean_entropy
 from workbench.objective.inputs import LossInputs, clean_inputs
 from workbench.objective.kl import kl_per_token
-from workbench.objective.kl_share import kl_gradient_share
 from workbench.objective.masks import entropy_mask, off_policy_mask, sampler_correction
+from workbench.objective.push_and_pull import push_and_pull
 from workbench.objective.ratios import clipped_tokens, importance_ratio
 from workbench.objective.reductions import REDUCTIONS, BatchTotals, Terms, resolve_totals
 from workbench.objective.terms import TERMS
@@ -48,7 +48,7 @@ class PolicyLoss:
 
     metrics: dict[str, Tensor]
     """0-d tensors by name, which `diagnostics.loss_metrics` lists; with beta > 0 also
-    `kl_gradient_share`."""
+    those of `push_and_pull`."""
 
 
 def policy_loss(
@@ -118,7 +118,7 @@ def policy_loss(
     per_token = _per_token(x, config, ratio_BT, kl_BT, weight_BT, term_BT)
     metrics = loss_metrics(x, per_token)
     if config.beta > 0:
-        metrics["kl_gradient_share"] = kl_gradient_share(x, weight_BT, config)
+        metrics |= push_and_pull(x, weight_BT, config)
     return PolicyLoss(loss=loss, per_token=per_token, metrics=metrics)
 
 

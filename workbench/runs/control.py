@@ -22,9 +22,9 @@ from workbench.runs.store.schema import RUN_FILE
 if TYPE_CHECKING:
     import pandas as pd
 
-CONTROL_PREFIXES = ("shuffled_", "random_")
-"""How the reward names of a control begin: the right rewards dealt to the wrong completions, or
-numbers drawn at random."""
+CONTROL_PREFIXES = ("shuffled_", "coin_for_")
+"""How the reward names of a control begin: the right rewards dealt to the wrong completions, or a
+coin thrown for each."""
 
 MAY_DIFFER = frozenset(
     {
