@@ -2,6 +2,7 @@
 beside its control, in which the same rewards are dealt to the wrong completions.
 
     python benchmarks/controls.py [--seeds 10] [--problems 500] [--policy embedded] --out FILE.json
+    python benchmarks/controls.py --seeds 0 --out FILE.json --picture docs/controls.svg
 
 A control is flat where no evaluation of it lies further than FLAT from the one before its first
 step; a run has learned where one of its evaluations, of step 60 at most, is LEARNED or more. Runs
@@ -19,15 +20,19 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from machine import machine_name
 
+from workbench.assets.habits import completion
 from workbench.config import GRPOConfig
 from workbench.policy import load_policy
-from workbench.rewards import RewardSet, shuffled
+from workbench.rewards import RewardSet, shuffled, strict_correct
 from workbench.runs import Run
 from workbench.tasks import load_task
 from workbench.training import start_run
+from workbench.widgets.plots.pieces import GREY, Look, lines, look, make_chart
+from workbench.widgets.plots.still import draw_svg
 
 FLAT = 0.05
 LEARNED = 0.90
@@ -87,6 +92,38 @@ def summary(runs: list[dict[str, Any]]) -> dict[str, Any]:
     return found
 
 
+def floor() -> float:
+    """The share of the held-out problems that are right under the wrong working, too."""
+    problems = load_task("arithmetic", seed=0).held_out
+    right = [strict_correct(completion(problem, "wrong"), problem.answer) for problem in problems]
+    return sum(map(bool, right)) / len(right)
+
+
+def picture(runs: list[dict[str, Any]]) -> str:
+    """All runs and all controls in one chart, as SVG."""
+    traces: list[dict[str, Any]] = []
+    for run in runs:
+        name = "control: rewards that say nothing" if run["control"] else "true rewards"
+        style = Look(GREY, "dash", "square") if run["control"] else look(0)
+        # One entry in the legend stands for all of them.
+        first = not any(one["name"] == name for one in traces)
+        x = np.array(run["steps"], dtype=float)
+        y = np.array(run["accuracy"])
+        traces += lines(x, y, name, style, legend=first)
+    steps = np.array([0.0, WITHIN])
+    least = np.full(2, floor())
+    traces += lines(steps, least, "right under the wrong working, too", look(1), thin=True)
+    seeds = len({run["seed"] for run in runs})
+    chart = make_chart(
+        "held-out accuracy",
+        f"{seeds} seeds, each with its control",
+        traces,
+        x_range=(-1, WITHIN + 1),
+        y={"tickformat": ".0%", "range": [0, 1]},
+    )
+    return draw_svg([chart], columns=1, height=320)
+
+
 def main() -> None:
     """Run, print, keep."""
     parser = argparse.ArgumentParser(
@@ -96,6 +133,7 @@ def main() -> None:
     parser.add_argument("--problems", type=int, default=500)
     parser.add_argument("--policy", default="embedded")
     parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--picture", type=Path)
     args = parser.parse_args()
     torch.set_num_threads(1)
     runs = json.loads(args.out.read_text())["runs"] if args.out.exists() else []
@@ -119,7 +157,9 @@ def main() -> None:
                 "runs": runs,
             }
             args.out.write_text(json.dumps(facts, indent=1) + "\n")
-    print(json.dumps(summary(runs), indent=1))
+    print(json.dumps(summary(runs) | {"floor": floor()}, indent=1))
+    if args.picture:
+        args.picture.write_text(picture(runs) + "\n")
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ import pytest
 from made_runs import growing_run, make_run
 
 from workbench.widgets import Dashboard
+from workbench.widgets.export_html import export_html
 from workbench.widgets.pages import PAGES
 
 
@@ -30,6 +31,7 @@ WITHOUT_TORCH = """
 import sys
 {blocked}
 from workbench.widgets import Dashboard
+from workbench.widgets.export_html import export_html
 dashboard = Dashboard({path!r})
 for name in {pages}:
     dashboard.tabs.selected_index = list(dashboard.pages).index(name)
@@ -224,6 +226,8 @@ def test_a_control_is_drawn_where_one_is_at_hand(tmp_path: Path) -> None:
         "given": [away.path],
         "none": [],
     }
+    page = export_html(run, tmp_path / "page.html").read_text(encoding="utf-8")
+    assert "rewards that say nothing" in page
     pictures = {name: "rewards that say nothing" in d._svg() for name, d in drawn.items()}
     assert pictures == {"found": True, "given": True, "none": False}
     with pytest.raises(ValueError, match="its rewards format_reward, answer_reward say something"):

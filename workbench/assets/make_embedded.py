@@ -214,8 +214,14 @@ def main(
     print(f"{parameters:,} parameters, vocabulary {len(policy.tokenizer)}", flush=True)
     if settle:
         third = batches(policy, settle_batch_size, np.random.default_rng(seed + 2), SETTLED)
-        how = {"steps": settle, "learning_rate": settle_learning_rate}
-        teach(policy, third, warmup=20, losses=losses, **how)
+        teach(
+            policy,
+            third,
+            steps=settle,
+            learning_rate=settle_learning_rate,
+            warmup=20,
+            losses=losses,
+        )
     policy.model.save_pretrained(out)
     policy.tokenizer.save_pretrained(out)
     facts = dict(

@@ -11,19 +11,18 @@ import html
 import reprlib
 import threading
 import traceback
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import ipywidgets as widgets
 
-from workbench.runs import Run, controls_beside, is_control
+from workbench.runs import Run
 from workbench.widgets.base.closing import close_all
 from workbench.widgets.base.guarded import set_if_changed, show_if, stylesheet
 from workbench.widgets.base.hosts import limits_here, mimebundle
 from workbench.widgets.base.kernel import answer_in_the_subshell
 from workbench.widgets.base.publisher import Publisher
-from workbench.widgets.base.source import RunSource, View
+from workbench.widgets.base.source import Control, RunSource, View, controls_to_show
 from workbench.widgets.base.style import framed
 from workbench.widgets.base.text import safe_text
 from workbench.widgets.controls.slider_names import SliderNames
@@ -41,8 +40,6 @@ if TYPE_CHECKING:
 
 Target = Any
 """A `Session`, a `Run`, the path of a record, or a list of them (the first one is in focus)."""
-Control = Run | str | Path | Sequence[Run | str | Path]
-"""A run whose rewards say nothing, or several."""
 Page = TypeVar("Page")
 TAKEN_OVER = "This dashboard stands still: a newer one shows the same session."
 
@@ -74,7 +71,7 @@ class Dashboard(widgets.VBox):  # type: ignore[misc]  # ipywidgets has no types
         sessions = [one for one in targets if _is_session(one) and one.status != "freed"]
         self.session: Session | None = sessions[0] if sessions else None
         self.sources = [_source_of(one) for one in targets]
-        self.sources[0].controls = _controls(self.sources[0].run, control)
+        self.sources[0].controls = controls_to_show(self.sources[0].run, control)
         self._drawing = threading.RLock()
         self._stale = True
         self.pages = _make_pages(Links(self.show_step, self._show_tokens, self._show_completion))
@@ -282,22 +279,6 @@ def _size_class(scale: float) -> str:
 
 def _source_of(target: Any) -> RunSource:
     return RunSource(target.run, target) if _is_session(target) else RunSource(target)
-
-
-def _controls(run: Run, given: Control | None) -> list[Run]:
-    """The controls to draw behind `run`. Raises ValueError for a run that is none."""
-    if given is None:
-        return controls_beside(run)
-    wanted = [given] if isinstance(given, (Run, str, Path)) else list(given)
-    controls = [RunSource(each).run for each in wanted]
-    for control in controls:
-        if not is_control(control):
-            raise ValueError(
-                f"Dashboard(control={control.meta.name!r}): its rewards "
-                f"{', '.join(control.meta.reward_names)} say something about the completions. Give "
-                "a run made with --shuffle-rewards."
-            )
-    return controls
 
 
 def _targets(target: Target) -> list[Any]:

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from workbench.runs import Run, accuracy_band
+from workbench.runs import Run, accuracy_band, controls_beside, is_control
 from workbench.runs.control import Band, metric_band
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     import ipywidgets
     import pandas as pd
 
     from workbench.training.session import Session
+
+Control = Run | str | Path | Sequence[Run | str | Path]
+"""A run whose rewards say nothing, or several."""
 
 
 class RunSource:
@@ -111,6 +113,23 @@ class RunSource:
     def last_step(self) -> int:
         """The newest step read; 0 before the first."""
         return int(self.metrics["step"].iloc[-1]) if len(self.metrics) else 0
+
+
+def controls_to_show(run: Run, given: Control | None) -> list[Run]:
+    """The controls to draw behind `run`: those given, or for None those that lie beside it. Raises
+    ValueError for a run that is none."""
+    if given is None:
+        return controls_beside(run)
+    wanted = [given] if isinstance(given, (Run, str, Path)) else list(given)
+    controls = [each if isinstance(each, Run) else Run.open(each) for each in wanted]
+    for control in controls:
+        if not is_control(control):
+            raise ValueError(
+                f"control={control.meta.name!r}: its rewards "
+                f"{', '.join(control.meta.reward_names)} say something about the completions. Give "
+                "a run made with --shuffle-rewards."
+            )
+    return controls
 
 
 class View(Protocol):
