@@ -7,7 +7,7 @@ No torch is imported here, so that a stored run opens on any machine with numpy 
 from workbench.runs.compare import align_metrics, diff_configs
 from workbench.runs.control import accuracy_band, controls_beside, controls_for, is_control
 from workbench.runs.export import export_csv
-from workbench.runs.learned import Learned, learned
+from workbench.runs.learning import Learned, learned
 from workbench.runs.listing import list_runs
 from workbench.runs.sampled_evaluation import Answered, Figure, SampledEvaluation
 from workbench.runs.step_record import (

@@ -41,7 +41,7 @@ MAY_DIFFER = frozenset(
 """Settings in which a control may differ from the run that it controls for: how long, how often
 looked at, with which draw."""
 
-LOOKED_THROUGH = 200
+LOOKED_THROUGH = 50
 """Records beside a run that are looked through for its controls, the newest first."""
 
 NEAR = 5
@@ -136,9 +136,18 @@ def _neighbours(run: Run) -> list[Run]:
     folder = run.path.parent
     own = run.path.name == RUN_FILE
     places = [folder / "control" / RUN_FILE, *(folder.parent if own else folder).glob(_shape(own))]
-    files = [place for place in places if place.is_file() and place != run.path]
-    newest = sorted(files, key=lambda place: place.stat().st_mtime, reverse=True)
+    written = {place: when for place in places if (when := _last_written(place)) is not None}
+    written.pop(run.path, None)
+    newest = sorted(written, key=lambda place: written[place], reverse=True)
     return [found for place in newest[:LOOKED_THROUGH] if (found := _readable(place)) is not None]
+
+
+def _last_written(place: Path) -> float | None:
+    """None where there is no file, or none that may be looked at."""
+    try:
+        return place.stat().st_mtime if place.is_file() else None
+    except OSError:
+        return None
 
 
 def _shape(own_folder: bool) -> str:
