@@ -37,6 +37,7 @@ def printed(done: CompletedProcess[str]) -> dict:
     return json.loads(line)
 
 
+@pytest.mark.slow
 def test_a_run_is_evaluated_beside_what_it_began_as_and_recorded(
     run: Path, workbench: Command, tmp_path: Path
 ) -> None:
@@ -94,6 +95,7 @@ def test_what_cannot_be_recorded_or_compared_says_so(
     assert "holds no trained policy yet" in done.stderr
 
 
+@pytest.mark.slow
 def test_a_record_of_before_takes_an_evaluation(
     run: Path, workbench: Command, tmp_path: Path
 ) -> None:
@@ -180,6 +182,7 @@ def test_where_nobody_looks_a_line_a_minute_says_how_far_it_is(
     ]
 
 
+@pytest.mark.slow
 def test_a_training_says_what_it_has_sharpened(
     workbench: Command, tiny_folder: Path, tmp_path: Path
 ) -> None:
