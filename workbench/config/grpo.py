@@ -95,8 +95,9 @@ class GRPOConfig:
     )
     critic_learning_rate: float = setting(
         1e-3,
-        "ppo: step size of the critic's AdamW. The default suits the embedded policy; for a real "
-        "model about ten times the policy's.",
+        "ppo: step size of the critic's AdamW, which follows lr_scheduler_type and warmup_steps as "
+        "the policy's does. The default suits the embedded policy; for a real model about ten "
+        "times the policy's.",
         low=0,
         high=1,
         live=True,
