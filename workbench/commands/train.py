@@ -208,11 +208,13 @@ def lengths_of(policy: str) -> dict[str, Any]:
 
 
 def run_of(policy: str) -> Run | None:
-    """The run in whose folder a policy lies; None for any other policy."""
+    """The run in whose folder a policy, or a checkpoint, lies; None for any other policy."""
     folder = Path(policy).expanduser()
-    if not folder.is_dir() or not is_run_record(folder.parent / "run.sqlite"):
+    # RUN/policy, RUN/adapter, RUN/checkpoints/step-000020.
+    home = folder.parent.parent if folder.parent.name == "checkpoints" else folder.parent
+    if not folder.is_dir() or not is_run_record(home / "run.sqlite"):
         return None
-    return Run.open(folder.parent)
+    return Run.open(home)
 
 
 def summary(out: Path, steps: int, seconds: float) -> dict[str, Any]:

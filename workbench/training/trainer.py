@@ -17,7 +17,7 @@ import torch
 
 from workbench.config import GRPOConfig
 from workbench.config.schedule import learning_rate_at
-from workbench.evaluation.accuracy import evaluate
+from workbench.evaluation.accuracy import greedy_accuracy
 from workbench.evaluation.prompts import encode_prompt
 from workbench.evaluation.recorded import sampled_evaluations
 from workbench.methods import Batch, Scored, loss_mask, make_method
@@ -429,7 +429,7 @@ class Trainer:
         """Greedy strict accuracy on the first `num_eval_problems` held-out problems."""
         problems = self.task.held_out[: self.config.num_eval_problems]
         with explain_out_of_memory("evaluation", self.config, self.policy.source):
-            return evaluate(
+            return greedy_accuracy(
                 self.engine,
                 self.policy,
                 self.task,
