@@ -95,6 +95,22 @@ def test_the_critic_learns_what_is_to_be_expected(make_method: Callable[..., Tra
     assert losses[-1] < 0.02
 
 
+def test_the_critics_learning_rate_takes_the_policys_course(
+    make_method: Callable[..., Trainer],
+) -> None:
+    """Warm-up over one step, then a line to 0 over the other three: 1, 1, 2/3 and 1/3 of it."""
+    trainer = make_method(
+        "ppo", critic_learning_rate=3e-3, warmup_steps=1, lr_scheduler_type="linear"
+    )
+    rates = []
+    for _ in range(4):
+        share = trainer.step().metrics["learning_rate"] / trainer.config.learning_rate
+        (group,) = trainer.method.critic.optimizer.param_groups
+        rates.append(group["lr"])
+        assert group["lr"] == pytest.approx(3e-3 * share)
+    assert rates == pytest.approx([3e-3, 3e-3, 2e-3, 1e-3])
+
+
 def test_the_value_loss_holds_the_value_near_the_old_one_by_hand() -> None:
     value = torch.tensor([[1.0, 0.0, 5.0]])
     old = torch.tensor([[0.0, 0.0, 0.0]])

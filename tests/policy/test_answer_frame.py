@@ -12,7 +12,7 @@ from inert_html import assert_inert, text_of
 
 from workbench.config import GRPOConfig
 from workbench.doctor import diagnose
-from workbench.evaluation import evaluate
+from workbench.evaluation import greedy_accuracy
 from workbench.methods.supervised import pad_examples
 from workbench.policy import Policy, PolicyError, load_policy
 from workbench.policy.template import answer_frame, wants_parts
@@ -207,7 +207,7 @@ def test_held_out_accuracy_counts_the_whole_message() -> None:
     correct = []
     for policy in (load_policy("embedded"), opening("<think>")):
         engine = make_engine("native", policy.model, policy.eos_token_ids, policy.pad_token_id)
-        correct.append(evaluate(engine, policy, task, problems, 48).correct)
+        correct.append(greedy_accuracy(engine, policy, task, problems, 48).correct)
     assert correct[0] == correct[1] > 0
 
 
