@@ -36,6 +36,7 @@ from workbench.policy.policy import Policy
 from workbench.policy.reference import Reference, costs_no_big_copy
 from workbench.rewards import Rewards, RewardTable, ScoringCancelledError
 from workbench.rewards.functions import as_messages
+from workbench.rewards.watchdog import WATCH_FILE
 from workbench.rollout import RolloutCancelledError, make_engine
 from workbench.rollout.types import Rollout, Sampling
 from workbench.runs.sampled_evaluation import SampledEvaluation
@@ -359,6 +360,7 @@ class Trainer:
             step=step,
             timeout=config.reward_timeout,
             should_stop=lambda: self._cancelled,
+            watch_file=self.out / WATCH_FILE,
         )
 
     def batch_of(self, rollout: Rollout, advantages: Advantages, config: GRPOConfig) -> Batch:
@@ -387,6 +389,7 @@ class Trainer:
             advantages=advantages,
             step=self.steps_done + 1,
             should_stop=lambda: self._cancelled,
+            watch_file=self.out / WATCH_FILE,
         )
 
     @torch.no_grad()
