@@ -168,7 +168,7 @@ def monte_carlo(scene: Scene) -> list[dict[str, Any]]:
     """
     rows = []
     policy = scene.base
-    for problem in scene.problems(6):
+    for problem in scene.problems(5):
         exact = scene.oracle(policy, problem, 0.9999)
         drawn, rewards = sampled(scene, problem, exact)
         gradient_CD = completion_gradients(policy, drawn)
@@ -291,7 +291,7 @@ def estimators(scene: Scene) -> list[dict[str, Any]]:
 # ------------------------------------------------------------ clipping
 
 OBJECTIVES: dict[str, dict[str, Any]] = {
-    "unclipped": dict(epsilon=1e6),
+    "unclipped": dict(epsilon=1.0, epsilon_high=1000.0),
     "clip .2": dict(epsilon=0.2),
     "clip .2/.28": dict(epsilon=0.2, epsilon_high=0.28),
     "clip .05": dict(epsilon=0.05),
@@ -311,7 +311,7 @@ def clipping(scene: Scene) -> list[dict[str, Any]]:
     for seed in range(scene.seeds):
         with scene.policies(seed) as policies:
             for name, policy in policies.items():
-                scored = [scene.oracle(policy, problem, 0.995) for problem in problems]
+                scored = [scene.oracle(policy, problem, 0.999) for problem in problems]
                 ways = [("default steps", {}), ("steering steps", STEERING)]
                 where = {"policy": name, "seed": seed}
                 for way, settings in ways:
@@ -375,17 +375,15 @@ def adams_step(policy: Policy, gradient_D: Tensor) -> Tensor:
 def step_to(
     policy: Policy, scored: ScoredCompletions, start_D: Tensor, direction_D: Tensor, kl: float
 ) -> float:
-    """How far to go until the sampler's KL to the policy is `kl`: by halving."""
-    low, high = 0.0, 1e-3
-    while kl_at(policy, scored, start_D + high * direction_D) < kl:
-        low, high = high, 2 * high
-    for _ in range(10):
-        middle = (low + high) / 2
-        if kl_at(policy, scored, start_D + middle * direction_D) < kl:
-            low = middle
-        else:
-            high = middle
-    return (low + high) / 2
+    """How far to go until the sampler's KL to the policy is `kl`, within one per cent."""
+    length = 0.01
+    for _ in range(12):
+        found = kl_at(policy, scored, start_D + length * direction_D)
+        if abs(found / kl - 1) < 0.01:
+            break
+        # Near the start a KL grows with the square of the way.
+        length *= min(4.0, max(0.25, math.sqrt(kl / max(found, 1e-12))))
+    return length
 
 
 def kl_at(policy: Policy, scored: ScoredCompletions, weights_D: Tensor) -> float:
