@@ -57,6 +57,7 @@ def train(
     set_: options.Settings = None,
     threads: options.Threads = None,
     shuffle_rewards: options.ShuffleRewards = False,
+    random_rewards: options.RandomRewards = False,
     as_json: options.JsonLines = False,
 ) -> None:
     """Train a policy by GRPO, or by another --method. Without options: the embedded policy learns
@@ -95,7 +96,7 @@ def train(
         out=out or Path("runs") / datetime.now().strftime("%Y%m%d-%H%M%S"),
         resume=resume,
         threads=threads,
-        shuffle_rewards=shuffle_rewards,
+        control=options.control_of(shuffle_rewards, random_rewards),
         as_json=as_json,
     )
 

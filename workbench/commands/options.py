@@ -81,6 +81,16 @@ def keys_of(columns: list[str] | None, **flags: str | None) -> dict[str, str | N
     return keys
 
 
+def control_of(shuffle: bool, random: bool) -> str | None:
+    """The control that the flags of `workbench train` ask for. Raises `ConfigError` for both."""
+    if shuffle and random:
+        raise ConfigError(
+            "--shuffle-rewards and --random-rewards are two controls. Choose one, or make both "
+            "over several seeds: workbench compare --controls shuffled,random"
+        )
+    return "shuffled" if shuffle else "random" if random else None
+
+
 def changes_of(settings: list[str] | None, **flags: Any) -> dict[str, Any]:
     """The config's fields that a command line sets: --set NAME=VALUE, and above them the flags that
     were given (None: not given)."""
@@ -149,6 +159,10 @@ Rewards = Annotated[list[str] | None, typer.Option(help=REWARD_HELP)]
 ShuffleRewards = Annotated[
     bool,
     typer.Option("--shuffle-rewards", help="Control run: rewards dealt out at random."),
+]
+RandomRewards = Annotated[
+    bool,
+    typer.Option("--random-rewards", help="Control run: each reward is a coin's throw, 0 or 1."),
 ]
 
 # ------------------------------------------------------------ fields of the config
