@@ -1,5 +1,5 @@
-"""The command line: `workbench train | eval | task | reward | plan | runs | export | doctor | areal
-| lab | bench`. Each command is a thin call into the package.
+"""The command line: `workbench train | compare | eval | task | reward | plan | runs | export |
+doctor | areal | lab | bench`. Each command is a thin call into the package.
 
 To add one: write `commands/NAME.py` with a function `NAME_command` that does the work; write its
 function here, whose docstring is its help and which imports `commands/NAME.py` in its body (so that
@@ -97,6 +97,51 @@ def train(
         resume=resume,
         threads=threads,
         control=options.control_of(shuffle_rewards, random_rewards),
+        as_json=as_json,
+    )
+
+
+def compare(
+    folder: options.ComparedFolder = None,
+    variant: options.Variants = None,
+    seeds: options.CompareSeeds = None,
+    controls: options.Controls = "shuffled,random",
+    control_of: options.ControlOf = None,
+    policy: options.Policy = "embedded",
+    task: options.Task = "arithmetic",
+    reward: options.Rewards = None,
+    preset: options.Preset = None,
+    steps: options.Steps = None,
+    problems: options.CompareProblems = None,
+    set_: options.Settings = None,
+    metric: options.Metric = "accuracy",
+    interval: options.IntervalKind = "t",
+    out: options.CompareOut = None,
+    resume: options.CompareResume = False,
+    jobs: options.CompareJobs = None,
+    as_json: options.JsonObject = False,
+) -> None:
+    """Is A better than B, or was it luck? Variants over paired seeds, with controls that must not
+    learn. With a FOLDER: the result that is stored there. Broken off, the same command goes on."""
+    from workbench.commands.compare import compare_command
+
+    changes = options.changes_of(set_, max_steps=steps, num_eval_problems=problems)
+    compare_command(
+        folder=folder,
+        variants=variant,
+        policy=policy,
+        task=task,
+        rewards=reward,
+        preset=preset,
+        changes=changes,
+        seeds=seeds,
+        controls=controls,
+        control_of=control_of,
+        metric=metric,
+        interval=interval,
+        out=out,
+        resume=resume,
+        processes=jobs,
         as_json=as_json,
     )
 
@@ -453,6 +498,7 @@ def bench_methods(
 
 COMMANDS: dict[str, Callable[..., None]] = {
     "train": train,
+    "compare": compare,
     "eval": eval_,
     "task": task_,
     "reward check": reward_check,

@@ -416,6 +416,68 @@ ExaminedRun = Annotated[
 Notebooks = Annotated[Path | None, typer.Argument(help="Folder of notebooks; default ./notebooks.")]
 Browser = Annotated[bool, typer.Option(help="Open a browser tab.")]
 
+# ------------------------------------------------------------ experiments
+
+ComparedFolder = Annotated[
+    Path | None, typer.Argument(help="An experiment's folder, whose result is shown.")
+]
+Variants = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--variant",
+        metavar="NAME:KEY=VALUE,...",
+        help="What is compared: a name, and the settings in which it differs (any field of "
+        "GRPOConfig, method, preset, policy, reward); repeat.",
+    ),
+]
+CompareSeeds = Annotated[
+    int | None,
+    typer.Option(help="Runs of each variant, seeds from 0 on, paired; default 8.", min=1),
+]
+Controls = Annotated[
+    str,
+    typer.Option(
+        help="Controls, with commas between them: shuffled (rewards dealt out at random), random "
+        "(a coin's throw each); 'none' leaves them out."
+    ),
+]
+ControlOf = Annotated[
+    str | None,
+    typer.Option(help="The variant that the controls are made of, or 'each'; default: the first."),
+]
+CompareProblems = Annotated[
+    int | None,
+    typer.Option("--problems", help="Held-out problems of an evaluation; default 300.", min=1),
+]
+Metric = Annotated[
+    str,
+    typer.Option(
+        help="'accuracy' (held out, at the end), or what each step records, such as reward or "
+        "kl (mean of the last tenth of the steps)."
+    ),
+]
+IntervalKind = Annotated[
+    str, typer.Option("--interval", help="'t' (Student's, over the seeds) or 'bootstrap'.")
+]
+CompareOut = Annotated[
+    Path | None,
+    typer.Option(
+        "--out", help="Folder of the runs, to go on with or add to; default runs/compare-…"
+    ),
+]
+CompareResume = Annotated[
+    bool, typer.Option("--resume", help="Make what FOLDER lacks; more with --seeds.")
+]
+CompareJobs = Annotated[
+    int | None,
+    typer.Option(
+        "--jobs",
+        help="Runs at the same time, each with one thread; default: as many as cores and memory "
+        "allow, on a GPU one.",
+        min=1,
+    ),
+]
+
 # ------------------------------------------------------------ the benchmark table
 
 MeasuredIn = Annotated[
