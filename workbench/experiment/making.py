@@ -37,9 +37,10 @@ def make_run(
         warnings.simplefilter("ignore", ConfigWarning)
         # To go on with a run its last checkpoint is enough; all of them of all runs fill a disk.
         config = variant.config.replace(seed=seed, save_total_limit=1)
-        chosen: Rewards = RewardSet(list(variant.rewards))  # type: ignore[arg-type]
+        true_rewards = RewardSet(list(variant.rewards))  # type: ignore[arg-type]
+        chosen: Rewards = true_rewards
         if variant.control is not None:
-            chosen = CONTROLS[variant.control](chosen, seed)
+            chosen = CONTROLS[variant.control](true_rewards, seed)
         trainer = start_run(
             folder,
             policy=load_policy(variant.policy, config=config),

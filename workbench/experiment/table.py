@@ -32,7 +32,11 @@ def _cells(row: Row, metric: str) -> tuple[str, ...]:
     mean = row.mean
     between = ""
     if not math.isnan(mean.low):
-        between = f"{share(mean.low, metric)} to {share(mean.high, metric)}"
+        # A resolution is known of shares, which end at 0 and 1.
+        low, high = (
+            (max(mean.low, 0), min(mean.high, 1)) if row.resolution else (mean.low, mean.high)
+        )
+        between = f"{share(low, metric)} to {share(high, metric)}"
     return (
         row.name,
         runs,
