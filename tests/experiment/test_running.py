@@ -78,6 +78,14 @@ def test_runs_are_normal_runs_that_are_paired(here: Experiment) -> None:
     assert set(coins) == {0.0, 1.0}
     assert here.result().is_whole
     assert "drew other prompts" not in str(here.result())
+    bigger = Experiment(
+        {"A": {}, "D": {"prompts_per_step": 4, "max_steps": 1}},
+        1,
+        (),
+        out=here.out,
+        config=SMALL,
+    )
+    assert "D drew other prompts in the first step than A" in str(bigger.run(processes=1))
     # A second call makes nothing.
     records = {name: (folder / "run.sqlite").read_bytes() for name, folder in folders.items()}
     here.run(processes=1)

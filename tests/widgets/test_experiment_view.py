@@ -120,10 +120,12 @@ def test_it_stops_and_goes_on_and_shows_what_failed(
     monkeypatch.setattr(experiment, "stop", lambda: asked.append("stop"))
     monkeypatch.setattr(experiment, "start", lambda: asked.append("start"))
     monkeypatch.setattr(Runner, "status", "running")
+    experiment._runner.ended.clear()
     view.redraw()
     assert (view.go.description, view.go.layout.display) == ("Stop", None)
     view.go.click()
     monkeypatch.setattr(Runner, "status", "failed")
+    experiment._runner.ended.set()
     experiment._runner.failed["B-seed1"] = "ValueError: <script>alert(1)</script>"
     view.redraw()
     assert view.go.description == "Go on"

@@ -134,7 +134,8 @@ class Experiment:
             if not self._runner.ended.is_set():
                 return self
             write_experiment(self.out, self.plan)
-            missing = self._runner.missing()
+            # Looked up anew: a run's folder may have been deleted since.
+            missing = self._runner.missing(anew=True)
             left = list(dict.fromkeys(variant for variant, _ in missing))
             if left:
                 count, words = how_many(left, processes, len(missing))
@@ -179,6 +180,11 @@ class Experiment:
     def status(self) -> str:
         """One of ready, running, stopping, stopped, failed, finished."""
         return self._runner.status
+
+    @property
+    def is_running(self) -> bool:
+        """Whether runs are being made, or end the step that they are in."""
+        return not self._runner.ended.is_set()
 
     @property
     def failed(self) -> dict[str, str]:

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+
+import torch
 
 from workbench.config import ConfigWarning
 from workbench.experiment.variants import ExperimentError, FunctionOfBefore, Variant
@@ -32,7 +35,7 @@ def make_run(
                 "which no file holds. Make the Experiment again with it, in the same folder."
             )
     _wait_until_free(folder, should_stop)
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), _threads_for(variant.policy):
         # What the settings mean was said when the variant was made.
         warnings.simplefilter("ignore", ConfigWarning)
         # To go on with a run its last checkpoint is enough; all of them of all runs fill a disk.
@@ -62,6 +65,18 @@ def make_run(
         finally:
             trainer.engine.free()
     return finished
+
+
+@contextmanager
+def _threads_for(policy: str) -> Iterator[None]:
+    """One thread for the embedded policy, as in `workbench train`; others as they are."""
+    before = torch.get_num_threads()
+    if policy == "embedded":
+        torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def _wait_until_free(folder: Path, should_stop: Callable[[], bool]) -> None:

@@ -20,6 +20,7 @@ from workbench.experiment.words import (
     difference_words,
     multiple_words,
     number,
+    percent,
 )
 from workbench.rewards import CONTROLS
 from workbench.runs import Run
@@ -177,8 +178,8 @@ class Result:
         families = (len(self.differences), len(self.against_controls))
         return [
             multiple_words(families, self.plan.level),
-            f"Intervals: {self.plan.level:.0%}, {INTERVALS[self.plan.interval]}, of differences "
-            "paired by seed; they speak of other seeds of this policy and task, not of others.",
+            f"Intervals: {percent(self.plan.level)}, {INTERVALS[self.plan.interval]}, of "
+            "differences paired by seed; they speak of other seeds of this policy and task, not of others.",
             self._missing(),
             *(
                 f"{o.variant}, seed {o.seed}: {o.steered} by hand, so this run is not what the "
@@ -206,19 +207,20 @@ class Result:
         return words
 
     def _pairing(self) -> str:
-        """Whether the pairs saw the same prompts in their first step, looked up in one seed."""
-        for one, other in combinations(self.rows, 2):
-            for seed in one.values:
-                if seed not in other.values:
-                    continue
-                prompts = [_first_prompts(row, seed) for row in (one, other)]
-                if all(prompts) and prompts[0] != prompts[1]:
-                    return (
-                        f"{one.name} and {other.name} drew other prompts in their steps (their "
-                        "settings ask for other batches): only seeds and held-out problems pair "
-                        "them."
-                    )
-                break
+        """Whether all saw the same prompts in their first step, looked up in one seed."""
+        for seed in self.plan.seeds:
+            rows = [row for row in self.rows if seed in row.values]
+            if len(rows) < 2:
+                continue
+            prompts = {row.name: _first_prompts(row, seed) for row in rows}
+            first, *others = [name for name in prompts if prompts[name]] or [""]
+            differing = [name for name in others if prompts[name] != prompts[first]]
+            if not differing:
+                return ""
+            return (
+                f"{', '.join(differing)} drew other prompts in the first step than {first} (their "
+                "settings ask for other batches): seeds and held-out problems alone pair them."
+            )
         return ""
 
     def __str__(self) -> str:

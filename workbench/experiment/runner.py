@@ -39,14 +39,18 @@ class Runner:
         self._workers: list[Worker] = []
         self._began = time.monotonic()
         self._steps_at_start = 0
+        self._finished: dict[Path, int] = {}
+        """Steps of the runs that are known to be finished: their records are not read again."""
 
     def folder(self, job: Job) -> Path:
         return run_folder(self.out, *job)
 
-    def missing(self) -> list[Job]:
+    def missing(self, anew: bool = False) -> list[Job]:
         """The jobs that are not finished, seed by seed, so that an experiment that is broken off
         has whole pairs."""
-        left = [job for job in self.jobs if not is_done(self.folder(job))]
+        if anew:
+            self._finished.clear()
+        left = [job for job in self.jobs if not self._is_done(job)]
         return sorted(left, key=lambda job: job[1])
 
     def start(self, missing: Sequence[Job], processes: int, at_once: str) -> None:
@@ -170,7 +174,16 @@ class Runner:
         )
 
     def _steps_done(self) -> int:
-        return sum(steps_made(self.folder(job)) for job in self.jobs)
+        return sum(
+            self._finished[folder] if folder in self._finished else steps_made(folder)
+            for folder in map(self.folder, self.jobs)
+        )
+
+    def _is_done(self, job: Job) -> bool:
+        folder = self.folder(job)
+        if folder not in self._finished and is_done(folder):
+            self._finished[folder] = steps_made(folder)
+        return folder in self._finished
 
 
 def _not_started(*_: object) -> bool:

@@ -8,7 +8,7 @@ import statistics
 from workbench.experiment.outcomes import Row
 from workbench.experiment.result import Result
 from workbench.experiment.variants import function_name
-from workbench.experiment.words import share
+from workbench.experiment.words import percent, share
 from workbench.rewards.controls import CONTROLS
 
 COLUMNS = ("variant", "runs", "start", "end", "95 %", "lowest", "highest", "what it is")
@@ -16,7 +16,7 @@ COLUMNS = ("variant", "runs", "start", "end", "95 %", "lowest", "highest", "what
 
 def columns_of(result: Result) -> tuple[str, ...]:
     """The headings of `cells`."""
-    return tuple(name.replace("95 %", f"{result.plan.level:.0%}") for name in COLUMNS)
+    return tuple(name.replace("95 %", percent(result.plan.level)) for name in COLUMNS)
 
 
 def cells(result: Result) -> list[tuple[str, ...]]:

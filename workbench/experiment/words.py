@@ -133,8 +133,13 @@ def multiple_words(families: tuple[int, int], level: float) -> str:
         return ""
     return (
         f"{' and '.join(said)}: the intervals of each kind are widened (Bonferroni), so that all "
-        f"of the kind hold together with {level:.0%}."
+        f"of the kind hold together with {percent(level)}."
     )
+
+
+def percent(level: float) -> str:
+    """0.95 as "95%", 0.995 as "99.5%"."""
+    return f"{100 * level:g}%"
 
 
 def number(value: Any) -> float | None:

@@ -11,7 +11,7 @@ import numpy as np
 
 from workbench.experiment import Difference, Result
 from workbench.experiment.outcomes import ACCURACY, Row
-from workbench.experiment.words import difference_words
+from workbench.experiment.words import difference_words, percent
 from workbench.widgets.plots import Chart
 from workbench.widgets.plots.pieces import (
     GREY,
@@ -88,7 +88,7 @@ def forest(result: Result) -> Chart:
     unit = "percentage points" if factor == 100 else plot_text(result.plan.metric)
     chart = make_chart(
         "paired differences",
-        f"{unit}, with {result.plan.level:.0%} intervals",
+        f"{unit}, with {percent(result.plan.level)} intervals",
         traces,
         x_range=_range(traces),
         y={"range": [-0.5, max(len(found), 1) - 0.5]},

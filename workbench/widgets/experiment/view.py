@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -73,6 +76,7 @@ class ExperimentView(widgets.VBox):  # type: ignore[misc]  # ipywidgets has no t
         self.layout.width = "100%"
         self.add_class("wb-scaled")
         self._drawn: Any = None
+        self._drawn_at = 0.0
         self._leave = self.experiment.subscribe(self._wake.set)
         self.redraw()
         threading.Thread(target=self._follow, name="workbench experiment", daemon=True).start()
@@ -84,10 +88,11 @@ class ExperimentView(widgets.VBox):  # type: ignore[misc]  # ipywidgets has no t
         self._guard.guarded(self._redraw)
 
     def _redraw(self) -> None:
+        self._drawn_at = time.monotonic()
         progress = self.experiment.progress()
         failed = failed_html(self.experiment.failed)
         set_if_changed(self.progress, "value", framed(progress_html(progress) + failed))
-        is_busy = progress.status in ("running", "stopping")
+        is_busy = self.experiment.is_running
         set_if_changed(self.go, "description", "Stop" if is_busy else "Go on")
         set_if_changed(self.go, "disabled", progress.status == "stopping")
         show_if(self.go, progress.status != "finished")
@@ -117,17 +122,42 @@ class ExperimentView(widgets.VBox):  # type: ignore[misc]  # ipywidgets has no t
         while not self._closed.is_set():
             self._wake.wait()
             self._wake.clear()
-            while not self._closed.is_set():
+            with self._drawn_by_waiting_cells():
+                while self._is_busy():
+                    self.redraw()
+                    self._wake.wait(INTERVAL)
+                    self._wake.clear()
+            if not self._closed.is_set():
                 self.redraw()
-                if self.experiment.status not in ("running", "stopping"):
-                    break
-                self._wake.wait(INTERVAL)
-                self._wake.clear()
+
+    def _is_busy(self) -> bool:
+        return not self._closed.is_set() and self.experiment.is_running
+
+    @contextmanager
+    def _drawn_by_waiting_cells(self) -> Iterator[None]:
+        """In Colab nothing that this thread draws reaches the page: while a cell waits for the
+        experiment, the main thread draws too."""
+        if not self._is_busy():
+            yield
+            return
+        # Not at the top: it brings torch with it, which a stored experiment does without; what runs
+        # has it already.
+        from workbench.training.session.pump import PUBLISHERS
+
+        PUBLISHERS.append(self._publish)
+        try:
+            yield
+        finally:
+            PUBLISHERS.remove(self._publish)
+
+    def _publish(self, at_once: bool) -> None:
+        if at_once or time.monotonic() - self._drawn_at > INTERVAL:
+            self.redraw()
 
     # ------------------------------------------------------------ what a person does
 
     def _go(self) -> None:
-        if self.experiment.status == "running":
+        if self.experiment.is_running:
             self.experiment.stop()
         else:
             self.experiment.start()
