@@ -179,7 +179,8 @@ class Result:
         return [
             multiple_words(families, self.plan.level),
             f"Intervals: {percent(self.plan.level)}, {INTERVALS[self.plan.interval]}, of "
-            "differences paired by seed; they speak of other seeds of this policy and task, not of others.",
+            "differences paired by seed; they speak of other seeds of this policy and task, not of "
+            "others.",
             self._missing(),
             *(
                 f"{o.variant}, seed {o.seed}: {o.steered} by hand, so this run is not what the "
