@@ -81,6 +81,16 @@ def keys_of(columns: list[str] | None, **flags: str | None) -> dict[str, str | N
     return keys
 
 
+def control_of(shuffle: bool, random: bool) -> str | None:
+    """The control that the flags of `workbench train` ask for. Raises `ConfigError` for both."""
+    if shuffle and random:
+        raise ConfigError(
+            "--shuffle-rewards and --random-rewards are two controls. Choose one, or make both "
+            "over several seeds: workbench compare --controls shuffled,random"
+        )
+    return "shuffled" if shuffle else "random" if random else None
+
+
 def changes_of(settings: list[str] | None, **flags: Any) -> dict[str, Any]:
     """The config's fields that a command line sets: --set NAME=VALUE, and above them the flags that
     were given (None: not given)."""
@@ -149,6 +159,10 @@ Rewards = Annotated[list[str] | None, typer.Option(help=REWARD_HELP)]
 ShuffleRewards = Annotated[
     bool,
     typer.Option("--shuffle-rewards", help="Control run: rewards dealt out at random."),
+]
+RandomRewards = Annotated[
+    bool,
+    typer.Option("--random-rewards", help="Control run: each reward is a coin's throw, 0 or 1."),
 ]
 
 # ------------------------------------------------------------ fields of the config
@@ -431,6 +445,68 @@ ExaminedRun = Annotated[
 ]
 Notebooks = Annotated[Path | None, typer.Argument(help="Folder of notebooks; default ./notebooks.")]
 Browser = Annotated[bool, typer.Option(help="Open a browser tab.")]
+
+# ------------------------------------------------------------ experiments
+
+ComparedFolder = Annotated[
+    Path | None, typer.Argument(help="An experiment's folder, whose result is shown.")
+]
+Variants = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--variant",
+        metavar="NAME:KEY=VALUE,...",
+        help="What is compared: a name, and the settings in which it differs (any field of "
+        "GRPOConfig, method, preset, policy, reward); repeat.",
+    ),
+]
+CompareSeeds = Annotated[
+    int | None,
+    typer.Option(help="Runs of each variant, seeds from 0 on, paired; default 8.", min=1),
+]
+Controls = Annotated[
+    str,
+    typer.Option(
+        help="Controls, with commas between them: shuffled (rewards dealt out at random), random "
+        "(a coin's throw each); 'none' leaves them out."
+    ),
+]
+ControlOf = Annotated[
+    str | None,
+    typer.Option(help="The variant that the controls are made of, or 'each'; default: the first."),
+]
+CompareProblems = Annotated[
+    int | None,
+    typer.Option("--problems", help="Held-out problems of an evaluation; default 300.", min=1),
+]
+Metric = Annotated[
+    str,
+    typer.Option(
+        help="'accuracy' (held out, at the end), or what each step records, such as reward or "
+        "kl (mean of the last tenth of the steps)."
+    ),
+]
+IntervalKind = Annotated[
+    str, typer.Option("--interval", help="'t' (Student's, over the seeds) or 'bootstrap'.")
+]
+CompareOut = Annotated[
+    Path | None,
+    typer.Option(
+        "--out", help="Folder of the runs, to go on with or add to; default runs/compare-…"
+    ),
+]
+CompareResume = Annotated[
+    bool, typer.Option("--resume", help="Make what FOLDER lacks; more with --seeds.")
+]
+CompareJobs = Annotated[
+    int | None,
+    typer.Option(
+        "--jobs",
+        help="Runs at the same time, each with one thread; default: as many as cores and memory "
+        "allow, on a GPU one.",
+        min=1,
+    ),
+]
 
 # ------------------------------------------------------------ the benchmark table
 

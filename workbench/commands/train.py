@@ -41,7 +41,7 @@ def train_command(
     out: Path,
     resume: bool,
     threads: int | None,
-    shuffle_rewards: bool,
+    control: str | None = None,
     as_json: bool,
 ) -> None:
     """See `workbench train --help`."""
@@ -49,7 +49,7 @@ def train_command(
     # Printed is `out`, as it was given; touched is this, wherever a reward function changes to.
     folder = out.absolute()
     _check_folder_free(out, resume)
-    parts = parts_of(out, resume, policy, task, rewards, shuffle_rewards)
+    parts = parts_of(out, resume, policy, task, rewards, control)
     config = make_config(parts.policy, preset, changes, out if resume else None, config_file)
     say_what_it_takes(preset)
     view = JsonView() if as_json else TerminalView(out, parts.policy, parts.task)
@@ -273,7 +273,7 @@ def _trainer(
     notice("loading torch and transformers")
     from workbench.policy import load_policy
     from workbench.policy.quantization import KINDS
-    from workbench.rewards import RewardSet, shuffled, with_readable_golds
+    from workbench.rewards import CONTROLS, RewardSet, with_readable_golds
     from workbench.tasks.for_config import load_task_for
     from workbench.training.launch import DEFAULT_REWARDS, start_run
     from workbench.training.same_run import check_same_problems
@@ -298,7 +298,7 @@ def _trainer(
         task=problems,
         config=config,
         resume=resume,
-        rewards=shuffled(chosen, config.seed) if parts.shuffle_rewards else chosen,
+        rewards=CONTROLS[parts.control](chosen, config.seed) if parts.control else chosen,
     )
 
 

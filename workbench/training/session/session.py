@@ -19,7 +19,7 @@ import torch
 
 from workbench.config import GRPOConfig
 from workbench.policy.policy import Policy
-from workbench.rewards import RewardSet, ShuffledRewards
+from workbench.rewards import Rewards
 from workbench.runs import Run
 from workbench.tasks.types import Task
 from workbench.training.launch import DEFAULT_REWARDS, start_run
@@ -51,7 +51,7 @@ class Session:
         self,
         policy: Policy | str = "embedded",
         task: Task | str = "arithmetic",
-        rewards: RewardSet | ShuffledRewards | Sequence[str] = DEFAULT_REWARDS,
+        rewards: Rewards | Sequence[str] = DEFAULT_REWARDS,
         config: GRPOConfig | None = None,
         *,
         method: str | None = None,
