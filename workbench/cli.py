@@ -450,6 +450,40 @@ def bench_methods(
     )
 
 
+def tornado(
+    run: options.TornadoRun,
+    step: options.TornadoStep = None,
+    knob: options.TornadoKnobs = None,
+    steps: options.TornadoSteps = 4,
+    seeds: options.TornadoSeeds = 3,
+    problems: options.TornadoProblems = 128,
+    policy: options.TornadoPolicy = None,
+    task: options.TornadoTask = None,
+    reward: options.TornadoRewards = None,
+    threads: options.Threads = None,
+    html: options.TornadoPage = None,
+    as_json: options.JsonObject = False,
+) -> None:
+    """What each knob would have done from a checkpoint of a run on: some steps with each lower and
+    higher, against what another seed does. The run is not touched."""
+    from workbench.commands.tornado import tornado_command
+
+    tornado_command(
+        run,
+        step=step,
+        knobs=knob,
+        steps=steps,
+        seeds=seeds,
+        problems=problems,
+        policy=policy,
+        task=task,
+        rewards=reward,
+        threads=threads,
+        html=html,
+        as_json=as_json,
+    )
+
+
 COMMANDS: dict[str, Callable[..., None]] = {
     "train": train,
     "eval": eval_,
@@ -460,6 +494,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "plan": plan,
     "runs": runs,
     "export": export,
+    "tornado": tornado,
     "doctor": doctor,
     "areal": areal,
     "lab": lab,

@@ -13,6 +13,7 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from workbench.errors import inert
 from workbench.runs.tornado.result import BEYOND, FAILED, SAME, Branch, TornadoResult
 
 DOWN, UP, CHANCE_GREY = "#D55E00", "#0072B2", "#8A8A8A"
@@ -79,7 +80,7 @@ def drawn(result: TornadoResult) -> str:
         *(part for place, knob in enumerate(knobs) for part in _row(result, panels, place, knob)),
         *_legend(height),
     ]
-    about = html.escape(summary(result))
+    about = safe(summary(result))
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" '
         f'width="{width}" height="{height}" role="img" aria-label="{about}" '
@@ -122,6 +123,11 @@ def number(value: float, measure: str) -> str:
 def value_text(value: object) -> str:
     """A setting as it is written in the picture."""
     return f"{value:.3g}" if isinstance(value, float) else str(value)
+
+
+def safe(text: str) -> str:
+    """A text as HTML that shows every character and does nothing: a run's name may be hostile."""
+    return html.escape(inert(text))
 
 
 def _panels(result: TornadoResult) -> list[Panel]:
@@ -190,7 +196,7 @@ def _bar(result: TornadoResult, panel: Panel, branch: Branch, top: float) -> Ite
     yield (
         f'<rect x="{min(middle, end):.1f}" y="{y}" width="{max(abs(end - middle), 1):.1f}" '
         f'height="{BAR}" {fill} stroke="{colour}" data-verdict="{verdict}">'
-        f"<title>{html.escape(title)}</title></rect>"
+        f"<title>{safe(title)}</title></rect>"
     )
     # On the bar's own side, so that the number never lies on the bar.
     side = 1 if effect >= 0 else -1
@@ -217,5 +223,5 @@ def _text(
     weight = ' font-weight="bold"' if bold else ""
     return (
         f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}" font-size="{size}"{weight}>'
-        f"{html.escape(words)}</text>"
+        f"{safe(words)}</text>"
     )

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import html
 from collections.abc import Iterator
 
-from workbench.runs.tornado.picture import drawn, number, order, value_text
+from workbench.runs.tornado.picture import drawn, number, order, safe, value_text
 from workbench.runs.tornado.result import (
     BEYOND,
     CHANCE,
@@ -72,7 +71,7 @@ def _what_stands_out(result: TornadoResult) -> Iterator[str]:
 
 def as_html(result: TornadoResult) -> str:
     """Picture, sentences and table. Everything that is not our own is escaped."""
-    said = "".join(f"<li>{html.escape(text[:SHOWN])}</li>" for text in sentences(result))
+    said = "".join(f"<li>{safe(text[:SHOWN])}</li>" for text in sentences(result))
     return (
         f'<div class="wb-tornado">{drawn(result)}<ul>{said}</ul>'
         f"<details><summary>all figures</summary>{table(result)}</details></div>"
@@ -82,8 +81,7 @@ def as_html(result: TornadoResult) -> str:
 def table(result: TornadoResult) -> str:
     """A row for each knob and side, a column for each measure."""
     heads = "".join(
-        f'<th scope="col" title="{html.escape(MEASURES[name])}">{name}</th>'
-        for name in result.measures
+        f'<th scope="col" title="{safe(MEASURES[name])}">{name}</th>' for name in result.measures
     )
     rows = "".join(_row(result, branch) for knob in order(result) for branch in result.of(knob))
     base = "".join(f"<td>{result.base.measures[name]:.4g}</td>" for name in result.measures)
@@ -101,8 +99,8 @@ def table(result: TornadoResult) -> str:
 
 def _row(result: TornadoResult, branch: Branch) -> str:
     name = f"{branch.knob} {value_text(branch.before)} → {value_text(branch.value)}"
-    cells = "".join(f"<td>{html.escape(_cell(result, branch, m))}</td>" for m in result.measures)
-    return f'<tr><th scope="row">{html.escape(name)}</th>{cells}</tr>'
+    cells = "".join(f"<td>{safe(_cell(result, branch, m))}</td>" for m in result.measures)
+    return f'<tr><th scope="row">{safe(name)}</th>{cells}</tr>'
 
 
 def _cell(result: TornadoResult, branch: Branch, measure: str) -> str:
