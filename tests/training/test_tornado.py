@@ -130,7 +130,7 @@ def test_sharing_the_first_rollout_changes_nothing(make_trainer) -> None:
         "beta": [0.0],
         "epsilon": [0.05],
         "learning_rate": [1e-2],
-        "top_p": [0.9],
+        "temperature": [1.3],
         "scale_rewards": ["none"],
         "advantage_baseline": ["none"],
         "max_resample": [3],
@@ -143,7 +143,7 @@ def test_sharing_the_first_rollout_changes_nothing(make_trainer) -> None:
     assert [b.measures for b in shared.branches] == [b.measures for b in alone.branches]
     assert [b.steps for b in shared.branches] == [b.steps for b in alone.branches]
     told = {b.knob for b in shared.branches if b.shared_rollout}
-    assert told == set(moved) - {"top_p"}
+    assert told == set(moved) - {"temperature"}
     assert not any(b.shared_rollout for b in alone.branches)
 
 
@@ -301,7 +301,7 @@ def test_the_usual_knobs_of_each_method_are_live_and_move(method: str) -> None:
 
 def test_how_far_the_knobs_go() -> None:
     knobs = Knobs(GRPOConfig(beta=0.0, epsilon=0.6, learning_rate=1e-3))
-    names = ["beta", "epsilon", "learning_rate", "epsilon_high", "top_p"]
+    names = ["beta", "epsilon", "learning_rate", "epsilon_high", "lam"]
     goals = {(side.knob, side.direction): side.value for side in sides_of(names, knobs)[0]}
     assert goals == {
         ("beta", "up"): 0.02,
@@ -311,5 +311,6 @@ def test_how_far_the_knobs_go() -> None:
         ("learning_rate", "up"): 2e-3,
         ("epsilon_high", "down"): 0.3,
         ("epsilon_high", "up"): 1.2,
-        ("top_p", "down"): 0.5,
+        ("lam", "down"): 0.475,
+        ("lam", "up"): 1.0,
     }
