@@ -538,6 +538,37 @@ BenchFolder = Annotated[
 Jobs = Annotated[int, typer.Option(help="Runs at the same time, each with one thread.", min=1)]
 BenchPage = Annotated[Path | None, typer.Option("--html", help="Write the table as a page, too.")]
 
+# ------------------------------------------------------------ the tornado
+
+TornadoRun = Annotated[Path, typer.Argument(help="Folder of a run with checkpoints.")]
+TornadoStep = Annotated[
+    int | None,
+    typer.Option(
+        "--step", help="A step with a checkpoint; default: the newest with steps left.", min=0
+    ),
+]
+TornadoKnobs = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--knob", help="NAME, or NAME=DOWN,UP with the values to go to; repeat. Default: the usual."
+    ),
+]
+TornadoSteps = Annotated[int, typer.Option("--steps", help="Steps of each branch.", min=1)]
+TornadoSeeds = Annotated[
+    int, typer.Option("--seeds", help="Other sampling seeds, for the band of chance.", min=3)
+]
+TornadoProblems = Annotated[
+    int, typer.Option("--problems", help="Held-out problems after each branch.", min=1)
+]
+TornadoPage = Annotated[Path | None, typer.Option("--html", help="Write the picture as a page.")]
+TornadoPolicy = Annotated[
+    str | None, typer.Option("--policy", help="Where the run's policy lies now.")
+]
+TornadoTask = Annotated[str | None, typer.Option("--task", help="The run's task, from a file.")]
+TornadoRewards = Annotated[
+    list[str] | None, typer.Option("--reward", help="The run's own reward functions; repeat.")
+]
+
 # ------------------------------------------------------------ what is printed
 
 Version = Annotated[bool, typer.Option("--version", help="Print the version and exit.")]
