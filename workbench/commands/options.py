@@ -164,6 +164,13 @@ RandomRewards = Annotated[
     bool,
     typer.Option("--random-rewards", help="Control run: each reward is a coin's throw, 0 or 1."),
 ]
+FaultName = Annotated[
+    str | None,
+    typer.Option(
+        "--fault",
+        help="Make a known mistake on purpose, such as inverted_k3; an unknown name lists all.",
+    ),
+]
 
 # ------------------------------------------------------------ fields of the config
 

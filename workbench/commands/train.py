@@ -43,6 +43,7 @@ def train_command(
     threads: int | None,
     control: str | None = None,
     as_json: bool,
+    fault: str | None = None,
 ) -> None:
     """See `workbench train --help`."""
     started = time.monotonic()
@@ -60,7 +61,9 @@ def train_command(
         view.notice(f"settings for this policy, unless named: {chosen}")
     go_on = resume_command(out, parts, threads)
     with stop_request() as should_stop:
-        trainer = _trainer(parts, config, folder, resume, threads, view.notice)
+        trainer = _trainer(parts, config, folder, resume, threads, view.notice, fault)
+        if trainer.fault is not None:
+            view.notice(f"fault injected on purpose: {trainer.fault.spec}")
         view.begin(trainer)
         with view:
             try:
@@ -269,8 +272,10 @@ def _trainer(
     resume: bool,
     threads: int | None,
     notice: Callable[[str], None],
+    fault: str | None,
 ) -> Any:
     notice("loading torch and transformers")
+    from workbench.faults import make_fault
     from workbench.policy import load_policy
     from workbench.policy.quantization import KINDS
     from workbench.rewards import CONTROLS, RewardSet, with_readable_golds
@@ -282,6 +287,7 @@ def _trainer(
     notice(f"loading policy {parts.policy} and task {parts.task}")
     chosen = RewardSet(parts.rewards or list(DEFAULT_REWARDS))
     # What is quick and may be wrong comes before the weights.
+    mistake = None if fault is None else make_fault(fault)
     problems = with_readable_golds(load_task_for(config, parts.task), config.unreadable_golds)
     # A record is there only where a run goes on: a new one was refused beside it.
     goes_on = is_run_record(out / "run.sqlite")
@@ -299,6 +305,7 @@ def _trainer(
         config=config,
         resume=resume,
         rewards=CONTROLS[parts.control](chosen, config.seed) if parts.control else chosen,
+        fault=mistake,
     )
 
 

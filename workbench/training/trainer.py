@@ -21,6 +21,7 @@ from workbench.config.schedule import learning_rate_at
 from workbench.evaluation.accuracy import greedy_accuracy
 from workbench.evaluation.prompts import encode_prompt
 from workbench.evaluation.recorded import sampled_evaluations
+from workbench.faults import Fault
 from workbench.methods import Batch, Scored, loss_mask, make_method
 from workbench.methods.sft import demonstrations
 from workbench.objective import (
@@ -83,9 +84,10 @@ class Trainer:
         *,
         open_run: Callable[[], RunWriter],
         out: Path,
+        fault: Fault | None = None,
     ) -> None:
         """open_run: gives the record; called when all else stands, so that what cannot start leaves
-        no record."""
+        no record. fault: a mistake to make on purpose (see `workbench.faults`)."""
         self.policy = policy
         self.task = task
         self.rewards = rewards
@@ -120,6 +122,9 @@ class Trainer:
         beside = [name for name in config.method_facts.models if name != "reference"]
         with explain_out_of_memory((beside or ["method"])[0], config, policy.source):
             self.method = make_method(policy, config, rewards)
+        self.fault = fault
+        if fault is not None:
+            fault.install(self)
         # Last: whatever could not start has raised by now, and leaves no record behind.
         self.run = open_run()
         # What serves need not be what the config asks for, and the record says which it was.
@@ -129,6 +134,7 @@ class Trainer:
             # Completions are recorded as whole messages: so much of each the template wrote.
             opened_answer=policy.opened(task.messages(task.train[0])),
             **facts_of(policy, task),
+            **({} if fault is None else {"fault": fault.spec}),
         )
 
     @property
@@ -389,7 +395,7 @@ class Trainer:
             functions=len(table.names),
             advantages=advantages,
             step=self.steps_done + 1,
-            should_stop=lambda: self._cancelled,
+            should_stop=self._cancelled.is_set,
             watch_file=self.out / WATCH_FILE,
         )
 

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from workbench.config import GRPOConfig
+from workbench.faults import Fault
 from workbench.policy.policy import Policy
 from workbench.rewards import Rewards
 from workbench.runs import Run
@@ -42,7 +43,8 @@ class Session:
 
     `policy` and `task` are objects or names; `out` is the run's folder (default runs/DATE-TIME). A
     folder that already holds a run is left alone and a number is added to the name, unless `resume`
-    asks to go on with it. `method` is short for a config with that method and its settings.
+    asks to go on with it. `method` is short for a config with that method and its settings. `fault`
+    names a mistake to make on purpose (`workbench.faults`).
     """
 
     out: Path
@@ -61,6 +63,7 @@ class Session:
         out: str | Path | None = None,
         resume: bool = False,
         name: str = "",
+        fault: Fault | str | None = None,
     ) -> None:
         config = config or GRPOConfig()
         if method is not None:
@@ -83,6 +86,7 @@ class Session:
                 config=config,
                 resume=resume,
                 name=name,
+                fault=fault,
             )
             self._take(trainer)
 
