@@ -92,10 +92,12 @@ class MethodsTable:
     def summary(self) -> str:
         """What was run, in a line."""
         first = self.rows[0]
+        # Weights that were measured once and are no longer those that ship.
+        policy = f"; policy: {self.about['policy']}" if "policy" in self.about else ""
         return (
             f"{first.steps[-1]} steps, {len(first.after)} seeds, {first.problems} held-out "
             f"problems, greedy, strict; {self.about.get('date', 'date not recorded')}, "
-            f"{self.about.get('cpu', 'machine not recorded')}"
+            f"{self.about.get('cpu', 'machine not recorded')}{policy}"
         )
 
     def figure(self) -> Any:

@@ -6,7 +6,8 @@ somewhere else, or was lucky.
     random     a fair coin for each completion, whatever it says ("random rewards" of Spurious
                Rewards, arXiv 2506.10947, section 2, with gamma = 1/2)
 
-To add one: its class here, descended from `ControlRewards`, and its row in `CONTROLS`.
+To add one: its class here, descended from `ControlRewards`, its row in `CONTROLS`, and how its names
+begin in `CONTROL_PREFIXES` (workbench/runs/control.py).
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from workbench.rewards.score import RewardSet, RewardTable
+from workbench.runs.control import CONTROL_PREFIXES
 
 _SHUFFLE_STREAM = 3
 _RANDOM_STREAM = 5
@@ -61,7 +63,7 @@ class ShuffledRewards(ControlRewards):
     """
 
     kind = "shuffled"
-    prefix = "shuffled_"
+    prefix = CONTROL_PREFIXES[kind]
     words = "the rewards are dealt out at random"
 
     def score(self, prompts: Any, completions: Any, *, step: int, **given: Any) -> RewardTable:
@@ -84,7 +86,7 @@ class RandomRewards(ControlRewards):
 
     kind = "random"
     # Not "random_": a reward function of one's own may well be called so.
-    prefix = "coin_for_"
+    prefix = CONTROL_PREFIXES[kind]
     words = "each reward is a coin's throw"
 
     def score(self, prompts: Any, completions: Any, *, step: int, **given: Any) -> RewardTable:
