@@ -164,6 +164,13 @@ RandomRewards = Annotated[
     bool,
     typer.Option("--random-rewards", help="Control run: each reward is a coin's throw, 0 or 1."),
 ]
+FaultName = Annotated[
+    str | None,
+    typer.Option(
+        "--fault",
+        help="Make a known mistake on purpose, such as inverted_k3; an unknown name lists all.",
+    ),
+]
 
 # ------------------------------------------------------------ fields of the config
 
@@ -250,7 +257,24 @@ Samples = Annotated[
 Temperature = Annotated[float, typer.Option(help="Of the sampled answers.", min=0.01)]
 EvaluatedRun = Annotated[
     Path | None,
-    typer.Argument(help="A run's folder, in place of --policy: what it has trained."),
+    typer.Argument(
+        help="A run's folder, in place of --policy: its final policy, else its newest checkpoint."
+    ),
+]
+OfStep = Annotated[
+    int | None,
+    typer.Option(
+        "--step",
+        min=0,
+        help="Of RUN: the checkpoint of this step; with --recorded the evaluation of this step.",
+    ),
+]
+Recorded = Annotated[
+    bool,
+    typer.Option(
+        "--recorded",
+        help="Of RUN: the evaluation with samples that its record holds; nothing is asked anew.",
+    ),
 ]
 ReadAnswers = Annotated[
     Path | None,
@@ -305,6 +329,19 @@ EvalDtype = Annotated[
     typer.Option(help="Format of the weights; auto: 16 bits on CUDA, float32 on a CPU."),
 ]
 EvalQuantization = Annotated[str | None, typer.Option(help="Weights in 'nf4' (4 bits) or 'int8'.")]
+
+# ------------------------------------------------------------ what a policy can say
+
+OracleProblem = Annotated[
+    int, typer.Option("--problem", help="Which held-out problem, counted from 0.", min=0)
+]
+OracleMass = Annotated[
+    float, typer.Option("--mass", help="Probability that the completions hold together, up to 1.")
+]
+OracleTemperature = Annotated[float, typer.Option(help="As the sampler's, above 0.")]
+OracleRows = Annotated[
+    int, typer.Option("--top", help="Completions in the table, the likeliest first.", min=1)
+]
 
 # ------------------------------------------------------------ what a reward is tried on
 
@@ -507,6 +544,37 @@ BenchFolder = Annotated[
 ]
 Jobs = Annotated[int, typer.Option(help="Runs at the same time, each with one thread.", min=1)]
 BenchPage = Annotated[Path | None, typer.Option("--html", help="Write the table as a page, too.")]
+
+# ------------------------------------------------------------ the tornado
+
+TornadoRun = Annotated[Path, typer.Argument(help="Folder of a run with checkpoints.")]
+TornadoStep = Annotated[
+    int | None,
+    typer.Option(
+        "--step", help="A step with a checkpoint; default: the newest with steps left.", min=0
+    ),
+]
+TornadoKnobs = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--knob", help="NAME, or NAME=DOWN,UP with the values to go to; repeat. Default: the usual."
+    ),
+]
+TornadoSteps = Annotated[int, typer.Option("--steps", help="Steps of each branch.", min=1)]
+TornadoSeeds = Annotated[
+    int, typer.Option("--seeds", help="Other sampling seeds, for the band of chance.", min=3)
+]
+TornadoProblems = Annotated[
+    int, typer.Option("--problems", help="Held-out problems after each branch.", min=1)
+]
+TornadoPage = Annotated[Path | None, typer.Option("--html", help="Write the picture as a page.")]
+TornadoPolicy = Annotated[
+    str | None, typer.Option("--policy", help="Where the run's policy lies now.")
+]
+TornadoTask = Annotated[str | None, typer.Option("--task", help="The run's task, from a file.")]
+TornadoRewards = Annotated[
+    list[str] | None, typer.Option("--reward", help="The run's own reward functions; repeat.")
+]
 
 # ------------------------------------------------------------ what is printed
 

@@ -126,3 +126,8 @@ def plain_name(name: str) -> tuple[str, str | None]:
 
 Rewards = RewardSet | ControlRewards
 """What a run is rewarded by."""
+
+
+def is_control(name: str) -> bool:
+    """Whether a recorded reward of this name says nothing of the completion that it stands at."""
+    return plain_name(name)[1] is not None

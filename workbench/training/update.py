@@ -6,7 +6,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from workbench.config import GRPOConfig
+from workbench.config import LOSSES, GRPOConfig
+from workbench.config.losses import looks_at_update
 from workbench.methods import Batch, Method
 from workbench.objective import (
     BatchTotals,
@@ -126,28 +127,55 @@ def update_totals(policy: Policy, batch: Batch, rows_R: Tensor, config: GRPOConf
 
     The entropy threshold of top_entropy_quantile is the whole update's, so that the result does not
     depend on `micro_batch_size` (TRL takes each micro-batch's own). Where there are several, the
-    entropies cost a pass before the first of them; a single one finds the threshold by itself.
+    entropies cost a pass before the first of them; a single one finds the threshold by itself. The
+    same holds for the tokens that clip_cov and kl_cov choose.
     """
     parts = list(micro_batches(rows_R, config))
-    if config.top_entropy_quantile >= 1 or len(parts) < 2:
+    if len(parts) < 2 or not looks_at_update(config):
+        batch.selected_BT = None
         return totals_of(batch.loss_mask_BT, rows_R, config)
     with torch.no_grad():
-        entropies = [
-            completion_logps(policy.model, batch.rollout, part, config.temperature)[1]
+        found = [
+            completion_logps(policy.model, batch.rollout, part, config.temperature)
             for part in parts
         ]
-    return totals_of(batch.loss_mask_BT, rows_R, config, torch.cat(entropies))
+    logp_RT, entropy_RT = (torch.cat(values) for values in zip(*found, strict=True))
+    if LOSSES[config.loss_type].selects:
+        batch.select(rows_R, logp_RT, entropy_RT, config)
+    return totals_of(batch.loss_mask_BT, rows_R, config, entropy_RT)
 
 
 def apply_gradient(
     policy: Policy, optimizer: torch.optim.Optimizer, config: GRPOConfig
 ) -> dict[str, float]:
-    """Clip the gradient and move the weights; returns the norm before clipping."""
+    """Clip the gradient and move the weights; returns the norm before clipping, and how far the
+    weights that were looked at went, in learning rates."""
     # With max_grad_norm 0 nothing is clipped, and the norm is measured all the same.
     norm = torch.nn.utils.clip_grad_norm_(
         policy.trainable_parameters(), config.max_grad_norm or float("inf")
     )
+    looked_at = _some_weights(policy)
+    before = [weight.clone() for weight in looked_at]
+    # What config and schedule ask for; the optimizer's own may be another one inside its step.
+    rate = float(optimizer.param_groups[0]["lr"])
     optimizer.step()
     # None gives their memory back until the next update makes new ones.
     optimizer.zero_grad(set_to_none=True)
-    return {"grad_norm": float(norm)}
+    figures = {"grad_norm": float(norm)}
+    if rate > 0:
+        moved = [
+            (after.float() - first.float()).abs().max()
+            for after, first in zip(looked_at, before, strict=True)
+        ]
+        figures["update_over_lr_max"] = float(max(moved)) / rate
+    return figures
+
+
+LOOKED_AT = 1024
+"""Weights of a tensor whose way is measured: a copy of them costs nothing."""
+
+
+def _some_weights(policy: Policy) -> list[torch.Tensor]:
+    """The first weights of the middle and of the last trained tensor, as views."""
+    trained = policy.trainable_parameters()
+    return [p.detach().flatten()[:LOOKED_AT] for p in (trained[len(trained) // 2], trained[-1])]
