@@ -109,6 +109,24 @@ def test_pairs_of_which_one_is_missing_are_left_out_and_counted(tmp_path: Path) 
     assert not result.is_whole
 
 
+def test_a_run_that_was_steered_is_named(tmp_path: Path) -> None:
+    experiment = made(tmp_path, {"A": {0: 90.0}, "B": {0: 80.0}})
+    make_run(
+        tmp_path / "C-seed0",
+        steps=2,
+        prompts=2,
+        knobs={2: {"epsilon": 0.3}},
+        evaluations={2: (9, 10)},
+    )
+    with_c = Experiment({"A": {}, "B": {}, "C": {}}, 1, (), out=tmp_path, config=CONFIG)
+    said = str(with_c.result())
+    assert "C, seed 0: epsilon was changed to 0.3 at step 2 by hand" in said
+    # Its batches are of two prompts, the others' of four.
+    assert "C drew other prompts in the first step than A (" in said
+    assert "by hand" not in str(experiment.result())
+    assert "other prompts" not in str(experiment.result())
+
+
 def test_a_control_that_drifts_is_named_and_widens_the_band(tmp_path: Path) -> None:
     values = {"A": {0: 50.0, 1: 52.0, 2: 51.0}, "shuffled": {0: 55.0, 1: 46.0, 2: 58.0}}
     result = made(tmp_path, values).result()
