@@ -8,7 +8,8 @@ must not learn, and an answer in words.
     runner.py       making the runs, in this process (`making.py`) or in others (`worker.py`)
     outcomes.py     what the runs came to
     statistics.py   intervals, and the number of seeds that would be needed
-    result.py       paired differences, and the controls' band; `words.py` says them
+    result.py       paired differences, and the controls' band; `words.py` and
+                    `notes.py` say them
 """
 
 from workbench.lazy import lazy_names

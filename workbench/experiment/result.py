@@ -4,26 +4,19 @@ the controls, in words that say no more than the runs can."""
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import combinations
 from pathlib import Path
 from typing import Any
 
-from workbench.experiment.outcomes import ACCURACY, Row, rows_of
-from workbench.experiment.statistics import INTERVALS, Interval, mean_interval, seeds_needed
+from workbench.experiment.notes import notes_of
+from workbench.experiment.outcomes import Row, rows_of
+from workbench.experiment.plain import result_dict
+from workbench.experiment.statistics import Interval, mean_interval, seeds_needed
 from workbench.experiment.store import Plan
-from workbench.experiment.words import (
-    band_words,
-    control_words,
-    difference_words,
-    multiple_words,
-    number,
-    percent,
-)
-from workbench.rewards import CONTROLS
-from workbench.runs import Run
+from workbench.experiment.words import band_words, control_words, difference_words
 
 
 @dataclass(frozen=True)
@@ -169,132 +162,19 @@ class Result:
         said += [
             band_words(self, row) for row in self.variants if not math.isnan(self.control_band[0])
         ]
-        said += [words for words in self.notes() if words]
+        said += notes_of(self)
         return [words for words in said if words]
-
-    def notes(self) -> list[str]:
-        """What a reader must know: how the intervals were made, what is missing, what was steered
-        by hand, and whether the prompts were the same."""
-        families = (len(self.differences), len(self.against_controls))
-        return [
-            multiple_words(families, self.plan.level),
-            f"Intervals: {percent(self.plan.level)}, {INTERVALS[self.plan.interval]}, of "
-            "differences paired by seed; they speak of other seeds of this policy and task, not of "
-            "others.",
-            self._missing(),
-            *(
-                f"{o.variant}, seed {o.seed}: {o.steered} by hand, so this run is not what the "
-                "experiment's file says."
-                for row in self.rows
-                for o in row.outcomes
-                if o.steered
-            ),
-            self._pairing(),
-        ]
-
-    def _missing(self) -> str:
-        missing = [o for row in self.rows for o in row.outcomes if o.value is None]
-        if not missing:
-            return ""
-        failed = sorted({o.variant for o in missing if o.status == "failed"})
-        words = (
-            f"{len(missing)} of {sum(len(r.outcomes) for r in self.rows)} runs are not finished."
-        )
-        if failed:
-            words += (
-                f" Runs of {', '.join(failed)} failed: a mean over the seeds that did not flatters "
-                "it."
-            )
-        return words
-
-    def _pairing(self) -> str:
-        """Whether all saw the same prompts in their first step, looked up in one seed."""
-        for seed in self.plan.seeds:
-            rows = [row for row in self.rows if seed in row.values]
-            if len(rows) < 2:
-                continue
-            prompts = {row.name: _first_prompts(row, seed) for row in rows}
-            first, *others = [name for name in prompts if prompts[name]] or [""]
-            differing = [name for name in others if prompts[name] != prompts[first]]
-            if not differing:
-                return ""
-            return (
-                f"{', '.join(differing)} drew other prompts in the first step than {first} (their "
-                "settings ask for other batches): seeds and held-out problems alone pair them."
-            )
-        return ""
 
     def __str__(self) -> str:
         return "\n".join(self.sentences())
 
     __repr__ = __str__
 
-    # ------------------------------------------------------------ for programs
-
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON; what is not known is null."""
-        return {
-            "folder": str(self.out),
-            "metric": self.plan.metric,
-            "interval": self.plan.interval,
-            "level": self.plan.level,
-            "seeds": list(self.plan.seeds),
-            "whole": self.is_whole,
-            "rows": [_row_dict(row) for row in self.rows],
-            "differences": [_difference_dict(d) for d in self.differences],
-            "against_controls": [_difference_dict(d) for d in self.against_controls],
-            "control_band": [number(end) for end in self.control_band],
-            "sentences": self.sentences(),
-        }
+        return result_dict(self)
 
 
 def result_of(out: Path, plan: Plan) -> Result:
     """The result of the runs in a folder, as far as they are."""
     return Result(out, plan, tuple(rows_of(out, plan)))
-
-
-def _first_prompts(row: Row, seed: int) -> Sequence[str]:
-    folder = next(outcome.folder for outcome in row.outcomes if outcome.seed == seed)
-    run = Run.open(folder)
-    return tuple(dict.fromkeys(run.samples(1)["problem_id"])) if run.last_step() else ()
-
-
-def _row_dict(row: Row) -> dict[str, Any]:
-    control = row.variant.control
-    return {
-        "name": row.name,
-        "control": control,
-        "words": CONTROLS[control].words if control else "",
-        "policy": row.variant.policy,
-        "mean": number(row.mean.value),
-        "interval": [number(row.mean.low), number(row.mean.high)],
-        "gain": number(row.gain.value),
-        "runs": [
-            {
-                "seed": o.seed,
-                "folder": o.folder.name,
-                "status": o.status,
-                "value": o.value,
-                "steps": list(o.steps),
-                "curve": [number(value) for value in o.curve],
-                "problems": o.problems,
-            }
-            for o in row.outcomes
-        ],
-    }
-
-
-def _difference_dict(found: Difference) -> dict[str, Any]:
-    return {
-        "of": found.of,
-        "than": found.than,
-        "value": number(found.interval.value),
-        "interval": [number(found.interval.low), number(found.interval.high)],
-        "level": found.level,
-        "seeds": found.interval.n,
-        "verdict": found.verdict,
-        "seeds_needed": found.needed,
-    }
-
-
-__all__ = ["ACCURACY", "Difference", "Result", "result_of"]

@@ -94,8 +94,10 @@ def write_experiment(out: Path, plan: Plan) -> None:
 def _check_same(out: Path, before: Sequence[Variant], now: Sequence[Variant]) -> None:
     own = {variant.name: variant.to_dict() for variant in before}
     for variant in now:
+        if variant.name not in own:
+            continue
+        kept = own[variant.name]
         given = variant.to_dict()
-        kept = own.get(variant.name, given)
         config = given.pop("config")
         others = {key: (kept[key], given[key]) for key in given if kept[key] != given[key]}
         others |= {

@@ -97,8 +97,9 @@ def forest(result: Result) -> Chart:
     layout = chart["layout"]
     # Names stand above their lines: beside them, long ones would take the plot's place.
     layout["yaxis"]["visible"] = False
+    middle = sum(_range(traces)) / 2
     layout["annotations"] += [
-        _name(difference, (place + 0.78) / len(found))
+        _name(difference, factor, middle, (place + 0.76) / len(found))
         for place, difference in enumerate(reversed(found))
     ]
     layout["hovermode"] = "closest"
@@ -119,13 +120,15 @@ def _label(difference: Difference) -> str:
     return plot_text(f"{difference.of} − {difference.than}", 60)
 
 
-def _name(difference: Difference, height: float) -> dict[str, Any]:
-    """The name of a line; `height` is a share of the plot's."""
+def _name(difference: Difference, factor: int, middle: float, height: float) -> dict[str, Any]:
+    """The name of a line, above its dot and reaching to the middle of the plot, where there is
+    room; `height` is a share of the plot's."""
+    x = factor * difference.interval.value
     return {
         "text": _label(difference),
-        "x": 0.01,
-        "xref": "paper",
-        "xanchor": "left",
+        "x": x,
+        "xref": "x",
+        "xanchor": "left" if x < middle else "right",
         "y": height,
         "yref": "paper",
         "yanchor": "middle",
