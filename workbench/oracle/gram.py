@@ -124,8 +124,8 @@ def gradient_gram(
     sizes = [_rows(one, per_token) for one in scored]
     check_room(policy, sizes, max_bytes)
     width = space.mask_CT.shape[1]
-    parts = []
-    rows = []
+    parts: list[torch.Tensor] = []
+    rows: list[np.ndarray] = []
     for one in scored:
         if per_token:
             gradient_ND, row_CT = token_gradients(policy, one.enumeration)
