@@ -58,7 +58,7 @@ def compositions(shares: list[float], others: int) -> Iterator[tuple[tuple[int, 
             "mass, or draw batches (drawn_coefficients)."
         )
     for kinds in itertools.combinations_with_replacement(range(len(shares)), others):
-        probability = math.factorial(others)
+        probability = float(math.factorial(others))
         for kind, times in Counter(kinds).items():
-            probability = probability * shares[kind] ** times / math.factorial(times)
-        yield kinds, float(probability)
+            probability *= shares[kind] ** times / math.factorial(times)
+        yield kinds, probability
