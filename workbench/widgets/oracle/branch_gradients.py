@@ -1,0 +1,249 @@
+"""From a policy to a `World`: the gradients of its enumerated completions, where they part.
+
+One backward pass for each token at which completions part, through one row each; their inner
+products in float64. A tree of 30 completions has about 60 such tokens.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from workbench.policy.logprobs import completion_logps
+from workbench.widgets.oracle.enumerated import own_weights_kept, scores
+from workbench.widgets.oracle.world import NO_EDGE, World, cosine
+
+if TYPE_CHECKING:
+    from workbench.oracle import Enumeration
+    from workbench.policy.policy import Policy
+    from workbench.tasks import Problem, Task
+
+KEPT = 1 - 1e-6
+"""Share of the gradients' squared length that the factor keeps."""
+
+
+@dataclass(frozen=True)
+class Tree:
+    """The branches of one prompt's completions. Siblings follow one another."""
+
+    found: Enumeration
+    edge_CD: np.ndarray
+    """The edges along each completion, counted from 0 in this prompt."""
+    row_E: np.ndarray
+    """A completion that goes over the edge, and"""
+    place_E: np.ndarray
+    """at which token."""
+    branch_E: np.ndarray
+    """The prefix that the edge leaves; siblings share it."""
+
+    @property
+    def edges(self) -> int:
+        """How many."""
+        return len(self.row_E)
+
+
+def tree_of(found: Enumeration) -> Tree:
+    """Where an enumeration's completions part."""
+    lists = found.completion_lists()
+    followers: dict[tuple[int, ...], dict[int, tuple[int, int]]] = {}
+    for row, ids in enumerate(lists):
+        for place, token in enumerate(ids):
+            followers.setdefault(tuple(ids[:place]), {}).setdefault(token, (row, place))
+    number: dict[tuple[tuple[int, ...], int], int] = {}
+    rows: list[int] = []
+    places: list[int] = []
+    branches: list[int] = []
+    parting = [prefix for prefix, tokens in followers.items() if len(tokens) > 1]
+    for branch, prefix in enumerate(parting):
+        for token, (row, place) in followers[prefix].items():
+            number[prefix, token] = len(rows)
+            rows.append(row)
+            places.append(place)
+            branches.append(branch)
+    along = [
+        [number[key] for place, token in enumerate(ids) if (key := (tuple(ids[:place]), token)) in number]
+        for ids in lists
+    ]
+    width = max((len(path) for path in along), default=0)
+    edge_CD = np.full((len(lists), max(width, 1)), NO_EDGE)
+    for row, path in enumerate(along):
+        edge_CD[row, : len(path)] = path
+    return Tree(found, edge_CD, np.array(rows, int), np.array(places, int), np.array(branches, int))
+
+
+def edge_logps(policy: Policy, tree: Tree) -> np.ndarray:
+    """Log-probability of each edge under the weights of now, restricted to the tree, (E,)."""
+    found = tree.found
+    rollout = found.rollout(policy.device)
+    with torch.no_grad():
+        rows = torch.arange(len(found.logp_C), device=policy.device)
+        logp_CT, _ = completion_logps(policy.model, rollout, rows, found.temperature)
+    logp_E = logp_CT[tree.row_E, tree.place_E].double().cpu().numpy()
+    return normalised(logp_E, tree.branch_E)
+
+
+def normalised(logp_E: np.ndarray, branch_E: np.ndarray) -> np.ndarray:
+    """The log-probabilities of siblings, made to add up to 1."""
+    if len(logp_E) == 0:
+        return logp_E
+    sums = np.bincount(branch_E, np.exp(logp_E))
+    restricted_E: np.ndarray = logp_E - np.log(sums)[branch_E]
+    return restricted_E
+
+
+def edge_gradients(policy: Policy, tree: Tree, logp_E: np.ndarray) -> Tensor:
+    """The gradient of each edge's restricted log-probability, (E, parameters), float32: that of the
+    policy's own less the mean of its siblings'."""
+    found = tree.found
+    parameters = policy.trainable_parameters()
+    rollout = found.rollout(policy.device)
+    gradients = torch.empty(tree.edges, sum(p.numel() for p in parameters))
+    for row in np.unique(tree.row_E):
+        one = torch.tensor([row], device=policy.device)
+        logp_1T, _ = completion_logps(policy.model, rollout, one, found.temperature)
+        for edge in np.flatnonzero(tree.row_E == row):
+            value = logp_1T[0, tree.place_E[edge]]
+            parts = torch.autograd.grad(value, parameters, retain_graph=True, allow_unused=True)
+            flat = [
+                torch.zeros(p.numel()) if part is None else part.reshape(-1).cpu()
+                for part, p in zip(parts, parameters, strict=True)
+            ]
+            gradients[edge] = torch.cat(flat)
+    for branch in np.unique(tree.branch_E):
+        own = torch.from_numpy(np.flatnonzero(tree.branch_E == branch))
+        chance = torch.from_numpy(np.exp(logp_E[own])).float()
+        gradients[own] -= chance @ gradients[own]
+    return gradients
+
+
+def full_gradient(policy: Policy, found: Enumeration, reward_C: np.ndarray) -> Tensor:
+    """The gradient of the expected reward over all completions found, not restricted to the tree:
+    sum of p (r - J) grad log p."""
+    parameters = policy.trainable_parameters()
+    rollout = found.rollout(policy.device)
+    rows = torch.arange(len(found.logp_C), device=policy.device)
+    logp_CT, _ = completion_logps(policy.model, rollout, rows, found.temperature)
+    share_C = found.p_C / found.p_C.sum()
+    weight_C = torch.from_numpy(found.p_C * (reward_C - share_C @ reward_C)).to(logp_CT)
+    parts = torch.autograd.grad((logp_CT.sum(1) * weight_C).sum(), parameters, allow_unused=True)
+    flat = [
+        torch.zeros(p.numel()) if part is None else part.reshape(-1).cpu()
+        for part, p in zip(parts, parameters, strict=True)
+    ]
+    return torch.cat(flat)
+
+
+def factor_of(gradients: Tensor) -> np.ndarray:
+    """Rows with the same inner products, in as few columns as they need, float32."""
+    gram_EE = (gradients @ gradients.T).double().numpy()
+    values, vectors = np.linalg.eigh(gram_EE)
+    order = np.argsort(-values)
+    values = np.clip(values[order], 0, None)
+    kept = np.cumsum(values) <= KEPT * values.sum()
+    count = min(int(kept.sum()) + 1, len(values))
+    columns: np.ndarray = vectors[:, order[:count]] * np.sqrt(values[:count])
+    # The size means nothing, and float16 has no room for large numbers.
+    return (columns / max(np.abs(columns).max(), 1e-30)).astype(np.float32)
+
+
+def make_world(
+    policy: Policy,
+    task: Task,
+    problems: Sequence[Problem],
+    *,
+    name: str,
+    about: str,
+    older: Sequence[Mapping[str, Tensor]] = (),
+    reference: Mapping[str, Tensor] | None = None,
+    rewards: Sequence[str] = ("format", "answer"),
+    mass: float = 0.999,
+    max_new_tokens: int = 48,
+    on_progress: Callable[[int, int], None] = lambda done, of: None,
+    should_stop: Callable[[], bool] | None = None,
+) -> World:
+    """The world of `problems` under the policy's weights of now.
+
+    older      the weights one step ago, two steps ago, and so on: the stale samplers
+    reference  the reference's weights; None = those of now
+    """
+    from workbench.oracle import enumerate_completions
+
+    trees: list[Tree] = []
+    now: list[np.ndarray] = []
+    gradients: list[Tensor] = []
+    reward: list[np.ndarray] = []
+    fidelity: list[float] = []
+    for done, problem in enumerate(problems):
+        on_progress(done, len(problems))
+        found = enumerate_completions(
+            policy,
+            policy.encode_prompt(task.messages(problem)),
+            max_new_tokens=max_new_tokens,
+            mass=mass,
+            should_stop=should_stop,
+        )
+        tree = tree_of(found)
+        logp_E = edge_logps(policy, tree)
+        reward_C = scores(policy, task, problem, rewards, found.completion_lists())
+        own = edge_gradients(policy, tree, logp_E)
+        trees.append(tree)
+        now.append(logp_E)
+        gradients.append(own)
+        reward.append(reward_C)
+        fidelity.append(_fidelity(policy, tree, logp_E, reward_C, own))
+    rows = [np.concatenate(now)]
+    with own_weights_kept(policy):
+        for state in older:
+            policy.load_trainable_state(dict(state))
+            rows.append(np.concatenate([edge_logps(policy, tree) for tree in trees]))
+        if reference is not None:
+            policy.load_trainable_state(dict(reference))
+        reference_E = np.concatenate([edge_logps(policy, tree) for tree in trees])
+    on_progress(len(problems), len(problems))
+    return World(
+        name=name,
+        about=about,
+        questions=tuple(problem.question for problem in problems),
+        mass_N=np.array([tree.found.found_mass for tree in trees]),
+        fidelity_N=np.array(fidelity),
+        prompt_C=np.repeat(np.arange(len(trees)), [len(t.edge_CD) for t in trees]),
+        reward_C=np.concatenate(reward),
+        length_C=np.concatenate([tree.found.length_C for tree in trees]),
+        edge_CD=_side_by_side(trees),
+        logp_SE=np.array(rows),
+        ref_logp_E=reference_E,
+        factor_ER=factor_of(torch.cat(gradients)),
+    )
+
+
+def _fidelity(
+    policy: Policy, tree: Tree, logp_E: np.ndarray, reward_C: np.ndarray, gradients: Tensor
+) -> float:
+    """Cosine between the exact gradient of the restricted policy and that of all that was found."""
+    there = tree.edge_CD != NO_EDGE
+    logp_C = np.where(there, logp_E[tree.edge_CD], 0.0).sum(1) if tree.edges else 0 * reward_C
+    p_C = np.exp(logp_C)
+    weight_C = p_C * (reward_C - p_C @ reward_C)
+    weight_E = np.zeros(tree.edges)
+    np.add.at(weight_E, tree.edge_CD[there], np.broadcast_to(weight_C[:, None], there.shape)[there])
+    restricted = torch.from_numpy(weight_E).float() @ gradients
+    whole = full_gradient(policy, tree.found, reward_C)
+    return cosine(restricted.double().numpy(), whole.double().numpy())
+
+
+def _side_by_side(trees: Sequence[Tree]) -> np.ndarray:
+    """The edges of all completions, numbered through all prompts, in one width."""
+    width = max(tree.edge_CD.shape[1] for tree in trees)
+    parts = []
+    first = 0
+    for tree in trees:
+        shifted = np.where(tree.edge_CD == NO_EDGE, NO_EDGE, tree.edge_CD + first)
+        padding = ((0, 0), (0, width - shifted.shape[1]))
+        parts.append(np.pad(shifted, padding, constant_values=NO_EDGE))
+        first += tree.edges
+    return np.concatenate(parts)
