@@ -27,7 +27,7 @@ from workbench.tasks import load_task
 from workbench.tasks.types import Problem, Task
 from workbench.training.launch import start_run
 from workbench.widgets.oracle.branch_gradients import make_world
-from workbench.widgets.oracle.enumerated import along_weights
+from workbench.widgets.oracle.enumerating import along_weights
 from workbench.widgets.oracle.stored import save_trees, save_worlds
 from workbench.widgets.oracle.turning import Row, own_gradient_rows, stale_rows
 from workbench.widgets.oracle.world import World

@@ -8,11 +8,11 @@ import ipywidgets as widgets
 import numpy as np
 
 from workbench.widgets.base.guarded import set_if_changed
-from workbench.widgets.base.lab import Lab, table
-from workbench.widgets.base.labelled import labelled_menu
+from workbench.widgets.base.lab import table
 from workbench.widgets.base.numbers import number_text
 from workbench.widgets.base.style import framed
-from workbench.widgets.base.text import menu_text, safe_text
+from workbench.widgets.base.text import safe_text
+from workbench.widgets.oracle.page import OraclePage, as_list, prompt_menu
 from workbench.widgets.oracle.snapshots import Snapshots
 from workbench.widgets.oracle.still import tree_picture
 from workbench.widgets.oracle.tree_box import TreeBox
@@ -22,7 +22,7 @@ IN_TABLE = 12
 """Completions that the table names; the likeliest ones."""
 
 
-class AllItCanSay(Lab):
+class AllItCanSay(OraclePage):
     """One or several prompts, each a `Snapshots`. `tree` is the picture; `tree.moment` and
     `tree.colour` can be set, and follow the page."""
 
@@ -34,15 +34,9 @@ class AllItCanSay(Lab):
     )
 
     def __init__(self, prompts: Snapshots | Sequence[Snapshots]) -> None:
-        self.prompts = [prompts] if isinstance(prompts, Snapshots) else list(prompts)
-        if not self.prompts:
-            raise ValueError("AllItCanSay got no prompt. Give it one `Snapshots` or more.")
+        self.prompts = as_list(prompts)
         self.tree = TreeBox()
-        options = [
-            (f"{i + 1}: {menu_text(p.question, 80)}", i) for i, p in enumerate(self.prompts)
-        ]
-        self.menu = labelled_menu("prompt", options, "560px", "70px")
-        self.menu.layout.display = None if len(self.prompts) > 1 else "none"
+        self.menu = prompt_menu(self.prompts)
         self._shown: Snapshots | None = None
         super().__init__()
 

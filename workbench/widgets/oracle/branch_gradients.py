@@ -15,12 +15,13 @@ import torch
 from torch import Tensor
 
 from workbench.policy.logprobs import completion_logps
-from workbench.widgets.oracle.enumerated import own_weights_kept, scores
+from workbench.widgets.oracle.enumerating import as_reward_set, own_weights_kept
 from workbench.widgets.oracle.world import NO_EDGE, World, cosine
 
 if TYPE_CHECKING:
     from workbench.oracle import Enumeration
     from workbench.policy.policy import Policy
+    from workbench.rewards import RewardSet
     from workbench.tasks import Problem, Task
 
 KEPT = 1 - 1e-6
@@ -66,7 +67,11 @@ def tree_of(found: Enumeration) -> Tree:
             places.append(place)
             branches.append(branch)
     along = [
-        [number[key] for place, token in enumerate(ids) if (key := (tuple(ids[:place]), token)) in number]
+        [
+            number[key]
+            for place, token in enumerate(ids)
+            if (key := (tuple(ids[:place]), token)) in number
+        ]
         for ids in lists
     ]
     width = max((len(path) for path in along), default=0)
@@ -160,7 +165,7 @@ def make_world(
     about: str,
     older: Sequence[Mapping[str, Tensor]] = (),
     reference: Mapping[str, Tensor] | None = None,
-    rewards: Sequence[str] = ("format", "answer"),
+    rewards: RewardSet | Sequence[str] = ("format", "answer"),
     mass: float = 0.999,
     max_new_tokens: int = 48,
     on_progress: Callable[[int, int], None] = lambda done, of: None,
@@ -171,8 +176,9 @@ def make_world(
     older      the weights one step ago, two steps ago, and so on: the stale samplers
     reference  the reference's weights; None = those of now
     """
-    from workbench.oracle import enumerate_completions
+    from workbench.oracle import oracle_of
 
+    reward_set = as_reward_set(rewards)
     trees: list[Tree] = []
     now: list[np.ndarray] = []
     gradients: list[Tensor] = []
@@ -180,16 +186,18 @@ def make_world(
     fidelity: list[float] = []
     for done, problem in enumerate(problems):
         on_progress(done, len(problems))
-        found = enumerate_completions(
+        scored = oracle_of(
             policy,
-            policy.encode_prompt(task.messages(problem)),
+            task,
+            problem,
+            reward_set,
             max_new_tokens=max_new_tokens,
             mass=mass,
             should_stop=should_stop,
         )
-        tree = tree_of(found)
+        tree = tree_of(scored.enumeration)
         logp_E = edge_logps(policy, tree)
-        reward_C = scores(policy, task, problem, rewards, found.completion_lists())
+        reward_C = scored.reward_C
         own = edge_gradients(policy, tree, logp_E)
         trees.append(tree)
         now.append(logp_E)

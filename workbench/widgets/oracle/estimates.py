@@ -87,6 +87,9 @@ class Quality:
     length_M: Array
     """The length of each batch's gradient, over that of the mean."""
 
+    side_M: Array
+    """On which side of the truth it lies: 1 where the mean errs to, -1 on the other."""
+
     @property
     def bias_degrees(self) -> float:
         """The angle between the mean and the truth."""
@@ -118,6 +121,18 @@ def config_of(setting: Setting, **more: Any) -> GRPOConfig:
             **own,
             **more,
         )
+
+
+RECIPES: dict[str, dict[str, Any]] = {
+    "GRPO": dict(loss_type="grpo"),
+    "GRPO, not scaled": dict(loss_type="grpo", scale_rewards="none"),
+    "DAPO's loss": dict(loss_type="dapo"),
+    "Dr. GRPO": dict(loss_type="dr_grpo", scale_rewards="none"),
+    "RLOO": dict(loss_type="dr_grpo", scale_rewards="none", advantage_baseline="leave_one_out"),
+    "CISPO": dict(loss_type="cispo", epsilon_high=CISPO_CAP),
+    "REINFORCE": dict(loss_type="reinforce", scale_rewards="none", advantage_baseline="none"),
+}
+"""What each name changes of a `Setting`."""
 
 
 def quality(world: World, setting: Setting, batches: int = BATCHES, seed: int = 0) -> Quality:
@@ -276,9 +291,7 @@ def judged(gradient_MR: Array, truth_R: Array, dead: float = 0.0, clipped: float
     of_mean, ratio = _cosine_of_mean(gradient_MR, truth_R)
     # The jackknife: how much the figure moves when a tenth of the batches is left out.
     parts = np.array_split(np.arange(len(gradient_MR)), min(PARTS, len(gradient_MR)))
-    left_out = [
-        _cosine_of_mean(np.delete(gradient_MR, part, axis=0), truth_R)[0] for part in parts
-    ]
+    left_out = [_cosine_of_mean(np.delete(gradient_MR, part, axis=0), truth_R)[0] for part in parts]
     spread = np.nanvar(left_out) * (len(parts) - 1)
     mean = float(np.linalg.norm(gradient_MR.mean(0)))
     return Quality(
@@ -291,7 +304,15 @@ def judged(gradient_MR: Array, truth_R: Array, dead: float = 0.0, clipped: float
         clipped=clipped,
         cosine_M=cosine_M,
         length_M=length_M / mean if mean > 0 else length_M,
+        side_M=_sides(gradient_MR, truth_R),
     )
+
+
+def _sides(gradient_MR: Array, truth_R: Array) -> Array:
+    mean_R = gradient_MR.mean(0)
+    across_R = mean_R - truth_R * float(mean_R @ truth_R) / float(truth_R @ truth_R)
+    sides_M: Array = np.where(gradient_MR @ across_R < 0, -1.0, 1.0)
+    return sides_M
 
 
 def _cosine_of_mean(gradient_MR: Array, truth_R: Array) -> tuple[float, float]:

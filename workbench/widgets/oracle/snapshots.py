@@ -198,4 +198,3 @@ def alternatives(
     found = [(i, mass) for i, mass in masses.items() if mass > 0]
     found.sort(key=lambda pair: -pair[1])
     return [(texts[i], mass / whole, rewards[i] / mass) for i, mass in found]
-

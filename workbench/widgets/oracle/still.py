@@ -70,4 +70,6 @@ def _block(block: Block, top: float, share: float, depth: float) -> str:
     if height < LEAST_LABEL:
         return drawn
     words = html.escape(block.text)
-    return f"{drawn}<text x='{x:.1f}' y='{y + height / 2 + 4:.1f}' xml:space='preserve'>{words}</text>"
+    return (
+        f"{drawn}<text x='{x:.1f}' y='{y + height / 2 + 4:.1f}' xml:space='preserve'>{words}</text>"
+    )

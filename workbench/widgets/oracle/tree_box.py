@@ -55,7 +55,9 @@ class TreeBox(anywidget.AnyWidget):
             self.tree = tree_as_sent(snapshots, self.blocks, says)
 
 
-def tree_as_sent(snapshots: Snapshots, blocks: list[Block], says: tuple[str, ...]) -> dict[str, Any]:
+def tree_as_sent(
+    snapshots: Snapshots, blocks: list[Block], says: tuple[str, ...]
+) -> dict[str, Any]:
     """The tree as JSON: numbers with NaN as None, texts with every character visible."""
     reward_C = snapshots.reward_C
     expected_S = snapshots.reward_S

@@ -117,16 +117,15 @@ def move_along_gradient(
     completions is `kl`. False where nothing is left to learn, and then nothing moved."""
     import numpy as np
 
-    from workbench.oracle import enumerate_completions
+    from workbench.oracle import oracle_of
     from workbench.widgets.oracle.branch_gradients import edge_logps, full_gradient, tree_of
-    from workbench.widgets.oracle.enumerated import scores
+    from workbench.widgets.oracle.enumerating import as_reward_set
     from workbench.widgets.oracle.world import NO_EDGE
 
-    prompt = policy.encode_prompt(task.messages(problem))
-    found = enumerate_completions(policy, prompt, max_new_tokens=48, mass=mass)
-    tree = tree_of(found)
-    reward_C = scores(policy, task, problem, ("format", "answer"), found.completion_lists())
-    direction = full_gradient(policy, found, reward_C)
+    rewards = as_reward_set(("format", "answer"))
+    scored = oracle_of(policy, task, problem, rewards, max_new_tokens=48, mass=mass)
+    tree = tree_of(scored.enumeration)
+    direction = full_gradient(policy, scored.enumeration, scored.reward_C)
     old = {key: tensor.detach().clone() for key, tensor in policy.trainable_state().items()}
     before_E = edge_logps(policy, tree)
     there_CD = tree.edge_CD != NO_EDGE

@@ -6,14 +6,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from workbench.widgets.oracle.snapshots import Snapshots, joined
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from workbench.oracle import Enumeration
+    from workbench.oracle import ScoredCompletions
     from workbench.policy.policy import Policy
     from workbench.rewards import RewardSet
     from workbench.tasks import Problem, Task
@@ -35,66 +33,42 @@ def enumerated(
     should_stop: Callable[[], bool] | None = None,
 ) -> Snapshots:
     """All that `policy` says to `problem`, up to 1 - `mass` of the probability, scored by `rewards`
-    as in training. Raises `EnumerationError`, `RolloutCancelledError` when `should_stop()`."""
-    from workbench.oracle import enumerate_completions
+    as in training. Raises `EnumerationError`, `OracleError`, and `RolloutCancelledError` when
+    `should_stop()`."""
+    from workbench.oracle import oracle_of
 
-    found = enumerate_completions(
+    found = oracle_of(
         policy,
-        policy.encode_prompt(task.messages(problem)),
+        task,
+        problem,
+        as_reward_set(rewards),
         max_new_tokens=max_new_tokens,
         mass=mass,
         temperature=temperature,
         should_stop=should_stop,
     )
-    return as_snapshots(policy, task, problem, rewards, found, moment)
+    return as_snapshots(policy, found, moment)
 
 
-def as_snapshots(
-    policy: Policy,
-    task: Task,
-    problem: Problem,
-    rewards: RewardSet | Sequence[str],
-    found: Enumeration,
-    moment: str = "now",
-) -> Snapshots:
-    """An enumeration with the texts and the rewards of its completions."""
-    lists = found.completion_lists()
+def as_snapshots(policy: Policy, scored: ScoredCompletions, moment: str = "now") -> Snapshots:
+    """What the oracle found of one problem, with the text of each token."""
+    lists = scored.enumeration.completion_lists()
     return Snapshots(
-        question=problem.question,
-        answer=problem.answer,
+        question=scored.problem.question,
+        answer=scored.problem.answer,
         moments=(moment,),
         pieces=tuple(tuple(policy.pieces(ids)) for ids in lists),
         ids=tuple(tuple(ids) for ids in lists),
-        reward_C=scores(policy, task, problem, rewards, lists),
-        probability_SC=found.p_C[None, :],
+        reward_C=scored.reward_C,
+        probability_SC=scored.enumeration.p_C[None, :],
     )
 
 
-def scores(
-    policy: Policy,
-    task: Task,
-    problem: Problem,
-    rewards: RewardSet | Sequence[str],
-    completions: Sequence[Sequence[int]],
-) -> np.ndarray:
-    """The total reward of each completion of one problem, float64. What no function scored counts
-    0, since it moves nothing."""
+def as_reward_set(rewards: RewardSet | Sequence[str]) -> RewardSet:
+    """Rewards given by name as a `RewardSet`."""
     from workbench.rewards import RewardSet
-    from workbench.rewards.functions import as_messages
-    from workbench.tasks.types import columns_of
 
-    reward_set = rewards if isinstance(rewards, RewardSet) else RewardSet(list(rewards))
-    messages = task.messages(problem)
-    rows = [problem] * len(completions)
-    table = reward_set.score(
-        prompts=[messages] * len(completions),
-        completions=as_messages([policy.decode(ids, messages) for ids in completions]),
-        completion_ids=[list(ids) for ids in completions],
-        columns=columns_of(rows),
-        step=0,
-    )
-    total_C: np.ndarray = np.nan_to_num(table.total_B(reward_set.weights).astype(float))
-    return total_C
+    return rewards if isinstance(rewards, RewardSet) else RewardSet(list(rewards))
 
 
 def along_weights(
