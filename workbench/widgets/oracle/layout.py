@@ -50,10 +50,12 @@ class Block:
         return "".join(self.texts)
 
 
-def visible(text: str) -> str:
+def visible(text: str, limit: int = 200) -> str:
     """`text` as plain characters that all show: a line break as its sign, an invisible one as its
-    code point. What is shown by `textContent` needs no escape."""
-    return "".join(_shown(character) for character in text)
+    code point; cut where it is longer than any token is. What is shown by `textContent` needs no
+    escape."""
+    shown = "".join(_shown(character) for character in text[:limit])
+    return shown if len(text) <= limit else shown + "…"
 
 
 def _shown(character: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from workbench.widgets.base.numbers import number_text
+from workbench.widgets.oracle.layout import visible
 from workbench.widgets.oracle.snapshots import Snapshots
 
 MOST = 0.99
@@ -24,7 +25,7 @@ def moment_words(snapshots: Snapshots, moment: int) -> str:
     lost = max(snapshots.lost_S[moment], 0.0)
     expected = number_text(float(snapshots.reward_S[moment]))
     return (
-        f"{snapshots.moments[moment]}: {hold} of the probability ({found} were found, "
+        f"{visible(snapshots.moments[moment])}: {hold} of the probability ({found} were found, "
         f"{lost:.2%} is not counted). Expected reward J = {expected}."
     )
 
