@@ -43,7 +43,8 @@ class AllItCanSay(OraclePage):
     @property
     def snapshots(self) -> Snapshots:
         """The prompt that is shown."""
-        return self.prompts[self.menu.value]
+        place: int = self.menu.value
+        return self.prompts[place]
 
     def controls(self) -> Sequence[widgets.Widget]:
         self.answer(self.menu, self._update)

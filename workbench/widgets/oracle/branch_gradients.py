@@ -153,7 +153,8 @@ def factor_of(gradients: Tensor) -> np.ndarray:
     count = min(int(kept.sum()) + 1, len(values))
     columns: np.ndarray = vectors[:, order[:count]] * np.sqrt(values[:count])
     # The size means nothing, and float16 has no room for large numbers.
-    return (columns / max(np.abs(columns).max(), 1e-30)).astype(np.float32)
+    scaled: np.ndarray = (columns / max(np.abs(columns).max(), 1e-30)).astype(np.float32)
+    return scaled
 
 
 def make_world(

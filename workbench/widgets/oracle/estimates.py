@@ -292,7 +292,8 @@ def judged(gradient_MR: Array, truth_R: Array, dead: float = 0.0, clipped: float
     # The jackknife: how much the figure moves when a tenth of the batches is left out.
     parts = np.array_split(np.arange(len(gradient_MR)), min(PARTS, len(gradient_MR)))
     left_out = [_cosine_of_mean(np.delete(gradient_MR, part, axis=0), truth_R)[0] for part in parts]
-    spread = np.nanvar(left_out) * (len(parts) - 1)
+    known = [cosine for cosine in left_out if not math.isnan(cosine)]
+    spread = np.var(known) * (len(parts) - 1) if known else math.nan
     mean = float(np.linalg.norm(gradient_MR.mean(0)))
     return Quality(
         cosine_of_mean=of_mean,

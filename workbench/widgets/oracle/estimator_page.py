@@ -143,7 +143,8 @@ class EstimatorPage(OraclePage):
     @property
     def world(self) -> World:
         """The policy that is asked about."""
-        return self.worlds[self.world_menu.value]
+        place: int = self.world_menu.value
+        return self.worlds[place]
 
     @property
     def setting(self) -> Setting:

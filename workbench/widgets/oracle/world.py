@@ -140,7 +140,8 @@ def save_arrays(path: Path, parts: Mapping[str, Any]) -> None:
     arrays = {name: value for name, value in parts.items() if isinstance(value, np.ndarray)}
     text = np.frombuffer(json.dumps(plain).encode(), np.uint8)
     buffer = io.BytesIO()
-    np.savez_compressed(buffer, __json__=text, **arrays)
+    stored: dict[str, Any] = {"__json__": text, **arrays}
+    np.savez_compressed(buffer, **stored)
     path.write_bytes(buffer.getvalue())
 
 
@@ -149,7 +150,7 @@ def load_arrays(path: Path) -> dict[str, Any]:
     try:
         with np.load(path, allow_pickle=False) as stored:
             found: dict[str, Any] = {name: stored[name] for name in stored.files}
-        plain = json.loads(bytes(found.pop("__json__")).decode())
+        plain: dict[str, Any] = json.loads(bytes(found.pop("__json__")).decode())
     except (OSError, ValueError, KeyError, BadZipFile) as error:
         raise StoredResultError(
             f"{path} cannot be read as stored results of the oracle ({error}). Make it anew: "
