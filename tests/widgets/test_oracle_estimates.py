@@ -195,7 +195,7 @@ def test_rows_count_what_was_turned_and_what_was_silenced() -> None:
     assert (found["clip .2"].turned, found["clip .2"].silenced) == (1, 1)
     assert found["clip .2"].cosines == (-0.5,)
     page = ClipTurns(rows)
-    assert "clip .2: cosines from -0.50 to -0.50, 1 turned round, 1 silenced" in page.summary
+    assert "clip .2: cosines from −0.50 to −0.50, 1 turned round, 1 silenced" in page.summary
     assert page.output.value.count("<polygon") == 3
     with pytest.raises(ValueError, match="no stored result"):
         ClipTurns([])

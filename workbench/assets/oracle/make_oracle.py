@@ -8,10 +8,8 @@ About five minutes on one core. To be run anew whenever the embedded policy chan
 
 from __future__ import annotations
 
-import json
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -27,8 +25,8 @@ from workbench.tasks import load_task
 from workbench.tasks.types import Problem, Task
 from workbench.training.launch import start_run
 from workbench.widgets.oracle.branch_gradients import make_world
-from workbench.widgets.oracle.enumerating import along_weights
-from workbench.widgets.oracle.stored import save_trees, save_worlds
+from workbench.widgets.oracle.enumerating import along_weights, enumerated
+from workbench.widgets.oracle.stored import save_trees, save_turned, save_worlds
 from workbench.widgets.oracle.turning import Row, own_gradient_rows, stale_rows
 from workbench.widgets.oracle.world import World
 
@@ -40,12 +38,12 @@ EARLY, LATE = 8, 40
 """Steps after which the gradients are taken: while habits are about equal, and when one has won."""
 BACK = 8
 """The oldest sampler, in steps."""
-KINDS = 12
+KINDS = 20
 """Problems of a world: so many held-out ones, spread over the kinds."""
 TREES = 4
-"""Problems whose trees are kept."""
+"""Problems whose trees are kept: those to which the untrained policy has most to say."""
 TREE_STEPS = (0, 2, 4, 8, 12, 16, 24, 32, 40)
-WORLD_MASS, TREE_MASS = 0.995, 0.999
+WORLD_MASS, TREE_MASS = 0.998, 0.999
 """A world needs a backward pass for each branch, a tree none."""
 CONFIG: dict[str, Any] = dict(
     prompts_per_step=8,
@@ -94,6 +92,18 @@ def spread(problems: Sequence[Problem], count: int) -> list[Problem]:
     return in_turn[:count]
 
 
+def most_varied(
+    policy: Policy, task: Task, problems: Sequence[Problem], count: int
+) -> list[Problem]:
+    """The problems to which most completions have a probability of 1 % and more."""
+    said = [
+        int((enumerated(policy, task, problem, mass=WORLD_MASS).probability_SC > 0.01).sum())
+        for problem in problems
+    ]
+    order = sorted(range(len(problems)), key=lambda i: -said[i])
+    return [problems[i] for i in order[:count]]
+
+
 def world_at(
     policy: Policy, task: Task, problems: Sequence[Problem], kept: Sequence[Weights], step: int
 ) -> World:
@@ -137,12 +147,13 @@ def main(out: Annotated[Path, typer.Option(help="Folder of the results.")] = FOL
         if seed == SEEDS[0]:
             save_worlds(out / "worlds.npz", worlds)
             moments = {f"step {step}": kept[step] for step in TREE_STEPS}
-            trees = along_weights(policy, task, problems[:TREES], moments, mass=TREE_MASS)
+            policy.load_trainable_state(kept[0])
+            varied = most_varied(policy, task, problems, TREES)
+            trees = along_weights(policy, task, varied, moments, mass=TREE_MASS)
             save_trees(out / "trees.npz", trees)
             ends = {"before training": kept[0], f"after step {LATE}": kept[LATE]}
             rows += own_gradients(policy, task, problems, ends)
-    text = json.dumps([asdict(row) for row in rows], indent=0)
-    (out / "turning.json").write_text(text + "\n")
+    save_turned(out / "turning.json", rows)
     for file in ("trees.npz", "worlds.npz", "turning.json"):
         print(f"{file}: {(out / file).stat().st_size / 1e3:,.0f} kB", flush=True)
 

@@ -33,6 +33,7 @@ _HOMES = {
     "save_trees": "workbench.widgets.oracle.stored",
     "load_worlds": "workbench.widgets.oracle.stored",
     "save_worlds": "workbench.widgets.oracle.stored",
+    "save_turned": "workbench.widgets.oracle.stored",
     "load_turned": "workbench.widgets.oracle.stored",
 }
 __all__ = list(_HOMES)

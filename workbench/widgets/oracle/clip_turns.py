@@ -11,6 +11,7 @@ import numpy as np
 
 from workbench.widgets.base.lab import fixed, share_bar, signed_bar, table
 from workbench.widgets.base.labelled import in_a_row, labelled_menu
+from workbench.widgets.base.numbers import number_text
 from workbench.widgets.base.style import BLUE, ORANGE
 from workbench.widgets.base.text import menu_text, safe_text
 from workbench.widgets.oracle.compass import fan
@@ -153,7 +154,7 @@ class ClipTurns(OraclePage):
 def _drawn(clip: str, f: ClipFigures) -> str:
     words = f"{clip}: {_cosine_words(f)}"
     return (
-        f"<figure style='margin:0;width:250px'><figcaption><b>{safe_text(clip)}</b></figcaption>"
+        f"<figure style='margin:0;width:260px'><figcaption><b>{safe_text(clip)}</b></figcaption>"
         f"{fan(_arrows(f), html.escape(words, quote=True))}</figure>"
     )
 
@@ -192,7 +193,10 @@ def clip_table(found: dict[str, ClipFigures]) -> str:
 def _cosine_words(f: ClipFigures) -> str:
     if not f.cosines:
         return f"no gradient is left of {f.silenced} prompts"
-    words = f"cosines from {f.cosines[0]:.2f} to {f.cosines[-1]:.2f}, {f.turned} turned round"
+    words = (
+        f"cosines from {number_text(f.cosines[0], '.2f')} to {number_text(f.cosines[-1], '.2f')}, "
+        f"{f.turned} turned round"
+    )
     return words + (f", {f.silenced} silenced" if f.silenced else "")
 
 

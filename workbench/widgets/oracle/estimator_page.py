@@ -46,8 +46,8 @@ class EstimatorPage(OraclePage):
     heading = "Which estimate of the gradient is the better one?"
     lead = (
         "All completions are known here, so the true gradient of the expected reward is known. Two "
-        "questions differ: where does the *mean* of an estimator point (its bias), and how near is "
-        "the gradient of *one batch*, which is what a training steps along?"
+        "questions differ: where does the mean of an estimator point (its bias), and how near is "
+        "the gradient of one batch, which is what a training steps along?"
     )
 
     def __init__(self, worlds: Sequence[World] | World | None = None) -> None:
@@ -207,7 +207,12 @@ class EstimatorPage(OraclePage):
         )
         rows = [(f"now: {setting_words(setting)}", found)]
         rows += [(name, kept) for name, _, kept in self.kept]
-        return words, f"{about}{drawn}{legend}{quality_table(rows)}"
+        side_by_side = (
+            "<div style='display:flex;flex-wrap:wrap;gap:8px 24px'><div style='flex:0 1 320px'>"
+            f"{drawn}{legend}</div><div style='flex:1 1 600px;min-width:0'>{quality_table(rows)}"
+            "</div></div>"
+        )
+        return words, f"{about}{side_by_side}"
 
     def picture(self) -> str:
         return compass(self.figures, html.escape(self.summary, quote=True), "#212121")

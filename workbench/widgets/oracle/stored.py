@@ -88,13 +88,21 @@ def load_worlds(path: str | Path | None = None) -> list[World]:
         raise StoredResultError(f"{file} does not hold worlds ({error!r}).") from error
 
 
+def save_turned(path: str | Path, rows: Sequence[Row]) -> None:
+    """Turned gradients as a table: the names once, then a list for each row."""
+    names = [f.name for f in fields(Row)]
+    lines = [json.dumps([getattr(row, name) for name in names]) for row in rows]
+    inner = ",\n".join(lines)
+    Path(path).write_text(f'{{"columns": {json.dumps(names)},\n"rows": [\n{inner}\n]}}\n')
+
+
 def load_turned(path: str | Path | None = None) -> list[Row]:
     """The gradients under stale samplers, of every seed, policy and clip; None = those that ship
     with the package. Raises `StoredResultError`."""
     file = shipped("turning.json") if path is None else Path(path)
-    names = [f.name for f in fields(Row)]
     try:
-        return [Row(**{name: row[name] for name in names}) for row in json.loads(file.read_text())]
+        table = json.loads(file.read_text())
+        return [Row(**dict(zip(table["columns"], row, strict=True))) for row in table["rows"]]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise StoredResultError(
             f"{file} cannot be read as turned gradients ({error!r}). Make it anew: "

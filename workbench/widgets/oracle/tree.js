@@ -203,7 +203,7 @@ function render({ model, el }) {
       change: [["n6", "an eighth or less"], ["", "as before"], ["p6", "eight times or more"]],
     }[colour];
     legend.replaceChildren(made("span", "wb-dim", COLOURS[colour] + ":"), ...ends.map(([css, text]) => swatch(css, text)),
-      made("span", "wb-dim", "height: probability; what is missing at an edge: less probable than is drawn"));
+      made("span", "wb-dim", "height: probability; gaps: what is too improbable to be drawn"));
   }
 
   function mark() {

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import ipywidgets as widgets
 import numpy as np
@@ -31,7 +30,9 @@ STD_FLOOR = 1e-4
 """Added to the std before it divides, as in `workbench.objective`."""
 IN_MENU = 30
 DECISIONS = 3
-"""Tokens of which the alternatives are shown: those whose credit is farthest from 0."""
+"""Tokens of which the alternatives are shown: those whose credit is farthest from 0,"""
+LEAST_SHARE = 0.02
+"""and holds at least this share of all steps up and down."""
 CREDIT = Quantity("credit Q − V", "", "diverging", 1e-6, "What this token changed of V.")
 
 
@@ -50,10 +51,12 @@ class Decided:
 
     @property
     def strongest(self) -> list[int]:
-        """The tokens whose credit is farthest from 0, the farthest first; those without any left
-        out."""
-        order = np.argsort(-np.abs(self.credit_T), kind="stable")[:DECISIONS]
-        return [int(t) for t in order if abs(self.credit_T[t]) > CREDIT.noise]
+        """The tokens that decided, the strongest first: those with the largest steps of V, as far
+        as they hold a share worth naming."""
+        size_T = np.abs(self.credit_T)
+        order = np.argsort(-size_T, kind="stable")[:DECISIONS]
+        least = max(LEAST_SHARE * float(size_T.sum()), CREDIT.noise)
+        return [int(t) for t in order if size_T[t] > least]
 
 
 def decided(snapshots: Snapshots, completion: int, moment: int | str = 0) -> Decided:
@@ -273,16 +276,3 @@ def _words(f: Decided, pieces: Sequence[str]) -> str:
         f"all steps up and down. GRPO pays each of the {len(pieces)} tokens "
         f"{number_text(f.advantage, '+.3g')}; the exact credits add up to r − J = {whole}."
     )
-
-
-def decision_share(f: Decided) -> dict[str, Any]:
-    """How few tokens hold nearly all of the credit: `tokens`, and how many of them hold 90 % of
-    it."""
-    size_T = np.sort(np.abs(f.credit_T))[::-1]
-    whole = size_T.sum()
-    if whole == 0:
-        return {"tokens": len(size_T), "deciding": 0}
-    return {
-        "tokens": len(size_T),
-        "deciding": int((np.cumsum(size_T) < 0.9 * whole).sum()) + 1,
-    }
