@@ -54,6 +54,12 @@ def test_the_tree_is_walked_by_keys_and_dragged_along_the_steps(tree: DashboardP
     keyboard.press("Escape")
     page.wait(lambda: board.get_by_role("button", name="whole tree").is_disabled(), "whole again")
 
+    # Tab leads out again: the tree is no trap.
+    board.locator("[role=treeitem][tabindex='0']").focus()
+    keyboard.press("Tab")
+    inside = "e => e.contains(document.activeElement)"
+    assert not board.locator("[role=tree]").evaluate(inside)
+
     # By the slider's own keys, and by mouse; the kernel hears of both.
     says = board.locator(".wb-tree-says")
     start = says.inner_text()

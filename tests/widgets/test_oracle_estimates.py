@@ -28,6 +28,7 @@ from workbench.widgets.oracle.estimates import (
     RECIPES,
     config_of,
     draw,
+    gradients,
     judged,
 )
 from workbench.widgets.oracle.turning import ADAM, CLIPS, Row, stale_rows
@@ -136,6 +137,26 @@ def test_a_larger_group_is_a_better_estimate() -> None:
     assert found[0].dead > found[-1].dead
     with pytest.raises(ValueError, match="a sampler 5 steps old; this world knows 3"):
         quality(world, Setting(stale=4, updates=2))
+
+
+def test_the_groups_own_mean_shortens_the_gradient_by_one_in_g() -> None:
+    """Reported of a trainer: centring by the group's mean makes the gradient (G - 1) / G as long as
+    leaving oneself out does. Batch by batch, and no angle changes."""
+    world = softmax_world()
+    for g in (2, 8):
+        uniform = np.random.default_rng(1).random((20, 3, g))
+        grouped, alone = (
+            gradients(
+                world,
+                config_of(replace(UNBIASED, num_generations=g, advantage_baseline=b)),
+                0,
+                uniform,
+            )
+            for b in ("group", "leave_one_out")
+        )
+        np.testing.assert_allclose(
+            grouped.gradient_MR, alone.gradient_MR * (g - 1) / g, rtol=1e-6, atol=1e-12
+        )
 
 
 # ---------------------------------------------------------------- clipping

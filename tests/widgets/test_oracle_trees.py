@@ -51,6 +51,14 @@ def test_what_is_too_improbable_is_not_drawn_and_a_lost_habit_has_no_value() -> 
     assert tree_as_sent(gone, blocks, ("", ""))["value"][1][2] is None
 
 
+def test_two_tokens_of_one_text_are_two_branches() -> None:
+    """A tree made of texts would join them, and their probabilities."""
+    same = four(texts={"b": "x", "c": "x"})
+    blocks = blocks_of(same)
+    assert [b.text for b in blocks] == ["a", "xend", "xend", "dend"]
+    assert [text for text, *_ in alternatives(same, 0, 1, 0)] == ["x", "x"]
+
+
 def test_all_it_can_say_speaks_of_each_moment() -> None:
     page = AllItCanSay([four(), four("Another?")])
     assert page.summary == (

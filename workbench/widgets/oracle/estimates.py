@@ -156,7 +156,7 @@ def quality(world: World, setting: Setting, batches: int = BATCHES, seed: int = 
     dead = 0.0
     clipped = 0.0
     for stale in range(setting.stale, oldest + 1):
-        one = _gradients(world, config, stale, uniform_MNG)
+        one = gradients(world, config, stale, uniform_MNG)
         total_MR += one.gradient_MR
         dead += one.dead / setting.updates
         clipped += one.clipped / setting.updates
@@ -167,13 +167,20 @@ MOST_GENERATIONS = 64
 
 
 @dataclass(frozen=True)
-class _Gradients:
+class Gradients:
+    """The gradients of M batches."""
+
     gradient_MR: Array
+    """Uphill, in the basis of the world's factor."""
+
     dead: float
+    """Share of groups whose rewards are all equal."""
+
     clipped: float
+    """Share of the tokens that are clipped."""
 
 
-def _gradients(world: World, config: GRPOConfig, stale: int, uniform_MNG: Array) -> _Gradients:
+def gradients(world: World, config: GRPOConfig, stale: int, uniform_MNG: Array) -> Gradients:
     """The gradient (uphill) of each batch, from samples of a stale policy."""
     batches = len(uniform_MNG)
     completion_W = draw(world, stale, uniform_MNG).reshape(-1)
@@ -190,7 +197,7 @@ def _gradients(world: World, config: GRPOConfig, stale: int, uniform_MNG: Array)
     flat = (batch_W1 * edges + edge_WD)[there]
     weight_ME = np.bincount(flat, weight_WD[there], batches * edges).reshape(batches, edges)
     tokens = float(world.length_C[completion_W].sum())
-    return _Gradients(weight_ME @ world.factor_ER, dead, float(clipped_WD.sum()) / tokens)
+    return Gradients(weight_ME @ world.factor_ER, dead, float(clipped_WD.sum()) / tokens)
 
 
 def draw(world: World, stale: int, uniform_MNG: Array) -> Array:

@@ -85,13 +85,14 @@ def along_run(
             f"the weights of step {missing[0]} were not kept. Kept are those of "
             f"{', '.join(map(str, there))}."
         )
-    with _parts_of(source) as (policy, task, own_rewards, config):
+    given = None if rewards is None else as_reward_set(rewards)
+    with _parts_of(source, given) as (policy, task, reward_set, config):
         return along_weights(
             policy,
             task,
             task.held_out[:problems],
             CheckpointWeights(folder / "checkpoints", chosen),
-            own_rewards if rewards is None else as_reward_set(rewards),
+            reward_set,
             mass=mass,
             max_new_tokens=config.max_completion_length,
             temperature=config.temperature,
@@ -101,19 +102,23 @@ def along_run(
 
 
 @contextmanager
-def _parts_of(source: Session | str | Path) -> Iterator[tuple[Policy, Task, RewardSet, Any]]:
-    """Policy, task, rewards and config; those of a session while nobody trains its model."""
+def _parts_of(
+    source: Session | str | Path, rewards: RewardSet | None
+) -> Iterator[tuple[Policy, Task, RewardSet, Any]]:
+    """Policy, task, rewards (the run's own for None) and config; those of a session while nobody
+    trains its model."""
     if isinstance(source, str | Path):
-        yield _loaded(Path(source))
+        yield _loaded(Path(source), rewards)
         return
     from workbench.training.session.turn import TURN
 
     trainer = source.trainer
     if trainer is None:
-        yield _loaded(source.out)
+        yield _loaded(source.out, rewards)
         return
     with TURN.to_use(trainer.policy.model):
-        yield trainer.policy, trainer.task, as_reward_set(_known(trainer.rewards)), trainer.config
+        own = rewards or as_reward_set(_known(trainer.rewards))
+        yield trainer.policy, trainer.task, own, trainer.config
 
 
 def _known(rewards: Any) -> RewardSet:
@@ -122,7 +127,7 @@ def _known(rewards: Any) -> RewardSet:
     return found
 
 
-def _loaded(folder: Path) -> tuple[Policy, Task, RewardSet, Any]:
+def _loaded(folder: Path, rewards: RewardSet | None) -> tuple[Policy, Task, RewardSet, Any]:
     from workbench.config import GRPOConfig
     from workbench.policy import load_policy
     from workbench.runs import Run
@@ -131,4 +136,21 @@ def _loaded(folder: Path) -> tuple[Policy, Task, RewardSet, Any]:
     meta = Run.open(folder).meta
     config = GRPOConfig(**meta.config)
     policy = load_policy(meta.policy, config=config)
-    return policy, load_task_for(config, meta.task), as_reward_set(meta.reward_names), config
+    own = rewards or _recorded_rewards(meta.reward_names, config.reward_weights)
+    return policy, load_task_for(config, meta.task), own, config
+
+
+def _recorded_rewards(names: Sequence[str], weights: Sequence[float] | None) -> RewardSet:
+    """The rewards that a record names. Raises `RunTreesError` for one that cannot be found again by
+    its name."""
+    from workbench.rewards import RewardSet
+    from workbench.rewards.resolve import spec_of_recorded
+
+    specs = {name: spec_of_recorded(name) for name in names}
+    lost = [name for name, spec in specs.items() if spec is None]
+    if lost:
+        raise RunTreesError(
+            f"the run was paid by {lost[0]!r}, which cannot be found again by that name. Give the "
+            "rewards: along_run(…, rewards=[…])."
+        )
+    return RewardSet([spec for spec in specs.values() if spec is not None], weights)
