@@ -22,15 +22,10 @@ from workbench.widgets.oracle import (
     save_worlds,
 )
 from workbench.widgets.oracle.background import Background
+from workbench.widgets.oracle.batches import draw, gradients
 from workbench.widgets.oracle.clip_turns import figures_of
-from workbench.widgets.oracle.estimates import (
-    LOSS_TYPES,
-    RECIPES,
-    config_of,
-    draw,
-    gradients,
-    judged,
-)
+from workbench.widgets.oracle.estimates import judged
+from workbench.widgets.oracle.settings import LOSS_TYPES, RECIPES, config_of
 from workbench.widgets.oracle.turning import ADAM, CLIPS, Row, stale_rows
 from workbench.widgets.oracle.world import NO_EDGE, World
 

@@ -18,7 +18,7 @@ OnProgress = Callable[[int, int], None]
 ShouldStop = Callable[[], bool]
 
 
-class CancelledError(Exception):
+class WorkCancelledError(WorkbenchError, RuntimeError):
     """The work was cancelled by a person."""
 
 
@@ -27,8 +27,8 @@ class Background:
     cancels.
 
     `done(result)` is called, guarded by the view, when it has ended. `work` raises
-    `CancelledError`, or anything of its own, when `should_stop()` answers True. One piece of work
-    at a time: the start button rests meanwhile.
+    `WorkCancelledError`, or anything of its own, when `should_stop()` answers True. One piece of
+    work at a time: the start button rests meanwhile.
     """
 
     def __init__(
@@ -105,7 +105,7 @@ class Background:
 
     def _progressed(self, done: int, of: int) -> None:
         if self._stop.is_set():
-            raise CancelledError
+            raise WorkCancelledError
         self.progress.max = max(of, 1)
         self.progress.value = done
         self._say(f"{done} of {of}")

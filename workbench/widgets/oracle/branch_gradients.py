@@ -7,7 +7,6 @@ products in float64. A tree of 30 completions has about 60 such tokens.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,6 +14,7 @@ import torch
 from torch import Tensor
 
 from workbench.policy.logprobs import completion_logps
+from workbench.widgets.oracle.branches import Tree, normalised, side_by_side, tree_of
 from workbench.widgets.oracle.enumerating import as_reward_set, own_weights_kept
 from workbench.widgets.oracle.world import NO_EDGE, World, cosine
 
@@ -28,59 +28,6 @@ KEPT = 1 - 1e-6
 """Share of the gradients' squared length that the factor keeps."""
 
 
-@dataclass(frozen=True)
-class Tree:
-    """The branches of one prompt's completions. Siblings follow one another."""
-
-    found: Enumeration
-    edge_CD: np.ndarray
-    """The edges along each completion, counted from 0 in this prompt."""
-    row_E: np.ndarray
-    """A completion that goes over the edge, and"""
-    place_E: np.ndarray
-    """at which token."""
-    branch_E: np.ndarray
-    """The prefix that the edge leaves; siblings share it."""
-
-    @property
-    def edges(self) -> int:
-        """How many."""
-        return len(self.row_E)
-
-
-def tree_of(found: Enumeration) -> Tree:
-    """Where an enumeration's completions part."""
-    lists = found.completion_lists()
-    followers: dict[tuple[int, ...], dict[int, tuple[int, int]]] = {}
-    for row, ids in enumerate(lists):
-        for place, token in enumerate(ids):
-            followers.setdefault(tuple(ids[:place]), {}).setdefault(token, (row, place))
-    number: dict[tuple[tuple[int, ...], int], int] = {}
-    rows: list[int] = []
-    places: list[int] = []
-    branches: list[int] = []
-    parting = [prefix for prefix, tokens in followers.items() if len(tokens) > 1]
-    for branch, prefix in enumerate(parting):
-        for token, (row, place) in followers[prefix].items():
-            number[prefix, token] = len(rows)
-            rows.append(row)
-            places.append(place)
-            branches.append(branch)
-    along = [
-        [
-            number[key]
-            for place, token in enumerate(ids)
-            if (key := (tuple(ids[:place]), token)) in number
-        ]
-        for ids in lists
-    ]
-    width = max((len(path) for path in along), default=0)
-    edge_CD = np.full((len(lists), max(width, 1)), NO_EDGE)
-    for row, path in enumerate(along):
-        edge_CD[row, : len(path)] = path
-    return Tree(found, edge_CD, np.array(rows, int), np.array(places, int), np.array(branches, int))
-
-
 def edge_logps(policy: Policy, tree: Tree) -> np.ndarray:
     """Log-probability of each edge under the weights of now, restricted to the tree, (E,)."""
     found = tree.found
@@ -90,15 +37,6 @@ def edge_logps(policy: Policy, tree: Tree) -> np.ndarray:
         logp_CT, _ = completion_logps(policy.model, rollout, rows, found.temperature)
     logp_E = logp_CT[tree.row_E, tree.place_E].double().cpu().numpy()
     return normalised(logp_E, tree.branch_E)
-
-
-def normalised(logp_E: np.ndarray, branch_E: np.ndarray) -> np.ndarray:
-    """The log-probabilities of siblings, made to add up to 1."""
-    if len(logp_E) == 0:
-        return logp_E
-    sums = np.bincount(branch_E, np.exp(logp_E))
-    restricted_E: np.ndarray = logp_E - np.log(sums)[branch_E]
-    return restricted_E
 
 
 def edge_gradients(policy: Policy, tree: Tree, logp_E: np.ndarray) -> Tensor:
@@ -223,7 +161,7 @@ def make_world(
         prompt_C=np.repeat(np.arange(len(trees)), [len(t.edge_CD) for t in trees]),
         reward_C=np.concatenate(reward),
         length_C=np.concatenate([tree.found.length_C for tree in trees]),
-        edge_CD=_side_by_side(trees),
+        edge_CD=side_by_side(trees),
         logp_SE=np.array(rows),
         ref_logp_E=reference_E,
         factor_ER=factor_of(torch.cat(gradients)),
@@ -243,16 +181,3 @@ def _fidelity(
     restricted = torch.from_numpy(weight_E).float() @ gradients
     whole = full_gradient(policy, tree.found, reward_C)
     return cosine(restricted.double().numpy(), whole.double().numpy())
-
-
-def _side_by_side(trees: Sequence[Tree]) -> np.ndarray:
-    """The edges of all completions, numbered through all prompts, in one width."""
-    width = max(tree.edge_CD.shape[1] for tree in trees)
-    parts = []
-    first = 0
-    for tree in trees:
-        shifted = np.where(tree.edge_CD == NO_EDGE, NO_EDGE, tree.edge_CD + first)
-        padding = ((0, 0), (0, width - shifted.shape[1]))
-        parts.append(np.pad(shifted, padding, constant_values=NO_EDGE))
-        first += tree.edges
-    return np.concatenate(parts)

@@ -9,20 +9,20 @@ from typing import Any
 
 import ipywidgets as widgets
 
-from workbench.widgets.base.lab import fixed, share_bar, signed_bar, table
 from workbench.widgets.base.labelled import in_a_row, labelled_menu, tick_box
 from workbench.widgets.base.text import menu_text, safe_text
 from workbench.widgets.oracle.background import Background, OnProgress, ShouldStop
 from workbench.widgets.oracle.compass import compass
-from workbench.widgets.oracle.estimates import (
-    BATCHES,
-    LOSS_TYPES,
-    RECIPES,
-    Quality,
-    Setting,
-    quality,
+from workbench.widgets.oracle.estimates import BATCHES, Quality, quality
+from workbench.widgets.oracle.estimator_words import (
+    ages,
+    idle_words,
+    quality_table,
+    quality_words,
+    setting_words,
 )
 from workbench.widgets.oracle.page import OraclePage
+from workbench.widgets.oracle.settings import LOSS_TYPES, RECIPES, Setting
 from workbench.widgets.oracle.stored import load_worlds
 from workbench.widgets.oracle.world import World
 
@@ -203,7 +203,7 @@ class EstimatorPage(OraclePage):
         about = (
             f"<p class='wb-dim'>{safe_text(self.world.about)} {len(self.world.questions)} prompts, "
             f"one group of {setting.num_generations} each, {BATCHES} batches. "
-            f"{_idle(setting)}</p>"
+            f"{idle_words(setting)}</p>"
         )
         rows = [(f"now: {setting_words(setting)}", found)]
         rows += [(name, kept) for name, _, kept in self.kept]
@@ -238,7 +238,7 @@ class EstimatorPage(OraclePage):
         for done, (name, changes) in enumerate(RECIPES.items()):
             on_progress(done, len(RECIPES))
             own = replace(setting, **{**_USUAL, **changes})
-            where = f"{name} ({world.name}, G={own.num_generations}{_ages(own)})"
+            where = f"{name} ({world.name}, G={own.num_generations}{ages(own)})"
             found.append((where, own, quality(world, own)))
         return found
 
@@ -248,75 +248,3 @@ class EstimatorPage(OraclePage):
 
 
 _USUAL = {"advantage_baseline": "group", "scale_rewards": "group"}
-
-
-def quality_words(found: Quality) -> str:
-    """The figures in two sentences."""
-    if found.cosine_of_mean != found.cosine_of_mean:
-        return "The mean of the batches cannot be told from nothing: there is no signal."
-    return (
-        f"The mean points {found.bias_degrees:.1f}° beside the truth (cosine "
-        f"{fixed(found.cosine_of_mean, 3)} ± {found.cosine_of_mean_error:.3f}). One batch has a "
-        f"cosine of {fixed(found.cosine_of_batch, 3)} ± {found.cosine_of_batch_error:.3f}, at a "
-        f"signal-to-noise of {fixed(found.signal_to_noise, 2)}. Dead groups {found.dead:.0%}, "
-        f"clipped tokens {found.clipped:.2%}."
-    )
-
-
-def quality_table(rows: Sequence[tuple[str, Quality]]) -> str:
-    """A row for each estimator, as HTML."""
-    largest = max((q.signal_to_noise for _, q in rows), default=1.0)
-    cells = [
-        [
-            safe_text(name, 160),
-            signed_bar(q.cosine_of_mean, 1.0),
-            f"{q.bias_degrees:.1f}°",
-            signed_bar(q.cosine_of_batch, 1.0),
-            share_bar(q.signal_to_noise, largest, fixed(q.signal_to_noise, 2)),
-            f"{q.dead:.0%}",
-            f"{q.clipped:.2%}",
-        ]
-        for name, q in rows
-    ]
-    heads = [
-        "estimator",
-        "cosine of the mean",
-        "bias",
-        "cosine of one batch",
-        "signal to noise",
-        "dead groups",
-        "clipped",
-    ]
-    return table(heads, cells)
-
-
-def setting_words(setting: Setting) -> str:
-    """The settings that matter, short."""
-    parts = [
-        setting.loss_type,
-        f"G={setting.num_generations}",
-        f"baseline {setting.advantage_baseline}",
-        f"scale {setting.scale_rewards}",
-    ]
-    if setting.beta:
-        parts.append(f"beta {setting.beta:g}")
-    if not setting.clip:
-        parts.append("no clip")
-    elif setting.stale or setting.updates > 1:
-        parts.append(f"clip {setting.epsilon:g}/{setting.epsilon_high or setting.epsilon:g}")
-    return ", ".join(parts) + _ages(setting)
-
-
-def _ages(setting: Setting) -> str:
-    mu = f", mu={setting.updates}" if setting.updates > 1 else ""
-    age = f", {setting.stale} steps old" if setting.stale else ""
-    return mu + age
-
-
-def _idle(setting: Setting) -> str:
-    """What cannot show with these settings, in a sentence."""
-    if setting.stale == 0 and setting.updates == 1:
-        return "The sampler is the policy itself: each ratio is 1, and no clip can bite."
-    if setting.loss_type == "reinforce":
-        return "reinforce has no ratio: it takes stale samples for its own."
-    return ""

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from workbench.widgets.oracle.estimates import Setting, expected
+from workbench.widgets.oracle.expectation import expected
+from workbench.widgets.oracle.settings import Setting
 from workbench.widgets.oracle.world import World
 
 if TYPE_CHECKING:
@@ -118,7 +119,8 @@ def move_along_gradient(
     import numpy as np
 
     from workbench.oracle import oracle_of
-    from workbench.widgets.oracle.branch_gradients import edge_logps, full_gradient, tree_of
+    from workbench.widgets.oracle.branch_gradients import edge_logps, full_gradient
+    from workbench.widgets.oracle.branches import tree_of
     from workbench.widgets.oracle.enumerating import as_reward_set
     from workbench.widgets.oracle.world import NO_EDGE
 
