@@ -1,5 +1,5 @@
-"""The command line: `workbench train | eval | task | reward | plan | runs | export | doctor | areal
-| lab | bench`. Each command is a thin call into the package.
+"""The command line: `workbench train | eval | task | reward | plan | oracle | runs | export |
+doctor | areal | lab | bench`. Each command is a thin call into the package.
 
 To add one: write `commands/NAME.py` with a function `NAME_command` that does the work; write its
 function here, whose docstring is its help and which imports `commands/NAME.py` in its body (so that
@@ -289,6 +289,38 @@ def plan(
     )
 
 
+def oracle(
+    policy: options.Policy = "embedded",
+    task: options.Task = "arithmetic",
+    problem: options.OracleProblem = 0,
+    mass: options.OracleMass = 0.999,
+    temperature: options.OracleTemperature = 1.0,
+    reward: options.Rewards = None,
+    max_completion_length: options.MaxCompletionLength = None,
+    top: options.OracleRows = 20,
+    seed: options.TaskSeed = 0,
+    threads: options.Threads = None,
+    as_json: options.JsonObject = False,
+) -> None:
+    """All that a small policy can say to one held-out problem, with probability, reward and
+    advantage: enumerated, not sampled."""
+    from workbench.commands.oracle import oracle_command
+
+    oracle_command(
+        policy=policy,
+        task=task,
+        problem=problem,
+        mass=mass,
+        temperature=temperature,
+        rewards=reward,
+        max_completion_length=max_completion_length,
+        top=top,
+        seed=seed,
+        threads=threads,
+        as_json=as_json,
+    )
+
+
 def runs(
     folder: options.RunsFolder = Path("runs"),
     as_json: options.JsonLines = False,
@@ -458,6 +490,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "reward list": reward_list,
     "reward train": reward_train,
     "plan": plan,
+    "oracle": oracle,
     "runs": runs,
     "export": export,
     "doctor": doctor,

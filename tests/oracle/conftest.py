@@ -20,21 +20,24 @@ LONGEST = 4
 
 
 def tiny_policy(seed: int = 0, eos_token_ids: tuple[int, ...] = END, **changes: Any) -> Policy:
-    """A random Llama in float64 with five words, of which one ends a completion."""
+    """A random GPT-2 in float64 with five words, of which one ends a completion. (The norm of a
+    Llama would go through float32.)"""
     torch.manual_seed(seed)
     sizes: dict[str, Any] = dict(
         vocab_size=WORDS,
-        hidden_size=8,
-        intermediate_size=12,
-        num_hidden_layers=2,
-        num_attention_heads=2,
-        num_key_value_heads=2,
-        max_position_embeddings=32,
-        initializer_range=0.6,
+        n_embd=8,
+        n_layer=2,
+        n_head=2,
+        n_positions=32,
+        initializer_range=0.5,
+        attn_pdrop=0.0,
+        embd_pdrop=0.0,
+        resid_pdrop=0.0,
         pad_token_id=0,
+        bos_token_id=None,
         eos_token_id=1,
     )
-    model = hf.LlamaForCausalLM(hf.LlamaConfig(**sizes | changes)).double().eval()
+    model = hf.GPT2LMHeadModel(hf.GPT2Config(**sizes | changes)).double().eval()
     return Policy(model, None, "tiny", eos_token_ids, 0)
 
 

@@ -173,7 +173,7 @@ def test_a_policy_that_cannot_be_enumerated_is_refused():
     with pytest.raises(EnumerationError, match="'odd' cannot be enumerated"):
         enumerate_completions(Policy(mamba, None, "odd", (1,), 0), PROMPT, max_new_tokens=2)
     damaged = tiny_policy()
-    torch.nn.init.constant_(damaged.model.model.norm.weight, float("nan"))
+    torch.nn.init.constant_(damaged.model.transformer.ln_f.weight, float("nan"))
     with pytest.raises(EnumerationError, match="NaN or infinite after 0 tokens"):
         enumerate_completions(damaged, PROMPT, max_new_tokens=2)
     with pytest.raises(ValueError, match="holds token id 9"):

@@ -292,6 +292,19 @@ EvalDtype = Annotated[
 ]
 EvalQuantization = Annotated[str | None, typer.Option(help="Weights in 'nf4' (4 bits) or 'int8'.")]
 
+# ------------------------------------------------------------ what a policy can say
+
+OracleProblem = Annotated[
+    int, typer.Option("--problem", help="Which held-out problem, counted from 0.", min=0)
+]
+OracleMass = Annotated[
+    float, typer.Option("--mass", help="Probability that the completions hold together, up to 1.")
+]
+OracleTemperature = Annotated[float, typer.Option(help="As the sampler's, above 0.")]
+OracleRows = Annotated[
+    int, typer.Option("--top", help="Completions in the table, the likeliest first.", min=1)
+]
+
 # ------------------------------------------------------------ what a reward is tried on
 
 RewardChecked = Annotated[
