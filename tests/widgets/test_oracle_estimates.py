@@ -101,8 +101,10 @@ def test_one_and_the_same_gradient_has_no_noise_and_opposite_ones_no_signal() ->
     opposite = judged(np.array([[1.0, 0.0], [-1.0, 0.0]] * 10), truth)
     assert opposite.signal_to_noise == 0
     assert np.isnan(opposite.cosine_of_mean)
-    # A batch without a gradient is no step in the right direction.
-    assert judged(np.array([[1.0, 0.0], [0.0, 0.0]] * 10), truth).cosine_of_batch == 0.5
+    # A batch without a gradient has no direction.
+    some = judged(np.array([[1.0, 0.0], [0.0, 0.0]] * 10), truth)
+    assert (some.cosine_of_batch, some.cosine_of_mean) == (1, 1)
+    assert some.signal_to_noise == pytest.approx(1, rel=0.2)
 
 
 def test_the_noise_of_few_batches_does_not_bend_the_mean() -> None:
@@ -311,7 +313,8 @@ def test_worlds_are_stored_and_give_the_same_figures(tmp_path) -> None:
 def test_a_world_of_a_real_policy_is_its_gradient() -> None:
     """The tree's exact gradient against that of all completions, and the stale sampler's
     probabilities against the weights that it came from."""
-    from workbench import load_policy, load_task
+    from workbench import RewardSet, load_policy, load_task
+    from workbench.oracle import estimator_quality, gradient_gram, oracle_of, sample_space
     from workbench.widgets.oracle import enumerated, make_world
     from workbench.widgets.oracle.enumerating import own_weights_kept
     from workbench.widgets.oracle.run_trees import along_weights
@@ -327,8 +330,21 @@ def test_a_world_of_a_real_policy_is_its_gradient() -> None:
     assert (world.mass_N >= 0.98).all()
     np.testing.assert_allclose(np.bincount(world.prompt_C, world.probability(1)), 1)
     assert (world.edge_CD[:, 0] != NO_EDGE).all()
-    unbiased = quality(world, UNBIASED, batches=100)
-    assert unbiased.cosine_of_mean > 0.97
+    # The core has all tokens of all completions, one Gram matrix and its own arithmetic.
+    scored = [
+        oracle_of(policy, task, p, RewardSet(["format", "answer"]), max_new_tokens=48, mass=0.98)
+        for p in problems
+    ]
+    gram = gradient_gram(policy, scored, sample_space(scored))
+    for wanted in (UNBIASED, Setting(), Setting("dapo")):
+        setting = replace(wanted, num_generations=2)
+        own_figures = quality(world, setting, batches=300)
+        core = estimator_quality(gram, config_of(setting, prompts_per_step=2), batches=300)
+        error = 4 * (own_figures.cosine_of_mean_error + core.cosine_of_mean_error) + 0.01
+        assert own_figures.cosine_of_mean == pytest.approx(core.cosine_of_mean, abs=error)
+        error = 4 * (own_figures.cosine_of_batch_error + core.batch_cosine_error)
+        assert own_figures.cosine_of_batch == pytest.approx(core.batch_cosine, abs=error)
+        assert own_figures.signal_to_noise == pytest.approx(core.signal_to_noise, rel=0.3)
     # The policy has its own weights again, and two moments differ.
     assert all(torch.equal(own[n], t) for n, t in policy.trainable_state().items())
     (tree,) = along_weights(policy, task, problems[:1], {"now": own, "other": other}, mass=0.98)

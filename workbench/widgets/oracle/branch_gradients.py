@@ -13,13 +13,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from workbench.oracle import ScoredCompletions, oracle_of, policy_gradient, token_logps
 from workbench.policy.logprobs import completion_logps
+from workbench.rollout.request import evaluation_mode
 from workbench.widgets.oracle.branches import Tree, normalised, side_by_side, tree_of
 from workbench.widgets.oracle.enumerating import as_reward_set, own_weights_kept
 from workbench.widgets.oracle.world import NO_EDGE, World, cosine
 
 if TYPE_CHECKING:
-    from workbench.oracle import Enumeration
     from workbench.policy.policy import Policy
     from workbench.rewards import RewardSet
     from workbench.tasks import Problem, Task
@@ -30,12 +31,8 @@ KEPT = 1 - 1e-6
 
 def edge_logps(policy: Policy, tree: Tree) -> np.ndarray:
     """Log-probability of each edge under the weights of now, restricted to the tree, (E,)."""
-    found = tree.found
-    rollout = found.rollout(policy.device)
-    with torch.no_grad():
-        rows = torch.arange(len(found.logp_C), device=policy.device)
-        logp_CT, _ = completion_logps(policy.model, rollout, rows, found.temperature)
-    logp_E = logp_CT[tree.row_E, tree.place_E].double().cpu().numpy()
+    logp_CT = token_logps(policy, tree.found)
+    logp_E = logp_CT[tree.row_E, tree.place_E]
     return normalised(logp_E, tree.branch_E)
 
 
@@ -48,7 +45,8 @@ def edge_gradients(policy: Policy, tree: Tree, logp_E: np.ndarray) -> Tensor:
     gradients = torch.empty(tree.edges, sum(p.numel() for p in parameters))
     for row in np.unique(tree.row_E):
         one = torch.tensor([row], device=policy.device)
-        logp_1T, _ = completion_logps(policy.model, rollout, one, found.temperature)
+        with evaluation_mode(policy.model):
+            logp_1T, _ = completion_logps(policy.model, rollout, one, found.temperature)
         for edge in np.flatnonzero(tree.row_E == row):
             value = logp_1T[0, tree.place_E[edge]]
             parts = torch.autograd.grad(value, parameters, retain_graph=True, allow_unused=True)
@@ -62,23 +60,6 @@ def edge_gradients(policy: Policy, tree: Tree, logp_E: np.ndarray) -> Tensor:
         chance = torch.from_numpy(np.exp(logp_E[own])).float()
         gradients[own] -= chance @ gradients[own]
     return gradients
-
-
-def full_gradient(policy: Policy, found: Enumeration, reward_C: np.ndarray) -> Tensor:
-    """The gradient of the expected reward over all completions found, not restricted to the tree:
-    sum of p (r - J) grad log p."""
-    parameters = policy.trainable_parameters()
-    rollout = found.rollout(policy.device)
-    rows = torch.arange(len(found.logp_C), device=policy.device)
-    logp_CT, _ = completion_logps(policy.model, rollout, rows, found.temperature)
-    share_C = found.p_C / found.p_C.sum()
-    weight_C = torch.from_numpy(found.p_C * (reward_C - share_C @ reward_C)).to(logp_CT)
-    parts = torch.autograd.grad((logp_CT.sum(1) * weight_C).sum(), parameters, allow_unused=True)
-    flat = [
-        torch.zeros(p.numel()) if part is None else part.reshape(-1).cpu()
-        for part, p in zip(parts, parameters, strict=True)
-    ]
-    return torch.cat(flat)
 
 
 def factor_of(gradients: Tensor) -> np.ndarray:
@@ -115,8 +96,6 @@ def make_world(
     older      the weights one step ago, two steps ago, and so on: the stale samplers
     reference  the reference's weights; None = those of now
     """
-    from workbench.oracle import oracle_of
-
     reward_set = as_reward_set(rewards)
     trees: list[Tree] = []
     now: list[np.ndarray] = []
@@ -142,7 +121,7 @@ def make_world(
         now.append(logp_E)
         gradients.append(own)
         reward.append(reward_C)
-        fidelity.append(_fidelity(policy, tree, logp_E, reward_C, own))
+        fidelity.append(_fidelity(policy, scored, tree, logp_E, own))
     rows = [np.concatenate(now)]
     with own_weights_kept(policy):
         for state in older:
@@ -169,15 +148,17 @@ def make_world(
 
 
 def _fidelity(
-    policy: Policy, tree: Tree, logp_E: np.ndarray, reward_C: np.ndarray, gradients: Tensor
+    policy: Policy, scored: ScoredCompletions, tree: Tree, logp_E: np.ndarray, gradients: Tensor
 ) -> float:
     """Cosine between the exact gradient of the restricted policy and that of all that was found."""
-    there = tree.edge_CD != NO_EDGE
-    logp_C = np.where(there, logp_E[tree.edge_CD], 0.0).sum(1) if tree.edges else 0 * reward_C
-    p_C = np.exp(logp_C)
-    weight_C = p_C * (reward_C - p_C @ reward_C)
+    reward_C = scored.reward_C
+    there_CD = tree.edge_CD != NO_EDGE
     weight_E = np.zeros(tree.edges)
-    np.add.at(weight_E, tree.edge_CD[there], np.broadcast_to(weight_C[:, None], there.shape)[there])
+    if tree.edges:
+        p_C = np.exp(np.where(there_CD, logp_E[tree.edge_CD], 0.0).sum(1))
+        weight_C = p_C * (reward_C - p_C @ reward_C)
+        weight_CD = np.broadcast_to(weight_C[:, None], there_CD.shape)
+        np.add.at(weight_E, tree.edge_CD[there_CD], weight_CD[there_CD])
     restricted = torch.from_numpy(weight_E).float() @ gradients
-    whole = full_gradient(policy, tree.found, reward_C)
+    whole = policy_gradient(policy, scored).cpu()
     return cosine(restricted.double().numpy(), whole.double().numpy())

@@ -34,13 +34,14 @@ class Quality:
     cosine_of_mean_error: float
 
     cosine_of_batch: float
-    """Mean cosine between the gradient of one batch and the truth; a batch of nothing but dead
-    groups counts 0."""
+    """Mean cosine between the gradient of one batch and the truth, over the batches that have
+    one."""
 
     cosine_of_batch_error: float
 
     signal_to_noise: float
-    """Length of the mean over the root mean square distance of a batch from it."""
+    """Squared length of the mean over the mean squared distance of a batch from it, as the core
+    has it: batches twice as large have twice as much."""
 
     dead: float
     """Share of groups whose rewards are all equal."""
@@ -97,7 +98,7 @@ def judged(gradient_MR: Array, truth_R: Array, dead: float = 0.0, clipped: float
     truth = float(np.linalg.norm(truth_R))
     with np.errstate(invalid="ignore", divide="ignore"):
         cosine_M = (gradient_MR @ truth_R) / (length_M * truth)
-    counted_M = np.nan_to_num(cosine_M)
+    counted_M = cosine_M[np.isfinite(cosine_M)]
     of_mean, ratio = _cosine_of_mean(gradient_MR, truth_R)
     # The jackknife: how much the figure moves when a tenth of the batches is left out.
     parts = np.array_split(np.arange(len(gradient_MR)), min(PARTS, len(gradient_MR)))
@@ -108,8 +109,8 @@ def judged(gradient_MR: Array, truth_R: Array, dead: float = 0.0, clipped: float
     return Quality(
         cosine_of_mean=of_mean,
         cosine_of_mean_error=float(np.sqrt(spread)),
-        cosine_of_batch=float(counted_M.mean()),
-        cosine_of_batch_error=float(counted_M.std(ddof=1) / np.sqrt(len(counted_M))),
+        cosine_of_batch=float(counted_M.mean()) if len(counted_M) else math.nan,
+        cosine_of_batch_error=float(counted_M.std() / math.sqrt(max(len(counted_M), 1))),
         signal_to_noise=ratio,
         dead=dead,
         clipped=clipped,
@@ -140,4 +141,4 @@ def _cosine_of_mean(gradient_MR: Array, truth_R: Array) -> tuple[float, float]:
         return float("nan"), 0.0
     along = float(mean_R @ truth_R) / float(np.linalg.norm(truth_R))
     of_mean = max(-1.0, min(1.0, along / math.sqrt(signal)))
-    return of_mean, math.sqrt(signal / noise) if noise > 0 else math.inf
+    return of_mean, signal / noise if noise > 0 else math.inf

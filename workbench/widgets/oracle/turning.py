@@ -118,8 +118,8 @@ def move_along_gradient(
     completions is `kl`. False where nothing is left to learn, and then nothing moved."""
     import numpy as np
 
-    from workbench.oracle import oracle_of
-    from workbench.widgets.oracle.branch_gradients import edge_logps, full_gradient
+    from workbench.oracle import oracle_of, policy_gradient
+    from workbench.widgets.oracle.branch_gradients import edge_logps
     from workbench.widgets.oracle.branches import tree_of
     from workbench.widgets.oracle.enumerating import as_reward_set
     from workbench.widgets.oracle.world import NO_EDGE
@@ -127,7 +127,7 @@ def move_along_gradient(
     rewards = as_reward_set(("format", "answer"))
     scored = oracle_of(policy, task, problem, rewards, max_new_tokens=48, mass=mass)
     tree = tree_of(scored.enumeration)
-    direction = full_gradient(policy, scored.enumeration, scored.reward_C)
+    direction = policy_gradient(policy, scored)
     old = {key: tensor.detach().clone() for key, tensor in policy.trainable_state().items()}
     before_E = edge_logps(policy, tree)
     there_CD = tree.edge_CD != NO_EDGE
