@@ -337,7 +337,7 @@ def test_a_world_of_a_real_policy_is_its_gradient() -> None:
     ]
     gram = gradient_gram(policy, scored, sample_space(scored))
     for wanted in (UNBIASED, Setting(), Setting("dapo")):
-        setting = replace(wanted, num_generations=2)
+        setting = replace(wanted, num_generations=4)
         own_figures = quality(world, setting, batches=300)
         core = estimator_quality(gram, config_of(setting, prompts_per_step=2), batches=300)
         error = 4 * (own_figures.cosine_of_mean_error + core.cosine_of_mean_error) + 0.01
