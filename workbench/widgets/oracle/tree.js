@@ -170,6 +170,8 @@ function render({ model, el }) {
   function draw() {
     if (!tree?.blocks.length) return;
     const at = moment(), colour = model.get("colour");
+    const hadFocus = field.contains(root.getRootNode().activeElement);
+    if (zoomed >= 0 && !tree.probability[at][zoomed]) zoomed = -1; // it is not said any more
     heights();
     tree.blocks.forEach((block, index) => {
       const item = items[index], { top, level } = places[index], tall = height(index);
@@ -185,6 +187,8 @@ function render({ model, el }) {
     });
     if (!seen(current)) current = tree.blocks.findIndex((_, index) => seen(index));
     mark();
+    // A block that has vanished hands the focus on.
+    if (hadFocus && root.getRootNode().activeElement !== items[current]) items[current].focus();
     slider.value = at;
     momentName.textContent = tree.moments[at];
     slider.setAttribute("aria-valuetext", tree.moments[at]);
