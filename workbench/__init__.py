@@ -25,6 +25,7 @@ _HOMES = {  # the public API; tests/public_api.txt pins its signatures
     "group_advantages": "workbench.objective",
     "policy_loss": "workbench.objective",
     "plan": "workbench.plan.planner",
+    "evaluate": "workbench.evaluation.asking",
 }
 __all__ = ["__version__", *_HOMES]
 

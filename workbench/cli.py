@@ -122,6 +122,8 @@ def eval_(
     read: options.ReadAnswers = None,
     control: options.Control = None,
     record: options.RecordEvaluation = False,
+    recorded: options.Recorded = False,
+    step: options.OfStep = None,
     threads: options.Threads = None,
     as_json: options.JsonObject = False,
 ) -> None:
@@ -151,6 +153,8 @@ def eval_(
         keep=out,
         control=control,
         record=record,
+        recorded=recorded,
+        step=step,
         threads=threads,
         as_json=as_json,
     )

@@ -45,6 +45,7 @@ def _nothing_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     shared._kept.cache_clear()
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("_nothing_kept")
 def test_a_plan_finds_what_it_would_by_running_everything(monkeypatch: pytest.MonkeyPatch) -> None:
     settings = [config(micro_batch_size=2), config(lora_rank=4, quantization="nf4")]
@@ -58,6 +59,7 @@ def test_a_plan_finds_what_it_would_by_running_everything(monkeypatch: pytest.Mo
         assert plan(c, shape(), GPU, advice=False).phases == phases
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("_nothing_kept")
 def test_an_advice_builds_few_models_and_follows_each_size_once(
     monkeypatch: pytest.MonkeyPatch,

@@ -236,7 +236,24 @@ Samples = Annotated[
 Temperature = Annotated[float, typer.Option(help="Of the sampled answers.", min=0.01)]
 EvaluatedRun = Annotated[
     Path | None,
-    typer.Argument(help="A run's folder, in place of --policy: what it has trained."),
+    typer.Argument(
+        help="A run's folder, in place of --policy: its final policy, else its newest checkpoint."
+    ),
+]
+OfStep = Annotated[
+    int | None,
+    typer.Option(
+        "--step",
+        min=0,
+        help="Of RUN: the checkpoint of this step; with --recorded the evaluation of this step.",
+    ),
+]
+Recorded = Annotated[
+    bool,
+    typer.Option(
+        "--recorded",
+        help="Of RUN: the evaluation with samples that its record holds; nothing is asked anew.",
+    ),
 ]
 ReadAnswers = Annotated[
     Path | None,

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from workbench.config import ConfigError
+from workbench.config import ConfigError, GRPOConfig
 from workbench.runs import Run, is_run_record
 
 SHUFFLED = "shuffled_"
@@ -73,6 +73,33 @@ def _known_rewards(names: Sequence[str], out: Path) -> list[str]:
             f"not in its record. Name all again: {flags}"
         )
     return [spec for spec in specs.values() if spec is not None]
+
+
+def check_says_the_same(named: str, out: Path, own: GRPOConfig, asked: GRPOConfig) -> None:
+    """Raises `ConfigError` where a preset or a file, `named` beside --resume, says other settings
+    than the run's own, which hold."""
+    there = own.to_dict()
+    differing = {
+        name: value
+        for name, value in asked.to_dict().items()
+        # What the file leaves open was found out when the run began.
+        if value != there[name] and name not in FOUND_OUT and value is not None
+    }
+    if not differing:
+        return
+    shown = [f"{name}={value} (the run: {there[name]})" for name, value in differing.items()]
+    more = f" and {len(shown) - MOST_SHOWN} more" if len(shown) > MOST_SHOWN else ""
+    raise ConfigError(
+        f"{named} beside --resume says other settings than the run in {out}: "
+        f"{', '.join(shown[:MOST_SHOWN])}{more}. A resumed run keeps its own: leave {named} away "
+        "and name what is to change with --set name=value, or start a new run in another folder."
+    )
+
+
+FOUND_OUT = ("dtype", "gradient_checkpointing")
+"""Settings whose recorded value is that of the policy as it was loaded."""
+MOST_SHOWN = 5
+"""Differing settings that an error lists."""
 
 
 def resume_command(out: Path, parts: Parts, threads: int | None) -> str:

@@ -15,9 +15,9 @@ from typing import Any
 
 import numpy as np
 
-from workbench.rewards.batch import RewardFunction, ScoringBatch, is_async
+from workbench.rewards.batch import RewardFunction, ScoringBatch
 from workbench.rewards.beside import Beside
-from workbench.rewards.calling import RewardError, call, call_together
+from workbench.rewards.calling import RewardError, call_all
 from workbench.rewards.parameters import RewardSpecError
 from workbench.rewards.resolve import resolve_reward
 from workbench.rewards.time_limit import ScoringCancelledError, TimeLimit
@@ -123,26 +123,15 @@ class RewardSet:
         }
         batch = ScoringBatch(prompts, completions, lists, extras)
         try:
-            rewards_KB = self._run(batch, TimeLimit(timeout, should_stop, self._beside))
+            limit = TimeLimit(timeout, should_stop, self._beside)
+            results = call_all(list(zip(self.names, self.functions, strict=True)), batch, limit)
         finally:
             log.closed = True
-        rewards_BK = (
-            np.asarray(rewards_KB, dtype=np.float32).reshape(len(self.names), len(prompts)).T.copy()
-        )
+        rewards_KB = np.asarray([results[name] for name in self.names], dtype=np.float32)
+        # A batch of nothing has its columns all the same.
+        rewards_BK = rewards_KB.reshape(len(self.names), len(prompts)).T.copy()
         self._say_what_was_not_scored(rewards_BK, step)
         return RewardTable(rewards_BK, self.names, dict(log.extra), log.means())
-
-    def _run(self, batch: ScoringBatch, limit: TimeLimit) -> list[list[float]]:
-        named = list(zip(self.names, self.functions, strict=True))
-        results = {
-            name: call((name, function), batch, limit)
-            for name, function in named
-            if not is_async(function)
-        }
-        waiting = [(name, function) for name, function in named if is_async(function)]
-        if waiting:
-            results |= call_together(waiting, batch, limit)
-        return [results[name] for name in self.names]
 
     def _say_what_was_not_scored(self, rewards_BK: np.ndarray, step: int) -> None:
         """In the first step an error where nobody scored anything, a warning for a function that

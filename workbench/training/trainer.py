@@ -16,7 +16,8 @@ from pathlib import Path
 import torch
 
 from workbench.config import GRPOConfig
-from workbench.evaluation.accuracy import evaluate
+from workbench.config.schedule import learning_rate_at
+from workbench.evaluation.accuracy import greedy_accuracy
 from workbench.evaluation.prompts import encode_prompt
 from workbench.evaluation.recorded import sampled_evaluations
 from workbench.methods import Batch, Scored, loss_mask, make_method
@@ -49,7 +50,6 @@ from workbench.training.knobs import Knobs
 from workbench.training.out_of_memory import explain_out_of_memory
 from workbench.training.phases import Phases
 from workbench.training.reward_effects import torch_settings_kept
-from workbench.training.schedule import learning_rate_at
 from workbench.training.truth import facts_of
 from workbench.training.update import accumulate_gradient, apply_gradient
 
@@ -181,7 +181,10 @@ class Trainer:
         with phases("logprobs"):
             self.add_old_and_reference(batch, config)
             scored = self.scored(problems, completions, table, advantages)
-            batch.advantages = self.method.credit(batch, scored, config)
+            # A step-reward function is a person's own code, as a reward function is.
+            step_rewards = [config.step_rewards] if config.step_rewards else []
+            with torch_settings_kept(step_rewards):
+                batch.advantages = self.method.credit(batch, scored, config)
         with phases("update"):
             # Set anew in every step: knobs may have moved both, and the schedule goes by the step's
             # number.
@@ -382,6 +385,8 @@ class Trainer:
             completions=completions,
             functions=len(table.names),
             advantages=advantages,
+            step=self.steps_done + 1,
+            should_stop=lambda: self._cancelled,
         )
 
     @torch.no_grad()
@@ -424,7 +429,7 @@ class Trainer:
         """Greedy strict accuracy on the first `num_eval_problems` held-out problems."""
         problems = self.task.held_out[: self.config.num_eval_problems]
         with explain_out_of_memory("evaluation", self.config, self.policy.source):
-            return evaluate(
+            return greedy_accuracy(
                 self.engine,
                 self.policy,
                 self.task,
