@@ -8,6 +8,8 @@ About five minutes on one core. To be run anew whenever the embedded policy chan
 
 from __future__ import annotations
 
+import hashlib
+import json
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -54,6 +56,12 @@ CONFIG: dict[str, Any] = dict(
     eval_steps=0,
     num_eval_problems=20,
 )
+
+
+def embedded_sha256() -> str:
+    """Which weights the results are of: the hash of the embedded policy's file."""
+    weights = FOLDER.parent / "embedded" / "model.safetensors"
+    return hashlib.sha256(weights.read_bytes()).hexdigest()
 
 
 def trained(seed: int) -> tuple[Policy, list[Weights]]:
@@ -154,6 +162,8 @@ def main(out: Annotated[Path, typer.Option(help="Folder of the results.")] = FOL
             ends = {"before training": kept[0], f"after step {LATE}": kept[LATE]}
             rows += own_gradients(policy, task, problems, ends)
     save_turned(out / "turning.json", rows)
+    made = {"embedded_sha256": embedded_sha256(), "seeds": list(SEEDS), "torch": torch.__version__}
+    (out / "made.json").write_text(json.dumps(made, indent=2) + "\n")
     for file in ("trees.npz", "worlds.npz", "turning.json"):
         print(f"{file}: {(out / file).stat().st_size / 1e3:,.0f} kB", flush=True)
 
