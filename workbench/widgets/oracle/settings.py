@@ -49,7 +49,9 @@ RECIPES: dict[str, dict[str, Any]] = {
     "CISPO": dict(loss_type="cispo", epsilon_high=CISPO_CAP),
     "REINFORCE": dict(loss_type="reinforce", scale_rewards="none", advantage_baseline="none"),
 }
-"""What each name changes of a `Setting`."""
+"""What each name changes of a `Setting`, beside `USUAL`."""
+USUAL = {"advantage_baseline": "group", "scale_rewards": "group"}
+"""What a recipe has that says nothing else."""
 
 
 def config_of(setting: Setting, **more: Any) -> GRPOConfig:
