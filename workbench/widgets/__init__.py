@@ -11,6 +11,11 @@ _HOMES = {
     "KLLab": "workbench.widgets.teach",
     "LengthLab": "workbench.widgets.teach",
     "RewardLab": "workbench.widgets.reward_lab",
+    "AllItCanSay": "workbench.widgets.oracle",
+    "WhereDecided": "workbench.widgets.oracle",
+    "EstimatorPage": "workbench.widgets.oracle",
+    "ClipTurns": "workbench.widgets.oracle",
+    "RunOracle": "workbench.widgets.oracle",
     "PlanView": "workbench.widgets.controls.plan_view",
 }
 __all__ = list(_HOMES)
