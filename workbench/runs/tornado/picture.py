@@ -84,7 +84,7 @@ def drawn(result: TornadoResult) -> str:
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" '
         f'width="{width}" height="{height}" role="img" aria-label="{about}" '
-        'style="max-width:100%;height:auto;font-family:sans-serif;font-size:13px" '
+        'style="font-family:sans-serif;font-size:13px" '
         f'fill="currentColor">{"".join(parts)}</svg>'
     )
 

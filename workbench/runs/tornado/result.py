@@ -63,8 +63,9 @@ class Branch:
     error: str = ""
     """Why the training broke off: a number that is not finite."""
 
-    shared_rollout: bool = False
-    """Whether its first rollout is the base's, which it would have sampled anew, bit for bit."""
+    shared_rollouts: int = 0
+    """Rollouts that another branch had sampled from the same weights with the same random numbers,
+    and that were taken over instead of being sampled again, bit for bit."""
 
     @property
     def name(self) -> str:

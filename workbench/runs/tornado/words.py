@@ -29,11 +29,13 @@ def sentences(result: TornadoResult) -> list[str]:
         "their sampling seed."
     )
     found += [f"Not moved: {name}. {why}" for name, why in result.left_out.items()]
-    shared = sum(branch.shared_rollout for branch in result.branches)
+    shared = sum(branch.shared_rollouts for branch in result.branches)
     if shared:
         found.append(
-            f"{shared} branches differ from the base in nothing that sampling depends on, so their "
-            "first rollout is the base's own, which they would have sampled again, bit for bit."
+            f"{shared} of {len(result.branches) * result.steps} rollouts were taken over from a "
+            "branch with the same weights, random numbers and sampling settings: the first one "
+            "where the knob does not reach the sampler. Sampled again, they would be the same bit "
+            "for bit."
         )
     return found
 

@@ -135,7 +135,7 @@ class Runner:
         should_stop = self.worker.stop.is_set
 
         def train(trainer: Trainer) -> None:
-            self._until = None if steps is ALL_STEPS else trainer.steps_done + steps
+            self._until = None if steps is None else trainer.steps_done + steps
             trainer.train(steps, on_step=self.tell, should_stop=should_stop)
 
         return train

@@ -3,6 +3,7 @@ saves nothing, and can begin anew from the same state."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import replace
 
@@ -17,7 +18,7 @@ from workbench.training.dynamic_sampling import Groups
 from workbench.training.knobs import Knobs
 from workbench.training.out_of_memory import explain_out_of_memory
 from workbench.training.phases import Phases
-from workbench.training.tornado.sharing import Shared, sampled_with
+from workbench.training.tornado.sharing import HASHED_UP_TO, Shared, digest_of, sampled_with
 from workbench.training.trainer import Trainer
 
 OldAndReference = tuple[torch.Tensor | None, torch.Tensor | None]
@@ -27,7 +28,7 @@ class BranchTrainer(Trainer):
     """Trains the model of `parent`, which must rest meanwhile and take its state back afterwards.
 
     `start` is what every branch begins from. With `shares` branches that would sample the same
-    first rollout share it.
+    rollout share it.
     """
 
     def __init__(self, parent: Trainer, start: Checkpoint, *, shares: bool = True) -> None:
@@ -39,6 +40,7 @@ class BranchTrainer(Trainer):
         self.shares = shares
         self.shared_groups: Shared[Groups] = Shared()
         self.shared_logps: Shared[OldAndReference] = Shared()
+        self.shared_measures: Shared[dict[str, float]] = Shared()
 
     def begin(self) -> None:
         """Back to the state from which every branch begins."""
@@ -73,39 +75,60 @@ class BranchTrainer(Trainer):
 
     # ------------------------------------------------------------ what is shared
 
+    def state_key(self) -> bytes | None:
+        """What tells the weights of now from others, where nothing else decides what is sampled
+        and measured with them; None where something does, or they are too many to be read."""
+        if not self.shares:
+            return None
+        if self.steps_done == self.start.step:
+            # All branches begin alike, whatever they are made of.
+            return b"start"
+        # What else changes from step to step: the reference, the curriculum, a method's own models.
+        config = self.config
+        own_past = config.sync_ref_model or config.curriculum != "none" or self.method.tensors()
+        weights = self.policy.trainable_state()
+        if own_past or sum(weight.nbytes for weight in weights.values()) > HASHED_UP_TO:
+            return None
+        return digest_of(weights)
+
     def groups(
         self, cursor: int, count: int, config: GRPOConfig, step: int, phases: Phases
     ) -> Groups:
-        """As the trainer's; those of the first step are the first branch's that sampled them."""
+        """As the trainer's, or those of another branch that sampled them from the same state."""
 
         def make() -> Groups:
             return super(BranchTrainer, self).groups(cursor, count, config, step, phases)
 
-        if not self._is_shared(step):
+        state = self.state_key()
+        if state is None:
             return make()
-        key = (cursor, count, sampled_with(config))
+        key = (state, step, cursor, count, sampled_with(config))
         return self.shared_groups.get(key, self.generator, make)
 
     @torch.no_grad()
     def add_old_and_reference(self, batch: Batch, config: GRPOConfig) -> None:
-        """As the trainer's; those of a rollout that is shared are computed once."""
+        """As the trainer's, or those of another branch for the same rollout and weights."""
 
         def make() -> OldAndReference:
             super(BranchTrainer, self).add_old_and_reference(batch, config)
             return batch.old_logp_BT, batch.ref_logp_BT
 
-        if not self._is_shared(self.steps_done + 1):
+        state = self.state_key()
+        if state is None:
             make()
             return
-        if self.asks_reference(config):
+        asks_reference = self.asks_reference(config)
+        if asks_reference:
             # A later step may mix the policy into it, so that it must be there in any case.
             self._reference()
-        key = (_contents(batch), config.temperature, config.on_policy, self.asks_reference(config))
+        key = (state, _contents(batch), config.temperature, config.on_policy, asks_reference)
         shared = self.shared_logps.get(key, self.generator, make)
         batch.old_logp_BT, batch.ref_logp_BT = shared
 
-    def _is_shared(self, step: int) -> bool:
-        return self.shares and step == self.start.step + 1
+    def measured(self, make: Callable[[], dict[str, float]]) -> dict[str, float]:
+        """What `make()` measures of the weights of now, or what was measured of the same ones."""
+        state = self.state_key()
+        return make() if state is None else self.shared_measures.get(state, self.generator, make)
 
 
 def _contents(batch: Batch) -> bytes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import traceback
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -12,7 +13,7 @@ from workbench.rollout import RolloutCancelledError
 from workbench.runs import Run
 from workbench.runs.tornado import TornadoResult
 from workbench.runs.tornado.stored import save
-from workbench.training.out_of_memory import clear_frames
+from workbench.training.out_of_memory import error_chain
 from workbench.training.session.listeners import Listeners
 from workbench.training.session.pump import pumped_wait
 from workbench.training.tornado.work import Plan, Progress, fingerprint_of, make_branches
@@ -44,6 +45,7 @@ class Tornado:
         self._progress = Progress(0, len(plan.branches), "about to begin", None)
         self._result: TornadoResult | None = None
         self._error: BaseException | None = None
+        self._traceback = ""
         self._trainer: Trainer | None = None
 
     def __repr__(self) -> str:
@@ -105,10 +107,12 @@ class Tornado:
         if isinstance(self._error, TornadoCancelledError):
             raise self._error
         if self._error is not None:
-            raise TornadoError(
+            told = TornadoError(
                 f"a branch failed ({self._progress.doing}): {type(self._error).__name__}: "
                 f"{self._error} The session is as it was before."
-            ) from self._error
+            )
+            told.add_note(self._traceback)
+            raise told from self._error
         if self._result is None:
             raise RuntimeError("the tornado has ended and left neither result nor error.")
         return self._result
@@ -127,9 +131,7 @@ class Tornado:
         except (RolloutCancelledError, ScoringCancelledError) as error:
             self._error = self._cancelled(error)
         except BaseException as error:
-            # It lives on in this object: it must not hold what the step had in memory.
-            clear_frames(error)
-            self._error = error
+            self._keep_error(error)
             if trainer.dirty:
                 raise
         finally:
@@ -155,6 +157,14 @@ class Tornado:
         self._progress = Progress(count, count, "all made", 0.0)
         self._result = save(known, self.run)
 
+    def _keep_error(self, error: BaseException) -> None:
+        """Keep it with its traceback as text: it lives on in this object, and the frames would hold
+        the model in memory after the session gave it back."""
+        self._traceback = "".join(traceback.format_exception(error))
+        for one in error_chain(error):
+            one.__traceback__ = None
+        self._error = error
+
     def _tell(self, progress: Progress) -> None:
         self._progress = progress
         self._listeners.tell()
@@ -168,5 +178,6 @@ class Tornado:
             f"the tornado was cancelled after {self._progress.done} of {self._progress.total} "
             "branches. The session is as it was; call tornado() again to make it anew."
         )
-        error.__cause__ = None if cause is None else cause.with_traceback(None)
+        if cause is not None:
+            error.__cause__ = cause.with_traceback(None)
         return error

@@ -1,15 +1,18 @@
-"""The first rollout of a tornado's branches, sampled once.
+"""What branches of a tornado would sample alike is sampled once.
 
 All branches begin from the same weights with the same random numbers. So those that differ in
 nothing that a rollout is made with (the step size, the clip range, beta, the entropy bonus) would
-sample the same completions, and their log-probabilities before the first update are the same too.
-They are kept, with the state that the random generators were left in, and handed on: bit for bit
-what would have been made again.
+sample the same completions in the first step, and their log-probabilities before the first update
+are the same too. A knob that turns out to be inert leaves the weights bit for bit the base's, and
+then the same holds for the steps that follow. What was made is kept, with the state that the random
+generators were left in, and handed on: bit for bit what would have been made again.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable
+import hashlib
+import json
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
@@ -23,6 +26,10 @@ Made = TypeVar("Made")
 SAMPLED_WITH = ("temperature", "top_p", "top_k", "curriculum_floor", "curriculum_pass_reward")
 """The live fields that decide what is drawn and sampled. `tests/training/test_tornado.py` asks a
 rollout which fields it reads."""
+
+HASHED_UP_TO = 2**28
+"""Bytes of trained weights up to which a step asks whether they are another branch's: more would
+take longer to read than is often saved."""
 
 
 @dataclass(frozen=True)
@@ -43,9 +50,7 @@ class Shared(Generic[Made]):
 
     def get(self, key: Hashable, generator: torch.Generator, make: Callable[[], Made]) -> Made:
         """What `make()` gives; `key` is all that it depends on beside the generators."""
-        # The rollout's generator alone: the global ones serve reward functions, and are as they
-        # were at the start of each branch.
-        whole_key = (key, generator.get_state().numpy().tobytes())
+        whole_key = (key, _random_digest(generator))
         kept = self._kept.get(whole_key)
         if kept is None:
             made = make()
@@ -64,3 +69,18 @@ class Shared(Generic[Made]):
 def sampled_with(config: GRPOConfig) -> tuple[Any, ...]:
     """The values that decide what a rollout of these weights samples."""
     return tuple(getattr(config, name) for name in SAMPLED_WITH)
+
+
+def digest_of(tensors: Mapping[str, torch.Tensor]) -> bytes:
+    """Of every bit of some tensors, in their order."""
+    digest = hashlib.blake2b(digest_size=20)
+    for tensor in tensors.values():
+        flat = tensor.detach().cpu().contiguous().reshape(-1)
+        digest.update(flat.view(torch.uint8).numpy().data)
+    return digest.digest()
+
+
+def _random_digest(generator: torch.Generator) -> tuple[bytes, bytes]:
+    """Of the rollout's generator and the global ones, which reward functions may draw from."""
+    values = json.dumps(random_state.random_values()).encode()
+    return digest_of(random_state.random_tensors(generator)), hashlib.blake2b(values).digest()

@@ -64,7 +64,7 @@ class Plan:
     """Knobs that cannot be moved, with the reason."""
 
     shares: bool = True
-    """Whether branches that would sample the same first rollout share it."""
+    """Whether branches that would sample the same rollout share it."""
 
 
 def plan_of(
@@ -188,8 +188,8 @@ def _made(trainer: BranchTrainer, branch: Branch, plan: Plan, say: Callable[[str
     except NotFiniteError as error:
         return _finished(branch, figures, {}, str(error))
     say(f"{branch.name}, measured")
-    measures = plan.ruler.measure(trainer)
-    shared = trainer.shared_groups.handed_on > before
+    measures = trainer.measured(lambda: plan.ruler.measure(trainer))
+    shared = trainer.shared_groups.handed_on - before
     return _finished(branch, figures, measures, shared=shared)
 
 
@@ -198,10 +198,10 @@ def _finished(
     figures: Sequence[dict[str, float]],
     measures: Mapping[str, float],
     error: str = "",
-    shared: bool = False,
+    shared: int = 0,
 ) -> Branch:
     return replace(
-        branch, steps=list(figures), measures=measures, error=error, shared_rollout=shared
+        branch, steps=list(figures), measures=measures, error=error, shared_rollouts=shared
     )
 
 
