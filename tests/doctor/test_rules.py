@@ -1031,6 +1031,14 @@ CASES = [
         "answer_reward pays every completion 1",
     ),
     Case(
+        texts.answer_not_checked,
+        "answer_not_checked",
+        "problem",
+        wrong(1.0, 1.0),
+        # A policy that has fallen apart: what looks at the answer pays nobody.
+        wrong(1.0, 0.0),
+    ),
+    Case(
         texts.truncated_paid,
         "truncated_paid",
         "problem",

@@ -95,10 +95,13 @@ def answer_not_checked(facts: Facts) -> Finding | None:
         return None
     columns = [facts.meta.reward_names.index(name) for name in names]
     tops = [np.nanmax(paid_SK[:, k], initial=-np.inf) for k in columns]
-    paying = [(k, top) for k, top in zip(columns, tops, strict=True) if top > 0]
-    shares = {k: float((paid_SK[lacking_S, k] == top).mean()) for k, top in paying}
-    # One function that refuses them is enough: it looks at the answer.
-    if not shares or min(shares.values()) < 0.5:
+    # One function that refuses them is enough: it looks at the answer. One that pays nobody refuses
+    # them too.
+    shares = {
+        k: float((paid_SK[lacking_S, k] == top).mean()) if top > 0 else 0.0
+        for k, top in zip(columns, tops, strict=True)
+    }
+    if min(shares.values()) < 0.5:
         return None
     blindest = max(shares, key=lambda k: (np.ptp(paid_SK[:, k]) == 0, shares[k]))
     name = facts.meta.reward_names[blindest]
