@@ -47,6 +47,7 @@ print(sorted(heavy & set(sys.modules)))
     assert fresh_python(code) == "[]"
 
 
+@pytest.mark.slow
 def test_every_public_name_resolves() -> None:
     code = (
         "import workbench; print([n for n in workbench.__all__ if getattr(workbench, n) is None])"

@@ -1,5 +1,5 @@
-"""The command line: `workbench train | eval | task | reward | plan | runs | export | doctor | areal
-| lab | bench`. Each command is a thin call into the package.
+"""The command line: `workbench train | compare | eval | task | reward | plan | runs | export | oracle
+| tornado | doctor | areal | lab | bench`. Each command is a thin call into the package.
 
 To add one: write `commands/NAME.py` with a function `NAME_command` that does the work; write its
 function in a file of `commands/signatures/`, whose docstring is its help and which imports
@@ -19,6 +19,7 @@ from workbench import __version__
 from workbench.commands import options
 from workbench.commands.printing import make_warnings_inert, say_aside
 from workbench.commands.signatures.asking import eval_, task_
+from workbench.commands.signatures.evidence import compare, oracle, tornado
 from workbench.commands.signatures.others import areal, bench, bench_methods, lab
 from workbench.commands.signatures.records import doctor, export, runs
 from workbench.commands.signatures.rewards import reward_check, reward_list, reward_train
@@ -35,6 +36,7 @@ def top(version: options.Version = False) -> None:
 
 COMMANDS: dict[str, Callable[..., None]] = {
     "train": train,
+    "compare": compare,
     "eval": eval_,
     "task": task_,
     "reward check": reward_check,
@@ -43,6 +45,8 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "plan": plan,
     "runs": runs,
     "export": export,
+    "oracle": oracle,
+    "tornado": tornado,
     "doctor": doctor,
     "areal": areal,
     "lab": lab,

@@ -38,6 +38,7 @@ def printed(done: CompletedProcess[str]) -> dict:
     return json.loads(line)
 
 
+@pytest.mark.slow
 def test_a_run_is_evaluated_beside_what_it_began_as_and_recorded(
     run: Path, workbench: Command, tmp_path: Path
 ) -> None:
@@ -128,6 +129,7 @@ def test_a_checkpoint_and_what_is_recorded_are_shown_as_such(
     assert figures(recorded) == figures(found)
 
 
+@pytest.mark.slow
 def test_a_record_of_before_takes_an_evaluation(
     run: Path, workbench: Command, tmp_path: Path
 ) -> None:
@@ -214,6 +216,7 @@ def test_where_nobody_looks_a_line_a_minute_says_how_far_it_is(
     ]
 
 
+@pytest.mark.slow
 def test_a_training_says_what_it_has_sharpened(
     workbench: Command, tiny_folder: Path, tmp_path: Path
 ) -> None:

@@ -42,6 +42,7 @@ def test_micro_batches_change_memory_and_not_the_result(
     assert_same(whole, cut, rtol=1e-4, atol=2e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", METHODS)
 def test_a_resumed_run_goes_on_bit_for_bit(
     method: str, make_method: Callable[..., Trainer]

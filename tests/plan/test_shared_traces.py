@@ -46,6 +46,7 @@ def _nothing_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     shared._kept.cache_clear()
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("_nothing_kept")
 def test_a_plan_finds_what_it_would_by_running_everything(monkeypatch: pytest.MonkeyPatch) -> None:
     settings = [config(micro_batch_size=2), config(lora_rank=4, quantization="nf4")]
@@ -59,6 +60,7 @@ def test_a_plan_finds_what_it_would_by_running_everything(monkeypatch: pytest.Mo
         assert plan(c, shape(), GPU, advice=False).phases == phases
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("_nothing_kept")
 @pytest.mark.parametrize(
     "changes",

@@ -200,6 +200,7 @@ def test_sft_learns_what_follows_the_prompt() -> None:
         policy.encode_completion("3")
 
 
+@pytest.mark.slow
 def test_held_out_accuracy_counts_the_whole_message() -> None:
     task = load_task("arithmetic")
     problems = task.held_out[:60]
@@ -234,6 +235,7 @@ def opened_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out
 
 
+@pytest.mark.slow
 def test_a_run_keeps_whole_messages_and_says_what_was_the_templates(opened_run: Path) -> None:
     run = Run.open(opened_run)
     assert run.meta.environment["opened_answer"] == "<think>"

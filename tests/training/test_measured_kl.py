@@ -49,6 +49,7 @@ def start(out: Path, name="embedded", rewards=digits_reward, **changes) -> Train
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("changes", [dict(), dict(lora_rank=4)], ids=["whole", "adapter"])
 def test_measuring_changes_nothing_else(tmp_path: Path, changes: dict) -> None:
     """Rewards, losses and weights are the same to the bit, with dead groups among the rows."""
@@ -85,6 +86,7 @@ def test_a_big_policy_trained_whole_is_not_copied(tmp_path: Path, tiny_folder: P
     assert "kl" not in trainer.step().metrics
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("changes", [dict(), dict(lora_rank=4)], ids=["whole", "adapter"])
 def test_a_resumed_run_measures_to_the_same_reference(tmp_path: Path, changes: dict) -> None:
     through = start(tmp_path / "a", **changes)

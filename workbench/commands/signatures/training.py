@@ -35,6 +35,8 @@ def train(
     set_: options.Settings = None,
     threads: options.Threads = None,
     shuffle_rewards: options.ShuffleRewards = False,
+    random_rewards: options.RandomRewards = False,
+    fault: options.FaultName = None,
     as_json: options.JsonLines = False,
 ) -> None:
     """Train a policy by GRPO, or by another --method. Without options: the embedded policy learns
@@ -73,7 +75,8 @@ def train(
         out=out or Path("runs") / datetime.now().strftime("%Y%m%d-%H%M%S"),
         resume=resume,
         threads=threads,
-        shuffle_rewards=shuffle_rewards,
+        control=options.control_of(shuffle_rewards, random_rewards),
+        fault=fault,
         as_json=as_json,
     )
 
