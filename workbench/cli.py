@@ -1,5 +1,5 @@
-"""The command line: `workbench train | compare | eval | task | reward | plan | runs | export | oracle
-| tornado | doctor | areal | lab | bench`. Each command is a thin call into the package.
+"""The command line: `workbench train | compare | eval | task | reward | plan | runs | export |
+oracle | tornado | doctor | areal | lab | bench`. Each command is a thin call into the package.
 
 To add one: write `commands/NAME.py` with a function `NAME_command` that does the work; write its
 function in a file of `commands/signatures/`, whose docstring is its help and which imports
