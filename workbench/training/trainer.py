@@ -190,10 +190,7 @@ class Trainer:
         with phases("logprobs"):
             self.add_old_and_reference(batch, config)
             scored = self.scored(problems, completions, table, advantages)
-            # A step-reward function is a person's own code, as a reward function is.
-            step_rewards = [config.step_rewards] if config.step_rewards else []
-            with torch_settings_kept(step_rewards):
-                batch.advantages = self.method.credit(batch, scored, config)
+            batch.advantages = self.credit(batch, scored, config)
         with phases("update"):
             # Set anew in every step: knobs may have moved both, and the schedule goes by the step's
             # number.
@@ -398,6 +395,13 @@ class Trainer:
             should_stop=self._cancelled.is_set,
             watch_file=self.out / WATCH_FILE,
         )
+
+    def credit(self, batch: Batch, scored: Scored, config: GRPOConfig) -> torch.Tensor:
+        """What each completion, or each token, is weighed with: the method's answer."""
+        # A step-reward function is a person's own code, as a reward function is.
+        step_rewards = [config.step_rewards] if config.step_rewards else []
+        with torch_settings_kept(step_rewards):
+            return self.method.credit(batch, scored, config)
 
     @torch.no_grad()
     def add_old_and_reference(self, batch: Batch, config: GRPOConfig) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from workbench.config import GRPOConfig
-from workbench.evaluation.accuracy import evaluate
+from workbench.evaluation.accuracy import greedy_accuracy
 from workbench.objective.kl import kl_per_token
 from workbench.policy.logprobs import completion_logps
 from workbench.rewards.functions import as_messages
@@ -100,7 +100,7 @@ class Ruler:
         return sums
 
     def _accuracy(self, trainer: BranchTrainer) -> float:
-        found = evaluate(
+        found = greedy_accuracy(
             trainer.engine,
             trainer.policy,
             trainer.task,
