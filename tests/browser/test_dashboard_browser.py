@@ -13,7 +13,7 @@ from workbench.runs import Run
 from workbench.widgets.what_if.comparison import outcome
 from workbench.widgets.what_if.kept_batch import KeptBatch
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 
 def test_a_run_is_watched_and_steered(start_page: DashboardPage) -> None:

@@ -15,7 +15,7 @@ from made_runs import growing_run
 from workbench.evaluation.recorded import as_recorded
 from workbench.runs import Answered, Run
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 DASHBOARD = "from workbench import Dashboard\ndashboard = Dashboard('runs/lab')\ndashboard"
 LAB = (

@@ -54,6 +54,34 @@ def test_training_starts_from_a_config_file(workbench: Command, tmp_path: Path) 
     assert {name: config[name] for name in small} == small | {"num_generations": 3}
 
 
+def test_a_config_file_beside_resume_is_compared(workbench: Command, tmp_path: Path) -> None:
+    """The same command with --resume goes on; another file, or a preset, is refused in words."""
+    small = dict(max_steps=1, prompts_per_step=2, num_generations=2, updates_per_rollout=1)
+    small |= dict(scale_rewards="none", num_eval_problems=2, learning_rate=1e-5)
+    GRPOConfig.from_dict(small).save(tmp_path / "small.yaml")
+    GRPOConfig.from_dict(small | {"beta": 0.5, "seed": 3}).save(tmp_path / "other.yaml")
+    begun = ("train", "--config", "small.yaml", "--set", "num_generations=3", "--out", "run")
+    workbench(*begun, cwd=tmp_path)
+    workbench(*begun, "--resume", "--steps", 2, cwd=tmp_path)
+    assert Run.open(tmp_path / "run").last_step() == 2
+    refused = workbench(
+        *("train", "--config", "other.yaml", "--steps", 3, "--out", "run", "--resume"),
+        cwd=tmp_path,
+        code=2,
+    )
+    said = " ".join(refused.stderr.split())
+    assert "--config other.yaml beside --resume says other settings than the run in run" in said
+    assert "num_generations=2 (the run: 3)" in said
+    assert "beta=0.5 (the run: 0.005)" in said
+    assert "seed=3 (the run: 0)" in said
+    assert "scale_rewards" not in said
+    refused = workbench(
+        "train", "--preset", "dr_grpo", "--out", "run", "--resume", cwd=tmp_path, code=2
+    )
+    assert "--preset dr_grpo beside --resume" in refused.stderr
+    assert Run.open(tmp_path / "run").last_step() == 2
+
+
 def test_a_config_file_and_a_preset_are_refused(workbench: Command, tmp_path: Path) -> None:
     refused = workbench("train", "--config", "a.yaml", "--preset", "real", cwd=tmp_path, code=2)
     assert "Leave one of them out" in refused.stderr

@@ -57,6 +57,7 @@ def finished_run(tmp_path_factory: pytest.TempPathFactory, tiny_folder: Path) ->
     return folder, done.stdout
 
 
+@pytest.mark.slow
 def test_train_says_every_step_and_the_result_as_json(finished_run: tuple[Path, str]) -> None:
     _, printed = finished_run
     lines = [json.loads(line) for line in printed.splitlines()]
@@ -102,6 +103,7 @@ def test_eval_with_samples_prints_every_figure_with_its_interval(
     assert "lenient" in table
 
 
+@pytest.mark.slow
 def test_eval_goes_on_after_a_kill(finished_run: tuple[Path, str], workbench: Command) -> None:
     """A process that is killed without warning, its file cut in the middle of a line."""
     folder = finished_run[0]
@@ -172,6 +174,7 @@ def test_resume_starts_from_the_start_where_there_is_nothing(
     assert json.loads(done.stdout.strip().splitlines()[-1])["steps"] == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
@@ -232,6 +235,7 @@ def test_a_run_is_not_overwritten(
     assert Run.open(folder / "r").meta == before
 
 
+@pytest.mark.slow
 def test_ctrl_c_ends_after_the_step_with_a_checkpoint(tmp_path: Path, tiny_folder: Path) -> None:
     command = [
         sys.executable,

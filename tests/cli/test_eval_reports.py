@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sqlite3
 import time
 from collections.abc import Callable
@@ -37,6 +38,7 @@ def printed(done: CompletedProcess[str]) -> dict:
     return json.loads(line)
 
 
+@pytest.mark.slow
 def test_a_run_is_evaluated_beside_what_it_began_as_and_recorded(
     run: Path, workbench: Command, tmp_path: Path
 ) -> None:
@@ -85,15 +87,49 @@ def test_what_cannot_be_recorded_or_compared_says_so(
         (["run", "--policy", tiny_folder], "say whom to evaluate"),
         (["empty"], "is no run's folder"),
         (["--read", "nothing.jsonl"], "cannot be read"),
+        (["--policy", tiny_folder, "--recorded"], "--recorded and --step are of a run"),
+        (["run", "--recorded"], "has no evaluation with samples"),
+        (["run", "--step", 9], "has no checkpoint of that step, but those of [0, 1]"),
+        (["run", "--step", 1, "--dtype", "bfloat16"], "Leave both away"),
     ):
         done = workbench("eval", *words, "--n", 2, cwd=tmp_path, code=2)
         assert said in " ".join(done.stderr.split())
     with RunWriter.create(tmp_path / "unfinished", config={}):
         pass
     done = workbench("eval", "unfinished", cwd=tmp_path, code=2)
-    assert "holds no trained policy yet" in done.stderr
+    assert "no checkpoint: nothing of it can be asked" in " ".join(done.stderr.split())
 
 
+def test_a_checkpoint_and_what_is_recorded_are_shown_as_such(
+    run: Path, workbench: Command, tmp_path: Path
+) -> None:
+    asked = ["--problems", 4, "--samples", 2, "--json"]
+    final = printed(workbench("eval", "run", *asked, "--control", "start", cwd=tmp_path))
+    assert final["of_run"] == {"run": "run", "what": "policy", "step": 1}
+
+    def figures(found: dict) -> dict:
+        return {name: found[name] for name in (*FIGURES, "lenient")}
+
+    for step, same in ((1, final), (0, final["control"])):
+        done = workbench("eval", "run", "--step", step, *asked, cwd=tmp_path)
+        assert f"Evaluated is the checkpoint of run, step {step}." in done.stderr
+        found = printed(done)
+        assert found["of_run"] == {"run": "run", "what": "checkpoint", "step": step}
+        assert found["max_completion_length"] == 8
+        assert figures(found) == figures(same)
+    # A run that was broken off has its newest checkpoint; what is recorded says of which step.
+    shutil.rmtree(run / "policy")
+    found = printed(workbench("eval", "run", "--record", *asked, cwd=tmp_path))
+    assert found["of_run"]["what"] == "checkpoint"
+    assert found["recorded_at_steps"] == [1]
+    done = workbench("eval", "run", "--recorded", "--json", cwd=tmp_path)
+    assert "nothing was asked anew" in done.stderr
+    recorded = printed(done)
+    assert recorded["of_run"] == {"run": "run", "what": "recorded evaluation", "step": 1}
+    assert figures(recorded) == figures(found)
+
+
+@pytest.mark.slow
 def test_a_record_of_before_takes_an_evaluation(
     run: Path, workbench: Command, tmp_path: Path
 ) -> None:
@@ -180,6 +216,7 @@ def test_where_nobody_looks_a_line_a_minute_says_how_far_it_is(
     ]
 
 
+@pytest.mark.slow
 def test_a_training_says_what_it_has_sharpened(
     workbench: Command, tiny_folder: Path, tmp_path: Path
 ) -> None:

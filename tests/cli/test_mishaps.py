@@ -58,6 +58,7 @@ def reward_that(tmp_path: Path) -> Callable[[str], str]:
     return make
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("does", ["shutil.rmtree('r')", "os.rename('r', 'moved')"])
 def test_a_folder_that_goes_is_written_anew_beside_its_place(
     tmp_path: Path,
@@ -104,6 +105,7 @@ def test_a_full_disk_is_one_message_and_the_record_says_so(
     assert Run.open(tmp_path / "r").meta.status == "finished"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("flags", [[], ["--lora", 4]])
 def test_a_policy_that_finds_no_room_is_a_notice_and_no_half_of_it_stays(
     tmp_path: Path,

@@ -82,6 +82,7 @@ def test_a_file_that_cannot_be_read_names_the_option(strange: Path, workbench: C
     assert "'in.q'" in told, "the nested key is spelled as it would be named"
 
 
+@pytest.mark.slow
 def test_keys_that_were_named_once_stay_with_the_run(strange: Path, workbench: Command) -> None:
     quick = "prompts_per_step=4 num_generations=4 max_completion_length=8 num_eval_problems=1"
     settings = [word for pair in quick.split() for word in ("--set", pair)]

@@ -192,6 +192,46 @@ def test_another_value_in_the_file(tmp_path_factory, old: str, new: str, ours: d
     assert {name: getattr(config, name) for name in ours} == ours
 
 
+CRITIC = """
+critic:
+  is_critic: true
+  path: ${actor.path}
+  dtype: ${actor.dtype}
+  eps_clip: 0.3
+  ppo_n_minibatches: ${actor.ppo_n_minibatches}
+  optimizer: ${actor.optimizer}
+"""
+
+
+def test_a_file_with_a_critic_is_ppo(tmp_path: Path) -> None:
+    """Its reward is not normalised, its KL is in the reward, and the advantage is GAE's."""
+    text = RELEASES["1.0.4"].replace("kl_ctl: 0.0", "kl_ctl: 0.05\n  gae_lambda: 0.9") + CRITIC
+    config, translation = read_areal(write(tmp_path, text))
+    ours = dict(
+        method="ppo",
+        critic_learning_rate=1e-5,
+        cliprange_value=0.3,
+        lam=0.9,
+        kl_coef=0.05,
+        beta=0.0,
+        scale_rewards="none",
+        advantage_baseline="none",
+        learning_rate=1e-5,
+    )
+    assert {name: getattr(config, name) for name in ours} == ours
+    said = [setting.place for setting in translation.settings if not setting.is_default]
+    assert sorted(said) == sorted(read_flat(tmp_path / "gsm8k_grpo.yaml"))
+    assert became(translation, "actor.adv_norm.mean_level") == "same"
+    assert became(translation, "actor.reward_norm.mean_level") == "none"
+    # A critic with settings of its own, and another model.
+    own = CRITIC.replace("${actor.optimizer}", "{lr: 3e-6, weight_decay: 0.1}")
+    own = own.replace("${actor.path}", "another/model")
+    config, translation = read_areal(write(tmp_path, RELEASES["0.3.1"] + own))
+    assert (config.method, config.critic_learning_rate, config.lam) == ("ppo", 3e-6, 1.0)
+    assert became(translation, "critic.path") == "none"
+    assert became(translation, "critic.optimizer.weight_decay") == "none"
+
+
 def test_a_group_size_that_is_no_group_is_named(tmp_path: Path) -> None:
     """AReaL groups the rows wrong without a word (its issue 1422): a group is n_samples here."""
     text = RELEASES["1.0.4"].replace("group_size: ${gconfig.n_samples}", "group_size: 8")

@@ -64,6 +64,7 @@ DOUBTFUL = [
     (dict(top_p=0.9), "top_p=0.9"),
     (dict(advantage_baseline="none"), "advantage_baseline"),
     (dict(updates_per_rollout=1, delta=2.0), "delta"),
+    (dict(updates_per_rollout=1, loss_type="kl_cov"), "has no gradient"),
 ]
 
 

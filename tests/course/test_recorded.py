@@ -26,7 +26,7 @@ SICKNESS = {
     "hacked": {"reward_hacked", "reward_rising"},
     "kl_blow_up": {"kl_high", "accuracy_fell"},
     "truncated": {"truncated"},
-    "patient": {"dead_groups_too_easy", "entropy_collapse"},
+    "patient": {"dead_groups_mixed", "no_gradient"},
     # Of a run that cannot have learned there is nothing to say, above all nothing good.
     "control": set(),
     "start_control": set(),

@@ -482,6 +482,14 @@ CASES = [
         "stopped rising",
     ),
     Case(
+        # As that of a control may: it fell a little and then lay still, so it never rose.
+        rewards.flat,
+        "reward_plateau",
+        "note",
+        dict(steps=60, metrics={"reward": lambda s: near(min(0.5 + s / 20, 1.5))(s)}),
+        dict(steps=60, metrics={"reward": lambda s: near(max(1.5 - s / 20, 0.5))(s)}),
+    ),
+    Case(
         rewards.saturated,
         "reward_saturated",
         "note",

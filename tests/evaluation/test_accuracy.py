@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from workbench.evaluation import evaluate, wilson_interval
+from workbench.evaluation import greedy_accuracy, wilson_interval
 from workbench.evaluation.answered import JUDGES
 from workbench.policy import load_policy
 from workbench.rollout import make_engine
@@ -39,8 +39,8 @@ def test_nothing_evaluated_says_nothing() -> None:
 def test_batches_change_no_answer_and_the_kinds_add_up(tiny_folder: Path) -> None:
     policy, task = load_policy(tiny_folder), arithmetic_task(0, 16, 32)
     engine = make_engine("native", policy.model, policy.eos_token_ids, policy.pad_token_id)
-    one = evaluate(engine, policy, task, task.held_out, 8, batch_size=5)
-    other = evaluate(engine, policy, task, task.held_out, 8, batch_size=32)
+    one = greedy_accuracy(engine, policy, task, task.held_out, 8, batch_size=5)
+    other = greedy_accuracy(engine, policy, task, task.held_out, 8, batch_size=32)
     assert (one.correct, one.extra) == (other.correct, other.extra)
     assert sum(count for _, count in one.extra["by_kind"].values()) == one.n == 32
 
@@ -58,6 +58,6 @@ def test_an_answer_that_was_not_compared_in_time_is_left_out_and_counted(
     verdicts = iter([None, True] + [False] * 30)
     one_undecided = replace(JUDGES["strict"], right=lambda text, gold: next(verdicts))
     monkeypatch.setitem(JUDGES, "strict", one_undecided)
-    found = evaluate(engine, policy, task, task.held_out, 8)
+    found = greedy_accuracy(engine, policy, task, task.held_out, 8)
     assert (found.n, found.correct) == (31, 1)
     assert found.extra["answers_not_compared"] == 1

@@ -74,6 +74,7 @@ def heard(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
     hf_logging.disable_propagation()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "changes",
     [

@@ -69,6 +69,7 @@ def test_the_critic_of_a_float16_base_gets_the_gradient_of_float32(
             torch.zeros(rollout.mask_BT.shape),
             returns_BT,
             trainer.config.replace(max_grad_norm=0.0, cliprange_value=10.0),
+            step=1,
         )
         # The head's own gradient passes through no float16 layer.
         found[dtype] = torch.cat(seen[:-2])

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from methods.conftest import OWN_STEPS
 from methods.own_steps import halves
 from torch import Tensor
 
@@ -16,6 +17,7 @@ from workbench.config import METHODS
 from workbench.methods.dpo import dpo_margins, preference_pairs
 from workbench.methods.returns import generalized_advantages, sum_to_come, whitened
 from workbench.policy.logprobs import completion_logps
+from workbench.rewards import RewardError, RewardWarning
 from workbench.training import Trainer, update
 from workbench.training import trainer as trainer_module
 
@@ -200,6 +202,25 @@ def test_process_supervision_adds_up_the_steps_to_come(
     expected_BT = expected_BT / batch.loss_mask_BT.sum()
     assert expected_BT.unique().numel() > 8
     torch.testing.assert_close(batch.coefficient_BT, expected_BT, rtol=1e-4, atol=1e-7)
+
+
+def test_a_step_reward_function_has_copies_and_a_time_limit(
+    make_method: Callable[..., Trainer],
+) -> None:
+    """What it does to its arguments and to torch reaches no training, and one that hangs leaves the
+    step to be tried again."""
+    trainers = [
+        make_method("process_grpo", out, step_rewards=f"{OWN_STEPS}:{name}", reward_timeout=0.5)
+        for out, name in (("a", "halves"), ("b", "spoils"), ("c", "never_returns"))
+    ]
+    plain = trainers[0].step()
+    with pytest.warns(RewardWarning, match=r"spoils\) called torch.set_grad_enabled\(False\)"):
+        spoiled = trainers[1].step()
+    assert spoiled.samples.completions == plain.samples.completions
+    assert spoiled.metrics["loss"] == plain.metrics["loss"]
+    with pytest.raises(RewardError, match="step-reward function.*never_returns"):
+        trainers[2].step()
+    assert (trainers[2].steps_done, trainers[2].dirty) == (0, False)
 
 
 def test_distillation_weighs_by_the_teachers_surprise(

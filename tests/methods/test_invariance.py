@@ -63,6 +63,7 @@ def reordered(rollout: Rollout, groups: Tensor) -> Rollout:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", METHODS)
 def test_padding_and_the_order_of_groups_change_no_credit(
     method: str, make_method: Callable[..., Trainer]

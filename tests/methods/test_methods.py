@@ -42,6 +42,7 @@ def test_micro_batches_change_memory_and_not_the_result(
     assert_same(whole, cut, rtol=1e-4, atol=2e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", METHODS)
 def test_a_resumed_run_goes_on_bit_for_bit(
     method: str, make_method: Callable[..., Trainer]
@@ -92,6 +93,22 @@ def test_the_critic_learns_what_is_to_be_expected(make_method: Callable[..., Tra
     losses = [trainer.step().metrics["value_loss"] for _ in range(30)]
     assert losses[0] == pytest.approx(0.5, abs=0.05)
     assert losses[-1] < 0.02
+
+
+def test_the_critics_learning_rate_takes_the_policys_course(
+    make_method: Callable[..., Trainer],
+) -> None:
+    """Warm-up over one step, then a line to 0 over the other three: 1, 1, 2/3 and 1/3 of it."""
+    trainer = make_method(
+        "ppo", critic_learning_rate=3e-3, warmup_steps=1, lr_scheduler_type="linear"
+    )
+    rates = []
+    for _ in range(4):
+        share = trainer.step().metrics["learning_rate"] / trainer.config.learning_rate
+        (group,) = trainer.method.critic.optimizer.param_groups
+        rates.append(group["lr"])
+        assert group["lr"] == pytest.approx(3e-3 * share)
+    assert rates == pytest.approx([3e-3, 3e-3, 2e-3, 1e-3])
 
 
 def test_the_value_loss_holds_the_value_near_the_old_one_by_hand() -> None:

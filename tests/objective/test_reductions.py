@@ -12,6 +12,7 @@ from workbench.config import LOSS_TYPES, LOSSES, GRPOConfig
 from workbench.config.losses import LOSS_REDUCTIONS
 from workbench.objective import (
     BatchTotals,
+    LossBatch,
     entropy_threshold,
     merge_metrics,
     policy_loss,
@@ -56,6 +57,8 @@ WEIGHTS_BY_HAND = [
     ("reinforce", 1 / 5, 1 / 5),
     ("dppo_tv", 1 / 5, 1 / 5),
     ("dppo_kl", 1 / 5, 1 / 5),
+    ("clip_cov", 1 / 5, 1 / 5),
+    ("kl_cov", 1 / 5, 1 / 5),
     ("gmpo", 1 / 4 / 3, 1 / 3),
     ("dr_grpo", 1 / 24, 1 / 24),  # 3 sequences x max_completion_length 8
     ("luspo", 1 / 3, 1 / 3),  # mean over 3 sequences of the sum over their tokens
@@ -163,12 +166,19 @@ def test_micro_batches_add_up(reduced: dict[str, str], sizes: list[int]) -> None
         **reduced,
         num_generations=4,
         beta=0.1,
+        clip_cov_ratio=0.1,
+        clip_cov_min=0.2,
+        kl_cov_ratio=0.1,
         importance_sampling_mode="token_truncate",
         off_policy_mask_threshold=0.1,
         top_entropy_quantile=1.0 if loss_type in ("vespo", "gmpo") else 0.5,
         importance_sampling_level="sequence" if loss_type == "luspo" else "token",
     )
     x = batch() | {"group_tokens": tokens_of_groups(batch()["mask"], 4)}
+    if LOSSES[loss_type].selects:
+        x["selected"] = LossBatch(x["logp"], x["advantages"], x["mask"], x["old_logp"]).select(
+            config
+        )
     threshold = entropy_threshold(x["entropy"], x["mask"], 0.5)
     totals = BatchTotals(sequences=8, tokens=int(x["mask"].sum()), entropy_threshold=threshold)
     x["logp"].requires_grad_()

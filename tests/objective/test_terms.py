@@ -132,7 +132,9 @@ def test_on_policy_the_ratio_is_one_and_the_gradient_is_the_policy_gradient() ->
     advantages = f64(1.0, -1.0, 0.5, -0.5)
     for loss_type in LOSS_TYPES:
         high = 5.0 if loss_type == "cispo" else None
-        settings = config(loss_type=loss_type, epsilon_high=high, max_completion_length=3)
+        settings = config(
+            loss_type=loss_type, epsilon_high=high, max_completion_length=3, clip_cov_min=4.9
+        )
         out = policy_loss(logp, advantages, torch.ones(4, 3), settings)
         (gradient,) = torch.autograd.grad(out.loss, logp)
         scale = 4 if loss_type == "luspo" else 12

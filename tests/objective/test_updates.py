@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -51,6 +53,9 @@ def config_of(loss_type: str, **changes) -> GRPOConfig:
             num_generations=4,
             updates_per_rollout=2,
             max_completion_length=T,
+            clip_cov_ratio=0.1,
+            clip_cov_min=0.2,
+            kl_cov_ratio=0.1,
         )
         | changes
     )
@@ -61,6 +66,10 @@ def gradient_of(batch: LossBatch, config: GRPOConfig) -> tuple[torch.Tensor, lis
     losses, metrics = [], []
     for rows in updates_of(config, torch.device("cpu")):
         totals = totals_of(batch.mask, rows, config, batch.entropy[rows])
+        if LOSSES[config.loss_type].selects:
+            chosen_BT = torch.zeros_like(batch.mask)
+            chosen_BT[rows] = batch.rows(rows).select(config)
+            batch = replace(batch, selected=chosen_BT)
         found = [batch.rows(part).loss(config, totals) for part in micro_batches(rows, config)]
         losses += [one.loss for one in found]
         metrics.append(merge_metrics([one.metrics for one in found]))

@@ -74,6 +74,7 @@ def really_allocated(model: Shape, c: GRPOConfig) -> tuple[Peak, Peak]:
     return update.peak, alone.peak
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("changes", [DEEP, WIDE], ids=["deep", "wide"])
 def test_the_trace_counts_what_a_cpu_allocates_under_autocast(changes: dict) -> None:
     model, c = shape(**changes), config()
@@ -86,6 +87,7 @@ def test_the_trace_counts_what_a_cpu_allocates_under_autocast(changes: dict) -> 
     assert logprobs_peak(bare, c, PROMPT).bytes == pytest.approx(alone.bytes, rel=0.02)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("checkpointing", [False, True])
 @pytest.mark.parametrize("device", ["L4", "T4"])
 def test_a_deep_model_is_followed_though_a_shallow_one_is_fullest_elsewhere(

@@ -82,6 +82,7 @@ def _phases_are_followed_once() -> Iterator[None]:
         yield
 
 
+@pytest.mark.slow
 def test_four_bits_with_vllm_do_not_fit_where_vllm_cannot_hold_the_base(eight: Shape) -> None:
     made = plan(config(), eight, device_named("24GB"))
     assert made.margin > 0, "the sum alone would fit"
@@ -120,6 +121,7 @@ def test_where_no_share_does_it_is_said_and_only_another_engine_is_advised(eight
     assert all(c.settings.get("rollout_engine") == "native" for c in made.advice)
 
 
+@pytest.mark.slow
 def test_a_combination_starts_and_fits_where_no_single_change_does(eight: Shape) -> None:
     """Many long rows at once without checkpointing, and a share too small: both must change."""
     many = config(
@@ -195,6 +197,7 @@ def test_windows_and_latent_caches_are_taken_as_they_are() -> None:
     assert need_of(c, 10, "bfloat16", 50, 4).sure == 20 + 2 * 64 * 3 * 50
 
 
+@pytest.mark.slow
 def test_a_published_model_counts_with_all_its_weights() -> None:
     made = plan(config(), shape_of("Qwen2.5-7B"), device_named("24GB"), advice=False)
     assert made.fits is False

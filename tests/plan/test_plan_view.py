@@ -51,6 +51,7 @@ def test_what_cannot_be_is_said_and_the_last_picture_stays(view: PlanView) -> No
     assert data["text/plain"].startswith("Memory plan. Fits: embedded")
 
 
+@pytest.mark.slow
 def test_the_button_times_a_step_on_this_machine_until_a_control_is_moved() -> None:
     here = PlanView("embedded", config=CONFIG)
     assert here.timing.layout.display is None

@@ -12,7 +12,7 @@ from inert_html import assert_inert, text_of
 
 from workbench.config import GRPOConfig
 from workbench.doctor import diagnose
-from workbench.evaluation import evaluate
+from workbench.evaluation import greedy_accuracy
 from workbench.methods.supervised import pad_examples
 from workbench.policy import Policy, PolicyError, load_policy
 from workbench.policy.template import answer_frame, wants_parts
@@ -200,13 +200,14 @@ def test_sft_learns_what_follows_the_prompt() -> None:
         policy.encode_completion("3")
 
 
+@pytest.mark.slow
 def test_held_out_accuracy_counts_the_whole_message() -> None:
     task = load_task("arithmetic")
     problems = task.held_out[:60]
     correct = []
     for policy in (load_policy("embedded"), opening("<think>")):
         engine = make_engine("native", policy.model, policy.eos_token_ids, policy.pad_token_id)
-        correct.append(evaluate(engine, policy, task, problems, 48).correct)
+        correct.append(greedy_accuracy(engine, policy, task, problems, 48).correct)
     assert correct[0] == correct[1] > 0
 
 
@@ -234,6 +235,7 @@ def opened_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out
 
 
+@pytest.mark.slow
 def test_a_run_keeps_whole_messages_and_says_what_was_the_templates(opened_run: Path) -> None:
     run = Run.open(opened_run)
     assert run.meta.environment["opened_answer"] == "<think>"

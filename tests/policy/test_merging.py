@@ -98,6 +98,7 @@ def learnt(policy: Policy) -> Policy:
     return policy
 
 
+@pytest.mark.slow
 @in_one_test(dict(target=target) for target in TARGETS)
 def test_policy_adapter_and_merged_policy_are_one(
     bases: Path, tmp_path: Path, target: dict[str, Any]

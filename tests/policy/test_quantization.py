@@ -69,6 +69,7 @@ def _base_tensors(model: Any) -> list[tuple[str, Tensor]]:
     return sorted(found, key=lambda pair: pair[0])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("quantization", ["none", "nf4", "int8"])
 def test_twenty_steps_leave_the_base_bitwise_as_it_was(
     quantization: str, tmp_path: Path, tiny_folder: Path
@@ -231,6 +232,7 @@ def test_float16_gradients_survive_by_scaling(tmp_path: Path) -> None:
     assert loss_scale(load_policy("embedded", lora=2).weight_dtype, 512.0) == 1.0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("changes", [dict(lora_rank=16), dict(lora_rank=0)], ids=["lora", "full"])
 def test_8_bit_adam_learns_alike_and_resumes_exactly(changes: dict, tmp_path: Path) -> None:
     config = GRPOConfig(

@@ -81,6 +81,7 @@ def _in_format(answer: str) -> str:
     return f"<think>3 and 7.</think>\n<answer>{answer}</answer>"
 
 
+@pytest.mark.slow
 def test_every_gold_is_right_in_every_form_and_wrong_in_every_wrong_one(golds: list[int]) -> None:
     verdicts = 0
     offenders = []
@@ -96,6 +97,7 @@ def test_every_gold_is_right_in_every_form_and_wrong_in_every_wrong_one(golds: l
     assert verdicts == len(golds) * (len(ANSWERS) + len(WRONG)) * 2
 
 
+@pytest.mark.slow
 def test_every_gold_is_found_without_a_format_and_a_wrong_one_is_not(golds: list[int]) -> None:
     offenders = []
     for gold in golds:

@@ -127,6 +127,7 @@ def test_what_was_written_comes_back(tmp_path: Path) -> None:
     assert Run.open(tmp_path).damage() == []
 
 
+@pytest.mark.slow
 def test_a_flipped_bit_is_an_error_a_mark_or_nothing(tmp_path: Path) -> None:
     file = small_record(tmp_path / "origin")
     written = answers(file)
@@ -142,6 +143,7 @@ def test_a_flipped_bit_is_an_error_a_mark_or_nothing(tmp_path: Path) -> None:
     assert seen > 100
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CRAFTED)
 def test_a_crafted_record_ends_in_our_error_or_in_a_mark(tmp_path: Path, name: str) -> None:
     origin = small_record(tmp_path / "whole")

@@ -66,6 +66,7 @@ def nursery(tmp_path: Path, mode: str) -> Iterator[subprocess.Popen[str]]:
         assert process.wait(timeout=30) == 0
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="kill -9 and fork are POSIX notions")
 @pytest.mark.parametrize("mode", KILLS)
 def test_killed_at_random_moments(

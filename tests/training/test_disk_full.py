@@ -84,6 +84,7 @@ def trouble(with_what: Callable[..., None], where: str = "save_file") -> Iterato
         yield tried
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("with_what", "words"), TROUBLES)
 def test_it_is_one_error_that_says_what_is_whole(
     make_trainer, tmp_path: Path, with_what: Callable[..., None], words: str

@@ -141,6 +141,7 @@ def test_the_draws_are_bounded(make_trainer) -> None:
     assert metrics["prompts_drawn"] == trainer.cursor == 4 + 3 * 4
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "options",
     [

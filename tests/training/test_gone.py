@@ -71,6 +71,7 @@ def test_training_stops_at_the_next_step_and_writes_nothing_there(
     assert (trainer.steps_done, trainer.dirty) == (1, False)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("befall", MISHAPS)
 def test_a_copy_of_what_memory_holds_goes_on_as_if_nothing_had_happened(
     make_trainer, tmp_path: Path, befall: Callable[[Path], None]
@@ -159,6 +160,7 @@ def test_a_session_says_it_and_can_write_what_it_holds(make_session, tmp_path: P
     assert resumed.run.steps().step.tolist() == [1, 2, 3]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("befall", MISHAPS)
 def test_a_session_gives_its_memory_back_without_its_record(
     make_session, tmp_path: Path, befall: Callable[[Path], None]

@@ -32,9 +32,8 @@ SMALL = dict(
 
 
 def half_dead(completions, prompts, **columns) -> list[float]:
-    """Every other group gets equal rewards."""
-    letters = [sum(map(ord, completion[0]["content"])) for completion in completions]
-    return [float(total % 7) if i % 8 < 4 else 0.0 for i, total in enumerate(letters)]
+    """Every other group gets equal rewards, the others never do, whatever the policy says."""
+    return [float(i % 3) if i % 8 < 4 else 0.0 for i in range(len(completions))]
 
 
 def start(out: Path, name="embedded", rewards=digits_reward, **changes) -> Trainer:
@@ -49,6 +48,7 @@ def start(out: Path, name="embedded", rewards=digits_reward, **changes) -> Train
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("changes", [dict(), dict(lora_rank=4)], ids=["whole", "adapter"])
 def test_measuring_changes_nothing_else(tmp_path: Path, changes: dict) -> None:
     """Rewards, losses and weights are the same to the bit, with dead groups among the rows."""
@@ -85,6 +85,7 @@ def test_a_big_policy_trained_whole_is_not_copied(tmp_path: Path, tiny_folder: P
     assert "kl" not in trainer.step().metrics
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("changes", [dict(), dict(lora_rank=4)], ids=["whole", "adapter"])
 def test_a_resumed_run_measures_to_the_same_reference(tmp_path: Path, changes: dict) -> None:
     through = start(tmp_path / "a", **changes)

@@ -46,6 +46,7 @@ def comparable(run: Run) -> pd.DataFrame:
     return steps[[c for c in steps.columns if not c.startswith("seconds") and c != "time"]]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", SETTINGS)
 def test_a_resumed_run_is_the_uninterrupted_run(make_trainer, tmp_path: Path, name: str) -> None:
     whole = make_trainer("whole", **SETTINGS[name])

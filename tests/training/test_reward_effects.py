@@ -67,6 +67,7 @@ def test_every_setting_is_tried() -> None:
     assert OTHER_VALUES.keys() == SETTINGS.keys()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", OTHER_VALUES)
 def test_a_setting_of_torch_that_a_reward_changes_is_put_back_and_said(make_trainer, name) -> None:
     read, write = SETTINGS[name]

@@ -18,6 +18,7 @@ def figures_by_step(run: Run) -> dict[int, list[str]]:
     return {int(step): part["figure"].tolist() for step, part in strict.groupby("step")}
 
 
+@pytest.mark.slow
 def test_they_come_before_after_and_between_and_change_no_number(make_trainer) -> None:
     plain = make_trainer("plain", max_steps=3)
     plain.train()
@@ -82,6 +83,7 @@ def test_the_config_says_when(settings: dict[str, int], steps: list[int]) -> Non
     assert [step for step in range(7) if config.evaluates_samples_at(step)] == steps
 
 
+@pytest.mark.slow
 def test_the_gain_of_a_run_is_that_between_its_first_and_its_last(make_trainer) -> None:
     trainer = make_trainer(**ASKED)
     trainer.train()

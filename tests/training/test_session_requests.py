@@ -8,6 +8,7 @@ from workbench.training.session import SessionError
 from workbench.training.session.requests import Requests
 
 
+@pytest.mark.slow
 def test_a_start_after_a_rewind_in_the_same_cell_is_carried_out(make_session) -> None:
     session = make_session().start().wait(60)
     weights_before = session.run.steps().loss.tolist()

@@ -65,6 +65,7 @@ def timed(call) -> float:
     return time.monotonic() - began
 
 
+@pytest.mark.slow
 def test_stop_now_breaks_the_reward_off_and_the_run_goes_on_as_if_nothing_had_been(
     make_session, hanging
 ) -> None:
@@ -78,6 +79,7 @@ def test_stop_now_breaks_the_reward_off_and_the_run_goes_on_as_if_nothing_had_be
     assert session.run.steps().loss.tolist() == plain.run.steps().loss.tolist()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("call", ["pause", "stop", "free"])
 def test_the_calls_that_wait_for_the_step_come_back_at_the_limit(
     make_session, hanging, call
@@ -109,6 +111,7 @@ def test_a_second_session_can_start(make_session, hanging) -> None:
     assert (first.status, second.status) == ("failed", "finished")
 
 
+@pytest.mark.slow
 def test_what_the_reward_says_after_it_was_given_up_reaches_nothing(make_session, hanging) -> None:
     session = start(make_session, hanging, reward_timeout=0.5)
     with pytest.raises(SessionError, match="reward_timeout"):

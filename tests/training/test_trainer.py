@@ -85,6 +85,8 @@ def test_it_equals_a_plain_loop_written_out(make_trainer) -> None:
 LOSS_OPTIONS = {name: dict(loss_type=name) for name in LOSS_TYPES} | {
     "cispo": dict(loss_type="cispo", epsilon_high=5.0),
     "luspo": dict(loss_type="luspo", importance_sampling_level="sequence", epsilon=0.01),
+    "clip_cov": dict(loss_type="clip_cov", clip_cov_ratio=0.2, clip_cov_min=0.1, clip_cov_max=50.0),
+    "kl_cov": dict(loss_type="kl_cov", kl_cov_ratio=0.2, num_iterations=2),
     "prompt_mean": dict(loss_reduction="prompt_mean"),
     "entropy bonus": dict(entropy_coef=0.5),
 }

@@ -52,6 +52,7 @@ def test_every_page_opens_on_a_run_with_a_damaged_step(tmp_path: Path, table: st
         assert f"damaged at step 2, in the table {table}" in page
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CRAFTED)
 def test_no_page_of_a_crafted_record_ends_in_another_exception(tmp_path: Path, name: str) -> None:
     origin = small_record(tmp_path / "whole")

@@ -60,6 +60,7 @@ def test_a_page_brings_the_style_sheet_once_and_hidden(name: str, tmp_path: Path
     assert [value.count(".wb {") for value in sheets] == [1]
 
 
+@pytest.mark.slow
 def test_every_other_view_brings_it_too(tmp_path: Path) -> None:
     dashboard = Dashboard(make_run(tmp_path / "run", steps=2))
     own = [child for child in dashboard.children if isinstance(child, ipywidgets.HTML)]

@@ -11,6 +11,7 @@ from widgets.what_if_batches import A, by_hand, trained
 
 from workbench.config import ConfigError
 from workbench.objective import AdvantageRule, group_advantages
+from workbench.objective.covariance import SELECTIONS
 from workbench.widgets.what_if.comparison import Comparison, outcome
 from workbench.widgets.what_if.kept_batch import KeptBatch, WhatIfError
 
@@ -52,6 +53,19 @@ def compared(stored, **changes) -> Comparison:
         dict(beta=0.0, updates_per_rollout=1),
         dict(beta=0.0, loss_type="gmpo", entropy_coef=0.05),
         dict(beta=0.0, loss_type="dppo_tv", loss_reduction="prompt_mean"),
+        dict(
+            beta=0.0,
+            loss_type="clip_cov",
+            clip_cov_ratio=0.2,
+            clip_cov_min=0.01,
+            micro_batch_size=3,
+        ),
+        dict(
+            loss_type="kl_cov",
+            kl_cov_ratio=0.1,
+            kl_cov_coef=5.0,
+            micro_batch_size=3,
+        ),
     ],
     ids=lambda s: s.get("loss_type", "dapo"),
 )
@@ -76,6 +90,11 @@ def test_a_step_computed_again_is_the_recorded_one(tiny_folder, tmp_path, settin
                 record.metrics.get(name, 0), rel=1e-4, abs=1e-6
             ), name
         np.testing.assert_allclose(again.advantages_B, record.samples.advantage_B)
+        # Each token's own derivative: a loss that selects tokens has chosen the same ones.
+        if settings.get("loss_type") in SELECTIONS:
+            coefficient_BT = run.batch(record.step)["coefficient_BT"]
+            np.testing.assert_allclose(-again.gradient_BT, coefficient_BT, rtol=1e-4, atol=1e-9)
+            assert again.metrics["covariance_selected"] > 0
         norms.append(again.gradient_norm)
     assert max(norms) > 0
     moved = [r.metrics["ratio_max"] > 1 for r in records]

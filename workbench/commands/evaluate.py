@@ -8,24 +8,27 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from workbench.commands.evaluate_progress import progress
-from workbench.commands.evaluate_report import Evaluated, Report, report_dict
+from workbench.commands.evaluate_report import Report, report_dict
 from workbench.commands.evaluate_run import (
+    OfRun,
+    load_named,
     policy_of_control,
     policy_of_run,
     record_report,
+    recorded_of_run,
     run_to_record_in,
 )
 from workbench.commands.evaluate_words import print_report
 from workbench.commands.printing import say, say_aside, say_json
 from workbench.commands.train import lengths_of, run_of, set_threads
+from workbench.config import ConfigError
 from workbench.runs.environment import describe_environment
 
 if TYPE_CHECKING:
-    from workbench.evaluation import Contamination
+    from workbench.evaluation import Contamination, EvaluationResult
     from workbench.evaluation.sampled import HowToAnswer
     from workbench.policy import Policy
-    from workbench.runs import Answered
-    from workbench.tasks.types import Problem, Task
+    from workbench.tasks.types import Task
 
 USUAL_TASK = "arithmetic"
 """What a policy is asked where neither the command nor a run names a task."""
@@ -54,17 +57,28 @@ class EvalRequest:
     control: str | None
     """Another policy, or 'start': that which the policy's run began with."""
     record: bool
+    recorded: bool
+    """Of a run: what its record holds, and nothing asked anew."""
+    step: int | None
+    """Of a run: the checkpoint, or the recorded evaluation, of this step."""
     threads: int | None
     as_json: bool
 
 
 def eval_command(run: Path | None, read: Path | None, request: EvalRequest) -> None:
-    """See `workbench eval --help`. `run` is a folder whose policy is evaluated, `read` a file of
-    answers that is shown without a policy."""
+    """See `workbench eval --help`. `run` is a folder whose policy, checkpoint or recorded
+    evaluation is shown, `read` a file of answers that is shown without a policy."""
     if read is not None:
-        _show_kept(read, request.as_json)
+        _show(_kept(read), None, read, request)
         return
-    policy = request.policy if run is None else policy_of_run(run, request.policy)
+    if run is None and (request.recorded or request.step is not None):
+        raise ConfigError("--recorded and --step are of a run: workbench eval RUN --step N.")
+    if run is not None and request.recorded:
+        recorded = recorded_of_run(run, request.policy, request.step)
+        _show(_recorded(recorded), recorded, None, request)
+        return
+    of_run = None if run is None else policy_of_run(run, request.policy, request.step)
+    policy = request.policy if of_run is None else of_run.folder
     set_threads(request.threads, policy)
     _check_engine(request.rollout)
     # All that may be wrong and is quick comes before the weights.
@@ -72,12 +86,15 @@ def eval_command(run: Path | None, read: Path | None, request: EvalRequest) -> N
     control = None if request.control is None else policy_of_control(request.control, policy)
     task = _task(request, policy)
     problems = task.held_out[: request.problems]
+    if of_run is not None:
+        say_aside(f"Evaluated is {of_run}.")
     found = _evaluated(request, policy, task, problems, request.keep)
     beside = None
     if control is not None:
         keep = request.keep and request.keep.with_suffix(f".control{request.keep.suffix}")
         beside = _evaluated(request, control, task, problems, keep, found.how)
-    report = Report(found, beside, _contamination(policy, task, problems), request.keep)
+    contamination = _contamination(policy, task, problems)
+    report = Report(found, beside, contamination, request.keep, of_run)
     steps = [] if recorded_in is None else record_report(recorded_in, task, report, request.control)
     if request.as_json:
         say_json(report_dict(report) | _when_and_where() | {"recorded_at_steps": steps})
@@ -87,20 +104,34 @@ def eval_command(run: Path | None, read: Path | None, request: EvalRequest) -> N
         say(f"Recorded at step {step} of {recorded_in!r}.")
 
 
-def _show_kept(file: Path, as_json: bool) -> None:
-    """The figures of a file of answers."""
-    from workbench.evaluation import read_answers
-    from workbench.evaluation.sampled import HowToAnswer
-
-    kept = read_answers(file)
-    names = HowToAnswer.__dataclass_fields__
-    how = HowToAnswer(**{name: kept.asked[name] for name in names if name in kept.asked})
-    found = Evaluated(kept.asked["policy"], "", kept.asked["task"], how, kept.answers, kept.asked)
-    report = Report(found, None, None, file)
-    if as_json:
+def _show(
+    found: EvaluationResult, of_run: OfRun | None, kept: Path | None, request: EvalRequest
+) -> None:
+    """What was answered before."""
+    report = Report(found, None, None, kept, of_run)
+    if request.as_json:
         say_json(report_dict(report))
     else:
         print_report(report)
+
+
+def _kept(file: Path) -> EvaluationResult:
+    """The answers of a file."""
+    from workbench.evaluation import EvaluationResult, read_answers
+    from workbench.evaluation.result import how_of
+
+    kept = read_answers(file)
+    asked = kept.asked
+    return EvaluationResult(asked["policy"], "", asked["task"], how_of(asked), kept.answers, asked)
+
+
+def _recorded(of_run: OfRun) -> EvaluationResult:
+    """The answers that the run's record holds."""
+    from workbench.evaluation import result_at
+    from workbench.runs import Run
+
+    say_aside(f"Shown is {of_run}; nothing was asked anew.")
+    return result_at(Run.open(of_run.run), of_run.step)
 
 
 # ------------------------------------------------------------ who is asked what
@@ -185,58 +216,33 @@ def _evaluated(
     problems: Any,
     keep: Path | None,
     how: HowToAnswer | None = None,
-) -> Evaluated:
-    """One policy's answers; `how` is that of the policy that it is the control of."""
-    from workbench.evaluation.prompts import check_prompts
-    from workbench.evaluation.recorded import asked_as
+) -> EvaluationResult:
+    """One policy's answers, with a bar on a terminal; `how` is that of the policy that it is the
+    control of."""
+    from workbench.evaluation.asking import answered_by
     from workbench.evaluation.sampled import HowToAnswer
-    from workbench.policy import load_policy
 
-    loaded = load_policy(
-        policy, dtype=request.dtype, quantization=request.quantization, trainable=False
-    )
+    loaded = load_named(policy, request.dtype, request.quantization)
     if how is None:
         length = request.max_completion_length or _usual_length(policy, loaded)
         how = HowToAnswer(request.samples, length, request.temperature, seed=request.seed)
-    check_prompts(loaded, task, problems, how.max_completion_length)
-    answers = _answers(request, loaded, task, problems, how, keep)
-    facts = {
-        "dtype": str(loaded.weight_dtype).removeprefix("torch."),
-        "quantization": loaded.quantization,
-    }
-    asked = asked_as(loaded, task, problems, how) | facts
-    return Evaluated(policy, loaded.quantization, request.task or task.name, how, answers, asked)
+    with progress(len(problems), quiet=request.as_json) as show:
+        return answered_by(
+            loaded,
+            task,
+            problems,
+            how,
+            request.rollout or "native",
+            keep,
+            show,
+            name=policy,
+            task_name=request.task,
+        )
 
 
-def _answers(
-    request: EvalRequest,
-    policy: Policy,
-    task: Task,
-    problems: list[Problem],
-    how: HowToAnswer,
-    keep: Path | None,
-) -> list[Answered]:
-    """All answers, with a bar on a terminal; the engine's memory is given back at the end."""
-    from workbench.evaluation.sampled import answer_all
-    from workbench.rollout import make_engine
+def _usual_length(policy: str, loaded: Policy) -> int:
+    """As in the run that the policy lies in; else what is usual for it."""
+    from workbench.evaluation.asking import usual_length
 
-    name = request.rollout or "native"
-    engine = make_engine(name, policy.model, policy.eos_token_ids, policy.pad_token_id)
-    try:
-        with progress(len(problems), quiet=request.as_json) as show:
-            return answer_all(engine, policy, task, problems, how, keep=keep, on_progress=show)
-    finally:
-        engine.free()
-
-
-def _usual_length(policy: str, loaded: Any) -> int:
-    """As in the run that the policy lies in; else 48 for the embedded one, and 256 or half the
-    positions for another."""
     own = lengths_of(policy).get("max_completion_length")
-    if own:
-        return int(own)
-    if policy == "embedded":
-        return 48
-    decoder = loaded.model.config.get_text_config(decoder=True)
-    positions = getattr(decoder, "max_position_embeddings", None) or 512
-    return int(min(256, positions // 2))
+    return int(own) if own else usual_length(loaded)

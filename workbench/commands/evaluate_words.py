@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
-from workbench.commands.evaluate_report import Evaluated, Report
+from workbench.commands.evaluate_report import Report
 from workbench.commands.printing import line_of, say, terminal
 
 if TYPE_CHECKING:
-    from workbench.evaluation import Estimate
+    from workbench.evaluation import Estimate, EvaluationResult
 
 
 def print_report(report: Report) -> None:
@@ -35,7 +35,7 @@ def print_report(report: Report) -> None:
         say(f"The completions are in {report.kept}, one problem a line.", console)
 
 
-def _say_greedy(found: Evaluated, greedy: Estimate, console: Any) -> None:
+def _say_greedy(found: EvaluationResult, greedy: Estimate, console: Any) -> None:
     is_plain = found.quantization in ("", "none")
     kind = "" if is_plain else f" in {found.quantization}"
     share = f"{greedy.value:.1%}" if greedy.n else "nothing known"
@@ -53,7 +53,7 @@ def _say_greedy(found: Evaluated, greedy: Estimate, console: Any) -> None:
         )
 
 
-def _parts(found: Evaluated) -> list[Any]:
+def _parts(found: EvaluationResult) -> list[Any]:
     """A table for each grouping that the problems have: greedy, strict beside lenient."""
     from workbench.evaluation.answered import GROUPINGS, counts, labelled, summarize
 
@@ -87,7 +87,7 @@ def _figures(strict: dict[str, Estimate], lenient: dict[str, Estimate]) -> Any:
     return table
 
 
-def _print_control(found: Evaluated, control: Evaluated, console: Any) -> None:
+def _print_control(found: EvaluationResult, control: EvaluationResult, console: Any) -> None:
     """The policy less its control, and where the gain lies."""
     from workbench.evaluation import gain, paired_differences
     from workbench.evaluation.answered import summarize

@@ -12,10 +12,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from workbench.config import ConfigError
+from workbench.config import ConfigError, GRPOConfig
 from workbench.runs import Run, is_run_record
-
-SHUFFLED = "shuffled_"
 
 
 @dataclass(frozen=True)
@@ -25,7 +23,8 @@ class Parts:
     policy: str
     task: str
     rewards: list[str] | None
-    shuffle_rewards: bool
+    control: str | None
+    """A key of `workbench.rewards.CONTROLS`; None = the rewards as they are."""
 
 
 def parts_of(
@@ -34,20 +33,24 @@ def parts_of(
     policy: str | None,
     task: str | None,
     rewards: Sequence[str] | None,
-    shuffle: bool,
+    control: str | None,
 ) -> Parts:
     """What was asked for; the rest from the record where one is resumed, else the defaults. Raises
     `ConfigError` for what has to be named."""
     given = list(rewards) if rewards else None
     if not resume or not is_run_record(out / "run.sqlite"):
-        return Parts(policy or "embedded", task or "arithmetic", given, shuffle)
+        return Parts(policy or "embedded", task or "arithmetic", given, control)
+    from workbench.rewards import plain_name
+
     meta = Run.open(out).meta
-    plain = [name.removeprefix(SHUFFLED) for name in meta.reward_names]
+    plain, controls = zip(*map(plain_name, meta.reward_names), strict=True)
+    # One control makes all names, or none.
+    own = controls[0] if len(set(controls)) == 1 else None
     return Parts(
         policy or meta.policy,
         task or _known_task(meta.task, out),
         given or _known_rewards(plain, out),
-        shuffle or all(name.startswith(SHUFFLED) for name in meta.reward_names),
+        control or own,
     )
 
 
@@ -73,6 +76,33 @@ def _known_rewards(names: Sequence[str], out: Path) -> list[str]:
             f"not in its record. Name all again: {flags}"
         )
     return [spec for spec in specs.values() if spec is not None]
+
+
+def check_says_the_same(named: str, out: Path, own: GRPOConfig, asked: GRPOConfig) -> None:
+    """Raises `ConfigError` where a preset or a file, `named` beside --resume, says other settings
+    than the run's own, which hold."""
+    there = own.to_dict()
+    differing = {
+        name: value
+        for name, value in asked.to_dict().items()
+        # What the file leaves open was found out when the run began.
+        if value != there[name] and name not in FOUND_OUT and value is not None
+    }
+    if not differing:
+        return
+    shown = [f"{name}={value} (the run: {there[name]})" for name, value in differing.items()]
+    more = f" and {len(shown) - MOST_SHOWN} more" if len(shown) > MOST_SHOWN else ""
+    raise ConfigError(
+        f"{named} beside --resume says other settings than the run in {out}: "
+        f"{', '.join(shown[:MOST_SHOWN])}{more}. A resumed run keeps its own: leave {named} away "
+        "and name what is to change with --set name=value, or start a new run in another folder."
+    )
+
+
+FOUND_OUT = ("dtype", "gradient_checkpointing")
+"""Settings whose recorded value is that of the policy as it was loaded."""
+MOST_SHOWN = 5
+"""Differing settings that an error lists."""
 
 
 def resume_command(out: Path, parts: Parts, threads: int | None) -> str:

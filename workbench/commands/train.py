@@ -11,7 +11,12 @@ from typing import Any
 
 from workbench.commands.evaluate_recorded import sampled_summary
 from workbench.commands.printing import say_aside
-from workbench.commands.resuming import Parts, parts_of, resume_command
+from workbench.commands.resuming import (
+    Parts,
+    check_says_the_same,
+    parts_of,
+    resume_command,
+)
 from workbench.commands.saving import keep_what_is_whole, save_trained
 from workbench.commands.views import JsonView, TerminalView
 from workbench.config import METHODS, PRESETS, ConfigError, GRPOConfig
@@ -36,7 +41,7 @@ def train_command(
     out: Path,
     resume: bool,
     threads: int | None,
-    shuffle_rewards: bool,
+    control: str | None = None,
     as_json: bool,
     fault: str | None = None,
 ) -> None:
@@ -45,7 +50,7 @@ def train_command(
     # Printed is `out`, as it was given; touched is this, wherever a reward function changes to.
     folder = out.absolute()
     _check_folder_free(out, resume)
-    parts = parts_of(out, resume, policy, task, rewards, shuffle_rewards)
+    parts = parts_of(out, resume, policy, task, rewards, control)
     config = make_config(parts.policy, preset, changes, out if resume else None, config_file)
     say_what_it_takes(preset)
     view = JsonView() if as_json else TerminalView(out, parts.policy, parts.task)
@@ -109,11 +114,23 @@ def make_config(
     `changes` name one. Where the policy is a saved adapter, the config has its rank, scale and
     targets, and the quantisation that it was trained on; lengths are those of the run that it lies
     in, unless a preset is named. A rank of "auto" is that of the run, or the saved adapter's, or
-    16.
+    16. Raises `ConfigError` where a preset or a file says something else than the run to resume.
     """
     if resumed is not None and is_run_record(resumed / "run.sqlite"):
         own = Run.open(resumed).config
-        return GRPOConfig.from_dict(own | _rank_named(changes, own))
+        config = GRPOConfig.from_dict(own | _rank_named(changes, own))
+        if preset is not None or config_file is not None:
+            named = f"--config {config_file}" if preset is None else f"--preset {preset}"
+            asked = _new_config(policy, preset, changes, config_file)
+            check_says_the_same(named, resumed, config, asked)
+        return config
+    return _new_config(policy, preset, changes, config_file)
+
+
+def _new_config(
+    policy: str, preset: str | None, changes: dict[str, Any], config_file: Path | None
+) -> GRPOConfig:
+    """The config of a run that begins."""
     changes = _of_the_method(changes) | _as_saved(policy, changes)
     if config_file is not None:
         # As it was written: a file that makes an adapter says the adapter's learning rate.
@@ -211,11 +228,13 @@ def lengths_of(policy: str) -> dict[str, Any]:
 
 
 def run_of(policy: str) -> Run | None:
-    """The run in whose folder a policy lies; None for any other policy."""
+    """The run in whose folder a policy, or a checkpoint, lies; None for any other policy."""
     folder = Path(policy).expanduser()
-    if not folder.is_dir() or not is_run_record(folder.parent / "run.sqlite"):
+    # RUN/policy, RUN/adapter, RUN/checkpoints/step-000020.
+    home = folder.parent.parent if folder.parent.name == "checkpoints" else folder.parent
+    if not folder.is_dir() or not is_run_record(home / "run.sqlite"):
         return None
-    return Run.open(folder.parent)
+    return Run.open(home)
 
 
 def summary(out: Path, steps: int, seconds: float) -> dict[str, Any]:
@@ -259,7 +278,7 @@ def _trainer(
     from workbench.faults import make_fault
     from workbench.policy import load_policy
     from workbench.policy.quantization import KINDS
-    from workbench.rewards import RewardSet, shuffled, with_readable_golds
+    from workbench.rewards import CONTROLS, RewardSet, with_readable_golds
     from workbench.tasks.for_config import load_task_for
     from workbench.training.launch import DEFAULT_REWARDS, start_run
     from workbench.training.same_run import check_same_problems
@@ -285,7 +304,7 @@ def _trainer(
         task=problems,
         config=config,
         resume=resume,
-        rewards=shuffled(chosen, config.seed) if parts.shuffle_rewards else chosen,
+        rewards=CONTROLS[parts.control](chosen, config.seed) if parts.control else chosen,
         fault=mistake,
     )
 

@@ -95,8 +95,9 @@ class GRPOConfig:
     )
     critic_learning_rate: float = setting(
         1e-3,
-        "ppo: step size of the critic's AdamW. The default suits the embedded policy; for a real "
-        "model about ten times the policy's.",
+        "ppo: step size of the critic's AdamW, which follows lr_scheduler_type and warmup_steps as "
+        "the policy's does. The default suits the embedded policy; for a real model about ten "
+        "times the policy's.",
         low=0,
         high=1,
         live=True,
@@ -459,6 +460,39 @@ class GRPOConfig:
         above=0,
         high=1,
         source="arXiv 2506.01939",
+        live=True,
+    )
+    clip_cov_ratio: float = setting(
+        2e-4,
+        "Share of an update's tokens that clip_cov leaves out, at least one.",
+        unit="share",
+        above=0,
+        high=1,
+        source="Clip-Cov, arXiv 2505.22617",
+        live=True,
+    )
+    clip_cov_min: float = setting(
+        1.0, "Covariance above which clip_cov chooses them.", unit="nats", live=True
+    )
+    clip_cov_max: float = setting(
+        5.0, "Covariance below which clip_cov chooses them.", unit="nats", live=True
+    )
+    kl_cov_ratio: float = setting(
+        2e-4,
+        "Share of an update's tokens that kl_cov holds with a KL, those of the highest covariance, "
+        "at least one. The paper has 2e-3 for 7B and 2e-4 for 32B.",
+        unit="share",
+        above=0,
+        high=1,
+        source="KL-Cov, arXiv 2505.22617",
+        live=True,
+    )
+    kl_cov_coef: float = setting(
+        1.0,
+        "Weight of that KL to the old policy.",
+        low=0,
+        high=1000,
+        source="KL-Cov, arXiv 2505.22617",
         live=True,
     )
     entropy_coef: float = setting(

@@ -23,6 +23,7 @@ BOUNDS = {
     ),
     "cap": "the ratio is cut at epsilon_high and detached, so that no token loses its gradient",
     "smooth": "the weight of a token fades with its ratio, and nothing is clipped",
+    "penalty": "no ratio is bounded, and the tokens that lower the entropy most pay a KL",
     "none": "there is no ratio: a token is weighed as if the policy had just sampled it",
 }
 """What a loss does about a ratio that is far from 1."""
@@ -84,6 +85,10 @@ class LossFacts:
     """True where the term holds a weight of the whole sequence, which takes in the sampler
     correction."""
 
+    selects: bool
+    """True where it treats some tokens in another way, chosen over the whole update by their
+    covariance."""
+
     in_trl: bool
     """True where TRL 1.16's GRPOTrainer knows it by the same name."""
 
@@ -123,6 +128,7 @@ LOSSES = {
         levels=LEVELS,
         meant_for=None,
         own_sequence_weight=False,
+        selects=False,
         in_trl=True,
     ),
     "bnpo": LossFacts(
@@ -133,6 +139,7 @@ LOSSES = {
         levels=LEVELS,
         meant_for=None,
         own_sequence_weight=False,
+        selects=False,
         in_trl=True,
     ),
     "dr_grpo": LossFacts(
@@ -143,6 +150,7 @@ LOSSES = {
         levels=LEVELS,
         meant_for=None,
         own_sequence_weight=False,
+        selects=False,
         in_trl=True,
     ),
     "dapo": LossFacts(
@@ -153,6 +161,7 @@ LOSSES = {
         levels=LEVELS,
         meant_for=None,
         own_sequence_weight=False,
+        selects=False,
         in_trl=True,
     ),
     "luspo": LossFacts(
@@ -163,6 +172,7 @@ LOSSES = {
         levels=LEVELS,
         meant_for="sequence",
         own_sequence_weight=False,
+        selects=False,
         in_trl=True,
     ),
     "cispo": LossFacts(
@@ -173,6 +183,7 @@ LOSSES = {
         levels=("token",),
         meant_for="token",
         own_sequence_weight=False,
+        selects=False,
         in_trl=True,
     ),
     "sapo": LossFacts(
@@ -183,6 +194,7 @@ LOSSES = {
         levels=("token",),
         meant_for="token",
         own_sequence_weight=False,
+        selects=False,
         in_trl=True,
     ),
     "vespo": LossFacts(
@@ -193,6 +205,7 @@ LOSSES = {
         levels=("token",),
         meant_for="token",
         own_sequence_weight=True,
+        selects=False,
         in_trl=True,
     ),
     "gmpo": LossFacts(
@@ -203,6 +216,7 @@ LOSSES = {
         levels=("token",),
         meant_for="token",
         own_sequence_weight=False,
+        selects=False,
         in_trl=False,
     ),
     "dppo_tv": LossFacts(
@@ -213,6 +227,7 @@ LOSSES = {
         levels=("token",),
         meant_for="token",
         own_sequence_weight=False,
+        selects=False,
         in_trl=False,
     ),
     "dppo_kl": LossFacts(
@@ -223,6 +238,29 @@ LOSSES = {
         levels=("token",),
         meant_for="token",
         own_sequence_weight=False,
+        selects=False,
+        in_trl=False,
+    ),
+    "clip_cov": LossFacts(
+        words="the clipped surrogate, without some of the tokens that lower the entropy most",
+        source="Clip-Cov, arXiv 2505.22617, section 4.2",
+        bound="clip",
+        reduction="token_mean",
+        levels=("token",),
+        meant_for="token",
+        own_sequence_weight=False,
+        selects=True,
+        in_trl=False,
+    ),
+    "kl_cov": LossFacts(
+        words="the unclipped surrogate, with a KL on the tokens that lower the entropy most",
+        source="KL-Cov, arXiv 2505.22617, section 4.2",
+        bound="penalty",
+        reduction="token_mean",
+        levels=("token",),
+        meant_for="token",
+        own_sequence_weight=False,
+        selects=True,
         in_trl=False,
     ),
     "reinforce": LossFacts(
@@ -233,6 +271,7 @@ LOSSES = {
         levels=("token",),
         meant_for="token",
         own_sequence_weight=False,
+        selects=False,
         in_trl=False,
     ),
 }
@@ -246,6 +285,12 @@ def reduction_of(config: Any) -> str:
     """The key of `LOSS_REDUCTIONS` that holds under a config: its own, or that of its loss type."""
     own: str | None = config.loss_reduction
     return LOSSES[config.loss_type].reduction if own is None else own
+
+
+def looks_at_update(config: Any) -> bool:
+    """True where the loss of a token depends on all tokens of its update: with several
+    micro-batches those must be known before the first of them."""
+    return LOSSES[config.loss_type].selects or config.top_entropy_quantile < 1
 
 
 def divides_by_batch_tokens(config: Any) -> bool:

@@ -116,6 +116,10 @@ def _entropy_errors(config: Config) -> list[Rule]:
             "entropy_coef.",
         ),
         (
+            config.clip_cov_min >= config.clip_cov_max,
+            f"clip_cov_min={config.clip_cov_min} must be below clip_cov_max={config.clip_cov_max}.",
+        ),
+        (
             lowest > highest,
             f"entropy_coef_min={lowest} must not be above entropy_coef_max={highest}.",
         ),
@@ -250,6 +254,11 @@ def _loss_warnings(config: Config) -> list[Rule]:
             config.on_policy and loss.has_delta and config.delta is not None,
             f"delta={config.delta!r} does nothing with one update per rollout: the ratio is "
             "exactly 1. Set updates_per_rollout=2.",
+        ),
+        (
+            config.on_policy and loss.bound == "penalty",
+            f"loss_type={config.loss_type!r} holds no token with one update per rollout: the "
+            "policy is the old one, and a KL to it has no gradient. Set updates_per_rollout=2.",
         ),
         (
             level in SEQUENCE_LEVELS and config.epsilon > 0.05,

@@ -1,7 +1,8 @@
 """Evaluation: how good the policy is on problems that it was not trained on."""
 
-from workbench.evaluation.accuracy import evaluate
+from workbench.evaluation.accuracy import greedy_accuracy
 from workbench.evaluation.answer_file import EvaluationError, KeptAnswers, read_answers
+from workbench.evaluation.asking import NothingAskedError, evaluate
 from workbench.evaluation.comparing import (
     Difference,
     Gain,
@@ -19,6 +20,7 @@ from workbench.evaluation.estimators import (
     wilson_interval,
 )
 from workbench.evaluation.recorded import answers_at, gain_of_run
+from workbench.evaluation.result import EvaluationResult, result_at
 from workbench.evaluation.reward_agreement import (
     AgreementError,
     StepAgreement,
@@ -32,8 +34,10 @@ __all__ = [
     "Difference",
     "Estimate",
     "EvaluationError",
+    "EvaluationResult",
     "Gain",
     "KeptAnswers",
+    "NothingAskedError",
     "RewardQuality",
     "StepAgreement",
     "answers_at",
@@ -41,6 +45,7 @@ __all__ = [
     "find_contamination",
     "gain",
     "gain_of_run",
+    "greedy_accuracy",
     "judge",
     "majority_at_k",
     "majority_right",
@@ -49,6 +54,7 @@ __all__ = [
     "paired_differences",
     "pass_at_k",
     "read_answers",
+    "result_at",
     "reward_model_agreement",
     "wilson_interval",
 ]

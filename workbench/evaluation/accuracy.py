@@ -15,7 +15,7 @@ from workbench.runs.step_record import Evaluation
 from workbench.tasks.types import Problem, Task
 
 
-def evaluate(
+def greedy_accuracy(
     engine: RolloutEngine,
     policy: Policy,
     task: Task,

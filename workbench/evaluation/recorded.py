@@ -107,6 +107,13 @@ def answers_at(run: Run, step: int, split: str = HELD_OUT) -> list[Answered]:
     return [Answered(**row) for row in found[names].to_dict("records")]
 
 
+def asked_at(run: Run, step: int, split: str = HELD_OUT) -> dict[str, Any]:
+    """All that those answers depend on."""
+    frame = run.sampled_evaluations()
+    found = frame[(frame["step"] == step) & (frame["split"] == split)]
+    return dict(found["asked"].iloc[0])
+
+
 def gain_of_run(run: Run, judge: str = "strict", split: str = HELD_OUT) -> Gain:
     """What the training has sharpened and what it has added, from the first to the last evaluation
     with samples in its record. Raises `EvaluationError` where there are not two."""

@@ -9,8 +9,9 @@ another one overrides what it does otherwise. Who writes the completions is a fa
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from torch import Tensor
@@ -47,6 +48,15 @@ class Scored:
 
     advantages: Advantages
     """Rewards compared as the config says."""
+
+    step: int
+    """The number of the step, from 1."""
+
+    should_stop: Callable[[], bool]
+    """Whether somebody has asked for the end of what is being scored."""
+
+    watch_file: Path
+    """Where it is written what scoring is doing, when it takes long."""
 
     def prompts(self) -> list[list[Message]]:
         """B conversations. Made when they are asked for: most methods do without."""

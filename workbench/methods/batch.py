@@ -35,6 +35,10 @@ class Batch:
     ref_logp_BT: Tensor | None = None
     """The reference's; None without a reference."""
 
+    selected_BT: Tensor | None = None
+    """bool, the tokens that a loss which selects has chosen in the update in hand, where several
+    micro-batches must share them."""
+
     logp_BT: Tensor = field(init=False)
     """The policy's as of the last update that used the row; NaN where a row was skipped."""
 
@@ -65,6 +69,15 @@ class Batch:
         if logp_RT.grad is not None:
             self.coefficient_BT[rows_R] = (-logp_RT.grad / scale).to(self.coefficient_BT.dtype)
 
+    def select(
+        self, rows_R: Tensor, logp_RT: Tensor, entropy_RT: Tensor, config: GRPOConfig
+    ) -> None:
+        """Choose the tokens of an update that its loss treats in another way."""
+        self.selected_BT = None
+        chosen_RT = self.loss_batch(rows_R, logp_RT, entropy_RT).select(config)
+        self.selected_BT = torch.zeros_like(self.loss_mask_BT)
+        self.selected_BT[rows_R] = chosen_RT
+
     def loss_batch(self, rows_R: Tensor, logp_RT: Tensor, entropy_RT: Tensor) -> LossBatch:
         """Some rows as the loss takes them, with the log-probabilities that carry the gradient
         (the entropies too, where there is a bonus for them)."""
@@ -77,6 +90,7 @@ class Batch:
             sampler_logp=rows_of(self.sampler_logp_BT, rows_R),
             entropy=entropy_RT,
             group_tokens=self.group_tokens_B[rows_R],
+            selected=rows_of(self.selected_BT, rows_R),
         )
 
 

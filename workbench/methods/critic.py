@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from workbench.config import GRPOConfig
+from workbench.config.schedule import critic_learning_rate_at
 from workbench.errors import WorkbenchError
 from workbench.objective import micro_batches
 from workbench.policy.dtype import loss_scale
@@ -84,10 +85,13 @@ class Critic:
         old_value_BT: Tensor,
         return_BT: Tensor,
         config: GRPOConfig,
+        step: int,
     ) -> float:
-        """One update towards the returns; gives the loss, a mean over the tokens."""
+        """One update of step number `step` towards the returns; gives the loss, a mean over the
+        tokens."""
+        # Set anew each time, as the policy's: a knob may have moved, and the schedule goes on.
         for group in self.optimizer.param_groups:
-            group["lr"] = config.critic_learning_rate
+            group["lr"] = critic_learning_rate_at(step, config)
         tokens = mask_BT[rows_R].sum().clamp(min=1)
         # As the policy's loss, which says why.
         scale = loss_scale(self.weight_dtype, float(tokens))

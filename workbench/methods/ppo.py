@@ -40,12 +40,19 @@ class PPO(Method):
         )
         # What the critic should have said: GAE's own estimate of the return.
         self._return_BT = advantage_BT + self._value_BT
+        self._step = scored.step
         self.figures = explained(self._value_BT, self._return_BT, batch.loss_mask_BT)
         return whitened(advantage_BT, batch.loss_mask_BT)
 
     def learn(self, batch: Batch, rows_R: Tensor, config: GRPOConfig) -> dict[str, float]:
         loss = self.critic.learn(
-            batch.rollout, rows_R, batch.loss_mask_BT, self._value_BT, self._return_BT, config
+            batch.rollout,
+            rows_R,
+            batch.loss_mask_BT,
+            self._value_BT,
+            self._return_BT,
+            config,
+            self._step,
         )
         counted_RT = batch.loss_mask_BT[rows_R]
         value_RT = torch.where(counted_RT, self._value_BT[rows_R], 0.0)

@@ -19,7 +19,7 @@ from workbench.objective import process_advantages
 from workbench.policy.policy import Policy
 from workbench.rewards import Rewards
 from workbench.rewards.functions import as_messages
-from workbench.rewards.steps import step_reward_named, step_tensors
+from workbench.rewards.steps import StepScorer, step_tensors
 
 
 class ProcessGRPO(Method):
@@ -28,15 +28,22 @@ class ProcessGRPO(Method):
     def __init__(self, policy: Policy, config: GRPOConfig, rewards: Rewards) -> None:
         super().__init__(policy, config, rewards)
         # The rule of the config has it that one is named.
-        self.step_rewards = step_reward_named(str(config.step_rewards))
+        self.step_rewards = StepScorer(str(config.step_rewards))
 
     def credit(self, batch: Batch, scored: Scored, config: GRPOConfig) -> Tensor:
         prompts = scored.prompts()
-        completions = as_messages(scored.completions)
-        steps = self.step_rewards(prompts=prompts, completions=completions, **scored.columns())
-        reward_BS, end_BS = step_tensors(
-            self.policy, batch.rollout.completion_lists(), prompts, steps
+        completion_ids = batch.rollout.completion_lists()
+        steps = self.step_rewards.score(
+            prompts,
+            as_messages(scored.completions),
+            step=scored.step,
+            completion_ids=completion_ids,
+            columns=scored.columns(),
+            timeout=config.reward_timeout,
+            should_stop=scored.should_stop,
+            watch_file=scored.watch_file,
         )
+        reward_BS, end_BS = step_tensors(self.policy, completion_ids, prompts, steps)
         compared = process_advantages(
             reward_BS,
             end_BS,

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 
 from torch import Tensor
 
+from workbench.objective.covariance import SELECTIONS
+from workbench.objective.inputs import clean_inputs
 from workbench.objective.loss import PolicyLoss, policy_loss
 
 if TYPE_CHECKING:
@@ -46,6 +48,24 @@ class LossBatch:
     """(B,) completion tokens of each row's group; None where these are whole groups, or
     loss_reduction is not "prompt_mean"."""
 
+    selected: Tensor | None = None
+    """(B, T) bool, the tokens that a loss which selects has chosen over the whole update; None
+    where these rows are one, or the loss selects nothing."""
+
+    def select(self, config: GRPOConfig) -> Tensor:
+        """The tokens that `config.loss_type` chooses, where these rows are a whole update, (B,
+        T)."""
+        x = clean_inputs(
+            self.logp,
+            self.advantages,
+            self.mask,
+            self.old_logp,
+            self.ref_logp,
+            self.sampler_logp,
+            self.entropy,
+        )
+        return SELECTIONS[config.loss_type](x, config)
+
     def rows(self, rows_R: Tensor) -> LossBatch:
         """The same of these completions alone."""
         return LossBatch(
@@ -57,6 +77,7 @@ class LossBatch:
             sampler_logp=rows_of(self.sampler_logp, rows_R),
             entropy=rows_of(self.entropy, rows_R),
             group_tokens=rows_of(self.group_tokens, rows_R),
+            selected=rows_of(self.selected, rows_R),
         )
 
     def loss(self, config: GRPOConfig, totals: BatchTotals | None = None) -> PolicyLoss:
@@ -71,6 +92,7 @@ class LossBatch:
             entropy=self.entropy,
             sampler_logp=self.sampler_logp,
             group_tokens=self.group_tokens,
+            selected=self.selected,
             num_items=totals,
         )
 

@@ -68,6 +68,7 @@ def loss_metrics(x: LossInputs, tokens: PerToken) -> dict[str, Tensor]:
                                term; 1 = nothing
     kl                         mean of the KL per token in nats, as beta multiplies it
     entropy                    mean entropy of the policy in nats
+    covariance_selected        share of tokens that clip_cov or kl_cov has chosen
 
     sampler_logp_difference, _max   mean and largest |log pi_old - log sampler|
     sampler_ratio_mean, _max        pi_old / sampler per token, raw: not truncated, not masked
@@ -93,6 +94,8 @@ def loss_metrics(x: LossInputs, tokens: PerToken) -> dict[str, Tensor]:
         metrics["kl"] = mean(tokens.kl)
     if x.entropy_BT is not None:
         metrics["entropy"] = mean(x.entropy_BT.detach())
+    if x.selected_BT is not None:
+        metrics["covariance_selected"] = mean(x.selected_BT)
     if x.sampler_logp_BT is not None:
         difference_BT = (x.old_logp_BT - x.sampler_logp_BT).abs()
         ratio_BT = sampler_ratio(x, "token")

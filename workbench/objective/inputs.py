@@ -41,6 +41,9 @@ class LossInputs:
     """Entropy of the policy at each position in nats, with its gradient where it was given with
     one, or None."""
 
+    selected_BT: Tensor | None = None
+    """bool, the tokens that a loss which selects has chosen; None for the others."""
+
     @property
     def log_ratio_BT(self) -> Tensor:
         """log pi - log pi_old of each token."""

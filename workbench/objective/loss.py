@@ -15,13 +15,14 @@ shares count tokens at sequence level too.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
 from workbench.config.losses import LOSSES, reduction_of
+from workbench.objective.covariance import SELECTIONS
 from workbench.objective.diagnostics import PerToken, loss_metrics
 from workbench.objective.entropy import mean_entropy
 from workbench.objective.inputs import LossInputs, clean_inputs
@@ -62,6 +63,7 @@ def policy_loss(
     entropy: Tensor | None = None,
     sampler_logp: Tensor | None = None,
     group_tokens: Tensor | None = None,
+    selected: Tensor | None = None,
     num_items: int | Tensor | BatchTotals | None = None,
 ) -> PolicyLoss:
     """The loss of B completions of up to T tokens.
@@ -86,6 +88,9 @@ def policy_loss(
                    needs where these rows cut a group (`tokens_of_groups` of the whole batch gives
                    them); None: these are whole groups
 
+    selected       (B, T) bool, the tokens that clip_cov and kl_cov treat in another way, chosen
+                   over the whole update (`LossBatch.select`); None: these rows are one
+
     num_items      None: these rows are the whole batch. `BatchTotals`: of the whole batch; then the
                    losses of its micro-batches add up to the batch's, for every loss type. A number:
                    masked tokens of the whole batch, as TRL passes it, used by "token_mean" (dapo,
@@ -100,6 +105,9 @@ def policy_loss(
             f"loss_type={config.loss_type!r} is unknown. Choose one of {', '.join(TERMS)}."
         )
     x = clean_inputs(logp, advantages, mask, old_logp, ref_logp, sampler_logp, entropy)
+    if LOSSES[config.loss_type].selects:
+        chosen_BT = SELECTIONS[config.loss_type](x, config) if selected is None else selected
+        x = replace(x, selected_BT=chosen_BT & x.valid_BT)
     # Before the weight, since the entropy threshold of the whole update is part of it.
     totals = resolve_totals(num_items, x.mask_BT, config)
     ratio_BT = importance_ratio(x, config.importance_sampling_level)

@@ -134,6 +134,26 @@ def masked_surrogate(x: LossInputs, ratio_BT: Tensor, config: GRPOConfig) -> Ten
     return torch.where(below_BT | above_BT, 0.0, -ratio_BT * x.advantage_BT)
 
 
+def covariance_clipped(x: LossInputs, ratio_BT: Tensor, config: GRPOConfig) -> Tensor:
+    """The clipped surrogate, 0 at the selected tokens: Clip-Cov (arXiv 2505.22617)."""
+    return torch.where(_selected(x), 0.0, clipped_surrogate(x, ratio_BT, config))
+
+
+def covariance_held(x: LossInputs, ratio_BT: Tensor, config: GRPOConfig) -> Tensor:
+    """-r A, + kl_cov_coef |log pi_old - log pi| at the selected tokens: KL-Cov (arXiv 2505.22617).
+
+    The KL to the old policy is estimated by the absolute log ratio, as in the paper's code; where
+    the policy has not moved yet it has no gradient.
+    """
+    penalty_BT = config.kl_cov_coef * x.log_ratio_BT.abs()
+    return -ratio_BT * x.advantage_BT + torch.where(_selected(x), penalty_BT, 0.0)
+
+
+def _selected(x: LossInputs) -> Tensor:
+    assert x.selected_BT is not None
+    return x.selected_BT
+
+
 def _where(condition_BT: Tensor, yes: float, no: float, like: Tensor) -> Tensor:
     """One of two numbers per token, in the dtype of `like`: torch.where rounds two bare numbers to
     float32."""
@@ -152,6 +172,8 @@ TERMS: dict[str, Callable[[LossInputs, Tensor, GRPOConfig], Tensor]] = {
     "gmpo": geometric_mean,
     "dppo_tv": masked_surrogate,
     "dppo_kl": masked_surrogate,
+    "clip_cov": covariance_clipped,
+    "kl_cov": covariance_held,
     "reinforce": log_likelihood,
 }
 """loss_type -> its per-token term."""

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from workbench.config.losses import divides_by_batch_tokens
+from workbench.config.losses import LOSSES, divides_by_batch_tokens
 from workbench.objective.masks import entropy_threshold
 from workbench.objective.reductions import BatchTotals
 
@@ -72,7 +72,9 @@ def rows_with_gradient(
         return rows_R
     counted_R = mask_BT[rows_R].any(1)
     # An adapting bonus is 0 for a while, and still has to know the entropy of all tokens.
-    if config.beta > 0 or config.has_entropy_bonus:
+    # A loss that selects looks at all tokens, and may hold one whose advantage is 0.
+    selects = LOSSES[config.loss_type].selects
+    if config.beta > 0 or config.has_entropy_bonus or selects:
         return rows_R[counted_R]
     pushed_R = advantages[rows_R].reshape(len(rows_R), -1).any(1)
     return rows_R[counted_R & pushed_R]

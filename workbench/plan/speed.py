@@ -19,6 +19,7 @@ from dataclasses import dataclass
 
 from workbench.config import GRPOConfig
 from workbench.config.engines import facts_of
+from workbench.config.losses import looks_at_update
 from workbench.plan import ledger
 from workbench.plan.beside import Teacher, asks_old, asks_reference, has_critic, samples
 from workbench.plan.devices import Device
@@ -212,8 +213,12 @@ def _forwards(skeleton: Skeleton, config: GRPOConfig, teacher: Teacher | None) -
         graded /= skeleton.plain_config.num_hidden_layers
     share = config.completions_per_step // config.updates_per_rollout
     batches = -(-share // len(passes.micro_batch(config))) * config.updates_per_rollout
+    passes_of_update = 2.5
+    if looks_at_update(config) and batches > config.updates_per_rollout:
+        # The whole update is looked at before the first of its micro-batches.
+        passes_of_update += 1.0
     return {
         "rollout": config.max_completion_length if samples(config) else 0,
         "logprobs": batches * (logprob_passes(skeleton, config) + models - 1 + graded),
-        "update": round(2.5 * batches * config.num_iterations) * models,
+        "update": round(passes_of_update * batches * config.num_iterations) * models,
     }

@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
 
 from workbench.errors import WorkbenchError
 from workbench.rewards.batch import RewardFunction, ScoringBatch, is_async
@@ -41,26 +42,58 @@ Named = tuple[str, RewardFunction]
 """A function with its name in the record."""
 
 
-def call(named: Named, batch: ScoringBatch, limit: TimeLimit) -> list[float]:
-    """The rewards of a sync function, NaN for None. Raises `RewardError`."""
+@dataclass(frozen=True)
+class Kind:
+    """What is called: reward functions, or functions that score the steps of a completion."""
+
+    words: str
+    """What one is called in an error."""
+
+    checked: Callable[[Any, ScoringBatch], list[Any]]
+    """What a function of this kind returned, in order and with one entry per completion. Raises
+    `FaultError`."""
+
+
+REWARDS = Kind("reward function", lambda output, batch: checked(output, batch.size))
+"""One number for each completion, NaN for None."""
+
+
+def call_all(
+    functions: Sequence[Named], batch: ScoringBatch, limit: TimeLimit, kind: Kind = REWARDS
+) -> dict[str, list[Any]]:
+    """What each function says of the batch, by name: the async ones all at once, and each with
+    copies of its own. Raises `RewardError`, `ScoringCancelledError`."""
+    results = {
+        name: call((name, function), batch, limit, kind)
+        for name, function in functions
+        if not is_async(function)
+    }
+    waiting = [named for named in functions if is_async(named[1])]
+    if waiting:
+        results |= call_together(waiting, batch, limit, kind)
+    return results
+
+
+def call(named: Named, batch: ScoringBatch, limit: TimeLimit, kind: Kind) -> list[Any]:
+    """What a sync function says. Raises `RewardError`."""
     _, function = named
     try:
-        rewards: list[float] = limit.call(
-            lambda: checked(function(**batch.arguments(function)), batch.size)
+        found: list[Any] = limit.call(
+            lambda: kind.checked(function(**batch.arguments(function)), batch)
         )
-        return rewards
+        return found
     except ScoringCancelledError:
         raise
     except OutOfTimeError as error:
-        raise _too_late([named], limit, error) from None
+        raise _too_late([named], limit, error, kind) from None
     # A reward that asks the whole process to end would end it without a word.
     except (Exception, SystemExit) as error:
-        raise _blamed(named, batch, error, limit) from _cause(error)
+        raise _blamed(named, batch, error, limit, kind) from _cause(error)
 
 
 def call_together(
-    functions: Sequence[Named], batch: ScoringBatch, limit: TimeLimit
-) -> dict[str, list[float]]:
+    functions: Sequence[Named], batch: ScoringBatch, limit: TimeLimit, kind: Kind
+) -> dict[str, list[Any]]:
     """The same of async functions, all at once, by name."""
     waiting = dict(functions)
     # Not the limit itself: a thread that never returns would hold whatever `should_stop` leads to.
@@ -68,14 +101,15 @@ def call_together(
     # The functions' own limit ends those that can be cancelled; this one is for those that cannot.
     outer = replace(limit, seconds=None if seconds is None else seconds + _GRACE)
     try:
-        rewards: dict[str, list[float]] = outer.call(
-            lambda: run_coroutine(_gather(waiting, batch, seconds)), apart=True
+        found: dict[str, list[Any]] = outer.call(
+            lambda: run_coroutine(_gather(waiting, batch, seconds, kind)), apart=True
         )
-        return rewards
+        return found
     except OutOfTimeError as error:
-        raise _too_late(list(waiting.items()), limit, error) from None
+        raise _too_late(list(waiting.items()), limit, error, kind) from None
     except _CallError as failed:
-        raise _blamed(failed.named, batch, failed.error, limit) from _cause(failed.error)
+        cause = _cause(failed.error)
+        raise _blamed(failed.named, batch, failed.error, limit, kind) from cause
 
 
 class _CallError(WorkbenchError):
@@ -88,15 +122,15 @@ class _CallError(WorkbenchError):
 
 
 async def _gather(
-    waiting: dict[str, RewardFunction], batch: ScoringBatch, seconds: float | None
-) -> dict[str, list[float]]:
-    """The rewards of all of `waiting`; whoever has answered leaves it. Raises `_CallError` from the
+    waiting: dict[str, RewardFunction], batch: ScoringBatch, seconds: float | None, kind: Kind
+) -> dict[str, list[Any]]:
+    """The answers of all of `waiting`; whoever has answered leaves it. Raises `_CallError` from the
     first that failed, `OutOfTimeError`."""
 
-    async def one(named: Named, deadline: asyncio.Timeout) -> tuple[str, list[float]]:
+    async def one(named: Named, deadline: asyncio.Timeout) -> tuple[str, list[Any]]:
         name, function = named
         try:
-            rewards = checked(await function(**batch.arguments(function)), batch.size)
+            found = kind.checked(await function(**batch.arguments(function)), batch)
         except (Exception, SystemExit) as error:
             if deadline.expired():
                 # It made this error of its cancellation.
@@ -106,9 +140,9 @@ async def _gather(
         # answer.
         if not deadline.expired():
             del waiting[name]
-        return name, rewards
+        return name, found
 
-    tasks: list[asyncio.Task[tuple[str, list[float]]]] = []
+    tasks: list[asyncio.Task[tuple[str, list[Any]]]] = []
     try:
         async with asyncio.timeout(seconds) as deadline:
             tasks += [asyncio.create_task(one(named, deadline)) for named in waiting.items()]
@@ -129,10 +163,12 @@ def _cause(error: BaseException) -> BaseException | None:
     return error.__cause__ if isinstance(error, FaultError) else error
 
 
-def _too_late(named: Sequence[Named], limit: TimeLimit, error: OutOfTimeError) -> RewardError:
+def _too_late(
+    named: Sequence[Named], limit: TimeLimit, error: OutOfTimeError, kind: Kind
+) -> RewardError:
     names = " and ".join(repr(name) for name, _ in named)
     text = (
-        f"reward function {names} had not returned after {limit.seconds:g} s (reward_timeout). "
+        f"{kind.words} {names} had not returned after {limit.seconds:g} s (reward_timeout). "
         "Nothing was updated. Mend what it waits for, or allow it more: "
         "GRPOConfig(reward_timeout=…), --set reward_timeout=…, also when the run is resumed."
     )
@@ -145,13 +181,13 @@ def _too_late(named: Sequence[Named], limit: TimeLimit, error: OutOfTimeError) -
 
 
 def _blamed(
-    named: Named, batch: ScoringBatch, error: BaseException, limit: TimeLimit
+    named: Named, batch: ScoringBatch, error: BaseException, limit: TimeLimit, kind: Kind
 ) -> RewardError:
     """The error to raise for `error`; without a known row, the samples are tried one by one."""
     name, function = named
     is_fault = isinstance(error, FaultError)
     what = str(error) if is_fault else f"raised {type(error).__name__}: {error}"
-    text = f"reward function {name!r} {what}."
+    text = f"{kind.words} {name!r} {what}."
     if _wants_an_alarm(error):
         text += (
             " It sets an alarm, as the time limits of math_verify do, and a session scores outside "
@@ -163,7 +199,7 @@ def _blamed(
         text += " A notebook runs an event loop: write the function with `async def`, and await."
     row = error.row if isinstance(error, FaultError) else None
     if row is None:
-        row, found = _search(function, batch, limit)
+        row, found = _search(function, batch, limit, kind)
         text += found
     if row is not None:
         prompt = batch.prompts[row]
@@ -187,12 +223,12 @@ def _wants_an_alarm(error: BaseException) -> bool:
 
 
 def _search(
-    function: RewardFunction, batch: ScoringBatch, limit: TimeLimit
+    function: RewardFunction, batch: ScoringBatch, limit: TimeLimit, kind: Kind
 ) -> tuple[int | None, str]:
     """The first sample that makes `function` fail on its own, if any does, and what is said of
     that."""
     try:
-        row = limit.call(lambda: _first_that_fails(function, batch), apart=is_async(function))
+        row = limit.call(lambda: _first_that_fails(function, batch, kind), apart=is_async(function))
     except OutOfTimeError:
         return None, f" The search for the sample to blame gave up after {limit.seconds:g} s."
     if row is None:
@@ -202,17 +238,17 @@ def _search(
     return row, f" Row {row} makes it fail also on its own."
 
 
-def _first_that_fails(function: RewardFunction, batch: ScoringBatch) -> int | None:
+def _first_that_fails(function: RewardFunction, batch: ScoringBatch, kind: Kind) -> int | None:
     rows = range(batch.size)
-    return next((row for row in rows if _fails_alone(function, batch.row(row))), None)
+    return next((row for row in rows if _fails_alone(function, batch.row(row), kind)), None)
 
 
-def _fails_alone(function: RewardFunction, sample: ScoringBatch) -> bool:
+def _fails_alone(function: RewardFunction, sample: ScoringBatch, kind: Kind) -> bool:
     try:
         output = function(**sample.arguments(function))
         if is_async(function):
             output = run_coroutine(output)
-        checked(output, 1)
+        kind.checked(output, sample)
     except (Exception, SystemExit):  # reported through the error of the whole batch
         return True
     return False

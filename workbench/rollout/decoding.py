@@ -58,7 +58,8 @@ class Decoder:
         return logits_NV
 
     def expand_rows(self, rows_R: Tensor) -> None:
-        """From the N prompts to R rows, row i continuing prompt `rows_R[i]`."""
+        """From the N prompts to R rows, row i continuing prompt `rows_R[i]`. Where no prompt is
+        padded it can be called again between two steps: row i then continues row `rows_R[i]`."""
         self.cache.expand_rows(rows_R, self.capacity)
         self.position_ids_RT = self.position_ids_RT[rows_R]
         if self.mask is not None:

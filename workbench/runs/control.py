@@ -22,9 +22,9 @@ from workbench.runs.store.schema import RUN_FILE
 if TYPE_CHECKING:
     import pandas as pd
 
-CONTROL_PREFIXES = ("shuffled_", "coin_for_")
-"""How the reward names of a control begin: the right rewards dealt to the wrong completions, or a
-coin thrown for each."""
+CONTROL_PREFIXES = {"shuffled": "shuffled_", "random": "coin_for_"}
+"""Control -> how the names of its rewards begin in the record: the right rewards dealt to the wrong
+completions, or a coin thrown for each."""
 
 MAY_DIFFER = frozenset(
     {
@@ -60,7 +60,7 @@ class Band:
 def is_control(run: Run) -> bool:
     """True where no reward of the run says anything about its completion."""
     names = run.meta.reward_names
-    return bool(names) and all(name.startswith(CONTROL_PREFIXES) for name in names)
+    return bool(names) and all(name.startswith(tuple(CONTROL_PREFIXES.values())) for name in names)
 
 
 def controls_for(run: Run, others: Iterable[Run]) -> list[Run]:
@@ -126,7 +126,7 @@ def _true_names(names: Sequence[str]) -> list[str]:
     """The names of the rewards that a control took the place of."""
     found = []
     for name in names:
-        prefix = next((p for p in CONTROL_PREFIXES if name.startswith(p)), "")
+        prefix = next((p for p in CONTROL_PREFIXES.values() if name.startswith(p)), "")
         found.append(name.removeprefix(prefix))
     return found
 

@@ -17,7 +17,7 @@ from workbench.methods.demonstrations import check_demonstrations
 from workbench.policy.for_config import check_policy
 from workbench.policy.free_memory import check_batch_fits
 from workbench.policy.policy import Policy
-from workbench.rewards import Rewards, RewardSet, ShuffledRewards, with_readable_golds
+from workbench.rewards import ControlRewards, Rewards, RewardSet, with_readable_golds
 from workbench.rollout import check_engine
 from workbench.runs import Run, RunWriter, is_run_record
 from workbench.runs.store.opening import check_free, remove_database
@@ -81,7 +81,7 @@ def start_run(
     # Once for all that keeps it: the working directory may change before the run ends.
     out = Path(out).absolute()
     chosen = (
-        rewards if isinstance(rewards, (RewardSet, ShuffledRewards)) else RewardSet(list(rewards))
+        rewards if isinstance(rewards, (RewardSet, ControlRewards)) else RewardSet(list(rewards))
     )
     config = as_read(config, task)
     task = with_readable_golds(task, config.unreadable_golds)

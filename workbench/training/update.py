@@ -6,7 +6,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from workbench.config import GRPOConfig
+from workbench.config import LOSSES, GRPOConfig
+from workbench.config.losses import looks_at_update
 from workbench.methods import Batch, Method
 from workbench.objective import (
     BatchTotals,
@@ -126,17 +127,22 @@ def update_totals(policy: Policy, batch: Batch, rows_R: Tensor, config: GRPOConf
 
     The entropy threshold of top_entropy_quantile is the whole update's, so that the result does not
     depend on `micro_batch_size` (TRL takes each micro-batch's own). Where there are several, the
-    entropies cost a pass before the first of them; a single one finds the threshold by itself.
+    entropies cost a pass before the first of them; a single one finds the threshold by itself. The
+    same holds for the tokens that clip_cov and kl_cov choose.
     """
     parts = list(micro_batches(rows_R, config))
-    if config.top_entropy_quantile >= 1 or len(parts) < 2:
+    if len(parts) < 2 or not looks_at_update(config):
+        batch.selected_BT = None
         return totals_of(batch.loss_mask_BT, rows_R, config)
     with torch.no_grad():
-        entropies = [
-            completion_logps(policy.model, batch.rollout, part, config.temperature)[1]
+        found = [
+            completion_logps(policy.model, batch.rollout, part, config.temperature)
             for part in parts
         ]
-    return totals_of(batch.loss_mask_BT, rows_R, config, torch.cat(entropies))
+    logp_RT, entropy_RT = (torch.cat(values) for values in zip(*found, strict=True))
+    if LOSSES[config.loss_type].selects:
+        batch.select(rows_R, logp_RT, entropy_RT, config)
+    return totals_of(batch.loss_mask_BT, rows_R, config, entropy_RT)
 
 
 def apply_gradient(

@@ -146,6 +146,7 @@ def test_a_completion_without_steps_is_left_out() -> None:
     assert only.problem == "5 + 1?"
 
 
+@pytest.mark.slow
 def test_the_seed_decides_what_the_policy_samples_and_each_batch_for_itself() -> None:
     from workbench.tasks import load_task
 

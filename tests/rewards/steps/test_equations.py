@@ -89,6 +89,6 @@ def test_any_text_is_read_without_an_error(text: str) -> None:
 
 def test_hostile_texts_cost_time_linear_in_their_length() -> None:
     for piece in ("(", "1+", "-", "9*", "1=1=", "1+(", "^2", "1,000", "2**"):
-        began = time.perf_counter()
+        began = time.process_time()
         equations(piece * (20_000 // len(piece)))
-        assert time.perf_counter() - began < 2, piece
+        assert time.process_time() - began < 2, piece

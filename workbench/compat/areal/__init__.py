@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from workbench.compat.areal import rules
+from workbench.compat.areal.critic import critic
 from workbench.compat.areal.files import read_flat
 from workbench.compat.areal.reader import Reader
 from workbench.compat.areal.tables import RENAMED
@@ -64,6 +65,7 @@ def read_areal(
         )
     # In this order: a rule reads what the ones above it took.
     reader.renamed()
+    critic(reader)
     rules.rewards(reader)
     rules.objective(reader)
     rules.sampler_correction(reader)

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from workbench.compat.areal.critic import is_ppo
 from workbench.compat.areal.reader import Reader
 
 KNOWN_SIZES = {"gsm8k": 7473}
@@ -17,6 +18,10 @@ GSM8K_TEST = 1319
 def rewards(reader: Reader) -> None:
     """reward_norm and adv_norm, or before release 0.3.2 group_reward_norm and group_adv_norm: the
     baseline and what divides."""
+    if is_ppo(reader):
+        # The critic is what a reward is compared with.
+        _reward_scale(reader)
+        return
     if reader.has("actor.group_reward_norm") or reader.has("actor.group_adv_norm"):
         _old_norms(reader)
     elif reader.section("actor.reward_norm"):
@@ -158,7 +163,8 @@ def objective(reader: Reader) -> None:
         reader.said("actor.use_sapo_loss", "same", note, default=False, loss_type="bnpo")
         reader.said("actor.sapo_tau_pos", "idle", "use_sapo_loss is off")
         reader.said("actor.sapo_tau_neg", "idle", "use_sapo_loss is off")
-    _kl(reader)
+    if not is_ppo(reader):
+        _kl(reader)
     if reader.has("ref.path") and reader.value("ref.path") != reader.value("actor.path"):
         reader.said("ref.path", "none", "the reference is the policy's first weights")
 

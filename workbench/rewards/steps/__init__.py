@@ -9,6 +9,7 @@ what `workbench.objective.process_advantages` takes.
     equations.py    the equations of a text, exactly and without evaluating it
     splitting.py    the steps of other texts: paragraphs, lines, sentences
     named.py        the functions by name
+    scorer.py       calling one, with a time limit
     tokens.py       from characters to tokens
 """
 
@@ -16,6 +17,7 @@ from workbench.rewards.steps.arithmetic import arithmetic_steps
 from workbench.rewards.steps.checked import Step, StepRewardError, StepRewardFunction, checked_steps
 from workbench.rewards.steps.equations import Equation, equations
 from workbench.rewards.steps.named import STEP_REWARDS, step_reward_named
+from workbench.rewards.steps.scorer import StepScorer
 from workbench.rewards.steps.splitting import split_steps
 from workbench.rewards.steps.tokens import step_tensors, token_ends
 
@@ -25,6 +27,7 @@ __all__ = [
     "Step",
     "StepRewardError",
     "StepRewardFunction",
+    "StepScorer",
     "arithmetic_steps",
     "checked_steps",
     "equations",

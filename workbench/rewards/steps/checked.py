@@ -14,7 +14,12 @@ behind it), and its reward; None: not scored."""
 
 
 class StepRewardError(WorkbenchError, ValueError):
-    """Step rewards that cannot be used: names the completion and the step."""
+    """Step rewards that cannot be used: names the completion and the step. `row` is that
+    completion; None where it is the whole answer that does not fit."""
+
+    def __init__(self, message: str, row: int | None = None) -> None:
+        super().__init__(message)
+        self.row = row
 
 
 class StepRewardFunction(Protocol):
@@ -38,6 +43,12 @@ def checked_steps(steps: Any, texts: Sequence[str]) -> list[list[Step]]:
 
 
 def _of_one(row: int, given: Any, text: str) -> list[Step]:
+    if not isinstance(given, Sequence) or isinstance(given, str):
+        raise StepRewardError(
+            f"the steps of completion {row} are {given!r:.200}: expected a list of "
+            "(end_character, reward), [] for a completion without steps.",
+            row,
+        )
     before = 0
     found: list[Step] = []
     for number, step in enumerate(given):
@@ -49,17 +60,20 @@ def _of_one(row: int, given: Any, text: str) -> list[Step]:
         except (TypeError, ValueError) as error:
             raise StepRewardError(
                 f"{place} is {step!r:.200}: expected (end_character, reward), the reward a number "
-                "or None."
+                "or None.",
+                row,
             ) from error
         if not before < end_character <= len(text):
             raise StepRewardError(
                 f"{place} ends at character {end_character}: it must end behind character "
                 f"{before}, where the step before it ends, and no later than the text, which has "
-                f"{len(text)}."
+                f"{len(text)}.",
+                row,
             )
         if value is not None and not math.isfinite(value):
             raise StepRewardError(
-                f"{place} has the reward {value}: it must be finite, or None for 'not scored'."
+                f"{place} has the reward {value}: it must be finite, or None for 'not scored'.",
+                row,
             )
         before = end_character
         found.append((end_character, value))

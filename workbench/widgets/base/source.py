@@ -60,6 +60,11 @@ class RunSource:
         return self._session is not None
 
     @property
+    def session(self) -> Session | None:
+        """That session; None for a stored run."""
+        return self._session
+
+    @property
     def opened(self) -> str:
         """What the policy's chat template wrote of each answer before the policy did; '' for most.
         Completions are kept with it."""

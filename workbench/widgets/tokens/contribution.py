@@ -16,8 +16,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from workbench.config import METHODS
-from workbench.objective import BatchTotals, PerToken, entropy_threshold, policy_loss
+from workbench.config import LOSSES, METHODS
+from workbench.objective import (
+    BatchTotals,
+    LossBatch,
+    PerToken,
+    entropy_threshold,
+    policy_loss,
+)
 from workbench.widgets.tokens.inputs import Array, RowInputs, rows_of_update
 
 
@@ -69,6 +75,7 @@ def _per_token(batch: Mapping[str, Any], row: int, x: RowInputs) -> PerToken:
     # objective says of each token that its term is not known. What it does not need stays away.
     corrects_sampler = config.importance_sampling_mode is not None
     selects_entropy = config.top_entropy_quantile < 1
+    selects_tokens = LOSSES[config.loss_type].selects
     threshold = _update_threshold(batch, row, x) if selects_entropy else None
     answer = policy_loss(
         _tensor(x.filled("logp")),
@@ -81,6 +88,7 @@ def _per_token(batch: Mapping[str, Any], row: int, x: RowInputs) -> PerToken:
         sampler_logp=_known_or_needed(x, "sampler_logp", needed=corrects_sampler),
         # Only the sum over the batch would ask for its true number.
         group_tokens=torch.ones(1),
+        selected=_update_selection(batch, row, x) if selects_tokens else None,
         num_items=BatchTotals(sequences=1, tokens=1, entropy_threshold=threshold),
     )
     return answer.per_token
@@ -90,12 +98,43 @@ def _update_threshold(batch: Mapping[str, Any], row: int, x: RowInputs) -> Tenso
     """The entropy from which on a token's policy term is kept: that of the row's update."""
     if "entropy_BT" not in batch:
         return float("nan")
+    rows, counted_RT = _counted_in_update(batch, row, x)
+    entropy_RT = torch.as_tensor(batch["entropy_BT"][rows]).double()
+    return entropy_threshold(entropy_RT, counted_RT, x.config.top_entropy_quantile)
+
+
+def _update_selection(batch: Mapping[str, Any], row: int, x: RowInputs) -> Tensor:
+    """The tokens of this row that a loss with a selection chose over the row's update, (1, T)."""
+    if "logp_BT" not in batch:
+        # Nothing is known of the terms either.
+        return torch.zeros(1, len(x.ids_T), dtype=torch.bool)
+    rows, counted_RT = _counted_in_update(batch, row, x)
+
+    def of(name: str) -> Tensor | None:
+        return torch.as_tensor(batch[name][rows]) if name in batch else None
+
+    logp_RT = torch.as_tensor(batch["logp_BT"][rows])
+    advantages = torch.as_tensor(batch.get("advantage_BT", batch["advantages_B"])[rows])
+    update = LossBatch(
+        logp=logp_RT,
+        advantages=advantages.to(logp_RT.dtype),
+        mask=counted_RT,
+        old_logp=of("old_logp_BT"),
+        sampler_logp=of("sampler_logp_BT"),
+    )
+    place = row - rows.start
+    # Of a record, as attributes: the choice asks for nothing else.
+    config: Any = x.config
+    return update.select(config)[place : place + 1, : len(x.ids_T)]
+
+
+def _counted_in_update(batch: Mapping[str, Any], row: int, x: RowInputs) -> tuple[slice, Tensor]:
+    """The rows that were in one update with `row`, and which of their tokens the loss counted."""
     rows = rows_of_update(row, len(batch["lengths_B"]), x.config)
     counted_RT = batch["mask_BT"][rows]
     if x.config.mask_truncated_completions:
         counted_RT = counted_RT & ~batch["truncated_B"][rows, None]
-    entropy_RT = torch.as_tensor(batch["entropy_BT"][rows]).double()
-    return entropy_threshold(entropy_RT, torch.as_tensor(counted_RT), x.config.top_entropy_quantile)
+    return rows, torch.as_tensor(counted_RT)
 
 
 def _known_or_needed(x: RowInputs, name: str, needed: bool) -> Tensor | None:

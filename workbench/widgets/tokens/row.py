@@ -173,9 +173,21 @@ def note_on(name: str, x: RowInputs) -> str:
     if (x.skipped or not x.counted) and name != "coefficient":
         return _skipped_note(name, x)
     needs = (*NEEDS[name], "ref_logp") if name == "term" and x.config.beta > 0 else NEEDS[name]
-    return _missing(x, *needs) or (
-        _trivial(name, x) if name in ("ratio", "clipped", "change", "kl") else ""
-    )
+    missing = _missing(x, *needs)
+    if missing:
+        return missing
+    if name == "term":
+        return SELECTED.get(x.config.loss_type, "")
+    return _trivial(name, x) if name in ("ratio", "clipped", "change", "kl") else ""
+
+
+SELECTED = {
+    "clip_cov": "clip_cov has left some tokens of this update out, drawn among those of high "
+    "covariance (log-probability with advantage): where it did, the term is the KL's alone.",
+    "kl_cov": "kl_cov adds kl_cov_coef x |logp - old_logp| to the tokens of this update with the "
+    "highest covariance (log-probability with advantage).",
+}
+"""loss_type -> what it does to the terms of the tokens that it has chosen."""
 
 
 NEEDS: dict[str, tuple[str, ...]] = {
@@ -252,5 +264,6 @@ def _trivial(name: str, x: RowInputs) -> str:
             "keeps its gradient."
         )
     elif name == "clipped" and not LOSSES[x.config.loss_type].clips:
-        notes.append(f"loss_type='{x.config.loss_type}' weighs smoothly and clips nothing.")
+        weighs = "weighs smoothly and " if LOSSES[x.config.loss_type].bound == "smooth" else ""
+        notes.append(f"loss_type='{x.config.loss_type}' {weighs}clips nothing.")
     return " ".join(notes)
