@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from workbench.config import ConfigError, GRPOConfig
+from workbench.faults import fault_of
 from workbench.policy.policy import Policy
 from workbench.rewards import RewardSet, ShuffledRewards
 from workbench.runs import Run, RunWriter
@@ -66,6 +67,7 @@ def tornado_of_run(
         config,
         open_run=lambda: cast(RunWriter, NoRecord()),
         out=out,
+        fault=fault_of(run),
     )
     try:
         trainer.restore(checkpoint)
