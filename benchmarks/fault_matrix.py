@@ -66,7 +66,12 @@ HEALTHY: dict[str, dict[str, Any]] = {
     "loss grpo": {"loss_type": "grpo"},
     "loss dr_grpo": {"loss_type": "dr_grpo", "scale_rewards": "none"},
     "loss cispo": {"loss_type": "cispo", "epsilon_high": 2.0},
-    "sequence ratio": {"loss_type": "grpo", "importance_sampling_level": "sequence"},
+    "sequence ratio": {
+        "loss_type": "grpo",
+        "importance_sampling_level": "sequence",
+        "epsilon": 3e-4,
+        "epsilon_high": 4e-4,
+    },
     "entropy bonus": {"entropy_coef": 0.001},
     "dynamic sampling": {"max_resample": 2},
     "refreshed reference": {"sync_ref_model": True, "ref_model_sync_steps": 2},
