@@ -49,6 +49,11 @@ class RunSource:
         return self._session is not None
 
     @property
+    def session(self) -> Session | None:
+        """The session that writes this run, where it is at hand."""
+        return self._session
+
+    @property
     def opened(self) -> str:
         """What the policy's chat template wrote of each answer before the policy did; '' for most.
         Completions are kept with it."""
