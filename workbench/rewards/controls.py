@@ -6,8 +6,8 @@ somewhere else, or was lucky.
     random     a fair coin for each completion, whatever it says ("random rewards" of Spurious
                Rewards, arXiv 2506.10947, section 2, with gamma = 1/2)
 
-To add one: its class here, descended from `ControlRewards`, its row in `CONTROLS`, and how its names
-begin in `CONTROL_PREFIXES` (workbench/runs/control.py).
+To add one: its class here, descended from `ControlRewards`, its row in `CONTROLS`, and how its
+names begin in `CONTROL_PREFIXES` (workbench/runs/control.py).
 """
 
 from __future__ import annotations
