@@ -23,8 +23,8 @@ from typing import Any
 import torch
 from machine import machine_name
 
-from workbench.bench.methods import T_95
 from workbench.config import GRPOConfig
+from workbench.experiment.statistics import mean_interval
 from workbench.policy import load_policy
 from workbench.runs import Run
 from workbench.tasks import load_task
@@ -85,11 +85,10 @@ def after_the_move(rows: list[dict[str, float]], figure: str, steps: int) -> flo
 
 def with_interval(values: list[float]) -> dict[str, Any]:
     """Mean and 95 % interval over the seeds, by Student's t."""
-    mean = statistics.mean(values)
-    if len(values) < 2:
-        return {"mean": mean, "interval": None, "seeds": len(values)}
-    half = T_95[len(values) - 1] * statistics.stdev(values) / math.sqrt(len(values))
-    return {"mean": mean, "interval": [mean - half, mean + half], "seeds": len(values)}
+    found = mean_interval(values)
+    known = len(values) > 1
+    interval = [found.low, found.high] if known else None
+    return {"mean": found.value, "interval": interval, "seeds": len(values)}
 
 
 def effect(
