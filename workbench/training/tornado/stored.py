@@ -8,7 +8,7 @@ from typing import Any, cast
 
 from workbench.config import ConfigError, GRPOConfig
 from workbench.policy.policy import Policy
-from workbench.rewards import RewardSet, ShuffledRewards
+from workbench.rewards import Rewards
 from workbench.runs import Run, RunWriter
 from workbench.runs.tornado import TornadoResult
 from workbench.tasks.types import Task
@@ -37,7 +37,7 @@ def tornado_of_run(
     folder: str | Path,
     policy: Policy,
     task: Task,
-    rewards: RewardSet | ShuffledRewards,
+    rewards: Rewards,
     *,
     step: int | None = None,
     knobs: Knobbed = None,
@@ -54,6 +54,12 @@ def tornado_of_run(
     """
     run = Run.open(folder)
     check_same(run, policy, task, rewards)
+    fault = run.meta.environment.get("fault")
+    if fault is not None:
+        raise ConfigError(
+            f"the run in {folder} made a mistake on purpose (fault={fault!r}); branches would be "
+            "made without it. Make the tornado of a run without a fault."
+        )
     config = GRPOConfig.from_dict(run.config)
     out = run.path.parent
     checkpoint = checkpoints.load(
