@@ -1,7 +1,7 @@
 """The doctor's confusion matrix: every fault of the lab, and healthy runs of many settings, over
 several seeds; what the doctor finds in each.
 
-    python benchmarks/fault_matrix.py [--seeds 5] [--healthy-seeds 2] [--out FILE.json]
+    python benchmarks/fault_matrix.py [--seeds 5] [--healthy-seeds 1] [--out FILE.json]
     python benchmarks/fault_matrix.py --table FILE.json     the same as a table for docs/faults.md
 
 Each run is a few steps of the embedded policy, one after another on one thread. FILE.json is
@@ -35,7 +35,7 @@ from workbench.rewards import RewardSet, shuffled
 from workbench.tasks import load_task
 from workbench.training import start_run
 
-STEPS = 8
+STEPS = 6
 SMALL: dict[str, Any] = dict(
     prompts_per_step=8,
     num_generations=8,
@@ -45,7 +45,7 @@ SMALL: dict[str, Any] = dict(
     save_steps=100,
     lr_scheduler_type="constant",
 )
-"""Half a step of the default run, eight times: what is found is no matter of statistics."""
+"""Half a step of the default run, six times: what is found is no matter of statistics."""
 
 HEALTHY: dict[str, dict[str, Any]] = {
     "default": {},
@@ -169,7 +169,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--seeds", type=int, default=5)
-    parser.add_argument("--healthy-seeds", type=int, default=2)
+    parser.add_argument("--healthy-seeds", type=int, default=1)
     parser.add_argument("--out", type=Path)
     parser.add_argument("--table", type=Path)
     args = parser.parse_args()

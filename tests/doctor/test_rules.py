@@ -99,8 +99,8 @@ def half_dead(dead: int, value: float, of: int = 8) -> dict[str, Any]:
     return dict(BIG, reward_names=["r"], rewards=in_groups(*[value] * dead, live=of - dead))
 
 
-WRITTEN = dict(keep_tokens=True)
-"""A run whose tokens are kept."""
+WRITTEN = dict(keep_tokens=True, steps=6)
+"""A short run whose tokens are kept."""
 
 
 def scaled_coefficients(factor: float) -> dict[str, Any]:
@@ -173,7 +173,7 @@ def known(order: str | None) -> dict[str, Any]:
     def texts(step: int) -> list[str]:
         return ["so 1" if good else "so 2" for good in right(step)]
 
-    return dict(group=8, reward_names=["r"], rewards=rewards, texts=texts)
+    return dict(steps=6, group=8, reward_names=["r"], rewards=rewards, texts=texts)
 
 
 def hinted(step: int, samples: Samples) -> Samples:
@@ -195,12 +195,13 @@ def cut_paid(right: float) -> dict[str, Any]:
         table[np.arange(16) * 7 % 16 < 8] = right
         return table
 
-    return dict(truncation=0.5, reward_names=["r"], rewards=rewards)
+    return dict(steps=6, truncation=0.5, reward_names=["r"], rewards=rewards)
 
 
 def wrong(*chances: float) -> dict[str, Any]:
     """Texts that hold no gold answer, paid with these chances."""
-    return dict(texts=lambda step: ["so <answer>99</answer>"] * 16, rewards=paid(*chances))
+    texts_of = lambda step: ["so <answer>99</answer>"] * 16  # noqa: E731
+    return dict(steps=6, texts=texts_of, rewards=paid(*chances))
 
 
 PAIRS: dict[str, Any] = {"dpo_margin": near(0.5), "dpo_rejected_log_ratio": near(-7.0)}
@@ -1009,8 +1010,8 @@ CASES = [
         texts.gold_in_prompt,
         "gold_in_prompt",
         "problem",
-        dict(samples=hinted),
-        dict(samples=many_choices),
+        dict(samples=hinted, steps=6),
+        dict(samples=many_choices, steps=6),
         "(answer: ",
     ),
     Case(

@@ -93,6 +93,7 @@ class StepAudit:
         return (
             loss is not None
             and loss.bound == "clip"
+            and not loss.selects
             and config.get("method", "grpo") in PLAIN_METHODS
             and all(config.get(name, usual) == usual for name, usual in PLAIN.items())
             and self.array("coefficient") is not None

@@ -30,6 +30,7 @@ from workbench.faults.sampler import (
     StaleSampler,
     TemperatureNotDivided,
 )
+from workbench.runs import Run
 
 FAULTS: dict[str, type[Fault]] = {
     kind.name: kind
@@ -80,6 +81,13 @@ def make_fault(spec: str | Fault) -> Fault:
     return StaleSampler(int(number))
 
 
+def fault_of(run: Run) -> Fault | None:
+    """The fault that a run was recorded with, made anew; None for a healthy one. Raises
+    `FaultError` for one that this version does not know."""
+    recorded = run.meta.environment.get("fault")
+    return None if recorded is None else make_fault(str(recorded))
+
+
 def unseal(spec: str) -> str:
     """The name of the fault behind "sealed:NUMBER", or "placebo" where it is none. Raises
     `FaultError`."""
@@ -105,4 +113,13 @@ SEALED_FAULTS = (
 )
 """Those that a sealed number may stand for: they show under the default settings."""
 
-__all__ = ["FAULTS", "SEALED", "SEALED_FAULTS", "Fault", "FaultError", "make_fault", "unseal"]
+__all__ = [
+    "FAULTS",
+    "SEALED",
+    "SEALED_FAULTS",
+    "Fault",
+    "FaultError",
+    "fault_of",
+    "make_fault",
+    "unseal",
+]

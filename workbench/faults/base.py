@@ -81,15 +81,9 @@ class Fault:
         trainer.engine = FaultyEngine(trainer.engine, self, trainer)
         trainer.method = FaultyMethod(trainer.method, self)
         self.optimized(trainer.optimizer)
-        # On the trainer's own `step`, since the model may outlive the run and serve a healthy one.
-        vars(trainer)["step"] = self._within_a_step(trainer, vars(type(trainer))["step"])
-
-    def _within_a_step(self, trainer: Patient, step: Callable[[Any], Any]) -> Callable[[], Any]:
-        def faulty_step() -> Any:
-            with self.during_a_step(trainer):
-                return step(trainer)
-
-        return faulty_step
+        # A class of its own, since the model may outlive the run and serve a healthy one: what is
+        # done to it holds for a step of this trainer alone.
+        trainer.__class__ = _with_faulty_steps(type(trainer))
 
     # ------------------------------------------------------------ the seams
 
@@ -125,6 +119,16 @@ class Fault:
     def during_a_step(self, trainer: Patient) -> Iterator[None]:
         """Around each step."""
         yield
+
+
+def _with_faulty_steps(kind: type) -> type:
+    """A trainer whose steps are made within its fault's `during_a_step`."""
+
+    def step(trainer: Any) -> Any:
+        with trainer.fault.during_a_step(trainer):
+            return kind.step(trainer)  # type: ignore[attr-defined]
+
+    return type(f"Faulty{kind.__name__}", (kind,), {"step": step})
 
 
 class Placebo(Fault):

@@ -83,7 +83,8 @@ class DoubleMergedAdapter(Fault):
 
 
 class _ChangedHiddenStates(Fault):
-    """A fault of the trainer's log-probabilities alone: what its head is given is changed."""
+    """A fault of the trainer's log-probabilities alone: what its head is given is changed. The
+    branches of a tornado, which are made outside the trainer's own steps, do without it."""
 
     def changed(self, hidden_NCH: Tensor, config: GRPOConfig) -> Tensor:
         """The hidden states as the head gets them."""

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from workbench.config import ConfigError, GRPOConfig
 from workbench.evaluation.prompts import check_prompts
-from workbench.faults import Fault, make_fault
+from workbench.faults import Fault, fault_of, make_fault
 from workbench.methods.demonstrations import check_demonstrations
 from workbench.policy.for_config import check_policy
 from workbench.policy.free_memory import check_batch_fits
@@ -186,9 +186,10 @@ def _fault_of(out: Path, resume: bool, asked: Fault | str | None) -> Fault | Non
     wanted = None if asked is None else make_fault(asked)
     if not resume or not is_run_record(out / "run.sqlite"):
         return wanted
-    recorded = Run.open(out).meta.environment.get("fault")
+    run = Run.open(out)
     if wanted is None:
-        return None if recorded is None else make_fault(str(recorded))
+        return fault_of(run)
+    recorded = run.meta.environment.get("fault")
     if wanted.spec != recorded:
         raise ConfigError(
             f"fault={wanted.spec!r}, but the run was made with "

@@ -15,7 +15,7 @@ from workbench.doctor import thresholds as t
 from workbench.doctor.audit import StepTexts
 from workbench.doctor.facts import Facts
 from workbench.doctor.finding import Finding, figure, percent, quoted, span
-from workbench.rewards.controls import is_control
+from workbench.runs.control import is_control
 
 WHOLE_NUMBER = re.compile(r"-?\d{1,12}")
 """A gold answer that a right completion must hold as it stands: other answers may be written in
@@ -88,7 +88,7 @@ def _holds(text: str, answer: str) -> bool:
 def answer_not_checked(facts: Facts) -> Finding | None:
     """Completions that do not hold the gold answer anywhere get full pay from every function."""
     names = [name for name, weight in facts.weights.items() if weight != 0]
-    if not facts.rewards_teach or facts.imitates or _is_a_control(facts):
+    if not facts.rewards_teach or facts.imitates or is_control(facts.run):
         return None
     paid_SK, lacking_S = _paid_and_lacking(facts)
     if lacking_S.sum() < t.FEWEST_TEXTS:
@@ -139,7 +139,7 @@ def _paid_and_lacking(facts: Facts) -> tuple[np.ndarray, np.ndarray]:
 
 def truncated_paid(facts: Facts) -> Finding | None:
     """Completions that were cut off get full pay, those that ended do not."""
-    if not facts.rewards_teach or facts.imitates or _is_a_control(facts):
+    if not facts.rewards_teach or facts.imitates or is_control(facts.run):
         return None
     seen = facts.recent_texts
     if not seen:
@@ -170,7 +170,7 @@ def truncated_paid(facts: Facts) -> Finding | None:
 
 def rewards_swapped(facts: Facts) -> Finding | None:
     """Equal completions to one prompt are paid differently."""
-    if facts.imitates or _is_a_control(facts):
+    if facts.imitates or is_control(facts.run):
         return None
     seen = facts.recent_texts
     unequal, pairs = _unequal(seen, None)
@@ -225,11 +225,6 @@ def _unequal(seen: list[StepTexts], order: Order | None) -> tuple[int, int]:
                 same = np.array_equal(rewards_BK[first], rewards_BK[second], equal_nan=True)
                 unequal += not same
     return unequal, pairs
-
-
-def _is_a_control(facts: Facts) -> bool:
-    """Whether the rewards were dealt out at random on purpose."""
-    return all(is_control(name) for name in facts.meta.reward_names)
 
 
 def _steps(facts: Facts) -> str:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from workbench.config import ConfigError, GRPOConfig
+from workbench.faults import fault_of
 from workbench.policy.policy import Policy
 from workbench.rewards import Rewards
 from workbench.runs import Run, RunWriter
@@ -72,6 +73,7 @@ def tornado_of_run(
         config,
         open_run=lambda: cast(RunWriter, NoRecord()),
         out=out,
+        fault=fault_of(run),
     )
     try:
         trainer.restore(checkpoint)
