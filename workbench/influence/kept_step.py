@@ -19,6 +19,7 @@ from workbench.methods.dpo import DPO
 from workbench.objective import group_advantages, updates_of
 from workbench.policy.policy import Policy
 from workbench.rewards import RewardSet
+from workbench.rewards.watchdog import WATCH_FILE
 from workbench.rollout.request import left_pad
 from workbench.rollout.types import Rollout
 from workbench.runs import Run
@@ -86,6 +87,10 @@ def kept_step(run: Run, policy: Policy, task: Task, step: int) -> KeptStep:
         completions=samples["completion"].tolist(),
         functions=rewards_BK.shape[1],
         advantages=group_advantages(rewards_BK, config),
+        step=step,
+        # No reward function is called here that could be broken off.
+        should_stop=lambda: False,
+        watch_file=run.path.parent / WATCH_FILE,
     )
     rate = run.steps(since=step - 1, columns=["learning_rate"])["learning_rate"].iloc[0]
     return KeptStep(

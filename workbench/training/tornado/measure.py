@@ -46,7 +46,7 @@ class Ruler:
             rollout = self._sample(trainer, part, generator)
             totals.append(self._reward_B(trainer, part, rollout))
             counted = self._sums(trainer, rollout)
-            tokens += counted.pop("tokens")
+            tokens += int(counted.pop("tokens"))
             for name, value in counted.items():
                 sums[name] += value
         measured = {"reward": float(np.nanmean(np.concatenate(totals)))}

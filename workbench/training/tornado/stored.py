@@ -89,7 +89,7 @@ def _step_of(folder: Path, step: int | None, steps: int, config: GRPOConfig) -> 
     there = checkpoints.steps_in(folder)
     fitting = [one for one in there if one + steps <= config.max_steps]
     if step in there:
-        return cast(int, step)
+        return step
     if step is None and fitting:
         return fitting[-1]
     which = f"of step {step}" if step is not None else f"with {steps} steps left after it"

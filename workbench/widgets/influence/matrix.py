@@ -22,7 +22,7 @@ class MatrixBox(anywidget.AnyWidget):
     _esm = Path(__file__).with_suffix(".js").read_text(encoding="utf-8")
     _css = CSS + INFLUENCE_CSS
 
-    html: traitlets.Unicode[str, str] = traitlets.Unicode("").tag(sync=True)
+    html = traitlets.Unicode("").tag(sync=True)
     picked: traitlets.List[int] = traitlets.List(traitlets.Int(), NOTHING, 2, 2).tag(sync=True)
 
     def __init__(self, **traits: Any) -> None:
