@@ -1,7 +1,7 @@
 """Does the embedded policy learn from its rewards alone? The default run over several seeds, each
 beside its control, in which the same rewards are dealt to the wrong completions.
 
-    python benchmarks/controls.py [--seeds 10] [--problems 500] [--policy embedded] --out FILE.json
+    python benchmarks/controls.py [--seeds 10] [--first 0] [--problems 500] --out FILE.json
     python benchmarks/controls.py --seeds 0 --out FILE.json --picture docs/controls.svg
 
 A control is flat where no evaluation of it lies further than FLAT from the one before its first
@@ -130,6 +130,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--seeds", type=int, default=10)
+    parser.add_argument("--first", type=int, default=0, help="The first seed.")
     parser.add_argument("--problems", type=int, default=500)
     parser.add_argument("--policy", default="embedded")
     parser.add_argument("--out", type=Path, required=True)
@@ -137,7 +138,7 @@ def main() -> None:
     args = parser.parse_args()
     torch.set_num_threads(1)
     runs = json.loads(args.out.read_text())["runs"] if args.out.exists() else []
-    for seed in range(args.seeds):
+    for seed in range(args.first, args.first + args.seeds):
         for control in (True, False):
             if any((run["seed"], run["control"]) == (seed, control) for run in runs):
                 continue

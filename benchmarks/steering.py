@@ -23,14 +23,15 @@ from typing import Any
 import torch
 from machine import machine_name
 
-from workbench.bench.methods import T_95
 from workbench.config import GRPOConfig
+from workbench.experiment.statistics import mean_interval
 from workbench.policy import load_policy
 from workbench.runs import Run
 from workbench.tasks import load_task
 from workbench.training import start_run
 
 DRAGGED, STEPS, LEARN = 3, 12, 40
+LOOKED_AT = (1, 3, 10)
 MOVES: dict[str, dict[str, float]] = {
     "nothing": {},
     "epsilon .05 -> .2": {"epsilon": 0.2},
@@ -76,40 +77,55 @@ def learned(seed: int) -> dict[str, list[float]]:
     return {"steps": table.step.tolist(), "accuracy": table.accuracy.tolist()}
 
 
-def after_the_move(rows: list[dict[str, float]], figure: str) -> float:
-    """Mean over the steps from the move on."""
-    return statistics.mean(row[figure] for row in rows[DRAGGED - 1 :])
+def after_the_move(rows: list[dict[str, float]], figure: str, steps: int) -> float:
+    """Mean over so many steps from the move on."""
+    first = DRAGGED - 1
+    return statistics.mean(row[figure] for row in rows[first : first + steps])
 
 
 def with_interval(values: list[float]) -> dict[str, Any]:
     """Mean and 95 % interval over the seeds, by Student's t."""
-    mean = statistics.mean(values)
-    if len(values) < 2:
-        return {"mean": mean, "interval": None, "seeds": len(values)}
-    half = T_95[len(values) - 1] * statistics.stdev(values) / math.sqrt(len(values))
-    return {"mean": mean, "interval": [mean - half, mean + half], "seeds": len(values)}
+    found = mean_interval(values)
+    known = len(values) > 1
+    interval = [found.low, found.high] if known else None
+    return {"mean": found.value, "interval": interval, "seeds": len(values)}
+
+
+def effect(
+    own: list[list[dict[str, float]]], left: list[list[dict[str, float]]], figure: str, steps: int
+) -> dict[str, Any]:
+    """What a move does to a figure over so many steps: the difference, and the factor."""
+    after = [after_the_move(rows, figure, steps) for rows in own]
+    alone = [after_the_move(rows, figure, steps) for rows in left]
+    pairs = list(zip(after, alone, strict=True))
+    found: dict[str, Any] = {
+        "moved": statistics.mean(after),
+        "left_alone": statistics.mean(alone),
+        "difference": with_interval([a - b for a, b in pairs]),
+    }
+    # Of logarithms, so that a half and a double are as far from nothing.
+    if all(a > 0 and b > 0 for a, b in pairs):
+        factor = with_interval([math.log(a / b) for a, b in pairs])
+        ends = factor["interval"] or []
+        found["factor"] = {
+            "mean": math.exp(factor["mean"]),
+            "interval": [math.exp(end) for end in ends] or None,
+        }
+    return found
 
 
 def effects(runs: list[dict[str, Any]]) -> dict[str, Any]:
-    """Of each move: what it does to each figure; in absolute terms, and as a factor."""
-    found: dict[str, Any] = {}
+    """Of each move, by figure and by the number of steps looked at."""
     by_seed = {(run["seed"], run["move"]): run["steps"] for run in runs}
     seeds = sorted({run["seed"] for run in runs})
-    for move in MOVES:
+    left = [by_seed[seed, "nothing"] for seed in seeds]
+    found: dict[str, Any] = {}
+    for move in [name for name, moved in MOVES.items() if moved]:
         own = [by_seed[seed, move] for seed in seeds]
-        left = [by_seed[seed, "nothing"] for seed in seeds]
-        found[move] = {}
-        for figure in FIGURES:
-            after = [after_the_move(rows, figure) for rows in own]
-            alone = [after_the_move(rows, figure) for rows in left]
-            pairs = list(zip(after, alone, strict=True))
-            found[move][figure] = {"level": with_interval(after)}
-            if move != "nothing":
-                found[move][figure]["difference"] = with_interval([a - b for a, b in pairs])
-                # Of logarithms, so that a half and a double are as far from nothing.
-                logs = [math.log(a / b) for a, b in pairs if a > 0 and b > 0]
-                if len(logs) == len(pairs):
-                    found[move][figure]["log_ratio"] = with_interval(logs)
+        found[move] = {
+            figure: {f"{steps} steps": effect(own, left, figure, steps) for steps in LOOKED_AT}
+            for figure in FIGURES
+        }
     return found
 
 

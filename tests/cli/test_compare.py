@@ -32,7 +32,7 @@ def test_what_a_variant_is_written_as() -> None:
         {
             "method": "rloo",
             "reward": ["answer", "cosine_scaled:max_len=48,a=1"],
-            "reward_weights": (1, 0.5),
+            "reward_weights": [1, 0.5],
         },
     )
     with pytest.raises(ConfigError, match="'0.05' is no KEY=VALUE"):

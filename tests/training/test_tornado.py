@@ -9,6 +9,7 @@ import weakref
 from collections.abc import Callable
 from dataclasses import fields
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -331,6 +332,9 @@ def test_what_cannot_be_asked(make_session) -> None:
         with pytest.raises(ConfigError, match=words):
             session.tornado(**{"steps": 1, **asked})
     assert session.status == "paused"
+    session.trainer.fault = SimpleNamespace(spec="stale_sampler:2")
+    with pytest.raises(ConfigError, match="mistake on purpose .fault='stale_sampler:2'"):
+        session.tornado(steps=1)
     session.free()
     with pytest.raises(SessionError, match="freed"):
         session.tornado()

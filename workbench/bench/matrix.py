@@ -35,6 +35,7 @@ def experiment_of(
                 task=TASK,
                 rewards=tuple(rewards_of(case, out)),
                 control="shuffled" if case.shuffled else None,
+                control_of="grpo" if case.shuffled else "",
             )
             for case in cases
         }
@@ -51,6 +52,7 @@ def rewards_of(case: Case, out: Path) -> list[str]:
 def make_what_is_shared(cases: Sequence[Case], out: Path) -> None:
     """The trained policy that teaches the untrained one, and the reward model, where a row needs
     them and they are not there yet."""
+    out.mkdir(parents=True, exist_ok=True)
     if any(case.method == "distill" for case in cases) and not (out / TEACHER / "policy").exists():
         make_teacher(out)
     if any(case.by_model for case in cases) and not (out / SCORER).exists():

@@ -34,10 +34,10 @@ def tornado_command(
         raise ConfigError(f"{str(run)!r} is no run's folder: it holds no run.sqlite.")
     # What may be wrong comes before torch.
     asked = knobs_of(knobs)
-    parts = parts_of(folder, True, policy, task, rewards, False)
+    parts = parts_of(folder, True, policy, task, rewards, None)
     say_aside("loading torch and transformers")
     from workbench.policy import load_policy
-    from workbench.rewards import RewardSet, shuffled, with_readable_golds
+    from workbench.rewards import CONTROLS, RewardSet, with_readable_golds
     from workbench.runs.tornado.words import as_html, sentences
     from workbench.tasks.for_config import load_task_for
     from workbench.training.launch import DEFAULT_REWARDS
@@ -50,7 +50,7 @@ def tornado_command(
         folder,
         load_policy(parts.policy, config=config),
         with_readable_golds(load_task_for(config, parts.task), config.unreadable_golds),
-        shuffled(chosen, config.seed) if parts.shuffle_rewards else chosen,
+        CONTROLS[parts.control](chosen, config.seed) if parts.control else chosen,
         step=step,
         knobs=asked,
         steps=steps,

@@ -5,12 +5,13 @@ from __future__ import annotations
 
 import json
 import os
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from workbench.config import ConfigError
+from workbench.config import ConfigError, ConfigWarning
 from workbench.experiment.variants import ExperimentError, Variant
 from workbench.runs import Run, is_run_record
 
@@ -64,8 +65,12 @@ def read_experiment(out: Path) -> Plan:
                 f"{str(file)!r} is of format {kept['format']!r:.20}, this version reads {FORMAT}. "
                 "Open it with the version that wrote it."
             )
+        with warnings.catch_warnings():
+            # What the settings mean was said when the experiment was made.
+            warnings.simplefilter("ignore", ConfigWarning)
+            variants = tuple(map(Variant.from_dict, kept["variants"]))
         return Plan(
-            variants=tuple(map(Variant.from_dict, kept["variants"])),
+            variants=variants,
             seeds=tuple(int(seed) for seed in kept["seeds"]),
             metric=str(kept["metric"]),
             interval=str(kept["interval"]),

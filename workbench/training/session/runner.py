@@ -62,8 +62,10 @@ class Runner:
         self.status = StatusMachine(Status.FINISHED if finished else Status.READY)
         self.worker = Worker(name)
         self._listeners = listeners
-        # What the session is to be when the work in hand has ended early.
-        self._asked_status = Status.PAUSED
+        # What the session is to be when the work in hand has ended early; None = nobody asked.
+        self._asked_status: Status | None = None
+        # What it is to be where nobody asked.
+        self._status_afterwards = Status.PAUSED
         # The step that the training in hand is to come to; None = the last.
         self._until: int | None = None
         # Whether the work in hand leaves the session as it is.
@@ -146,10 +148,9 @@ class Runner:
         with TURN.to_work(self):
             # An earlier request to break off a rollout must not end this work.
             self.require_trainer().allow()
-            self._asked_status = Status.PAUSED
+            self._asked_status = None
             self._is_aside = aside
-            if aside:
-                self._asked_status = self.status.now
+            self._status_afterwards = self.status.now if aside else Status.PAUSED
             self.error = None
             self.activity = activity
             self._makes_old_steps = activity != TRAINING
@@ -218,17 +219,16 @@ class Runner:
             (steps,) = asked
             self.activity = TRAINING
             # Whatever came before: from here on it rests as after any training.
-            if self._is_aside:
-                self._is_aside = False
-                self._asked_status = Status.PAUSED
-                self._open_record(trainer)
+            self._status_afterwards = Status.PAUSED
+            self._open_record(trainer)
             self.tell()
             self._training(steps)(trainer)
         if trainer.steps_done >= trainer.config.max_steps:
             return Status.FINISHED
-        if self._asked_status is Status.STOPPED and not trainer.run.closed:
+        status = self._asked_status or self._status_afterwards
+        if status is Status.STOPPED and not trainer.run.closed:
             trainer.run.finish("stopped", STOPPED_BY_USER)
-        return self._asked_status
+        return status
 
     def _open_record(self, trainer: Trainer) -> None:
         if trainer.run.closed:  # stopped or finished before

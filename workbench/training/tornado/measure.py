@@ -13,6 +13,7 @@ from workbench.evaluation.accuracy import greedy_accuracy
 from workbench.objective.kl import kl_per_token
 from workbench.policy.logprobs import completion_logps
 from workbench.rewards.functions import as_messages
+from workbench.rewards.watchdog import WATCH_FILE
 from workbench.rollout.types import Rollout, Sampling
 from workbench.tasks.types import Problem, columns_of
 from workbench.training import record
@@ -45,7 +46,7 @@ class Ruler:
             rollout = self._sample(trainer, part, generator)
             totals.append(self._reward_B(trainer, part, rollout))
             counted = self._sums(trainer, rollout)
-            tokens += counted.pop("tokens")
+            tokens += int(counted.pop("tokens"))
             for name, value in counted.items():
                 sums[name] += value
         measured = {"reward": float(np.nanmean(np.concatenate(totals)))}
@@ -79,6 +80,7 @@ class Ruler:
                 step=self.step,
                 timeout=self.config.reward_timeout,
                 should_stop=trainer.is_cancelled,
+                watch_file=trainer.out / WATCH_FILE,
             )
         return table.total_B(self.config.reward_weights)
 

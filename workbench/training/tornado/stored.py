@@ -9,7 +9,7 @@ from typing import Any, cast
 from workbench.config import ConfigError, GRPOConfig
 from workbench.faults import fault_of
 from workbench.policy.policy import Policy
-from workbench.rewards import RewardSet, ShuffledRewards
+from workbench.rewards import Rewards
 from workbench.runs import Run, RunWriter
 from workbench.runs.tornado import TornadoResult
 from workbench.tasks.types import Task
@@ -38,7 +38,7 @@ def tornado_of_run(
     folder: str | Path,
     policy: Policy,
     task: Task,
-    rewards: RewardSet | ShuffledRewards,
+    rewards: Rewards,
     *,
     step: int | None = None,
     knobs: Knobbed = None,
@@ -55,6 +55,12 @@ def tornado_of_run(
     """
     run = Run.open(folder)
     check_same(run, policy, task, rewards)
+    fault = run.meta.environment.get("fault")
+    if fault is not None:
+        raise ConfigError(
+            f"the run in {folder} made a mistake on purpose (fault={fault!r}); branches would be "
+            "made without it. Make the tornado of a run without a fault."
+        )
     config = GRPOConfig.from_dict(run.config)
     out = run.path.parent
     checkpoint = checkpoints.load(
@@ -83,7 +89,7 @@ def _step_of(folder: Path, step: int | None, steps: int, config: GRPOConfig) -> 
     there = checkpoints.steps_in(folder)
     fitting = [one for one in there if one + steps <= config.max_steps]
     if step in there:
-        return cast(int, step)
+        return step
     if step is None and fitting:
         return fitting[-1]
     which = f"of step {step}" if step is not None else f"with {steps} steps left after it"

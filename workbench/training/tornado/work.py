@@ -78,6 +78,12 @@ def plan_of(
     """What is to be tried from the trainer's state on. Raises `ConfigError` for what cannot be."""
     config = trainer.config
     _check_counts(steps, seeds, problems)
+    if trainer.fault is not None:
+        raise ConfigError(
+            f"this run makes a mistake on purpose (fault={trainer.fault.spec!r}), which may keep a "
+            "past of its own that no branch can give back. Make the tornado of a run without a "
+            "fault."
+        )
     left = config.max_steps - trainer.steps_done
     if steps > left:
         raise ConfigError(

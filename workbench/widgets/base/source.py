@@ -61,7 +61,7 @@ class RunSource:
 
     @property
     def session(self) -> Session | None:
-        """That session; None for a stored run."""
+        """The session that writes this run; None for a stored run."""
         return self._session
 
     @property

@@ -44,8 +44,7 @@ class ExperimentView(widgets.VBox):  # type: ignore[misc]  # ipywidgets has no t
     """
 
     def __init__(self, target: Experiment | str | Path) -> None:
-        is_experiment = isinstance(target, Experiment)
-        self.experiment: Experiment = target if is_experiment else Experiment.open(target)
+        self.experiment = target if isinstance(target, Experiment) else Experiment.open(target)
         self._closed = threading.Event()
         self._wake = threading.Event()
         # Beside the box and not a base of it: both have an `__init__` that the other would call.
