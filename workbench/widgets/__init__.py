@@ -5,11 +5,17 @@ from workbench.lazy import lazy_names
 
 _HOMES = {
     "Dashboard": "workbench.widgets.dashboard",
+    "ExperimentView": "workbench.widgets.experiment",
     "AdvantageLab": "workbench.widgets.teach",
     "ClipLab": "workbench.widgets.teach",
     "KLLab": "workbench.widgets.teach",
     "LengthLab": "workbench.widgets.teach",
     "RewardLab": "workbench.widgets.reward_lab",
+    "AllItCanSay": "workbench.widgets.oracle",
+    "WhereDecided": "workbench.widgets.oracle",
+    "EstimatorPage": "workbench.widgets.oracle",
+    "ClipTurns": "workbench.widgets.oracle",
+    "RunOracle": "workbench.widgets.oracle",
     "PlanView": "workbench.widgets.controls.plan_view",
 }
 __all__ = list(_HOMES)

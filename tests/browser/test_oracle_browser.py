@@ -1,0 +1,138 @@
+"""The oracle's pages in a real browser: the tree walked by keys and dragged along its steps, the
+estimator's sliders moved, all of it read in both themes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from browser.notebook_page import DashboardPage
+from browser.test_lab_pages_browser import faults_of, page_of
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+
+PAGES = {
+    "tree": "AllItCanSay(load_trees())",
+    "decided": "WhereDecided(load_trees())",
+    "estimators": "EstimatorPage()",
+    "clip": "ClipTurns()",
+}
+CELL = "from workbench.widgets.oracle import *\npage = {page}\npage"
+
+
+def opened(lab: Any, probe: Any, name: str) -> Iterator[DashboardPage]:
+    yield from page_of(lab, probe, f"oracle_{name}", CELL.format(page=PAGES[name]))
+
+
+@pytest.fixture(scope="module")
+def tree(lab: Any, probe: Any) -> Iterator[DashboardPage]:
+    yield from opened(lab, probe, "tree")
+
+
+def test_the_tree_is_walked_by_keys_and_dragged_along_the_steps(tree: DashboardPage) -> None:
+    page = tree
+    board = page.dashboard
+    blocks = board.locator("[role=treeitem]")
+    page.wait(lambda: blocks.count() > 1, "the blocks of the tree")
+    assert board.locator("[role=treeitem][tabindex='0']").count() == 1, "one tab stop"
+    first = board.locator("[role=treeitem][tabindex='0']")
+    first.focus()
+    readout = board.locator(".wb-tree-readout")
+    before = readout.inner_text()
+    assert "probability" in before
+    keyboard = page.nb.page.keyboard
+    keyboard.press("End")
+    page.wait(lambda: "reward" in readout.inner_text() != before, "the likeliest completion")
+    label = board.locator("[role=treeitem][tabindex='0']").get_attribute("aria-label")
+    assert "probability" in label
+    assert "reward" in label
+    keyboard.press("Home")
+    keyboard.press("Enter")
+    page.wait(lambda: board.get_by_role("button", name="whole tree").is_enabled(), "enlarged")
+    keyboard.press("Escape")
+    page.wait(lambda: board.get_by_role("button", name="whole tree").is_disabled(), "whole again")
+
+    # Tab leads out again: the tree is no trap.
+    board.locator("[role=treeitem][tabindex='0']").focus()
+    keyboard.press("Tab")
+    inside = "e => e.contains(document.activeElement)"
+    assert not board.locator("[role=tree]").evaluate(inside)
+
+    # By the slider's own keys, and by mouse; the kernel hears of both.
+    says = board.locator(".wb-tree-says")
+    start = says.inner_text()
+    slider = board.get_by_role("slider", name="moment")
+    slider.focus()
+    keyboard.press("ArrowRight")
+    page.wait(lambda: says.inner_text() != start, "the next moment")
+    box = slider.bounding_box()
+    page.nb.page.mouse.click(box["x"] + box["width"] - 3, box["y"] + box["height"] / 2)
+    last = page.nb.kernel_eval("len(page.snapshots.moments) - 1")
+    page.wait(lambda: page.nb.kernel_eval("page.tree.moment") == last, "the last moment")
+    board.get_by_label("colour").select_option("change")
+    page.wait(lambda: page.nb.kernel_eval("page.tree.colour") == "change", "another colour")
+    page.healthy()
+
+
+def test_where_it_was_decided(lab: Any, probe: Any, screenshots: Path) -> None:
+    for page in opened(lab, probe, "decided"):
+        board = page.dashboard
+        page.wait(lambda page=page: page.nb.plots(), "the curve of V", 60)
+        tokens = board.locator(".wb-box >> nth=0").locator(".t")
+        tokens.first.focus()
+        page.nb.page.keyboard.press("ArrowRight")
+        page.wait(
+            lambda board=board: "credit Q − V" in board.locator(".wb-readout").inner_text(),
+            "the values of a token",
+        )
+        looked_at(page, "decided", screenshots)
+        page.healthy()
+
+
+def test_the_estimator_page_answers_its_sliders(lab: Any, probe: Any, screenshots: Path) -> None:
+    for page in opened(lab, probe, "estimators"):
+        board = page.dashboard
+        page.wait(lambda board=board: board.locator("svg circle").count() > 50, "the compass")
+        before = board.locator("p[role=status]").inner_text()
+        handle = board.get_by_role("slider", name="num_generations")
+        page.wait(lambda handle=handle: handle.count(), "the slider's name")
+        handle.focus()
+        page.nb.page.keyboard.press("ArrowRight")
+        page.wait(
+            lambda board=board, before=before: (
+                board.locator("p[role=status]").inner_text() != before
+            ),
+            "other figures",
+        )
+        assert page.nb.kernel_eval("page.setting.num_generations") == 16
+        page.click("Compare the recipes")
+        page.wait(lambda board=board: "RLOO" in board.inner_text(), "the table of recipes", 90)
+        looked_at(page, "estimators", screenshots)
+        page.healthy()
+
+
+def test_the_clip_page(lab: Any, probe: Any, screenshots: Path) -> None:
+    for page in opened(lab, probe, "clip"):
+        board = page.dashboard
+        page.wait(lambda board=board: board.locator("svg polygon").count() > 3, "arrows")
+        looked_at(page, "clip", screenshots)
+        page.healthy()
+
+
+def test_the_tree_is_legible_in_both_themes(tree: DashboardPage, screenshots: Path) -> None:
+    looked_at(tree, "tree", screenshots)
+    tree.healthy()
+
+
+def looked_at(page: DashboardPage, name: str, screenshots: Path) -> None:
+    """A picture in each theme, without small or faint text."""
+    faults = []
+    for theme in ("light", "dark"):
+        page.theme(theme)
+        page.nb.page.wait_for_timeout(700)
+        page.nb.screenshot(screenshots / f"oracle-{name}-{theme}.png")
+        faults += [(theme, *found) for found in faults_of(page)]
+    page.theme("light")
+    assert not faults, "\n".join(map(str, sorted(set(faults))))
