@@ -2,12 +2,13 @@
 several seeds; what the doctor finds in each.
 
     python benchmarks/fault_matrix.py [--seeds 5] [--healthy-seeds 1] [--out FILE.json]
-    python benchmarks/fault_matrix.py --table FILE.json     the same as a table for docs/faults.md
+    python benchmarks/fault_matrix.py --page FILE.json      writes it into docs/faults.md
 
 Each run is a few steps of the embedded policy, one after another on one thread. FILE.json is
 written after each of them, and runs that it holds already are not made again, unless the embedded
 policy is another one by now. A fault is named where one of its `finding_keys` is found; a healthy
-run raises a false alarm where a finding that names a fault is found in it.
+run raises a false alarm where a finding that names a fault is found in it. A matrix that is whole
+and lies among the results is written into docs/faults.md at once.
 """
 
 from __future__ import annotations
@@ -35,6 +36,9 @@ from workbench.rewards import RewardSet, shuffled
 from workbench.tasks import load_task
 from workbench.training import start_run
 
+PAGE = Path(__file__).parents[1] / "docs" / "faults.md"
+BEGIN = "<!-- matrix -->"
+END = "<!-- /matrix -->"
 STEPS = 6
 SMALL: dict[str, Any] = dict(
     prompts_per_step=8,
@@ -62,7 +66,12 @@ HEALTHY: dict[str, dict[str, Any]] = {
     "loss grpo": {"loss_type": "grpo"},
     "loss dr_grpo": {"loss_type": "dr_grpo", "scale_rewards": "none"},
     "loss cispo": {"loss_type": "cispo", "epsilon_high": 2.0},
-    "sequence ratio": {"loss_type": "grpo", "importance_sampling_level": "sequence"},
+    "sequence ratio": {
+        "loss_type": "grpo",
+        "importance_sampling_level": "sequence",
+        "epsilon": 3e-4,
+        "epsilon_high": 4e-4,
+    },
     "entropy bonus": {"entropy_coef": 0.001},
     "dynamic sampling": {"max_resample": 2},
     "refreshed reference": {"sync_ref_model": True, "ref_model_sync_steps": 2},
@@ -153,6 +162,22 @@ def table_of(runs: list[dict[str, Any]]) -> str:
     return "\n".join(lines) + "\n"
 
 
+def shown_on_the_page(matrix: dict[str, Any]) -> str:
+    """The matrix with what it was made on."""
+    made = (
+        f"{len(matrix['runs'])} runs of {matrix['steps']} steps, {matrix['date']}, "
+        f"{matrix['machine']}, embedded policy {matrix['policy']}:"
+    )
+    return f"{made}\n\n{table_of(matrix['runs'])}"
+
+
+def write_page(matrix: dict[str, Any]) -> None:
+    """Put the matrix between the marks of docs/faults.md."""
+    before, rest = PAGE.read_text().split(BEGIN)
+    after = rest.split(END)[1]
+    PAGE.write_text(f"{before}{BEGIN}\n{shown_on_the_page(matrix)}{END}{after}")
+
+
 def is_named(run: dict[str, Any]) -> bool:
     """Whether one of the findings names the run's fault."""
     return bool(set(run["findings"]) & set(FAULTS[run["fault"]].finding_keys))
@@ -171,10 +196,10 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--healthy-seeds", type=int, default=1)
     parser.add_argument("--out", type=Path)
-    parser.add_argument("--table", type=Path)
+    parser.add_argument("--page", type=Path)
     args = parser.parse_args()
-    if args.table is not None:
-        print(table_of(json.loads(args.table.read_text())["runs"]))
+    if args.page is not None:
+        write_page(json.loads(args.page.read_text()))
         return
 
     torch.set_num_threads(1)
@@ -196,6 +221,8 @@ def main() -> None:
         alarming = [key for key, severity in run["findings"].items() if severity == "problem"]
         print(f"{fault or setting} seed {seed}: {', '.join(alarming)}", flush=True)
     print(table_of(runs))
+    if out.parent == results:
+        write_page(json.loads(out.read_text()))
 
 
 if __name__ == "__main__":
