@@ -175,6 +175,10 @@ def test_refusals_say_what_to_do(train: Callable[..., Trainer], tiny_folder: Pat
     with pytest.raises(InfluenceError, match="is no stored influence"):
         asked(trainer, 2)
     assert asked(trainer, 2, again=True).step == 2
+    trainer.run.add_to_environment(fault="inverted_k3")
+    with pytest.raises(InfluenceError, match="made with fault='inverted_k3'"):
+        asked(trainer, 1)
+    trainer.run.add_to_environment(fault=None)
     shutil.rmtree(trainer.out / "checkpoints")
     with pytest.raises(InfluenceError, match="no usable checkpoint from before step 1"):
         asked(trainer, 1)

@@ -67,6 +67,7 @@ def who_taught(
     record = _record_of(run)
     if not again and (known := stored_influence(record, question)) is not None:
         return known
+    _check_healthy(record)
     watch = Watch(progress, should_stop)
     checkpoint = checkpoint_before(record, question.step)
     digest = fingerprint(record.batch(question.step))
@@ -79,6 +80,17 @@ def who_taught(
         found = compute(replay, question, watch, memory_bytes)
     _keep(found, place_of(record, question), digest)
     return found
+
+
+def _check_healthy(record: Run) -> None:
+    """Raises `InfluenceError` for a run with a mistake in it: the step would be made again without
+    the mistake, and its learning rate or loss be another one."""
+    fault = record.meta.environment.get("fault")
+    if fault is not None:
+        raise InfluenceError(
+            f"the run was made with fault={fault!r}, and its steps would be made again without it. "
+            "Ask about a healthy run."
+        )
 
 
 def _record_of(run: Any) -> Run:
