@@ -5,7 +5,7 @@ sampled ones, how good the estimators are, and what clipping does to samples tha
                                 [--seeds 3] [--out FILE.json]
 
 On the embedded policy as shipped ("base") and after 30 steps of the default run ("trained"). The
-file is written after each part; a part that is not asked for stays in it as it was.
+file is written after each row; a part that is not asked for stays in it as it was.
 """
 
 from __future__ import annotations
@@ -59,6 +59,9 @@ REWARDS = ("format", "answer")
 TRAINED_STEPS = 30
 SAMPLES = 20_000
 
+Rows = Iterator[dict[str, Any]]
+"""What a part finds, as it comes."""
+
 
 @dataclass(frozen=True)
 class Scene:
@@ -106,7 +109,9 @@ def put(policy: Policy, weights_D: Tensor) -> None:
 
 def cosine(a_D: Tensor, b_D: Tensor) -> float:
     a_D, b_D = a_D.double(), b_D.double()
-    return float(a_D @ b_D / (a_D.norm() * b_D.norm()))
+    # A gradient of which everything is clipped points nowhere.
+    lengths = a_D.norm() * b_D.norm()
+    return float(a_D @ b_D / lengths) if lengths > 0 else 0.0
 
 
 def five(numbers: Sequence[float]) -> dict[str, float]:
@@ -123,9 +128,8 @@ def five(numbers: Sequence[float]) -> dict[str, float]:
 # ------------------------------------------------------------ what an enumeration costs
 
 
-def enumeration(scene: Scene) -> list[dict[str, Any]]:
+def enumeration(scene: Scene) -> Rows:
     """Mass, completions, forwards and seconds over 28 held-out problems."""
-    rows = []
     problems = scene.problems(28)
     with scene.policies() as policies:
         for name, policy in policies.items():
@@ -151,24 +155,21 @@ def enumeration(scene: Scene) -> list[dict[str, Any]]:
                     "forwards": five([one.forwards for one in found]),
                     "seconds": five([one.seconds for one in found]),
                 }
-                print(json.dumps(row), flush=True)
-                rows.append(row)
-    return rows
+                yield row
 
 
 # ------------------------------------------------------------ exact against sampled
 
 
-def monte_carlo(scene: Scene) -> list[dict[str, Any]]:
+def monte_carlo(scene: Scene) -> Rows:
     """The mean of the gradients of 20,000 sampled completions beside the exact gradient.
 
     A completion that was drawn n times counts n times: its gradient is computed once. The error of
     the mean is held against what its spread says it should be: as a whole (its length over its
     expected length) and along the exact gradient.
     """
-    rows = []
     policy = scene.base
-    for problem in scene.problems(6):
+    for problem in scene.problems(5):
         exact = scene.oracle(policy, problem, 0.9999)
         drawn, rewards = sampled(scene, problem, exact)
         gradient_CD = completion_gradients(policy, drawn)
@@ -198,9 +199,7 @@ def monte_carlo(scene: Scene) -> list[dict[str, Any]]:
             "reward": exact.expected_reward,
             "sampled_reward": float(weight_C @ torch.from_numpy(rewards).float()),
         }
-        print(json.dumps(row), flush=True)
-        rows.append(row)
-    return rows
+        yield row
 
 
 def sampled(
@@ -252,9 +251,8 @@ ESTIMATORS: dict[str, dict[str, Any]] = {
 }
 
 
-def estimators(scene: Scene) -> list[dict[str, Any]]:
+def estimators(scene: Scene) -> Rows:
     """Each estimator's mean and one batch of 14 held-out problems against the truth."""
-    rows = []
     problems = scene.problems(14)
     for seed in range(scene.seeds):
         with scene.policies(seed) as policies:
@@ -268,7 +266,7 @@ def estimators(scene: Scene) -> list[dict[str, Any]]:
                     for title, settings in ESTIMATORS.items():
                         config = GRPOConfig(num_generations=size, beta=0.0, **settings)
                         quality = estimator_quality(gram, config, batches=400, seed=seed)
-                        row = {
+                        yield {
                             "policy": name,
                             "seed": seed,
                             "problems": len(problems),
@@ -279,19 +277,12 @@ def estimators(scene: Scene) -> list[dict[str, Any]]:
                             "degrees": quality.degrees,
                             **asdict(quality),
                         }
-                        rows.append(row)
-                    shown = [
-                        f"{row['estimator']} {row['cosine_of_mean']:.4f} {row['batch_cosine']:.3f}"
-                        for row in rows[-len(ESTIMATORS) :]
-                    ]
-                    print(f"{name} seed {seed} G={size}: {'; '.join(shown)}", flush=True)
-    return rows
 
 
 # ------------------------------------------------------------ clipping
 
 OBJECTIVES: dict[str, dict[str, Any]] = {
-    "unclipped": dict(epsilon=1e6),
+    "unclipped": dict(epsilon=1.0, epsilon_high=1000.0),
     "clip .2": dict(epsilon=0.2),
     "clip .2/.28": dict(epsilon=0.2, epsilon_high=0.28),
     "clip .05": dict(epsilon=0.05),
@@ -302,26 +293,24 @@ FAIR = dict(loss_type="dr_grpo", scale_rewards="none", num_generations=8, beta=0
 KLS = (0.01, 0.03, 0.1)
 
 
-def clipping(scene: Scene) -> list[dict[str, Any]]:
+def clipping(scene: Scene) -> Rows:
     """Samples of a policy that has moved on since, by the prompt's own gradient, by Adam's step
     along it, and by whole steps of training: cosine of each objective's expected gradient with the
     true one, at the policy of now."""
-    rows: list[dict[str, Any]] = []
     problems = scene.problems(5)
     for seed in range(scene.seeds):
         with scene.policies(seed) as policies:
             for name, policy in policies.items():
-                scored = [scene.oracle(policy, problem, 0.995) for problem in problems]
+                scored = [scene.oracle(policy, problem, 0.999) for problem in problems]
                 ways = [("default steps", {}), ("steering steps", STEERING)]
                 where = {"policy": name, "seed": seed}
                 for way, settings in ways:
-                    rows += after_training(scene, policy, scored, seed, settings, where, way)
+                    yield from after_training(scene, policy, scored, seed, settings, where, way)
                 # The policy as shipped and its own gradient are the same for every seed.
                 if name == "base" and seed:
                     continue
                 for one in scored:
-                    rows += after_own_steps(policy, one, where)
-    return rows
+                    yield from after_own_steps(policy, one, where)
 
 
 STEERING = dict(
@@ -334,9 +323,7 @@ STEERING = dict(
 )
 
 
-def after_own_steps(
-    policy: Policy, scored: ScoredCompletions, where: dict[str, Any]
-) -> list[dict[str, Any]]:
+def after_own_steps(policy: Policy, scored: ScoredCompletions, where: dict[str, Any]) -> Rows:
     """Along the prompt's own true gradient, as it is and as AdamW's first steps take it."""
     start_D = flat(policy)
     own_D = policy_gradient(policy, scored)
@@ -345,13 +332,11 @@ def after_own_steps(
         "own gradient": own_D / own_D.norm(),
         "Adam's own step": adams_step(policy, own_D),
     }
-    rows = []
     for way, direction_D in directions.items():
         for kl in KLS:
             put(policy, start_D + direction_D * step_to(policy, scored, start_D, direction_D, kl))
-            rows.append(against_truth(policy, scored, where | {"way": way, "asked_kl": kl}))
+            yield from against_truth(policy, [scored], where | {"way": way, "asked_kl": kl})
             put(policy, start_D)
-    return rows
 
 
 def adams_step(policy: Policy, gradient_D: Tensor) -> Tensor:
@@ -375,17 +360,15 @@ def adams_step(policy: Policy, gradient_D: Tensor) -> Tensor:
 def step_to(
     policy: Policy, scored: ScoredCompletions, start_D: Tensor, direction_D: Tensor, kl: float
 ) -> float:
-    """How far to go until the sampler's KL to the policy is `kl`: by halving."""
-    low, high = 0.0, 1e-3
-    while kl_at(policy, scored, start_D + high * direction_D) < kl:
-        low, high = high, 2 * high
-    for _ in range(10):
-        middle = (low + high) / 2
-        if kl_at(policy, scored, start_D + middle * direction_D) < kl:
-            low = middle
-        else:
-            high = middle
-    return (low + high) / 2
+    """How far to go until the sampler's KL to the policy is `kl`, within one per cent."""
+    length = 0.01
+    for _ in range(12):
+        found = kl_at(policy, scored, start_D + length * direction_D)
+        if abs(found / kl - 1) < 0.01:
+            break
+        # Near the start a KL grows with the square of the way.
+        length *= min(4.0, max(0.25, math.sqrt(kl / max(found, 1e-12))))
+    return length
 
 
 def kl_at(policy: Policy, scored: ScoredCompletions, weights_D: Tensor) -> float:
@@ -401,49 +384,53 @@ def after_training(
     settings: dict[str, Any],
     where: dict[str, Any],
     way: str,
-) -> list[dict[str, Any]]:
+) -> Rows:
     """One, two, four and eight whole steps of training after the samples were drawn."""
     policy = copy.deepcopy(sampler)
-    rows = []
     with tempfile.TemporaryDirectory() as folder:
         trainer = scene.trainer(folder, policy, seed + 1000, **settings)
         for step in range(1, 9):
             trainer.step()
             if step in (1, 2, 4, 8):
                 now = where | {"way": way, "steps": step}
-                rows += [against_truth(policy, one, now) for one in scored]
-    return rows
+                yield from against_truth(policy, scored, now)
 
 
 def against_truth(
-    policy: Policy, scored: ScoredCompletions, where: dict[str, Any]
-) -> dict[str, Any]:
+    policy: Policy, problems: Sequence[ScoredCompletions], where: dict[str, Any]
+) -> Rows:
     """Each objective's expected gradient at the policy of now, on samples of the sampler, beside
-    the true one."""
-    logp_CT = token_logps(policy, scored.enumeration)
-    space = sample_space([scored], logps=[logp_CT])
-    # The sampler is what the ratio divides by.
-    true_CT = space.true_coefficient_C()[:, None] * space.mask_CT
-    truth_D = gradient_of(policy, scored.enumeration, true_CT)
-    cosines = {}
-    shares = {}
-    for title, changes in OBJECTIVES.items():
-        config = GRPOConfig(**FAIR | changes)
-        coefficient_CT = expected_coefficients(space, config)
-        found_D = gradient_of(policy, scored.enumeration, coefficient_CT)
-        cosines[title] = cosine(found_D, truth_D) if found_D.any() else None
-        if config.loss_type == "dr_grpo":
-            shares[title] = clipped_share(space, config)
-    row = where | {
-        "kind": scored.problem.kind,
-        "kl": scored.kl_to(logp_CT.sum(1)),
-        "true_length": float(truth_D.norm()),
-        "reward": scored.expected_reward,
-        "cosine": cosines,
-        "clipped": shares,
-    }
-    print(json.dumps(row), flush=True)
-    return row
+    the true one: problem by problem, and of all of them together where there are several."""
+    all_found: dict[str, Tensor] = {}
+    all_truth = torch.zeros_like(flat(policy))
+    for scored in problems:
+        logp_CT = token_logps(policy, scored.enumeration)
+        # The sampler is what the ratio divides by.
+        space = sample_space([scored], logps=[logp_CT])
+        true_CT = space.true_coefficient_C()[:, None] * space.mask_CT
+        truth_D = gradient_of(policy, scored.enumeration, true_CT)
+        all_truth += truth_D
+        cosines = {}
+        shares = {}
+        for title, changes in OBJECTIVES.items():
+            config = GRPOConfig(**FAIR | changes)
+            coefficient_CT = expected_coefficients(space, config)
+            found_D = gradient_of(policy, scored.enumeration, coefficient_CT)
+            cosines[title] = cosine(found_D, truth_D)
+            all_found[title] = all_found.get(title, 0) + found_D
+            if config.loss_type == "dr_grpo":
+                shares[title] = clipped_share(space, config)
+        yield where | {
+            "kind": scored.problem.kind,
+            "kl": scored.kl_to(logp_CT.sum(1)),
+            "true_length": float(truth_D.norm()),
+            "reward": scored.expected_reward,
+            "cosine": cosines,
+            "clipped": shares,
+        }
+    if len(problems) > 1:
+        together = {title: cosine(found_D, all_truth) for title, found_D in all_found.items()}
+        yield where | {"kind": "all together", "cosine": together}
 
 
 def clipped_share(space: Any, config: GRPOConfig) -> float:
@@ -460,7 +447,7 @@ def clipped_share(space: Any, config: GRPOConfig) -> float:
 
 # ------------------------------------------------------------ all of it
 
-PARTS: dict[str, Callable[[Scene], list[dict[str, Any]]]] = {
+PARTS: dict[str, Callable[[Scene], Rows]] = {
     "enumeration": enumeration,
     "monte_carlo": monte_carlo,
     "estimators": estimators,
@@ -480,24 +467,29 @@ def main() -> None:
     torch.set_num_threads(1)
     base = load_policy("embedded")
     scene = Scene(load_task("arithmetic"), base, args.seeds)
+    digest = weights_digest(base)
     result: dict[str, Any] = {}
     if args.out and args.out.exists():
         result = json.loads(args.out.read_text())
     for part in args.parts:
         began = time.monotonic()
-        rows = PARTS[part](scene)
-        result[part] = {
-            "rows": rows,
-            "seconds": time.monotonic() - began,
-            "load": os.getloadavg()[0],
-            "date": date.today().isoformat(),
-            "machine": machine_name(),
-            "threads": 1,
-            "weights": weights_digest(base),
-        }
-        if args.out:
-            args.out.parent.mkdir(parents=True, exist_ok=True)
-            args.out.write_text(json.dumps(result, indent=1) + "\n")
+        rows: list[dict[str, Any]] = []
+        for row in PARTS[part](scene):
+            print(json.dumps(row), flush=True)
+            rows.append(row)
+            result[part] = {
+                "rows": rows,
+                "seconds": time.monotonic() - began,
+                "load": os.getloadavg()[0],
+                "date": date.today().isoformat(),
+                "machine": machine_name(),
+                "threads": 1,
+                "weights": digest,
+            }
+            # After every row: what was broken off keeps what it had found.
+            if args.out:
+                args.out.parent.mkdir(parents=True, exist_ok=True)
+                args.out.write_text(json.dumps(result, indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -22,14 +22,23 @@ TAGS = {
     "details",
     "summary",
     "pre",
+    "ul",
+    "li",
 }
 VOID = {"br", "wbr"}
-ATTRIBUTES = {"class", "title", "tabindex", "role", "aria-label", "aria-hidden", "style"}
+ATTRIBUTES = {
+    *("class", "title", "tabindex", "role", "aria-label", "aria-hidden", "style", "scope"),
+    *("aria-valuemin", "aria-valuemax", "aria-valuenow"),
+}
 PLAIN = {
     "class": r"[A-Za-z0-9 -]*",
     "tabindex": "0",
     "role": "[a-z]+",
     "aria-hidden": "true",
+    "scope": "row|col",
+    "aria-valuemin": "0",
+    "aria-valuemax": "100",
+    "aria-valuenow": r"\d{1,3}",
     "style": r"width:\d+%",
 }
 HIDDEN = ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp")

@@ -134,8 +134,8 @@ class How:
                   single function)
     texts         function of the step: the B completions, whatever the tokens say
     truncation    share of the completions without an end token: a number, or a function of the step
-    logps         function of (step, {name: flat float arrays}): the arrays to keep instead, by
-                  name (a None leaves one out)
+    logps         function of (step, {name: flat float arrays, "lengths": of the rows}): the arrays
+                  to keep instead, by name (a None leaves one out)
     samples       False = not kept; or a function of (step, Samples): what to keep instead
     keep_tokens   False = no token arrays
     evaluations   step -> (correct, n) or an `Evaluation`; None = every `eval_steps` and at both
@@ -210,9 +210,7 @@ class How:
             samples = replace(samples, completions=list(self.texts(step)))
         if callable(self.samples):
             samples = self.samples(step, samples)
-        floats = self._floats(
-            step, rng, ids, np.repeat(np.arange(self.rows) // self.group, lengths_B), config
-        )
+        floats = self._floats(step, rng, ids, samples, config)
         return StepRecord(
             step=step,
             time=START + step * SECONDS_PER_STEP,
@@ -299,10 +297,12 @@ class How:
         step: int,
         rng: np.random.Generator,
         ids: np.ndarray,
-        groups: np.ndarray,
+        samples: Samples,
         config: Mapping[str, Any],
     ) -> dict[str, np.ndarray]:
-        """The log-probabilities and entropies of every token."""
+        """The log-probabilities and entropies of every token, and the coefficient that they make of
+        its advantage."""
+        groups = np.repeat(np.arange(self.rows) // self.group, samples.length_B)
         old = -rng.exponential(0.6, len(ids)) - 1e-3
         second = (
             groups >= self.prompts / 2
@@ -315,13 +315,13 @@ class How:
             "ref_logp": old + rng.normal(0, np.sqrt(0.08 * self.progress(step)), len(ids)),
             "logp": old + np.where(second, rng.normal(0, 0.08, len(ids)), 0.0),
             "entropy": rng.gamma(4, (1.6 - 0.4 * self.progress(step)) / 4, len(ids)),
-            # Of both signs, and without a draw that would change those of other numbers.
-            "coefficient": np.sin(7 * old) / max(len(ids), 1),
         }
-        made = {name: values.astype(np.float32) for name, values in made.items()}
         if not config.get("beta"):
             made.pop("ref_logp")
-        changed = made | dict(self.logps(step, dict(made)) if self.logps else {})
+        made["coefficient"] = _coefficients(made, samples, config)
+        made = {name: values.astype(np.float32) for name, values in made.items()}
+        given = made | {"lengths": samples.length_B}
+        changed = made | dict(self.logps(step, given) if self.logps else {})
         return {
             name: np.asarray(values, np.float32)
             for name, values in changed.items()
@@ -453,6 +453,21 @@ def _texts(ids: np.ndarray, lengths_B: np.ndarray) -> list[str]:
     return ["".join(PIECES[i] for i in row if i != END) for row in rows]
 
 
+def _coefficients(
+    floats: Mapping[str, np.ndarray], samples: Samples, config: Mapping[str, Any]
+) -> np.ndarray:
+    """Minus the derivative of the DAPO loss with k3 at each token's log-probability."""
+    advantage = np.repeat(np.nan_to_num(samples.advantage_B), samples.length_B)
+    ratio = np.exp(floats["logp"] - floats["old_logp"])
+    high = config["epsilon"] if config["epsilon_high"] is None else config["epsilon_high"]
+    clipped = np.where(advantage > 0, ratio > 1 + high, ratio < 1 - config["epsilon"])
+    pull = 0.0
+    if "ref_logp" in floats:
+        pull = config["beta"] * ratio * (floats["ref_logp"] - floats["logp"])
+    tokens = max(len(advantage), 1) / config["updates_per_rollout"]
+    return (np.where(clipped, 0.0, advantage * ratio) + pull) / tokens
+
+
 @_quiet
 def _reward_metrics(samples: Samples, names: Sequence[str]) -> dict[str, float]:
     reward_NG = samples.reward_B.reshape(-1, samples.num_generations)
@@ -487,9 +502,11 @@ def _token_metrics(
             "clip_ratio_region": low_share + high_share,
             "policy_weight": 1.0,
         }
-    if "ref_logp" in floats and "logp" in floats:
+    if {"ref_logp", "old_logp", "logp"} <= set(floats):
         difference = floats["ref_logp"].astype(float) - floats["logp"]
-        found["kl"] = (np.exp(difference) - difference - 1).mean()
+        ratio = np.exp(floats["logp"].astype(float) - floats["old_logp"])
+        weight = ratio if config.get("use_bias_correction_kl") else 1.0
+        found["kl"] = (weight * (np.exp(difference) - difference - 1)).mean()
     if "entropy" in floats:
         found["entropy"] = floats["entropy"].mean()
     if "sampler_logp" in floats and "old_logp" in floats:

@@ -15,6 +15,8 @@ _HOMES = {  # the public API; tests/public_api.txt pins its signatures
     "Trainer": "workbench.training.trainer",
     "start_run": "workbench.training.launch",
     "Session": "workbench.training.session",
+    "Experiment": "workbench.experiment",
+    "ExperimentView": "workbench.widgets.experiment",
     "Dashboard": "workbench.widgets.dashboard",
     "load_policy": "workbench.policy.load",
     "load_task": "workbench.tasks",

@@ -70,6 +70,10 @@ def test_what_is_shipped_is_read_as_it_was_written(tmp_path: Path) -> None:
     assert all(len(row.after) >= 5 for row in table.rows)
     assert table.about["date"]
     assert table.to_dict()["rows"] == json.loads(SHIPPED.read_text())["rows"]
+    # Measured before the policy was remade: a reader is told whose figures these are.
+    policy = json.loads(SHIPPED.read_text())["about"]["policy"]
+    assert "sha256" in policy
+    assert policy in table.summary()
     page = table.save_html(tmp_path / "methods.html").read_text()
     assert "plotly" in page
     assert "reinforce_pp" in page

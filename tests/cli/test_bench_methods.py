@@ -9,8 +9,8 @@ from subprocess import CompletedProcess
 
 import pytest
 
-from workbench.bench.cases import cases_named
-from workbench.bench.matrix import jobs_of
+from workbench.experiment import Experiment
+from workbench.experiment.store import is_done
 
 
 @pytest.mark.slow
@@ -20,9 +20,11 @@ def test_a_matrix_is_made_once_and_gone_on_with(
     asked = ["bench", "methods", "--methods", "rloo,control", "--steps", "1", "--problems", "10"]
     first = workbench(*asked, "--seeds", "1", "--out", "m", "--json", cwd=tmp_path)
     assert [row["method"] for row in json.loads(first.stdout)["rows"]] == ["rloo", "control"]
-    jobs = jobs_of(cases_named(["rloo"]), 1, tmp_path / "m", 1, 10)
-    assert jobs[0].is_done
-    record = jobs[0].folder / "run.sqlite"
+    assert is_done(tmp_path / "m/rloo-seed0")
+    # It is an experiment like any other, whose control is one of the rows.
+    control = Experiment.open(tmp_path / "m").plan.variants[1]
+    assert (control.name, control.control) == ("control", "shuffled")
+    record = tmp_path / "m/rloo-seed0/run.sqlite"
     before = record.read_bytes()
     second = workbench(*asked, "--seeds", "2", "--out", "m", "--jobs", "2", cwd=tmp_path)
     assert "rloo" in second.stdout

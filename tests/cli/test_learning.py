@@ -29,14 +29,15 @@ def test_the_default_run_goes_from_a_third_to_nine_tenths(tmp_path: Path) -> Non
 
 
 def test_rewards_dealt_out_at_random_teach_nothing(tmp_path: Path) -> None:
-    """True rewards gain about 0.85 of reward and 0.58 of accuracy. Noise alone wanders (-0.07 to
-    +0.12 and 0.06 to 0.11 were seen): right and wrong habits are nearly equally likely at the
-    start, so it tips some kinds of problems over."""
+    """The habits are settled far enough apart that drift alone turns no answer over: the control
+    stays within five points of where it began, at each evaluation (`benchmarks/controls.py`: ten
+    seeds)."""
     result = train(tmp_path, "--seed", "11", "--shuffle-rewards", "--steps", "40")
-    steps = Run.open(tmp_path / "r").steps()
+    run = Run.open(tmp_path / "r")
+    steps = run.steps()
     reward = sum(steps[f"rewards/shuffled_{name}_reward"] for name in ("format", "answer"))
     assert reward.iloc[-10:].mean() <= reward.iloc[:10].mean() + 0.25
-    assert result["accuracy_after"] <= result["accuracy_before"] + 0.2
+    assert (run.evaluations().accuracy - result["accuracy_before"]).abs().max() <= 0.05
 
 
 def test_lora_learns_too(tmp_path: Path) -> None:

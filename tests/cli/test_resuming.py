@@ -9,6 +9,7 @@ import shlex
 import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -157,28 +158,28 @@ def test_the_printed_command_names_a_file_of_problems_and_a_reward_of_ones_own(
 
 def test_a_run_is_known_from_its_record(tmp_path: Path) -> None:
     run = made_run(tmp_path / "a")
-    assert parts_of(run, True, None, None, None, False) == Parts(
-        "tiny", "arithmetic", ["format", "answer"], False
+    assert parts_of(run, True, None, None, None, None) == Parts(
+        "tiny", "arithmetic", ["format", "answer"], None
     )
-    assert parts_of(run, True, "other", "x.jsonl", ["answer"], False) == Parts(
-        "other", "x.jsonl", ["answer"], False
+    assert parts_of(run, True, "other", "x.jsonl", ["answer"], None) == Parts(
+        "other", "x.jsonl", ["answer"], None
     )
     shuffled = made_run(tmp_path / "b", reward_names=["shuffled_answer_reward"])
-    assert parts_of(shuffled, True, None, None, None, False) == Parts(
-        "tiny", "arithmetic", ["answer"], True
+    assert parts_of(shuffled, True, None, None, None, None) == Parts(
+        "tiny", "arithmetic", ["answer"], "shuffled"
     )
 
 
 @pytest.mark.parametrize("resume", [True, False])
 def test_without_a_record_the_defaults_hold(tmp_path: Path, resume: bool) -> None:
-    assert parts_of(tmp_path, resume, None, None, None, False) == Parts(
-        "embedded", "arithmetic", None, False
+    assert parts_of(tmp_path, resume, None, None, None, None) == Parts(
+        "embedded", "arithmetic", None, None
     )
 
 
 def test_what_a_record_cannot_tell_has_to_be_named(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="--task mine.jsonl"):
-        parts_of(made_run(tmp_path / "a", task="mine"), True, None, None, None, False)
+        parts_of(made_run(tmp_path / "a", task="mine"), True, None, None, None, None)
     with pytest.raises(ConfigError, match="--reward answer --reward FILE.py:mine"):
         parts_of(
             made_run(tmp_path / "b", reward_names=["answer_reward", "mine"]),
@@ -186,7 +187,7 @@ def test_what_a_record_cannot_tell_has_to_be_named(tmp_path: Path) -> None:
             None,
             None,
             None,
-            False,
+            None,
         )
 
 
@@ -209,9 +210,7 @@ def test_a_file_that_is_called_like_a_known_task_is_not_taken_for_it(
 
 
 def test_the_command_is_quoted_for_a_shell(tmp_path: Path) -> None:
-    words = resume_command(
-        Path("a run; rm -rf"), Parts("embedded", "it's.jsonl", None, False), None
-    )
+    words = resume_command(Path("a run; rm -rf"), Parts("embedded", "it's.jsonl", None, None), None)
     assert shlex.split(words) == [
         "workbench",
         "train",
@@ -303,10 +302,12 @@ OVERLONG = "soft_overlong:max_completion_len=8,soft_punish_cache=4"
 
 def test_what_a_record_says_of_rewards_with_parameters(tmp_path: Path) -> None:
     known = made_run(tmp_path / "a", reward_names=["answer_reward", OVERLONG])
-    assert parts_of(known, True, None, None, None, False).rewards == ["answer", OVERLONG]
+    assert parts_of(known, True, None, None, None, None).rewards == ["answer", OVERLONG]
     shuffled = made_run(tmp_path / "b", reward_names=[f"shuffled_{OVERLONG}"])
-    parts = parts_of(shuffled, True, None, None, None, False)
-    assert (parts.rewards, parts.shuffle_rewards) == ([OVERLONG], True)
+    parts = parts_of(shuffled, True, None, None, None, None)
+    coins = made_run(tmp_path / "d", reward_names=[f"coin_for_{OVERLONG}"])
+    assert parts_of(coins, True, None, None, None, None) == replace(parts, control="random")
+    assert (parts.rewards, parts.control) == ([OVERLONG], "shuffled")
     inner = made_run(tmp_path / "c", reward_names=["noisy:p=0.1,reward=mine"])
     with pytest.raises(ConfigError, match=r"Name all again: --reward FILE.py:noisy:p=0.1"):
-        parts_of(inner, True, None, None, None, False)
+        parts_of(inner, True, None, None, None, None)

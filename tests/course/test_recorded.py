@@ -17,7 +17,7 @@ from workbench.config import GRPOConfig
 from workbench.course import recorded, recorded_names
 from workbench.course.recorded import FOLDER
 from workbench.doctor import diagnose
-from workbench.runs import Run
+from workbench.runs import Run, learned
 from workbench.runs.thin import ENVIRONMENT
 
 EACH = pytest.mark.parametrize("name", sorted(RECIPES))
@@ -26,8 +26,10 @@ SICKNESS = {
     "hacked": {"reward_hacked", "reward_rising"},
     "kl_blow_up": {"kl_high", "accuracy_fell"},
     "truncated": {"truncated"},
-    "patient": {"dead_groups_too_easy", "entropy_collapse"},
-    "control": {"reward_flat"},
+    "patient": {"dead_groups_mixed", "no_gradient"},
+    # Of a run that cannot have learned there is nothing to say, above all nothing good.
+    "control": set(),
+    "start_control": set(),
     "long": {"accuracy_improved", "reward_rising"},
     "branch": {"accuracy_improved"},
     "vllm": {"accuracy_improved", "reward_rising"},
@@ -110,7 +112,7 @@ def test_the_kept_steps_hold_completions_and_tokens(name: str) -> None:
     assert {1, 2, 3, 4, 5, run.last_step()} <= set(kept)
     assert RECIPES[name].keep in kept
     for step in kept:
-        assert len(run.samples(step)) == 64
+        assert len(run.samples(step)) == GRPOConfig(**run.config).completions_per_step
         assert len(run.tokens(step)) == run.steps().set_index("step").tokens[step]
     assert run.samples(7).empty
 
@@ -161,6 +163,15 @@ def test_the_control_learns_nothing_that_the_honest_run_learns() -> None:
         name: opened(name).evaluations().query("step == 60").iloc[0] for name in ("long", "control")
     }
     assert ends["control"].high < ends["long"].low
+
+
+@pytest.mark.parametrize("name", ["control", "start_control"])
+def test_a_control_stays_where_it_began(name: str) -> None:
+    """The embedded policy is made so that drift alone turns no answer over."""
+    assert not {"accuracy_improved", "reward_rising", "reward_plateau"} & set(found(name))
+    accuracy = opened(name).evaluations().accuracy
+    assert (accuracy - accuracy[0]).abs().max() <= 0.05
+    assert not learned(recorded(name), *[recorded(n) for n in ("control", "start_control")])
 
 
 def test_vllm_sampled_what_the_trainer_computes() -> None:

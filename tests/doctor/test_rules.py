@@ -9,7 +9,7 @@ import math
 import pkgutil
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,7 @@ from workbench.doctor.rules import (
     RULES,
     Rule,
     completions,
+    consistency,
     groups,
     methods,
     objective,
@@ -32,8 +33,10 @@ from workbench.doctor.rules import (
     reward_parts,
     rewards,
     run,
+    sampler,
+    texts,
 )
-from workbench.runs import Event
+from workbench.runs import Event, Samples
 
 BIG = dict(prompts=8, group=8)
 """64 completions a step, for shares that must be known well."""
@@ -94,6 +97,111 @@ def scaled(factor: float) -> Callable[[int], np.ndarray]:
 def half_dead(dead: int, value: float, of: int = 8) -> dict[str, Any]:
     """`dead` of 8 groups with one value, the others differing."""
     return dict(BIG, reward_names=["r"], rewards=in_groups(*[value] * dead, live=of - dead))
+
+
+WRITTEN = dict(keep_tokens=True, steps=6)
+"""A short run whose tokens are kept."""
+
+
+def scaled_coefficients(factor: float) -> dict[str, Any]:
+    """All of them this many times what they should be."""
+    change = lambda step, arrays: {"coefficient": arrays["coefficient"] * factor}  # noqa: E731
+    return WRITTEN | dict(logps=change)
+
+
+def padded(step: int, arrays: dict[str, np.ndarray]) -> dict[str, Any]:
+    """Coefficients whose denominator counts padding."""
+    lengths_B = arrays["lengths"]
+    share = lengths_B.sum() / (len(lengths_B) * lengths_B.max())
+    return {"coefficient": arrays["coefficient"] * share}
+
+
+def without_ends(step: int, arrays: dict[str, np.ndarray]) -> dict[str, Any]:
+    """No coefficient at the last token of each completion."""
+    coefficient = arrays["coefficient"].copy()
+    coefficient[np.cumsum(arrays["lengths"]) - 1] = 0
+    return {"coefficient": coefficient}
+
+
+def without_middles(step: int, arrays: dict[str, np.ndarray]) -> dict[str, Any]:
+    """No coefficient at any token: nothing that the end tokens have for themselves."""
+    return {"coefficient": np.zeros_like(arrays["coefficient"])}
+
+
+def apart(step: int, arrays: dict[str, np.ndarray]) -> dict[str, Any]:
+    """A policy half a nat from its reference at every token, in its first update."""
+    return {"logp": arrays["old_logp"], "ref_logp": arrays["old_logp"] + 0.5}
+
+
+def shifted(step: int, arrays: dict[str, np.ndarray]) -> dict[str, Any]:
+    """A trainer to whom the tokens are 8 nats, whatever the sampler thought."""
+    scored = -8 + 0.5 * np.sin(np.arange(len(arrays["logp"])))
+    return {"logp": scored, "old_logp": scored, "entropy": np.full(len(scored), 0.5)}
+
+
+def cooler(step: int, arrays: dict[str, np.ndarray]) -> dict[str, Any]:
+    """A sampler at temperature 0.7 between two words, where the trainer divides by nothing."""
+    p = np.exp(arrays["old_logp"].astype(float))
+    return {"sampler_logp": -np.log1p(((1 - p) / p) ** (1 / 0.7))}
+
+
+def sampler_at(way: float) -> Callable[[int, dict[str, np.ndarray]], dict[str, Any]]:
+    """From the second step on a sampler on the way from the reference: 0 there, 1 at the policy, 2
+    as far beyond it."""
+
+    def logps(step: int, arrays: dict[str, np.ndarray]) -> dict[str, Any]:
+        old, ref = arrays["old_logp"], arrays["ref_logp"]
+        return {"sampler_logp": old if step == 1 else ref + way * (old - ref)}
+
+    return logps
+
+
+def known(order: str | None) -> dict[str, Any]:
+    """Groups of 8 with two texts, of which a function pays one; the rewards in another order."""
+
+    def right(step: int) -> np.ndarray:
+        return np.random.default_rng(step).random(32) < 0.5
+
+    def rewards(step: int) -> np.ndarray:
+        paid_B = right(step).astype(float)
+        if order == "transposed":
+            paid_B = paid_B.reshape(4, 8).T.ravel()
+        if order == "random":
+            paid_B = np.random.default_rng(-step % 2**32).permutation(paid_B)
+        return paid_B[:, None]
+
+    def texts(step: int) -> list[str]:
+        return ["so 1" if good else "so 2" for good in right(step)]
+
+    return dict(steps=6, group=8, reward_names=["r"], rewards=rewards, texts=texts)
+
+
+def hinted(step: int, samples: Samples) -> Samples:
+    """Prompts that end with their answer."""
+    pairs = zip(samples.prompts, samples.gold_answers, strict=True)
+    return replace(samples, prompts=[f"{prompt} (answer: {gold})" for prompt, gold in pairs])
+
+
+def many_choices(step: int, samples: Samples) -> Samples:
+    """Prompts that end with every answer."""
+    return replace(samples, prompts=[f"{p} 0 1 2 3 4 5 6 7 8" for p in samples.prompts])
+
+
+def cut_paid(right: float) -> dict[str, Any]:
+    """Half of the completions truncated and paid `right`, the others 0 or 1."""
+
+    def rewards(step: int) -> np.ndarray:
+        table = paid(0.5)(step)
+        table[np.arange(16) * 7 % 16 < 8] = right
+        return table
+
+    return dict(steps=6, truncation=0.5, reward_names=["r"], rewards=rewards)
+
+
+def wrong(*chances: float) -> dict[str, Any]:
+    """Texts that hold no gold answer, paid with these chances."""
+    texts_of = lambda step: ["so <answer>99</answer>"] * 16  # noqa: E731
+    return dict(steps=6, texts=texts_of, rewards=paid(*chances))
 
 
 PAIRS: dict[str, Any] = {"dpo_margin": near(0.5), "dpo_rejected_log_ratio": near(-7.0)}
@@ -373,6 +481,14 @@ CASES = [
         dict(steps=60, metrics={"reward": lambda s: near(min(0.5 + s / 20, 1.5))(s)}),
         dict(steps=60, metrics={"reward": ramp(0.5, 1.5, 60)}),
         "stopped rising",
+    ),
+    Case(
+        # As that of a control may: it fell a little and then lay still, so it never rose.
+        rewards.flat,
+        "reward_plateau",
+        "note",
+        dict(steps=60, metrics={"reward": lambda s: near(min(0.5 + s / 20, 1.5))(s)}),
+        dict(steps=60, metrics={"reward": lambda s: near(max(1.5 - s / 20, 0.5))(s)}),
     ),
     Case(
         rewards.saturated,
@@ -889,6 +1005,145 @@ CASES = [
         dict(config={"max_grad_norm": 0.0}, metrics={"grad_norm": near(30)}),
         "Raise max_grad_norm to about",
     ),
+    # ---- the record against itself
+    Case(
+        texts.gold_in_prompt,
+        "gold_in_prompt",
+        "problem",
+        dict(samples=hinted, steps=6),
+        dict(samples=many_choices, steps=6),
+        "(answer: ",
+    ),
+    Case(
+        texts.rewards_swapped,
+        "rewards_swapped",
+        "problem",
+        known("transposed"),
+        known(None),
+        "every prompt once, G times over",
+    ),
+    Case(texts.rewards_swapped, "rewards_differ", "warning", known("random"), known("transposed")),
+    Case(
+        texts.answer_not_checked,
+        "answer_not_checked",
+        "problem",
+        wrong(0.7, 1.0),
+        wrong(0.7, 0.3),
+        "answer_reward pays every completion 1",
+    ),
+    Case(
+        texts.answer_not_checked,
+        "answer_not_checked",
+        "problem",
+        wrong(1.0, 1.0),
+        # A policy that has fallen apart: what looks at the answer pays nobody.
+        wrong(1.0, 0.0),
+    ),
+    Case(
+        texts.truncated_paid,
+        "truncated_paid",
+        "problem",
+        cut_paid(1.0),
+        cut_paid(0.0),
+        "never to end",
+    ),
+    Case(
+        consistency.advantage_sign,
+        "advantage_sign",
+        "problem",
+        WRITTEN | dict(samples=lambda step, s: replace(s, advantage_B=-s.advantage_B)),
+        WRITTEN,
+        "advantages run against the rewards",
+    ),
+    Case(
+        consistency.advantage_sign,
+        "advantage_sign",
+        "problem",
+        scaled_coefficients(-1),
+        scaled_coefficients(1),
+        "coefficients run against the advantages",
+    ),
+    Case(
+        consistency.end_token_masked,
+        "end_token_masked",
+        "problem",
+        WRITTEN | dict(logps=without_ends),
+        WRITTEN | dict(logps=without_middles),
+        "mask by place",
+    ),
+    Case(
+        consistency.denominator_wrong,
+        "denominator_wrong",
+        "problem",
+        scaled_coefficients(4),
+        scaled_coefficients(1.01),
+        "4 times",
+    ),
+    Case(
+        consistency.padding_counted,
+        "padding_counted",
+        "problem",
+        WRITTEN | dict(logps=padded),
+        scaled_coefficients(0.5),
+        "Padding is counted",
+    ),
+    Case(
+        consistency.ratio_to_reference,
+        "ratio_to_reference",
+        "problem",
+        WRITTEN | dict(logps=lambda step, arrays: {"old_logp": arrays["ref_logp"]}),
+        WRITTEN,
+        "old_logp equals ref_logp at 100 %",
+    ),
+    Case(
+        consistency.kl_inverted,
+        "kl_inverted",
+        "problem",
+        # exp(-0.5) + 0.5 - 1, and exp(0.5) - 0.5 - 1.
+        WRITTEN | dict(logps=apart, metrics={"kl": 0.106531}),
+        WRITTEN | dict(logps=apart, metrics={"kl": 0.148721}),
+        "Exchange the arguments",
+    ),
+    Case(
+        sampler.sampler_shifted,
+        "sampler_shifted",
+        "problem",
+        WRITTEN | dict(logps=shifted),
+        WRITTEN | dict(logps=cooler),
+        "shifted by one",
+    ),
+    Case(
+        sampler.sampler_temperature,
+        "sampler_temperature",
+        "problem",
+        WRITTEN | dict(logps=cooler),
+        WRITTEN | dict(logps=shifted),
+        "0.7 times as large",
+    ),
+    Case(
+        sampler.sampler_ahead,
+        "sampler_ahead",
+        "problem",
+        WRITTEN | dict(logps=sampler_at(2)),
+        WRITTEN | dict(logps=sampler_at(0)),
+        "merged twice",
+    ),
+    Case(
+        sampler.sampler_stale,
+        "sampler_stale",
+        "problem",
+        WRITTEN | dict(logps=sampler_at(0.5)),
+        WRITTEN | dict(logps=sampler_at(2)),
+        "go back towards the reference",
+    ),
+    Case(
+        optimizer.update_too_large,
+        "update_too_large",
+        "problem",
+        dict(metrics={"update_over_lr_max": 90.0}),
+        dict(metrics={"update_over_lr_max": near(3)}),
+        "about 90 times",
+    ),
 ]
 TRUNCATING = {"tokens": 16}
 KNOB = {20: {"beta": 0.1, "epsilon": 0.3}}
@@ -898,7 +1153,7 @@ def findings(path: Path, how: dict[str, Any]) -> dict[str, Finding]:
     """The findings of a made run by key."""
     defaults = {"keep_tokens": False} | (
         TRUNCATING if "truncation" in how else {}
-    )  # no rule looks into single tokens
+    )  # the rules that look into single tokens have cases that keep them
     return {f.key: f for f in diagnose(make_run(path, **defaults | how))}
 
 

@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from workbench.config import GRPOConfig
-from workbench.objective import kl_per_token, policy_loss
+from workbench.objective import kl_per_token, merge_metrics, policy_loss, update_metrics
+from workbench.objective.diagnostics import kl_gradient_share
 
 POLICY = torch.tensor([0.7, 0.2, 0.1], dtype=torch.float64)
 REFERENCE = torch.tensor([0.4, 0.4, 0.2], dtype=torch.float64)
@@ -156,3 +157,43 @@ def test_beta_without_a_reference_is_an_error() -> None:
 def test_an_unknown_estimator_is_an_error() -> None:
     with pytest.raises(ValueError, match="kl_estimator='k4' is unknown"):
         kl_per_token(torch.zeros(1), torch.zeros(1), "k4")
+
+
+@pytest.mark.parametrize("corrected", [False, True])
+def test_how_hard_the_rewards_push_and_the_kl_pulls(corrected: bool) -> None:
+    """By hand: |beta (1 - e^d)| of each token beside |A|; with the ratio in front its own slope
+    comes on top. A clipped token pushes with nothing and is still pulled."""
+    logp = torch.tensor([[-1.0, -2.0, 9.0]], dtype=torch.float64)
+    ref = torch.tensor([[-1.5, -1.0, 0.0]], dtype=torch.float64)
+    old = torch.tensor([[-1.0, -3.0, 0.0]], dtype=torch.float64)
+    mask = torch.tensor([[1, 1, 0]])
+    config = GRPOConfig(beta=0.3, epsilon=0.2, use_bias_correction_kl=corrected)
+
+    with torch.no_grad():  # measured where nothing is trained, too
+        out = policy_loss(logp, torch.tensor([2.0]), mask, config, old_logp=old, ref_logp=ref)
+    # The second token's ratio is e: clipped above, since A > 0.
+    assert out.per_token.clipped_high.tolist() == [[False, True, False]]
+    ratio, d = [1.0, math.e], [-0.5, 1.0]
+    k3 = [math.exp(x) - x - 1 for x in d]
+    slope = [1 - math.exp(x) for x in d]
+    pulls = [r * (k + s) if corrected else s for r, k, s in zip(ratio, k3, slope, strict=True)]
+    pull = 0.3 * sum(map(abs, pulls)) / 2
+    assert float(out.metrics["kl_pull"]) == pytest.approx(pull)
+    assert float(out.metrics["policy_push"]) == pytest.approx(2.0 / 2)
+
+
+def test_the_kls_share_of_a_step_is_that_of_the_sums() -> None:
+    """An update of dead groups alone has no push: its own share would be all, whatever it is."""
+    zero, ones = torch.zeros(3), torch.ones(3, 1)
+    logp = POLICY.log()[:, None]
+    config = GRPOConfig(beta=0.1, use_bias_correction_kl=False)
+    dead = policy_loss(logp, zero, ones, config, ref_logp=logp - 0.1).metrics
+    live = policy_loss(logp, zero + 2, ones, config, ref_logp=logp).metrics
+    assert (float(dead["policy_push"]), float(live["kl_pull"])) == (0.0, 0.0)
+    pull = 0.1 * (1 - math.exp(-0.1))
+    updates = [{k: float(v) for k, v in one.items()} | {"loss": 0.0} for one in (dead, live)]
+    share = update_metrics(updates)["kl_gradient_share"]
+    assert share == pytest.approx(pull / (pull + 2.0))
+    assert kl_gradient_share({"policy_push": 0.0, "kl_pull": 0.0}) == {"kl_gradient_share": 0.0}
+    free = policy_loss(logp, zero, ones, GRPOConfig(beta=0.0), ref_logp=logp).metrics
+    assert kl_gradient_share(merge_metrics([free])) == {}

@@ -4,6 +4,7 @@ out by hand and against the loop's own loss."""
 from __future__ import annotations
 
 import itertools
+from collections import Counter
 from dataclasses import replace
 
 import numpy as np
@@ -18,6 +19,7 @@ from workbench.oracle import (
     OracleError,
     completion_gradients,
     drawn_coefficients,
+    enumerate_completions,
     expected_coefficients,
     gradient_of,
     gram_matrix,
@@ -27,6 +29,7 @@ from workbench.oracle import (
     token_logps,
 )
 from workbench.oracle.coefficients import coefficients_of
+from workbench.rollout import Sampling, make_engine
 
 
 @pytest.fixture(scope="module")
@@ -69,6 +72,35 @@ def test_the_policy_gradient_is_the_slope_of_the_expected_reward(tiny, scored):
         behind = scored_by_hand(moved(tiny, direction_D, -1e-5)).expected_reward
         slope = float(gradient_D @ direction_D)
         assert (ahead - behind) / 2e-5 == pytest.approx(slope, rel=1e-4)
+
+
+@pytest.mark.parametrize("prompt", [[3], [2, 4], [4, 4, 0], [0, 3, 2, 2], [1, 2]])
+def test_the_mean_of_sampled_gradients_comes_to_the_exact_one(prompt, tiny):
+    """20,000 samples of the engine: the error of their mean, as a whole and along the exact
+    gradient, against what their spread says. (benchmarks/oracle.py does it on the embedded
+    policy.)"""
+    enumeration = enumerate_completions(tiny, prompt, mass=1.0, max_new_tokens=3)
+    reward_C = np.array([reward_by_hand(ids) for ids in enumeration.completion_lists()])
+    exact_C = enumeration.p_C * (reward_C - enumeration.p_C @ reward_C)
+    exact_D = gradient_of(tiny, enumeration, exact_C[:, None] * enumeration.mask_CT)
+
+    samples = 20_000
+    engine = make_engine("native", tiny.model, tiny.eos_token_ids, tiny.pad_token_id)
+    rollout = engine.generate([prompt], samples, Sampling(3), torch.Generator().manual_seed(0))
+    counted = Counter(map(tuple, rollout.completion_lists()))
+    drawn_C = np.array([counted[tuple(ids)] for ids in enumeration.completion_lists()]) / samples
+    assert drawn_C.sum() == pytest.approx(1)
+    # Each completion's gradient once; one that was drawn n times counts n times.
+    pushed_CD = completion_gradients(tiny, enumeration)
+    pushed_CD = pushed_CD * torch.from_numpy(reward_C - enumeration.p_C @ reward_C)[:, None]
+    share_C = torch.from_numpy(drawn_C)
+    mean_D = share_C @ pushed_CD
+    variance = share_C @ pushed_CD.pow(2).sum(1) - mean_D @ mean_D
+    assert (mean_D - exact_D).norm() < 3 * (variance / samples).sqrt()
+    along_C = pushed_CD @ (exact_D / exact_D.norm())
+    along = share_C @ along_C
+    error = ((share_C @ along_C**2 - along**2) / samples).sqrt()
+    assert abs(along - exact_D.norm()) < 3 * error
 
 
 def test_gradients_of_completions_and_of_tokens_add_up(tiny, scored, few):

@@ -170,7 +170,6 @@ def test_the_record_says_how_the_weights_are_kept(stored: dict[str, Path], tmp_p
         rewards=None,
         preset=None,
         threads=1,
-        shuffle_rewards=False,
         as_json=True,
     )
     train_command(**again, changes=changes, out=tmp_path / "r", resume=False)

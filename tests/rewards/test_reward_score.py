@@ -18,6 +18,8 @@ from workbench.rewards import (
     RewardSet,
     format_reward,
     functions,
+    plain_name,
+    random_rewards,
     resolve_reward,
     shuffled,
 )
@@ -407,3 +409,31 @@ def test_the_control_carries_no_information():
     assert np.abs(dealt.mean(0) - 31.5).max() < 4.5 * 0.92
     assert shuffled(RewardSet(same, [2.0])).names == ("shuffled_same",)
     assert shuffled(RewardSet(same, [2.0])).weights == (2.0,)
+
+
+def coins(step, texts, seed=0, reward=index_reward):
+    return random_rewards(RewardSet([reward, index_reward]), seed).score(
+        ["p"] * len(texts), texts, step=step
+    )
+
+
+def test_the_random_control_draws_coins_that_depend_on_seed_step_and_batch_alone():
+    texts = [str(i % 7) for i in range(64)]
+    first = coins(3, texts).rewards_BK
+    assert set(np.unique(first)) == {0.0, 1.0}
+    np.testing.assert_array_equal(first, coins(3, texts).rewards_BK)
+    # Another step, seed, or function has other coins; so has a batch drawn anew in the same step.
+    others = (coins(4, texts), coins(3, texts, seed=1), coins(3, texts[::-1]))
+    assert all(not np.array_equal(first, other.rewards_BK) for other in others)
+    assert not np.array_equal(first[:, 0], first[:, 1])
+    thrown = np.array([coins(step, texts).rewards_BK for step in range(200)])
+    # 12,800 coins for each function: 1/2 to within 4.5 standard errors, whatever the text says.
+    assert np.abs(thrown.mean((0, 1)) - 0.5).max() < 4.5 * 0.5 / np.sqrt(12_800)
+    by_text = [thrown[:, i::7].mean() for i in range(7)]
+    assert np.ptp(by_text) < 0.1
+    table = coins(3, texts, reward=lambda completions, **_: [None, *[1.0] * 63])
+    assert np.isnan(table.rewards_BK).sum() == 1
+    assert table.names == ("coin_for_<lambda>", "coin_for_index_reward")
+    assert plain_name(table.names[1]) == ("index_reward", "random")
+    assert plain_name("shuffled_random_x") == ("random_x", "shuffled")
+    assert plain_name("random_x") == ("random_x", None)

@@ -8,7 +8,7 @@ import re
 import numpy as np
 import pytest
 
-from workbench.assets.habits import RIGHT, SHARES, WRONG, completion, sample_habit
+from workbench.assets.habits import HABITS, RIGHT, SETTLED, TAUGHT, WRONG, completion, sample_habit
 from workbench.rewards import strict_correct
 from workbench.tasks.arithmetic import KINDS, arithmetic_task, draw_problems, is_held_out
 
@@ -36,7 +36,6 @@ def test_no_expression_is_in_both_splits_whatever_the_seed_and_the_wording() -> 
 
 def test_the_shares_of_the_kinds_add_up() -> None:
     assert sum(k.share for k in KINDS.values()) == pytest.approx(1)
-    assert sum(SHARES.values()) == pytest.approx(1)
 
 
 @pytest.fixture(scope="module")
@@ -78,7 +77,14 @@ def test_untagged_scores_nothing_and_wrong_is_wrong_where_the_mistake_bites(prob
 
 
 def test_habits_come_in_their_shares() -> None:
+    assert set(SETTLED) == set(KINDS)
+    for shares in (TAUGHT, *SETTLED.values()):
+        assert tuple(shares) == HABITS
+        assert sum(shares.values()) == pytest.approx(1)
+        # Greedy decoding picks the wrong working, so that there is something to learn.
+        assert max(shares, key=lambda habit: shares[habit]) == "wrong"
     rng = np.random.default_rng(0)
-    drawn = [sample_habit(rng) for _ in range(4000)]
-    for habit, share in SHARES.items():
-        assert drawn.count(habit) / 4000 == pytest.approx(share, abs=0.03)
+    for shares in (TAUGHT, SETTLED["add"]):
+        drawn = [sample_habit(rng, shares) for _ in range(4000)]
+        for habit, share in shares.items():
+            assert drawn.count(habit) / 4000 == pytest.approx(share, abs=0.03)

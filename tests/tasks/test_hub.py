@@ -193,7 +193,7 @@ def test_a_name_is_taken_apart() -> None:
 
 def test_a_run_of_such_a_task_goes_on_without_naming_it_again(tmp_path: Path) -> None:
     new_run(tmp_path / "run.sqlite", task="hf:openai/gsm8k/main").finish("stopped")
-    parts = parts_of(tmp_path, True, None, None, ["answer"], False)
+    parts = parts_of(tmp_path, True, None, None, ["answer"], None)
     assert parts.task == "hf:openai/gsm8k/main"
 
 

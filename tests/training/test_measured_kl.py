@@ -32,9 +32,8 @@ SMALL = dict(
 
 
 def half_dead(completions, prompts, **columns) -> list[float]:
-    """Every other group gets equal rewards."""
-    letters = [sum(map(ord, completion[0]["content"])) for completion in completions]
-    return [float(total % 7) if i % 8 < 4 else 0.0 for i, total in enumerate(letters)]
+    """Every other group gets equal rewards, the others never do, whatever the policy says."""
+    return [float(i % 3) if i % 8 < 4 else 0.0 for i in range(len(completions))]
 
 
 def start(out: Path, name="embedded", rewards=digits_reward, **changes) -> Trainer:

@@ -348,7 +348,7 @@ def test_stop_now_breaks_off_a_rollout_and_nothing_after_it(
 
     def slow(*args, **options):
         inside.set()
-        while not session.trainer._cancelled:
+        while not session.trainer._cancelled.is_set():
             time.sleep(0.01)
         return plain(*args, **options)
 

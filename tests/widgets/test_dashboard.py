@@ -12,6 +12,7 @@ import pytest
 from made_runs import growing_run, make_run
 
 from workbench.widgets import Dashboard
+from workbench.widgets.export_html import export_html
 from workbench.widgets.pages import PAGES
 
 
@@ -30,6 +31,7 @@ WITHOUT_TORCH = """
 import sys
 {blocked}
 from workbench.widgets import Dashboard
+from workbench.widgets.export_html import export_html
 dashboard = Dashboard({path!r})
 for name in {pages}:
     dashboard.tabs.selected_index = list(dashboard.pages).index(name)
@@ -203,3 +205,30 @@ def test_the_words_beside_the_picture_are_inert(tmp_path: Path) -> None:
     text = dashboard_bundle(Dashboard(run))["text/plain"]
     assert text.isprintable()
     assert len(text) < 200
+
+
+def test_a_control_is_drawn_where_one_is_at_hand(tmp_path: Path) -> None:
+    """Given, or found beside the run; asked for none, there is none; what is no control is
+    refused."""
+    run = make_run(tmp_path / "run", steps=3, name="run")
+    shuffled = ("shuffled_format_reward", "shuffled_answer_reward")
+    make_run(tmp_path / "beside", steps=3, reward_names=shuffled)
+    away = make_run(tmp_path / "far" / "away", steps=3, reward_names=shuffled)
+
+    drawn = {
+        "found": Dashboard(run),
+        "given": Dashboard([run, away], control=str(away.path)),
+        "none": Dashboard(run, control=()),
+    }
+    shown = {name: [c.path for c in d.sources[0].controls] for name, d in drawn.items()}
+    assert shown == {
+        "found": [tmp_path / "beside" / "run.sqlite"],
+        "given": [away.path],
+        "none": [],
+    }
+    page = export_html(run, tmp_path / "page.html").read_text(encoding="utf-8")
+    assert "rewards that say nothing" in page
+    pictures = {name: "rewards that say nothing" in d._svg() for name, d in drawn.items()}
+    assert pictures == {"found": True, "given": True, "none": False}
+    with pytest.raises(ValueError, match="its rewards format_reward, answer_reward say something"):
+        Dashboard(run, control=run)

@@ -122,6 +122,39 @@ def test_accuracy_has_its_interval(plain: RunSource) -> None:
     np.testing.assert_allclose(found["y"] - found["error_y"]["arrayminus"], e["low"], rtol=1e-5)
 
 
+def test_what_a_control_reached_is_a_ghost_behind_accuracy_and_reward(tmp_path: Path) -> None:
+    shuffled = ("shuffled_format_reward", "shuffled_answer_reward")
+    control = make_run(
+        tmp_path / "control",
+        steps=6,
+        reward_names=shuffled,
+        evaluations={0: (60, 200), 6: (70, 200)},
+        metrics={"reward": lambda step: step / 10},
+    )
+    run = make_run(tmp_path / "run", steps=6)
+    drawn = charts([RunSource(run, controls=[control])])
+    reached = control.evaluations()
+    ghost = trace(panel(drawn, "held-out accuracy"), "control")
+    assert ghost["fill"] == "toself"
+    np.testing.assert_allclose(ghost["y"][:2], reached.high, rtol=1e-6)
+    np.testing.assert_allclose(ghost["y"][2:4][::-1], reached.low, rtol=1e-6)
+    ghost = trace(panel(drawn, "reward"), "control")
+    np.testing.assert_allclose(ghost["y"][:6], [0.6] * 6, rtol=1e-6)
+    assert "rewards that say nothing" in panel(drawn, "reward")["layout"]["meta"]["about"]
+    # A picture of the run alone has no ghost.
+    assert "control" not in str([panel(charts([RunSource(run)]), t) for t in TITLES[:2]])
+
+
+def test_the_kl_terms_share_of_the_gradient_stands_beside_the_kl(tmp_path: Path) -> None:
+    metrics = {"kl_gradient_share": 0.25}
+    shown = panel(charts([source(tmp_path, "a", metrics=metrics)]), "kl")
+    found = trace(shown, "share of gradient (right)")
+    assert (found["yaxis"], set(found["y"].tolist())) == ("y2", {0.25})
+    both = [source(tmp_path, name, metrics=metrics) for name in ("b", "c")]
+    names = [one["name"] for one in panel(charts(both), "kl")["data"]]
+    assert names == ["b", "c", "b, share of gradient", "c, share of gradient"]
+
+
 def test_the_truncated_share_has_an_axis_of_its_own(tmp_path: Path) -> None:
     shown = panel(charts([source(tmp_path, truncation=0.5)]), "completion_length")
     assert trace(shown, "truncated (right)")["yaxis"] == "y2"

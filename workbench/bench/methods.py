@@ -14,15 +14,12 @@ from workbench.bench.cases import CASES
 from workbench.bench.published import BenchError
 from workbench.bench.table import CSS, html_table, write_page
 from workbench.config import METHODS
+from workbench.experiment.statistics import mean_interval
 from workbench.widgets.base.text import safe_text
 
 SHIPPED = Path(__file__).parents[1] / "assets" / "methods.json"
 """What `workbench bench methods --json` printed: date and machine stand in it."""
 COLUMNS = ("method", "samples", "before %", "after %", "95 %", "lowest %", "highest %", "s/step")
-T_95 = {1: 12.706, 2: 4.303, 3: 3.182, 4: 2.776, 5: 2.571, 6: 2.447, 7: 2.365, 8: 2.306, 9: 2.262}
-"""Student's t for a 95 % interval, by degrees of freedom; beyond these the normal one is within a
-twentieth."""
-Z_95 = 1.96
 
 
 @dataclass(frozen=True)
@@ -47,11 +44,10 @@ class MethodRow:
     @property
     def interval(self) -> tuple[float, float]:
         """95 % of that mean, by Student's t over the seeds; not known from one seed."""
-        n = len(self.after)
-        if n < 2:
+        found = mean_interval(self.after, resolution=1 / self.problems)
+        if found.n < 2:
             return math.nan, math.nan
-        half = T_95.get(n - 1, Z_95) * statistics.stdev(self.after) / math.sqrt(n)
-        return max(self.mean - half, 0.0), min(self.mean + half, 1.0)
+        return max(found.low, 0.0), min(found.high, 1.0)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
@@ -96,10 +92,12 @@ class MethodsTable:
     def summary(self) -> str:
         """What was run, in a line."""
         first = self.rows[0]
+        # Weights that were measured once and are no longer those that ship.
+        policy = f"; policy: {self.about['policy']}" if "policy" in self.about else ""
         return (
             f"{first.steps[-1]} steps, {len(first.after)} seeds, {first.problems} held-out "
             f"problems, greedy, strict; {self.about.get('date', 'date not recorded')}, "
-            f"{self.about.get('cpu', 'machine not recorded')}"
+            f"{self.about.get('cpu', 'machine not recorded')}{policy}"
         )
 
     def figure(self) -> Any:

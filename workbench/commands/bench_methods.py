@@ -6,12 +6,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
 from workbench.bench.cases import cases_named
-from workbench.bench.matrix import jobs_of, results_of, run_matrix
+from workbench.bench.matrix import experiment_of, make_what_is_shared, results_of
 from workbench.bench.methods import COLUMNS, MethodsTable, methods_table
 from workbench.commands.bench import drawn
+from workbench.commands.compare import made_with_progress
 from workbench.commands.printing import say, say_json, terminal
 from workbench.runs.environment import describe_environment
 
@@ -29,14 +28,11 @@ def bench_methods_command(
 ) -> None:
     """See `workbench bench methods --help`."""
     names = None if methods is None else [name.strip() for name in methods.split(",")]
-    runs = jobs_of(cases_named(names), seeds, out.absolute(), steps, problems)
-    out.mkdir(parents=True, exist_ok=True)
-    with _bar(quiet=as_json) as bar:
-        row = bar.add_task("runs", total=len(runs))
-        run_matrix(
-            runs, jobs, lambda done, of, name: bar.update(row, completed=done, description=name)
-        )
-    table = methods_table(results_of(runs), about(jobs))
+    cases = cases_named(names)
+    experiment = experiment_of(cases, seeds, out.absolute(), steps, problems)
+    make_what_is_shared(cases, experiment.out)
+    result = made_with_progress(experiment, jobs, quiet=as_json)
+    table = methods_table(results_of(result), about(jobs))
     if html is not None:
         table.save_html(html)
     if as_json:
@@ -65,15 +61,4 @@ def _print(made: MethodsTable) -> None:
     console.print(table)
     say(
         "95 %: of the mean over the seeds (Student's t). control: rewards dealt at random.", console
-    )
-
-
-def _bar(quiet: bool) -> Progress:
-    return Progress(
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-        TextColumn("{task.description}", markup=False),
-        console=terminal(),
-        disable=quiet,
     )

@@ -17,6 +17,7 @@ from rich.table import Table
 
 from workbench.commands.printing import line_of, say_json, say_lines, terminal
 from workbench.config.engines import ENGINE_FACTS, Package
+from workbench.rewards.watchdog import WATCH_AFTER, WATCH_FILE, stuck_at
 
 
 @dataclass(frozen=True)
@@ -57,6 +58,15 @@ def run_command(run: Path) -> None:
     damage = opened.damage()
     for said in damage:
         say_lines(f"DAMAGED: the record {said}")
+    if at := stuck_at(opened.path.parent / WATCH_FILE):
+        say_lines(
+            f"A call of a reward function had not returned after {WATCH_AFTER:g} s. It was in "
+            f"{', called from '.join(at)}. Where the notebook answers nothing any more, C code "
+            "holds Python's interpreter there, most often a regular expression that backtracks: "
+            "nothing in that process can end it. Restart the kernel and go on from the last "
+            "checkpoint (resume=True); mend the expression, or use the package regex with a "
+            "timeout."
+        )
     with warnings.catch_warnings():
         # It was said above, in full.
         warnings.simplefilter("ignore", RunWarning)

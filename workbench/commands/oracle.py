@@ -58,7 +58,7 @@ def oracle_command(
     if as_json:
         say_json(_values(scored))
         return
-    say(f"{scored.problem.question}   (answer {scored.problem.answer})")
+    say(f"{scored.problem.question}   (answer {scored.problem.answer})", copied=True)
     say_lines(_table(scored, top))
     say_lines(_summary(scored))
 

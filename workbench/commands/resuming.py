@@ -15,8 +15,6 @@ from pathlib import Path
 from workbench.config import ConfigError, GRPOConfig
 from workbench.runs import Run, is_run_record
 
-SHUFFLED = "shuffled_"
-
 
 @dataclass(frozen=True)
 class Parts:
@@ -25,7 +23,8 @@ class Parts:
     policy: str
     task: str
     rewards: list[str] | None
-    shuffle_rewards: bool
+    control: str | None
+    """A key of `workbench.rewards.CONTROLS`; None = the rewards as they are."""
 
 
 def parts_of(
@@ -34,20 +33,24 @@ def parts_of(
     policy: str | None,
     task: str | None,
     rewards: Sequence[str] | None,
-    shuffle: bool,
+    control: str | None,
 ) -> Parts:
     """What was asked for; the rest from the record where one is resumed, else the defaults. Raises
     `ConfigError` for what has to be named."""
     given = list(rewards) if rewards else None
     if not resume or not is_run_record(out / "run.sqlite"):
-        return Parts(policy or "embedded", task or "arithmetic", given, shuffle)
+        return Parts(policy or "embedded", task or "arithmetic", given, control)
+    from workbench.rewards import plain_name
+
     meta = Run.open(out).meta
-    plain = [name.removeprefix(SHUFFLED) for name in meta.reward_names]
+    plain, controls = zip(*map(plain_name, meta.reward_names), strict=True)
+    # One control makes all names, or none.
+    own = controls[0] if len(set(controls)) == 1 else None
     return Parts(
         policy or meta.policy,
         task or _known_task(meta.task, out),
         given or _known_rewards(plain, out),
-        shuffle or all(name.startswith(SHUFFLED) for name in meta.reward_names),
+        control or own,
     )
 
 

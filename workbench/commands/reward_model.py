@@ -15,7 +15,10 @@ from workbench.config import ConfigError
 
 if TYPE_CHECKING:
     from workbench.evaluation.reward_quality import RewardQuality
-    from workbench.rewards.model import RewardModel, RewardTraining
+    from workbench.policy import Policy
+    from workbench.rewards import RewardSet
+    from workbench.rewards.model import Collecting, RewardModel, RewardTraining
+    from workbench.tasks.types import Problem, Task
 
 HELD_OUT_PART = 4
 """Of the problems that are trained on, one in this many as many are held out and asked beside."""
@@ -43,6 +46,11 @@ class Asked:
     rollout: str | None
     out: Path
 
+    @property
+    def engine(self) -> str:
+        """The rollout engine's name."""
+        return self.rollout or "native"
+
 
 def reward_train_command(
     asked: Asked,
@@ -59,20 +67,60 @@ def reward_train_command(
     from workbench.evaluation.prompts import check_prompts
     from workbench.evaluation.reward_quality import judge
     from workbench.policy import load_policy
-    from workbench.rewards import RewardSet, with_readable_golds
-    from workbench.rewards.model import (
-        Collecting,
-        reward_model_of,
-        sample_examples,
-        train_reward_model,
-    )
-    from workbench.rollout import check_engine, make_engine
+    from workbench.rewards import RewardSet
+    from workbench.rollout import check_engine
+
+    set_threads(threads, asked.policy)
+    check_engine(GRPOConfig(rollout_engine=asked.engine))
+    task = _task(asked, keys, system_prompt, skip_unreadable)
+    gold = RewardSet(asked.gold)
+    policy = load_policy(asked.policy)
+    how = _how_to_collect(asked)
+    parts = _parts(task, asked.problems)
+    check_prompts(policy, task, [*parts.learned, *parts.unseen], how.max_completion_length)
+    training = _training(asked)
+    with _bars(quiet=as_json) as progress:
+        made = _trained(asked, policy, task, parts, gold, how, training, progress)
+    quality = judge(made.model, made.unseen, seed=asked.seed)
+    result = _result(asked, made, training, how, quality)
+    made.model.save(asked.out, result)
+    if as_json:
+        say_json(result)
+    else:
+        _print(asked, quality, made.examples)
+
+
+@dataclass(frozen=True)
+class Parts:
+    """The problems that are asked."""
+
+    learned: Sequence[Problem]
+    """To train on what is answered to them."""
+    unseen: Sequence[Problem]
+    """To judge by."""
+
+
+@dataclass(frozen=True)
+class Made:
+    """A reward model as it was trained."""
+
+    model: RewardModel
+    losses: Sequence[float]
+    """Of each update."""
+    examples: int
+    """That it was trained on."""
+    unseen: Any
+    """Examples of problems that it has not seen."""
+
+
+def _task(
+    asked: Asked, keys: dict[str, str | None], system_prompt: str | None, skip_unreadable: bool
+) -> Task:
+    """The task with the problems whose gold answers can be compared."""
+    from workbench.rewards import with_readable_golds
     from workbench.tasks import load_task
     from workbench.tasks.for_config import prompt_of
 
-    set_threads(threads, asked.policy)
-    engine_name = asked.rollout or "native"
-    check_engine(GRPOConfig(rollout_engine=engine_name))
     unreadable = "skip" if skip_unreadable else "refuse"
     read = load_task(
         asked.task,
@@ -81,53 +129,67 @@ def reward_train_command(
         system_prompt=prompt_of(system_prompt),
         unreadable_golds=unreadable,
     )
-    task = with_readable_golds(read, unreadable)
-    gold = RewardSet(asked.gold)
-    policy = load_policy(asked.policy)
-    length = asked.max_completion_length or _usual_length(asked.policy)
-    problems = task.train[: asked.problems]
-    held_out = task.held_out[: max(asked.problems // HELD_OUT_PART, 1)]
-    check_prompts(policy, task, [*problems, *held_out], length)
-    how = Collecting(
+    return with_readable_golds(read, unreadable)
+
+
+def _parts(task: Task, problems: int) -> Parts:
+    held_out = max(problems // HELD_OUT_PART, 1)
+    return Parts(task.train[:problems], task.held_out[:held_out])
+
+
+def _how_to_collect(asked: Asked) -> Collecting:
+    from workbench.rewards.model import Collecting
+
+    return Collecting(
         samples=asked.samples,
-        max_completion_length=length,
+        max_completion_length=asked.max_completion_length or _usual_length(asked.policy),
         temperature=asked.temperature,
         roll_ins=asked.roll_ins,
         seed=asked.seed,
     )
-    training = _training(asked)
+
+
+def _trained(
+    asked: Asked,
+    policy: Policy,
+    task: Task,
+    parts: Parts,
+    gold: RewardSet,
+    how: Collecting,
+    training: RewardTraining,
+    progress: Callable[[str], Callable[[int, int], None]],
+) -> Made:
+    """Sample from the policy, then train on it; the engine's memory is given back at the end."""
+    from workbench.rewards.model import reward_model_of, sample_examples, train_reward_model
+    from workbench.rollout import make_engine
+
     model = reward_model_of(policy, asked.kind, seed=asked.seed)
     model.steps_by = asked.steps_by or _usual_steps(asked.task)
-    engine = make_engine(engine_name, policy.model, policy.eos_token_ids, policy.pad_token_id)
+    engine = make_engine(asked.engine, policy.model, policy.eos_token_ids, policy.pad_token_id)
+
+    def sampled(problems: Sequence[Problem]) -> Any:
+        return sample_examples(
+            asked.kind,
+            policy,
+            engine,
+            task,
+            problems,
+            gold,
+            how,
+            steps_by=model.steps_by,
+            progress=progress,
+        )
+
     try:
-        with _bars(quiet=as_json) as progress:
-            learned, unseen = (
-                sample_examples(
-                    asked.kind,
-                    policy,
-                    engine,
-                    task,
-                    part,
-                    gold,
-                    how,
-                    steps_by=model.steps_by,
-                    progress=progress,
-                )
-                for part in (problems, held_out)
-            )
-            hear = progress("training")
-            losses = train_reward_model(
-                model, learned, training, on_step=lambda step, steps, loss: hear(step, steps)
-            )
+        learned = sampled(parts.learned)
+        unseen = sampled(parts.unseen)
+        hear = progress("training")
+        losses = train_reward_model(
+            model, learned, training, on_step=lambda step, steps, loss: hear(step, steps)
+        )
     finally:
         engine.free()
-    quality = judge(model, unseen, seed=asked.seed)
-    result = _result(asked, model, training, how, losses, len(learned), quality)
-    model.save(asked.out, result)
-    if as_json:
-        say_json(result)
-    else:
-        _print(asked, quality, len(learned))
+    return Made(model, losses, len(learned), unseen)
 
 
 def _check_free(out: Path) -> None:
@@ -186,25 +248,24 @@ def _bars(quiet: bool) -> Iterator[Callable[[str], Callable[[int, int], None]]]:
 
 def _result(
     asked: Asked,
-    model: RewardModel,
+    made: Made,
     training: RewardTraining,
-    how: Any,
-    losses: Sequence[float],
-    examples: int,
+    how: Collecting,
     quality: RewardQuality,
 ) -> dict[str, Any]:
     """What is recorded beside the model and printed as JSON."""
+    losses = made.losses
     tenth = max(len(losses) // 10, 1)
     return {
         "kind": asked.kind,
-        "steps_by": model.steps_by,
+        "steps_by": made.model.steps_by,
         "policy": asked.policy,
         "task": asked.task,
         "gold": asked.gold,
         "problems": asked.problems,
         "sampling": asdict(how),
         "training": asdict(training),
-        "examples": examples,
+        "examples": made.examples,
         "updates": len(losses),
         "loss_first": sum(losses[:tenth]) / tenth,
         "loss_last": sum(losses[-tenth:]) / tenth,

@@ -41,15 +41,16 @@ def train_command(
     out: Path,
     resume: bool,
     threads: int | None,
-    shuffle_rewards: bool,
+    control: str | None = None,
     as_json: bool,
+    fault: str | None = None,
 ) -> None:
     """See `workbench train --help`."""
     started = time.monotonic()
     # Printed is `out`, as it was given; touched is this, wherever a reward function changes to.
     folder = out.absolute()
     _check_folder_free(out, resume)
-    parts = parts_of(out, resume, policy, task, rewards, shuffle_rewards)
+    parts = parts_of(out, resume, policy, task, rewards, control)
     config = make_config(parts.policy, preset, changes, out if resume else None, config_file)
     say_what_it_takes(preset)
     view = JsonView() if as_json else TerminalView(out, parts.policy, parts.task)
@@ -60,7 +61,9 @@ def train_command(
         view.notice(f"settings for this policy, unless named: {chosen}")
     go_on = resume_command(out, parts, threads)
     with stop_request() as should_stop:
-        trainer = _trainer(parts, config, folder, resume, threads, view.notice)
+        trainer = _trainer(parts, config, folder, resume, threads, view.notice, fault)
+        if trainer.fault is not None:
+            view.notice(f"fault injected on purpose: {trainer.fault.spec}")
         view.begin(trainer)
         with view:
             try:
@@ -269,11 +272,13 @@ def _trainer(
     resume: bool,
     threads: int | None,
     notice: Callable[[str], None],
+    fault: str | None,
 ) -> Any:
     notice("loading torch and transformers")
+    from workbench.faults import make_fault
     from workbench.policy import load_policy
     from workbench.policy.quantization import KINDS
-    from workbench.rewards import RewardSet, shuffled, with_readable_golds
+    from workbench.rewards import CONTROLS, RewardSet, with_readable_golds
     from workbench.tasks.for_config import load_task_for
     from workbench.training.launch import DEFAULT_REWARDS, start_run
     from workbench.training.same_run import check_same_problems
@@ -282,6 +287,7 @@ def _trainer(
     notice(f"loading policy {parts.policy} and task {parts.task}")
     chosen = RewardSet(parts.rewards or list(DEFAULT_REWARDS))
     # What is quick and may be wrong comes before the weights.
+    mistake = None if fault is None else make_fault(fault)
     problems = with_readable_golds(load_task_for(config, parts.task), config.unreadable_golds)
     # A record is there only where a run goes on: a new one was refused beside it.
     goes_on = is_run_record(out / "run.sqlite")
@@ -298,7 +304,8 @@ def _trainer(
         task=problems,
         config=config,
         resume=resume,
-        rewards=shuffled(chosen, config.seed) if parts.shuffle_rewards else chosen,
+        rewards=CONTROLS[parts.control](chosen, config.seed) if parts.control else chosen,
+        fault=mistake,
     )
 
 

@@ -51,11 +51,36 @@ _DEEPSEEKMATH: dict[str, Any] = _REAL | dict(
     use_bias_correction_kl=False,
 )
 
+_STEERING: dict[str, Any] = dict(
+    prompts_per_step=8,
+    num_generations=8,
+    learning_rate=2e-4,
+    lr_scheduler_type="constant",
+    updates_per_rollout=4,
+    num_iterations=4,
+    epsilon=0.05,
+    beta=0.02,
+    max_steps=40,
+    eval_steps=10,
+    num_eval_problems=300,
+)
+"""What makes the knobs bite, for the embedded policy. Sixteen updates from one batch of samples:
+the ratio has room to leave the clip range. A narrow range to begin with, since the clipped share
+falls with entropy and dragging it wider answers in the next step. A beta that weighs a few parts in
+a hundred of the gradient, so that the slider has a way to go in both directions."""
+
 PRESETS: dict[str, Preset] = {
     "real": Preset(
         "The workbench's starting point for a real model on one GPU: TRL's learning rate, small "
         "batches, two updates, in pieces for a T4.",
         _REAL | dict(beta=0.0, micro_batch_size=PIECE),
+    ),
+    "steering": Preset(
+        "The workbench's setting for steering the embedded policy by hand: sixteen updates from "
+        "each batch of samples, so that epsilon clips 2 to 5 % of the tokens. Over four seeds "
+        "(benchmarks/steering.py): epsilon 0.05 -> 0.2 halves that share in the next step, beta "
+        "0.02 -> 1 takes the KL to a fifth within ten.",
+        _STEERING,
     ),
     "deepseekmath": Preset(
         "DeepSeekMath, arXiv 2402.03300, section 4.2: lr 1e-6, KL 0.04, 64 outputs per question, "

@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from workbench.config import METHODS, MethodFacts
+from workbench.doctor.audit import StepAudit, StepTexts, audit_of, texts_of
 from workbench.doctor.finding import percent
 from workbench.doctor.statistics import Change, change
-from workbench.doctor.thresholds import RECENT_SAMPLES, WINDOW
+from workbench.doctor.thresholds import AUDITED_STEPS, RECENT_SAMPLES, WINDOW
 from workbench.runs import DamagedError, Run, RunMeta, RunWarning
 
 if TYPE_CHECKING:
@@ -268,6 +269,22 @@ class Facts:
         values = np.concatenate([s.ravel() for s in seen]) if seen else np.zeros(0)
         values = values[~np.isnan(values)]
         return (float(values.min()), float(values.max())) if len(values) else None
+
+    @cached_property
+    def recent_texts(self) -> list[StepTexts]:
+        """The texts of the last few steps; empty when they were not kept."""
+        revision, last = self.run.position()
+        steps = [int(step) for step in self.steps[-RECENT_SAMPLES:] if step <= last]
+        found = [texts_of(str(self.run.path), self.meta.id, revision, step) for step in steps]
+        return [texts for texts in found if texts is not None]
+
+    @cached_property
+    def audits(self) -> list[StepAudit]:
+        """The last few steps token by token; empty where tokens were not kept."""
+        revision, last = self.run.position()
+        steps = [int(step) for step in self.steps[-AUDITED_STEPS:] if step <= last]
+        found = [audit_of(str(self.run.path), self.meta.id, revision, step) for step in steps]
+        return [audit for audit in found if audit is not None]
 
     def _samples_of(self, steps: Sequence[int]) -> list[StepSamples]:
         # A rewind may have taken steps away since the tables were read.

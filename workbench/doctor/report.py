@@ -23,6 +23,9 @@ def report(run: Run | str | Path, step: int | None = None) -> str:
         f"{quoted(run.meta.name)}: {run.meta.status}, as of step {last}; {len(findings)} "
         f"finding{'s' * (len(findings) != 1)}"
     )
+    fault = run.meta.environment.get("fault")
+    if fault is not None:
+        head += f"; a fault was injected on purpose: {quoted(fault)}"
     served = served_words(run)
     opening = [_wrapped("", inert(text)) for text in (head, served) if text]
     return "\n\n".join([*opening, *map(_paragraph, findings)]) + "\n"

@@ -178,6 +178,68 @@ the gradient is used."""
 LEARNING_RATE_MOVED = 0.01
 """Relative change of the learning rate worth a word."""
 
+# ------------------------------------------------------------ the record against itself
+
+AUDITED_STEPS = 3
+"""Steps whose tokens are reckoned again. What is found there is no statistics but a sum that does
+not come out, so that few are enough; reading tokens is the dearest thing that the doctor does."""
+
+FEWEST_ROWS = 8
+"""Completions that a statement on all of them needs."""
+
+SURELY = 0.95
+"""Share from which on "all of them" is said: a mistake in code hits every one, but a completion may
+stand at a clip bound or have a coefficient of 0 by rounding."""
+
+SCALE_OFF = 0.02
+"""Relative error of a coefficient that is no rounding: they are recorded in float32 (1e-7), and the
+logits of a bfloat16 policy differ by about 0.01 between two passes."""
+
+KL_OFF = 0.01
+"""Relative difference between the KL that was recorded and that of the recorded tokens; both come
+from the same numbers, so that rounding alone is left (of a small k3 four digits remain)."""
+
+KL_TOLD_APART = 1e-5
+"""Nats per token from which on k3 and its inversion differ by more than float32's rounding: below,
+both are d^2 / 2."""
+
+MISMATCH_IN_FLOAT32 = 0.002
+"""As `MISMATCH_HIGH`, for a policy in float32, whose rounding makes 1e-5: a two-thousandth of a
+probability is other weights already."""
+
+EXPLAINS_TEMPERATURE = 0.6
+"""Share of a mismatch's squares that a temperature must explain to be named: nearly all where it is
+the cause, a part where the policy has become surer since the sampler got its weights."""
+
+TEMPERATURE_OFF = 0.03
+"""Relative difference of two temperatures worth the name."""
+
+SHIFT_NATS = 1.0
+"""Mean nats per token by which a policy that wrote the tokens itself may not think them rarer than
+its entropy says: read in the right places they are equal on average."""
+
+ADAM_SLACK = 10.0
+"""Times the largest step that Adam's rule allows. max(1, (1 - beta1) / sqrt(1 - beta2)) learning
+rates is that bound (Kingma and Ba, arXiv 1412.6980, section 2.1); weight decay and the rounding of
+the weights' format come on top."""
+
+LEAKED = 0.9
+"""Share of the prompts that hold their own gold answer from which on it is no coincidence."""
+
+LEAKED_MORE = 0.5
+"""By how much that must exceed the share of prompts that hold another prompt's gold: in multiple
+choice every prompt holds every answer, and among small numbers some stand there by chance."""
+
+FEWEST_PROMPTS = 10
+"""Different prompts that a statement on prompts needs."""
+
+FEWEST_TEXTS = 20
+"""Completions (or pairs of equal ones) that a statement on what texts are paid needs."""
+
+SWAPPED = 0.1
+"""Share of pairs of equal completions to one prompt that are paid differently. A function of the
+text pays them alike; a tenth is no single lapse of it."""
+
 # ------------------------------------------------------------ single methods
 
 CRITIC_STEPS = 30

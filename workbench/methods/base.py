@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from torch import Tensor
@@ -53,6 +54,9 @@ class Scored:
 
     should_stop: Callable[[], bool]
     """Whether somebody has asked for the end of what is being scored."""
+
+    watch_file: Path
+    """Where it is written what scoring is doing, when it takes long."""
 
     def prompts(self) -> list[list[Message]]:
         """B conversations. Made when they are asked for: most methods do without."""

@@ -41,6 +41,7 @@ class ProcessGRPO(Method):
             columns=scored.columns(),
             timeout=config.reward_timeout,
             should_stop=scored.should_stop,
+            watch_file=scored.watch_file,
         )
         reward_BS, end_BS = step_tensors(self.policy, completion_ids, prompts, steps)
         compared = process_advantages(

@@ -141,7 +141,17 @@ def update_metrics(updates: Sequence[dict[str, float]]) -> dict[str, float]:
     ]
     means = {name: sum(update[name] for update in updates) / len(updates) for name in own}
     merged = merge_metrics(measured) if measured else {}
-    return merged | means | {"updates": float(len(updates))}
+    return merged | kl_gradient_share(merged) | means | {"updates": float(len(updates))}
+
+
+def kl_gradient_share(metrics: Mapping[str, float]) -> dict[str, float]:
+    """{"kl_gradient_share": pull / (push + pull)} of a whole step, in [0, 1]; {} where these were
+    not measured. Of the means and not a mean of shares: in an update whose groups are all dead the
+    KL is all there is, however small."""
+    if "kl_pull" not in metrics:
+        return {}
+    total = metrics["policy_push"] + metrics["kl_pull"]
+    return {"kl_gradient_share": metrics["kl_pull"] / total if total > 0 else 0.0}
 
 
 def _merged(name: str, rows: list[dict[str, float]]) -> float:

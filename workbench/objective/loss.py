@@ -28,6 +28,7 @@ from workbench.objective.entropy import mean_entropy
 from workbench.objective.inputs import LossInputs, clean_inputs
 from workbench.objective.kl import kl_per_token
 from workbench.objective.masks import entropy_mask, off_policy_mask, sampler_correction
+from workbench.objective.push_and_pull import push_and_pull
 from workbench.objective.ratios import clipped_tokens, importance_ratio
 from workbench.objective.reductions import REDUCTIONS, BatchTotals, Terms, resolve_totals
 from workbench.objective.terms import TERMS
@@ -47,7 +48,8 @@ class PolicyLoss:
     """What each token contributed to it."""
 
     metrics: dict[str, Tensor]
-    """0-d tensors by name, which `diagnostics.loss_metrics` lists."""
+    """0-d tensors by name, which `diagnostics.loss_metrics` lists; with beta > 0 also
+    those of `push_and_pull`."""
 
 
 def policy_loss(
@@ -122,7 +124,10 @@ def policy_loss(
     if config.entropy_coef > 0:
         loss = loss - config.entropy_coef * mean_entropy(x, config, totals)
     per_token = _per_token(x, config, ratio_BT, kl_BT, weight_BT, term_BT)
-    return PolicyLoss(loss=loss, per_token=per_token, metrics=loss_metrics(x, per_token))
+    metrics = loss_metrics(x, per_token)
+    if config.beta > 0:
+        metrics |= push_and_pull(x, weight_BT, config)
+    return PolicyLoss(loss=loss, per_token=per_token, metrics=metrics)
 
 
 def _term(

@@ -7,7 +7,7 @@ drawn batches; `GradientGram`, in which estimators are held against the truth wi
 """
 
 from workbench.oracle.coefficients import drawn_coefficients, expected_coefficients
-from workbench.oracle.enumeration import Enumeration, EnumerationError, enumerate_completions
+from workbench.oracle.enumeration import Enumeration, EnumerationError
 from workbench.oracle.estimators import EstimatorQuality, estimator_quality
 from workbench.oracle.gradients import (
     completion_gradients,
@@ -25,6 +25,7 @@ from workbench.oracle.scored import (
     oracle_of,
     score_completions,
 )
+from workbench.oracle.search import enumerate_completions
 from workbench.oracle.tree import PrefixTree
 from workbench.oracle.values import TokenValues, token_values
 

@@ -11,9 +11,6 @@ Suffixes: C completions, T tokens, G completions of a group, B rows of all group
 
 from __future__ import annotations
 
-import itertools
-import math
-from collections import Counter
 from collections.abc import Iterator
 from dataclasses import fields, replace
 
@@ -24,14 +21,15 @@ from torch import Tensor
 from workbench.config import GRPOConfig
 from workbench.config.losses import reduction_of
 from workbench.objective import AdvantageRule, group_advantages, policy_loss
+from workbench.oracle.compositions import (
+    MAX_COMPOSITIONS,
+    TOKEN_REDUCTIONS,
+    compositions,
+    kinds_of,
+    most_compositions,
+)
 from workbench.oracle.samples import SampleSpace
 from workbench.oracle.scored import OracleError
-
-TOKEN_REDUCTIONS = ("token_mean", "update_token_mean")
-"""Those that divide by the tokens of the batch, which here is one update's too."""
-
-MAX_COMPOSITIONS = 20_000
-"""Kinds of groups around one completion, beyond which they are drawn instead."""
 
 
 def expected_coefficients(space: SampleSpace, config: GRPOConfig) -> np.ndarray:
@@ -53,8 +51,8 @@ def expected_coefficients(space: SampleSpace, config: GRPOConfig) -> np.ndarray:
             f"expected_coefficients got {space.problems} problems: it is about the groups of one. "
             "Take space.of_problem(i) for each, or drawn_coefficients for batches of all."
         )
-    kind_C, shares = _kinds(space, config)
-    others = list(_compositions(shares, config.num_generations - 1))
+    kind_C, shares = kinds_of(space, config)
+    others = list(compositions(shares, config.num_generations - 1))
     group_BG = np.empty((len(others), config.num_generations), dtype=np.int64)
     first_of_kind = np.array([int(np.argmax(kind_C == kind)) for kind in range(len(shares))])
     for row, (kinds, _) in enumerate(others):
@@ -162,35 +160,13 @@ def _check(space: SampleSpace, config: GRPOConfig) -> None:
         )
 
 
-def _kinds(space: SampleSpace, config: GRPOConfig) -> tuple[np.ndarray, list[float]]:
-    """What sets completions of a group apart for the others: the number of the kind of each, and
-    the probability of each kind."""
-    columns = [space.rewards_CK]
-    if reduction_of(config) in (*TOKEN_REDUCTIONS, "prompt_mean"):
-        columns.append(space.mask_CT.sum(1)[:, None])
-        columns.append(space.truncated_C[:, None])
-    _, kind_C = np.unique(np.concatenate(columns, 1), axis=0, return_inverse=True)
-    kind_C = kind_C.reshape(-1)
-    return kind_C, np.bincount(kind_C, space.weight_C).tolist()
-
-
-def compositions(space: SampleSpace, config: GRPOConfig) -> int:
-    """Kinds of groups around one completion, of the problem that has the most."""
-    counts = []
-    for problem in range(space.problems):
-        _, shares = _kinds(space.of_problem(problem), config)
-        others = config.num_generations - 1
-        counts.append(math.comb(len(shares) + others - 1, others))
-    return max(counts)
-
-
 def has_expectation(space: SampleSpace, config: GRPOConfig) -> bool:
     """Whether the mean over all batches is known exactly: problem by problem."""
     if space.problems > 1 and (
         reduction_of(config) in TOKEN_REDUCTIONS or compares_whole_batches(config)
     ):
         return False
-    return compositions(space, config) <= MAX_COMPOSITIONS
+    return most_compositions(space, config) <= MAX_COMPOSITIONS
 
 
 def compares_whole_batches(config: GRPOConfig) -> bool:
@@ -200,22 +176,6 @@ def compares_whole_batches(config: GRPOConfig) -> bool:
         or config.advantage_baseline == "batch"
         or config.multi_objective_aggregation == "normalize_then_sum"
     )
-
-
-def _compositions(shares: list[float], others: int) -> Iterator[tuple[tuple[int, ...], float]]:
-    """Every way in which `others` completions can be of these kinds, with its probability."""
-    count = math.comb(len(shares) + others - 1, others)
-    if count > MAX_COMPOSITIONS:
-        raise OracleError(
-            f"{others} other completions of {len(shares)} kinds can be put together in {count:,} "
-            f"ways, more than {MAX_COMPOSITIONS:,}. Take a smaller num_generations or a smaller "
-            "mass, or draw batches (drawn_coefficients)."
-        )
-    for kinds in itertools.combinations_with_replacement(range(len(shares)), others):
-        probability = math.factorial(others)
-        for kind, times in Counter(kinds).items():
-            probability = probability * shares[kind] ** times / math.factorial(times)
-        yield kinds, float(probability)
 
 
 def _draw(

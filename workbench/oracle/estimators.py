@@ -99,7 +99,7 @@ def estimator_quality(
         squared = gram.inner(mean_N, mean_N)
         error = 0.0
     else:
-        along = against_S.mean()
+        along = float(against_S.mean())
         squared = _squared_mean(gram, estimate_SN, squared_S)
         error = _error_of_cosine(gram, estimate_SN, truth_N)
     cosine = _cosine(along, squared, truth_squared)

@@ -63,7 +63,7 @@ def policy_gradient(policy: Policy, scored: ScoredCompletions) -> Tensor:
 
 def completion_gradients(policy: Policy, enumeration: Enumeration) -> Tensor:
     """(C, D) grad log pi of each completion at the weights of now, its tokens added up."""
-    gradient_CD = _table(policy, len(enumeration.logp_C))
+    gradient_CD = gradient_table(policy, len(enumeration.logp_C))
     rollout = enumeration.rollout(policy.device)
     with evaluation_mode(policy.model):
         for row in range(len(gradient_CD)):
@@ -84,7 +84,7 @@ def token_gradients(policy: Policy, enumeration: Enumeration) -> tuple[Tensor, n
     # Numbered anew: not every prefix that was followed leads to a completion that was found.
     nodes = np.unique(row_CT[row_CT >= 0])
     row_CT = np.where(row_CT >= 0, np.searchsorted(nodes, row_CT), -1)
-    gradient_ND = _table(policy, len(nodes))
+    gradient_ND = gradient_table(policy, len(nodes))
     done_N = np.zeros(len(nodes), dtype=bool)
     rollout = enumeration.rollout(policy.device)
     with evaluation_mode(policy.model):
@@ -118,7 +118,8 @@ def check_room(policy: Policy, rows: Sequence[int], max_bytes: float) -> None:
         )
 
 
-def _table(policy: Policy, rows: int) -> Tensor:
+def gradient_table(policy: Policy, rows: int) -> Tensor:
+    """(rows, D) room for so many gradients."""
     return torch.empty(
         rows, weights_trained(policy), dtype=policy.weight_dtype, device=policy.device
     )

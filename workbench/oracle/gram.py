@@ -11,11 +11,11 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 
 import numpy as np
-import torch
 
 from workbench.oracle.gradients import (
     check_room,
     completion_gradients,
+    gradient_table,
     gram_matrix,
     token_gradients,
 )
@@ -124,22 +124,22 @@ def gradient_gram(
     sizes = [_rows(one, per_token) for one in scored]
     check_room(policy, sizes, max_bytes)
     width = space.mask_CT.shape[1]
-    parts = []
-    rows = []
-    for one in scored:
+    # One table from the start: joined at the end, all of it would be there twice.
+    gradient_ND = gradient_table(policy, sum(sizes))
+    rows: list[np.ndarray] = []
+    first = 0
+    for one, size in zip(scored, sizes, strict=True):
         if per_token:
-            gradient_ND, row_CT = token_gradients(policy, one.enumeration)
+            own_ND, row_CT = token_gradients(policy, one.enumeration)
         else:
-            gradient_ND = completion_gradients(policy, one.enumeration)
-            own_C1 = np.arange(len(gradient_ND))[:, None]
-            row_CT = np.where(one.enumeration.mask_CT, own_C1, -1)
-        before = sum(len(part) for part in parts)
-        shifted_CT = np.where(row_CT >= 0, row_CT + before, -1)
+            own_ND = completion_gradients(policy, one.enumeration)
+            row_CT = np.where(one.enumeration.mask_CT, np.arange(size)[:, None], -1)
+        gradient_ND[first : first + size] = own_ND
+        shifted_CT = np.where(row_CT >= 0, row_CT + first, -1)
         room = ((0, 0), (0, width - row_CT.shape[1]))
         rows.append(np.pad(shifted_CT, room, constant_values=-1))
-        parts.append(gradient_ND)
-    gram_NN = gram_matrix(torch.cat(parts))
-    return GradientGram(space, gram_NN, np.concatenate(rows), per_token)
+        first += size
+    return GradientGram(space, gram_matrix(gradient_ND), np.concatenate(rows), per_token)
 
 
 def _rows(scored: ScoredCompletions, per_token: bool) -> int:

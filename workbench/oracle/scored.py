@@ -17,7 +17,8 @@ import numpy as np
 
 from workbench.errors import WorkbenchError, inert
 from workbench.objective.advantages import EPS
-from workbench.oracle.enumeration import Enumeration, enumerate_completions
+from workbench.oracle.enumeration import Enumeration
+from workbench.oracle.search import enumerate_completions
 from workbench.policy.policy import Policy
 from workbench.rewards import RewardSet, strict_correct
 from workbench.rewards.functions import as_messages

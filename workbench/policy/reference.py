@@ -48,7 +48,7 @@ class Reference:
                 with self.policy.model.disable_adapter():
                     yield
             else:
-                with _swapped(self.policy.trainable_state(), self.weights):
+                with swapped_weights(self.policy.trainable_state(), self.weights):
                     yield
 
     @torch.no_grad()
@@ -82,7 +82,7 @@ def changes_nothing(adapter: dict[str, Tensor]) -> bool:
 
 
 @contextmanager
-def _swapped(parameters: dict[str, Tensor], weights: dict[str, Tensor]) -> Iterator[None]:
+def swapped_weights(parameters: dict[str, Tensor], weights: dict[str, Tensor]) -> Iterator[None]:
     """Point the parameters at other storage for a while; nothing is copied."""
     own = {name: p.data for name, p in parameters.items()}
     try:

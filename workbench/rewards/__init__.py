@@ -1,5 +1,5 @@
 """Rewards: functions in TRL's signature, answer checking, scoring a batch with several of them, and
-the control."""
+the controls."""
 
 from __future__ import annotations
 
@@ -7,7 +7,16 @@ from workbench.rewards.answers.equal import GoldError, answers_equal, check_gold
 from workbench.rewards.answers.extract import extract_answer
 from workbench.rewards.answers.golds import unreadable_golds, with_readable_golds
 from workbench.rewards.check import RewardCheck, check_reward
-from workbench.rewards.controls import Rewards, ShuffledRewards, shuffled
+from workbench.rewards.controls import (
+    CONTROLS,
+    ControlRewards,
+    RandomRewards,
+    Rewards,
+    ShuffledRewards,
+    plain_name,
+    random_rewards,
+    shuffled,
+)
 from workbench.rewards.cosine import CosineScaled
 from workbench.rewards.functions import (
     answer_reward,
@@ -32,14 +41,17 @@ from workbench.rewards.score import (
 )
 
 __all__ = [
+    "CONTROLS",
     "REWARDS",
     "WITH_PARAMETERS",
+    "ControlRewards",
     "CosineScaled",
     "GoldError",
     "Judge",
     "JudgeServer",
     "Length",
     "Noisy",
+    "RandomRewards",
     "Repetition",
     "RewardCheck",
     "RewardError",
@@ -61,6 +73,8 @@ __all__ = [
     "lenient_answer_reward",
     "lenient_correct",
     "noisy",
+    "plain_name",
+    "random_rewards",
     "resolve_reward",
     "shuffled",
     "strict_correct",

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import chain, count
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -86,6 +87,7 @@ class RewardSet:
         self.weights = _checked_weights(weights, self.names)
         # Whether this is the first step that it scores: what is odd then is said at once.
         self._has_scored = False
+        self._said_left_out = False
         self._beside = Beside()
 
     def score(
@@ -99,6 +101,7 @@ class RewardSet:
         trainer_state: Any = None,
         timeout: float | None = None,
         should_stop: Callable[[], bool] | None = None,
+        watch_file: Path | None = None,
     ) -> RewardTable:
         """The rewards of B completions.
 
@@ -109,8 +112,9 @@ class RewardSet:
         the same time.
 
         `timeout`: seconds that one call may take (async functions: all of them); `should_stop` is
-        asked meanwhile. Raises `RewardError` naming function and sample, `ScoringCancelledError`
-        when `should_stop()`, `ValueError` for unequal lengths.
+        asked meanwhile; `watch_file`: see `rewards/watchdog.py`. Raises `RewardError` naming
+        function and sample, `ScoringCancelledError` when `should_stop()`, `ValueError` for unequal
+        lengths.
         """
         lists = dict(columns or {}) | (
             {} if completion_ids is None else {"completion_ids": completion_ids}
@@ -123,7 +127,7 @@ class RewardSet:
         }
         batch = ScoringBatch(prompts, completions, lists, extras)
         try:
-            limit = TimeLimit(timeout, should_stop, self._beside)
+            limit = TimeLimit(timeout, should_stop, self._beside, watch_file)
             results = call_all(list(zip(self.names, self.functions, strict=True)), batch, limit)
         finally:
             log.closed = True
@@ -131,6 +135,7 @@ class RewardSet:
         # A batch of nothing has its columns all the same.
         rewards_BK = rewards_KB.reshape(len(self.names), len(prompts)).T.copy()
         self._say_what_was_not_scored(rewards_BK, step)
+        self._say_what_was_not_logged(log)
         return RewardTable(rewards_BK, self.names, dict(log.extra), log.means())
 
     def _say_what_was_not_scored(self, rewards_BK: np.ndarray, step: int) -> None:
@@ -167,6 +172,23 @@ class RewardSet:
             return
         warnings.warn(text, RewardWarning, stacklevel=3)
 
+    def _say_what_was_not_logged(self, log: _Log) -> None:
+        """A warning, once, where more names were logged than are kept."""
+        if log.left_out and not self._said_left_out:
+            self._said_left_out = True
+            warnings.warn(
+                f"log_metric was called under {len(log.values) + len(log.left_out)} different "
+                f"names in one step: the first {MOST_NAMES} are kept, {min(log.left_out)!r:.60} "
+                "and others are not. Log under fewer names, or one value per completion with "
+                "log_extra.",
+                RewardWarning,
+                stacklevel=3,
+            )
+
+
+MOST_NAMES = 500
+"""Names under which one step may log, beside the figures of its own: a record keeps 1,000."""
+
 
 class _Log:
     """Collects what the functions of one step log."""
@@ -178,6 +200,7 @@ class _Log:
         self.closed = False
         self.extra: dict[str, list[Any]] = {}
         self.values: dict[str, list[float]] = defaultdict(list)
+        self.left_out: set[str] = set()
         self.callbacks = {"log_extra": self.log_extra, "log_metric": self.log_metric}
 
     def log_extra(self, column: str, values: Sequence[Any]) -> None:
@@ -191,7 +214,12 @@ class _Log:
 
     def log_metric(self, name: str, value: float) -> None:
         self._check_open(f"log_metric({name!r})")
-        self.values[name].append(float(value))
+        number = float(value)
+        # A step with too many figures could not be recorded, after its weights have moved.
+        if name not in self.values and len(self.values) >= MOST_NAMES:
+            self.left_out.add(str(name)[:100])
+            return
+        self.values[name].append(number)
 
     def _check_open(self, call: str) -> None:
         if self.closed:

@@ -7,7 +7,8 @@ from running.
 In any other thread Python has no way to end a call. There it is made in a thread beside, and where
 it does not return that thread is left to itself: a daemon, which no exit of the process waits for.
 One call can be ended by nobody there: a regular expression of `re` that backtracks for ever lets no
-other thread run, the notebook's own included. (The package `regex` has a timeout.)
+other thread run, the notebook's own included. (The package `regex` has a timeout.) `watchdog.py`
+says where it is.
 """
 
 from __future__ import annotations
@@ -18,10 +19,12 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from workbench.errors import WorkbenchError
 from workbench.rewards.beside import Beside
+from workbench.rewards.watchdog import watched
 
 _POLL = 0.05
 """Seconds between two looks at the clock and at `should_stop`."""
@@ -59,6 +62,8 @@ class TimeLimit:
     """Asked all the time, from any thread; None = nobody ends it."""
     beside: Beside = field(default_factory=Beside)
     """Where calls are made that cannot be made right here."""
+    watch_file: Path | None = None
+    """Where it is written what such a call is doing, when it takes long."""
 
     def call(self, work: Callable[[], Any], *, apart: bool = False) -> Any:
         """The result of `work()`; `apart` calls it in a thread beside in any case (an event loop
@@ -72,7 +77,8 @@ class TimeLimit:
         watch = _Watch(self)
         if _can_be_signalled() and not apart:
             return _call_here(work, watch)
-        return _call_apart(work, watch, self.beside)
+        with watched(self.watch_file):
+            return _call_apart(work, watch, self.beside)
 
 
 class _Watch:

@@ -5,7 +5,9 @@ No torch is imported here, so that a stored run opens on any machine with numpy 
 """
 
 from workbench.runs.compare import align_metrics, diff_configs
+from workbench.runs.control import accuracy_band, controls_beside, controls_for, is_control
 from workbench.runs.export import export_csv
+from workbench.runs.learning import Learned, learned
 from workbench.runs.listing import list_runs
 from workbench.runs.sampled_evaluation import Answered, Figure, SampledEvaluation
 from workbench.runs.step_record import (
@@ -35,6 +37,7 @@ __all__ = [
     "Event",
     "Figure",
     "KnobChange",
+    "Learned",
     "Run",
     "RunMeta",
     "RunNotFoundError",
@@ -47,10 +50,15 @@ __all__ = [
     "StepRecord",
     "TakenOverError",
     "TokenArrays",
+    "accuracy_band",
     "align_metrics",
+    "controls_beside",
+    "controls_for",
     "diff_configs",
     "export_csv",
+    "is_control",
     "is_run_record",
+    "learned",
     "list_runs",
     "record_path",
 ]

@@ -12,11 +12,12 @@ from pathlib import Path
 
 from workbench.config import ConfigError, GRPOConfig
 from workbench.evaluation.prompts import check_prompts
+from workbench.faults import Fault, fault_of, make_fault
 from workbench.methods.demonstrations import check_demonstrations
 from workbench.policy.for_config import check_policy
 from workbench.policy.free_memory import check_batch_fits
 from workbench.policy.policy import Policy
-from workbench.rewards import Rewards, RewardSet, ShuffledRewards, with_readable_golds
+from workbench.rewards import ControlRewards, Rewards, RewardSet, with_readable_golds
 from workbench.rollout import check_engine
 from workbench.runs import Run, RunWriter, is_run_record
 from workbench.runs.store.opening import check_free, remove_database
@@ -61,6 +62,7 @@ def start_run(
     config: GRPOConfig,
     resume: bool = False,
     name: str = "",
+    fault: Fault | str | None = None,
 ) -> Trainer:
     """A trainer whose record and checkpoints live in the folder `out`, at its first step or, with
     `resume`, at its last.
@@ -68,7 +70,8 @@ def start_run(
     Resuming takes the newest whole checkpoint, cuts the record back to it and goes on; without a
     checkpoint it starts from the beginning. Knobs that moved after the checkpoint are asked for
     again, at the first step. Live fields of `config` that differ from the run's own become knob
-    changes. Raises `GoldError` for gold answers that nothing could equal (unless
+    changes. `fault` names a mistake to make on purpose (`workbench.faults`): the record says so, a
+    resumed run keeps it. Raises `GoldError` for gold answers that nothing could equal (unless
     `config.unreadable_golds` says what is to become of them), `PolicyError` for a
     prompt that is too long and for a policy that the checkpoint does not belong to,
     `RunRecordError` when `out` holds a run and `resume` is False, `ConfigError` when a fixed field,
@@ -78,14 +81,17 @@ def start_run(
     # Once for all that keeps it: the working directory may change before the run ends.
     out = Path(out).absolute()
     chosen = (
-        rewards if isinstance(rewards, (RewardSet, ShuffledRewards)) else RewardSet(list(rewards))
+        rewards if isinstance(rewards, (RewardSet, ControlRewards)) else RewardSet(list(rewards))
     )
     config = as_read(config, task)
     task = with_readable_golds(task, config.unreadable_golds)
     _check_start(out, policy, task, chosen, config)
     config = as_it_is(policy, config)
+    mistake = _fault_of(out, resume, fault)
+    if mistake is not None:
+        mistake.check(config)
     if resume and is_run_record(out / "run.sqlite"):
-        return _resumed(out, policy, task, chosen, config)
+        return _resumed(out, policy, task, chosen, config, mistake)
     if checkpoints.steps_in(out / "checkpoints") and not is_run_record(out / "run.sqlite"):
         raise checkpoints.CheckpointError(
             f"{out / 'checkpoints'} holds checkpoints of a run whose record is gone. Delete that "
@@ -103,7 +109,7 @@ def start_run(
         pieces=policy.pieces,
     )
     missing = [folder for folder in (out, *out.parents) if not folder.exists()]
-    trainer = Trainer(policy, task, chosen, config, open_run=create, out=out)
+    trainer = Trainer(policy, task, chosen, config, open_run=create, out=out, fault=mistake)
     try:
         return _from_the_start(trainer)
     except BaseException:
@@ -171,8 +177,35 @@ def _from_the_start(trainer: Trainer) -> Trainer:
     return trainer
 
 
+def _fault_of(out: Path, resume: bool, asked: Fault | str | None) -> Fault | None:
+    """The fault of the run: the recorded one where it is resumed.
+
+    Raises `FaultError` for an unknown name, `ConfigError` where another one is asked for than the
+    run was made with.
+    """
+    wanted = None if asked is None else make_fault(asked)
+    if not resume or not is_run_record(out / "run.sqlite"):
+        return wanted
+    run = Run.open(out)
+    if wanted is None:
+        return fault_of(run)
+    recorded = run.meta.environment.get("fault")
+    if wanted.spec != recorded:
+        raise ConfigError(
+            f"fault={wanted.spec!r}, but the run was made with "
+            f"{'none' if recorded is None else repr(recorded)}. Resume without fault=, which keeps "
+            "what it was made with, or start a new run in another folder."
+        )
+    return wanted
+
+
 def _resumed(
-    out: Path, policy: Policy, task: Task, rewards: Rewards, config: GRPOConfig
+    out: Path,
+    policy: Policy,
+    task: Task,
+    rewards: Rewards,
+    config: GRPOConfig,
+    fault: Fault | None,
 ) -> Trainer:
     # While it is written, what looks like a leftover is not one.
     check_left(out)
@@ -192,12 +225,14 @@ def _resumed(
             )
         _check_nothing_to_lose(run, out)
         anew = partial(RunWriter.resume, out, 0, pieces=policy.pieces)
-        return _from_the_start(Trainer(policy, task, rewards, config, open_run=anew, out=out))
+        return _from_the_start(
+            Trainer(policy, task, rewards, config, open_run=anew, out=out, fault=fault)
+        )
     _check_none_removed(run, out, checkpoint.step)
     policy.check_trainable_state(checkpoint.tensors["weights"])  # while the record is as it was
     moved = {row.name: row.new for row in run.knobs().itertuples() if row.step > checkpoint.step}
     go_on = partial(RunWriter.resume, out, checkpoint.step, pieces=policy.pieces)
-    trainer = Trainer(policy, task, rewards, config, open_run=go_on, out=out)
+    trainer = Trainer(policy, task, rewards, config, open_run=go_on, out=out, fault=fault)
     trainer.restore(checkpoint)
     checkpoints.drop_after(trainer.folder, checkpoint.step)
     extended = {name: value for name, value in changes.items() if name in EXTENDABLE}

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from workbench.config import ConfigError
 from workbench.policy.policy import Policy
-from workbench.rewards import RewardSet, ShuffledRewards
+from workbench.rewards import Rewards
 from workbench.runs import Run
 from workbench.runs.store.files import read
 from workbench.runs.store.queries import recorded_problems
@@ -20,7 +20,7 @@ TRAIN = "train/"
 """Before the index in a recorded problem's id."""
 
 
-def check_same(run: Run, policy: Policy, task: Task, rewards: RewardSet | ShuffledRewards) -> None:
+def check_same(run: Run, policy: Policy, task: Task, rewards: Rewards) -> None:
     """Raises `ConfigError` when the run was made with another task or other rewards; another policy
     is warned of."""
     for what, own, given in (

@@ -9,6 +9,7 @@ trainer owns its state: others read it, and change it only through `snapshot`, `
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext, suppress
 from pathlib import Path
@@ -20,6 +21,7 @@ from workbench.config.schedule import learning_rate_at
 from workbench.evaluation.accuracy import greedy_accuracy
 from workbench.evaluation.prompts import encode_prompt
 from workbench.evaluation.recorded import sampled_evaluations
+from workbench.faults import Fault
 from workbench.methods import Batch, Scored, loss_mask, make_method
 from workbench.methods.sft import demonstrations
 from workbench.objective import (
@@ -36,6 +38,7 @@ from workbench.policy.policy import Policy
 from workbench.policy.reference import Reference, costs_no_big_copy
 from workbench.rewards import Rewards, RewardTable, ScoringCancelledError
 from workbench.rewards.functions import as_messages
+from workbench.rewards.watchdog import WATCH_FILE
 from workbench.rollout import RolloutCancelledError, make_engine
 from workbench.rollout.types import Rollout, Sampling
 from workbench.runs.sampled_evaluation import SampledEvaluation
@@ -81,9 +84,10 @@ class Trainer:
         *,
         open_run: Callable[[], RunWriter],
         out: Path,
+        fault: Fault | None = None,
     ) -> None:
         """open_run: gives the record; called when all else stands, so that what cannot start leaves
-        no record."""
+        no record. fault: a mistake to make on purpose (see `workbench.faults`)."""
         self.policy = policy
         self.task = task
         self.rewards = rewards
@@ -97,7 +101,8 @@ class Trainer:
         self.entropy = EntropyControl(config.entropy_coef)
         self.dirty = False
         self.unrecorded = None
-        self._cancelled = False
+        # An event, because a trainer that borrows this one's engine is broken off by the same call.
+        self._cancelled = threading.Event()
         self.engine = make_engine(
             config.rollout_engine,
             policy.model,
@@ -105,7 +110,7 @@ class Trainer:
             policy.pad_token_id,
             config=config,
             # The evaluation that ends a step is part of the step, and is never broken off.
-            should_stop=lambda: self._cancelled and not self.dirty,
+            should_stop=lambda: self._cancelled.is_set() and not self.dirty,
         )
         self.optimizer = make_optimizer(policy.trainable_parameters(), config)
         self.generator = torch.Generator().manual_seed(config.seed)
@@ -117,6 +122,9 @@ class Trainer:
         beside = [name for name in config.method_facts.models if name != "reference"]
         with explain_out_of_memory((beside or ["method"])[0], config, policy.source):
             self.method = make_method(policy, config, rewards)
+        self.fault = fault
+        if fault is not None:
+            fault.install(self)
         # Last: whatever could not start has raised by now, and leaves no record behind.
         self.run = open_run()
         # What serves need not be what the config asks for, and the record says which it was.
@@ -126,6 +134,7 @@ class Trainer:
             # Completions are recorded as whole messages: so much of each the template wrote.
             opened_answer=policy.opened(task.messages(task.train[0])),
             **facts_of(policy, task),
+            **({} if fault is None else {"fault": fault.spec}),
         )
 
     @property
@@ -181,10 +190,7 @@ class Trainer:
         with phases("logprobs"):
             self.add_old_and_reference(batch, config)
             scored = self.scored(problems, completions, table, advantages)
-            # A step-reward function is a person's own code, as a reward function is.
-            step_rewards = [config.step_rewards] if config.step_rewards else []
-            with torch_settings_kept(step_rewards):
-                batch.advantages = self.method.credit(batch, scored, config)
+            batch.advantages = self.credit(batch, scored, config)
         with phases("update"):
             # Set anew in every step: knobs may have moved both, and the schedule goes by the step's
             # number.
@@ -214,7 +220,6 @@ class Trainer:
         # What reward functions counted comes last, where there is no room for all; a name of the
         # record's own keeps its meaning.
         metrics |= {name: v for name, v in table.metrics.items() if name not in metrics}
-        due = (config.eval_steps and number % config.eval_steps == 0) or number == config.max_steps
         step = StepRecord(
             step=number,
             metrics=metrics,
@@ -223,7 +228,7 @@ class Trainer:
             samples=record.samples_of(
                 problems, groups.indices, completions, rewards_BK, advantages, batch
             ),
-            evaluations=[self.evaluate()] if due else [],
+            evaluations=self.evaluations_after(number),
             sampled_evaluations=self.evaluate_with_samples(number),
         )
         # The record comes first: a step that it does not hold has not been made.
@@ -232,7 +237,7 @@ class Trainer:
         # Of all that were drawn, the groups that made place for others too.
         for drawn in seen if config.curriculum == "pass_rate" else []:
             self.pass_rates = self.pass_rates.after(drawn.indices, drawn.right_NG(config))
-        self.run.write_step(step)
+        self.write(step)
         self.steps_done = number
         self.cursor = next_cursor
         self.dirty = False
@@ -270,11 +275,11 @@ class Trainer:
     def cancel(self) -> None:
         """Break off the rollout or the reward in hand (from any thread): `train` then returns, at
         the last whole step."""
-        self._cancelled = True
+        self._cancelled.set()
 
     def allow(self) -> None:
         """Take back a `cancel` that met neither."""
-        self._cancelled = False
+        self._cancelled.clear()
 
     # ----------------------------------------------------------------------- the parts of a step
 
@@ -358,7 +363,8 @@ class Trainer:
             columns=columns_of(rows),
             step=step,
             timeout=config.reward_timeout,
-            should_stop=lambda: self._cancelled,
+            should_stop=self._cancelled.is_set,
+            watch_file=self.out / WATCH_FILE,
         )
 
     def batch_of(self, rollout: Rollout, advantages: Advantages, config: GRPOConfig) -> Batch:
@@ -386,8 +392,16 @@ class Trainer:
             functions=len(table.names),
             advantages=advantages,
             step=self.steps_done + 1,
-            should_stop=lambda: self._cancelled,
+            should_stop=self._cancelled.is_set,
+            watch_file=self.out / WATCH_FILE,
         )
+
+    def credit(self, batch: Batch, scored: Scored, config: GRPOConfig) -> torch.Tensor:
+        """What each completion, or each token, is weighed with: the method's answer."""
+        # A step-reward function is a person's own code, as a reward function is.
+        step_rewards = [config.step_rewards] if config.step_rewards else []
+        with torch_settings_kept(step_rewards):
+            return self.method.credit(batch, scored, config)
 
     @torch.no_grad()
     def add_old_and_reference(self, batch: Batch, config: GRPOConfig) -> None:
@@ -424,6 +438,16 @@ class Trainer:
         """The policy as it was before the first step; needed when a KL is first
         asked for in mid-run."""
         return Reference(self.policy, checkpoints.load(self.folder, 0).tensors["weights"])
+
+    def write(self, step: StepRecord) -> None:
+        """Put a step into the record."""
+        self.run.write_step(step)
+
+    def evaluations_after(self, step: int) -> list[Evaluation]:
+        """The greedy evaluation after `step`, where one is due."""
+        every = self.config.eval_steps
+        is_due = (every and step % every == 0) or step == self.config.max_steps
+        return [self.evaluate()] if is_due else []
 
     def evaluate(self) -> Evaluation:
         """Greedy strict accuracy on the first `num_eval_problems` held-out problems."""

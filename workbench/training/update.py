@@ -148,12 +148,34 @@ def update_totals(policy: Policy, batch: Batch, rows_R: Tensor, config: GRPOConf
 def apply_gradient(
     policy: Policy, optimizer: torch.optim.Optimizer, config: GRPOConfig
 ) -> dict[str, float]:
-    """Clip the gradient and move the weights; returns the norm before clipping."""
+    """Clip the gradient and move the weights; returns the norm before clipping, and how far the
+    weights that were looked at went, in learning rates."""
     # With max_grad_norm 0 nothing is clipped, and the norm is measured all the same.
     norm = torch.nn.utils.clip_grad_norm_(
         policy.trainable_parameters(), config.max_grad_norm or float("inf")
     )
+    looked_at = _some_weights(policy)
+    before = [weight.clone() for weight in looked_at]
+    # What config and schedule ask for; the optimizer's own may be another one inside its step.
+    rate = float(optimizer.param_groups[0]["lr"])
     optimizer.step()
     # None gives their memory back until the next update makes new ones.
     optimizer.zero_grad(set_to_none=True)
-    return {"grad_norm": float(norm)}
+    figures = {"grad_norm": float(norm)}
+    if rate > 0:
+        moved = [
+            (after.float() - first.float()).abs().max()
+            for after, first in zip(looked_at, before, strict=True)
+        ]
+        figures["update_over_lr_max"] = float(max(moved)) / rate
+    return figures
+
+
+LOOKED_AT = 1024
+"""Weights of a tensor whose way is measured: a copy of them costs nothing."""
+
+
+def _some_weights(policy: Policy) -> list[torch.Tensor]:
+    """The first weights of the middle and of the last trained tensor, as views."""
+    trained = policy.trainable_parameters()
+    return [p.detach().flatten()[:LOOKED_AT] for p in (trained[len(trained) // 2], trained[-1])]

@@ -5,6 +5,7 @@ from workbench.lazy import lazy_names
 
 _HOMES = {
     "Dashboard": "workbench.widgets.dashboard",
+    "ExperimentView": "workbench.widgets.experiment",
     "AdvantageLab": "workbench.widgets.teach",
     "ClipLab": "workbench.widgets.teach",
     "KLLab": "workbench.widgets.teach",

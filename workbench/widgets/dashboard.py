@@ -22,7 +22,7 @@ from workbench.widgets.base.guarded import set_if_changed, show_if, stylesheet
 from workbench.widgets.base.hosts import limits_here, mimebundle
 from workbench.widgets.base.kernel import answer_in_the_subshell
 from workbench.widgets.base.publisher import Publisher
-from workbench.widgets.base.source import RunSource, View
+from workbench.widgets.base.source import Control, RunSource, View, controls_to_show
 from workbench.widgets.base.style import framed
 from workbench.widgets.base.text import safe_text
 from workbench.widgets.controls.slider_names import SliderNames
@@ -53,9 +53,15 @@ class Dashboard(widgets.VBox):  # type: ignore[misc]  # ipywidgets has no types
     stored run. `scale` (0.5 to 4) makes all of it larger, for a projector. Of several dashboards of
     a session the newest one draws, the others offer to. Raises TypeError for what is none of these,
     ValueError for an empty list and a scale out of bounds.
+
+    `control` is a run of the same training with rewards that say nothing (a `Run`, a path, or a
+    list of them): a grey band behind held-out accuracy and reward shows what it reached. None takes
+    those that lie beside the run in focus (`workbench.runs.controls_beside`), () shows none.
     """
 
-    def __init__(self, target: Target, *, scale: float = 1.0) -> None:
+    def __init__(
+        self, target: Target, *, control: Control | None = None, scale: float = 1.0
+    ) -> None:
         targets = _targets(target)
         if not 0.5 <= scale <= 4:
             raise ValueError(
@@ -65,6 +71,7 @@ class Dashboard(widgets.VBox):  # type: ignore[misc]  # ipywidgets has no types
         sessions = [one for one in targets if _is_session(one) and one.status != "freed"]
         self.session: Session | None = sessions[0] if sessions else None
         self.sources = [_source_of(one) for one in targets]
+        self.sources[0].controls = controls_to_show(self.sources[0].run, control)
         self._drawing = threading.RLock()
         self._stale = True
         self.pages = _make_pages(Links(self.show_step, self._show_tokens, self._show_completion))
@@ -200,7 +207,9 @@ class Dashboard(widgets.VBox):  # type: ignore[misc]  # ipywidgets has no types
         with."""
         with self._drawing:
             self.session = session
-            self.sources = [RunSource(session.run, session), *self.sources]
+            # The controls of the run that it branched from are its own.
+            controls = self.sources[0].controls
+            self.sources = [RunSource(session.run, session, controls), *self.sources]
             if self.controls:
                 self.controls.follow(session)
             self.publisher.follow(session)

@@ -16,7 +16,7 @@ import numpy as np
 
 from workbench.doctor import report
 from workbench.runs import DamagedError, Run
-from workbench.widgets.base.source import RunSource
+from workbench.widgets.base.source import Control, RunSource, controls_to_show
 from workbench.widgets.base.style import CSS
 from workbench.widgets.base.text import safe_text
 from workbench.widgets.best_paid.markup import BEST_PAID_CSS, summary_of, table_html
@@ -42,10 +42,16 @@ PAGE_CSS = Path(__file__).with_suffix(".css").read_text(encoding="utf-8")
 SCRIPT = Path(__file__).with_suffix(".js").read_text(encoding="utf-8")
 
 
-def export_html(runs: Run | str | Path | list[Run | str | Path], out: str | Path) -> Path:
+def export_html(
+    runs: Run | str | Path | list[Run | str | Path],
+    out: str | Path,
+    *,
+    control: Control | None = None,
+) -> Path:
     """Write the page of one run, or of several to compare (the first one with its groups), to
-    `out`; returns it."""
+    `out`; returns it. `control` is drawn behind the first one, as in `Dashboard`."""
     sources = [RunSource(r) for r in (runs if isinstance(runs, list) else [runs])]
+    sources[0].controls = controls_to_show(sources[0].run, control)
     page = [
         _head(sources),
         f'<div class="wb">{headline(sources)}</div>',

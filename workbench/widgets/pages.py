@@ -23,6 +23,7 @@ from workbench.widgets.evaluation.view import EvaluationView
 from workbench.widgets.groups.view import GroupsView
 from workbench.widgets.overview.view import Overview
 from workbench.widgets.tokens.view import TokensView
+from workbench.widgets.tornado.view import TornadoView
 from workbench.widgets.what_if.view import WhatIfView
 
 
@@ -43,6 +44,7 @@ PAGES: dict[str, Callable[[Links], View]] = {
     "groups": lambda links: GroupsView(on_pick=links.show_tokens),
     "tokens": lambda links: TokensView(),
     "what_if": lambda links: WhatIfView(),
+    "tornado": lambda links: TornadoView(),
     "evaluation": lambda links: EvaluationView(),
     "best_paid": lambda links: BestPaidView(on_pick=links.show_completion),
     "doctor": lambda links: DoctorView(),

@@ -31,6 +31,7 @@ FOLDER = Path(__file__).parent
 COMMON: dict[str, Any] = dict(
     prompts_per_step=8, num_generations=8, learning_rate=1e-4, lr_scheduler_type="constant"
 )
+DEFAULT = GRPOConfig()
 
 
 def brevity_reward(
@@ -82,6 +83,19 @@ RECIPES: dict[str, Recipe] = {
         "the start of `long` with rewards dealt to the wrong completions: nothing can be learned",
         dict(max_steps=60, eval_steps=20, num_eval_problems=500),
         control=True,
+    ),
+    "start_control": Recipe(
+        "the run of notebook 00, with the default settings, as a control",
+        dict(
+            max_steps=32,
+            eval_steps=8,
+            num_eval_problems=300,
+            prompts_per_step=DEFAULT.prompts_per_step,
+            learning_rate=DEFAULT.learning_rate,
+            lr_scheduler_type=DEFAULT.lr_scheduler_type,
+        ),
+        control=True,
+        keep=8,
     ),
     "hacked": Recipe(
         "a brevity bonus that outweighs being right",

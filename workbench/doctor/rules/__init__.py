@@ -16,6 +16,7 @@ from workbench.doctor.facts import Facts
 from workbench.doctor.finding import Finding
 from workbench.doctor.rules import (
     completions,
+    consistency,
     groups,
     methods,
     objective,
@@ -24,6 +25,8 @@ from workbench.doctor.rules import (
     reward_parts,
     rewards,
     run,
+    sampler,
+    texts,
 )
 
 Rule = Callable[[Facts], Finding | None]
@@ -33,6 +36,21 @@ RULES: tuple[Rule, ...] = (
     run.recorded_errors,
     run.no_steps,
     optimizer.not_finite,
+    texts.gold_in_prompt,
+    texts.rewards_swapped,
+    texts.answer_not_checked,
+    texts.truncated_paid,
+    consistency.advantage_sign,
+    consistency.end_token_masked,
+    consistency.denominator_wrong,
+    consistency.padding_counted,
+    consistency.ratio_to_reference,
+    consistency.kl_inverted,
+    sampler.sampler_shifted,
+    sampler.sampler_temperature,
+    sampler.sampler_ahead,
+    sampler.sampler_stale,
+    optimizer.update_too_large,
     run.accuracy_fell,
     run.accuracy_improved,
     run.knob_changed,

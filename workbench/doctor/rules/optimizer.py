@@ -81,6 +81,31 @@ def gradient_clipped(facts: Facts) -> Finding | None:
     )
 
 
+def update_too_large(facts: Facts) -> Finding | None:
+    """The weights go further in one update than Adam can take them at the recorded rate."""
+    moved = facts.recent("update_over_lr_max")
+    if not len(moved) or not str(facts.config.get("optim", "adamw")).startswith("adamw"):
+        return None
+    beta1 = float(facts.config.get("adam_beta1", 0.9))
+    beta2 = float(facts.config.get("adam_beta2", 0.999))
+    largest = max(1.0, (1 - beta1) / max(1 - beta2, 1e-12) ** 0.5)
+    usual = float(np.median(moved))
+    if usual <= t.ADAM_SLACK * largest:
+        return None
+    return Finding(
+        "update_too_large",
+        "problem",
+        "The optimizer works with another learning rate than the recorded one, about "
+        f"{figure(usual / largest)} times as large: weights go further in one update than AdamW "
+        "can take them.",
+        f"a weight moves by up to {figure(usual)} learning rates (median of "
+        f"{span(facts.recent_span())}), where Adam's rule allows {figure(largest)}",
+        "Print the optimizer's param_groups right before its step: a scaled rate, a parameter "
+        "group of its own, a schedule that multiplies what was multiplied already. Then go back to "
+        "a checkpoint before it.",
+    )
+
+
 def learning_rate_zero(facts: Facts) -> Finding | None:
     """Nothing can change."""
     rate = facts.recent("learning_rate", 1)

@@ -208,7 +208,10 @@ def flat(facts: Facts) -> Finding | None:
         f"reward {late} in the last two quarters of {span(facts.steps)}; a live group's spread is "
         f"{figure(facts.spread)}"
     )
-    if whole.up or not whole.within(bound):
+    if not whole.up and not whole.within(bound):
+        # It may have fallen, or wandered: neither has stopped rising, nor is it flat.
+        return None
+    if whole.up:
         return Finding(
             "reward_plateau",
             "note",

@@ -4,6 +4,7 @@ and a limit on its time."""
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -36,6 +37,7 @@ class StepScorer:
         columns: Mapping[str, Sequence[Any]],
         timeout: float | None = None,
         should_stop: Callable[[], bool] | None = None,
+        watch_file: Path | None = None,
     ) -> list[list[Step]]:
         """The steps of B completions, sync or async, as `RewardSet.score` calls: the function gets
         copies of all of that by name, and `trainer_state`; it does not log.
@@ -46,7 +48,7 @@ class StepScorer:
         lists = dict(columns) | {"completion_ids": completion_ids}
         extras = {"trainer_state": SimpleNamespace(global_step=step)}
         batch = ScoringBatch(prompts, completions, lists, extras)
-        limit = TimeLimit(timeout, should_stop, self._beside)
+        limit = TimeLimit(timeout, should_stop, self._beside, watch_file)
         steps: list[list[Step]] = call_all(
             [(self.name, self.function)], batch, limit, STEP_REWARDS
         )[self.name]

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from workbench.faults import make_fault
 from workbench.runs import Run, RunWriter, is_run_record
 from workbench.runs.step_record import StepRecord
 from workbench.training import checkpoints
@@ -62,6 +63,8 @@ def branch_trainer(parent: Trainer, out: Path, step: int) -> tuple[Trainer, Knob
         parent.config,
         open_run=lambda: record,
         out=out,
+        # One of its own: a fault may keep something of its run.
+        fault=None if parent.fault is None else make_fault(parent.fault.spec),
     )
     return child, knob_moves(run)
 

@@ -62,8 +62,14 @@ class Runner:
         self.status = StatusMachine(Status.FINISHED if finished else Status.READY)
         self.worker = Worker(name)
         self._listeners = listeners
-        # What the session is to be when the work in hand has ended early.
-        self._asked_status = Status.PAUSED
+        # What the session is to be when the work in hand has ended early; None = nobody asked.
+        self._asked_status: Status | None = None
+        # What it is to be where nobody asked.
+        self._status_afterwards = Status.PAUSED
+        # The step that the training in hand is to come to; None = the last.
+        self._until: int | None = None
+        # Whether the work in hand leaves the session as it is.
+        self._is_aside = False
         self.requests = Requests()
         # Knobs that were set while old steps were made again. One lock with the question whether
         # they are: a knob that was put aside too late would miss its step.
@@ -115,15 +121,36 @@ class Runner:
         """Make new steps in the same way: `steps` of them, or all that are left."""
         self._launch(self._training(steps), TRAINING, reaches_the_end=steps is ALL_STEPS)
 
+    def launch_aside(self, work: Work, activity: str) -> None:
+        """Do what leaves the session as it is, in the same way: it is then what it was before,
+        unless it is asked to rest or to train meanwhile, and a closed record stays closed."""
+        self._launch(work, activity, reaches_the_end=False, aside=True)
+
+    def training_left(self) -> tuple[int | None] | None:
+        """What the training in hand still has to make, in a tuple, since it may be ALL_STEPS; None
+        where none is in hand. To be asked before a pause and counted after it."""
+        if self.activity != TRAINING:
+            return None
+        return (self._until,)
+
     def _training(self, steps: int | None) -> Work:
         should_stop = self.worker.stop.is_set
-        return lambda trainer: trainer.train(steps, on_step=self.tell, should_stop=should_stop)
 
-    def _launch(self, work: Work, activity: str, reaches_the_end: bool) -> None:
+        def train(trainer: Trainer) -> None:
+            self._until = None if steps is None else trainer.steps_done + steps
+            trainer.train(steps, on_step=self.tell, should_stop=should_stop)
+
+        return train
+
+    def _launch(
+        self, work: Work, activity: str, reaches_the_end: bool, aside: bool = False
+    ) -> None:
         with TURN.to_work(self):
             # An earlier request to break off a rollout must not end this work.
             self.require_trainer().allow()
-            self._asked_status = Status.PAUSED
+            self._asked_status = None
+            self._is_aside = aside
+            self._status_afterwards = self.status.now if aside else Status.PAUSED
             self.error = None
             self.activity = activity
             self._makes_old_steps = activity != TRAINING
@@ -177,8 +204,8 @@ class Runner:
         trainer = self.require_trainer()
         try:
             self.bring_back_weights()
-            if trainer.run.closed:  # stopped or finished before
-                trainer.continue_record(trainer.steps_done)
+            if not self._is_aside:
+                self._open_record(trainer)
             work(trainer)
         except (RolloutCancelledError, ScoringCancelledError):
             # While steps were made again: the session rests at the last whole one.
@@ -191,13 +218,21 @@ class Runner:
                 break
             (steps,) = asked
             self.activity = TRAINING
+            # Whatever came before: from here on it rests as after any training.
+            self._status_afterwards = Status.PAUSED
+            self._open_record(trainer)
             self.tell()
             self._training(steps)(trainer)
         if trainer.steps_done >= trainer.config.max_steps:
             return Status.FINISHED
-        if self._asked_status is Status.STOPPED:
+        status = self._asked_status or self._status_afterwards
+        if status is Status.STOPPED and not trainer.run.closed:
             trainer.run.finish("stopped", STOPPED_BY_USER)
-        return self._asked_status
+        return status
+
+    def _open_record(self, trainer: Trainer) -> None:
+        if trainer.run.closed:  # stopped or finished before
+            trainer.continue_record(trainer.steps_done)
 
     def _set_knobs_for_later(self, trainer: Trainer) -> None:
         with self._knobs_lock:

@@ -9,17 +9,18 @@ from __future__ import annotations
 
 import gc
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 
 from workbench.config import GRPOConfig
+from workbench.faults import Fault
 from workbench.policy.policy import Policy
-from workbench.rewards import RewardSet, ShuffledRewards
+from workbench.rewards import Rewards
 from workbench.runs import Run
 from workbench.tasks.types import Task
 from workbench.training.launch import DEFAULT_REWARDS, start_run
@@ -32,6 +33,9 @@ from workbench.training.session.status import Status
 from workbench.training.session.turn import TURN
 from workbench.training.trainer import Trainer
 
+if TYPE_CHECKING:
+    from workbench.training.tornado.handle import Tornado
+
 
 class Session:
     """A run in the background. `start()` returns at once; `wait()` blocks until it rests and raises
@@ -39,7 +43,8 @@ class Session:
 
     `policy` and `task` are objects or names; `out` is the run's folder (default runs/DATE-TIME). A
     folder that already holds a run is left alone and a number is added to the name, unless `resume`
-    asks to go on with it. `method` is short for a config with that method and its settings.
+    asks to go on with it. `method` is short for a config with that method and its settings. `fault`
+    names a mistake to make on purpose (`workbench.faults`).
     """
 
     out: Path
@@ -51,13 +56,14 @@ class Session:
         self,
         policy: Policy | str = "embedded",
         task: Task | str = "arithmetic",
-        rewards: RewardSet | ShuffledRewards | Sequence[str] = DEFAULT_REWARDS,
+        rewards: Rewards | Sequence[str] = DEFAULT_REWARDS,
         config: GRPOConfig | None = None,
         *,
         method: str | None = None,
         out: str | Path | None = None,
         resume: bool = False,
         name: str = "",
+        fault: Fault | str | None = None,
     ) -> None:
         config = config or GRPOConfig()
         if method is not None:
@@ -80,6 +86,7 @@ class Session:
                 config=config,
                 resume=resume,
                 name=name,
+                fault=fault,
             )
             self._take(trainer)
 
@@ -330,6 +337,55 @@ class Session:
                 )
                 session._runner.launch(work, f"branching from step {step}")
         return session
+
+    def tornado(
+        self,
+        knobs: Sequence[str] | Mapping[str, Sequence[Any]] | None = None,
+        steps: int = 4,
+        *,
+        seeds: int = 3,
+        problems: int = 128,
+    ) -> Tornado:
+        """What would each knob have done? From the state of now, `steps` steps are made with each
+        knob lower and higher, and with `seeds` other sampling seeds, which tell what chance alone
+        does. Returns at once; `.result()` waits for the bars, `.progress` says how far it is.
+
+        `knobs` are names of live fields, or names with the values to go to, {"beta": (0.0, 0.1)};
+        None = the usual ones. Each branch is measured on the first `problems` held-out ones. The
+        session rests meanwhile and is then as it was, bit for bit; training that was in hand goes
+        on afterwards. Reward functions are called for the branches too. The result is kept in the
+        run's folder. Raises `ConfigError`, `SessionError`.
+        """
+        from workbench.training.tornado.handle import Tornado
+        from workbench.training.tornado.work import plan_of
+
+        with self._lock:
+            left = self._runner.training_left()
+            self._rest_before("tornado")
+            self._raise_error()
+            trainer = self._runner.require_trainer()
+            try:
+                with TURN.to_work(self._runner):
+                    self._runner.bring_back_weights()
+                    made = Tornado(plan_of(trainer, knobs, steps, seeds, problems), self.run)
+                work = partial(
+                    made.make_and_tell,
+                    tell=self._runner.tell,
+                    should_stop=self._runner.worker.stop.is_set,
+                )
+                self._runner.launch_aside(work, f"trying knobs from step {trainer.steps_done}")
+            finally:
+                # Also where nothing came of it: it was training, and goes on.
+                if left is not None:
+                    self._go_on(*left)
+        return made
+
+    def _go_on(self, until: int | None) -> None:
+        """Train on to step `until`, or to the end, after what is in hand."""
+        done = self.step_number
+        if done >= self.config.max_steps or (until is not None and until <= done):
+            return
+        self.start(None if until is None else until - done)
 
     def free(self) -> None:
         """Give the memory back (the GPU's too) without a kernel restart; the record stays

@@ -30,7 +30,10 @@ class Status(StrEnum):
 
 TRANSITIONS: dict[Status, frozenset[Status]] = {
     Status.READY: frozenset({Status.RUNNING, Status.PAUSED, Status.STOPPED}),
-    Status.RUNNING: frozenset({Status.PAUSED, Status.STOPPED, Status.FINISHED, Status.FAILED}),
+    # To READY: what a tornado leaves of a session that had made no step.
+    Status.RUNNING: frozenset(
+        {Status.READY, Status.PAUSED, Status.STOPPED, Status.FINISHED, Status.FAILED}
+    ),
     # To itself: extended while it rests.
     Status.PAUSED: frozenset({Status.RUNNING, Status.PAUSED, Status.STOPPED}),
     # From here on, to PAUSED: extended, so that there are steps to make again.

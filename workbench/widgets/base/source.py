@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from workbench.runs import Run
+from workbench.runs import Run, accuracy_band, controls_beside, is_control
+from workbench.runs.control import Band, metric_band
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     import ipywidgets
     import pandas as pd
 
     from workbench.training.session import Session
+
+Control = Run | str | Path | Sequence[Run | str | Path]
+"""A run whose rewards say nothing, or several."""
 
 
 class RunSource:
@@ -33,9 +37,16 @@ class RunSource:
     planned: int | None
     """The steps that it is to make, None where the record does not say."""
 
-    def __init__(self, run: Run | str | Path, session: Session | None = None) -> None:
+    def __init__(
+        self,
+        run: Run | str | Path,
+        session: Session | None = None,
+        controls: Sequence[Run] = (),
+    ) -> None:
         self.run = run if isinstance(run, Run) else Run.open(run)
         self._session = session
+        self.controls = list(controls)
+        """Runs of the same training whose rewards say nothing; drawn as a band behind the run."""
         meta = self.run.meta
         self.label = meta.name
         self.reward_names = list(meta.reward_names)
@@ -47,6 +58,11 @@ class RunSource:
     def live(self) -> bool:
         """True when the session that writes this run is at hand, so that its status is known."""
         return self._session is not None
+
+    @property
+    def session(self) -> Session | None:
+        """The session that writes this run; None for a stored run."""
+        return self._session
 
     @property
     def opened(self) -> str:
@@ -67,6 +83,16 @@ class RunSource:
         self.status, self.reason, self.planned = state
         self._position, self._written = position, written
         return True
+
+    @cached_property
+    def control_accuracy(self) -> Band | None:
+        """What the controls' held-out accuracy spans; None without a control that was evaluated."""
+        return accuracy_band(self.controls)
+
+    @cached_property
+    def control_reward(self) -> Band | None:
+        """The same of the mean reward of a step."""
+        return metric_band(self.controls, "reward")
 
     def _state(self) -> tuple[str, str, int | None]:
         """Status, reason and planned steps."""
@@ -92,6 +118,23 @@ class RunSource:
     def last_step(self) -> int:
         """The newest step read; 0 before the first."""
         return int(self.metrics["step"].iloc[-1]) if len(self.metrics) else 0
+
+
+def controls_to_show(run: Run, given: Control | None) -> list[Run]:
+    """The controls to draw behind `run`: those given, or for None those that lie beside it. Raises
+    ValueError for a run that is none."""
+    if given is None:
+        return controls_beside(run)
+    wanted = [given] if isinstance(given, (Run, str, Path)) else list(given)
+    controls = [each if isinstance(each, Run) else Run.open(each) for each in wanted]
+    for control in controls:
+        if not is_control(control):
+            raise ValueError(
+                f"control={control.meta.name!r}: its rewards "
+                f"{', '.join(control.meta.reward_names)} say something about the completions. Give "
+                "a run made with --shuffle-rewards."
+            )
+    return controls
 
 
 class View(Protocol):

@@ -17,7 +17,7 @@ from workbench.widgets.base.hosts import TOOLTIP
 
 FIELDS: dict[str, Field[Any]] = {f.name: f for f in fields(GRPOConfig)}
 SLIDER_RANGES: dict[str, tuple[float, float]] = {
-    "beta": (1e-4, 1.0),
+    "beta": (1e-4, 10.0),
     "learning_rate": (1e-7, 1e-1),
     "epsilon": (0.01, 0.9),
     "epsilon_high": (0.01, 6.0),

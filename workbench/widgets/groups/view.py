@@ -24,6 +24,8 @@ from workbench.widgets.groups.table import (
     chosen,
     right_by,
 )
+from workbench.widgets.influence.matrix import INFLUENCE_CSS
+from workbench.widgets.influence.part import InfluencePart
 
 GROUPS_AT_ONCE, COMPLETIONS_AT_ONCE, CHARACTERS_AT_ONCE = 8, 64, 80_000
 """What a page holds at most: so many groups, and of large groups or long texts fewer, down to
@@ -45,15 +47,17 @@ class GroupsView(StepView):
         self._page = 0
         self._make_controls()
         self.summary = widgets.HTML()
+        self.influence = InfluencePart(stay_at=self.steps.go_to)
         self.cards = [_Card(self._look_at_tokens) for _ in range(GROUPS_AT_ONCE)]
         wrap = widgets.Layout(flex_flow="row wrap", align_items="center")
         self.widget = widgets.VBox(
             [
-                stylesheet(GROUPS_CSS),
+                stylesheet(GROUPS_CSS, INFLUENCE_CSS),
                 widgets.HBox([self.steps.widget, self.search, self.matching_only], layout=wrap),
                 widgets.HBox([self.keep, self.by, self.sort, self.smallest_first], layout=wrap),
                 self.message,
                 self.summary,
+                self.influence.widget,
                 widgets.HBox([self.previous, self.next, self.length], layout=wrap),
                 *(card.widget for card in self.cards),
             ]
@@ -102,12 +106,14 @@ class GroupsView(StepView):
             self.draw_empty(f"The completions of step {step} were not kept.")
             return
         self._table = GroupTable.of(samples, source.run.config_at(step), source.opened)
+        self.influence.follow(source, step)
         self._offer_rewards(list(self._table.rewards))
         self._from_first()
 
     def draw_empty(self, why: str) -> None:
         """Show no group, and why."""
         self._table = None
+        self.influence.follow(None, None)
         note = f'<div class="wb-note" role="status">{safe_text(why)}</div>'
         set_if_changed(self.summary, "value", f'<div class="wb">{note}</div>')
         for part in (self.previous, self.next, self.length, *(card.widget for card in self.cards)):

@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from workbench.runs.control import Band
 from workbench.widgets.base.source import RunSource
 from workbench.widgets.overview.markers import knob_strip
 from workbench.widgets.plots import Chart
@@ -45,6 +46,8 @@ ON_POLICY = (
 )
 NO_KL = "no KL: with beta = 0 there is no reference to measure it to"
 NO_EVALUATION = "no evaluation yet"
+CONTROL_SAID = "; grey: rewards that say nothing"
+SHARE_ON_THE_RIGHT = {"tickformat": ".0%", "range": [0, 1], "tickvals": [0, 0.5, 1]}
 SPREAD_OF_SPIKES = 20.0
 """An axis turns logarithmic when its largest value is so many times the median: a spike would
 flatten the rest."""
@@ -136,9 +139,10 @@ def reward(sheet: Sheet) -> Chart:
     names = []
     if sheet.alone and len(focus.source.reward_names) > 1:
         names = [(f"rewards/{n}", plot_text(n)) for n in focus.source.reward_names]
-    traces = sheet.lines(("reward", "mean"), *names, legend=True)
+    ghost = control_band(focus.source.control_reward)
+    traces = [*ghost, *sheet.lines(("reward", "mean"), *names, legend=True)]
     if spread is None or mean is None:
-        return sheet.panel("reward", "mean", traces)
+        return sheet.panel("reward", f"mean{CONTROL_SAID if ghost else ''}", traces)
 
     # The band of one run only, below the lines: several would hide one another.
     colour = focus.look.colour
@@ -146,11 +150,21 @@ def reward(sheet: Sheet) -> Chart:
     high = mean + spread
     around = band(focus.steps, low, high, "± spread", colour, showlegend=False)
     whose = "± spread in a group" if sheet.alone else f"± spread, {focus.name}"
-    return sheet.panel("reward", f"mean, band: {whose}", [around, *traces])
+    about = f"mean, band: {whose}{CONTROL_SAID if ghost else ''}"
+    return sheet.panel("reward", about, [around, *traces])
+
+
+def control_band(reached: Band | None) -> list[Trace]:
+    """What runs with rewards that say nothing reached, as a grey ghost; nothing without a
+    control."""
+    if reached is None:
+        return []
+    return [band(reached.step, reached.low, reached.high, "control", GREY)]
 
 
 def accuracy(sheet: Sheet) -> Chart:
-    """Held-out accuracy with its interval, a line per split."""
+    """Held-out accuracy with its interval, a line per split, and what the controls reached."""
+    ghost = control_band(sheet.runs[0].source.control_accuracy)
     traces = []
     for run in sheet.runs:
         table = run.source.evaluations
@@ -167,7 +181,8 @@ def accuracy(sheet: Sheet) -> Chart:
             how = {"hovertemplate": "%{y:.1%}", "showlegend": sheet.alone}
             traces.append(points(x, y, low, high, name, style, **how))
     note = "" if traces else NO_EVALUATION
-    return sheet.panel("held-out accuracy", "with its interval", traces, y=SHARE, note=note)
+    about = f"with its interval{CONTROL_SAID if ghost else ''}"
+    return sheet.panel("held-out accuracy", about, [*ghost, *traces], y=SHARE, note=note)
 
 
 def kl(sheet: Sheet) -> Chart:
@@ -175,11 +190,36 @@ def kl(sheet: Sheet) -> Chart:
     traces = sheet.lines(("kl", "kl"))
     # With a beta the KL is only not there yet; without one there will never be any.
     without = not traces and not any(run.source.run.config.get("beta") for run in sheet.runs)
-    how = {"note": NO_KL} if without else {}
+    how: dict[str, Any] = {"note": NO_KL} if without else {}
+    scale = _scale(traces)
     about = "to the reference, nats per token"
+    # Beside the KL itself, which says how far the policy has gone, not how hard beta pulls.
+    pull = "share of gradient"
+    share = on_the_right(sheet, "kl_gradient_share", pull, pull, place=1)
+    if share:
+        traces += share
+        how["y2"] = SHARE_ON_THE_RIGHT
+        about += "" if sheet.alone else f"; thin: {pull} (right)"
     if traces and all(is_measured_only(run) for run in sheet.runs):
         about += "; measured, not in the loss"
-    return sheet.panel("kl", about, traces, y=TO_ZERO | _scale(traces), **how)
+    return sheet.panel("kl", about, traces, y=TO_ZERO | scale, **how)
+
+
+def on_the_right(sheet: Sheet, metric: str, alone: str, beside: str, place: int) -> list[Trace]:
+    """A share on the right axis: of a run alone under the name `alone` in the look of `place`, of
+    several as thin lines called 'RUN, beside'."""
+    traces: list[Trace] = []
+    for run in sheet.runs:
+        share = run.column(metric)
+        if share is None:
+            continue
+        if sheet.alone:
+            traces += lines(run.steps, share, f"{alone} (right)", look(place))
+        else:
+            traces += lines(
+                run.steps, share, f"{run.name}, {beside}", run.look, thin=True, legend=False
+            )
+    return [trace | {"yaxis": "y2", "hovertemplate": "%{y:.1%}"} for trace in traces]
 
 
 def is_measured_only(run: Shown) -> bool:
@@ -221,27 +261,15 @@ def gradient(sheet: Sheet) -> Chart:
 
 def length(sheet: Sheet) -> Chart:
     """Lengths on the left, the truncated share on the right."""
-    metric = "truncated_share"
-    cut: list[Trace] = []
+    # The third look: the first two are those of mean and max.
+    right = on_the_right(sheet, "truncated_share", "truncated", "truncated", place=2)
     if sheet.alone:
         about = "tokens"
         traces = sheet.lines(("completion_length", "mean"), ("completion_length_max", "max"))
-        run = sheet.runs[0]
-        share = run.column(metric)
-        if share is not None:
-            # The third look: the first two are those of mean and max.
-            cut = lines(run.steps, share, "truncated (right)", look(2))
     else:
         about = "tokens; thin: truncated share (right)"
         traces = sheet.lines(("completion_length", "mean"))
-        for run in sheet.runs:
-            share = run.column(metric)
-            if share is not None:
-                name = f"{run.name}, truncated"
-                cut += lines(run.steps, share, name, run.look, thin=True, legend=False)
-    right = [trace | {"yaxis": "y2", "hovertemplate": "%{y:.1%}"} for trace in cut]
-    y2 = {"tickformat": ".0%", "range": [0, 1], "tickvals": [0, 0.5, 1]}
-    return sheet.panel("completion_length", about, traces + right, y=TO_ZERO, y2=y2)
+    return sheet.panel("completion_length", about, traces + right, y=TO_ZERO, y2=SHARE_ON_THE_RIGHT)
 
 
 def dead(sheet: Sheet) -> Chart:

@@ -84,6 +84,7 @@ def headline(sources: Sequence[RunSource], step: int | None = None) -> str:
 
 def _run_line(source: RunSource, place: int | None, step: int | None) -> str:
     parts = [
+        _fault(source),
         _method(source),
         _progress(source, step),
         *_numbers(source, step),
@@ -100,6 +101,12 @@ def _method(source: RunSource) -> str:
     """How the run learns, where it is not by GRPO."""
     method = str(source.run.meta.config.get("method", "grpo"))
     return "" if method == "grpo" else f"method {safe_text(method, 40)}"
+
+
+def _fault(source: RunSource) -> str:
+    """That a mistake was put into the run on purpose."""
+    fault = source.run.meta.environment.get("fault")
+    return "" if fault is None else f"<b>fault injected: {safe_text(str(fault), 60)}</b>"
 
 
 def _progress(source: RunSource, step: int | None) -> str:

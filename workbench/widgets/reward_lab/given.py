@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from workbench.rewards import REWARDS
+from workbench.rewards import REWARDS, plain_name
 from workbench.rewards.batch import RewardFunction
 from workbench.rewards.parameters import RewardSpecError
 from workbench.widgets.base.source import RunSource
@@ -31,7 +31,7 @@ class GivenRewards:
             functions: Sequence[RewardFunction] = trainer.rewards.functions
             return functions
         # A control's rewards are those of its functions, dealt to other completions.
-        return [name.removeprefix("shuffled_") for name in self._of_run] or USUAL
+        return [plain_name(name)[0] for name in self._of_run] or USUAL
 
     def _name_of(self, spec: RewardFunction | str) -> str:
         if isinstance(spec, str):

@@ -1,0 +1,73 @@
+"""The page of an experiment in a real browser: live while it runs, stopped by its button, a run
+opened in the dashboard, both themes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from browser.notebook_page import THEMES, DashboardPage
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+
+CELLS = (
+    """
+from workbench import Experiment, ExperimentView, GRPOConfig
+
+def tags(completions, **columns):
+    return [float("<think>" in str(c)) for c in completions]
+
+config = GRPOConfig(prompts_per_step=2, num_generations=4, updates_per_rollout=2, eval_steps=2,
+                    max_completion_length=12, max_steps=6, num_eval_problems=10)
+experiment = Experiment({"plain": {}, "tight": {"epsilon": 0.05}}, 2, ["shuffled"], out="runs/both",
+                        config=config, rewards=[tags])
+""",
+    "view = ExperimentView(experiment)\nview",
+    "experiment.start(processes=1)",
+)
+
+
+@pytest.fixture(scope="module")
+def page(lab: Any, probe: Any) -> Iterator[DashboardPage]:
+    name = "experiment"
+    probe.write_notebook(lab.server.root / f"{name}.ipynb", [cell.strip() for cell in CELLS])
+    page = DashboardPage(lab, f"{name}.ipynb", lab.server.root / "runs/both/plain-seed0")
+    page.nb.run_all()
+    page.scroll_to_top()
+    yield page
+    page.close()
+
+
+def faults_of(page: DashboardPage) -> list[Any]:
+    """Text that is too small or too faint, and what is wider than the page."""
+    here = ".jp-OutputArea-output .wb-scaled"
+    faults = [*page.nb.small_text(here), *page.nb.low_contrast(here)]
+    wide = page.dashboard.evaluate("e => e.scrollWidth - e.clientWidth")
+    return [*faults, ("wider than the page by", wide)] if wide > 1 else faults
+
+
+def test_it_is_live_stops_goes_on_and_is_read_in_both_themes(
+    page: DashboardPage, screenshots: Path
+) -> None:
+    page.wait(lambda: "one run at a time" in page.text(), "how many at once", 60)
+    page.wait(lambda: "1 of 6 runs" in page.text(), "the first run's end", 240)
+    page.click("Stop")
+    page.wait(lambda: "stopped" in page.text(), "the stop", 120)
+    page.click("Go on")
+    page.wait(lambda: "6 of 6 runs, 100% of the steps" in page.text(), "the end", 400)
+    page.wait(lambda: "2 seeds" in page.text(), "the answer")
+    assert page.dashboard.get_by_role("progressbar").get_attribute("aria-valuenow") == "100"
+    assert page.dashboard.get_by_role("button", name="Go on", exact=True).count() == 0
+    page.wait(lambda: len(page.nb.plots()) >= 2, "both plots", 60)
+    for theme in THEMES:
+        page.theme(theme)
+        page.scroll_to_top()
+        page.nb.page.wait_for_timeout(800)
+        page.nb.screenshot(str(screenshots / f"experiment-{theme}.png"))
+        assert faults_of(page) == [], theme
+    # The menu is reached by its name; what it opens is the run's own dashboard.
+    page.dashboard.get_by_label("run", exact=True).select_option(label="tight-seed1")
+    page.wait(lambda: page.nb.page.get_by_role("tab", name="Groups").count() > 0, "the dashboard")
+    page.healthy()

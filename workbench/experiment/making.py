@@ -1,0 +1,89 @@
+"""One run of an experiment: made, or gone on with."""
+
+from __future__ import annotations
+
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import torch
+
+from workbench.config import ConfigWarning
+from workbench.experiment.variants import ExperimentError, FunctionOfBefore, Variant
+from workbench.policy import load_policy
+from workbench.rewards import CONTROLS, Rewards, RewardSet
+from workbench.runs import Run, is_run_record
+from workbench.tasks.for_config import load_task_for
+from workbench.training import start_run
+
+PATIENCE = 120.0
+"""Seconds to wait for a process that still writes the run: one that was left behind ends after the
+step that it was in."""
+
+
+def make_run(
+    variant: Variant, seed: int, folder: Path, should_stop: Callable[[], bool] = lambda: False
+) -> bool:
+    """Train the run in `folder` from where it is up to its end, or until `should_stop`; whether it
+    came to its end. One thread for the embedded policy, whose matrices are too small to share."""
+    for reward in variant.rewards:
+        if isinstance(reward, FunctionOfBefore):
+            raise ExperimentError(
+                f"the reward {reward.name!r} of variant {variant.name!r} is a Python function, "
+                "which no file holds. Make the Experiment again with it, in the same folder."
+            )
+    _wait_until_free(folder, should_stop)
+    with warnings.catch_warnings(), _threads_for(variant.policy):
+        # What the settings mean was said when the variant was made.
+        warnings.simplefilter("ignore", ConfigWarning)
+        # To go on with a run its last checkpoint is enough; all of them of all runs fill a disk.
+        config = variant.config.replace(seed=seed, save_total_limit=1)
+        true_rewards = RewardSet(list(variant.rewards))  # type: ignore[arg-type]
+        chosen: Rewards = true_rewards
+        if variant.control is not None:
+            chosen = CONTROLS[variant.control](true_rewards, seed)
+        trainer = start_run(
+            folder,
+            policy=load_policy(variant.policy, config=config),
+            task=load_task_for(config, variant.task),
+            rewards=chosen,
+            config=config,
+            resume=is_run_record(folder / "run.sqlite"),
+        )
+        try:
+            trainer.train(should_stop=should_stop)
+            finished = trainer.steps_done >= trainer.config.max_steps
+            if not finished:
+                trainer.run.finish("stopped", "the experiment was stopped")
+        except Exception as error:
+            # The record says why; its last checkpoint leads on once the cause is mended.
+            if not trainer.run.closed:
+                trainer.run.finish("failed", f"{type(error).__name__}: {error}")
+            raise
+        finally:
+            trainer.engine.free()
+    return finished
+
+
+@contextmanager
+def _threads_for(policy: str) -> Iterator[None]:
+    """One thread for the embedded policy, as in `workbench train`; others as they are."""
+    before = torch.get_num_threads()
+    if policy == "embedded":
+        torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def _wait_until_free(folder: Path, should_stop: Callable[[], bool]) -> None:
+    """Let a process that was left behind, after this experiment's last one was killed, end its
+    step. One that does not is what `start_run` refuses."""
+    deadline = time.monotonic() + PATIENCE
+    while is_run_record(folder / "run.sqlite") and Run.open(folder).is_live():
+        if should_stop() or time.monotonic() > deadline:
+            return
+        time.sleep(0.2)

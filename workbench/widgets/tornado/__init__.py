@@ -1,0 +1,1 @@
+"""The page of the counterfactual tornado: what each knob would have done."""
