@@ -4,6 +4,7 @@ out by hand and against the loop's own loss."""
 from __future__ import annotations
 
 import itertools
+import warnings
 from collections import Counter
 from dataclasses import replace
 
@@ -12,7 +13,7 @@ import pytest
 import torch
 from oracle_by_hand import reward_by_hand, scored_by_hand, tiny_policy
 
-from workbench.config import GRPOConfig
+from workbench.config import ConfigWarning, GRPOConfig
 from workbench.objective import group_advantages, policy_loss
 from workbench.oracle import (
     OracleError,
@@ -29,6 +30,13 @@ from workbench.oracle import (
 )
 from workbench.oracle.coefficients import coefficients_of
 from workbench.rollout import Sampling, make_engine
+
+
+def unwarned(**settings) -> GRPOConfig:
+    """A config that one is rightly warned of."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConfigWarning)
+        return GRPOConfig(**settings)
 
 
 @pytest.fixture(scope="module")
@@ -137,10 +145,13 @@ RULES = {
     "leave one out": GRPOConfig(
         num_generations=3, beta=0.0, loss_type="grpo", advantage_baseline="leave_one_out"
     ),
-    "no baseline": GRPOConfig(
+    "no baseline": unwarned(
         num_generations=3,
         beta=0.0,
         loss_type="luspo",
+        importance_sampling_level="sequence",
+        epsilon=3e-4,
+        epsilon_high=4e-4,
         advantage_baseline="none",
         scale_rewards="none",
     ),
