@@ -9,7 +9,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from oracle.conftest import LONGEST, PROMPT, all_completions, plain_logp, tiny_policy
+from oracle_by_hand import LONGEST, PROMPT, all_completions, plain_logp, tiny_policy
 
 from workbench.oracle import EnumerationError, enumerate_completions
 from workbench.rollout import RolloutCancelledError, Sampling, make_engine

@@ -7,8 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from oracle.conftest import tiny_policy
-from oracle.test_scored import scored_by_hand
+from oracle_by_hand import scored_by_hand, tiny_policy
 
 from workbench.config import GRPOConfig
 from workbench.oracle import (

@@ -10,8 +10,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from oracle.conftest import tiny_policy
-from oracle.test_scored import reward_by_hand, scored_by_hand
+from oracle_by_hand import reward_by_hand, scored_by_hand, tiny_policy
 
 from workbench.config import GRPOConfig
 from workbench.objective import group_advantages, policy_loss

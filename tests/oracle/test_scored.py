@@ -6,11 +6,16 @@ import math
 
 import numpy as np
 import pytest
-from oracle.conftest import LONGEST, PROMPT, all_completions, plain_logp, tiny_policy
+from oracle_by_hand import (
+    all_completions,
+    plain_logp,
+    reward_by_hand,
+    scored_by_hand,
+    tiny_policy,
+)
 
 from workbench.oracle import (
     OracleError,
-    ScoredCompletions,
     enumerate_completions,
     oracle_of,
     score_completions,
@@ -18,28 +23,6 @@ from workbench.oracle import (
     token_values,
 )
 from workbench.rewards import RewardSet
-from workbench.tasks import Problem
-
-
-def reward_by_hand(ids) -> float:
-    """Something that depends on the whole completion."""
-    return float(sum(ids) % 3)
-
-
-def scored_by_hand(policy, **options) -> ScoredCompletions:
-    enumeration = enumerate_completions(
-        policy, PROMPT, **{"mass": 1.0, "max_new_tokens": LONGEST} | options
-    )
-    rewards_C1 = np.array([[reward_by_hand(ids)] for ids in enumeration.completion_lists()])
-    return ScoredCompletions(
-        enumeration=enumeration,
-        problem=Problem("?", "2"),
-        texts=("",) * len(rewards_C1),
-        rewards_CK=rewards_C1,
-        names=("by_hand",),
-        weights=(1.0,),
-        right_C=rewards_C1[:, 0] == 2,
-    )
 
 
 @pytest.fixture(scope="module")

@@ -176,7 +176,7 @@ def test_a_first_evaluation_that_fails_leaves_no_run_behind(
         kept.parent.mkdir(parents=True)
         kept.write_text("mine")
     with monkeypatch.context() as patch:
-        patch.setattr("workbench.training.trainer.evaluate", fails(CUDA))
+        patch.setattr("workbench.training.trainer.greedy_accuracy", fails(CUDA))
         with pytest.raises(
             OutOfMemoryError, match="phase 'evaluation': held-out problems.*prompts_per_step=4"
         ):
@@ -196,7 +196,7 @@ def test_a_record_that_was_there_is_not_removed_by_a_first_evaluation_that_fails
     make_trainer().run.close()
     shutil.rmtree(tmp_path / "run/checkpoints")
     with monkeypatch.context() as patch:
-        patch.setattr("workbench.training.trainer.evaluate", fails(CUDA))
+        patch.setattr("workbench.training.trainer.greedy_accuracy", fails(CUDA))
         with pytest.raises(OutOfMemoryError):
             make_trainer(resume=True)
     assert Run.open(tmp_path / "run").last_step() == 0

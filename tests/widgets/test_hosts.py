@@ -44,6 +44,8 @@ IPYWIDGETS_7 = {
     "ToggleButtons": DESCRIBED + " options value index label tooltips icons button_style disabled",
     "Checkbox": DESCRIBED + " value indent disabled",
     "Dropdown": DESCRIBED + " options value index label disabled",
+    "SelectionSlider": DESCRIBED + " options value index label disabled orientation readout "
+    "continuous_update",
     "HTML": DESCRIBED + " value placeholder",
     "Text": DESCRIBED + " value placeholder continuous_update disabled",
     "Textarea": DESCRIBED + " value placeholder rows continuous_update disabled",

@@ -328,7 +328,7 @@ def test_a_world_of_a_real_policy_is_its_gradient() -> None:
     other = {n: t + 2e-3 * torch.randn(t.shape, generator=random) for n, t in own.items()}
     problems = task.held_out[:2]
     world = make_world(policy, task, problems, name="start", about="", older=[other], mass=0.98)
-    assert (world.fidelity_N > 0.999).all()
+    assert (world.fidelity_N > 0.98).all()
     assert (world.mass_N >= 0.98).all()
     np.testing.assert_allclose(np.bincount(world.prompt_C, world.probability(1)), 1)
     assert (world.edge_CD[:, 0] != NO_EDGE).all()

@@ -205,7 +205,8 @@ def made_with_progress(experiment: Experiment, processes: int | None, quiet: boo
 def _print(experiment: Experiment, result: Result) -> None:
     console = terminal()
     title = f"COMPARED: {result.plan.metric}, in {experiment.out}"
-    console.print(drawn(title, columns_of(result), cells(result)))
+    table = drawn(title, columns_of(result), cells(result))
+    console.print(table)
     say("", console)
     for sentence in result.sentences():
         say(sentence, console)

@@ -122,11 +122,10 @@ class EstimatorPage(OraclePage):
         rows = [(f"now: {setting_words(setting)}", found)]
         rows += self.kept + self.recipes
         side_by_side = (
-            "<div style='display:flex;flex-wrap:wrap;gap:8px 24px'><div style='flex:0 1 320px'>"
-            f"{drawn}{legend}</div><div style='flex:1 1 600px;min-width:0'>{quality_table(rows)}"
-            "</div></div>"
+            "<div style='display:flex;flex-wrap:wrap;gap:8px 24px;align-items:center'>"
+            f"{drawn}<div style='flex:1 1 300px'>{legend}</div></div>"
         )
-        return words, f"{about}{side_by_side}"
+        return words, f"{about}{side_by_side}{quality_table(rows)}"
 
     def picture(self) -> str:
         return compass(self.figures, html.escape(self.summary, quote=True), "#212121")

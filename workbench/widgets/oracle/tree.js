@@ -294,6 +294,14 @@ function render({ model, el }) {
   field.addEventListener("focusout", (event) => { if (!field.contains(event.relatedTarget)) read(-1); });
   field.addEventListener("click", (event) => { const index = blockOf(event); if (index >= 0) choose(index); });
   field.addEventListener("dblclick", (event) => { const index = blockOf(event); if (index >= 0) zoom(zoomed === index ? -1 : index); });
+  // JupyterLab takes the arrow keys of a range input for its own before they move it.
+  const STEPS = { ArrowRight: 1, ArrowUp: 1, ArrowLeft: -1, ArrowDown: -1, PageUp: -1, PageDown: 1, Home: -Infinity, End: Infinity };
+  slider.addEventListener("keydown", (event) => {
+    if (!STEPS[event.key] || event.ctrlKey || event.altKey || event.metaKey) return;
+    setMoment(moment() + STEPS[event.key]);
+    event.preventDefault();
+    event.stopPropagation();
+  });
   slider.addEventListener("input", () => setMoment(Number(slider.value)));
   menu.addEventListener("change", () => { model.set("colour", menu.value); model.save_changes(); draw(); });
   whole.addEventListener("click", () => zoom(-1));
