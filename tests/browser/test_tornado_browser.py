@@ -42,7 +42,7 @@ def test_a_tornado_is_made_and_drawn(page: DashboardPage, screenshots: Path) -> 
     picture = page.panel.locator("svg[role=img]")
     page.wait(lambda: picture.count() == 1, "the bars", 600)
     assert "Effect of each knob after 4 steps from step 1" in picture.get_attribute("aria-label")
-    assert "cannot be told from chance" in picture.inner_text()
+    assert "cannot be told from chance" in picture.text_content()
     assert picture.locator("[data-verdict]").count() > 10
     page.wait(lambda: "finished." in page.panel.inner_text(), "the end")
     assert page.steps == 1, "nothing was recorded"

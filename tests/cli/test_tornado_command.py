@@ -59,9 +59,9 @@ def test_from_a_checkpoint_and_the_run_is_as_it_was(workbench: Command, tmp_path
 def test_knobs_as_they_are_written() -> None:
     assert knobs_of(None) is None
     assert knobs_of(["beta", "epsilon"]) == ["beta", "epsilon"]
-    assert knobs_of(["beta=0,1e-2", "loss_type=grpo,none"]) == {
+    assert knobs_of(["beta=0,1e-2", "scale_rewards=batch,none"]) == {
         "beta": [0, 1e-2],
-        "loss_type": ["grpo", "none"],
+        "scale_rewards": ["batch", "none"],
     }
     assert knobs_of(["epsilon_high=none"]) == {"epsilon_high": [None]}
     with pytest.raises(ConfigError, match="give values for all of them, or for none"):

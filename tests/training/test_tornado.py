@@ -142,6 +142,7 @@ def test_sharing_rollouts_changes_nothing(make_trainer, mixes: bool) -> None:
         max_resample=1, num_iterations=2, sync_ref_model=mixes, ref_model_sync_steps=2
     )
     trainer.step()
+    # Not advantage_baseline="none", with which no group is drawn again.
     # vespo_k_pos is another loss's: its branch comes to the base's own weights.
     moved = {
         "beta": [0.0],
@@ -149,7 +150,7 @@ def test_sharing_rollouts_changes_nothing(make_trainer, mixes: bool) -> None:
         "learning_rate": [1e-2],
         "temperature": [1.3],
         "scale_rewards": ["none"],
-        "advantage_baseline": ["none"],
+        "advantage_baseline": ["leave_one_out"],
         "max_resample": [3],
         "vespo_k_pos": [1.0],
     }
@@ -281,14 +282,39 @@ def test_a_rollout_in_hand_is_broken_off(make_session, monkeypatch: pytest.Monke
     assert state_of(session.trainer) == before
 
 
-def test_a_number_that_is_not_finite_is_a_finding(make_session) -> None:
-    session = make_session().step(1).wait(120)
+def test_a_number_that_is_not_finite_is_a_finding(
+    make_session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def hundred_digits(completions: Any, **columns: Any) -> list[float]:
+        return [100 * share for share in digits_reward(completions)]
+
+    session = make_session(rewards=hundred_digits).step(1).wait(120)
     before = state_of(session.trainer)
-    # 1e38 overflows at the first update; the second step meets it.
-    result = session.tornado(knobs={"learning_rate": (1e-4, 1e38)}, steps=2, problems=4).result(120)
-    broken = result.of("learning_rate")[1]
-    assert "No update was made" in broken.error
-    assert result.verdict(broken, "reward") == "failed"
+    plain = BranchTrainer.step
+
+    def ruined(trainer: BranchTrainer) -> Any:
+        """An update that overflows the weights in the last step, so that measuring meets it."""
+        step = plain(trainer)
+        if trainer.config.beta == 0.3 and trainer.steps_done == 3:
+            for weight in trainer.policy.trainable_parameters():
+                weight.data.fill_(float("inf"))
+        return step
+
+    monkeypatch.setattr(BranchTrainer, "step", ruined)
+    # Logits over 1e-38 overflow in the sampler; rewards of 3e38 times some, in the advantage.
+    moved = {"temperature": (1e-38, 1.1), "reward_weights": [(3e38,)], "beta": [0.3]}
+    result = session.tornado(moved, steps=2, problems=4).result(120)
+    in_the_rollout, well = result.of("temperature")
+    (in_the_loss,) = result.of("reward_weights")
+    (when_measured,) = result.of("beta")
+    assert "weights or logits are not finite" in in_the_rollout.error
+    assert "No update was made" in in_the_loss.error
+    assert "weights or logits are not finite" in when_measured.error
+    assert [len(branch.steps) for branch in (in_the_rollout, in_the_loss)] == [0, 0]
+    assert len(when_measured.steps) == 2
+    for broken in (in_the_rollout, in_the_loss, when_measured):
+        assert {result.verdict(broken, name) for name in result.measures} == {"failed"}
+    assert well.error == ""
     assert "broke the training" in result._repr_html_()
     session.wait(60)
     assert state_of(session.trainer) == before
@@ -340,11 +366,23 @@ def test_what_cannot_be_asked(make_session) -> None:
         session.tornado()
 
 
-@pytest.mark.parametrize("method", ["grpo", "dpo", "ppo", "online_rft"])
-def test_the_usual_knobs_of_each_method_are_live_and_move(method: str) -> None:
+@pytest.mark.parametrize(
+    ("method", "fixed"),
+    [
+        ("grpo", {}),
+        ("dpo", {"beta": "made by beta=0", "entropy_coef": "has no entropy bonus"}),
+        ("ppo", {"beta": "made by beta=0"}),
+        ("online_rft", {"beta": "made by beta=0"}),
+    ],
+)
+def test_the_usual_knobs_of_each_method_are_live_and_move(
+    method: str, fixed: dict[str, str]
+) -> None:
     config = GRPOConfig().with_method(method)
     sides, left_out = sides_of(None, Knobs(config))
-    assert left_out == {}
+    assert left_out.keys() == fixed.keys()
+    assert all(why in left_out[name] for name, why in fixed.items())
+    assert not {side.knob for side in sides} & fixed.keys()
     assert {"learning_rate", "temperature"} <= {side.knob for side in sides}
     assert all(side.value != side.before for side in sides)
     assert all(name in GRPOConfig.live_fields() for name in {*USUAL, *REACHES})

@@ -43,6 +43,12 @@ class Patient(Protocol):
         """The settings in force."""
         ...
 
+    def replace_parts(
+        self, *, task: Task, rewards: Any, engine: Any, method: Any, trainer_class: type
+    ) -> None:
+        """Go on with other parts."""
+        ...
+
 
 class Fault:
     """One mistake of the field. A subclass overrides the seams that it needs; the others hand on
@@ -76,14 +82,16 @@ class Fault:
         """Put the wrappers into a trainer that was just made. A branch gets its parent's rewards
         and task, which are wrapped already."""
         healthy_rewards = getattr(trainer.rewards, "healthy", trainer.rewards)
-        trainer.task = self.asked(trainer.task)
-        trainer.rewards = FaultyRewards(healthy_rewards, self, trainer)
-        trainer.engine = FaultyEngine(trainer.engine, self, trainer)
-        trainer.method = FaultyMethod(trainer.method, self)
+        trainer.replace_parts(
+            task=self.asked(trainer.task),
+            rewards=FaultyRewards(healthy_rewards, self, trainer),
+            engine=FaultyEngine(trainer.engine, self, trainer),
+            method=FaultyMethod(trainer.method, self),
+            # A class of its own, since the model may outlive the run and serve a healthy one: what
+            # is done to it holds for a step of this trainer alone.
+            trainer_class=_with_faulty_steps(type(trainer)),
+        )
         self.optimized(trainer.optimizer)
-        # A class of its own, since the model may outlive the run and serve a healthy one: what is
-        # done to it holds for a step of this trainer alone.
-        trainer.__class__ = _with_faulty_steps(type(trainer))
 
     # ------------------------------------------------------------ the seams
 

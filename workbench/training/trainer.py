@@ -4,7 +4,8 @@ screen.
 `Trainer.step` reads top to bottom: draw prompts, sample groups, reward, advantage,
 log-probabilities, updates, record. Everything that it calls is a short function elsewhere. The
 trainer owns its state: others read it, and change it only through `snapshot`, `restore`,
-`continue_record` and the knobs. It prints nothing and knows no widget.
+`take_back`, `continue_record`, `replace_parts` and the knobs. It prints nothing and knows no
+widget.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import threading
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext, suppress
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -136,6 +138,17 @@ class Trainer:
             **facts_of(policy, task),
             **({} if fault is None else {"fault": fault.spec}),
         )
+
+    def replace_parts(
+        self, *, task: Task, rewards: Rewards, engine: Any, method: Any, trainer_class: type
+    ) -> None:
+        """Go on with other parts, which a fault has put its wrappers around, and with the steps of
+        a subclass."""
+        self.task = task
+        self.rewards = rewards
+        self.engine = engine
+        self.method = method
+        self.__class__ = trainer_class
 
     @property
     def config(self) -> GRPOConfig:
@@ -529,6 +542,16 @@ class Trainer:
         # other cases the first step that asks for one takes it from the checkpoint of step 0.
         if checkpoint.step == 0 and self.asks_reference(self.config):
             self.reference = Reference(self.policy)
+
+    def take_back(self, checkpoint: Checkpoint) -> None:
+        """Take over a state of this trainer after another one has trained its model and its
+        optimizer."""
+        # Set first: where this fails, the weights belong to no whole step, and a session goes back
+        # to a checkpoint.
+        self.dirty = True
+        # A step that was broken off has left gradients.
+        self.optimizer.zero_grad(set_to_none=True)
+        self.restore(checkpoint)
 
     def save(self) -> Path:
         """Write a checkpoint of the last whole step. Raises `SaveError` where the disk refuses,

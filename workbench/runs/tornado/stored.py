@@ -75,7 +75,7 @@ def open_tornado(path: str | Path) -> TornadoResult:
     try:
         result = TornadoResult.from_dict(values["tornado"])
         # Its figures are asked for at once, so that what is missing is said here.
-        _ = result.frame
+        _ = result.bands, result.frame
     except (KeyError, TypeError, ValueError, AttributeError, StopIteration) as error:
         raise RunRecordError(
             f"{path} is no whole tornado ({type(error).__name__}: {error}). Delete it and make it "

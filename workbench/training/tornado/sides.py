@@ -80,7 +80,7 @@ def sides_of(asked: Knobbed, knobs: Knobs) -> tuple[list[Side], dict[str, str]]:
     left_out: dict[str, str] = {}
     for name, values in _values_of(asked, config).items():
         try:
-            knobs.check(**{name: getattr(config, name)})  # raises where it is no live field
+            _check_is_live(name, config, knobs)
             found = _sides(name, values, config, knobs)
         except ConfigError as error:
             if asked is not None:
@@ -103,6 +103,13 @@ def _values_of(asked: Knobbed, config: GRPOConfig) -> dict[str, Sequence[Any] | 
     if isinstance(asked, str):
         return {asked: None}
     return dict.fromkeys(asked)
+
+
+def _check_is_live(name: str, config: GRPOConfig, knobs: Knobs) -> None:
+    """Raises `ConfigError` for a name that is no field, or one that is fixed for the run."""
+    if name not in FIELDS:
+        GRPOConfig.describe(name)  # raises, and names the nearest one
+    knobs.check(**{**knobs.pending, name: getattr(config, name)})
 
 
 def _sides(name: str, values: Sequence[Any] | None, config: GRPOConfig, knobs: Knobs) -> list[Side]:

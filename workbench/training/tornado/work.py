@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from workbench.config import ConfigError
+from workbench.rollout.request import RolloutNotFiniteError
 from workbench.runs import Run
 from workbench.runs.step_record import StepRecord
 from workbench.runs.tornado import Branch, TornadoResult
@@ -171,12 +172,7 @@ def given_back(trainer: Trainer, state: Checkpoint) -> Iterator[None]:
     try:
         yield
     finally:
-        # Set first: where giving back fails, the weights belong to no whole step, and the session
-        # goes back to a checkpoint.
-        trainer.dirty = True
-        # A step that was broken off has left gradients.
-        trainer.optimizer.zero_grad(set_to_none=True)
-        trainer.restore(own_copy(state))
+        trainer.take_back(own_copy(state))
 
 
 def _made(trainer: BranchTrainer, branch: Branch, plan: Plan, say: Callable[[str], None]) -> Branch:
@@ -191,10 +187,11 @@ def _made(trainer: BranchTrainer, branch: Branch, plan: Plan, say: Callable[[str
         for place in range(1, plan.steps + 1):
             say(f"{branch.name}, step {place} of {plan.steps}")
             figures.append(_figures(trainer.step()))
-    except NotFiniteError as error:
+        say(f"{branch.name}, measured")
+        measures = trainer.measured(lambda: plan.ruler.measure(trainer))
+    except (NotFiniteError, RolloutNotFiniteError) as error:
+        # Also from the measuring, which may be the first to sample from what the last update left.
         return _finished(branch, figures, {}, str(error))
-    say(f"{branch.name}, measured")
-    measures = trainer.measured(lambda: plan.ruler.measure(trainer))
     shared = trainer.shared_groups.handed_on - before
     return _finished(branch, figures, measures, shared=shared)
 
