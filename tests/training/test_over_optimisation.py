@@ -62,6 +62,9 @@ def test_training_on_a_reward_model_for_too_long_costs_the_gold_reward(tmp_path)
     train_reward_model(made, examples_of(policy, "pairs", task.train[:24], 1.3), FAST)
     config = GRPOConfig(
         max_steps=100,
+        prompts_per_step=6,
+        updates_per_rollout=3,
+        lr_scheduler_type="constant",
         beta=0.0,
         temperature=1.3,
         learning_rate=5e-4,
