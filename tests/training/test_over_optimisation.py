@@ -45,12 +45,13 @@ def test_a_reward_model_beats_chance_on_problems_that_it_has_not_seen(kind, prob
     made.steps_by = "equations"
     train_reward_model(made, examples_of(policy, kind, task.train[:problems]), FAST)
     quality = judge(made, examples_of(policy, kind, task.held_out[: problems // 2]))
-    if kind == "process":
-        # Most steps have a label on one side, so that it is the order that tells.
-        assert quality.auc is not None
-        assert quality.auc.low > 0.5
-    else:
+    if kind == "pairs":
         assert quality.beats_chance, quality.accuracy
+    else:
+        # Most answers and most steps have a label on one side (two of three sampled answers are
+        # wrong), so that it is the order that tells.
+        assert quality.auc is not None
+        assert quality.auc.low > 0.55, quality.auc
 
 
 def test_training_on_a_reward_model_for_too_long_costs_the_gold_reward(tmp_path) -> None:
