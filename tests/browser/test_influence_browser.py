@@ -62,6 +62,7 @@ def test_the_matrix_is_computed_and_opens_both_texts(page: DashboardPage) -> Non
     page.wait(lambda: page.nb.kernel_eval(f"{PART}.found.of_tokens"), "the tokens", 120)
     page.wait(lambda: "token 0" in page.panel.inner_text(), "the pieces")
     # The state is in the kernel: a reload shows the same.
+    page.nb.save()
     page.nb.page.reload()
     page.scroll_to_top()
     page.wait(cells.count, "the matrix after a reload", 60)
