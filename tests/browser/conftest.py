@@ -65,15 +65,15 @@ def _page(lab: Any, notebook: str, record: str) -> Iterator[DashboardPage]:
 
 @pytest.fixture(scope="module")
 def start_page(lab: Any) -> Iterator[DashboardPage]:
-    """00_start.ipynb, run up to the cell that gives the memory back: a pause ends the waiting in
-    the cell before."""
+    """00_start.ipynb, run up to the cell that makes a second session, with a dashboard of its own:
+    a pause ends the waiting in the cell before."""
     for page in _page(lab, "00_start.ipynb", "runs/start"):
         cells = json.loads((NOTEBOOKS / "00_start.ipynb").read_text())["cells"]
         page.nb.select(
             next(
                 i
                 for i, cell in enumerate(cells)
-                if cell["cell_type"] == "code" and "free()" in "".join(cell["source"])
+                if cell["cell_type"] == "code" and "Dashboard(steering)" in "".join(cell["source"])
             )
         )
         page.nb._run("notebook:run-all-above", False, 0)
