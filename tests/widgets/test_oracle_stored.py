@@ -45,7 +45,8 @@ def test_trees_and_worlds_hold_what_the_pages_promise() -> None:
         assert world.fidelity_N.min() > 0.95
         assert world.steps_back == 8
     size = sum(shipped(name).stat().st_size for name in ("trees.npz", "worlds.npz", "turning.json"))
-    assert size < 2e6, "small enough to ship"
+    # Nearly all of it is the factor of the Gram matrices: twenty problems at two moments.
+    assert size < 4e6, "small enough to ship"
 
 
 def test_every_page_opens_on_them() -> None:
