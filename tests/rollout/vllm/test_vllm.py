@@ -276,7 +276,7 @@ def test_the_draws_come_from_the_generator_alone_and_cover_the_distribution() ->
     assert first.completion_lists() == again.completion_lists() != other.completion_lists()
     assert torch.equal(state, torch.get_rng_state())
     # Hot and many, so that equal draws are no accident.
-    doubled = engine.generate([prompts[0], prompts[0]], 16, Sampling(12, temperature=3.0), seeded())
+    doubled = engine.generate([prompts[0], prompts[0]], 16, Sampling(12, temperature=2.0), seeded())
     assert doubled.completion_lists()[:16] != doubled.completion_lists()[16:], (
         "the same prompt twice has two seeds"
     )
