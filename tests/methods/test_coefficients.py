@@ -14,7 +14,7 @@ from methods.own_steps import halves
 from torch import Tensor
 
 from workbench.config import METHODS
-from workbench.methods.dpo import dpo_margins, preference_pairs
+from workbench.methods.dpo import dpo_margins, log_ratios, preference_pairs
 from workbench.methods.returns import generalized_advantages, sum_to_come, whitened
 from workbench.policy.logprobs import completion_logps
 from workbench.rewards import RewardError, RewardWarning
@@ -291,5 +291,5 @@ def test_the_margin_of_a_pair_by_hand() -> None:
     mask_RT = torch.tensor([[True, True], [True, False]])
     # Chosen: (1) + (0.5); rejected: (-1), its second token is padding.
     torch.testing.assert_close(
-        dpo_margins(logp_RT, ref_logp_RT, mask_RT, 0.2), torch.tensor([0.2 * 2.5])
+        dpo_margins(log_ratios(logp_RT, ref_logp_RT, mask_RT), 0.2), torch.tensor([0.2 * 2.5])
     )

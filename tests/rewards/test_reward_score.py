@@ -18,11 +18,11 @@ from workbench.rewards import (
     RewardSet,
     format_reward,
     functions,
-    plain_name,
     random_rewards,
     resolve_reward,
     shuffled,
 )
+from workbench.runs import plain_name
 
 PROMPTS = [[{"role": "user", "content": f"{i} + 1?"}] for i in range(4)]
 COMPLETIONS = [[{"role": "assistant", "content": str(i)}] for i in range(4)]

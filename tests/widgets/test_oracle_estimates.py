@@ -318,7 +318,6 @@ def test_a_world_of_a_real_policy_is_its_gradient() -> None:
     from workbench import RewardSet, load_policy, load_task
     from workbench.oracle import estimator_quality, gradient_gram, oracle_of, sample_space
     from workbench.widgets.oracle import enumerated, make_world
-    from workbench.widgets.oracle.enumerating import own_weights_kept
     from workbench.widgets.oracle.run_trees import along_weights
 
     policy = load_policy("embedded", device="cpu")
@@ -351,7 +350,7 @@ def test_a_world_of_a_real_policy_is_its_gradient() -> None:
     assert all(torch.equal(own[n], t) for n, t in policy.trainable_state().items())
     (tree,) = along_weights(policy, task, problems[:1], {"now": own, "other": other}, mass=0.98)
     now = enumerated(policy, task, problems[0], mass=0.98)
-    with own_weights_kept(policy):
+    with policy.own_weights_kept():
         policy.load_trainable_state(other)
         moved = enumerated(policy, task, problems[0], mass=0.98)
     assert tree.reward_S == pytest.approx([now.reward_S[0], moved.reward_S[0]])

@@ -11,6 +11,7 @@ from typing import Any
 from workbench.bench.cases import REWARD_MODEL_RATE, Case, config_of
 from workbench.config import ConfigWarning
 from workbench.experiment import Experiment, Result, Variant
+from workbench.rewards import DEFAULT_REWARDS
 from workbench.runs import is_run_record
 
 POLICY, TASK = "embedded", "arithmetic"
@@ -46,7 +47,7 @@ def rewards_of(case: Case, out: Path) -> list[str]:
     """What pays, as on a command line."""
     if case.by_model:
         return [f"model:{out / SCORER}", "answer"]
-    return ["format", "answer"]
+    return list(DEFAULT_REWARDS)
 
 
 def make_what_is_shared(cases: Sequence[Case], out: Path) -> None:

@@ -16,6 +16,7 @@ from workbench.commands.printing import say, say_json, terminal
 from workbench.config import ConfigError, value_of
 from workbench.experiment import Experiment, Result, Variant
 from workbench.experiment.table import cells, columns_of
+from workbench.rewards import DEFAULT_REWARDS
 
 PROBLEMS = 300
 """Held-out problems of an evaluation unless a setting says otherwise."""
@@ -49,7 +50,7 @@ def compare_command(
         if seeds is not None and resume:
             experiment = experiment.with_seeds(seeds)
     else:
-        base = _Base(policy, task, rewards or ["format", "answer"], preset, changes)
+        base = _Base(policy, task, rewards or DEFAULT_REWARDS, preset, changes)
         experiment = Experiment(
             _variants(variants, base),
             8 if seeds is None else seeds,

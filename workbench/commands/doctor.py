@@ -17,7 +17,6 @@ from rich.table import Table
 
 from workbench.commands.printing import line_of, say_json, say_lines, terminal
 from workbench.config.engines import ENGINE_FACTS, Package
-from workbench.rewards.watchdog import WATCH_AFTER, WATCH_FILE, stuck_at
 
 
 @dataclass(frozen=True)
@@ -52,6 +51,7 @@ def run_command(run: Path) -> None:
     """See `workbench doctor --help`. Exit code 1 when the run has a problem or its record is
     damaged."""
     from workbench.doctor import diagnose, report
+    from workbench.rewards.watchdog import WATCH_AFTER, WATCH_FILE, stuck_at
     from workbench.runs import Run, RunWarning
 
     opened = Run.open(run)

@@ -30,9 +30,8 @@ def oracle_command(
     from workbench.commands.train import make_config, set_threads
     from workbench.oracle import oracle_of
     from workbench.policy import load_policy
-    from workbench.rewards import RewardSet
+    from workbench.rewards import DEFAULT_REWARDS, RewardSet
     from workbench.tasks import load_task
-    from workbench.training.launch import DEFAULT_REWARDS
 
     loaded = load_task(task, seed)
     if problem >= len(loaded.held_out):

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from workbench.config import ConfigError, GRPOConfig
-from workbench.runs import Run, is_run_record
+from workbench.runs import Run, is_run_record, plain_name
 
 
 @dataclass(frozen=True)
@@ -40,8 +40,6 @@ def parts_of(
     given = list(rewards) if rewards else None
     if not resume or not is_run_record(out / "run.sqlite"):
         return Parts(policy or "embedded", task or "arithmetic", given, control)
-    from workbench.rewards import plain_name
-
     meta = Run.open(out).meta
     plain, controls = zip(*map(plain_name, meta.reward_names), strict=True)
     # One control makes all names, or none.

@@ -37,10 +37,9 @@ def tornado_command(
     parts = parts_of(folder, True, policy, task, rewards, None)
     say_aside("loading torch and transformers")
     from workbench.policy import load_policy
-    from workbench.rewards import CONTROLS, RewardSet, with_readable_golds
+    from workbench.rewards import CONTROLS, DEFAULT_REWARDS, RewardSet, with_readable_golds
     from workbench.runs.tornado.words import as_html, sentences
     from workbench.tasks.for_config import load_task_for
-    from workbench.training.launch import DEFAULT_REWARDS
     from workbench.training.tornado.stored import tornado_of_run
 
     set_threads(threads, parts.policy)

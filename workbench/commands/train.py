@@ -278,9 +278,9 @@ def _trainer(
     from workbench.faults import make_fault
     from workbench.policy import load_policy
     from workbench.policy.quantization import KINDS
-    from workbench.rewards import CONTROLS, RewardSet, with_readable_golds
+    from workbench.rewards import CONTROLS, DEFAULT_REWARDS, RewardSet, with_readable_golds
     from workbench.tasks.for_config import load_task_for
-    from workbench.training.launch import DEFAULT_REWARDS, start_run
+    from workbench.training.launch import start_run
     from workbench.training.same_run import check_same_problems
 
     set_threads(threads, parts.policy)

@@ -17,7 +17,7 @@ from workbench.experiment.runner import Runner
 from workbench.experiment.statistics import INTERVALS
 from workbench.experiment.store import Plan, read_experiment, write_experiment
 from workbench.experiment.variants import ExperimentError, Variant, all_variants, as_rewards
-from workbench.rewards.controls import CONTROLS
+from workbench.rewards import CONTROLS, DEFAULT_REWARDS
 
 POLL = 1.0
 """Seconds between two calls of `run`'s `progress`."""
@@ -59,7 +59,7 @@ class Experiment:
         config: GRPOConfig | None = None,
         policy: str = "embedded",
         task: str = "arithmetic",
-        rewards: Any = ("format", "answer"),
+        rewards: Any = DEFAULT_REWARDS,
         control_of: str | None = None,
         metric: str = "accuracy",
         interval: str = "t",

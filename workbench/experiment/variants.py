@@ -11,7 +11,7 @@ from typing import Any
 
 from workbench.config import GRPOConfig
 from workbench.errors import WorkbenchError
-from workbench.rewards import CONTROLS
+from workbench.rewards import CONTROLS, DEFAULT_REWARDS
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+=-]{0,39}")
 """What a variant may be called: its runs' folders have that name on every system."""
@@ -46,7 +46,7 @@ class Variant:
 
     task: str = "arithmetic"
 
-    rewards: tuple[str | Callable[..., Any] | FunctionOfBefore, ...] = ("format", "answer")
+    rewards: tuple[str | Callable[..., Any] | FunctionOfBefore, ...] = DEFAULT_REWARDS
     """As `RewardSet` takes them."""
 
     control: str | None = None

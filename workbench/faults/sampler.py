@@ -43,8 +43,7 @@ class StaleSampler(Fault):
         if self._kept and self._kept[-1][0] > trainer.steps_done:
             self._kept.clear()
         if not self._kept or self._kept[-1][0] < trainer.steps_done:
-            copies = {name: weight.detach().clone() for name, weight in now.items()}
-            self._kept.append((trainer.steps_done, copies))
+            self._kept.append((trainer.steps_done, trainer.policy.copy_trainable_state()))
         with swapped_weights(now, self._kept[0][1]):
             return sample()
 

@@ -136,12 +136,10 @@ def _policy_and_task(
         task = _named_task(record, config) if trainer is None else trainer.task
     check_same_problems(record, task)
     # Whoever trains this model rests meanwhile, and finds its weights as they were.
-    with TURN.to_use(policy.model):
-        own = {name: p.detach().clone() for name, p in policy.trainable_state().items()}
+    with TURN.to_use(policy.model), policy.own_weights_kept():
         try:
             yield policy, task
         finally:
-            policy.load_trainable_state(own)
             for parameter in policy.trainable_parameters():
                 parameter.grad = None
 

@@ -58,9 +58,8 @@ class Replay:
 
     def state(self) -> PolicyState:
         """A copy of where it stands."""
-        weights = {n: p.detach().clone() for n, p in self.policy.trainable_state().items()}
         tensors = {n: t.clone() for n, t in optimizer_tensors(self.optimizer).items()}
-        return PolicyState(weights, tensors, self.entropy)
+        return PolicyState(self.policy.copy_trainable_state(), tensors, self.entropy)
 
     def return_to(self, state: PolicyState) -> None:
         """Stand there again."""

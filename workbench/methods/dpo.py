@@ -50,13 +50,13 @@ class DPO(Method):
         measured = replace(part, logp=part.logp.detach()).loss(config, totals)
         if not part.advantages.any():
             return measured
-        margin_M = dpo_margins(part.logp, part.ref_logp, part.mask, config.dpo_beta)
-        ratio_R = log_ratios(part.logp.detach(), part.ref_logp, part.mask)
+        log_ratio_R = log_ratios(part.logp, part.ref_logp, part.mask)
+        margin_M = dpo_margins(log_ratio_R, config.dpo_beta)
         loss = -F.logsigmoid(margin_M).sum() / pairs_of_update(totals)
         figures = {
             # A margin can grow while both answers become rarer: only these two tell.
-            "dpo_chosen_log_ratio": ratio_R[0::2].mean(),
-            "dpo_rejected_log_ratio": ratio_R[1::2].mean(),
+            "dpo_chosen_log_ratio": log_ratio_R[0::2].detach().mean(),
+            "dpo_rejected_log_ratio": log_ratio_R[1::2].detach().mean(),
             "dpo_margin": margin_M.detach().mean(),
             "dpo_accuracy": (margin_M > 0).to(margin_M.dtype).mean(),
         }
@@ -82,9 +82,9 @@ def log_ratios(logp_RT: Tensor, ref_logp_RT: Tensor, mask_RT: Tensor) -> Tensor:
     return torch.where(mask_RT != 0, logp_RT - ref_logp_RT, 0.0).sum(1)
 
 
-def dpo_margins(logp_RT: Tensor, ref_logp_RT: Tensor, mask_RT: Tensor, beta: float) -> Tensor:
-    """The margin of each pair, (R / 2,); rows 2m and 2m + 1 are its chosen and rejected answer."""
-    log_ratio_R = log_ratios(logp_RT, ref_logp_RT, mask_RT)
+def dpo_margins(log_ratio_R: Tensor, beta: float) -> Tensor:
+    """The margin of each pair, (R / 2,), from `log_ratios`; rows 2m and 2m + 1 are its chosen and
+    rejected answer."""
     return beta * (log_ratio_R[0::2] - log_ratio_R[1::2])
 
 

@@ -4,7 +4,8 @@ the pair."""
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any
@@ -89,6 +90,19 @@ class Policy:
         """Name -> tensor of what training changes: the adapter, or all weights. Tied weights appear
         once."""
         return {name: p for name, p in self.model.named_parameters() if p.requires_grad}
+
+    def copy_trainable_state(self) -> dict[str, Tensor]:
+        """The same as copies, which training does not move."""
+        return {name: p.detach().clone() for name, p in self.trainable_state().items()}
+
+    @contextmanager
+    def own_weights_kept(self) -> Iterator[None]:
+        """Inside, it may hold other weights: its own are put back, whatever happens."""
+        own = self.copy_trainable_state()
+        try:
+            yield
+        finally:
+            self.load_trainable_state(own)
 
     def check_trainable_state(self, state: dict[str, Tensor]) -> None:
         """Raises `PolicyError` when the names or shapes of saved tensors are not those of this

@@ -13,7 +13,6 @@ from workbench.rewards.controls import (
     RandomRewards,
     Rewards,
     ShuffledRewards,
-    plain_name,
     random_rewards,
     shuffled,
 )
@@ -31,7 +30,12 @@ from workbench.rewards.length import Length
 from workbench.rewards.noise import Noisy, noisy
 from workbench.rewards.overlong import SoftOverlong
 from workbench.rewards.repetition import Repetition
-from workbench.rewards.resolve import REWARDS, WITH_PARAMETERS, resolve_reward
+from workbench.rewards.resolve import (
+    DEFAULT_REWARDS,
+    REWARDS,
+    WITH_PARAMETERS,
+    resolve_reward,
+)
 from workbench.rewards.score import (
     RewardError,
     RewardSet,
@@ -42,6 +46,7 @@ from workbench.rewards.score import (
 
 __all__ = [
     "CONTROLS",
+    "DEFAULT_REWARDS",
     "REWARDS",
     "WITH_PARAMETERS",
     "ControlRewards",
@@ -73,7 +78,6 @@ __all__ = [
     "lenient_answer_reward",
     "lenient_correct",
     "noisy",
-    "plain_name",
     "random_rewards",
     "resolve_reward",
     "shuffled",

@@ -118,18 +118,5 @@ def random_rewards(rewards: RewardSet, seed: int = 0) -> RandomRewards:
     return RandomRewards(rewards, seed)
 
 
-def plain_name(name: str) -> tuple[str, str | None]:
-    """A recorded reward's name without its control, and which control that was (None = none)."""
-    for kind, control in CONTROLS.items():
-        if name.startswith(control.prefix):
-            return name.removeprefix(control.prefix), kind
-    return name, None
-
-
 Rewards = RewardSet | ControlRewards
 """What a run is rewarded by."""
-
-
-def is_control(name: str) -> bool:
-    """Whether a recorded reward of this name says nothing of the completion that it stands at."""
-    return plain_name(name)[1] is not None

@@ -20,6 +20,9 @@ from workbench.rewards.parameters import REWARD, RewardSpecError, WithParameters
 from workbench.rewards.repetition import Repetition
 from workbench.rewards.tags import tag_count_reward
 
+DEFAULT_REWARDS = ("format", "answer")
+"""What is paid where nobody names a reward."""
+
 REWARDS: dict[str, RewardFunction] = {
     "format": format_reward,
     "answer": answer_reward,

@@ -5,7 +5,13 @@ No torch is imported here, so that a stored run opens on any machine with numpy 
 """
 
 from workbench.runs.compare import align_metrics, diff_configs
-from workbench.runs.control import accuracy_band, controls_beside, controls_for, is_control
+from workbench.runs.control import (
+    accuracy_band,
+    controls_beside,
+    controls_for,
+    is_control,
+    plain_name,
+)
 from workbench.runs.export import export_csv
 from workbench.runs.learning import Learned, learned
 from workbench.runs.listing import list_runs
@@ -60,5 +66,6 @@ __all__ = [
     "is_run_record",
     "learned",
     "list_runs",
+    "plain_name",
     "record_path",
 ]

@@ -57,10 +57,18 @@ class Band:
     high: np.ndarray
 
 
+def plain_name(name: str) -> tuple[str, str | None]:
+    """A recorded reward's name without its control, and which control that was (None = none)."""
+    for control, prefix in CONTROL_PREFIXES.items():
+        if name.startswith(prefix):
+            return name.removeprefix(prefix), control
+    return name, None
+
+
 def is_control(run: Run) -> bool:
     """True where no reward of the run says anything about its completion."""
     names = run.meta.reward_names
-    return bool(names) and all(name.startswith(tuple(CONTROL_PREFIXES.values())) for name in names)
+    return bool(names) and all(plain_name(name)[1] is not None for name in names)
 
 
 def controls_for(run: Run, others: Iterable[Run]) -> list[Run]:
@@ -124,11 +132,7 @@ def _settings(config: dict[str, Any]) -> dict[str, Any]:
 
 def _true_names(names: Sequence[str]) -> list[str]:
     """The names of the rewards that a control took the place of."""
-    found = []
-    for name in names:
-        prefix = next((p for p in CONTROL_PREFIXES.values() if name.startswith(p)), "")
-        found.append(name.removeprefix(prefix))
-    return found
+    return [plain_name(name)[0] for name in names]
 
 
 def _neighbours(run: Run) -> list[Run]:

@@ -17,7 +17,13 @@ from workbench.methods.demonstrations import check_demonstrations
 from workbench.policy.for_config import check_policy
 from workbench.policy.free_memory import check_batch_fits
 from workbench.policy.policy import Policy
-from workbench.rewards import ControlRewards, Rewards, RewardSet, with_readable_golds
+from workbench.rewards import (
+    DEFAULT_REWARDS,
+    ControlRewards,
+    Rewards,
+    RewardSet,
+    with_readable_golds,
+)
 from workbench.rollout import check_engine
 from workbench.runs import Run, RunWriter, is_run_record
 from workbench.runs.store.opening import check_free, remove_database
@@ -32,7 +38,6 @@ from workbench.training.same_run import check_same
 from workbench.training.trainer import Trainer
 from workbench.training.truth import as_it_is
 
-DEFAULT_REWARDS = ("format", "answer")
 EXTENDABLE = (
     "max_steps",
     "eval_steps",

@@ -22,7 +22,7 @@ from torch import Tensor
 from workbench.config import GRPOConfig
 from workbench.policy import load_policy
 from workbench.policy.policy import Policy
-from workbench.rewards import RewardSet
+from workbench.rewards import DEFAULT_REWARDS, RewardSet
 from workbench.tasks import load_task
 from workbench.tasks.types import Problem, Task
 from workbench.training.launch import start_run
@@ -74,16 +74,12 @@ def trained(seed: int) -> tuple[Policy, list[Weights]]:
             Path(folder) / "run",
             policy=policy,
             task=load_task("arithmetic", seed=0),
-            rewards=RewardSet(["format", "answer"]),
+            rewards=RewardSet(DEFAULT_REWARDS),
             config=config,
         )
-        kept = [_copy(policy)]
-        trainer.train(on_step=lambda step: kept.append(_copy(policy)))
+        kept = [policy.copy_trainable_state()]
+        trainer.train(on_step=lambda step: kept.append(policy.copy_trainable_state()))
     return policy, kept
-
-
-def _copy(policy: Policy) -> Weights:
-    return {name: tensor.detach().clone() for name, tensor in policy.trainable_state().items()}
 
 
 def spread(problems: Sequence[Problem], count: int) -> list[Problem]:

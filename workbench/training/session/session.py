@@ -20,10 +20,10 @@ import torch
 from workbench.config import GRPOConfig
 from workbench.faults import Fault
 from workbench.policy.policy import Policy
-from workbench.rewards import Rewards
+from workbench.rewards import DEFAULT_REWARDS, Rewards
 from workbench.runs import Run
 from workbench.tasks.types import Task
-from workbench.training.launch import DEFAULT_REWARDS, start_run
+from workbench.training.launch import start_run
 from workbench.training.session import branching
 from workbench.training.session.errors import SessionError
 from workbench.training.session.listeners import Listeners

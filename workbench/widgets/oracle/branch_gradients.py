@@ -15,9 +15,10 @@ from torch import Tensor
 
 from workbench.oracle import ScoredCompletions, oracle_of, policy_gradient, token_logps
 from workbench.policy.logprobs import completion_logps
+from workbench.rewards import DEFAULT_REWARDS
 from workbench.rollout.request import evaluation_mode
 from workbench.widgets.oracle.branches import Tree, normalised, side_by_side, tree_of
-from workbench.widgets.oracle.enumerating import as_reward_set, own_weights_kept
+from workbench.widgets.oracle.enumerating import as_reward_set
 from workbench.widgets.oracle.world import NO_EDGE, World, cosine
 
 if TYPE_CHECKING:
@@ -85,7 +86,7 @@ def make_world(
     about: str,
     older: Sequence[Mapping[str, Tensor]] = (),
     reference: Mapping[str, Tensor] | None = None,
-    rewards: RewardSet | Sequence[str] = ("format", "answer"),
+    rewards: RewardSet | Sequence[str] = DEFAULT_REWARDS,
     mass: float = 0.999,
     max_new_tokens: int = 48,
     on_progress: Callable[[int, int], None] = lambda done, of: None,
@@ -123,7 +124,7 @@ def make_world(
         reward.append(reward_C)
         fidelity.append(_fidelity(policy, scored, tree, logp_E, own))
     rows = [np.concatenate(now)]
-    with own_weights_kept(policy):
+    with policy.own_weights_kept():
         for state in older:
             policy.load_trainable_state(dict(state))
             rows.append(np.concatenate([edge_logps(policy, tree) for tree in trees]))

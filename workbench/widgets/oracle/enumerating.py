@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from workbench.rewards import DEFAULT_REWARDS
 from workbench.widgets.oracle.snapshots import Snapshots, joined
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ def enumerated(
     policy: Policy,
     task: Task,
     problem: Problem,
-    rewards: RewardSet | Sequence[str] = ("format", "answer"),
+    rewards: RewardSet | Sequence[str] = DEFAULT_REWARDS,
     *,
     moment: str = "now",
     mass: float = 0.999,
@@ -76,7 +76,7 @@ def along_weights(
     task: Task,
     problems: Sequence[Problem],
     weights: Mapping[str, Mapping[str, Tensor]],
-    rewards: RewardSet | Sequence[str] = ("format", "answer"),
+    rewards: RewardSet | Sequence[str] = DEFAULT_REWARDS,
     *,
     mass: float = 0.999,
     max_new_tokens: int = 48,
@@ -89,7 +89,7 @@ def along_weights(
     parts: list[dict[str, Snapshots]] = [{} for _ in problems]
     whole = len(weights) * len(problems)
     done = 0
-    with own_weights_kept(policy):
+    with policy.own_weights_kept():
         for moment, state in weights.items():
             policy.load_trainable_state(dict(state))
             for part, problem in zip(parts, problems, strict=True):
@@ -108,13 +108,3 @@ def along_weights(
                 done += 1
     on_progress(whole, whole)
     return [joined(part) for part in parts]
-
-
-@contextmanager
-def own_weights_kept(policy: Policy) -> Iterator[None]:
-    """Inside, the policy may hold other weights."""
-    own = {name: tensor.detach().clone() for name, tensor in policy.trainable_state().items()}
-    try:
-        yield
-    finally:
-        policy.load_trainable_state(own)

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from workbench.rewards import DEFAULT_REWARDS
 from workbench.widgets.oracle.expectation import expected
 from workbench.widgets.oracle.settings import Setting
 from workbench.widgets.oracle.world import World
@@ -101,7 +102,7 @@ def own_gradient_rows(
     case. The policy keeps the weights that it was moved to."""
     from workbench.widgets.oracle.branch_gradients import make_world
 
-    old = {key: tensor.detach().clone() for key, tensor in policy.trainable_state().items()}
+    old = policy.copy_trainable_state()
     if not move_along_gradient(policy, task, problem, mass=mass, kl=kl):
         return []
     world = make_world(
@@ -124,11 +125,11 @@ def move_along_gradient(
     from workbench.widgets.oracle.enumerating import as_reward_set
     from workbench.widgets.oracle.world import NO_EDGE
 
-    rewards = as_reward_set(("format", "answer"))
+    rewards = as_reward_set(DEFAULT_REWARDS)
     scored = oracle_of(policy, task, problem, rewards, max_new_tokens=48, mass=mass)
     tree = tree_of(scored.enumeration)
     direction = policy_gradient(policy, scored)
-    old = {key: tensor.detach().clone() for key, tensor in policy.trainable_state().items()}
+    old = policy.copy_trainable_state()
     before_E = edge_logps(policy, tree)
     there_CD = tree.edge_CD != NO_EDGE
 

@@ -5,13 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from workbench.rewards import REWARDS, plain_name
+from workbench.rewards import DEFAULT_REWARDS, REWARDS
 from workbench.rewards.batch import RewardFunction
 from workbench.rewards.parameters import RewardSpecError
+from workbench.runs import plain_name
 from workbench.widgets.base.source import RunSource
-
-USUAL = ("format", "answer")
-"""Where neither a person nor a run names any."""
 
 
 class GivenRewards:
@@ -31,7 +29,7 @@ class GivenRewards:
             functions: Sequence[RewardFunction] = trainer.rewards.functions
             return functions
         # A control's rewards are those of its functions, dealt to other completions.
-        return [plain_name(name)[0] for name in self._of_run] or USUAL
+        return [plain_name(name)[0] for name in self._of_run] or DEFAULT_REWARDS
 
     def _name_of(self, spec: RewardFunction | str) -> str:
         if isinstance(spec, str):
