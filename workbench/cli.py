@@ -117,7 +117,3 @@ def main() -> None:
     except WorkbenchError as error:
         say_aside("\n".join([f"error: {error}", *getattr(error, "__notes__", [])]))
         sys.exit(2)
-
-
-if __name__ == "__main__":
-    main()

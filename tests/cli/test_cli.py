@@ -38,7 +38,7 @@ QUICK = [
 
 
 def process(*arguments: object, cwd: Path, code: int = 0) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "workbench.cli", *map(str, arguments)]
+    command = [sys.executable, "-m", "workbench", *map(str, arguments)]
     done = subprocess.run(
         command, capture_output=True, text=True, cwd=cwd, timeout=200, check=False
     )
@@ -109,7 +109,7 @@ def test_eval_goes_on_after_a_kill(finished_run: tuple[Path, str], workbench: Co
     folder = finished_run[0]
     asked = ("eval", "--policy", "r/policy", "--problems", 300, "--samples", 4, "--json")
     whole = workbench(*asked, "--out", "whole.jsonl", cwd=folder).stdout
-    words = [sys.executable, "-m", "workbench.cli", *map(str, asked), "--out", "killed.jsonl"]
+    words = [sys.executable, "-m", "workbench", *map(str, asked), "--out", "killed.jsonl"]
     child = subprocess.Popen(words, cwd=folder, stdout=subprocess.DEVNULL)
     killed = folder / "killed.jsonl"
     deadline = time.monotonic() + 120
@@ -145,7 +145,7 @@ def test_export_writes_tables_and_a_page_that_needs_no_network(
 def test_doctor_examines_it(finished_run: tuple[Path, str]) -> None:
     """As a process: what it returns to the shell is part of its answer."""
     report = subprocess.run(
-        [sys.executable, "-m", "workbench.cli", "doctor", "r"],
+        [sys.executable, "-m", "workbench", "doctor", "r"],
         capture_output=True,
         text=True,
         cwd=finished_run[0],
@@ -240,7 +240,7 @@ def test_ctrl_c_ends_after_the_step_with_a_checkpoint(tmp_path: Path, tiny_folde
     command = [
         sys.executable,
         "-m",
-        "workbench.cli",
+        "workbench",
         "train",
         "--policy",
         str(tiny_folder),
