@@ -82,10 +82,14 @@ class Dashboard(widgets.VBox):  # type: ignore[misc]  # ipywidgets has no types
         self.step = self.steps.slider
         self.newest = self.steps.newest
         self.replay = self.steps.replay
+        self.dock_slot = widgets.HBox()
+        self.timeline_slot = widgets.HBox([self.steps.widget])
+        self.timeline_slot.add_class("wb-line").add_class("wb-timeline-slot")
         self.controls = self._make_controls()
         super().__init__(self._parts(scale))
         self.layout.width = "100%"
-        self.add_class("wb-scaled").add_class(_size_class(scale))
+        for name in ("wb-scaled", "wb-dash", _size_class(scale)):
+            self.add_class(name)
         # Last: from here on another thread may draw, so that everything must be there.
         self.publisher = Publisher(self.redraw, sessions, self._stand_still)
         self._draw_anew()
@@ -93,7 +97,7 @@ class Dashboard(widgets.VBox):  # type: ignore[misc]  # ipywidgets has no types
     # ---------------------------------------------------------------- making
 
     def _make_tabs(self) -> widgets.Tab:
-        tabs = widgets.Tab([view.widget for view in self.views])
+        tabs = widgets.Tab([view.widget for view in self.views]).add_class("wb-tabs")
         for place, view in enumerate(self.views):
             tabs.set_title(place, view.title)
         tabs.observe(lambda change: self._draw_anew(), "selected_index")
@@ -104,7 +108,13 @@ class Dashboard(widgets.VBox):  # type: ignore[misc]  # ipywidgets has no types
             return None
         from workbench.widgets.controls.controls import Controls
 
-        return Controls(self.session, self.follow)
+        return Controls(
+            self.session,
+            self.follow,
+            on_reopened=self.take_up,
+            on_rewind=self.steps.follow_newest,
+            beside=self.dock_slot,
+        )
 
     def _make_still(self) -> widgets.Widget:
         words = widgets.HTML(framed(f'<div class="wb-note" role="status">{TAKEN_OVER}</div>'))
@@ -124,13 +134,18 @@ class Dashboard(widgets.VBox):  # type: ignore[misc]  # ipywidgets has no types
         limits = limits_here() if self.controls is not None else ""
         said = framed(f'<div class="wb-note">{limits}</div>') if limits else ""
         zoom = f"<style>.{_size_class(scale)} {{ zoom: {float(scale):.2f}; }}</style>"
+        # Without a session there is no bar: the place for what stands at its end is beside the
+        # steps.
         strip = [] if self.controls is None else [self.controls.widget]
+        if self.controls is None:
+            self.timeline_slot.children = [*self.timeline_slot.children, self.dock_slot]
         return [
-            widgets.HTML(zoom + said),
+            widgets.HTML(zoom, layout=widgets.Layout(display="none")),
+            widgets.HTML(said),
             *strip,
             self.still,
             self.error,
-            self.steps.widget,
+            self.timeline_slot,
             self.tabs,
             SliderNames(),
             stylesheet(),
@@ -144,6 +159,7 @@ class Dashboard(widgets.VBox):  # type: ignore[misc]  # ipywidgets has no types
         with self._drawing:
             try:
                 if self.controls:  # first: a record that cannot be read stops no one from steering
+                    self.controls.shown_step = self.shown_step
                     self.controls.refresh()
                 self._redraw(force)
             except Exception as error:
@@ -210,6 +226,19 @@ class Dashboard(widgets.VBox):  # type: ignore[misc]  # ipywidgets has no types
             # The controls of the run that it branched from are its own.
             controls = self.sources[0].controls
             self.sources = [RunSource(session.run, session, controls), *self.sources]
+            if self.controls:
+                self.controls.follow(session)
+            self.publisher.follow(session)
+            # It stands at the step that was chosen, and goes on from it.
+            self.steps.follow_newest()
+        self._draw_anew()
+
+    def take_up(self, session: Session) -> None:
+        """The run in focus was loaded again: `session` trains it from now on."""
+        with self._drawing:
+            controls = self.sources[0].controls
+            self.session = session
+            self.sources = [RunSource(session.run, session, controls), *self.sources[1:]]
             if self.controls:
                 self.controls.follow(session)
             self.publisher.follow(session)

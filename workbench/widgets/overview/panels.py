@@ -48,6 +48,9 @@ NO_KL = "no KL: with beta = 0 there is no reference to measure it to"
 NO_EVALUATION = "no evaluation yet"
 CONTROL_SAID = "; grey: rewards that say nothing"
 SHARE_ON_THE_RIGHT = {"tickformat": ".0%", "range": [0, 1], "tickvals": [0, 0.5, 1]}
+SHORTEST = 4.2
+"""Steps of the shortest axis: at step 1 the first point is not to stand in the middle of
+nothing."""
 SPREAD_OF_SPIKES = 20.0
 """An axis turns logarithmic when its largest value is so many times the median: a spike would
 flatten the rest."""
@@ -118,7 +121,7 @@ def charts(sources: Sequence[RunSource], step: int | None = None) -> list[Chart]
         return []
     # A little room at both ends, so that first and last points are whole.
     last = max(run.source.last_step for run in runs)
-    x_range = (-0.01 * last, max(last * 1.01, last + 0.2))
+    x_range = (-0.01 * last, max(last * 1.01, last + 0.2, SHORTEST))
     # Of all sources: a run keeps its look whether or not another one has a step yet.
     strip = knob_strip(sources, last)
     if step is not None:
@@ -138,7 +141,11 @@ def reward(sheet: Sheet) -> Chart:
     # A single function is the mean itself, give or take its weight; of several runs it is too much.
     names = []
     if sheet.alone and len(focus.source.reward_names) > 1:
-        names = [(f"rewards/{n}", plot_text(n)) for n in focus.source.reward_names]
+        # All are rewards: without that word more of them stand in one line.
+        names = [
+            (f"rewards/{n}", plot_text(n.removesuffix("_reward") or n))
+            for n in focus.source.reward_names
+        ]
     ghost = control_band(focus.source.control_reward)
     traces = [*ghost, *sheet.lines(("reward", "mean"), *names, legend=True)]
     if spread is None or mean is None:

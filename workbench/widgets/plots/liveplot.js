@@ -2,6 +2,8 @@
 const shared = (globalThis.__workbench_plotly__ ??= { asked: -Infinity });
 shared.ready ??= new Promise((resolve, reject) => Object.assign(shared, { resolve, reject }));
 const ASK_AGAIN = 1500, PATIENCE = 10000, FRAME_BUDGET = 12, LOOK_AGAIN = [100, 400, 1500, 4000]; // milliseconds
+// Pixels: a plot in a dashboard that is still wide enough, its usual least height, the space between two, and what is left free below.
+const NARROWEST = 290, READABLE = 180, GAP = 12, MARGIN = 12, TALLEST = 1.3;
 const CONFIG = { displaylogo: false, responsive: false, scrollZoom: false,
   modeBarButtons: [["toImage", "zoom2d", "pan2d", "resetScale2d"]] };
 
@@ -76,6 +78,17 @@ function pageColour(el) {
 // A panel with meta.strip has its legend between title and plot and labels above the data. How many rows a legend takes and
 // which labels have room depends on the width: both are measured.
 const TITLE_ROW = 24;
+// What the y axis means may be longer than its panel is wide: it ends in dots rather than at the edge. It is read out in full.
+function shortenTitle(plot, layout, width) {
+  const drawn = plot.querySelector(".gtitle"), about = layout.meta?.about;
+  if (!drawn || !about) return null;
+  const box = drawn.getBoundingClientRect(), over = box.right - (plot.getBoundingClientRect().left + width);
+  if (over <= 0) return null;
+  const plain = Math.max(layout.meta.title.length, 1) * 1.2; // the name is bold and larger
+  const letters = Math.floor(about.length - (over / box.width) * (about.length + plain)) - 2;
+  const text = letters > 3 ? about.slice(0, letters).replace(/[\s,;:&][^\s]*$/, "") + "…" : "";
+  return { ...layout, title: { ...layout.title, text: layout.title.text.replace(about, () => text) } };
+}
 function hideOverlapping(labels) {
   const kept = [];
   for (const label of labels) {
@@ -119,7 +132,8 @@ function render({ model, el }) {
   function addPanel() {
     const div = document.createElement("div"), plot = document.createElement("div");
     div.className = "wb-plot";
-    div.setAttribute("role", "img");
+    // Not an image: its legend and its buttons can be reached within.
+    div.setAttribute("role", "group");
     div.appendChild(plot);
     root.appendChild(div);
     inSight.observe(div);
@@ -145,15 +159,30 @@ function render({ model, el }) {
     root.style.zoom = 1 / zoom;
     return model.get("scale") * zoom;
   }
+  // In a dashboard as many rows as can be read share what the window leaves below them.
+  function rowHeight() {
+    const scale = scaled(), usual = model.get("height") * scale, least = model.get("least_height") * scale;
+    const dashboard = root.closest(".wb-dash");
+    if (!least || !dashboard) return usual;
+    const pane = root.closest(".jp-WindowedPanel-outer, .jp-LinkedOutputView, .jp-NotebookPanel-notebook") ?? document.documentElement;
+    const above = root.getBoundingClientRect().top - dashboard.getBoundingClientRect().top;
+    const room = pane.clientHeight - above - MARGIN;
+    const across = getComputedStyle(root).gridTemplateColumns.split(" ").length;
+    const rows = Math.ceil(model.get("spec").length / across);
+    const fit = Math.min(Math.max(Math.floor(room / (READABLE * scale)), 2), Math.max(rows, 1));
+    return Math.min(Math.max((room - (fit - 1) * GAP) / fit, least), usual * TALLEST);
+  }
   // Everything is drawn anew from the traits, a few panels a frame and only those in sight.
   function refresh() {
-    const spec = model.get("spec"), height = model.get("height") * scaled();
+    const spec = model.get("spec");
     while (panels.length > spec.length) removePanel(panels.pop());
     while (panels.length < spec.length) panels.push(addPanel());
     root.style.setProperty("--wb-columns", Math.min(model.get("columns"), spec.length || 1));
+    root.style.setProperty("--wb-chart", (model.get("least_height") ? NARROWEST : 400) * scaled() + "px");
+    const height = rowHeight();
     root.setAttribute("aria-label", model.get("label"));
     panels.forEach((panel, i) => {
-      panel.div.style.height = height + "px";
+      panel.div.style.height = Math.floor(height) + "px";
       panel.div.setAttribute("aria-label", spec[i].layout?.meta?.summary ?? "plot");
       panel.stale = true;
     });
@@ -175,9 +204,10 @@ function render({ model, el }) {
   function drawPanel(panel, index, figure, columns) {
     const size = { width: panel.div.clientWidth, height: panel.div.clientHeight }, scale = scaled();
     const data = filled(figure.data, columns);
+    let wanted = figure.layout;
     const put = () => {
       panel.theme = themeOf(root);
-      const layout = themed(enlarged(figure.layout, scale), root, size);
+      const layout = themed(enlarged(wanted, scale), root, size);
       if (layout.meta?.strip && panel.top) layout.margin = { ...layout.margin, t: panel.top };
       return plotly.react(panel.plot, data, layout, { ...CONFIG, ...figure.config });
     };
@@ -186,7 +216,10 @@ function render({ model, el }) {
       if (figure.layout.meta?.strip) {
         const top = TITLE_ROW * scale + (panel.plot.querySelector(".legend")?.getBoundingClientRect().height ?? 0);
         // The height of the legend is known only when it is drawn: drawn again where it was not what was assumed.
-        if (Math.abs(top - (panel.top ?? 0)) > 2) { panel.top = top; put(); }
+        const shorter = shortenTitle(panel.plot, wanted, size.width), moved = Math.abs(top - (panel.top ?? 0)) > 2;
+        wanted = shorter ?? wanted;
+        panel.top = top;
+        if (moved || shorter) put();
         hideOverlapping(panel.plot.querySelectorAll(".annotation-text-g"));
       }
       say(panel, "");
@@ -204,12 +237,13 @@ function render({ model, el }) {
     if (!plotly) { panels.forEach((p) => { p.stale = true; }); schedule(); }
   }
 
-  const traits = ["spec", "frame", "label", "columns", "height", "scale"].map((name) => "change:" + name);
+  const traits = ["spec", "frame", "label", "columns", "height", "least_height", "scale"].map((name) => "change:" + name);
   traits.forEach((name) => model.on(name, refresh));
   // A hidden page draws nothing, and catches up when it is seen again.
   document.addEventListener("visibilitychange", schedule);
   const resized = new ResizeObserver(refresh);
   resized.observe(root);
+  addEventListener("resize", refresh);
   // A page says that its theme changes before the new style sheet is there: look again until it has come.
   let looks = [];
   const checkTheme = () => {
@@ -235,6 +269,7 @@ function render({ model, el }) {
     stopAsking();
     for (const observer of [inSight, resized, rethemed]) observer.disconnect();
     document.removeEventListener("visibilitychange", schedule);
+    removeEventListener("resize", refresh);
     traits.forEach((name) => model.off(name, refresh));
     if (frameId) cancelAnimationFrame(frameId);
     panels.forEach(removePanel);

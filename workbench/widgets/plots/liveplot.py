@@ -43,6 +43,8 @@ class LivePlot(anywidget.AnyWidget):
     clicked        {"x": …, "panel": …, "count": …} of the point clicked last; `count` makes each
                    click a change
     scale           multiplies heights and texts, for a projector
+    least_height    above 0: in a dashboard the rows share what the window leaves below them, each
+                    at least so many pixels high
     """
 
     _esm = Path(__file__).with_suffix(".js").read_text(encoding="utf-8")
@@ -54,6 +56,7 @@ class LivePlot(anywidget.AnyWidget):
     label = traitlets.Unicode("plots").tag(sync=True)
     columns = traitlets.Int(2, min=1).tag(sync=True)
     height = traitlets.Int(230, min=80).tag(sync=True)
+    least_height = traitlets.Int(0, min=0).tag(sync=True)
     scale = traitlets.Float(1.0, min=0.5, max=4).tag(sync=True)
     clicked = traitlets.Dict().tag(sync=True)
 
@@ -77,6 +80,11 @@ class LivePlot(anywidget.AnyWidget):
                 "lengths": [len(a) for a in arrays],
                 "buffer": b"".join(a.tobytes() for a in arrays),
             }
+
+    @property
+    def charts(self) -> list[Chart]:
+        """What is drawn."""
+        return list(self._charts)
 
     @property
     def summary(self) -> str:
