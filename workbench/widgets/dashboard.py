@@ -32,6 +32,7 @@ from workbench.widgets.overview.view import Overview
 from workbench.widgets.pages import PAGES, Links
 from workbench.widgets.plots.liveplot import with_picture
 from workbench.widgets.plots.pieces import plot_text
+from workbench.widgets.timeline.part import TimelinePart
 from workbench.widgets.tokens.view import TokensView
 
 if TYPE_CHECKING:
@@ -82,6 +83,7 @@ class Dashboard(widgets.VBox):  # type: ignore[misc]  # ipywidgets has no types
         self.step = self.steps.slider
         self.newest = self.steps.newest
         self.replay = self.steps.replay
+        self.timeline = TimelinePart(self.steps)
         self.controls = self._make_controls()
         super().__init__(self._parts(scale))
         self.layout.width = "100%"
@@ -130,7 +132,7 @@ class Dashboard(widgets.VBox):  # type: ignore[misc]  # ipywidgets has no types
             *strip,
             self.still,
             self.error,
-            self.steps.widget,
+            self.timeline.widget,
             self.tabs,
             SliderNames(),
             stylesheet(),
@@ -155,6 +157,7 @@ class Dashboard(widgets.VBox):  # type: ignore[misc]  # ipywidgets has no types
     def _redraw(self, force: bool) -> None:
         changed = [source.refresh() for source in self.sources]
         self.steps.follow(self.sources[0].last_step)
+        self.timeline.show(self.sources)
         self._stale = self._stale or force or any(changed)
         if self._stale:
             self.view.show(self.sources, self.shown_step)

@@ -36,7 +36,7 @@ class Overview(Guarded):
         super().__init__()
         self._on_pick = on_pick
         self.header = ipywidgets.HTML(framed(headline([])))
-        self.plots = LivePlot(label="the run, step by step", scale=scale)
+        self.plots = LivePlot(label="the run, step by step", scale=scale, linked=True)
         self.plots.observe(self._clicked, "clicked")
         self.widget = ipywidgets.VBox(
             [stylesheet(), self.message, self.header, self.plots],
