@@ -75,7 +75,14 @@ class Dashboard(widgets.VBox):  # type: ignore[misc]  # ipywidgets has no types
         self.sources[0].controls = controls_to_show(self.sources[0].run, control)
         self._drawing = threading.RLock()
         self._stale = True
-        self.pages = _make_pages(Links(self.show_step, self._show_tokens, self._show_completion))
+        self.pages = _make_pages(
+            Links(
+                self.show_step,
+                self._show_tokens,
+                self._show_completion,
+                interval=lambda: self.timeline.interval,
+            )
+        )
         self.tabs = self._make_tabs()
         self.error = widgets.HTML()
         self.still = self._make_still()
@@ -83,7 +90,7 @@ class Dashboard(widgets.VBox):  # type: ignore[misc]  # ipywidgets has no types
         self.step = self.steps.slider
         self.newest = self.steps.newest
         self.replay = self.steps.replay
-        self.timeline = TimelinePart(self.steps)
+        self.timeline = TimelinePart(self.steps, self._draw_anew)
         self.controls = self._make_controls()
         super().__init__(self._parts(scale))
         self.layout.width = "100%"

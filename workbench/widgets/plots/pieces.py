@@ -194,13 +194,21 @@ def points(
     }
 
 
-def stack(x: np.ndarray, parts: Mapping[str, np.ndarray]) -> list[Trace]:
-    """Areas on top of one another, of long ones the trend. Missing values count 0."""
+def stack(
+    x: np.ndarray,
+    parts: Mapping[str, np.ndarray],
+    *,
+    colours: Mapping[str, str] | None = None,
+    template: str = "%{y:.3~g} s",
+) -> list[Trace]:
+    """Areas on top of one another, of long ones the trend. Missing values count 0. `colours` are
+    those of some parts, where a name has one of its own."""
     size = trend_size(len(x))
     x = means(x, size).astype("f4")
     traces = []
     for i, (name, values) in enumerate(parts.items()):
-        colour = COLOURS[i] if i < len(COLOURS) else GREY
+        own = COLOURS[i] if i < len(COLOURS) else GREY
+        colour = (colours or {}).get(name, own)
         pattern = {
             "shape": PATTERNS[i % 4],
             "fgcolor": colour,
@@ -218,7 +226,7 @@ def stack(x: np.ndarray, parts: Mapping[str, np.ndarray]) -> list[Trace]:
             "mode": "lines",
             "stackgroup": "all",
             "line": {"color": colour, "width": 1.5, "dash": DASHES[i % 4]},
-            "hovertemplate": "%{y:.3~g} s",
+            "hovertemplate": template,
             "fillcolor": faint(colour),
             "fillpattern": pattern,
             "meta": {"mean_of": size},

@@ -24,9 +24,9 @@ that it costs no more than a twentieth of the time."""
 
 class TimelinePart(Guarded):
     """`widget` is shown; `timeline` is the line in it. The step is that of `steps`, whose slider,
-    box and replay it moves and follows."""
+    box and replay it moves and follows; `changed` is called when another interval is chosen."""
 
-    def __init__(self, steps: StepSlider) -> None:
+    def __init__(self, steps: StepSlider, changed: Callable[[], None] = lambda: None) -> None:
         super().__init__()
         self.timeline = Timeline()
         self.widget = widgets.VBox(
@@ -42,6 +42,7 @@ class TimelinePart(Guarded):
         _tie(self.timeline, "playing", steps.replay.button, "value")
         _tie(self.timeline, "speed", steps.replay.speed, "value", lambda speed: 1 / speed)
         self.timeline.observe(lambda change: self.guarded(self._describe), "picked")
+        self.timeline.observe(lambda change: changed(), "interval")
 
     @property
     def interval(self) -> tuple[int, int] | None:
