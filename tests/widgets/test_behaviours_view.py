@@ -172,6 +172,7 @@ def test_an_interval_leaves_the_other_steps_out(tmp_path: Path) -> None:
     assert list(view._kinds) == list(range(1, 13))
     dashboard.timeline.timeline.interval = [4, 6]
     assert list(view._kinds) == [4, 5, 6]
+    assert "In steps 4 to 6, of which 3 were read" in view.summary.value
     low, high = view.plot._charts[0]["layout"]["xaxis"]["range"]
     assert 3 < low < 4
     assert 6 < high < 7

@@ -43,6 +43,7 @@ class BehavioursView(Guarded):
         self._interval = interval
         self._read = KindsRead()
         self._source: RunSource | None = None
+        self._all: dict[int, list[str]] = {}
         self._kinds: dict[int, list[str]] = {}
         self._shares: dict[str, np.ndarray] = {}
         self._step: int | None = None
@@ -75,14 +76,14 @@ class BehavioursView(Guarded):
         self._source = sources[0] if sources else None
         missing: list[int] = []
         if self._source is None:
-            self._kinds = {}
+            self._all = self._kinds = {}
         else:
             missing = self._read.read(self._source)
-            self._kinds = self._named(self._source.run.meta.task)
+            self._name(self._source.run.meta.task)
             self._draw_stream(self._source, step)
         self._say(missing)
-        for part in (self.plot, self._below):
-            show_if(part, bool(self._kinds))
+        show_if(self.plot, bool(self._all))
+        show_if(self._below, bool(self._kinds))
         if self._kinds:
             wanted = max(self._kinds) if step is None else step
             self._step = min(self._kinds, key=lambda kept: (abs(kept - wanted), -kept))
@@ -90,38 +91,48 @@ class BehavioursView(Guarded):
             self._draw_examples()
         self.settled()
 
-    def _named(self, task: str) -> dict[int, list[str]]:
-        """The kinds of the steps that the page is about."""
-        kinds = merged(with_hacked(self._read.steps, task), task)
-        first, last = self._interval() or (0, max(kinds, default=0))
-        return {step: kinds[step] for step in sorted(kinds) if first <= step <= last}
+    def _name(self, task: str) -> None:
+        """The kinds of all steps, and of those that the page is about."""
+        found = merged(with_hacked(self._read.steps, task), task)
+        self._all = {step: found[step] for step in sorted(found) if found[step]}
+        self._shares = shares(self._all, task)
+        first, last = self._interval() or (0, max(self._all, default=0))
+        self._kinds = {step: kinds for step, kinds in self._all.items() if first <= step <= last}
 
     def _draw_stream(self, source: RunSource, step: int | None) -> None:
-        self._shares = shares(self._kinds, source.run.meta.task)
-        steps = list(self._kinds)
-        self.plot.show([stream(source, steps, self._shares, self._interval(), step)])
+        # All of it: a stretch without a kept step shows what lies between those beside it.
+        chart = stream(source, list(self._all), self._shares, self._interval(), step)
+        self.plot.show([chart])
 
     def _say(self, missing: Sequence[int]) -> None:
         if self._source is None:
             words = NO_RUN
+        elif not self._all:
+            words = NOT_KEPT
         elif not self._kinds:
-            words = "None of these steps was kept." if self._interval() else NOT_KEPT
+            words = f"None of {self._which()} was kept."
         else:
             task = self._source.run.meta.task
             by = f"the task {task}" if task in BEHAVIOURS else "which reward functions paid"
-            steps = f"{len(self._kinds)} of {self._source.last_step} steps"
-            words = f"Kinds named by {by}; {steps} are in the picture{self._whole_shares()}."
+            words = (
+                f"Kinds by {by}. In {self._which()}, of which {len(self._kinds)} were read: "
+                f"{self._whole_shares()}."
+            )
             if missing:
                 words += f" {len(missing)} are still to be read."
         note = f"<div role='status'>{safe_text(words, 600)}</div>"
         set_if_changed(self.summary, "value", framed(note))
 
+    def _which(self) -> str:
+        last = self._source.last_step if self._source else 0
+        first, last = self._interval() or (1, last)
+        return f"steps {first} to {last}"
+
     def _whole_shares(self) -> str:
         """How often each kind came in all, the most frequent first."""
         every = [kind for kinds in self._kinds.values() for kind in kinds]
         counts = sorted(((every.count(kind), kind) for kind in self._shares), reverse=True)
-        said = [f"{kind} {count / max(len(every), 1):.0%}" for count, kind in counts]
-        return f": {', '.join(said)}" if said else ""
+        return ", ".join(f"{kind} {count / max(len(every), 1):.0%}" for count, kind in counts)
 
     def _offer_kinds(self) -> None:
         # New options would undo what a person has chosen.
@@ -129,7 +140,7 @@ class BehavioursView(Guarded):
         if options != self.kind.options:
             chosen = self.kind.value
             if chosen not in options and self._step is not None:
-                here = self._kinds[self._step] or list(options)
+                here = self._all[self._step]
                 chosen = max(options, key=here.count)
             with self.filling():
                 self.kind.options = options
@@ -139,12 +150,13 @@ class BehavioursView(Guarded):
         source, step, kind = self._source, self._step, self.kind.value
         if source is None or step is None:
             return
-        rows = [row for row, one in enumerate(self._kinds.get(step, [])) if one == kind]
+        kinds = self._all.get(step, [])
+        rows = [row for row, one in enumerate(kinds) if one == kind]
         state = (source.run.path, source.run.position()[0], step, kind, tuple(rows))
         if state == self._shown_examples:
             return
         name = safe_text(str(kind), 80)
-        head = f"<b>step {step}</b>: {len(rows)} of {len(self._kinds.get(step, []))} are {name}"
+        head = f"<b>step {step}</b>: {len(rows)} of {len(kinds)} are {name}"
         table = ""
         shown = rows[:EXAMPLES]
         if shown:
@@ -159,9 +171,9 @@ class BehavioursView(Guarded):
 
     def _clicked(self, clicked: dict[str, Any]) -> None:
         """A band of the stream: examples of its kind at that step."""
-        if not clicked or not self._kinds:
+        if not clicked or not self._all:
             return
-        steps = list(self._kinds)
+        steps = list(self._all)
         place = int(np.argmin([abs(step - clicked["x"]) for step in steps]))
         self._step = steps[place]
         kind = kind_at(self._shares, place, clicked.get("y", -1.0))

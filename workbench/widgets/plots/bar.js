@@ -12,8 +12,9 @@ function makeBar(root, put) {
   input.addEventListener("input", () => put("smoothing", Number(input.value)));
   reset.addEventListener("click", () => put("zoom", []));
 
-  function draw(isShown, smoothing, zoom) {
-    bar.hidden = !isShown;
+  function draw(isLinked, hasLines, smoothing, zoom) {
+    bar.hidden = !isLinked || !(hasLines || zoom.length);
+    label.hidden = value.hidden = !hasLines;
     if (document.activeElement !== input || Number(input.value) !== smoothing) input.value = smoothing;
     value.textContent = smoothing ? smoothing.toFixed(2) : "off";
     reset.hidden = !zoom.length;

@@ -56,7 +56,11 @@ function makeHead(div, toggle) {
     bold.textContent = plainText(title);
     dim.textContent = plainText(about);
     dim.className = "wb-dim";
-    head.replaceChildren(bold, dim, ...items.map(([trace, key]) => legendItem(trace, key, hidden.includes(key))));
+    const name = document.createElement("div");
+    name.className = "wb-plot-title";
+    name.title = dim.textContent;
+    name.append(bold, " ", dim);
+    head.replaceChildren(name, ...items.map(([trace, key]) => legendItem(trace, key, hidden.includes(key))));
     // Drawn anew under a person's hands: the keyboard stays where it was.
     if (focused !== undefined) [...head.querySelectorAll("button")].find((button) => button.dataset.key === focused)?.focus();
   }

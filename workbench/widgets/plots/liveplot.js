@@ -4,7 +4,7 @@ shared.ready ??= new Promise((resolve, reject) => Object.assign(shared, { resolv
 const ASK_AGAIN = 1500, PATIENCE = 10000, FRAME_BUDGET = 12, LOOK_AGAIN = [100, 400, 1500, 4000]; // milliseconds
 const CONFIG = { displaylogo: false, responsive: false, scrollZoom: false,
   modeBarButtons: [["toImage", "zoom2d", "pan2d", "resetScale2d"]] };
-const DOUBLE_CLICK = 320; // milliseconds in which a second click makes a double click of the first
+const DOUBLE_CLICK = 320, STILL = 4, SHORT = 200; // milliseconds in which a second click makes a double click; pixels that a click may move, and of a chart that has no room for what its axis means
 
 async function evaluated(source) {
   // plotly.js looks for a module loader first: it gets one of its own, and RequireJS, which classic notebooks have, is
@@ -173,9 +173,11 @@ function render({ model, el }) {
     root.style.setProperty("--wb-columns", Math.min(model.get("columns"), spec.length || 1));
     root.style.setProperty("--wb-plot-scale", scaled());
     root.setAttribute("aria-label", model.get("label"));
-    bar.draw(model.get("linked") && spec.length > 0, model.get("smoothing"), model.get("zoom"));
+    const hasLines = spec.some(({ data }) => data.some((trace) => trace.meta?.smooth));
+    bar.draw(model.get("linked"), hasLines, model.get("smoothing"), model.get("zoom"));
     panels.forEach((panel, i) => {
       panel.div.style.height = height + "px";
+      panel.div.classList.toggle("wb-short", height < SHORT * scaled());
       panel.div.setAttribute("aria-label", spec[i].layout?.meta?.summary ?? "plot");
       panel.stale = true;
     });
@@ -243,14 +245,24 @@ function render({ model, el }) {
   }
   // Once a panel.
   function listenTo(panel, index) {
-    panel.plot.on("plotly_click", (event) => {
-      const layout = panel.plot._fullLayout, box = panel.plot.getBoundingClientRect();
-      const y = layout.yaxis.p2d(event.event.clientY - box.top - layout.yaxis._offset);
-      // The count makes a second click on the same point a change that the kernel hears of.
-      const pick = () => put("clicked", { x: event.points[0].x, y, panel: index, count: ++clicks });
-      clearTimeout(picking);
-      if (panel.isLinked) picking = setTimeout(pick, DOUBLE_CLICK); else pick();
-    });
+    // The count makes a second click on the same point a change that the kernel hears of.
+    const heightAt = ({ clientY }) => {
+      const { yaxis } = panel.plot._fullLayout;
+      return yaxis.p2d(clientY - panel.plot.getBoundingClientRect().top - yaxis._offset);
+    };
+    const pick = (x, event) => put("clicked", { x, y: heightAt(event), panel: index, count: ++clicks });
+    panel.plot.on("plotly_click", ({ points, event }) => { if (!panel.isLinked) pick(points[0].x, event); });
+    // Where charts are over steps a click anywhere picks one: plotly knows clicks near a point alone. It lays a cover over
+    // the page while a button is down, so the release is heard of by the document.
+    panel.plot.addEventListener("pointerdown", (down) => {
+      if (!panel.isLinked || down.button || !down.target.closest?.(".draglayer")) return;
+      document.addEventListener("pointerup", (up) => {
+        const step = panel.cross.stepUnder(up.clientX);
+        clearTimeout(picking);
+        if (step === null || Math.hypot(up.clientX - down.clientX, up.clientY - down.clientY) > STILL) return;
+        picking = setTimeout(() => pick(step, up), DOUBLE_CLICK);
+      }, { once: true, capture: true });
+    }, true);
     panel.plot.on("plotly_doubleclick", () => {
       clearTimeout(picking);
       if (panel.isLinked) put("zoom", []);

@@ -210,12 +210,14 @@ function render({ model, el }) {
     if (!button) return;
     stop = buttons.indexOf(button);
     const isPicked = button.getAttribute("aria-pressed") === "true";
+    hideTip();
     put({ picked: isPicked ? [] : button.marks.map((mark) => mark.key) });
   });
   const showTip = (event) => {
     const button = event.target.closest?.(".wb-tl-mark");
-    tip.hidden = !button;
-    if (!button) return;
+    // What is chosen is told in full below.
+    tip.hidden = !button || button.getAttribute("aria-pressed") === "true";
+    if (tip.hidden) return;
     tip.textContent = button.marks.map((mark) => mark.text).join("\n");
     const left = track.offsetLeft + parseFloat(button.style.left);
     tip.style.left = `${Math.max(0, Math.min(left - tip.offsetWidth / 2, root.clientWidth - tip.offsetWidth))}px`;
