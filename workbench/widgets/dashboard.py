@@ -32,6 +32,7 @@ from workbench.widgets.overview.view import Overview
 from workbench.widgets.pages import PAGES, Links
 from workbench.widgets.plots.liveplot import with_picture
 from workbench.widgets.plots.pieces import plot_text
+from workbench.widgets.timeline.part import TimelinePart
 from workbench.widgets.tokens.view import TokensView
 
 if TYPE_CHECKING:
@@ -74,7 +75,14 @@ class Dashboard(widgets.VBox):  # type: ignore[misc]  # ipywidgets has no types
         self.sources[0].controls = controls_to_show(self.sources[0].run, control)
         self._drawing = threading.RLock()
         self._stale = True
-        self.pages = _make_pages(Links(self.show_step, self._show_tokens, self._show_completion))
+        self.pages = _make_pages(
+            Links(
+                self.show_step,
+                self._show_tokens,
+                self._show_completion,
+                interval=lambda: self.timeline.interval,
+            )
+        )
         self.tabs = self._make_tabs()
         self.error = widgets.HTML()
         self.still = self._make_still()
@@ -83,7 +91,8 @@ class Dashboard(widgets.VBox):  # type: ignore[misc]  # ipywidgets has no types
         self.newest = self.steps.newest
         self.replay = self.steps.replay
         self.dock_slot = widgets.HBox()
-        self.timeline_slot = widgets.HBox([self.steps.widget])
+        self.timeline = TimelinePart(self.steps, self._draw_anew)
+        self.timeline_slot = widgets.HBox([self.timeline.widget])
         self.timeline_slot.add_class("wb-line").add_class("wb-timeline-slot")
         self.controls = self._make_controls()
         super().__init__(self._parts(scale))
@@ -171,6 +180,7 @@ class Dashboard(widgets.VBox):  # type: ignore[misc]  # ipywidgets has no types
     def _redraw(self, force: bool) -> None:
         changed = [source.refresh() for source in self.sources]
         self.steps.follow(self.sources[0].last_step)
+        self.timeline.show(self.sources)
         self._stale = self._stale or force or any(changed)
         if self._stale:
             self.view.show(self.sources, self.shown_step)

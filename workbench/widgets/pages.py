@@ -17,6 +17,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from workbench.widgets.base.source import View
+from workbench.widgets.behaviours.view import BehavioursView
 from workbench.widgets.best_paid.view import BestPaidView
 from workbench.widgets.doctor_view import DoctorView
 from workbench.widgets.evaluation.view import EvaluationView
@@ -37,6 +38,8 @@ class Links:
     """Open a completion of the groups' step, by its row, under the token microscope."""
     show_completion: Callable[[int, int], None]
     """Open a completion there by its step and row."""
+    interval: Callable[[], tuple[int, int] | None] = lambda: None
+    """The first and last step of the stretch that was chosen on the timeline; None for all."""
 
 
 PAGES: dict[str, Callable[[Links], View]] = {
@@ -47,6 +50,7 @@ PAGES: dict[str, Callable[[Links], View]] = {
     "tornado": lambda links: TornadoView(),
     "evaluation": lambda links: EvaluationView(),
     "best_paid": lambda links: BestPaidView(on_pick=links.show_completion),
+    "behaviours": lambda links: BehavioursView(links.show_completion, links.interval),
     "doctor": lambda links: DoctorView(),
 }
 """name -> what makes the page, in the order of the tabs."""

@@ -45,7 +45,11 @@ class Overview(Guarded):
         self._on_pick = on_pick
         self.header = ipywidgets.HTML(framed(headline([])))
         self.plots = LivePlot(
-            label="the run, step by step", scale=scale, columns=COLUMNS, least_height=LEAST_HEIGHT
+            label="the run, step by step",
+            scale=scale,
+            columns=COLUMNS,
+            least_height=LEAST_HEIGHT,
+            linked=True,
         )
         self.plots.observe(self._clicked, "clicked")
         self.widget = ipywidgets.VBox(
