@@ -21,6 +21,7 @@ from workbench.widgets.base.closing import close_all
 from workbench.widgets.base.guarded import set_if_changed, show_if, stylesheet
 from workbench.widgets.base.hosts import limits_here, mimebundle
 from workbench.widgets.base.kernel import answer_in_the_subshell
+from workbench.widgets.base.labelled import beside_one_another
 from workbench.widgets.base.publisher import Publisher
 from workbench.widgets.base.source import Control, RunSource, View, controls_to_show
 from workbench.widgets.base.style import framed
@@ -32,7 +33,15 @@ from workbench.widgets.overview.view import Overview
 from workbench.widgets.pages import PAGES, Links
 from workbench.widgets.plots.liveplot import with_picture
 from workbench.widgets.plots.pieces import plot_text
-from workbench.widgets.tokens.view import TokensView
+from workbench.widgets.staging.bookmark import (
+    FIRST_COLOUR,
+    FIRST_PAGE,
+    check_view,
+    code_of,
+    open_view,
+    tokens_of,
+)
+from workbench.widgets.staging.stage import Stage
 
 if TYPE_CHECKING:
     from workbench.training.session import Session
@@ -57,12 +66,25 @@ class Dashboard(widgets.VBox):  # type: ignore[misc]  # ipywidgets has no types
     `control` is a run of the same training with rewards that say nothing (a `Run`, a path, or a
     list of them): a grey band behind held-out accuracy and reward shows what it reached. None takes
     those that lie beside the run in focus (`workbench.runs.controls_beside`), () shows none.
+
+    `page` (a name of `workbench.widgets.pages.PAGES`), `step` (None = the newest), `row` (a
+    completion of that step, for the tokens) and `colour` (a name of the token microscope's menu)
+    say what it opens on; "Copy this view" writes them. Raises ValueError for what is not there.
     """
 
     def __init__(
-        self, target: Target, *, control: Control | None = None, scale: float = 1.0
+        self,
+        target: Target,
+        *,
+        step: int | None = None,
+        page: str = FIRST_PAGE,
+        row: int | None = None,
+        colour: str = FIRST_COLOUR,
+        control: Control | None = None,
+        scale: float = 1.0,
     ) -> None:
         targets = _targets(target)
+        check_view(page, step, row, colour)
         if not 0.5 <= scale <= 4:
             raise ValueError(
                 f"Dashboard(scale={scale!r}): must be between 0.5 and 4; 1 is the normal size, "
@@ -83,7 +105,11 @@ class Dashboard(widgets.VBox):  # type: ignore[misc]  # ipywidgets has no types
         self.newest = self.steps.newest
         self.replay = self.steps.replay
         self.controls = self._make_controls()
+        self.scale = scale
+        self.stage = Stage()
         super().__init__(self._parts(scale))
+        self.stage.dashboard = self.model_id
+        open_view(self, page, step, row, colour)
         self.layout.width = "100%"
         self.add_class("wb-scaled").add_class(_size_class(scale))
         # Last: from here on another thread may draw, so that everything must be there.
@@ -130,7 +156,7 @@ class Dashboard(widgets.VBox):  # type: ignore[misc]  # ipywidgets has no types
             *strip,
             self.still,
             self.error,
-            self.steps.widget,
+            beside_one_another(self.steps.widget, self.stage),
             self.tabs,
             SliderNames(),
             stylesheet(),
@@ -160,6 +186,7 @@ class Dashboard(widgets.VBox):  # type: ignore[misc]  # ipywidgets has no types
             self.view.show(self.sources, self.shown_step)
             answer_in_the_subshell(self)
             self._stale = False  # only now: what failed is tried again
+        self.stage.follow(self.sources[0], code_of(self))
         set_if_changed(self.error, "value", "")
 
     def _show_error(self, text: str, detail: str) -> None:
@@ -196,9 +223,20 @@ class Dashboard(widgets.VBox):  # type: ignore[misc]  # ipywidgets has no types
         self._show_completion(_page_of(self.views, GroupsView).step, row)
 
     def _show_completion(self, step: int | None, row: int) -> None:
-        tokens = _page_of(self.views, TokensView)
+        tokens = tokens_of(self)
         tokens.pick(row, step)
         self.tabs.selected_index = self.views.index(tokens)
+
+    # ------------------------------------------------------------ its place in the page
+
+    def code(self) -> str:
+        """The line of code that brings back the page, step, completion and colouring shown now."""
+        return code_of(self)
+
+    def dock(self) -> None:
+        """Put the dashboard beside the notebook, into a pane of its own (JupyterLab); elsewhere a
+        line beside the button says what works there. The one in the cell stays."""
+        self.stage.docked = True
 
     # ----------------------------------------------------------- live sessions
 

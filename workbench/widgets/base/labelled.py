@@ -34,3 +34,11 @@ def in_a_row(*parts: widgets.Widget) -> widgets.HBox:
     return widgets.HBox(
         list(parts), layout=widgets.Layout(flex_flow="row wrap", align_items="center")
     )
+
+
+def beside_one_another(left: widgets.Widget, right: widgets.Widget) -> widgets.HBox:
+    """At the two ends of a line, and below one another where the page is narrow."""
+    layout = widgets.Layout(
+        flex_flow="row wrap", align_items="center", justify_content="space-between"
+    )
+    return widgets.HBox([left, right], layout=layout)

@@ -26,6 +26,7 @@ import numpy as np
 import traitlets
 
 from workbench.widgets.base.kernel import answer_in_the_subshell
+from workbench.widgets.base.page import module_beside
 from workbench.widgets.base.style import CSS
 from workbench.widgets.plots import Chart
 from workbench.widgets.plots.still import draw_svg
@@ -45,7 +46,7 @@ class LivePlot(anywidget.AnyWidget):
     scale           multiplies heights and texts, for a projector
     """
 
-    _esm = Path(__file__).with_suffix(".js").read_text(encoding="utf-8")
+    _esm = module_beside(__file__)
     _css = CSS + Path(__file__).with_suffix(".css").read_text(encoding="utf-8")
     _ipython_display_ = None  # ipywidgets 7 would show the widget alone, without the picture
 
