@@ -41,6 +41,8 @@ from workbench.widgets.staging.bookmark import (
     open_view,
     tokens_of,
 )
+from workbench.widgets.staging.preview import Preview
+from workbench.widgets.staging.saved import SavedPicture
 from workbench.widgets.staging.stage import Stage
 
 if TYPE_CHECKING:
@@ -98,6 +100,7 @@ class Dashboard(widgets.VBox):  # type: ignore[misc]  # ipywidgets has no types
         self._stale = True
         self.pages = _make_pages(Links(self.show_step, self._show_tokens, self._show_completion))
         self.tabs = self._make_tabs()
+        self.preview = Preview(self.tabs)
         self.error = widgets.HTML()
         self.still = self._make_still()
         self.steps = StepSlider(self._draw_anew)
@@ -107,6 +110,7 @@ class Dashboard(widgets.VBox):  # type: ignore[misc]  # ipywidgets has no types
         self.controls = self._make_controls()
         self.scale = scale
         self.stage = Stage()
+        self.saved = SavedPicture(self)
         super().__init__(self._parts(scale))
         self.stage.dashboard = self.model_id
         open_view(self, page, step, row, colour)
@@ -157,6 +161,7 @@ class Dashboard(widgets.VBox):  # type: ignore[misc]  # ipywidgets has no types
             self.still,
             self.error,
             beside_one_another(self.steps.widget, self.stage),
+            self.preview.note,
             self.tabs,
             SliderNames(),
             stylesheet(),
@@ -183,10 +188,11 @@ class Dashboard(widgets.VBox):  # type: ignore[misc]  # ipywidgets has no types
         self.steps.follow(self.sources[0].last_step)
         self._stale = self._stale or force or any(changed)
         if self._stale:
-            self.view.show(self.sources, self.shown_step)
+            self.view.show(self.preview.instead_of(self.sources), self.shown_step)
             answer_in_the_subshell(self)
             self._stale = False  # only now: what failed is tried again
         self.stage.follow(self.sources[0], code_of(self))
+        self.saved.follow(self.sources[0].last_step, self.sources[0].status)
         set_if_changed(self.error, "value", "")
 
     def _show_error(self, text: str, detail: str) -> None:
@@ -278,17 +284,18 @@ class Dashboard(widgets.VBox):  # type: ignore[misc]  # ipywidgets has no types
         overview.show(self.sources, self.shown_step)
         return overview.picture()
 
-    _ipython_display_ = None  # ipywidgets 7 would show the widget alone, without the picture
+    def _ipython_display_(self) -> None:
+        self.saved.display()
 
     def _repr_mimebundle_(self, **kwargs: Any) -> tuple[dict[str, Any], dict[str, Any]]:
         """The widget, and beside it a picture and words for where no widget runs (a saved notebook,
         a web page of it)."""
         data, metadata = mimebundle(self)
         last = self.sources[0].last_step
-        if not last:
-            return data, metadata
         names = html.unescape(", ".join(plot_text(source.label, 80) for source in self.sources))
-        words = f"Dashboard of {names}, step {last}"
+        words = f"Dashboard of {names}, {f'step {last}' if last else 'before its first step'}"
+        if not last:
+            return data | {"text/plain": words}, metadata
         return with_picture(data, self._svg(), words), metadata
 
     def close(self) -> None:

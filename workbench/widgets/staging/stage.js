@@ -7,6 +7,9 @@ const ELSEWHERE = {
   other: "Only JupyterLab has panes for this. Open the notebook there, or in a second window of the browser.",
 };
 
+const TWO_PANES = `<svg width="14" height="12" viewBox="0 0 14 12" aria-hidden="true" fill="none" stroke="currentColor">
+  <rect x=".5" y="1" width="13" height="10" rx="1"/><path d="M7 1v10"/></svg> `;
+
 function made(tag, css, text) {
   const element = document.createElement(tag);
   element.className = css;
@@ -143,8 +146,14 @@ function render({ model, el }) {
   let brought = false;
   views.add(place);
 
+  // The picture for the saved notebook stands below: it hides as long as this one lives.
+  const hiding = made("style", "", `.jp-OutputArea-child:has(.wb-saved-${key}), .wb-saved-${key} { display: none !important; }`);
+  document.head.appendChild(hiding);
+
   const bar = made("div", "wb wb-stage", "");
-  const beside = made("button", "wb-stage-button jupyter-button", "⧉ beside");
+  const beside = made("button", "wb-stage-button jupyter-button", "");
+  beside.innerHTML = TWO_PANES;
+  beside.append("beside");
   beside.type = "button";
   beside.title = "Put the dashboard beside the notebook, into a pane of its own";
   const copy = made("button", "wb-stage-button jupyter-button", "Copy this view");
@@ -212,6 +221,7 @@ function render({ model, el }) {
   dockIfAsked();
   return () => {
     clearInterval(timer);
+    hiding.remove();
     pill.remove();
     views.delete(place);
     model.off("change:docked", docking);
