@@ -32,8 +32,18 @@ from workbench.widgets.overview.view import Overview
 from workbench.widgets.pages import PAGES, Links
 from workbench.widgets.plots.liveplot import with_picture
 from workbench.widgets.plots.pieces import plot_text
+from workbench.widgets.staging.bookmark import (
+    FIRST_COLOUR,
+    FIRST_PAGE,
+    check_view,
+    code_of,
+    open_view,
+    tokens_of,
+)
+from workbench.widgets.staging.preview import Preview
+from workbench.widgets.staging.saved import SavedPicture
+from workbench.widgets.staging.stage import Stage
 from workbench.widgets.timeline.part import TimelinePart
-from workbench.widgets.tokens.view import TokensView
 
 if TYPE_CHECKING:
     from workbench.training.session import Session
@@ -58,12 +68,25 @@ class Dashboard(widgets.VBox):  # type: ignore[misc]  # ipywidgets has no types
     `control` is a run of the same training with rewards that say nothing (a `Run`, a path, or a
     list of them): a grey band behind held-out accuracy and reward shows what it reached. None takes
     those that lie beside the run in focus (`workbench.runs.controls_beside`), () shows none.
+
+    `page` (a name of `workbench.widgets.pages.PAGES`), `step` (None = the newest), `row` (a
+    completion of that step, for the tokens) and `colour` (a name of the token microscope's menu)
+    say what it opens on; "Copy this view" writes them. Raises ValueError for what is not there.
     """
 
     def __init__(
-        self, target: Target, *, control: Control | None = None, scale: float = 1.0
+        self,
+        target: Target,
+        *,
+        step: int | None = None,
+        page: str = FIRST_PAGE,
+        row: int | None = None,
+        colour: str = FIRST_COLOUR,
+        control: Control | None = None,
+        scale: float = 1.0,
     ) -> None:
         targets = _targets(target)
+        check_view(page, step, row, colour)
         if not 0.5 <= scale <= 4:
             raise ValueError(
                 f"Dashboard(scale={scale!r}): must be between 0.5 and 4; 1 is the normal size, "
@@ -84,6 +107,7 @@ class Dashboard(widgets.VBox):  # type: ignore[misc]  # ipywidgets has no types
             )
         )
         self.tabs = self._make_tabs()
+        self.preview = Preview(self.tabs)
         self.error = widgets.HTML()
         self.still = self._make_still()
         self.steps = StepSlider(self._draw_anew)
@@ -95,7 +119,13 @@ class Dashboard(widgets.VBox):  # type: ignore[misc]  # ipywidgets has no types
         self.timeline_slot = widgets.HBox([self.timeline.widget])
         self.timeline_slot.add_class("wb-line").add_class("wb-timeline-slot")
         self.controls = self._make_controls()
+        self.scale = scale
+        self.stage = Stage()
+        self.dock_slot.children = [self.stage]
+        self.saved = SavedPicture(self)
         super().__init__(self._parts(scale))
+        self.stage.dashboard = self.model_id
+        open_view(self, page, step, row, colour)
         self.layout.width = "100%"
         for name in ("wb-scaled", "wb-dash", _size_class(scale)):
             self.add_class(name)
@@ -155,6 +185,7 @@ class Dashboard(widgets.VBox):  # type: ignore[misc]  # ipywidgets has no types
             self.still,
             self.error,
             self.timeline_slot,
+            self.preview.note,
             self.tabs,
             SliderNames(),
             stylesheet(),
@@ -183,9 +214,11 @@ class Dashboard(widgets.VBox):  # type: ignore[misc]  # ipywidgets has no types
         self.timeline.show(self.sources)
         self._stale = self._stale or force or any(changed)
         if self._stale:
-            self.view.show(self.sources, self.shown_step)
+            self.view.show(self.preview.instead_of(self.sources), self.shown_step)
             answer_in_the_subshell(self)
             self._stale = False  # only now: what failed is tried again
+        self.stage.follow(self.sources[0], code_of(self))
+        self.saved.follow(self.sources[0].last_step, self.sources[0].status)
         set_if_changed(self.error, "value", "")
 
     def _show_error(self, text: str, detail: str) -> None:
@@ -222,9 +255,20 @@ class Dashboard(widgets.VBox):  # type: ignore[misc]  # ipywidgets has no types
         self._show_completion(_page_of(self.views, GroupsView).step, row)
 
     def _show_completion(self, step: int | None, row: int) -> None:
-        tokens = _page_of(self.views, TokensView)
+        tokens = tokens_of(self)
         tokens.pick(row, step)
         self.tabs.selected_index = self.views.index(tokens)
+
+    # ------------------------------------------------------------ its place in the page
+
+    def code(self) -> str:
+        """The line of code that brings back the page, step, completion and colouring shown now."""
+        return code_of(self)
+
+    def dock(self) -> None:
+        """Put the dashboard beside the notebook, into a pane of its own (JupyterLab); elsewhere a
+        line beside the button says what works there. The one in the cell stays."""
+        self.stage.docked = True
 
     # ----------------------------------------------------------- live sessions
 
@@ -279,17 +323,18 @@ class Dashboard(widgets.VBox):  # type: ignore[misc]  # ipywidgets has no types
         overview.show(self.sources, self.shown_step)
         return overview.picture()
 
-    _ipython_display_ = None  # ipywidgets 7 would show the widget alone, without the picture
+    def _ipython_display_(self) -> None:
+        self.saved.display()
 
     def _repr_mimebundle_(self, **kwargs: Any) -> tuple[dict[str, Any], dict[str, Any]]:
         """The widget, and beside it a picture and words for where no widget runs (a saved notebook,
         a web page of it)."""
         data, metadata = mimebundle(self)
         last = self.sources[0].last_step
-        if not last:
-            return data, metadata
         names = html.unescape(", ".join(plot_text(source.label, 80) for source in self.sources))
-        words = f"Dashboard of {names}, step {last}"
+        words = f"Dashboard of {names}, {f'step {last}' if last else 'before its first step'}"
+        if not last:
+            return data | {"text/plain": words}, metadata
         return with_picture(data, self._svg(), words), metadata
 
     def close(self) -> None:

@@ -16,6 +16,7 @@ from workbench.widgets.base.kernel import answer_in_the_subshell
 from workbench.widgets.base.style import NEGATIVE, POSITIVE, framed
 from workbench.widgets.base.text import safe_text
 from workbench.widgets.base.torch_on_demand import is_torch_missing
+from workbench.widgets.controls.slider_names import SliderNames
 
 BAR_FRAME = (
     "display:inline-block;position:relative;width:80px;height:14px;vertical-align:middle;"
@@ -63,6 +64,7 @@ class Lab(Guarded):
                 self.message,
                 *self.pictures(),
                 self.output,
+                SliderNames(),
             ]
         )
         self.update()

@@ -102,6 +102,7 @@ function themed(layout, el, size) {
 }
 
 function render({ model, el }) {
+  wbArrived(model);
   const root = document.createElement("div");
   root.className = "wb wb-plots";
   root.setAttribute("role", "group");

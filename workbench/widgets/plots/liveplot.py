@@ -26,6 +26,7 @@ import numpy as np
 import traitlets
 
 from workbench.widgets.base.kernel import answer_in_the_subshell
+from workbench.widgets.base.page import module_of
 from workbench.widgets.base.style import CSS
 from workbench.widgets.plots import Chart
 from workbench.widgets.plots.still import draw_svg
@@ -37,11 +38,6 @@ SCRIPTS = ("shared", "lines", "head", "bar", "crosshair", "liveplot")
 SEND_AGAIN = 5.0
 """Seconds before plotly.js (5 MB) is sent a second time; a page asks each second or two until it
 has it."""
-
-
-def script(name: str) -> str:
-    """A part of the page's code."""
-    return (HERE / f"{name}.js").read_text(encoding="utf-8")
 
 
 class LivePlot(anywidget.AnyWidget):
@@ -60,7 +56,7 @@ class LivePlot(anywidget.AnyWidget):
     hidden          the lines that a person hid in a legend: "RUN", or "TITLE: NAME" in one chart
     """
 
-    _esm = "".join(script(name) for name in SCRIPTS)
+    _esm = module_of(*(HERE / f"{name}.js" for name in SCRIPTS))
     _css = CSS + Path(__file__).with_suffix(".css").read_text(encoding="utf-8")
     _ipython_display_ = None  # ipywidgets 7 would show the widget alone, without the picture
 
