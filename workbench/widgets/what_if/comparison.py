@@ -14,6 +14,7 @@ Suffixes: B completions, T tokens, K reward functions.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from typing import Any
@@ -23,7 +24,7 @@ import torch
 from torch import Tensor
 
 from workbench.config import GRPOConfig
-from workbench.objective import LossBatch, totals_of, update_metrics, updates_of
+from workbench.objective import BatchTotals, LossBatch, totals_of, update_metrics, updates_of
 from workbench.widgets.what_if.kept_batch import SAME_ADVANTAGE, KeptBatch, WhatIfError
 
 
@@ -56,20 +57,14 @@ def outcome(kept: KeptBatch, config: GRPOConfig) -> Outcome:
     """The step under `config`. Raises `WhatIfError` or ValueError where the kept batch lacks what
     it asks for."""
     _check_reference_kept(kept, config)
-    advantages = kept.advantages(config)
     logp_BT = kept.batch.logp.clone().requires_grad_()
-    batch = replace(
-        kept.batch,
-        logp=logp_BT,
-        advantages=advantages.to(logp_BT.dtype),
-        mask=kept.counted_BT,
-    )
+    batch = replace(batch_under(kept, config), logp=logp_BT)
     total, updates, clipped_BT = _step_again(kept, batch, config)
     metrics = update_metrics(updates)
     (gradient_BT,) = torch.autograd.grad(total, logp_BT)
     return Outcome(
         config,
-        _per_completion(advantages, kept),
+        _per_completion(kept.advantages(config), kept),
         metrics.pop("loss"),
         metrics,
         clipped_BT.numpy(),
@@ -86,6 +81,25 @@ def _check_reference_kept(kept: KeptBatch, config: GRPOConfig) -> None:
         )
 
 
+def updates_again(kept: KeptBatch, config: GRPOConfig) -> Iterator[tuple[Tensor, BatchTotals]]:
+    """The updates of the step's last pass: the rows whose log-probabilities are known, and what
+    their loss is divided by."""
+    for rows in updates_of(config, torch.device("cpu"))[-config.updates_per_rollout :]:
+        # Of all the update's rows: those that the trainer skipped are counted.
+        totals = totals_of(kept.batch.mask, rows, config)
+        yield rows[kept.counted_BT[rows].any(1)], totals
+
+
+def batch_under(kept: KeptBatch, config: GRPOConfig) -> LossBatch:
+    """The tokens that are compared, with their advantages under `config`."""
+    advantages = kept.advantages(config)
+    return replace(
+        kept.batch,
+        advantages=advantages.to(kept.batch.logp.dtype),
+        mask=kept.counted_BT,
+    )
+
+
 def _step_again(
     kept: KeptBatch, batch: LossBatch, config: GRPOConfig
 ) -> tuple[Tensor, list[dict[str, float]], Tensor]:
@@ -94,10 +108,7 @@ def _step_again(
     total = batch.logp.sum() * 0.0
     updates: list[dict[str, float]] = []
     clipped_BT = torch.zeros(batch.logp.shape, dtype=torch.int8)
-    for rows in updates_of(config, torch.device("cpu"))[-config.updates_per_rollout :]:
-        # Of all the update's rows: those that the trainer skipped are counted.
-        totals = totals_of(kept.batch.mask, rows, config)
-        rows = rows[kept.counted_BT[rows].any(1)]
+    for rows, totals in updates_again(kept, config):
         if not len(rows):
             updates.append({"loss": 0.0})
             continue
