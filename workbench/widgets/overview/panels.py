@@ -19,6 +19,7 @@ import numpy as np
 
 from workbench.runs.control import Band
 from workbench.widgets.base.source import RunSource
+from workbench.widgets.overview.ghost import with_ghost
 from workbench.widgets.overview.markers import knob_strip
 from workbench.widgets.plots import Chart
 from workbench.widgets.plots.decimate import POINTS
@@ -126,7 +127,7 @@ def charts(sources: Sequence[RunSource], step: int | None = None) -> list[Chart]
         strip = replace(strip, shapes=[*strip.shapes, chosen])
     alone = len(sources) == 1
     sheet = Sheet(runs, alone, x_range, strip)
-    return [panel(sheet) for panel in PANELS]
+    return with_ghost([panel(sheet) for panel in PANELS], sources)
 
 
 def reward(sheet: Sheet) -> Chart:
