@@ -98,14 +98,7 @@ class Dashboard(widgets.VBox):  # type: ignore[misc]  # ipywidgets has no types
         self.sources[0].controls = controls_to_show(self.sources[0].run, control)
         self._drawing = threading.RLock()
         self._stale = True
-        self.pages = _make_pages(
-            Links(
-                self.show_step,
-                self._show_tokens,
-                self._show_completion,
-                interval=lambda: self.timeline.interval,
-            )
-        )
+        self.pages = _make_pages(self._links())
         self.tabs = self._make_tabs()
         self.preview = Preview(self.tabs)
         self.error = widgets.HTML()
@@ -134,6 +127,16 @@ class Dashboard(widgets.VBox):  # type: ignore[misc]  # ipywidgets has no types
         self._draw_anew()
 
     # ---------------------------------------------------------------- making
+
+    def _links(self) -> Links:
+        return Links(
+            self.show_step,
+            self._show_tokens,
+            self._show_completion,
+            interval=lambda: self.timeline.interval,
+            focus=self.focus_on,
+            follow=self.follow,
+        )
 
     def _make_tabs(self) -> widgets.Tab:
         tabs = widgets.Tab([view.widget for view in self.views]).add_class("wb-tabs")
@@ -296,6 +299,21 @@ class Dashboard(widgets.VBox):  # type: ignore[misc]  # ipywidgets has no types
             if self.controls:
                 self.controls.follow(session)
             self.publisher.follow(session)
+        self._draw_anew()
+
+    def focus_on(self, source: RunSource) -> None:
+        """Put another run in focus; the others stay as the ones compared with. The controls go
+        along where the run is trained here."""
+        with self._drawing:
+            run_id = source.run.meta.id
+            others = [one for one in self.sources if one.run.meta.id != run_id]
+            self.sources = [source, *others]
+            session = source.session
+            if session is not None and session.trainer is not None:
+                self.session = session
+                if self.controls:
+                    self.controls.follow(session)
+                self.publisher.follow(session)
         self._draw_anew()
 
     def _stand_still(self) -> None:

@@ -26,6 +26,10 @@ BAR_FRAME = (
 WIDE = widgets.Layout(width="calc(100% - 4px)", min_width="0", overflow="auto")
 """As wide as the page lets it be, less its own margins: a wide table scrolls by itself instead of
 pushing the text out of sight."""
+LAB_CSS = """
+.wb .wb-algebra { margin: 6px 0; font-variant-numeric: tabular-nums; }
+.wb .wb-algebra sub { font-size: 12px; }
+"""
 NEEDS_TORCH = (
     "This widget computes with workbench.objective, which needs torch. Install it: "
     "pip install torch"
@@ -58,16 +62,24 @@ class Lab(Guarded):
         )
         self.widget = widgets.VBox(
             [
-                stylesheet(self.css),
+                stylesheet(LAB_CSS, self.css),
                 head,
-                *self.controls(),
+                self._side_by_side(),
                 self.message,
-                *self.pictures(),
                 self.output,
                 SliderNames(),
             ]
         )
         self.update()
+
+    def _side_by_side(self) -> widgets.Widget:
+        """What is moved, and beside it the picture where the page is wide enough."""
+        controls = widgets.VBox(list(self.controls()), layout={"flex": "0 1 auto"})
+        pictures = list(self.pictures())
+        if not pictures:
+            return controls
+        beside = widgets.VBox(pictures, layout={"flex": "1 1 380px", "min_width": "0"})
+        return widgets.HBox([controls, beside], layout={"flex_flow": "row wrap"})
 
     def controls(self) -> Sequence[widgets.Widget]:
         """The widgets that a person moves; they call `update`."""

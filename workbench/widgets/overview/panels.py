@@ -19,6 +19,7 @@ import numpy as np
 
 from workbench.runs.control import Band
 from workbench.widgets.base.source import RunSource
+from workbench.widgets.overview.ghost import with_ghost
 from workbench.widgets.overview.markers import knob_lines
 from workbench.widgets.plots import Chart
 from workbench.widgets.plots.decimate import POINTS
@@ -137,7 +138,7 @@ def charts(sources: Sequence[RunSource], step: int | None = None) -> list[Chart]
     if step is not None:
         marks.append(marker(step, dash="solid"))
     sheet = Sheet(runs, len(sources) == 1, last, marks)
-    return [panel(sheet) for panel in PANELS]
+    return with_ghost([panel(sheet) for panel in PANELS], sources)
 
 
 def reward(sheet: Sheet) -> Chart:

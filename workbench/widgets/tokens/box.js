@@ -157,8 +157,15 @@ function render({ model, el }) {
     if (again?.length) focusOn(again[Math.min(was[1], again.length - 1)]);
   }
 
+  function choose(token) {
+    const [pane, place] = places.get(token);
+    model.set("chosen", { pane: panes.indexOf(pane), position: pane.first + place });
+    model.save_changes();
+  }
+
   root.addEventListener("keydown", (event) => {
     const token = tokenAt(event.target);
+    if (token && (event.key === "Enter" || event.key === " ")) { event.preventDefault(); event.stopPropagation(); choose(token); }
     if (!token || !MOVES[event.key] || event.ctrlKey || event.altKey || event.metaKey || event.shiftKey) return;
     event.preventDefault();
     event.stopPropagation();
@@ -174,7 +181,7 @@ function render({ model, el }) {
   });
   root.addEventListener("click", (event) => {
     const token = tokenAt(event.target);
-    if (token && getSelection().isCollapsed) focusOn(token);
+    if (token && getSelection().isCollapsed) { focusOn(token); choose(token); }
     if (event.target.closest(".wb-copy") && copied(textOf(shown))) event.target.textContent = "copied";
   });
   root.addEventListener("mousedown", (event) => { if (event.target.closest(".wb-copy")) event.preventDefault(); }); // the focus stays

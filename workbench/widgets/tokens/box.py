@@ -55,6 +55,8 @@ class TokenBox(anywidget.AnyWidget):
     page: traitlets.Dict[str, Any] = traitlets.Dict({"html": "", "panes": [], "values": b""}).tag(
         sync=True
     )
+    chosen: traitlets.Dict[str, Any] = traitlets.Dict().tag(sync=True)
+    """The token that a person clicked, or pressed Enter on: {"pane": …, "position": …}."""
 
     def __init__(self) -> None:
         super().__init__()
