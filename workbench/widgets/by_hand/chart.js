@@ -25,7 +25,6 @@ function render({ model, el }) {
   wbArrived(model);
   const root = document.createElement("div");
   root.className = "wb wb-hand";
-  // The notebook's own keys would choose, cut or add a cell.
   el.appendChild(root);
   let held = null, dead = false, frame = 0, sketching = false, last = null;
 

@@ -14,7 +14,6 @@ function render({ model, el }) {
   wbArrived(model);
   const root = document.createElement("div");
   root.className = "wb wb-forks";
-  // The notebook's own keys would choose, cut or add a cell.
   el.appendChild(root);
   let dead = false, frame = 0;
 
