@@ -212,7 +212,6 @@ def test_the_cursor_and_the_interval_by_mouse_and_keyboard(page: DashboardPage) 
     mouse.move(box["x"] + 0.75 * box["width"], y, steps=6)
     mouse.up()
     page.wait(lambda: abs(trait(page, "dashboard.shown_step") - 150) < 4, "the handle dragged")
-    page.nb.page.keyboard.press("ArrowLeft")
 
 
 def test_a_reload_shows_the_same(page: DashboardPage, screenshots: Path) -> None:
@@ -283,7 +282,7 @@ def test_the_replay_moves_all_pages(page: DashboardPage) -> None:
 def test_behaviours_stream_and_a_band_opens_examples(
     page: DashboardPage, screenshots: Path
 ) -> None:
-    page.dashboard.get_by_role("button", name="Show all steps").click()
+    page.dashboard.get_by_role("button", name="Only steps").click()
     page.wait(lambda: trait(page, "line.interval") == [], "all steps")
     panel = page.tab("Behaviours")
     page.wait(lambda: "Kinds by the task arithmetic" in panel.inner_text(), "the page")
