@@ -294,3 +294,16 @@ def test_behaviours_stream_and_a_band_opens_examples(
     page.wait(lambda: "of 64 are right, tagged" in panel.inner_text(), "examples")
     page.nb.screenshot(screenshots / "behaviours.png")
     page.healthy()
+
+
+def test_a_legend_stays_in_one_row_where_it_can(page: DashboardPage) -> None:
+    page.tab("Overview")
+    rows = """() => [...document.querySelectorAll('.wb-plot-head')].filter(e => e.clientWidth && e.children[1]?.children.length)
+      .map(e => Math.round(e.offsetHeight / e.children[0].offsetHeight))"""
+    page.wait(lambda: len(page.nb.page.evaluate(rows)) >= 2, "the legends")
+    page.nb.page.set_viewport_size({"width": 1024, "height": 768})
+    page.wait(
+        lambda: page.dashboard.locator(".wb-tight").count() > 0, "what an axis means gives way"
+    )
+    assert max(page.nb.page.evaluate(rows)) <= 3
+    page.nb.page.set_viewport_size({"width": 1280, "height": 900})
