@@ -14,8 +14,9 @@ What a page needs of the others comes as a function from `Links`, so that no pag
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from workbench.widgets.base.selection import Selection
 from workbench.widgets.base.source import View
 from workbench.widgets.best_paid.view import BestPaidView
 from workbench.widgets.doctor_view import DoctorView
@@ -37,16 +38,18 @@ class Links:
     """Open a completion of the groups' step, by its row, under the token microscope."""
     show_completion: Callable[[int, int], None]
     """Open a completion there by its step and row."""
+    selection: Selection = field(default_factory=Selection)
+    """The step and the completion that all pages share."""
 
 
 PAGES: dict[str, Callable[[Links], View]] = {
     "overview": lambda links: Overview(on_pick=links.show_step),
-    "groups": lambda links: GroupsView(on_pick=links.show_tokens),
-    "tokens": lambda links: TokensView(),
+    "groups": lambda links: GroupsView(links.show_tokens, links.selection),
+    "tokens": lambda links: TokensView(links.selection),
     "what_if": lambda links: WhatIfView(),
     "tornado": lambda links: TornadoView(),
     "evaluation": lambda links: EvaluationView(),
-    "best_paid": lambda links: BestPaidView(on_pick=links.show_completion),
+    "best_paid": lambda links: BestPaidView(links.show_completion, links.selection),
     "doctor": lambda links: DoctorView(),
 }
 """name -> what makes the page, in the order of the tabs."""

@@ -1,0 +1,31 @@
+// One focus: what shows a completion carries its row (data-row); pointing at one place lights all places of it in the
+// dashboard. Other scripts begin with this one.
+const LIT = "wb-lit";
+function dashboardOf(root) {
+  return root.closest(".wb-scaled") ?? root;
+}
+function light(root, row) {
+  for (const other of dashboardOf(root).querySelectorAll("." + LIT)) other.classList.remove(LIT);
+  if (row === null || row === undefined) return;
+  for (const place of dashboardOf(root).querySelectorAll("[data-row], [data-rows]")) {
+    const rows = (place.dataset.rows ?? place.dataset.row).split(" ");
+    if (rows.includes(String(row))) place.classList.add(LIT);
+  }
+}
+// Keys on what has the focus must not reach the notebook's shortcuts: the attribute has to stand on the element itself.
+function keepKeys(element) {
+  element.setAttribute("data-lm-suppress-shortcuts", "true");
+  element.setAttribute("data-p-suppress-shortcuts", "true");
+}
+function followsThePointer(root) {
+  const at = (node) => node?.closest?.("[data-row], [data-rows]");
+  root.addEventListener("pointerover", (event) => {
+    const place = at(event.target);
+    if (place) light(root, (place.dataset.rows ?? place.dataset.row).split(" ")[0]);
+  });
+  root.addEventListener("pointerleave", () => light(root, null));
+  root.addEventListener("focusin", (event) => {
+    const place = at(event.target);
+    if (place) light(root, (place.dataset.rows ?? place.dataset.row).split(" ")[0]);
+  });
+}
