@@ -1,5 +1,8 @@
-"""The likeliest next tokens at each place of sampled completions. Asked for on demand: in training
-it would cost more than the log-probabilities themselves."""
+"""The likeliest next tokens at each place of sampled completions, on demand.
+
+They are not in the record of every step: three of them would be 24 bytes beside the 28 that a token
+has there, and choosing them among 152,000 words takes 40 % of the time of the log-softmax (CPU).
+"""
 
 from __future__ import annotations
 

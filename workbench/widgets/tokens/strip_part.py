@@ -104,8 +104,8 @@ def words_of(strip: Strip) -> str:
     order_P = np.sort(size_P)[::-1].cumsum()
     most = int(np.searchsorted(order_P, 0.9 * size_P.sum())) + 1
     last = strip.share(row, len(strip.steps_S) - 1)
-    of_last = "" if np.isnan(last) else f" ({number_text(100 * last, '.2g')} % in the last step)"
+    of_last = "" if np.isnan(last) else f" ({number_text(100 * last, '.3g')} % in the last step)"
     return (
-        f"Of all push {number_text(100 * strip.share(row), '.2g')} % falls on {where}{of_last}; "
+        f"Of all push {number_text(100 * strip.share(row), '.3g')} % falls on {where}{of_last}; "
         f"{most * strip.band} of {len(size_P) * strip.band} positions have 90 % of it."
     )
