@@ -16,6 +16,7 @@ from workbench.widgets.base.kernel import answer_in_the_subshell
 from workbench.widgets.base.style import NEGATIVE, POSITIVE, framed
 from workbench.widgets.base.text import safe_text
 from workbench.widgets.base.torch_on_demand import is_torch_missing
+from workbench.widgets.controls.slider_names import SliderNames
 
 BAR_FRAME = (
     "display:inline-block;position:relative;width:80px;height:14px;vertical-align:middle;"
@@ -28,6 +29,7 @@ pushing the text out of sight."""
 LAB_CSS = """
 .wb .wb-algebra { margin: 6px 0; font-variant-numeric: tabular-nums; }
 .wb .wb-algebra sub { font-size: 12px; }
+.wb-lab-output > .widget-html-content, .wb-lab-output > .wb { min-width: 0; width: 100%; }
 """
 NEEDS_TORCH = (
     "This widget computes with workbench.objective, which needs torch. Install it: "
@@ -52,7 +54,7 @@ class Lab(Guarded):
     def __init__(self) -> None:
         super().__init__()
         self.summary, self.problem = "", ""
-        self.output = widgets.HTML(layout=WIDE)
+        self.output = widgets.HTML(layout=WIDE).add_class("wb-lab-output")
         head = widgets.HTML(
             framed(
                 f"<h3 style='margin:0'>{html.escape(self.heading)}</h3><p class='wb-dim'>"
@@ -66,8 +68,9 @@ class Lab(Guarded):
                 self._side_by_side(),
                 self.message,
                 self.output,
+                SliderNames(),
             ]
-        )
+        ).add_class("wb-lab")
         self.update()
 
     def _side_by_side(self) -> widgets.Widget:

@@ -43,6 +43,9 @@ class NumberBox:
             max=high,
             step=1 if whole else step,
             readout=False,
+            # Read out, and seen already as the label of the box.
+            description=name,
+            style={"description_width": "0px"},
             layout={"width": "200px", "min_width": "100px"},
         )
         self._place(value)

@@ -30,7 +30,7 @@ function render({ el }) {
   });
   function act() {
     timer = 0;
-    root = el.closest(".wb-scaled");
+    root = el.closest(".wb-scaled, .wb-lab");
     if (!root) { timer = setTimeout(act, QUIET); return; } // not in the page yet
     watcher.observe(root, { childList: true, subtree: true, attributeFilter: ["aria-valuetext"] }); // once more is no harm
     name(root);

@@ -158,15 +158,15 @@ function render({ model, el }) {
     if (again?.length) focusOn(again[Math.min(was[1], again.length - 1)]);
   }
 
-  function choose(token) {
+  function lock(token) {
     const [pane, place] = places.get(token);
-    model.set("chosen", { pane: panes.indexOf(pane), position: pane.first + place });
+    model.set("locked", [panes.indexOf(pane), pane.first + place]);
     model.save_changes();
   }
 
   root.addEventListener("keydown", (event) => {
     const token = tokenAt(event.target);
-    if (token && (event.key === "Enter" || event.key === " ")) { event.preventDefault(); event.stopPropagation(); choose(token); }
+    if (token && event.key === "Enter") { event.preventDefault(); event.stopPropagation(); return lock(token); }
     if (!token || !MOVES[event.key] || event.ctrlKey || event.altKey || event.metaKey || event.shiftKey) return;
     event.preventDefault();
     event.stopPropagation();
@@ -182,7 +182,7 @@ function render({ model, el }) {
   });
   root.addEventListener("click", (event) => {
     const token = tokenAt(event.target);
-    if (token && getSelection().isCollapsed) { focusOn(token); choose(token); }
+    if (token && getSelection().isCollapsed) { focusOn(token); lock(token); }
     if (event.target.closest(".wb-copy") && copied(textOf(shown))) event.target.textContent = "copied";
   });
   root.addEventListener("mousedown", (event) => { if (event.target.closest(".wb-copy")) event.preventDefault(); }); // the focus stays

@@ -55,8 +55,11 @@ class TokenBox(anywidget.AnyWidget):
     page: traitlets.Dict[str, Any] = traitlets.Dict({"html": "", "panes": [], "values": b""}).tag(
         sync=True
     )
-    chosen: traitlets.Dict[str, Any] = traitlets.Dict().tag(sync=True)
-    """The token that a person clicked, or pressed Enter on: {"pane": …, "position": …}."""
+    locked: traitlets.List[int] = traitlets.List(trait=traitlets.Int(), default_value=[-1, -1]).tag(
+        sync=True
+    )
+    """The completion and the position of the token that a person clicked, or pressed Enter on; -1
+    before."""
 
     def __init__(self) -> None:
         super().__init__()

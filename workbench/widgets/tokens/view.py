@@ -23,6 +23,8 @@ from workbench.widgets.tokens.markup import page, pane
 from workbench.widgets.tokens.row import QUANTITIES, TokenRow, token_row
 from workbench.widgets.tokens.scales import Scale, scale_of
 from workbench.widgets.tokens.step import Pieces, TokenStep, TokenSteps
+from workbench.widgets.what_if.formula_markup import FORMULA_CSS
+from workbench.widgets.what_if.locked_loss import LockedLoss
 
 NEEDS_TORCH = needs_torch("The token microscope")
 NONE, OPPOSITE = -1, -2
@@ -52,18 +54,21 @@ class TokensView(StepView):
         self._make_controls()
         self.legend = widgets.HTML()
         self.body = TokenBox()
+        self.loss = LockedLoss()
+        self.body.observe(lambda change: self.guarded(self._write_loss), "locked")
         what = [self.steps.widget, self.quantity_menu, self.table_box]
         which = [self.previous, self.row_menu, self.next, self.telling, self.beside_menu]
         pages = [self.earlier, self.later, self.range]
         self.widget = widgets.VBox(
             [
-                stylesheet(),
+                stylesheet(FORMULA_CSS),
                 widgets.HBox(what, layout=_wrap()),
                 widgets.HBox(which, layout=_wrap()),
                 self.message,
                 self.legend,
                 widgets.HBox(pages, layout=_wrap()),
                 self.body,
+                self.loss.widget,
             ]
         )
         self.draw_empty(NO_RUN)
@@ -195,6 +200,14 @@ class TokensView(StepView):
         ids = {token_id for row in rows for token_id in row.ids_T.tolist()}
         self._draw(found, rows, self._steps.pieces(source, ids))
 
+    def _write_loss(self) -> None:
+        """The loss of the token that is locked, with its numbers."""
+        pane, position = self.body.locked
+        shown = [row for row in (self.row, self.beside) if row is not None]
+        if self.source is None or self.step is None or not 0 <= pane < len(shown):
+            return self.loss.clear()
+        return self.loss.show(self.source, self.step, shown[pane], position)
+
     def _fill_menus(self, found: TokenStep) -> None:
         """Offer the completions of this step; what was chosen stays chosen. Raises IndexError for a
         wrong wish."""
@@ -236,6 +249,7 @@ class TokensView(StepView):
         above = question(found, rows[0].row) if shared else ""
         drawn = [self._one(found, row, name, scale, pieces, part, not shared) for row in rows]
         self.body.show(page(drawn, above), [readings(row, name, part) for row in rows])
+        self._write_loss()
         set_if_changed(self.legend, "value", framed(legend(scale, scale_words)))
         self._show_range(part, longest)
         set_if_changed(self.previous, "disabled", self.row_menu.index == 0)
@@ -274,6 +288,7 @@ class TokensView(StepView):
     def draw_empty(self, why: str) -> None:
         """Show no completion, and why."""
         self._found = None
+        self.loss.clear()
         self.body.show(f'<div class="wb-note" role="status">{safe_text(why)}</div>')
         set_if_changed(self.legend, "value", "")
         self._show_range(slice(0, self._page), 0)
