@@ -15,6 +15,7 @@ TABS = (
     "Groups",
     "Tokens",
     "What if",
+    "Compare",
     "Evaluation",
     "Best paid",
     "Behaviours",

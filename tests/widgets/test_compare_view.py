@@ -248,3 +248,11 @@ def test_hostile_names_are_text(tmp_path) -> None:
     drawn = "".join(w.value for w in (view.verdict, view.tables, view.node, view.alone))
     assert "<img" not in drawn
     assert "<script" not in drawn
+
+
+def test_a_branch_that_was_resumed_still_knows_its_fork(tmp_path) -> None:
+    parent, child = parent_and_child(tmp_path)
+    RunWriter.resume(child.path, 14).close()
+    view, _ = shown(child)
+    assert view.map.tree["lanes"][1]["start"] == 10
+    assert view.shown().reference.id == parent.meta.id

@@ -11,6 +11,8 @@ import pytest
 from made_runs import make_run
 
 from workbench.objective import TERMS
+from workbench.widgets.base.source import RunSource
+from workbench.widgets.tokens.view import TokensView
 from workbench.widgets.what_if.comparison import outcome
 from workbench.widgets.what_if.formula import token_formula, update_terms
 from workbench.widgets.what_if.formula_markup import FORMS, TokenFormula, formula_html, words
@@ -138,3 +140,19 @@ def test_a_token_that_is_not_counted_is_refused_with_its_place(tmp_path) -> None
     last = kept.counted_BT.shape[1] - 1
     with pytest.raises(WhatIfError, match=f"token {last} of completion {row} is not counted"):
         token_formula(update_terms(kept, kept.config, row), row, last)
+
+
+def test_a_locked_token_on_the_page_of_tokens_has_its_loss_written(tmp_path) -> None:
+    run = make_run(tmp_path / "run", steps=2)
+    view = TokensView()
+    view.show([RunSource(run)], 2)
+    assert view.loss.widget.value == ""
+    rows = [view.row, view.beside]
+    for pane, row in enumerate(rows):
+        view.body.locked = [pane, 1]
+        assert f"The loss of token 1 of completion {row}," in view.loss.widget.value
+        assert repr(float(run.batch(2)["logp_BT"][row, 1])) in view.loss.widget.value
+    view.body.locked = [-1, -1]
+    assert view.loss.widget.value == ""
+    view.body.locked = [0, 99]
+    assert "token 99 of completion" in view.loss.widget.value

@@ -375,7 +375,7 @@ def test_an_unforeseen_error_is_shown(monkeypatch) -> None:
 
 def drag(lab, **values: float) -> None:
     """As the page does it: the handles' new places, by id."""
-    lab.hand.values = lab.hand.values | values
+    lab.hand.set_state({"values": lab.hand.values | values, "moved": list(values)})
 
 
 def test_rewards_are_dragged_and_the_algebra_follows() -> None:
@@ -387,7 +387,8 @@ def test_rewards_are_dragged_and_the_algebra_follows() -> None:
     text = plain(lab.output.value)
     for i, reward in enumerate(rewards):
         advantage = (reward - mean) / (std + 1e-4)
-        line = f"A {i + 1} = ({reward:.3f} − {mean:.3f}) / ({std:.3f} + 0.0001) = {advantage:+.3f}"
+        fraction = f"({reward:.3f} − {mean:.3f}) / ({std:.3f} + 0.0001)"
+        line = f"A {i + 1} = {fraction} = {advantage:+.3f}".replace("-", "−")
         assert line in text
     assert [h["kind"] for h in lab.hand.picture["handles"]] == [
         "positive",
@@ -427,7 +428,7 @@ def test_the_corner_of_the_clip_is_dragged() -> None:
     assert objectives == pytest.approx([1.5, -1.6])
     text = plain(lab.output.value)
     assert "A = +1: min( 1.6·(+1), clip(1.6, 0.9, 1.5)·(+1) ) = min( +1.6, +1.5 ) = +1.5" in text
-    assert "A = -1: min( 1.6·(-1), clip(1.6, 0.9, 1.5)·(-1) ) = min( -1.6, -1.5 ) = -1.6" in text
+    assert "A = −1: min( 1.6·(−1), clip(1.6, 0.9, 1.5)·(−1) ) = min( −1.6, −1.5 ) = −1.6" in text
 
 
 def test_a_sketch_is_drawn_first_and_held_against_the_run(tmp_path) -> None:

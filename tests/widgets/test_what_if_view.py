@@ -424,6 +424,13 @@ def test_the_chart_follows_the_question(tmp_path) -> None:
     assert "% in the what-if" in view.plot.summary
 
 
+def drag(view: WhatIfView, **places: float) -> None:
+    """As the page does it: all places, and which of them were moved."""
+    view.ratios.set_state(
+        {"values": view.ratios.values | places, "moved": list(places)},
+    )
+
+
 def test_the_lines_of_the_clip_are_dragged(tmp_path) -> None:
     """As the page does it: the line's new place is a new value."""
     run = make_run(tmp_path / "run", steps=2)
@@ -431,17 +438,22 @@ def test_the_lines_of_the_clip_are_dragged(tmp_path) -> None:
     r, a = ratios(run, 2)
     assert view.ratios.values == {"low": 0.8, "high": 1.2}
     assert columns_of(view)["all tokens"] == len(r)
-    view.ratios.values = {"low": 0.95, "high": 1.2}
+    drag(view, low=0.95)
     assert view.comparison.changes == {"epsilon": (0.2, 0.05)}
     assert view.ratios.values == {"low": 0.95, "high": 1.05}, "one epsilon has two lines"
-    view.ratios.values = {"low": 0.95, "high": 1.2}
+    # The page may not have got that answer yet: what it says of the other line is not a move.
+    view.ratios.set_state({"values": {"low": 0.9, "high": 1.2}, "moved": ["low"]})
+    assert view.comparison.changes == {"epsilon": (0.2, 0.1)}
+    drag(view, low=0.95)
+    drag(view, high=1.2)
     assert view.comparison.changes == {"epsilon": (0.2, 0.05), "epsilon_high": (None, 0.2)}
     clipped = ((r < 0.95) & (a < 0)) | ((r > 1.2) & (a > 0))
     assert columns_of(view)["clipped"] == clipped.sum() > 0
     assert view.controls.rows["epsilon"].box.value == 0.05
-    view.ratios.values = {"low": 0.95, "high": 1.05}
+    drag(view, high=1.05)
     assert view.comparison.what_if.config.epsilon_high == 0.05
-    view.ratios.values = {"low": float("nan"), "high": "<b>"}
+    drag(view, high=float("inf"))
+    view.ratios.set_state({"values": {"low": "<b>", "high": None}, "moved": ["low", "high", "x"]})
     assert view.comparison.what_if.config.epsilon_high == 0.05
     view.controls.rows["loss_type"].box.value = "sapo"
     assert view.ratios.values == {}
@@ -467,11 +479,11 @@ def test_the_formula_is_that_of_the_token_that_is_clicked(tmp_path) -> None:
     row = view.row.value
     shown_first = view.formula.value
     for position in (0, 1):
-        view.tokens.chosen = {"pane": 0, "position": position}
+        view.tokens.locked = [0, position]
         logp = float(run.batch(2)["logp_BT"][row, position])
         assert f"The loss of token {position}," in view.formula.value
         assert repr(logp) in view.formula.value
     assert view.formula.value.count("<math") == 2 * shown_first.count("<math") / 2
     assert "what if" in view.formula.value
-    view.tokens.chosen = {"pane": 0, "position": 99}
+    view.tokens.locked = [0, 99]
     assert view.formula.value == shown_first

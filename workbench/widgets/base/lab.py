@@ -29,6 +29,7 @@ pushing the text out of sight."""
 LAB_CSS = """
 .wb .wb-algebra { margin: 6px 0; font-variant-numeric: tabular-nums; }
 .wb .wb-algebra sub { font-size: 12px; }
+.wb-lab-output > .widget-html-content, .wb-lab-output > .wb { min-width: 0; width: 100%; }
 """
 NEEDS_TORCH = (
     "This widget computes with workbench.objective, which needs torch. Install it: "
@@ -53,7 +54,7 @@ class Lab(Guarded):
     def __init__(self) -> None:
         super().__init__()
         self.summary, self.problem = "", ""
-        self.output = widgets.HTML(layout=WIDE)
+        self.output = widgets.HTML(layout=WIDE).add_class("wb-lab-output")
         head = widgets.HTML(
             framed(
                 f"<h3 style='margin:0'>{html.escape(self.heading)}</h3><p class='wb-dim'>"
@@ -69,7 +70,7 @@ class Lab(Guarded):
                 self.output,
                 SliderNames(),
             ]
-        )
+        ).add_class("wb-lab")
         self.update()
 
     def _side_by_side(self) -> widgets.Widget:

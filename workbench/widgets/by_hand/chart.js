@@ -1,5 +1,5 @@
 // Draws a HandChart as SVG: bars, curves, and handles that a pointer drags and arrow keys move. Every text is put as text.
-const SPACE = { left: 48, right: 14, top: 10, bottom: 38 }, GRAB = 12, TICKS = 5, BIG = 10;
+const SPACE = { left: 48, right: 14, top: 10, bottom: 38 }, GRAB = 12, TICKS = 5, BIG = 10, ROOM = 96, ROW = 15;
 const SIDEWAYS = ["line", "corner"];
 const NS = "http://www.w3.org/2000/svg";
 
@@ -26,7 +26,7 @@ function render({ model, el }) {
   const root = document.createElement("div");
   root.className = "wb wb-hand";
   el.appendChild(root);
-  let held = null, dead = false, frame = 0, sketching = false, last = null;
+  let held = null, dead = false, frame = 0, sketching = false, last = null, local = {};
 
   const size = () => ({ width: Math.max(root.clientWidth, 200), height: model.get("height") });
   function scales(picture) {
@@ -75,7 +75,13 @@ function render({ model, el }) {
     }
   }
 
-  function handleOf(handle, value, s, picture) {
+  // Labels of lines that come near each other stand in rows of their own, the first one on the left of its line.
+  function labelOf(handle, x, place, s, value) {
+    const left = place === 0 ? x > SPACE.left + ROOM : s.width - x < ROOM;
+    return made("text", { x: x + (left ? -10 : 10), y: SPACE.top + 11 + ROW * place, "text-anchor": left ? "end" : "start" }, `${handle.name} ${figure(value)}`);
+  }
+
+  function handleOf(handle, value, s, picture, place) {
     const group = made("g", { class: `handle ${handle.kind} ${handle.shape}`, tabindex: "0", role: "slider", "aria-label": handle.name,
       "aria-valuemin": handle.low, "aria-valuemax": handle.high, "aria-valuenow": value, "aria-valuetext": figure(value),
       "aria-orientation": SIDEWAYS.includes(handle.shape) ? "horizontal" : "vertical", "data-id": handle.id });
@@ -84,8 +90,7 @@ function render({ model, el }) {
       group.append(made("rect", { class: "reach", x: x - GRAB, width: 2 * GRAB, y: 0, height: bottom }));
       group.append(made("line", { x1: x, x2: x, y1: SPACE.top, y2: bottom }));
       group.append(made("circle", { cx: x, cy: SPACE.top + 6, r: 6 }));
-      const right = x < s.width / 2;
-      group.append(made("text", { x: x + (right ? 10 : -10), y: SPACE.top + 11, "text-anchor": right ? "start" : "end" }, `${handle.name} ${figure(value)}`));
+      group.append(labelOf(handle, x, place, s, value));
       return group;
     }
     if (handle.shape === "corner") {
@@ -109,6 +114,8 @@ function render({ model, el }) {
     return group;
   }
 
+  // Under the hand a handle is where the hand is: the kernel's answer is one move behind.
+  const placeNow = (handle, values) => (held === handle.id || sketching ? local[handle.id] : undefined) ?? values[handle.id] ?? handle.low;
   const placeOf = (id) => model.get("picture").handles.find((handle) => handle.id === id);
   function draw() {
     frame = 0;
@@ -119,9 +126,9 @@ function render({ model, el }) {
     const svg = made("svg", { width: s.width, height: s.height, role: "group", "aria-label": `${model.get("label")}. ${picture.summary}` });
     axes(svg, picture, s);
     still(svg, picture, s);
-    for (const handle of picture.handles) svg.append(handleOf(handle, values[handle.id] ?? handle.low, s, picture));
+    picture.handles.forEach((handle, place) => svg.append(handleOf(handle, placeNow(handle, values), s, picture, place)));
     root.replaceChildren(svg);
-    if (focused) root.querySelector(`[data-id="${CSS.escape(focused)}"]`)?.focus();
+    if (focused) root.querySelector(`[data-id="${CSS.escape(focused)}"]`)?.focus({ preventScroll: true }); // the page stays where it is
   }
   const schedule = () => { if (!frame && !dead) frame = requestAnimationFrame(draw); };
 
@@ -129,7 +136,9 @@ function render({ model, el }) {
   const rounded = (handle, value) => Number((Math.round(between(value, handle.low, handle.high) / handle.step) * handle.step).toPrecision(10));
   function move(changes) {
     const values = { ...model.get("values") };
-    for (const [handle, value] of changes) values[handle.id] = rounded(handle, value);
+    local = Object.fromEntries(changes.map(([handle, value]) => [handle.id, rounded(handle, value)]));
+    Object.assign(values, local);
+    model.set("moved", Object.keys(local));
     model.set("values", values);
     model.save_changes();
     schedule();
@@ -163,13 +172,13 @@ function render({ model, el }) {
     if (!handle && !sketching) return;
     held = handle?.getAttribute("data-id") ?? null;
     root.setPointerCapture(event.pointerId);
-    handle?.focus();
+    handle?.focus({ preventScroll: true });
     event.preventDefault();
     last = null;
     if (sketching) stroke(event);
   });
   root.addEventListener("pointermove", (event) => { if (sketching) stroke(event); else if (held) drag(event); });
-  const release = () => { held = null; sketching = false; last = null; };
+  const release = () => { held = null; sketching = false; last = null; local = {}; schedule(); };
   root.addEventListener("pointerup", release);
   root.addEventListener("pointercancel", release);
 

@@ -96,8 +96,9 @@ class Picture:
 class HandChart(anywidget.AnyWidget):
     """show(picture, values)  draws it, with the handles where `values` says
 
-    values   id -> where the handle is; a person's move changes it, and `on_move(values)` is called
-             from whatever thread the page's message comes in
+    values   id -> where the handle is; a person's move changes it
+    moved    the handles that the last move was of; `on_move` is called with their values, from
+             whatever thread the page's message comes in
     """
 
     _esm = module_beside(__file__)
@@ -105,6 +106,7 @@ class HandChart(anywidget.AnyWidget):
 
     picture: traitlets.Dict[str, Any] = traitlets.Dict().tag(sync=True)
     values: traitlets.Dict[str, Any] = traitlets.Dict().tag(sync=True)
+    moved: traitlets.List[str] = traitlets.List(trait=traitlets.Unicode()).tag(sync=True)
     height = traitlets.Int(220, min=80).tag(sync=True)
     label = traitlets.Unicode("chart").tag(sync=True)
 
@@ -133,7 +135,9 @@ class HandChart(anywidget.AnyWidget):
     def _moved(self, change: dict[str, Any]) -> None:
         if getattr(self._showing, "now", False):
             return
-        self._on_move(held(self.picture, change["new"]))
+        # The others may be those of a picture that the page has not got yet.
+        moved = {name: change["new"][name] for name in self.moved if name in change["new"]}
+        self._on_move(held(self.picture, moved))
 
 
 def held(picture: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, float]:

@@ -78,7 +78,7 @@ function render({ model, el }) {
     const nodes = [...root.querySelectorAll(".node")];
     const again = before && nodes.find((n) => n.dataset.run === before[0] && n.dataset.step === before[1]);
     (again ?? root.querySelector(".node.chosen") ?? nodes[0])?.setAttribute("tabindex", "0");
-    again?.focus();
+    again?.focus({ preventScroll: true }); // the page stays where it is
   }
   const schedule = () => { if (!frame && !dead) frame = requestAnimationFrame(draw); };
 

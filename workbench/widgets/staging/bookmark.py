@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from workbench.widgets.dashboard import Dashboard
 
 FIRST_PAGE = next(iter(PAGES))
-FIRST_COLOUR = "advantage"
+FIRST_COLOUR = "coefficient"
 
 
 def check_view(page: str, step: int | None, row: int | None, colour: str) -> None:

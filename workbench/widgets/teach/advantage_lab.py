@@ -11,6 +11,7 @@ import ipywidgets as widgets
 
 from workbench.config.advantages import ESTIMATORS
 from workbench.widgets.base.lab import Lab, fixed, signed_bar, table
+from workbench.widgets.base.numbers import typographic
 from workbench.widgets.by_hand.chart import Curve, HandChart, Handle, Picture
 from workbench.widgets.controls.number_box import NumberBox
 
@@ -203,7 +204,8 @@ def reward_picture(rewards: Sequence[float], figures: AdvantageFigures) -> Pictu
     """The rewards as dots to be dragged, with the group's mean and its std around it."""
     low = min(-2.0, *rewards)
     high = max(2.0, *rewards)
-    ends = (0.4, len(rewards) + 0.6)
+    # Room at the right for the names of the levels.
+    ends = (0.4, len(rewards) * 1.25 + 0.4)
     levels = {
         "mean": (figures.mean, False),
         "mean + std": (figures.mean + figures.sample_std, True),
@@ -243,12 +245,12 @@ def algebra(rewards: Sequence[float], figures: AdvantageFigures) -> str:
     advantages = figures.advantages["scale_rewards=group, advantage_std=sample"]
     mean = fixed(figures.mean, 3)
     std = fixed(figures.sample_std, 3)
-    lines = "".join(
+    lines = [
         f"<div>A<sub>{i + 1}</sub> = ({fixed(r, 3)} − {_bracketed(mean)}) / ({std} + 0.0001) = "
         f"<b>{fixed(a, 3, '+')}</b></div>"
         for i, (r, a) in enumerate(zip(rewards, advantages, strict=True))
-    )
-    return f"<div class='wb-algebra'>{lines}</div>"
+    ]
+    return f"<div class='wb-algebra'>{typographic(''.join(lines))}</div>"
 
 
 def _bracketed(number: str) -> str:

@@ -11,6 +11,7 @@ import ipywidgets as widgets
 import numpy as np
 
 from workbench.widgets.base.lab import Lab, fixed, table
+from workbench.widgets.base.numbers import typographic
 from workbench.widgets.base.style import NEGATIVE, POSITIVE
 from workbench.widgets.by_hand.chart import Curve, HandChart, Handle, Picture
 from workbench.widgets.controls.knob_row import FIELDS, KnobRow
@@ -232,13 +233,13 @@ def algebra(here: float, values: Mapping[str, Any], at_ratio: Mapping[str, ClipC
     low, high = places["low"][1], places["high"][1]
     capped = here if values["delta"] is None else min(here, values["delta"])
     held = min(max(here, low), high)
-    lines = "".join(
+    lines = [
         f"<div>A = {a:+g}: min( {capped:.3g}·({a:+g}), clip({here:.3g}, {low:.3g}, {high:.3g})·"
         f"({a:+g}) ) = min( {capped * a:+.3g}, {held * a:+.3g} ) = "
         f"<b>{float(at_ratio[name].objective[0]):+.3g}</b></div>"
         for name, a in SIGNS.items()
-    )
-    return f"<div class='wb-algebra'>{lines}</div>"
+    ]
+    return f"<div class='wb-algebra'>{typographic(''.join(lines))}</div>"
 
 
 def flat_words(ratios: np.ndarray, gradient: np.ndarray) -> str:

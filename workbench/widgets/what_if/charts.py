@@ -13,6 +13,7 @@ from workbench.config.losses import LOSSES
 from workbench.widgets.base.numbers import number_text
 from workbench.widgets.base.style import BLUE, ORANGE
 from workbench.widgets.by_hand.chart import Bars, Handle, Picture
+from workbench.widgets.plots.pieces import SMALL
 from workbench.widgets.what_if import words
 
 if TYPE_CHECKING:
@@ -200,8 +201,8 @@ def advantages_chart(c: Comparison) -> dict[str, Any]:
 
 def _layout(x: str, y: str, title: str, summary: str) -> dict[str, Any]:
     return {
-        "xaxis": {"title": {"text": x}},
-        "yaxis": {"title": {"text": y}},
+        "xaxis": {"title": {"text": x, "font": {"size": SMALL}, "standoff": 6}},
+        "yaxis": {"title": {"text": y, "font": {"size": SMALL}, "standoff": 6}},
         "showlegend": True,
         "legend": {"orientation": "h", "y": 1.2},
         "margin": {"l": 60, "r": 12, "t": 30, "b": 48},

@@ -105,7 +105,7 @@ def token_formula(found: UpdateTerms, row: int, position: int) -> TokenFormula:
     loss does not count it."""
     place = int((found.rows_R == row).nonzero()[0])
     x = found.x
-    if not bool(x.valid_BT[place, position]):
+    if position >= x.valid_BT.shape[1] or not bool(x.valid_BT[place, position]):
         raise WhatIfError(f"token {position} of completion {row} is not counted by the loss.")
 
     def at(values_RT: Tensor) -> float:

@@ -107,7 +107,7 @@ def _product(*factors: str) -> str:
 
 def _line(name: str, right: str, value: float) -> str:
     result = f'<mo>=</mo><mtext class="wb-n">{number_text(value)}</mtext>'
-    return f'<math display="inline"><mi>{name}</mi><mo>=</mo>{right}{result}</math>'
+    return f'<math displaystyle="true"><mi>{name}</mi><mo>=</mo>{right}{result}</math>'
 
 
 def _log_policy(formula: TokenFormula) -> str:
@@ -245,10 +245,10 @@ def _ratio_line(formula: TokenFormula) -> str:
     if formula.settings.importance_sampling_level in SEQUENCE_LEVELS:
         inner = "<mtext>mean over the completion of log π − log π</mtext>"
         return _line("r", f"<mi>exp</mi>{OPEN}{inner}<mi>old</mi>{CLOSE}", numbers["r"])
-    # Exponents and not probabilities: those of a rare token would be 0 with four digits.
-    now = under(letter("π", "θ"), math.exp(numbers["logp"]))
-    old = under(letter("π", "old"), math.exp(numbers["old_logp"]))
-    return _line("r", f"<mfrac><mrow>{now}</mrow><mrow>{old}</mrow></mfrac>", numbers["r"])
+    now, old = (math.exp(numbers[name]) for name in ("logp", "old_logp"))
+    symbols = f"<mfrac><mrow>{letter('π', 'θ')}</mrow><mrow>{letter('π', 'old')}</mrow></mfrac>"
+    values = "".join(f"<mtext class='wb-n'>{number_text(value)}</mtext>" for value in (now, old))
+    return _line("r", f"{symbols}<mo>=</mo><mfrac>{values}</mfrac>", numbers["r"])
 
 
 def _kl_line(formula: TokenFormula) -> str:

@@ -37,6 +37,7 @@ RATIO_LEGEND = (
     "<p class='wb-dim'>Drag a line. Grey: all tokens (the axis counts in powers of ten); orange: "
     "those that are clipped, beyond the line that their advantage moves them to.</p>"
 )
+NOTHING_LOCKED = [-1, -1]
 NO_STEP = "No step yet: there is something to ask about after the first one."
 
 
@@ -66,7 +67,7 @@ class WhatIfView(Guarded):
         self.formula = widgets.HTML()
         self.listed = widgets.HTML()
         self.tokens = TokenBox()
-        self.tokens.observe(lambda _: self.guarded(self._draw_formula), "chosen")
+        self.tokens.observe(lambda _: self.guarded(self._draw_formula), "locked")
         self.ratios = HandChart(self._line_moved, label="ratios of the tokens", height=230)
         self.legend = widgets.HTML()
         self.plot = LivePlot(columns=1, height=230)
@@ -149,7 +150,7 @@ class WhatIfView(Guarded):
             ),
         )
         self.controls.follow(self._kept.config.to_dict())
-        self.tokens.chosen = {}
+        self.tokens.locked = NOTHING_LOCKED
         return self._compare()
 
     def _leave(self, why: str) -> None:
@@ -220,7 +221,7 @@ class WhatIfView(Guarded):
                 self.guarded(self.controls.ask, asked)
 
     def _row_chosen(self) -> None:
-        self.tokens.chosen = {}
+        self.tokens.locked = NOTHING_LOCKED
         self._draw_row()
 
     def _draw_row(self) -> None:
@@ -248,9 +249,9 @@ class WhatIfView(Guarded):
         counted = np.flatnonzero(c.kept.counted_BT[row].numpy())
         if not len(counted):
             return None
-        chosen = self.tokens.chosen.get("position")
-        if chosen in counted:
-            return int(chosen)
+        locked = self.tokens.locked[1]
+        if locked in counted:
+            return int(locked)
         change_T = np.abs(c.what_if.gradient_BT[row] - c.happened.gradient_BT[row])
         if not change_T.any():
             change_T = np.abs(c.happened.ratio_BT[row] - 1)
