@@ -83,7 +83,7 @@ def test_every_tab_is_legible_in_both_themes(start_page: DashboardPage, screensh
                 page.tab(tab)
                 page.nb.page.wait_for_timeout(700)
                 page.scroll_to_top()
-                page.nb.page.wait_for_timeout(300)
+                page.nb.page.wait_for_timeout(900)
                 page.nb.screenshot(
                     screenshots / f"{tab.lower().replace(' ', '-')}-{theme}-{height}.png"
                 )
