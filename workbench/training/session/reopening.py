@@ -60,6 +60,4 @@ class Parts:
         rewards: Rewards = RewardSet(list(self.functions), self.weights)
         if self.control is not None:
             rewards = self.control(rewards, self.seed)
-        return Session(
-            self.policy, self.task, rewards, self.config, out=self.out, resume=True
-        )
+        return Session(self.policy, self.task, rewards, self.config, out=self.out, resume=True)

@@ -195,7 +195,9 @@ class KnobRow:
             description=self.name,
             symbol=self.symbol,
             tooltip=self._tip,
-            layout=widgets.Layout(flex="1 1 60px" if self.symbol else "0 1 150px", min_width="44px"),
+            layout=widgets.Layout(
+                flex="1 1 60px" if self.symbol else "0 1 150px", min_width="44px"
+            ),
         )
 
     def _make_back(self) -> widgets.Button:

@@ -121,7 +121,7 @@ def charts(sources: Sequence[RunSource], step: int | None = None) -> list[Chart]
         return []
     # A little room at both ends, so that first and last points are whole.
     last = max(run.source.last_step for run in runs)
-    x_range = (-0.01 * last, max(last * 1.01, last + 0.2, SHORTEST))
+    x_range = (-0.02 * max(last, SHORTEST), max(last * 1.01, last + 0.2, SHORTEST))
     # Of all sources: a run keeps its look whether or not another one has a step yet.
     strip = knob_strip(sources, last)
     if step is not None:

@@ -2,8 +2,9 @@
 const shared = (globalThis.__workbench_plotly__ ??= { asked: -Infinity });
 shared.ready ??= new Promise((resolve, reject) => Object.assign(shared, { resolve, reject }));
 const ASK_AGAIN = 1500, PATIENCE = 10000, FRAME_BUDGET = 12, LOOK_AGAIN = [100, 400, 1500, 4000]; // milliseconds
-// Pixels: a plot in a dashboard that is still wide enough, its usual least height, the space between two, and what is left free below.
-const NARROWEST = 290, READABLE = 180, GAP = 12, MARGIN = 12, TALLEST = 1.3;
+// Pixels: a plot in a dashboard that is still wide enough, its usual least height, the space between two, what is left free below; under
+// LOW a plot leaves out the word below its steps.
+const NARROWEST = 290, READABLE = 180, GAP = 12, MARGIN = 12, TALLEST = 1.3, LOW = 160;
 const CONFIG = { displaylogo: false, responsive: false, scrollZoom: false,
   modeBarButtons: [["toImage", "zoom2d", "pan2d", "resetScale2d"]] };
 
@@ -208,6 +209,10 @@ function render({ model, el }) {
     const put = () => {
       panel.theme = themeOf(root);
       const layout = themed(enlarged(wanted, scale), root, size);
+      if (size.height < LOW * scale && layout.xaxis?.title?.text === "step") {
+        layout.xaxis = { ...layout.xaxis, title: { text: "" } };
+        layout.margin = { ...layout.margin, b: 22 * scale };
+      }
       if (layout.meta?.strip && panel.top) layout.margin = { ...layout.margin, t: panel.top };
       return plotly.react(panel.plot, data, layout, { ...CONFIG, ...figure.config });
     };

@@ -362,7 +362,7 @@ def _step_axis(x_range: tuple[float, float], traces: Sequence[Trace]) -> dict[st
     trend = max((t.get("meta", {}).get("mean_of", 1) for t in traces), default=1)
     steps = f"step (thick: mean of {trend} steps, thin: extremes)" if trend > 1 else "step"
     low, high = x_range
-    # Half a step is none: on a short axis every step has its mark, and no number stands there twice.
+    # On a short axis every step has its mark, and no number stands there twice.
     marks = {"dtick": 1} if high - low <= 8 else {"nticks": 8}
     return {
         "range": [low, high],
