@@ -99,7 +99,7 @@ def keys_do_nothing_to_the_notebook(page: DashboardPage, what: Any) -> None:
     what.focus()
     for key in ("b", "x", "0", "0", "d", "d"):
         page.nb.page.keyboard.press(key)
-    page.nb.page.wait_for_timeout(900)
+    page.nb.page.wait_for_timeout(300)
     assert page.nb.page.locator(".jp-Dialog").count() == 0
     assert page.nb.page.locator(".jp-Cell").count() == cells
 

@@ -204,7 +204,7 @@ def test_the_cursor_and_the_interval_by_mouse_and_keyboard(page: DashboardPage) 
     page.wait(lambda: trait(page, "line.interval"), "an interval by mouse")
     assert trait(page, "line.interval") == pytest.approx([50, 100], abs=4)
     assert trait(page, "dashboard.shown_step") == 42, "the cursor stayed"
-    page.nb.page.wait_for_timeout(900)
+    page.nb.page.wait_for_timeout(300)
     handle = thumb.bounding_box()
     # Its grip is below the marks, one of which stands near it.
     mouse.move(handle["x"] + handle["width"] / 2, handle["y"] + handle["height"] - 5)
