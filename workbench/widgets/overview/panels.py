@@ -19,6 +19,7 @@ import numpy as np
 
 from workbench.runs.control import Band
 from workbench.widgets.base.source import RunSource
+from workbench.widgets.overview.ghost import with_ghost
 from workbench.widgets.overview.markers import knob_lines
 from workbench.widgets.plots import Chart
 from workbench.widgets.plots.decimate import POINTS
@@ -50,6 +51,9 @@ NO_KL = "no KL: with beta = 0 there is no reference to measure it to"
 NO_EVALUATION = "no evaluation yet"
 CONTROL_SAID = "; grey: rewards that say nothing"
 SHARE_ON_THE_RIGHT = {"tickformat": ".0%", "range": [0, 1], "tickvals": [0, 0.5, 1]}
+SHORTEST = 4.2
+"""Steps of the shortest axis: at step 1 the first point is not to stand in the middle of
+nothing."""
 SPREAD_OF_SPIKES = 20.0
 """An axis turns logarithmic when its largest value is so many times the median: a spike would
 flatten the rest."""
@@ -134,7 +138,7 @@ def charts(sources: Sequence[RunSource], step: int | None = None) -> list[Chart]
     if step is not None:
         marks.append(marker(step, dash="solid"))
     sheet = Sheet(runs, len(sources) == 1, last, marks)
-    return [panel(sheet) for panel in PANELS]
+    return with_ghost([panel(sheet) for panel in PANELS], sources)
 
 
 def reward(sheet: Sheet) -> Chart:
@@ -146,7 +150,11 @@ def reward(sheet: Sheet) -> Chart:
     # A single function is the mean itself, give or take its weight; of several runs it is too much.
     names = []
     if sheet.alone and len(focus.source.reward_names) > 1:
-        names = [(f"rewards/{n}", plot_text(n)) for n in focus.source.reward_names]
+        # All are rewards: without that word more of them stand in one line.
+        names = [
+            (f"rewards/{n}", plot_text(n.removesuffix("_reward") or n))
+            for n in focus.source.reward_names
+        ]
     ghost = control_band(focus.source.control_reward)
     traces = [*ghost, *sheet.lines(("reward", "mean"), *names, legend=True)]
     if spread is None or mean is None:

@@ -1,7 +1,7 @@
 // The tools of charts that share their steps: how much their lines are smoothed, and the way out of a zoom.
 function makeBar(root, put) {
   const bar = document.createElement("div"), label = document.createElement("label"), value = document.createElement("output");
-  const input = keepShortcutsAway(document.createElement("input")), reset = keepShortcutsAway(document.createElement("button"));
+  const input = document.createElement("input"), reset = document.createElement("button");
   bar.className = "wb-plots-bar";
   Object.assign(input, { type: "range", min: 0, max: 0.99, step: 0.01 });
   input.title = "Moving average: the weight of a step in the next one. The steps themselves stay, pale";

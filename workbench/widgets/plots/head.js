@@ -28,7 +28,7 @@ function makeHead(div, toggle) {
   let drawn = "", fitted = 0;
 
   function legendItem(trace, key, isHidden) {
-    const button = keepShortcutsAway(document.createElement("button")), name = plainText(trace.name);
+    const button = document.createElement("button"), name = plainText(trace.name);
     button.type = "button";
     button.className = "wb-legend-item";
     button.dataset.key = key;

@@ -2,6 +2,8 @@
 const shared = (globalThis.__workbench_plotly__ ??= { asked: -Infinity });
 shared.ready ??= new Promise((resolve, reject) => Object.assign(shared, { resolve, reject }));
 const ASK_AGAIN = 1500, PATIENCE = 10000, FRAME_BUDGET = 12, LOOK_AGAIN = [100, 400, 1500, 4000]; // milliseconds
+// Pixels: a plot in a dashboard that is still wide enough, its usual least height, the space between two, and what is left free below.
+const NARROWEST = 290, READABLE = 180, GAP = 8, MARGIN = 12, TALLEST = 1.3;
 const CONFIG = { displaylogo: false, responsive: false, scrollZoom: false,
   modeBarButtons: [["toImage", "zoom2d", "pan2d", "resetScale2d"]] };
 const DOUBLE_CLICK = 320, STILL = 4, SHORT = 200; // milliseconds in which a second click makes a double click; pixels that a click may move, and of a chart that has no room for what its axis means
@@ -106,6 +108,7 @@ function themed(layout, el, size) {
 }
 
 function render({ model, el }) {
+  wbArrived(model);
   const root = document.createElement("div");
   root.className = "wb wb-plots";
   root.setAttribute("role", "group");
@@ -128,7 +131,8 @@ function render({ model, el }) {
   function addPanel() {
     const div = document.createElement("div"), plot = document.createElement("div");
     div.className = "wb-plot";
-    div.setAttribute("role", "figure");
+    // Not an image: its legend and its buttons can be reached within.
+    div.setAttribute("role", "group");
     div.appendChild(plot);
     root.appendChild(div);
     inSight.observe(div);
@@ -171,18 +175,35 @@ function render({ model, el }) {
     root.style.zoom = 1 / zoom;
     return model.get("scale") * zoom;
   }
+  // In a dashboard as many rows as can be read share what the window leaves below them.
+  function rowHeight() {
+    const scale = scaled(), usual = model.get("height") * scale, least = model.get("least_height") * scale;
+    const dashboard = root.closest(".wb-dash");
+    if (!least || !dashboard) return usual;
+    const pane = root.closest(".jp-WindowedPanel-outer, .jp-LinkedOutputView, .jp-NotebookPanel-notebook") ?? document.documentElement;
+    const above = root.getBoundingClientRect().top - dashboard.getBoundingClientRect().top;
+    // The bar over the charts (zoom, smoothing) takes its row, too.
+    const over = root.querySelector(":scope > .wb-plots-bar")?.offsetHeight ?? 0;
+    const room = pane.clientHeight - above - MARGIN - (over && over + GAP);
+    const across = getComputedStyle(root).gridTemplateColumns.split(" ").length;
+    const rows = Math.ceil(model.get("spec").length / across);
+    const fit = Math.min(Math.max(Math.floor(room / (READABLE * scale)), 2), Math.max(rows, 1));
+    return Math.min(Math.max((room - (fit - 1) * GAP) / fit, least), usual * TALLEST);
+  }
   // Everything is drawn anew from the traits, a few panels a frame and only those in sight.
   function refresh() {
-    const spec = model.get("spec"), height = model.get("height") * scaled();
+    const spec = model.get("spec");
     while (panels.length > spec.length) removePanel(panels.pop());
     while (panels.length < spec.length) panels.push(addPanel());
     root.style.setProperty("--wb-columns", Math.min(model.get("columns"), spec.length || 1));
+    root.style.setProperty("--wb-chart", (model.get("least_height") ? NARROWEST : 400) * scaled() + "px");
     root.style.setProperty("--wb-plot-scale", scaled());
+    const height = rowHeight();
     root.setAttribute("aria-label", model.get("label"));
     const hasLines = spec.some(({ data }) => data.some((trace) => trace.meta?.smooth));
     bar.draw(model.get("linked"), hasLines, model.get("smoothing"), model.get("zoom"));
     panels.forEach((panel, i) => {
-      panel.div.style.height = height + "px";
+      panel.div.style.height = Math.floor(height) + "px";
       panel.div.classList.toggle("wb-short", height < SHORT * scaled());
       panel.div.setAttribute("aria-label", spec[i].layout?.meta?.summary ?? "plot");
       panel.stale = true;
@@ -283,13 +304,14 @@ function render({ model, el }) {
     if (!plotly) { panels.forEach((p) => { p.stale = true; }); schedule(); }
   }
 
-  const traits = ["spec", "frame", "label", "columns", "height", "scale", "linked", "smoothing", "zoom", "hidden"].map((name) => "change:" + name);
+  const traits = ["spec", "frame", "label", "columns", "height", "least_height", "scale", "linked", "smoothing", "zoom", "hidden"].map((name) => "change:" + name);
   traits.forEach((name) => model.on(name, refresh));
   // A hidden page draws nothing, and catches up when it is seen again.
   document.addEventListener("visibilitychange", schedule);
   document.addEventListener("wb-step", pointed);
   const resized = new ResizeObserver(refresh);
   resized.observe(root);
+  addEventListener("resize", refresh);
   // A page says that its theme changes before the new style sheet is there: look again until it has come.
   let looks = [];
   const checkTheme = () => {
@@ -316,6 +338,7 @@ function render({ model, el }) {
     stopAsking();
     for (const observer of [inSight, resized, rethemed]) observer.disconnect();
     document.removeEventListener("visibilitychange", schedule);
+    removeEventListener("resize", refresh);
     document.removeEventListener("wb-step", pointed);
     traits.forEach((name) => model.off(name, refresh));
     if (frameId) cancelAnimationFrame(frameId);

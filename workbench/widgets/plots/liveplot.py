@@ -26,6 +26,7 @@ import numpy as np
 import traitlets
 
 from workbench.widgets.base.kernel import answer_in_the_subshell
+from workbench.widgets.base.page import module_of
 from workbench.widgets.base.style import CSS
 from workbench.widgets.plots import Chart
 from workbench.widgets.plots.still import draw_svg
@@ -39,11 +40,6 @@ SEND_AGAIN = 5.0
 has it."""
 
 
-def script(name: str) -> str:
-    """A part of the page's code."""
-    return (HERE / f"{name}.js").read_text(encoding="utf-8")
-
-
 class LivePlot(anywidget.AnyWidget):
     """Figures in a grid of `columns` columns (fewer where the page is narrow), each `height` pixels
     high.
@@ -52,13 +48,15 @@ class LivePlot(anywidget.AnyWidget):
     clicked        {"x": …, "y": …, "panel": …, "count": …} of the point clicked last, `y` where
                    the pointer was; `count` makes each click a change
     scale           multiplies heights and texts, for a projector
+    least_height    above 0: in a dashboard the rows share what the window leaves below them, each
+                    at least so many pixels high
     linked          the charts are over the same steps: they share zoom, crosshair and smoothing
     smoothing       weight of a step in the moving average one step on, 0 (none) to 0.99
     zoom            first and last step shown, [] for all
     hidden          the lines that a person hid in a legend: "RUN", or "TITLE: NAME" in one chart
     """
 
-    _esm = "".join(script(name) for name in SCRIPTS)
+    _esm = module_of(*(HERE / f"{name}.js" for name in SCRIPTS))
     _css = CSS + Path(__file__).with_suffix(".css").read_text(encoding="utf-8")
     _ipython_display_ = None  # ipywidgets 7 would show the widget alone, without the picture
 
@@ -67,6 +65,7 @@ class LivePlot(anywidget.AnyWidget):
     label = traitlets.Unicode("plots").tag(sync=True)
     columns = traitlets.Int(2, min=1).tag(sync=True)
     height = traitlets.Int(230, min=80).tag(sync=True)
+    least_height = traitlets.Int(0, min=0).tag(sync=True)
     scale = traitlets.Float(1.0, min=0.5, max=4).tag(sync=True)
     clicked = traitlets.Dict().tag(sync=True)
     linked = traitlets.Bool(False).tag(sync=True)
@@ -94,6 +93,11 @@ class LivePlot(anywidget.AnyWidget):
                 "lengths": [len(a) for a in arrays],
                 "buffer": b"".join(a.tobytes() for a in arrays),
             }
+
+    @property
+    def charts(self) -> list[Chart]:
+        """What is drawn."""
+        return list(self._charts)
 
     @property
     def summary(self) -> str:

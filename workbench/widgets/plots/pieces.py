@@ -405,12 +405,15 @@ def _step_axis(x_range: tuple[float, float], traces: Sequence[Trace]) -> dict[st
     """The axis of the steps; it says over how many of them a thick line is the mean."""
     trend = max((t.get("meta", {}).get("mean_of", 1) for t in traces), default=1)
     steps = f"step (thick: mean of {trend} steps, thin: extremes)" if trend > 1 else "step"
+    low, high = x_range
+    # Half a step is none: on a short axis every step has its mark, and no number stands twice.
+    marks = {"dtick": 1} if high - low <= 8 else {"nticks": 8}
     return {
-        "range": list(x_range),
+        "range": [low, high],
         "title": {"text": steps, "standoff": 2, "font": {"size": SMALL}},
         "tickformat": "d",
         "hoverformat": "d",
-        "nticks": 8,
+        **marks,
         "spikethickness": 1,
         "spikecolor": GREY,
         "spikedash": "solid",

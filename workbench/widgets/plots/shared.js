@@ -3,13 +3,6 @@
 // Names come escaped, for plotly's own small HTML: as plain text they are read back.
 const plainText = (text) => String(text ?? "").replace(/<[^>]*>/g, " ").replaceAll("&lt;", "<").replaceAll("&gt;", ">").replaceAll("&amp;", "&");
 
-// On the focused element itself: the notebook would take a letter for one of its shortcuts.
-function keepShortcutsAway(element) {
-  element.setAttribute("data-lm-suppress-shortcuts", "true");
-  element.setAttribute("data-p-suppress-shortcuts", "true");
-  return element;
-}
-
 // Who points at a step says so in an event "wb-step" ({step}, null when nothing is pointed at any more); the charts and the
 // timeline of the same dashboard listen.
 const homeOf = (element) => element.closest?.(".wb-scaled") ?? element;

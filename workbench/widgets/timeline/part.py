@@ -108,11 +108,13 @@ def _tie(
     """Keep a trait of the line and one of a control the same, whoever moves which. `turned` leads
     from either to the other."""
 
+    # What holds now, not what the change said: another who heard of it first may have set it back,
+    # and the two would go on contradicting each other.
     def to_line(change: dict[str, Any]) -> None:
-        set_if_changed(line, trait, turned(change["new"]))
+        set_if_changed(line, trait, turned(getattr(control, name)))
 
     def to_control(change: dict[str, Any]) -> None:
-        set_if_changed(control, name, turned(change["new"]))
+        set_if_changed(control, name, turned(getattr(line, trait)))
 
     setattr(line, trait, turned(getattr(control, name)))
     control.observe(to_line, name)

@@ -23,7 +23,7 @@ function made(parent, name, className, attributes = {}) {
   return element;
 }
 const buttonIn = (parent, className, text) => {
-  const button = keepShortcutsAway(made(parent, "button", className, { type: "button" }));
+  const button = made(parent, "button", className, { type: "button" });
   button.textContent = text;
   return button;
 };
@@ -41,14 +41,15 @@ function clustersOf(marks, placeOf) {
 const urgentOf = (marks) => URGENT.find((kind) => marks.some((mark) => mark.kind === kind)) ?? marks[0].kind;
 
 function render({ model, el }) {
+  wbArrived(model);
   const root = made(el, "div", "wb wb-timeline", { role: "group", "aria-label": "timeline of the run" });
   const row = made(root, "div", "wb-tl-row"), below = made(root, "div", "wb-tl-below");
   const newest = buttonIn(row, "wb-tl-newest", ""), track = made(row, "div", "wb-tl-track"), play = buttonIn(row, "wb-tl-play", "▶");
   const speed = buttonIn(row, "wb-tl-speed", "");
   const readout = made(row, "span", "wb-tl-readout", { "aria-hidden": "true" });
   const line = made(track, "div", "wb-tl-line"), keptLayer = made(track, "div", "wb-tl-layer"), band = made(track, "div", "wb-tl-band");
-  const hover = made(track, "div", "wb-tl-hover"), thumb = keepShortcutsAway(made(track, "div", "wb-tl-thumb",
-    { role: "slider", tabindex: "0", "aria-label": "step shown on all pages", "aria-orientation": "horizontal" }));
+  const hover = made(track, "div", "wb-tl-hover"), thumb = made(track, "div", "wb-tl-thumb",
+    { role: "slider", tabindex: "0", "aria-label": "step shown on all pages", "aria-orientation": "horizontal" });
   const markLayer = made(track, "div", "wb-tl-layer"), tip = made(root, "div", "wb-tl-tip", { "aria-hidden": "true" });
   const chip = buttonIn(below, "wb-tag", ""), card = made(below, "div", "wb-tl-card", { role: "status" });
   tip.hidden = hover.hidden = true;

@@ -10,8 +10,8 @@ import anywidget
 import traitlets
 
 from workbench.widgets.base.kernel import answer_in_the_subshell
+from workbench.widgets.base.page import module_of
 from workbench.widgets.base.style import CSS
-from workbench.widgets.plots.liveplot import script
 
 HERE = Path(__file__)
 SPEED = 4.0
@@ -31,7 +31,7 @@ class Timeline(anywidget.AnyWidget):
     live       the run is being trained here
     """
 
-    _esm = script("shared") + HERE.with_suffix(".js").read_text(encoding="utf-8")
+    _esm = module_of(HERE.parents[1] / "plots/shared.js", HERE.with_suffix(".js"))
     _css = CSS + HERE.with_suffix(".css").read_text(encoding="utf-8")
 
     marks: traitlets.List[Any] = traitlets.List(traitlets.Dict()).tag(sync=True)
