@@ -36,8 +36,10 @@ from workbench.widgets.plots.pieces import plot_text
 from workbench.widgets.staging.bookmark import (
     FIRST_COLOUR,
     FIRST_PAGE,
+    check_step,
     check_view,
     code_of,
+    on_another_view,
     open_view,
     tokens_of,
 )
@@ -121,13 +123,15 @@ class Dashboard(widgets.VBox):  # type: ignore[misc]  # ipywidgets has no types
         self.saved = SavedPicture(self)
         super().__init__(self._parts(scale))
         self.stage.dashboard = self.model_id
-        open_view(self, page, step, row, colour)
+        check_step(self, step)
         self.layout.width = "100%"
         for name in ("wb-scaled", "wb-dash", _size_class(scale)):
             self.add_class(name)
         # Last: from here on another thread may draw, so that everything must be there.
         self.publisher = Publisher(self.redraw, sessions, self._stand_still)
         self._draw_anew()
+        open_view(self, page, step, row, colour)
+        on_another_view(self, self._say_how_it_stands)
 
     # ---------------------------------------------------------------- making
 
@@ -212,6 +216,9 @@ class Dashboard(widgets.VBox):  # type: ignore[misc]  # ipywidgets has no types
             except Exception as error:
                 self._show_error(f"{type(error).__name__}: {error}", traceback.format_exc())
 
+    def _say_how_it_stands(self) -> None:
+        self.stage.follow(self.sources[0], code_of(self))
+
     def _draw_anew(self) -> None:
         self.redraw(force=True)
 
@@ -224,7 +231,7 @@ class Dashboard(widgets.VBox):  # type: ignore[misc]  # ipywidgets has no types
             self.view.show(self.preview.instead_of(self.sources), self.shown_step)
             answer_in_the_subshell(self)
             self._stale = False  # only now: what failed is tried again
-        self.stage.follow(self.sources[0], code_of(self))
+        self._say_how_it_stands()
         self.saved.follow(self.sources[0].last_step, self.sources[0].status)
         set_if_changed(self.error, "value", "")
 
