@@ -12,11 +12,6 @@ function light(root, row) {
     if (rows.includes(String(row))) place.classList.add(LIT);
   }
 }
-// Keys on what has the focus must not reach the notebook's shortcuts: the attribute has to stand on the element itself.
-function keepKeys(element) {
-  element.setAttribute("data-lm-suppress-shortcuts", "true");
-  element.setAttribute("data-p-suppress-shortcuts", "true");
-}
 function followsThePointer(root) {
   const at = (node) => node?.closest?.("[data-row], [data-rows]");
   root.addEventListener("pointerover", (event) => {

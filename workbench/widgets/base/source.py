@@ -7,7 +7,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from workbench.runs import Run, accuracy_band, controls_beside, is_control
+from workbench.runs import Run, accuracy_band, controls_beside, is_control, relatives
 from workbench.runs.control import Band, metric_band
 
 if TYPE_CHECKING:
@@ -94,6 +94,15 @@ class RunSource:
     def control_reward(self) -> Band | None:
         """The same of the mean reward of a step."""
         return metric_band(self.controls, "reward")
+
+    @cached_property
+    def parent(self) -> RunSource | None:
+        """The run that this one branched from, where its record lies beside; else None."""
+        parent_id = self.run.meta.parent_id
+        if parent_id is None:
+            return None
+        found = [run for run in relatives(self.run) if run.meta.id == parent_id]
+        return RunSource(found[0]) if found else None
 
     def _state(self) -> tuple[str, str, int | None]:
         """Status, reason and planned steps."""

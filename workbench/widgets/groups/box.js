@@ -2,9 +2,9 @@
 const MOVES = { ArrowDown: 1, ArrowUp: -1 };
 
 function render({ model, el }) {
+  wbArrived(model);
   const root = document.createElement("div");
   root.className = "wb wb-picks";
-  keepKeys(root);
   el.appendChild(root);
   let serial = model.get("picked")[1];
   const buttons = () => [...root.querySelectorAll(".wb-open")];
@@ -27,9 +27,7 @@ function render({ model, el }) {
     root.innerHTML = model.get("html");
     for (const one of root.querySelectorAll("details")) {
       one.open = open.has(one.dataset.group);
-      keepKeys(one.querySelector("summary"));
     }
-    for (const button of buttons()) keepKeys(button);
     stopAt(buttons()[Math.max(place, 0)]);
     if (place >= 0) buttons()[place]?.focus();
     mark();

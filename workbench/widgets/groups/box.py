@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import anywidget
 import traitlets
 
 from workbench.widgets.base.kernel import answer_in_the_subshell
-from workbench.widgets.base.scripts import script_beside
+from workbench.widgets.base.page import LIT, module_of
 from workbench.widgets.base.style import CSS
 from workbench.widgets.groups.markup import GROUPS_CSS
 
@@ -17,7 +19,7 @@ class GroupBox(anywidget.AnyWidget):
     """Shows `html`; `picked` is [row, serial number] of the row that was picked last, so that the
     same one can be picked again. `selected` is the row that the whole dashboard shows."""
 
-    _esm = script_beside(__file__)
+    _esm = module_of(LIT, Path(__file__).with_suffix(".js"))
     _css = CSS + GROUPS_CSS
 
     html = traitlets.Unicode("").tag(sync=True)

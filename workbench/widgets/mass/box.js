@@ -18,6 +18,7 @@ const signed = (value) => (value > 0 ? "+" : "") + figure(value);
 const way = (now, was) => (Math.abs(now - was) <= 1e-6 * Math.max(now, was) ? "same" : now > was ? "up" : "down");
 
 function render({ model, el }) {
+  wbArrived(model);
   const root = made("div", "wb wb-mass");
   el.appendChild(root);
   const still = window.matchMedia("(prefers-reduced-motion: reduce)");
@@ -70,7 +71,6 @@ function render({ model, el }) {
     one.type = "button";
     one.setAttribute("aria-label", name);
     one.title = name;
-    keepKeys(one);
     one.addEventListener("click", act);
     return one;
   }
@@ -84,7 +84,6 @@ function render({ model, el }) {
       const slider = made("input", "wb-scrub");
       Object.assign(slider, { type: "range", min: 0, max: last(), step: 1, value: model.get("at") });
       slider.setAttribute("aria-label", "update of the step");
-      keepKeys(slider);
       slider.addEventListener("input", () => { stop(); heads(); go(Number(slider.value)); });
       head.append(button("wb-play", "▶", "play the updates", play), slider, made("b", "wb-where"));
     } else head.append(made("b", "", "before the step → after it"));
@@ -107,7 +106,6 @@ function render({ model, el }) {
       const text = made("button", "wb-mass-text", times + (bar.text || "empty"));
       text.type = "button";
       text.title = `row ${bar.rows.join(", ")}: open its tokens`;
-      keepKeys(text);
       const track = made("div", "wb-track");
       track.append(made("span", "wb-now"), made("span", "wb-was"), made("span", "wb-wall"));
       row.append(text, made("span", "wb-mass-a", bar.advantage === null ? "A none" : `A ${signed(bar.advantage)}`), track, made("span", "wb-p"));

@@ -10,7 +10,7 @@ import numpy as np
 import traitlets
 
 from workbench.widgets.base.kernel import answer_in_the_subshell
-from workbench.widgets.base.scripts import script_beside
+from workbench.widgets.base.page import LIT, module_of
 from workbench.widgets.base.style import CSS
 from workbench.widgets.base.text import menu_text
 from workbench.widgets.mass.bars import Bar, GroupMass
@@ -25,7 +25,7 @@ class MassBox(anywidget.AnyWidget):
     """`page` is what is drawn; `at` the update that is shown, 0 = before the step; `picked` is
     [row, serial number] of the completion that was clicked last."""
 
-    _esm = script_beside(__file__)
+    _esm = module_of(LIT, Path(__file__).with_suffix(".js"))
     _css = CSS + MASS_CSS
 
     page: traitlets.Dict[str, Any] = traitlets.Dict({"bars": []}).tag(sync=True)

@@ -104,8 +104,8 @@ const MOVES = {
 };
 
 function render({ model, el }) {
+  wbArrived(model);
   const root = document.createElement("div");
-  keepKeys(root); // the notebook's own arrow keys would choose another cell
   el.appendChild(root);
   let panes = [], places = new Map(), shown = null, locked = null; // token -> [its pane, its place there]
 
@@ -195,7 +195,6 @@ function render({ model, el }) {
     }
     token.setAttribute("tabindex", "0");
     token.setAttribute("aria-selected", "true");
-    keepKeys(token);
     token.focus();
   }
 
@@ -211,7 +210,6 @@ function render({ model, el }) {
     boxes().forEach((box, i) => {
       panes[i].tokens = [...box.querySelectorAll(":scope > .t")];
       panes[i].tokens.forEach((token, place) => places.set(token, [panes[i], place]));
-      if (panes[i].tokens.length) keepKeys(panes[i].tokens[0]);
       box.scrollTop = scrolled[i] ?? 0;
       if (panes[i].count) name(panes[i].tokens[0]);
     });

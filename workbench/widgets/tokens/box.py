@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import anywidget
@@ -16,7 +17,7 @@ import numpy as np
 import traitlets
 
 from workbench.widgets.base.kernel import answer_in_the_subshell
-from workbench.widgets.base.scripts import script_beside
+from workbench.widgets.base.page import LIT, module_of
 from workbench.widgets.base.style import CSS
 from workbench.widgets.tokens.markup import TOKENS_CSS
 
@@ -59,13 +60,12 @@ class TokenBox(anywidget.AnyWidget):
     page. `locked` is the token that a person holds: which list, and its position in the
     completion; [-1, -1] for none."""
 
-    _esm = script_beside(__file__)
+    _esm = module_of(LIT, Path(__file__).with_suffix(".js"))
     _css = CSS + TOKENS_CSS
 
     page: traitlets.Dict[str, Any] = traitlets.Dict({"html": "", "panes": [], "values": b""}).tag(
         sync=True
     )
-
     locked: traitlets.List[int] = traitlets.List(traitlets.Int(), NOT_LOCKED, 2, 2).tag(sync=True)
 
     def __init__(self) -> None:

@@ -11,6 +11,7 @@ function two(value) {
 }
 
 function render({ model, el }) {
+  wbArrived(model);
   const root = document.createElement("div");
   root.className = "wb wb-strip-view";
   root.innerHTML = `<div class="wb-strip-head"><b>push strip</b>
@@ -24,7 +25,6 @@ function render({ model, el }) {
   el.appendChild(root);
   const find = (name) => root.querySelector(name);
   const canvas = find("canvas"), said = find(".wb-strip-said");
-  keepKeys(canvas);
   let cursor = null, cells = new Uint8Array(0), serial = model.get("picked")[1];
 
   const page = () => model.get("page");

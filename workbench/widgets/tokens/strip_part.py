@@ -13,7 +13,7 @@ import traitlets
 
 from workbench.widgets.base.kernel import answer_in_the_subshell
 from workbench.widgets.base.numbers import number_text
-from workbench.widgets.base.scripts import script_beside
+from workbench.widgets.base.page import LIT, module_of
 from workbench.widgets.base.source import RunSource
 from workbench.widgets.base.style import CSS
 from workbench.widgets.tokens.strip import Strip, columns_of, pushes_of, strip_of
@@ -33,7 +33,7 @@ class StripBox(anywidget.AnyWidget):
     """Draws `page`; `picked` is [step, serial number] of the column that was clicked last; `step`
     is the one that the dashboard shows."""
 
-    _esm = script_beside(__file__)
+    _esm = module_of(LIT, Path(__file__).with_suffix(".js"))
     _css = CSS + STRIP_CSS
 
     page: traitlets.Dict[str, Any] = traitlets.Dict(NOTHING).tag(sync=True)

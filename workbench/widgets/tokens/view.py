@@ -27,6 +27,8 @@ from workbench.widgets.tokens.row import QUANTITIES, TokenRow, token_row
 from workbench.widgets.tokens.scales import Scale, scale_of
 from workbench.widgets.tokens.step import Pieces, TokenStep, TokenSteps
 from workbench.widgets.tokens.strip_part import StripPart
+from workbench.widgets.what_if.formula_markup import FORMULA_CSS
+from workbench.widgets.what_if.locked_loss import LockedLoss
 
 NEEDS_TORCH = needs_torch("The token microscope")
 NONE, OPPOSITE = -1, -2
@@ -58,7 +60,9 @@ class TokensView(StepView):
         self.legend = widgets.HTML()
         self.prompt = widgets.HTML()
         self.body = TokenBox()
+        self.loss = LockedLoss()
         self.body.observe(lambda change: self._hold(*change["new"]), "locked")
+        self.body.observe(lambda change: self.guarded(self._write_loss), "locked")
         self.strip = StripPart(self.steps.go_to)
         what = [self.steps.widget, self.quantity_menu, self.beside_menu]
         which = [self.previous, self.row_menu, self.next, self.telling]
@@ -66,7 +70,7 @@ class TokensView(StepView):
         pages = [self.earlier, self.later, self.range]
         self.widget = widgets.VBox(
             [
-                stylesheet(),
+                stylesheet(FORMULA_CSS),
                 widgets.HBox(what, layout=_wrap()),
                 widgets.HBox(which + more, layout=_wrap()),
                 self.message,
@@ -74,6 +78,7 @@ class TokensView(StepView):
                 self.prompt,
                 widgets.HBox(pages, layout=_wrap()),
                 self.body,
+                self.loss.widget,
                 self.strip.widget,
             ]
         )
@@ -131,6 +136,11 @@ class TokensView(StepView):
         """The completion shown; None when there is none."""
         chosen: int | None = self.row_menu.value
         return chosen
+
+    @property
+    def picked(self) -> int | None:
+        """The completion that a person chose; None while the most telling one is shown."""
+        return None if self.selection.row is None else self.row
 
     @property
     def beside(self) -> int | None:
@@ -234,6 +244,14 @@ class TokensView(StepView):
             html = self._prompts.html(self.source, problem)
         set_if_changed(self.prompt, "value", html)
 
+    def _write_loss(self) -> None:
+        """The loss of the token that is locked, with its numbers."""
+        pane, position = self.body.locked
+        shown = [row for row in (self.row, self.beside) if row is not None]
+        if self.source is None or self.step is None or not 0 <= pane < len(shown):
+            return self.loss.clear()
+        return self.loss.show(self.source, self.step, shown[pane], position)
+
     def _fill_menus(self, found: TokenStep) -> None:
         """Offer the completions of this step; what was chosen stays chosen. Raises IndexError for a
         wrong wish."""
@@ -275,6 +293,7 @@ class TokensView(StepView):
         above = question(found, rows[0].row) if shared else ""
         drawn = [self._one(found, row, name, scale, pieces, part, not shared) for row in rows]
         self.body.show(page(drawn, above), [readings(row, name, part, self._mass) for row in rows])
+        self._write_loss()
         set_if_changed(self.legend, "value", framed(legend(scale, scale_words)))
         self._show_range(part, longest)
         set_if_changed(self.previous, "disabled", self.row_menu.index == 0)
@@ -314,6 +333,7 @@ class TokensView(StepView):
         """Show no completion, and why."""
         self._found = None
         set_if_changed(self.prompt, "value", "")
+        self.loss.clear()
         self.body.show(f'<div class="wb-note" role="status">{safe_text(why)}</div>')
         set_if_changed(self.legend, "value", "")
         self._show_range(slice(0, self._page), 0)
