@@ -105,7 +105,7 @@ class CompareView(Guarded):
     def _show(self, sources: Sequence[RunSource]) -> None:
         if not sources:
             return self._empty(NO_RUN)
-        ids = tuple(source.run.meta.id for source in sources)
+        ids = tuple(source.id for source in sources)
         if ids != self._ids:
             # Looked for once: the records beside are not read again at every step.
             self._beside = found_beside(sources)
@@ -157,7 +157,7 @@ class CompareView(Guarded):
 
     def _draw_tables(self, shown: Shown) -> None:
         sources = [member.source for member in shown.members]
-        drawn = [(source.run.meta.id, len(source.knobs)) for source in sources]
+        drawn = [(source.id, len(source.knobs)) for source in sources]
         if drawn == self._drawn:
             return  # settings do not change but by a knob, and reading them all takes a while
         self._drawn = drawn
