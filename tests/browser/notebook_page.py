@@ -78,9 +78,9 @@ class DashboardPage:
     """`nb` is the driver's page, `out` the run's folder; what the kernel did is read from the
     record, as others would."""
 
-    def __init__(self, lab: Any, notebook: str, out: Path) -> None:
+    def __init__(self, lab: Any, notebook: str, out: Path, single: bool = True) -> None:
         self.lab, self.out, self.notebook = lab, out, notebook
-        self.nb = lab.open(notebook)
+        self.nb = lab.open(notebook, single=single)
         self.nb.page.add_init_script(f"({WATCH_COMMS})()")  # for reloads
         self.nb.page.evaluate(WATCH_COMMS)
         self.wait(lambda: self.nb.page.evaluate(WIDGETS_READY), "the page's widget manager", 60)

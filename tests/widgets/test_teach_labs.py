@@ -11,6 +11,7 @@ import sys
 import numpy as np
 import pytest
 
+from workbench.widgets.controls.number_box import NumberBox
 from workbench.widgets.teach import AdvantageLab, ClipLab, DrawFirst, KLLab, LengthLab
 from workbench.widgets.teach.advantage_lab import WAYS
 from workbench.widgets.teach.clip_lab import clip_curve
@@ -57,9 +58,9 @@ def test_every_number_has_a_labelled_box(lab_class) -> None:
         b
         for v in vars(lab).values()
         for b in (v if isinstance(v, list) else [v])
-        if hasattr(b, "slider") and hasattr(b, "put")
+        if isinstance(b, NumberBox)
     ]
-    assert all(b.box.description for b in boxes)
+    assert all(b.box.description == b.slider.description != "" for b in boxes)
     for b in boxes:
         b.slider.value = b.slider.max
         assert b.value == b.slider.max

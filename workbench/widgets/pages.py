@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from workbench.widgets.base.source import RunSource, View
+from workbench.widgets.behaviours.view import BehavioursView
 from workbench.widgets.best_paid.view import BestPaidView
 from workbench.widgets.compare.view import CompareView
 from workbench.widgets.doctor_view import DoctorView
@@ -42,6 +43,8 @@ class Links:
     """Open a completion of the groups' step, by its row, under the token microscope."""
     show_completion: Callable[[int, int], None]
     """Open a completion there by its step and row."""
+    interval: Callable[[], tuple[int, int] | None] = lambda: None
+    """The first and last step of the stretch that was chosen on the timeline; None for all."""
     focus: Callable[[RunSource], None] = lambda source: None
     """Put a run in focus, with its controls where it is trained here."""
     follow: Callable[[Session], None] = lambda session: None
@@ -57,6 +60,7 @@ PAGES: dict[str, Callable[[Links], View]] = {
     "tornado": lambda links: TornadoView(),
     "evaluation": lambda links: EvaluationView(),
     "best_paid": lambda links: BestPaidView(on_pick=links.show_completion),
+    "behaviours": lambda links: BehavioursView(links.show_completion, links.interval),
     "doctor": lambda links: DoctorView(),
 }
 """name -> what makes the page, in the order of the tabs."""

@@ -449,7 +449,7 @@ def test_a_run_with_vllm_learns(options: list[str], tmp_path: Path) -> None:
     command = [
         sys.executable,
         "-m",
-        "workbench.cli",
+        "workbench",
         "train",
         "--json",
         "--out",

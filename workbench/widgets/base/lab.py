@@ -70,7 +70,7 @@ class Lab(Guarded):
                 self.output,
                 SliderNames(),
             ]
-        ).add_class("wb-lab")
+        )
         self.update()
 
     def _side_by_side(self) -> widgets.Widget:
@@ -159,7 +159,10 @@ def signed_bar(value: float, largest: float, digits: int = 3) -> str:
 
 def share_bar(value: float, largest: float, text: str) -> str:
     """A text with a bar from the left, as long as value / largest."""
-    share = min(value / largest, 1.0) * 100 if largest > 0 else 0.0
+    # A signal without noise is infinite: a whole bar.
+    whole = value >= largest > 0
+    part = value / largest if largest > 0 else 0.0
+    share = 100.0 if whole else 100 * part
     bar = (
         "<span style='position:absolute;inset:2px auto 2px "
         f"0;width:{share:.1f}%;background:{POSITIVE}'></span>"

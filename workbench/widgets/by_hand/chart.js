@@ -22,10 +22,9 @@ function ticksOf(low, high) {
 }
 
 function render({ model, el }) {
+  wbArrived(model);
   const root = document.createElement("div");
   root.className = "wb wb-hand";
-  // The notebook's own keys would choose, cut or add a cell.
-  for (const name of ["data-lm-suppress-shortcuts", "data-p-suppress-shortcuts"]) root.setAttribute(name, "true");
   el.appendChild(root);
   let held = null, dead = false, frame = 0, sketching = false, last = null, local = {};
 
@@ -85,7 +84,7 @@ function render({ model, el }) {
   function handleOf(handle, value, s, picture, place) {
     const group = made("g", { class: `handle ${handle.kind} ${handle.shape}`, tabindex: "0", role: "slider", "aria-label": handle.name,
       "aria-valuemin": handle.low, "aria-valuemax": handle.high, "aria-valuenow": value, "aria-valuetext": figure(value),
-      "aria-orientation": SIDEWAYS.includes(handle.shape) ? "horizontal" : "vertical", "data-id": handle.id, "data-lm-suppress-shortcuts": "true" });
+      "aria-orientation": SIDEWAYS.includes(handle.shape) ? "horizontal" : "vertical", "data-id": handle.id });
     if (handle.shape === "line") {
       const x = s.x(between(value, ...picture.x)), bottom = s.height - SPACE.bottom;
       group.append(made("rect", { class: "reach", x: x - GRAB, width: 2 * GRAB, y: 0, height: bottom }));

@@ -11,10 +11,9 @@ const percent = (share) => (share === null ? "not evaluated" : `${(100 * share).
 const thickness = (share) => THIN + (THICK - THIN) * (share ?? 0);
 
 function render({ model, el }) {
+  wbArrived(model);
   const root = document.createElement("div");
   root.className = "wb wb-forks";
-  // The notebook's own keys would choose, cut or add a cell.
-  for (const name of ["data-lm-suppress-shortcuts", "data-p-suppress-shortcuts"]) root.setAttribute(name, "true");
   el.appendChild(root);
   let dead = false, frame = 0;
 
@@ -43,7 +42,7 @@ function render({ model, el }) {
     const mark = chosen.run === place && chosen.step === node.step;
     const words = `${lane.name}, step ${node.step}, held-out accuracy ${percent(node.accuracy)}`;
     const group = made("g", { class: `node${mark ? " chosen" : ""}`, role: "button", tabindex: "-1", "aria-label": words, "aria-pressed": String(mark),
-      "data-run": place, "data-step": node.step, "data-lm-suppress-shortcuts": "true" });
+      "data-run": place, "data-step": node.step });
     group.append(made("title", {}, words));
     group.append(made("circle", { class: "reach", cx: x(node.step), cy: y, r: 12 }));
     group.append(made("circle", { cx: x(node.step), cy: y, r: mark ? DOT + 2 : DOT, stroke: lane.colour }));

@@ -81,9 +81,8 @@ const MOVES = {
 };
 
 function render({ model, el }) {
+  wbArrived(model);
   const root = document.createElement("div");
-  root.setAttribute("data-lm-suppress-shortcuts", "true"); // the notebook's own arrow keys would choose another cell
-  root.setAttribute("data-p-suppress-shortcuts", "true");
   el.appendChild(root);
   let panes = [], places = new Map(), shown = null; // token -> [its pane, its place there]
 

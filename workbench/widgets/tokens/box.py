@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import anywidget
@@ -17,6 +16,7 @@ import numpy as np
 import traitlets
 
 from workbench.widgets.base.kernel import answer_in_the_subshell
+from workbench.widgets.base.page import module_beside
 from workbench.widgets.base.style import CSS
 from workbench.widgets.tokens.markup import TOKENS_CSS
 
@@ -49,7 +49,7 @@ class TokenBox(anywidget.AnyWidget):
     """Shows `html`. Each list of tokens in it (`wb-box`) has its `Readings`, in the order of the
     page."""
 
-    _esm = Path(__file__).with_suffix(".js").read_text(encoding="utf-8")
+    _esm = module_beside(__file__)
     _css = CSS + TOKENS_CSS
 
     page: traitlets.Dict[str, Any] = traitlets.Dict({"html": "", "panes": [], "values": b""}).tag(

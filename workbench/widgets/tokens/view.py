@@ -121,6 +121,11 @@ class TokensView(StepView):
         return chosen
 
     @property
+    def picked(self) -> int | None:
+        """The completion that a person chose; None while the most telling one is shown."""
+        return self.row if self._chosen else None
+
+    @property
     def beside(self) -> int | None:
         """The completion beside it; None when there is none."""
         chosen = self.beside_menu.value
