@@ -10,7 +10,17 @@ from typing import Any
 from workbench.runs import Run, is_run_record
 
 THEMES = {"light": "JupyterLab Light", "dark": "JupyterLab Dark"}
-TABS = ("Overview", "Groups", "Tokens", "What if", "Compare", "Evaluation", "Best paid", "Doctor")
+TABS = (
+    "Overview",
+    "Groups",
+    "Tokens",
+    "What if",
+    "Compare",
+    "Evaluation",
+    "Best paid",
+    "Behaviours",
+    "Doctor",
+)
 
 QUICK = (
     """

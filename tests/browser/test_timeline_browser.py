@@ -212,7 +212,6 @@ def test_the_cursor_and_the_interval_by_mouse_and_keyboard(page: DashboardPage) 
     mouse.move(box["x"] + 0.75 * box["width"], y, steps=6)
     mouse.up()
     page.wait(lambda: abs(trait(page, "dashboard.shown_step") - 150) < 4, "the handle dragged")
-    page.nb.page.keyboard.press("ArrowLeft")
 
 
 def test_a_reload_shows_the_same(page: DashboardPage, screenshots: Path) -> None:
@@ -283,7 +282,7 @@ def test_the_replay_moves_all_pages(page: DashboardPage) -> None:
 def test_behaviours_stream_and_a_band_opens_examples(
     page: DashboardPage, screenshots: Path
 ) -> None:
-    page.dashboard.get_by_role("button", name="Show all steps").click()
+    page.dashboard.get_by_role("button", name="Only steps").click()
     page.wait(lambda: trait(page, "line.interval") == [], "all steps")
     panel = page.tab("Behaviours")
     page.wait(lambda: "Kinds by the task arithmetic" in panel.inner_text(), "the page")
@@ -295,3 +294,16 @@ def test_behaviours_stream_and_a_band_opens_examples(
     page.wait(lambda: "of 64 are right, tagged" in panel.inner_text(), "examples")
     page.nb.screenshot(screenshots / "behaviours.png")
     page.healthy()
+
+
+def test_a_legend_stays_in_one_row_where_it_can(page: DashboardPage) -> None:
+    page.tab("Overview")
+    rows = """() => [...document.querySelectorAll('.wb-plot-head')].filter(e => e.clientWidth && e.children[1]?.children.length)
+      .map(e => Math.round(e.offsetHeight / e.children[0].offsetHeight))"""
+    page.wait(lambda: len(page.nb.page.evaluate(rows)) >= 2, "the legends")
+    page.nb.page.set_viewport_size({"width": 1024, "height": 768})
+    page.wait(
+        lambda: page.dashboard.locator(".wb-tight").count() > 0, "what an axis means gives way"
+    )
+    assert max(page.nb.page.evaluate(rows)) <= 3
+    page.nb.page.set_viewport_size({"width": 1280, "height": 900})

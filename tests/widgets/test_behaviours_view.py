@@ -23,6 +23,7 @@ from workbench.widgets.behaviours.kinds import (
     kinds_of,
     merged,
     shares,
+    varied,
     with_hacked,
 )
 from workbench.widgets.behaviours.read import MOST_STEPS, spread
@@ -101,6 +102,18 @@ def test_the_rarest_patterns_are_one() -> None:
     kinds = set(merged(shown, "data")[1])
     assert kinds == {"other", *(f"p{i}" for i in range(MOST - 1))}
     assert merged({1: ["a", "b"]}, "data") == {1: ["a", "b"]}
+
+
+def test_examples_are_of_different_groups_and_texts() -> None:
+    samples = pd.DataFrame(
+        {
+            "row": [0, 1, 2, 3, 4],
+            "group": [0, 0, 0, 1, 2],
+            "completion": ["a", "a", "b", "c", "a"],
+        }
+    )
+    assert varied(samples, 2) == [0, 3]
+    assert varied(samples, 4) == [0, 2, 3, 4]
 
 
 def test_the_band_under_a_height() -> None:

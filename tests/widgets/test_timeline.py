@@ -261,6 +261,29 @@ def test_a_running_run_is_not_diagnosed_at_each_step(
     assert asked == [1, 4], "at the end the last word counts"
 
 
+def test_what_could_not_be_read_is_said_and_tried_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = make_run(tmp_path / "run", steps=3)
+    with monkeypatch.context() as patched:
+        patched.setattr(part, "diagnose", lambda source, step: 1 / 0)
+        dashboard = Dashboard(run)
+        assert "ZeroDivisionError" in dashboard.timeline.message.value
+        assert dashboard.error.value == "", "the pages are drawn all the same"
+    dashboard.redraw(force=True)
+    assert dashboard.timeline.message.value == ""
+    assert dashboard.timeline.timeline.last == 3
+
+
+def test_scrubbing_reads_no_record_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    dashboard = Dashboard(make_run(tmp_path / "run", steps=6))
+    asked = []
+    monkeypatch.setattr(part, "marks_of", lambda *given: asked.append(given) or [])
+    for step in (2, 3, 4):
+        dashboard.timeline.timeline.cursor = step
+    assert (dashboard.shown_step, asked) == (4, [])
+
+
 def test_without_a_step_there_is_no_line(tmp_path: Path) -> None:
     dashboard = Dashboard(make_run(tmp_path / "run", steps=0))
     assert dashboard.timeline.timeline.last == 0

@@ -493,14 +493,18 @@ CompareProblems = Annotated[
     typer.Option("--problems", help="Held-out problems of an evaluation; default 300.", min=1),
 ]
 Metric = Annotated[
-    str,
+    str | None,
     typer.Option(
         help="'accuracy' (held out, at the end), or what each step records, such as reward or "
-        "kl (mean of the last tenth of the steps)."
+        "kl (mean of the last tenth of the steps); default: accuracy, or as FOLDER has it."
     ),
 ]
 IntervalKind = Annotated[
-    str, typer.Option("--interval", help="'t' (Student's, over the seeds) or 'bootstrap'.")
+    str | None,
+    typer.Option(
+        "--interval",
+        help="'t' (Student's, over the seeds) or 'bootstrap'; default: t, or as FOLDER has it.",
+    ),
 ]
 CompareOut = Annotated[
     Path | None,

@@ -86,7 +86,8 @@ def mean_interval(
 ) -> Interval:
     """The mean of independent `values` and its interval. `resolution`: the step in which values are
     measured (1 / problems for an accuracy). Values that all agree are rounded, not certain, so the
-    spread is taken to be at least that of the rounding of a difference of two."""
+    spread is taken to be at least that of the rounding of a difference of two, however the interval
+    is made."""
     n = len(values)
     if n == 0:
         return Interval(math.nan, math.nan, math.nan, 0, math.nan)
@@ -94,19 +95,27 @@ def mean_interval(
     if n == 1:
         return Interval(mean, math.nan, math.nan, 1, math.nan)
     spread = _spread(values, resolution)
-    half = t_quantile(level, n - 1) * spread / math.sqrt(n)
+    per_spread = t_quantile(level, n - 1) / math.sqrt(n)
+    half = per_spread * spread
     low = mean - half
     high = mean + half
     if how == "bootstrap":
         drawn = np.random.default_rng(0).choice(np.asarray(values, float), (DRAWS, n)).mean(axis=1)
         tail = (1 - level) / 2
         low, high = (float(end) for end in np.quantile(drawn, (tail, 1 - tail)))
+        rounding = per_spread * _spread_of_rounding(resolution)
+        low = min(low, mean - rounding)
+        high = max(high, mean + rounding)
     return Interval(mean, low, high, n, spread)
 
 
 def _spread(values: Sequence[float], resolution: float) -> float:
+    return max(float(np.std(values, ddof=1)), _spread_of_rounding(resolution))
+
+
+def _spread_of_rounding(resolution: float) -> float:
     # Two roundings, each uniform over one step: 2 / 12 of its square.
-    return max(float(np.std(values, ddof=1)), resolution / math.sqrt(6))
+    return resolution / math.sqrt(6)
 
 
 def next_value(

@@ -22,6 +22,7 @@ from workbench.widgets.base.guarded import set_if_changed, show_if, stylesheet
 from workbench.widgets.base.hosts import limits_here, mimebundle
 from workbench.widgets.base.kernel import answer_in_the_subshell
 from workbench.widgets.base.publisher import Publisher
+from workbench.widgets.base.selection import Selection
 from workbench.widgets.base.source import Control, RunSource, View, controls_to_show
 from workbench.widgets.base.style import framed
 from workbench.widgets.base.text import safe_text
@@ -98,12 +99,14 @@ class Dashboard(widgets.VBox):  # type: ignore[misc]  # ipywidgets has no types
         self.sources[0].controls = controls_to_show(self.sources[0].run, control)
         self._drawing = threading.RLock()
         self._stale = True
+        self.selection = Selection()
         self.pages = _make_pages(self._links())
         self.tabs = self._make_tabs()
         self.preview = Preview(self.tabs)
         self.error = widgets.HTML()
         self.still = self._make_still()
-        self.steps = StepSlider(self._draw_anew)
+        self.steps = StepSlider(self._step_moved)
+        self.selection.observe(lambda change: self._step_selected(), "step")
         self.step = self.steps.slider
         self.newest = self.steps.newest
         self.replay = self.steps.replay
@@ -136,6 +139,7 @@ class Dashboard(widgets.VBox):  # type: ignore[misc]  # ipywidgets has no types
             interval=lambda: self.timeline.interval,
             focus=self.focus_on,
             follow=self.follow,
+            selection=self.selection,
         )
 
     def _make_tabs(self) -> widgets.Tab:
@@ -250,7 +254,17 @@ class Dashboard(widgets.VBox):  # type: ignore[misc]  # ipywidgets has no types
 
     def show_step(self, step: int) -> None:
         """Show `step` on every page."""
-        self.steps.go_to(step)
+        self.selection.step = step
+
+    def _step_moved(self) -> None:
+        """By the slider, the box of the newest, or the replay."""
+        self.selection.step = self.steps.chosen
+
+    def _step_selected(self) -> None:
+        """On a page, or by `_step_moved`."""
+        step = self.selection.step
+        if step != self.steps.chosen:
+            self.steps.go_to(step)
         self._draw_anew()
 
     def _show_tokens(self, row: int) -> None:
@@ -259,7 +273,9 @@ class Dashboard(widgets.VBox):  # type: ignore[misc]  # ipywidgets has no types
 
     def _show_completion(self, step: int | None, row: int) -> None:
         tokens = tokens_of(self)
-        tokens.pick(row, step)
+        tokens.pick(row)
+        if step is not None:
+            self.selection.step = step
         self.tabs.selected_index = self.views.index(tokens)
 
     # ------------------------------------------------------------ its place in the page

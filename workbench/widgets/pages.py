@@ -14,9 +14,10 @@ What a page needs of the others comes as a function from `Links`, so that no pag
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from workbench.widgets.base.selection import Selection
 from workbench.widgets.base.source import RunSource, View
 from workbench.widgets.behaviours.view import BehavioursView
 from workbench.widgets.best_paid.view import BestPaidView
@@ -49,17 +50,19 @@ class Links:
     """Put a run in focus, with its controls where it is trained here."""
     follow: Callable[[Session], None] = lambda session: None
     """Put a session in focus that was just made (a branch)."""
+    selection: Selection = field(default_factory=Selection)
+    """The step and the completion that all pages share."""
 
 
 PAGES: dict[str, Callable[[Links], View]] = {
     "overview": lambda links: Overview(on_pick=links.show_step),
-    "groups": lambda links: GroupsView(on_pick=links.show_tokens),
-    "tokens": lambda links: TokensView(),
+    "groups": lambda links: GroupsView(links.show_tokens, links.selection),
+    "tokens": lambda links: TokensView(links.selection),
     "what_if": lambda links: WhatIfView(),
     "compare": lambda links: CompareView(links.show_step, links.focus, links.follow),
     "tornado": lambda links: TornadoView(),
     "evaluation": lambda links: EvaluationView(),
-    "best_paid": lambda links: BestPaidView(on_pick=links.show_completion),
+    "best_paid": lambda links: BestPaidView(links.show_completion, links.selection),
     "behaviours": lambda links: BehavioursView(links.show_completion, links.interval),
     "doctor": lambda links: DoctorView(),
 }

@@ -196,6 +196,12 @@ class Run:
         kept. Raises `RunRecordError`."""
         return self._frame(lambda db: queries.tokens(db, step, row))
 
+    def token_arrays(self, step: int) -> dict[str, np.ndarray]:
+        """The token arrays of a step as they are kept, without its texts: `lengths` of the
+        completions, `ids`, and each recorded float array, rows one after another. Empty when not
+        kept. Raises `RunRecordError`."""
+        return self._read(lambda db: queries.arrays(db, int(step)))
+
     def batch(self, step: int) -> dict[str, Any]:
         """The kept batch of a step as padded numpy arrays, ready for a what-if without a model.
 

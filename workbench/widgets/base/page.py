@@ -9,6 +9,8 @@ from __future__ import annotations
 from pathlib import Path
 
 PAGE = Path(__file__).with_suffix(".js").read_text(encoding="utf-8")
+LIT = Path(__file__).with_name("lit.js")
+"""Functions of the widgets that show completions: what is pointed at lights up everywhere."""
 
 
 def module_beside(file: str) -> str:

@@ -57,6 +57,7 @@ class RunSource:
         self.reward_names = list(meta.reward_names)
         self._position: tuple[int, int] | None = None
         self._written: tuple[object, ...] | None = None
+        self._kept: dict[str, tuple[object, list[int]]] = {}
         self.refresh()
 
     @property
@@ -126,6 +127,14 @@ class RunSource:
             return self.run.steps()
         new = self.run.steps(since=self._position[1])
         return pd.concat([self.metrics, new], ignore_index=True) if len(new) else self.metrics
+
+    def kept_steps(self, of: str) -> list[int]:
+        """The steps of which `Run.kept_steps` has something, read once for each state."""
+        known = self._kept.get(of)
+        if known is None or known[0] != self._position:
+            known = (self._position, self.run.kept_steps(of))
+            self._kept[of] = known
+        return known[1]
 
     @property
     def last_step(self) -> int:

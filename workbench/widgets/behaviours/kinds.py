@@ -100,6 +100,14 @@ def merged(shown: Mapping[int, Sequence[str]], task: str) -> dict[int, list[str]
     return {s: [k if k in kept else OTHER for k in kinds] for s, kinds in shown.items()}
 
 
+def varied(samples: pd.DataFrame, most: int) -> list[int]:
+    """Rows of at most so many completions, ascending, of as many different groups and texts as
+    there are."""
+    again = samples["group"].duplicated().astype(int) + samples["completion"].duplicated()
+    chosen = samples.assign(again=again).sort_values(["again", "row"], kind="stable").head(most)
+    return sorted(int(row) for row in chosen["row"])
+
+
 def _order(total: Counter[str], task: str) -> list[str]:
     named = BEHAVIOURS.get(task)
     known = [*named.kinds, HACKED] if named else []

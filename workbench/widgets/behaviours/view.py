@@ -16,7 +16,7 @@ from workbench.widgets.base.source import RunSource
 from workbench.widgets.base.style import framed
 from workbench.widgets.base.text import safe_text
 from workbench.widgets.behaviours.chart import stream
-from workbench.widgets.behaviours.kinds import kind_at, merged, shares, with_hacked
+from workbench.widgets.behaviours.kinds import kind_at, merged, shares, varied, with_hacked
 from workbench.widgets.behaviours.markup import examples_html
 from workbench.widgets.behaviours.read import KindsRead
 from workbench.widgets.plots.liveplot import LivePlot
@@ -158,11 +158,12 @@ class BehavioursView(Guarded):
         name = safe_text(str(kind), 80)
         head = f"<b>step {step}</b>: {len(rows)} of {len(kinds)} are {name}"
         table = ""
-        shown = rows[:EXAMPLES]
-        if shown:
+        shown: list[int] = []
+        if rows:
             samples = source.run.samples(step)
+            shown = varied(samples[samples["row"].isin(rows)], EXAMPLES)
             table = examples_html(samples[samples["row"].isin(shown)], source.opened)
-            head += "." if len(rows) <= EXAMPLES else f"; the first {EXAMPLES}."
+            head += "." if len(rows) <= EXAMPLES else f"; {EXAMPLES} of them."
         set_if_changed(self.examples, "value", framed(f"<p role='status'>{head}</p>{table}"))
         show_if(self.picks.widget, bool(shown))
         with self.filling():

@@ -236,7 +236,7 @@ def on_the_right(sheet: Sheet, metric: str, alone: str, beside: str, place: int)
         if sheet.alone:
             traces += lines(run.steps, share, f"{alone} (right)", look(place))
         else:
-            how = {"thin": True, "legend": False, "legendgroup": run.name}
+            how: dict[str, Any] = {"thin": True, "legend": False, "legendgroup": run.name}
             traces += lines(run.steps, share, f"{run.name}, {beside}", run.look, **how)
     return [trace | {"yaxis": "y2", "hovertemplate": "%{y:.1%}"} for trace in traces]
 

@@ -6,7 +6,7 @@ function makeBar(root, put) {
   Object.assign(input, { type: "range", min: 0, max: 0.99, step: 0.01 });
   input.title = "Moving average: the weight of a step in the next one. The steps themselves stay, pale";
   label.append("smoothing", input);
-  Object.assign(reset, { type: "button", className: "wb-chip" });
+  Object.assign(reset, { type: "button", className: "wb-tag" });
   bar.append(reset, label, value);
   root.prepend(bar);
   input.addEventListener("input", () => put("smoothing", Number(input.value)));

@@ -25,7 +25,7 @@ function makeHead(div, toggle) {
   const head = document.createElement("div");
   head.className = "wb-plot-head";
   div.prepend(head);
-  let drawn = "";
+  let drawn = "", fitted = 0;
 
   function legendItem(trace, key, isHidden) {
     const button = document.createElement("button"), name = plainText(trace.name);
@@ -49,8 +49,9 @@ function makeHead(div, toggle) {
     const { title = "", about = "" } = figure.layout.meta, named = figure.data.filter((trace) => trace.showlegend !== false);
     const items = figure.layout.showlegend ? named.map((trace) => [trace, keyOf(trace, title)]) : [];
     const state = JSON.stringify([title, about, items.map(([trace, key]) => [key, trace.line, trace.fillpattern, hidden.includes(key)])]);
-    if (state === drawn) return;
+    if (state === drawn) return fit();
     drawn = state;
+    fitted = 0;
     const focused = head.contains(document.activeElement) ? document.activeElement.dataset.key : undefined;
     const bold = document.createElement("b"), dim = document.createElement("span");
     bold.textContent = plainText(title);
@@ -60,9 +61,23 @@ function makeHead(div, toggle) {
     name.className = "wb-plot-title";
     name.title = dim.textContent;
     name.append(bold, " ", dim);
-    head.replaceChildren(name, ...items.map(([trace, key]) => legendItem(trace, key, hidden.includes(key))));
+    const legend = document.createElement("div");
+    legend.className = "wb-legend-items";
+    legend.append(...items.map(([trace, key]) => legendItem(trace, key, hidden.includes(key))));
+    head.replaceChildren(name, legend);
     // Drawn anew under a person's hands: the keyboard stays where it was.
     if (focused !== undefined) [...head.querySelectorAll("button")].find((button) => button.dataset.key === focused)?.focus();
+    fit();
+  }
+  // Where the legend comes into the first row without what the axis means, it does: a row more is the curve's.
+  function fit() {
+    if (fitted === head.clientWidth) return;
+    fitted = head.clientWidth;
+    const [name, legend] = head.children, isBelow = () => legend.children.length > 0 && legend.offsetTop >= name.offsetTop + name.offsetHeight;
+    head.classList.remove("wb-tight");
+    if (!isBelow()) return;
+    head.classList.add("wb-tight");
+    if (isBelow()) head.classList.remove("wb-tight");
   }
   return { head, draw };
 }

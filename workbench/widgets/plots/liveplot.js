@@ -57,6 +57,12 @@ function filled(value, columns) {
   return Object.fromEntries(Object.entries(value).map(([k, v]) => [k, filled(v, columns)]));
 }
 
+// What all charts mark alike stands once, in the first of them.
+function withShapes(figure, spec) {
+  const of = figure.layout.shapes?.of;
+  return of === undefined ? figure : { ...figure, layout: { ...figure.layout, shapes: spec[of].layout.shapes } };
+}
+
 // The spec has its sizes for scale 1: fonts and margins grow with the scale, positions in the data do not.
 function enlarged(value, scale, key = "") {
   if (Array.isArray(value)) return value.map((v) => enlarged(v, scale));
@@ -214,7 +220,7 @@ function render({ model, el }) {
       // The others wait for the next frame, so that the page answers meanwhile.
       if (performance.now() - begun > FRAME_BUDGET) return schedule();
       panel.stale = false;
-      if (plotly) drawPanel(panel, i, spec[i], columns); else say(panel, words, wordsAreError);
+      if (plotly) drawPanel(panel, i, withShapes(spec[i], spec), columns); else say(panel, words, wordsAreError);
     }
   }
   function drawPanel(panel, index, figure, columns) {

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from workbench.widgets.base.source import RunSource
-from workbench.widgets.base.step_view import StepView
 from workbench.widgets.pages import PAGES
 from workbench.widgets.tokens.row import QUANTITIES
 from workbench.widgets.tokens.view import TokensView
@@ -18,7 +17,7 @@ if TYPE_CHECKING:
     from workbench.widgets.dashboard import Dashboard
 
 FIRST_PAGE = next(iter(PAGES))
-FIRST_COLOUR = "advantage"
+FIRST_COLOUR = "coefficient"
 
 
 def check_view(page: str, step: int | None, row: int | None, colour: str) -> None:
@@ -59,9 +58,8 @@ def code_of(dashboard: Dashboard) -> str:
     """The line of code that brings back what the dashboard shows now."""
     page = list(PAGES)[dashboard.tabs.selected_index or 0]
     given: dict[str, Any] = {}
-    step = _step_of(dashboard)
-    if step is not None:
-        given["step"] = step
+    if dashboard.shown_step is not None:
+        given["step"] = dashboard.shown_step
     if page != FIRST_PAGE:
         given["page"] = page
     tokens = tokens_of(dashboard)
@@ -82,14 +80,6 @@ def code_of(dashboard: Dashboard) -> str:
 def tokens_of(dashboard: Dashboard) -> TokensView:
     """The page of the dashboard that shows one completion."""
     return next(view for view in dashboard.views if isinstance(view, TokensView))
-
-
-def _step_of(dashboard: Dashboard) -> int | None:
-    """The step shown: the page's own, where a person has chosen one there; None for the newest."""
-    page = dashboard.view
-    if isinstance(page, StepView) and not page.steps.follow.value:
-        return page.step
-    return dashboard.shown_step
 
 
 def _runs(sources: Sequence[RunSource]) -> str:

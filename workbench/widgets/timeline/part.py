@@ -34,8 +34,9 @@ class TimelinePart(Guarded):
         )
         self._source: RunSource | None = None
         self._marks: list[Mark] = []
+        self._drawn: list[object] = []
         self._findings: list[Finding] = []
-        self._diagnosed: tuple[object, ...] = (None,)
+        self._diagnosed: object = None
         self._diagnose_again_at = 0.0
         _tie(self.timeline, "cursor", steps.slider, "value")
         _tie(self.timeline, "following", steps.newest, "value")
@@ -55,6 +56,11 @@ class TimelinePart(Guarded):
         self.guarded(self._show, sources[0])
 
     def _show(self, source: RunSource) -> None:
+        # A source reads its tables anew when something changed, and only then.
+        drawn = [source.metrics, source.knobs, source.evaluations, source.events]
+        is_drawn = len(self._drawn) == len(drawn) and self._source is source
+        if is_drawn and all(a is b for a, b in zip(drawn, self._drawn, strict=True)):
+            return
         if self._source is not None and self._source.run.path != source.run.path:
             # Marks and stretches of another run.
             self.timeline.picked = []
@@ -67,17 +73,17 @@ class TimelinePart(Guarded):
             set_if_changed(self.timeline, "marks", [mark.packed() for mark in self._marks])
             set_if_changed(self.timeline, "kept", spans_of(source.run.kept_steps("samples")))
         self._describe()
+        self._drawn = drawn
         self.settled()
 
     def _diagnosis(self, source: RunSource) -> list[Finding]:
         """The doctor's findings; while the run goes on those of a moment ago may do."""
         began = time.monotonic()
-        state = (source.run.path, *source.run.position())
         may_wait = source.status == "running" and began < self._diagnose_again_at
-        if state == self._diagnosed or (may_wait and state[0] == self._diagnosed[0]):
+        if may_wait and source is self._diagnosed:
             return self._findings
         self._findings = diagnose(source, source.last_step)
-        self._diagnosed = state
+        self._diagnosed = source
         now = time.monotonic()
         self._diagnose_again_at = now + PATIENCE * (now - began)
         return self._findings
@@ -102,11 +108,13 @@ def _tie(
     """Keep a trait of the line and one of a control the same, whoever moves which. `turned` leads
     from either to the other."""
 
+    # What holds now, not what the change said: another who heard of it first may have set it back,
+    # and the two would go on contradicting each other.
     def to_line(change: dict[str, Any]) -> None:
-        set_if_changed(line, trait, turned(change["new"]))
+        set_if_changed(line, trait, turned(getattr(control, name)))
 
     def to_control(change: dict[str, Any]) -> None:
-        set_if_changed(control, name, turned(change["new"]))
+        set_if_changed(control, name, turned(getattr(line, trait)))
 
     setattr(line, trait, turned(getattr(control, name)))
     control.observe(to_line, name)

@@ -51,7 +51,7 @@ function render({ model, el }) {
   const hover = made(track, "div", "wb-tl-hover"), thumb = made(track, "div", "wb-tl-thumb",
     { role: "slider", tabindex: "0", "aria-label": "step shown on all pages", "aria-orientation": "horizontal" });
   const markLayer = made(track, "div", "wb-tl-layer"), tip = made(root, "div", "wb-tl-tip", { "aria-hidden": "true" });
-  const chip = buttonIn(below, "wb-chip", ""), card = made(below, "div", "wb-tl-card", { role: "status" });
+  const chip = buttonIn(below, "wb-tag", ""), card = made(below, "div", "wb-tl-card", { role: "status" });
   tip.hidden = hover.hidden = true;
   let buttons = [], drawn = "", shownDetail = null, drag = null, stop = 0;
 
@@ -110,8 +110,8 @@ function render({ model, el }) {
     made(card, "div", "wb-tl-detail").innerHTML = detail;
     const keys = new Set(get("picked")), steps = [...new Set(get("marks").filter((mark) => keys.has(mark.key)).map((mark) => mark.step))];
     const actions = made(card, "div", "wb-tl-actions");
-    for (const step of steps.slice(0, 3)) buttonIn(actions, "wb-chip", `show step ${within(step)}`).addEventListener("click", () => goTo(step));
-    const close = buttonIn(actions, "wb-chip", "✕");
+    for (const step of steps.slice(0, 3)) buttonIn(actions, "wb-tag", `show step ${within(step)}`).addEventListener("click", () => goTo(step));
+    const close = buttonIn(actions, "wb-tag", "✕");
     close.setAttribute("aria-label", "Close what the mark says");
     close.addEventListener("click", () => closeCard());
   }
