@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from workbench.runs import relatives
+from workbench.runs import Run, relatives
 from workbench.widgets.base.source import RunSource
 
 
@@ -54,7 +54,7 @@ def family(sources: Sequence[RunSource], found: Sequence[RunSource]) -> list[Mem
 def found_beside(sources: Sequence[RunSource]) -> list[RunSource]:
     """The runs of the trees of these runs that the dashboard was not given."""
     given = {source.id for source in sources}
-    found = {}
+    found: dict[str, Run] = {}
     for source in sources:
         for run in relatives(source.run):
             if run.meta.id not in given:

@@ -172,8 +172,9 @@ class CompareView(Guarded):
         """The node that was chosen; None where the map has it no more."""
         place = self.map.chosen.get("run")
         step = self.map.chosen.get("step")
-        known = isinstance(place, int) and 0 <= place < len(self.members)
-        if not known or not isinstance(step, int):
+        if not isinstance(place, int) or not isinstance(step, int):
+            return None
+        if not 0 <= place < len(self.members):
             return None
         member = self.members[place]
         return (member, step) if 0 <= step <= member.source.last_step else None
