@@ -328,8 +328,7 @@ class Dashboard(widgets.VBox):  # type: ignore[misc]  # ipywidgets has no types
         """Put another run in focus; the others stay as the ones compared with. The controls go
         along where the run is trained here."""
         with self._drawing:
-            run_id = source.run.meta.id
-            others = [one for one in self.sources if one.run.meta.id != run_id]
+            others = [one for one in self.sources if one.id != source.id]
             self.sources = [source, *others]
             session = source.session
             if session is not None and session.trainer is not None:

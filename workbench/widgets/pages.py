@@ -58,7 +58,7 @@ PAGES: dict[str, Callable[[Links], View]] = {
     "overview": lambda links: Overview(on_pick=links.show_step),
     "groups": lambda links: GroupsView(links.show_tokens, links.selection),
     "tokens": lambda links: TokensView(links.selection),
-    "what_if": lambda links: WhatIfView(),
+    "what_if": lambda links: WhatIfView(links.selection),
     "compare": lambda links: CompareView(links.show_step, links.focus, links.follow),
     "tornado": lambda links: TornadoView(),
     "evaluation": lambda links: EvaluationView(),
