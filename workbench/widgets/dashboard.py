@@ -11,6 +11,7 @@ import html
 import reprlib
 import threading
 import traceback
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -27,6 +28,7 @@ from workbench.widgets.base.style import framed
 from workbench.widgets.base.text import safe_text
 from workbench.widgets.controls.slider_names import SliderNames
 from workbench.widgets.controls.step_slider import StepSlider
+from workbench.widgets.doctor.view import DoctorView
 from workbench.widgets.groups.view import GroupsView
 from workbench.widgets.overview.view import Overview
 from workbench.widgets.pages import PAGES, Links
@@ -74,7 +76,9 @@ class Dashboard(widgets.VBox):  # type: ignore[misc]  # ipywidgets has no types
         self.sources[0].controls = controls_to_show(self.sources[0].run, control)
         self._drawing = threading.RLock()
         self._stale = True
-        self.pages = _make_pages(Links(self.show_step, self._show_tokens, self._show_completion))
+        self.pages = _make_pages(
+            Links(self.show_step, self._show_tokens, self._show_completion, self._branch)
+        )
         self.tabs = self._make_tabs()
         self.error = widgets.HTML()
         self.still = self._make_still()
@@ -160,7 +164,16 @@ class Dashboard(widgets.VBox):  # type: ignore[misc]  # ipywidgets has no types
             self.view.show(self.sources, self.shown_step)
             answer_in_the_subshell(self)
             self._stale = False  # only now: what failed is tried again
+        self._show_badge()
         set_if_changed(self.error, "value", "")
+
+    def _show_badge(self) -> None:
+        """How many problems and warnings the doctor sees, in the title of its tab."""
+        doctor = _page_of(self.views, DoctorView)
+        place = self.views.index(doctor)
+        title = doctor.count(self.sources, self.shown_step)
+        if self.tabs.get_title(place) != title:
+            self.tabs.set_title(place, title)
 
     def _show_error(self, text: str, detail: str) -> None:
         words = f"This page could not be drawn: {safe_text(text, 2000)}"
@@ -214,6 +227,14 @@ class Dashboard(widgets.VBox):  # type: ignore[misc]  # ipywidgets has no types
                 self.controls.follow(session)
             self.publisher.follow(session)
         self._draw_anew()
+
+    def _branch(self, step: int, knobs: Mapping[str, Any]) -> str:
+        """A branch that a page asks for: made of the run in focus, and in focus then."""
+        if self.session is None:
+            raise ValueError("no session is shown that could be branched.")
+        child = self.session.branch(f"branch-{step}", from_step=step, **knobs)
+        self.follow(child)
+        return child.out.name
 
     def _stand_still(self) -> None:
         show_if(self.still, True)

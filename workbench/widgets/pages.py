@@ -13,12 +13,13 @@ What a page needs of the others comes as a function from `Links`, so that no pag
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from workbench.widgets.base.source import View
 from workbench.widgets.best_paid.view import BestPaidView
-from workbench.widgets.doctor_view import DoctorView
+from workbench.widgets.doctor.view import DoctorView
 from workbench.widgets.evaluation.view import EvaluationView
 from workbench.widgets.groups.view import GroupsView
 from workbench.widgets.overview.view import Overview
@@ -37,6 +38,8 @@ class Links:
     """Open a completion of the groups' step, by its row, under the token microscope."""
     show_completion: Callable[[int, int], None]
     """Open a completion there by its step and row."""
+    branch: Callable[[int, Mapping[str, Any]], str] | None = None
+    """Branch the run in focus from a step with some knobs, and say the branch's name."""
 
 
 PAGES: dict[str, Callable[[Links], View]] = {
@@ -47,6 +50,6 @@ PAGES: dict[str, Callable[[Links], View]] = {
     "tornado": lambda links: TornadoView(),
     "evaluation": lambda links: EvaluationView(),
     "best_paid": lambda links: BestPaidView(on_pick=links.show_completion),
-    "doctor": lambda links: DoctorView(),
+    "doctor": lambda links: DoctorView(links.branch, links.show_completion),
 }
 """name -> what makes the page, in the order of the tabs."""
