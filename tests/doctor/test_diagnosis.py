@@ -192,7 +192,7 @@ def test_the_report_names_run_and_step(tmp_path: Path) -> None:
     make_run(tmp_path / "run", name="mine")
     assert report(tmp_path / "run").startswith("mine: finished, as of step 30; ")
     assert report(str(tmp_path / "run"), step=0) == (
-        "mine: finished, as of step 0; 1 finding\n\nNOTE: There is no step yet.\n"
+        "mine: finished, as of step 0; 1 finding\n\n● NOTE: There is no step yet.\n"
         "  evidence: the run is finished, with 0 steps recorded\n"
         "  try: Start it, or wait: the first findings come after a few steps.\n"
     )

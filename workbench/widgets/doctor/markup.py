@@ -70,9 +70,7 @@ def severity_html(severity: str) -> str:
 def _card(source: RunSource, finding: Finding, shown: int, acts: str) -> str:
     """One finding: what it is, the evidence with its curve, what to try, what can be done."""
     remedy = (
-        f"<p><span class='wb-label'>Try:</span> {safe_text(finding.try_, TEXT_LIMIT)}</p>"
-        if finding.try_
-        else ""
+        f"<p><span class='wb-label'>Try:</span> {_words(finding.try_)}</p>" if finding.try_ else ""
     )
     # The class of a note is another one: 'wb-note' is a box of all views.
     kind = "wb-note-card" if finding.severity == "note" else f"wb-{finding.severity}"
@@ -80,10 +78,15 @@ def _card(source: RunSource, finding: Finding, shown: int, acts: str) -> str:
         f"<li class='wb-finding {kind}' data-key='{safe_text(finding.key)}'>"
         "<div class='wb-finding-body'><div class='wb-finding-words'>"
         f"<p class='wb-what'>{severity_html(finding.severity)}"
-        f"{safe_text(finding.what, TEXT_LIMIT)}</p>"
-        f"<p><span class='wb-label'>Evidence:</span> {safe_text(finding.evidence, TEXT_LIMIT)}</p>"
+        f"{_words(finding.what)}</p>"
+        f"<p><span class='wb-label'>Evidence:</span> {_words(finding.evidence)}</p>"
         f"{remedy}</div>{spark_html(source, finding.curve, shown)}</div>{acts}</li>"
     )
+
+
+def _words(text: str) -> str:
+    """A text of a finding, in which a figure stays with its unit."""
+    return safe_text(text, TEXT_LIMIT).replace(" %", "&nbsp;%")
 
 
 def act_text(act: Branch | Show) -> str:

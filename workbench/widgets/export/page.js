@@ -2,11 +2,13 @@
 const charts = JSON.parse(document.getElementById("charts").textContent);
 const CONFIG = { displaylogo: false, responsive: true, modeBarButtonsToRemove: ["sendChartToCloud"] };
 
+const TOUCH = matchMedia("(pointer: coarse)").matches; // a finger that drags wants to scroll the page, not to zoom a chart
+
 function themed(layout) {
   const style = getComputedStyle(document.body), root = getComputedStyle(document.documentElement);
   const ink = style.color, paper = style.backgroundColor, grid = root.getPropertyValue("--page-grid").trim();
   const axis = { gridcolor: grid, zerolinecolor: grid, linecolor: grid, tickcolor: grid, automargin: true };
-  const out = { ...layout, autosize: true, paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)",
+  const out = { ...layout, ...(TOUCH ? { dragmode: false } : {}), autosize: true, paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)",
     font: { size: 13, family: style.fontFamily, ...layout.font, color: ink },
     hoverlabel: { bgcolor: paper, bordercolor: grid, font: { size: 13, color: ink }, ...layout.hoverlabel },
     modebar: { bgcolor: "rgba(0,0,0,0)", color: grid, activecolor: ink } };
