@@ -11,6 +11,7 @@ import html
 import reprlib
 import threading
 import traceback
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -28,6 +29,7 @@ from workbench.widgets.base.style import framed
 from workbench.widgets.base.text import safe_text
 from workbench.widgets.controls.slider_names import SliderNames
 from workbench.widgets.controls.step_slider import StepSlider
+from workbench.widgets.doctor.view import DoctorView
 from workbench.widgets.groups.view import GroupsView
 from workbench.widgets.overview.view import Overview
 from workbench.widgets.pages import PAGES, Links
@@ -144,6 +146,7 @@ class Dashboard(widgets.VBox):  # type: ignore[misc]  # ipywidgets has no types
             focus=self.focus_on,
             follow=self.follow,
             selection=self.selection,
+            branch=self._branch,
         )
 
     def _make_tabs(self) -> widgets.Tab:
@@ -233,7 +236,16 @@ class Dashboard(widgets.VBox):  # type: ignore[misc]  # ipywidgets has no types
             self._stale = False  # only now: what failed is tried again
         self._say_how_it_stands()
         self.saved.follow(self.sources[0].last_step, self.sources[0].status)
+        self._show_badge()
         set_if_changed(self.error, "value", "")
+
+    def _show_badge(self) -> None:
+        """How many problems and warnings the doctor sees, in the title of its tab."""
+        doctor = _page_of(self.views, DoctorView)
+        place = self.views.index(doctor)
+        title = doctor.count(self.sources, self.shown_step)
+        if self.tabs.get_title(place) != title:
+            self.tabs.set_title(place, title)
 
     def _show_error(self, text: str, detail: str) -> None:
         words = f"This page could not be drawn: {safe_text(text, 2000)}"
@@ -337,6 +349,14 @@ class Dashboard(widgets.VBox):  # type: ignore[misc]  # ipywidgets has no types
                     self.controls.follow(session)
                 self.publisher.follow(session)
         self._draw_anew()
+
+    def _branch(self, step: int, knobs: Mapping[str, Any]) -> str:
+        """A branch that a page asks for: made of the run in focus, and in focus then."""
+        if self.session is None:
+            raise ValueError("no session is shown that could be branched.")
+        child = self.session.branch(f"branch-{step}", from_step=step, **knobs)
+        self.follow(child)
+        return child.out.name
 
     def _stand_still(self) -> None:
         show_if(self.still, True)

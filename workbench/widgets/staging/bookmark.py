@@ -59,12 +59,9 @@ def open_view(
 def on_another_view(dashboard: Dashboard, tell: Callable[[], None]) -> None:
     """Call `tell` when a person chooses another view without another page being drawn."""
     tokens = tokens_of(dashboard)
-    parts = [tokens.row_menu, tokens.quantity_menu]
-    for view in dashboard.views:
-        if isinstance(view, StepView):
-            parts += [view.steps.box, view.steps.follow]
-    for part in parts:
-        part.observe(lambda change: tell(), "value")
+    for menu in (tokens.row_menu, tokens.quantity_menu):
+        menu.observe(lambda change: tell(), "value")
+    dashboard.selection.observe(lambda change: tell(), "step")
 
 
 def code_of(dashboard: Dashboard) -> str:
