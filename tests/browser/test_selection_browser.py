@@ -82,6 +82,12 @@ def test_tokens_say_the_push_and_a_click_locks(page: DashboardPage, screenshots:
     panel = page.tab("Tokens")
     page.wait(lambda: panel.locator(".wb-box[aria-label$='by push']").count(), "push as colour")
     tokens, readout = panel.locator(".wb-box .t"), panel.locator(".wb-readout")
+    # What the read-out says must not move the tokens away from under the pointer.
+    tokens.nth(2).scroll_into_view_if_needed()
+    place = tokens.nth(2).bounding_box()
+    tokens.nth(2).hover()
+    page.wait(lambda: "position 2" in readout.inner_text(), "the values under the pointer")
+    assert tokens.nth(2).bounding_box() == place
     tokens.nth(1).click()
     page.wait(lambda: "locked" in readout.inner_text(), "the lock")
     assert "position 1" in readout.inner_text()
