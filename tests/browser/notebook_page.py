@@ -3,6 +3,7 @@ and the run's record."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,7 +12,17 @@ from typing import Any
 from workbench.runs import Run, is_run_record
 
 THEMES = {"light": "JupyterLab Light", "dark": "JupyterLab Dark"}
-TABS = ("Overview", "Groups", "Tokens", "What if", "Evaluation", "Best paid", "Doctor")
+TABS = (
+    "Overview",
+    "Groups",
+    "Tokens",
+    "What if",
+    "Compare",
+    "Evaluation",
+    "Best paid",
+    "Behaviours",
+    "Doctor",
+)
 
 QUICK = (
     """
@@ -124,8 +135,9 @@ class DashboardPage:
         self.dashboard.get_by_role("button", name=name, exact=True).first.click()
 
     def tab(self, name: str) -> Any:
-        """Open a tab; its panel."""
-        self.dashboard.get_by_role("tab", name=name, exact=True).click()
+        """Open a tab; its panel. The doctor's title has a badge."""
+        title = re.compile(rf"^{re.escape(name)}( [✖▲]\d+)*$")
+        self.dashboard.get_by_role("tab", name=title).click()
         return self.panel
 
     @property

@@ -137,6 +137,7 @@ def test_what_if_tokens_rewind_branch_and_a_broken_reward(quick_page: DashboardP
 
     what_if = page.tab("What if")
     page.wait(lambda: "Nothing is changed" in page.panel.inner_text(), "the step as it happened")
+    what_if.locator(".wb-what-if-question button", has_text="KL").click()
     box = page.box("beta", what_if)
     box.fill("0.5")
     box.press("Enter")

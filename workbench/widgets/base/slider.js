@@ -20,6 +20,7 @@ function scaleOf(model) {
 }
 
 function render({ model, el }) {
+  wbArrived(model);
   const make = (tag, name, parent) => {
     const made = document.createElement(tag);
     made.className = name;

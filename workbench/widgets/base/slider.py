@@ -7,10 +7,10 @@ way as `preview`, so that a view can answer in `said` before anything is changed
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import anywidget
 import traitlets
+
+from workbench.widgets.base.page import module_beside
 
 
 class Slider(anywidget.AnyWidget):
@@ -24,7 +24,7 @@ class Slider(anywidget.AnyWidget):
     description   the name for screen readers; `symbol` is shown instead of it beside the hand
     """
 
-    _esm = Path(__file__).with_suffix(".js").read_text(encoding="utf-8")
+    _esm = module_beside(__file__)
 
     value = traitlets.Float(0.0).tag(sync=True)
     min = traitlets.Float(0.0).tag(sync=True)

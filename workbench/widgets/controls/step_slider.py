@@ -61,11 +61,11 @@ class StepSlider:
             if self.newest.value:
                 self.slider.value = last
 
-    def go_to(self, step: int) -> None:
-        """Stand at `step`, and follow the newest no more."""
+    def go_to(self, step: int | None) -> None:
+        """Stand at `step`, and follow the newest no more; None follows it again."""
         with self.by_itself():
-            self.newest.value = False
-            self.slider.value = step
+            self.newest.value = step is None
+            self.slider.value = self.slider.max if step is None else step
 
     def follow_newest(self) -> None:
         """Go along with the run from now on."""

@@ -45,7 +45,11 @@ class Overview(Guarded):
         self._on_pick = on_pick
         self.header = ipywidgets.HTML(framed(headline([])))
         self.plots = LivePlot(
-            label="the run, step by step", scale=scale, columns=COLUMNS, least_height=LEAST_HEIGHT
+            label="the run, step by step",
+            scale=scale,
+            columns=COLUMNS,
+            least_height=LEAST_HEIGHT,
+            linked=True,
         )
         self.plots.observe(self._clicked, "clicked")
         self.widget = ipywidgets.VBox(
@@ -96,7 +100,7 @@ def _run_line(source: RunSource, place: int | None, step: int | None) -> str:
     alone = place is None
     numbers = [] if alone else [*_numbers(source, step), _accuracy(source, step)]
     parts = [_fault(source), _method(source), _progress(source, step), *numbers]
-    swatch = "" if place is None else _swatch(place)
+    swatch = "" if place is None else line_swatch(place)
     words = f"{swatch}<b>{safe_text(source.label, 80)}</b>: " + " · ".join(
         part for part in parts if part
     )
@@ -173,7 +177,7 @@ def _changes(source: RunSource) -> str:
     return f"<details><summary>{count}, last {places[-1].text()}</summary>{items}</details>"
 
 
-def _swatch(place: int) -> str:
+def line_swatch(place: int) -> str:
     """A short piece of the run's line."""
     style = look(place)
     dash = SVG_DASH[style.dash]
