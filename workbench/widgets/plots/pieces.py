@@ -322,7 +322,14 @@ def make_chart(
         "showlegend": legend_rows > 0,
         "legend": LEGEND,
         "xaxis": _step_axis(x_range, traces),
-        "yaxis": {"nticks": 5, "domain": [0, 1 - ROW * rows], **NUMBERS, **(y or {})},
+        # Numbers of many digits get the room that they need.
+        "yaxis": {
+            "nticks": 5,
+            "automargin": "left",
+            "domain": [0, 1 - ROW * rows],
+            **NUMBERS,
+            **(y or {}),
+        },
         "shapes": strip.shapes,
         "annotations": strip.annotations() + notes,
     }
