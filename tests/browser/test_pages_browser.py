@@ -14,7 +14,7 @@ from made_runs import make_run
 from workbench.widgets.controls import slider_names
 from workbench.widgets.export_html import export_html
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 WIDTHS = """() => [...document.querySelectorAll("[data-chart]")].map((cell) =>
     [cell.querySelector(".main-svg").getBoundingClientRect().width, cell.getBoundingClientRect().width])"""

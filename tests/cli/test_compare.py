@@ -56,6 +56,8 @@ def test_it_is_made_shown_and_gone_on_with(tmp_path: Path, workbench) -> None:
     assert [row["name"] for row in values["rows"]] == ["plain", "rloo", "random"]
     assert values["whole"]
     assert values["differences"][0]["interval"] == [None, None]
+    by_reward = workbench("compare", "e", "--metric", "reward", "--json", cwd=tmp_path)
+    assert json.loads(by_reward.stdout)["metric"] == "reward"
     more = workbench("compare", "e", "--resume", "--seeds", 2, "--jobs", 1, "--json", cwd=tmp_path)
     assert json.loads(more.stdout)["differences"][0]["seeds"] == 2
     assert plain.path.read_bytes() == before
@@ -70,6 +72,9 @@ def test_it_is_made_shown_and_gone_on_with(tmp_path: Path, workbench) -> None:
         ("seed is the same for all", ("--variant", "a:seed=1")),
         ("task is the same for all", ("--variant", "a:task=gsm8k")),
         ("is shown as it is stored", (".", "--variant", "a")),
+        ("is shown as it is stored", (".", "--steps", 4, "--resume")),
+        ("--reward", (".", "--reward", "answer")),
+        ("--resume --seeds N", (".", "--seeds", 1)),
         ("holds no experiment", (".",)),
         ("control 'coin' is unknown", ("--variant", "a", "--controls", "coin")),
         ("epsilonn", ("--variant", "a:epsilonn=1")),

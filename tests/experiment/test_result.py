@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
-from made_runs import make_run
+from made_runs import growing_run, make_run
 
 from workbench.config import GRPOConfig
 from workbench.experiment import Experiment, ExperimentError
@@ -205,3 +205,84 @@ def test_variants_are_what_was_written_and_controls_stand_behind_them(tmp_path: 
     with pytest.raises(ExperimentError, match=r"seeds=\[1, 1\]"):
         Experiment({"A": {}}, [1, 1], out=tmp_path)
     assert names({"A": "sft"}, controls=()) == ["A"]
+
+
+def test_a_variant_of_another_policy_is_not_held_against_the_firsts_controls(
+    tmp_path: Path,
+) -> None:
+    """A better policy lies above the control of a worse one without having learnt anything."""
+    weak = made(tmp_path, {"A": {0: 60.0, 1: 61.0}, "shuffled": {0: 35.0, 1: 36.0}})
+    for seed in (0, 1):
+        make_run(
+            tmp_path / f"B-seed{seed}",
+            steps=2,
+            evaluations={0: (180, 200), 2: (180 + seed, 200)},
+            keep_tokens=False,
+        )
+    both = Experiment(
+        {"A": {}, "B": {"policy": "elsewhere"}}, 2, ["shuffled"], out=tmp_path, config=CONFIG
+    ).result()
+    assert both.above_controls("A") == (2, 2)
+    assert both.band_for("A") == weak.result().control_band
+    assert both.above_controls("B") == (0, 2)
+    assert "runs of B end above" not in str(both)
+    assert [d.of for d in both.against_controls] == ["A"]
+
+
+def test_a_bootstrap_of_equal_values_is_not_certain_either(tmp_path: Path) -> None:
+    values = {"A": {0: 50, 1: 50, 2: 50}, "B": {0: 49.5, 1: 49.5, 2: 49.5}}
+    (found,) = made(tmp_path, values, interval="bootstrap").result().differences
+    assert found.verdict == "cannot tell"
+
+
+def test_a_stored_result_is_looked_at_by_another_metric(tmp_path: Path) -> None:
+    experiment = made(tmp_path, {"A": {0: 30.0, 1: 31.0}, "B": {0: 10.0, 1: 11.5}})
+    by_kl = Experiment.open(tmp_path, metric="kl", interval="bootstrap")
+    assert "A is higher than B by 0.1975" in str(by_kl.result())
+    assert "bootstrap" in str(by_kl.result())
+    assert str(Experiment.open(tmp_path).result()) == str(experiment.result())
+    with pytest.raises(ExperimentError, match="interval='normal' is unknown"):
+        Experiment.open(tmp_path, interval="normal")
+
+
+def test_a_figure_that_is_missing_at_the_end_is_left_out_and_said(tmp_path: Path) -> None:
+    experiment = made(tmp_path, {"A": {0: 30.0, 1: 31.0}, "B": {0: 10.0, 1: 12.0}}, metric="kl")
+    nothing = {"kl": float("nan")}
+    make_run(tmp_path / "C-seed0", steps=2, keep_tokens=False, metrics=nothing)
+    make_run(tmp_path / "C-seed1", steps=2, keep_tokens=False, metrics={"kl": 0.2})
+    with_c = Experiment(
+        {"A": {}, "B": {}, "C": {}}, 2, (), out=experiment.out, config=CONFIG, metric="kl"
+    ).result()
+    assert with_c["C"].values == {1: pytest.approx(0.2)}
+    assert "1 finished runs of C have no kl at their end" in str(with_c)
+    assert "nan" not in str(with_c)
+    json.dumps(with_c.to_dict(), allow_nan=False)
+
+
+def test_a_preset_is_as_long_as_all_others_or_it_is_said(tmp_path: Path) -> None:
+    named = Experiment({"A": {}, "B": {"preset": "dapo"}}, 1, (), out=tmp_path, config=CONFIG)
+    own = named.plan.variants[1].config
+    assert (own.max_steps, own.num_eval_problems, own.loss_type) == (2, 200, "dapo")
+    assert "that is compared, too" not in str(named.result())
+    left_open = Experiment({"A": {}, "B": {"preset": "dapo"}}, 1, (), out=tmp_path)
+    assert "B has 500 steps and 100 held-out problems; A has" in str(left_open.result())
+
+
+def test_runs_of_another_experiment_are_not_taken_for_this_ones(tmp_path: Path) -> None:
+    """The file of the experiment was deleted, its runs were not."""
+    experiment = Experiment({"A": {}}, 1, (), out=tmp_path, config=CONFIG)
+    growing = growing_run(
+        tmp_path / "A-seed0", steps=2, evaluations={0: (70, 200), 2: (100, 200)}, keep_tokens=False
+    )
+    growing.writer.add_to_environment(variant=experiment.plan.variants[0].to_dict())
+    growing.add(2)
+    growing.end()
+    assert experiment.run().is_whole
+    (tmp_path / "experiment.json").unlink()
+    other = Experiment({"A": {"epsilon": 0.1}}, 1, (), out=tmp_path, config=CONFIG)
+    assert "A, seed 0: it was made with epsilon=0.2, so this run is not what" in str(other.result())
+    with pytest.raises(ExperimentError, match="holds a run of another variant 'A': it was made"):
+        other.run()
+    (tmp_path / "experiment.json").write_text("{broken")
+    with pytest.raises(ExperimentError, match="delete this file and make the experiment again"):
+        Experiment.open(tmp_path)

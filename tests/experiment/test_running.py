@@ -140,6 +140,35 @@ def test_a_stop_keeps_what_is_whole_and_the_next_call_goes_on(tmp_path: Path) ->
     )
 
 
+def test_two_processes_on_one_folder_share_the_work(tmp_path: Path) -> None:
+    """Each waits for what the other has in hand, however long that takes, and both have all."""
+    config = SMALL.replace(max_steps=6)
+    asked = [
+        Experiment({"A": {}}, 2, (), out=tmp_path, config=config, rewards="format")
+        for _ in range(2)
+    ]
+    # As two processes: a runner of its own each. Both begin at once.
+    for one in asked:
+        one.start(processes=1)
+    assert all(one.wait().is_whole for one in asked)
+    for seed in (0, 1):
+        run = Run.open(tmp_path / f"A-seed{seed}")
+        assert run.steps()["step"].tolist() == [1, 2, 3, 4, 5, 6]
+        assert run.meta.environment["variant"]["name"] == "A"
+
+
+def test_a_metric_that_no_run_has_is_said_after_the_first(tmp_path: Path) -> None:
+    experiment = Experiment(
+        {"A": {}}, 20, (), out=tmp_path, config=SMALL.replace(max_steps=12), metric="rewrad"
+    )
+    with pytest.raises(ExperimentError, match="'rewrad' is none that the run"):
+        experiment.run(processes=1)
+    assert 1 <= experiment.progress().done < 20
+    assert not experiment.is_running
+    # What was made is not lost.
+    assert Experiment.open(tmp_path, metric="reward").result()["A"].values
+
+
 def test_the_plan_decides_how_many_fit(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     variants = Experiment({"A": {}, "B": {"epsilon": 0.1}}, 4, (), out=tmp_path).plan.variants
     need = 10 * 2**30

@@ -148,6 +148,42 @@ def test_it_is_kept_in_a_file_and_read_again(tmp_path, token_gram, gram):
         GradientGram.load(tmp_path / "other.npz")
 
 
+def test_a_problem_that_pays_all_answers_alike_has_no_truth_to_be_near_to(tiny):
+    """As one that the policy always gets right: the gradient of its expected reward is 0, and no
+    rounding of the mean is taken for a direction."""
+    one = scored_by_hand(tiny, mass=0.4, min_probability=0.012, max_new_tokens=3, temperature=2.5)
+    paid = replace(one, rewards_CK=np.full_like(one.rewards_CK, 0.1))
+    table = gradient_gram(tiny, [paid], sample_space([paid]))
+    assert not table.truth().any()
+    for config in (GRPO, replace(GRPO, scale_rewards="batch")):
+        found = estimator_quality(table, config, batches=30)
+        assert found.dead_share == 1
+        assert np.isnan([found.length, found.batch_cosine, found.cosine_of_mean, found.bias]).all()
+        assert np.isnan(found.degrees)
+
+
+def test_few_batches_say_no_more_than_they_know(gram):
+    drawn = replace(GRPO, scale_rewards="batch")
+    for config in (GRPO, drawn):
+        with pytest.raises(OracleError, match="batches=1"):
+            estimator_quality(gram, config, batches=1)
+    assert np.isnan(estimator_quality(gram, drawn, batches=2).cosine_of_mean_error)
+
+
+def test_another_file_or_other_problems_are_refused(tmp_path, tiny, scored, gram):
+    gram.save(tmp_path / "gram")
+    assert GradientGram.load(tmp_path / "gram").row_CT.shape == gram.row_CT.shape
+    (tmp_path / "text.npz").write_text("a text")
+    np.save(tmp_path / "array.npy", np.zeros(3))
+    half = (tmp_path / "gram").read_bytes()
+    (tmp_path / "half.npz").write_bytes(half[: len(half) // 2])
+    for name in ("text.npz", "array.npy", "half.npz", "nothing.npz"):
+        with pytest.raises(OracleError, match=name):
+            GradientGram.load(tmp_path / name)
+    with pytest.raises(OracleError, match="make it of the same problems"):
+        gradient_gram(tiny, scored[:1], sample_space(scored))
+
+
 def test_more_gradients_than_memory_allows_are_refused(tiny, scored):
     with pytest.raises(OracleError, match=r"allowed are 0\.0 GB"):
         gradient_gram(tiny, scored, sample_space(scored), max_bytes=1000)

@@ -28,7 +28,7 @@ from workbench.oracle import (
     token_gradients,
     token_logps,
 )
-from workbench.oracle.coefficients import coefficients_of
+from workbench.oracle.coefficients import coefficients_of, has_expectation
 from workbench.rollout import Sampling, make_engine
 
 
@@ -246,6 +246,28 @@ def test_drawn_batches_are_what_the_loop_would_compute(few, tiny):
     assert (np.abs(each_SC.mean(0) - exact_C) < 4 * error_C + 1e-12).all()
 
 
+def test_a_loss_that_chooses_tokens_chooses_them_in_each_batch(few, tiny):
+    """Batches that are computed together must not share the tokens of the highest covariance."""
+    logps = [token_logps(tiny_policy(seed=2), few.enumeration)]
+    space = sample_space([few, few], logps=logps * 2)
+    for loss_type, ratio in (("kl_cov", 0.2), ("clip_cov", 0.5)):
+        config = unwarned(
+            num_generations=3,
+            beta=0.0,
+            loss_type=loss_type,
+            kl_cov_ratio=ratio,
+            clip_cov_ratio=ratio,
+            clip_cov_min=0.05,
+        )
+        assert not has_expectation(space, config)
+        assert not has_expectation(space.of_problem(0), config)
+        rows_SNG = np.random.default_rng(0).integers(0, len(few.texts), (5, 2, 3))
+        rows_SNG[:, 1] += len(few.texts)
+        together = coefficients_of(space, config, rows_SNG)
+        alone = [coefficients_of(space, config, rows_NG[None])[0] for rows_NG in rows_SNG]
+        np.testing.assert_allclose(together, alone, rtol=0, atol=1e-14)
+
+
 def test_the_truth_follows_the_weights_of_now(few, scored):
     """Where the samples are stale the truth is that of the policy that is trained."""
     logp_CT = token_logps(tiny_policy(seed=2), scored.enumeration)
@@ -267,6 +289,9 @@ def test_the_truth_follows_the_weights_of_now(few, scored):
         ({"top_entropy_quantile": 0.5}, "top_entropy_quantile=0.5"),
         ({"beta": 0.1}, "beta=0.1 needs the reference"),
         ({"num_generations": 400}, "399 other completions"),
+        # The choice is among the tokens of the whole update, so that no kinds can be counted.
+        ({"loss_type": "kl_cov"}, "loss_type='kl_cov' chooses tokens"),
+        ({"loss_type": "clip_cov"}, "loss_type='clip_cov' chooses tokens"),
     ],
 )
 def test_what_cannot_be_known_exactly_is_refused(wrong, words, few):

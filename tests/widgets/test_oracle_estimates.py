@@ -12,6 +12,7 @@ import torch
 from made_oracle import expected_reward_of, four, softmax_world
 
 from workbench.objective import group_advantages
+from workbench.widgets.base.background import Background
 from workbench.widgets.oracle import (
     ClipTurns,
     EstimatorPage,
@@ -21,10 +22,10 @@ from workbench.widgets.oracle import (
     quality,
     save_worlds,
 )
-from workbench.widgets.oracle.background import Background
 from workbench.widgets.oracle.batches import draw, gradients
 from workbench.widgets.oracle.clip_turns import figures_of
 from workbench.widgets.oracle.estimates import judged
+from workbench.widgets.oracle.estimator_words import quality_table, quality_words
 from workbench.widgets.oracle.settings import LOSS_TYPES, RECIPES, config_of
 from workbench.widgets.oracle.turning import ADAM, CLIPS, Row, stale_rows
 from workbench.widgets.oracle.world import NO_EDGE, World
@@ -105,6 +106,21 @@ def test_one_and_the_same_gradient_has_no_noise_and_opposite_ones_no_signal() ->
     some = judged(np.array([[1.0, 0.0], [0.0, 0.0]] * 10), truth)
     assert (some.cosine_of_batch, some.cosine_of_mean) == (1, 1)
     assert some.signal_to_noise == pytest.approx(1, rel=0.2)
+
+
+def test_no_signal_and_no_truth_are_no_angle_of_zero() -> None:
+    """Gradients that cancel, and a problem of which all answers are paid alike."""
+    gradient_MR = np.array([[1.0, 0.0], [-1.0, 0.0]] * 5)
+    for found in (
+        judged(gradient_MR, np.array([1.0, 1.0])),
+        judged(np.abs(gradient_MR), np.zeros(2)),
+    ):
+        assert np.isnan(found.bias_degrees)
+        assert "no signal" in quality_words(found)
+        shown = quality_table([("GRPO", found)])
+        assert "no signal" in shown
+        assert "nan" not in shown
+        assert "0.0°" not in shown
 
 
 def test_the_noise_of_few_batches_does_not_bend_the_mean() -> None:

@@ -15,8 +15,9 @@ from workbench.commands.bench import drawn
 from workbench.commands.printing import say, say_json, terminal
 from workbench.config import ConfigError, value_of
 from workbench.experiment import Experiment, Result, Variant
+from workbench.experiment.outcomes import ACCURACY
 from workbench.experiment.table import cells, columns_of
-from workbench.rewards import DEFAULT_REWARDS
+from workbench.rewards import CONTROLS, DEFAULT_REWARDS
 
 PROBLEMS = 300
 """Held-out problems of an evaluation unless a setting says otherwise."""
@@ -36,8 +37,8 @@ def compare_command(
     seeds: int | None,
     controls: str,
     control_of: str | None,
-    metric: str,
-    interval: str,
+    metric: str | None,
+    interval: str | None,
     out: Path | None,
     resume: bool,
     processes: int | None,
@@ -45,9 +46,21 @@ def compare_command(
 ) -> None:
     """See `workbench compare --help`."""
     if folder is not None:
-        _check_shown_alone(folder, variants)
-        experiment = Experiment.open(folder)
-        if seeds is not None and resume:
+        making = {
+            "--variant": bool(variants),
+            "--policy": policy != "embedded",
+            "--task": task != "arithmetic",
+            "--reward": bool(rewards),
+            "--preset": preset is not None,
+            "--set, --steps or --problems": bool(changes),
+            "--controls": controls != ",".join(CONTROLS),
+            "--control-of": control_of is not None,
+            "--out": out is not None,
+            "--seeds": seeds is not None and not resume,
+        }
+        _check_shown_alone(folder, [name for name, given in making.items() if given])
+        experiment = Experiment.open(folder, metric=metric, interval=interval)
+        if seeds is not None:
             experiment = experiment.with_seeds(seeds)
     else:
         base = _Base(policy, task, rewards or DEFAULT_REWARDS, preset, changes)
@@ -57,8 +70,8 @@ def compare_command(
             [kind.strip() for kind in controls.split(",") if kind.strip() not in ("", "none")],
             out=out or Path("runs") / datetime.now().strftime("compare-%Y%m%d-%H%M%S"),
             control_of=control_of,
-            metric=metric,
-            interval=interval,
+            metric=metric or ACCURACY,
+            interval=interval or "t",
         )
     result = experiment.result()
     if folder is None or resume:
@@ -69,11 +82,17 @@ def compare_command(
     _print(experiment, result)
 
 
-def _check_shown_alone(folder: Path, variants: list[str] | None) -> None:
-    if variants:
+def _check_shown_alone(folder: Path, making: Sequence[str]) -> None:
+    if making == ["--seeds"]:
         raise ConfigError(
-            f"{str(folder)!r} is shown as it is stored, and --variant makes an experiment. To make "
-            f"one in that folder, or add to it: --out {shlex.quote(str(folder))}"
+            f"{str(folder)!r} is shown as it is stored, all seeds. To make more of them: --resume "
+            "--seeds N."
+        )
+    if making:
+        raise ConfigError(
+            f"{str(folder)!r} is shown as it is stored, and {', '.join(making)} says how an "
+            "experiment is made. To make one in that folder, or add to it, without naming it "
+            f"first: --out {shlex.quote(str(folder))}"
         )
 
 

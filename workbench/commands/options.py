@@ -450,7 +450,13 @@ ExportOut = Annotated[
 ExaminedRun = Annotated[
     Path | None, typer.Argument(help="A run to examine; without one, this machine is.")
 ]
-Notebooks = Annotated[Path | None, typer.Argument(help="Folder of notebooks; default ./notebooks.")]
+Notebooks = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="[FOLDER] [JUPYTERLAB'S OPTIONS]",
+        help="Folder of notebooks; default: a copy of the course's, in my-notebooks.",
+    ),
+]
 Browser = Annotated[bool, typer.Option(help="Open a browser tab.")]
 
 # ------------------------------------------------------------ experiments
@@ -487,14 +493,18 @@ CompareProblems = Annotated[
     typer.Option("--problems", help="Held-out problems of an evaluation; default 300.", min=1),
 ]
 Metric = Annotated[
-    str,
+    str | None,
     typer.Option(
         help="'accuracy' (held out, at the end), or what each step records, such as reward or "
-        "kl (mean of the last tenth of the steps)."
+        "kl (mean of the last tenth of the steps); default: accuracy, or as FOLDER has it."
     ),
 ]
 IntervalKind = Annotated[
-    str, typer.Option("--interval", help="'t' (Student's, over the seeds) or 'bootstrap'.")
+    str | None,
+    typer.Option(
+        "--interval",
+        help="'t' (Student's, over the seeds) or 'bootstrap'; default: t, or as FOLDER has it.",
+    ),
 ]
 CompareOut = Annotated[
     Path | None,

@@ -15,8 +15,14 @@ from workbench.experiment.result import Result, result_of
 from workbench.experiment.room import how_many
 from workbench.experiment.runner import Runner
 from workbench.experiment.statistics import INTERVALS
-from workbench.experiment.store import Plan, read_experiment, write_experiment
-from workbench.experiment.variants import ExperimentError, Variant, all_variants, as_rewards
+from workbench.experiment.store import Plan, check_made_of, read_experiment, write_experiment
+from workbench.experiment.variants import (
+    ExperimentError,
+    Variant,
+    all_variants,
+    as_rewards,
+    run_folder,
+)
 from workbench.rewards import CONTROLS, DEFAULT_REWARDS
 
 POLL = 1.0
@@ -34,8 +40,9 @@ class Experiment:
 
     `variants`: name -> a dict of settings (and `policy`, `rewards`, `method`, `preset`), a
     `GRPOConfig`, the name of a method, or None; what it leaves out is as in `config`, `policy`,
-    `task` and `rewards`. `seeds`: how many, from 0, or which. `controls`: keys of
-    `workbench.rewards.CONTROLS`, of the first variant unless `control_of` names another or "each".
+    `task` and `rewards` (what `config` says otherwise than the defaults holds over a preset, too).
+    `seeds`: how many, from 0, or which. `controls`: keys of `workbench.rewards.CONTROLS`, of the
+    first variant unless `control_of` names another or "each".
 
     A seed gives all variants the same problems, the same order of prompts and the same held-out
     problems, so that what differs is the variant and chance alone. In the folder `out` lies each
@@ -72,10 +79,7 @@ class Experiment:
             task=task,
             rewards=as_rewards(rewards),
         )
-        if interval not in INTERVALS:
-            raise ExperimentError(
-                f"interval={interval!r:.40} is unknown. Choose one of {', '.join(INTERVALS)}."
-            )
+        _check_interval(interval)
         if not 0.5 <= level < 1:
             raise ExperimentError(f"level={level!r:.40}: must be at least 0.5 and below 1.")
         plan = Plan(
@@ -89,12 +93,18 @@ class Experiment:
         self._take(Path(folder).absolute(), plan)
 
     @classmethod
-    def open(cls, folder: str | Path) -> Experiment:
-        """The experiment that lies in a folder, whole or not. Nothing is made until `run`. Raises
-        `ExperimentError` where there is none."""
+    def open(
+        cls, folder: str | Path, *, metric: str | None = None, interval: str | None = None
+    ) -> Experiment:
+        """The experiment that lies in a folder, whole or not, looked at by its own `metric` and
+        `interval` or by others. Nothing is made until `run`. Raises `ExperimentError` where there
+        is none."""
         experiment = cls.__new__(cls)
         out = Path(folder).absolute()
-        experiment._take(out, read_experiment(out))
+        plan = read_experiment(out)
+        _check_interval(interval or plan.interval)
+        looked_at = replace(plan, metric=metric or plan.metric, interval=interval or plan.interval)
+        experiment._take(out, looked_at)
         return experiment
 
     def _take(self, out: Path, plan: Plan) -> None:
@@ -133,6 +143,9 @@ class Experiment:
         with self._starting:
             if not self._runner.ended.is_set():
                 return self
+            for variant in self.plan.variants:
+                for seed in self.plan.seeds:
+                    check_made_of(run_folder(self.out, variant, seed), variant)
             write_experiment(self.out, self.plan)
             # Looked up anew: a run's folder may have been deleted since.
             missing = self._runner.missing(anew=True)
@@ -146,9 +159,19 @@ class Experiment:
         """Wait for the runs that are being made; see `run`."""
         from workbench.training.session.pump import pumped_wait
 
+        done = 0
         try:
             while not pumped_wait(self._runner.ended, POLL):
-                progress(self.progress())
+                now = self.progress()
+                progress(now)
+                # A metric that no run records is said after the first of them, not after the last.
+                if now.done > done:
+                    done = now.done
+                    self.result()
+        except ExperimentError:
+            self.stop()
+            pumped_wait(self._runner.ended, None)
+            raise
         except KeyboardInterrupt:
             self.stop()
             try:
@@ -168,7 +191,9 @@ class Experiment:
         failed = self._runner.failed
         if not failed:
             return
-        shown = "; ".join(f"{name}: {words}" for name, words in list(failed.items())[:3])
+        shown = "; ".join(
+            f"{name}: {words.rstrip('.')}" for name, words in list(failed.items())[:3]
+        )
         raise ExperimentError(
             f"{len(failed)} of {len(self._runner.jobs)} runs failed. {shown}. The others are made: "
             "result() shows them, run() tries the failed ones again."
@@ -216,6 +241,13 @@ class Experiment:
     def _tell(self) -> None:
         for listener in list(self._listeners):
             listener()
+
+
+def _check_interval(interval: str) -> None:
+    if interval not in INTERVALS:
+        raise ExperimentError(
+            f"interval={interval!r:.40} is unknown. Choose one of {', '.join(INTERVALS)}."
+        )
 
 
 def _seeds(given: int | Sequence[int]) -> tuple[int, ...]:

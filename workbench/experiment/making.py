@@ -11,23 +11,26 @@ from pathlib import Path
 import torch
 
 from workbench.config import ConfigWarning
+from workbench.experiment.store import MADE_OF, is_done, steps_made
 from workbench.experiment.variants import ExperimentError, FunctionOfBefore, Variant
 from workbench.policy import load_policy
 from workbench.rewards import CONTROLS, Rewards, RewardSet
-from workbench.runs import Run, is_run_record
+from workbench.runs import Run, RunRecordError, is_run_record
 from workbench.tasks.for_config import load_task_for
-from workbench.training import start_run
+from workbench.training import Trainer, start_run
 
 PATIENCE = 120.0
-"""Seconds to wait for a process that still writes the run: one that was left behind ends after the
-step that it was in."""
+"""Seconds without a new step to wait for a process that still writes the run: one that was left
+behind ends after the step that it was in, another of the same experiment makes it to its end."""
 
 
 def make_run(
     variant: Variant, seed: int, folder: Path, should_stop: Callable[[], bool] = lambda: False
 ) -> bool:
     """Train the run in `folder` from where it is up to its end, or until `should_stop`; whether it
-    came to its end. One thread for the embedded policy, whose matrices are too small to share."""
+    came to its end. One thread for the embedded policy, whose matrices are too small to share.
+
+    What another process has in hand is waited for, and gone on with where it stops."""
     for reward in variant.rewards:
         if isinstance(reward, FunctionOfBefore):
             raise ExperimentError(
@@ -35,23 +38,21 @@ def make_run(
                 "which no file holds. Make the Experiment again with it, in the same folder."
             )
     _wait_until_free(folder, should_stop)
+    if should_stop():
+        return False
     with warnings.catch_warnings(), _threads_for(variant.policy):
         # What the settings mean was said when the variant was made.
         warnings.simplefilter("ignore", ConfigWarning)
-        # To go on with a run its last checkpoint is enough; all of them of all runs fill a disk.
-        config = variant.config.replace(seed=seed, save_total_limit=1)
-        true_rewards = RewardSet(list(variant.rewards))  # type: ignore[arg-type]
-        chosen: Rewards = true_rewards
-        if variant.control is not None:
-            chosen = CONTROLS[variant.control](true_rewards, seed)
-        trainer = start_run(
-            folder,
-            policy=load_policy(variant.policy, config=config),
-            task=load_task_for(config, variant.task),
-            rewards=chosen,
-            config=config,
-            resume=is_run_record(folder / "run.sqlite"),
-        )
+        try:
+            trainer = _begun(variant, seed, folder)
+        except RunRecordError:
+            if not _is_live(folder):
+                raise
+            # Another process has begun it in this very moment.
+            _wait_until_free(folder, should_stop)
+            trainer = None if should_stop() else _begun(variant, seed, folder)
+        if trainer is None:
+            return is_done(folder)
         try:
             trainer.train(should_stop=should_stop)
             finished = trainer.steps_done >= trainer.config.max_steps
@@ -67,6 +68,30 @@ def make_run(
     return finished
 
 
+def _begun(variant: Variant, seed: int, folder: Path) -> Trainer | None:
+    """A trainer at the run's first step or its last; None where the run has come to its end."""
+    if is_done(folder):
+        return None
+    # To go on with a run its last checkpoint is enough; all of them of all runs fill a disk.
+    config = variant.config.replace(seed=seed, save_total_limit=1)
+    true_rewards = RewardSet(list(variant.rewards))  # type: ignore[arg-type]
+    chosen: Rewards = true_rewards
+    if variant.control is not None:
+        chosen = CONTROLS[variant.control](true_rewards, seed)
+    resumed = is_run_record(folder / "run.sqlite")
+    trainer = start_run(
+        folder,
+        policy=load_policy(variant.policy, config=config),
+        task=load_task_for(config, variant.task),
+        rewards=chosen,
+        config=config,
+        resume=resumed,
+    )
+    if not resumed:
+        trainer.run.add_to_environment(**{MADE_OF: variant.to_dict()})
+    return trainer
+
+
 @contextmanager
 def _threads_for(policy: str) -> Iterator[None]:
     """One thread for the embedded policy, as in `workbench train`; others as they are."""
@@ -80,10 +105,18 @@ def _threads_for(policy: str) -> Iterator[None]:
 
 
 def _wait_until_free(folder: Path, should_stop: Callable[[], bool]) -> None:
-    """Let a process that was left behind, after this experiment's last one was killed, end its
-    step. One that does not is what `start_run` refuses."""
+    """Let another process that makes this run come to its end: one that was left behind, after this
+    experiment's last one was killed, or one that makes the same experiment. One that makes no step
+    any more is what `start_run` refuses."""
     deadline = time.monotonic() + PATIENCE
-    while is_run_record(folder / "run.sqlite") and Run.open(folder).is_live():
-        if should_stop() or time.monotonic() > deadline:
-            return
+    steps = -1
+    while _is_live(folder) and not should_stop() and time.monotonic() < deadline:
+        made = steps_made(folder)
+        if made != steps:
+            steps = made
+            deadline = time.monotonic() + PATIENCE
         time.sleep(0.2)
+
+
+def _is_live(folder: Path) -> bool:
+    return is_run_record(folder / "run.sqlite") and Run.open(folder).is_live()

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from workbench.experiment.statistics import Interval, mean_interval, next_value
-from workbench.experiment.store import Plan
+from workbench.experiment.store import Plan, made_otherwise
 from workbench.experiment.variants import ExperimentError, Variant, run_folder
 from workbench.runs import Run, is_run_record
 
@@ -35,7 +35,8 @@ class Outcome:
     every step."""
 
     value: float | None
-    """What is compared at the end; None while the run is not finished."""
+    """What is compared at the end; None while the run is not finished, and where it has no such
+    figure there (or NaN)."""
 
     problems: int
     """Held-out problems of an evaluation."""
@@ -43,7 +44,8 @@ class Outcome:
     seconds_per_step: float | None
 
     steered: str
-    """The first knob that was moved while it ran, in words; empty where none was."""
+    """In what the run is not what the experiment's file says: it was made for another one, or a
+    knob was moved by hand; empty where it is."""
 
 
 @dataclass(frozen=True)
@@ -145,20 +147,21 @@ def _outcome(out: Path, variant: Variant, seed: int, metric: str) -> Outcome:
         steps, curve = evaluations["step"], evaluations["accuracy"]
     elif metric in table:
         steps, curve = table["step"], table[metric]
-    elif len(table):
+    elif status == "finished":
         raise ExperimentError(
             f"metric {metric!r:.40} is none that the run {str(folder)!r} recorded. Choose "
             f"{ACCURACY!r} or one of {', '.join(map(str, table.columns[2:]))}."
         )
     else:
-        return nothing
+        # Some are first recorded in a later step.
+        return replace(nothing, status=status)
     value = None
     if status == "finished" and len(curve):
         last = int(run.last_step())
         # The accuracy is that of the last step alone.
         first = last if metric == ACCURACY else last - max(round(TAIL * last), 1) + 1
         tail = curve[steps >= first]
-        value = float(tail.mean()) if len(tail) else None
+        value = float(tail.mean()) if tail.notna().any() else None
     return Outcome(
         variant=variant.name,
         seed=seed,
@@ -169,7 +172,7 @@ def _outcome(out: Path, variant: Variant, seed: int, metric: str) -> Outcome:
         value=value,
         problems=int(evaluations["n"].iloc[-1]) if len(evaluations) else 0,
         seconds_per_step=float(table["seconds/step"].median()) if len(table) else None,
-        steered=_steered(run),
+        steered=made_otherwise(run, variant) or _steered(run),
     )
 
 
@@ -178,4 +181,4 @@ def _steered(run: Run) -> str:
     if not len(knobs):
         return ""
     first = knobs.iloc[0]
-    return f"{first['name']} was changed to {first['new']} at step {int(first['step'])}"
+    return f"{first['name']} was changed to {first['new']} at step {int(first['step'])} by hand"

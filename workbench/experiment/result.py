@@ -4,7 +4,7 @@ the controls, in words that say no more than the runs can."""
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import combinations
@@ -104,12 +104,19 @@ class Result:
     def _controlled(self) -> Iterator[tuple[Row, Row]]:
         """Variants with their own controls, or else with those that there are."""
         for row in self.variants:
-            own = [c for c in self.controls if c.variant.control_of == row.name]
-            owners = {control.variant.control_of for control in self.controls}
-            # Another's will do where the policy is the same, so that both began alike.
-            others = [c for c in self.controls if c.variant.policy == row.variant.policy]
-            for control in own or (others if len(owners) == 1 else ()):
+            for control in self.controls_of(row.name):
                 yield row, control
+
+    def controls_of(self, name: str) -> list[Row]:
+        """What a variant may be held against: its own controls, or else those of the one variant
+        that has some."""
+        own = [control for control in self.controls if control.variant.control_of == name]
+        owners = {control.variant.control_of for control in self.controls}
+        if own or len(owners) > 1:
+            return own
+        # Another's will do where the policy is the same, so that both began alike.
+        policy = self[name].variant.policy
+        return [control for control in self.controls if control.variant.policy == policy]
 
     def _difference(self, of: Row, than: Row, family: int, to_control: bool = False) -> Difference:
         theirs = than.values
@@ -137,17 +144,17 @@ class Result:
 
     @property
     def control_band(self) -> tuple[float, float]:
-        """Where one more control run would end (probability `level`): the hull over the kinds of
-        control. NaN without controls, or with one seed."""
-        bands = [row.band for row in self.controls]
-        known = [band for band in bands if not math.isnan(band[0])]
-        if not known:
-            return math.nan, math.nan
-        return min(low for low, _ in known), max(high for _, high in known)
+        """Where one more control run would end (probability `level`): the hull over all controls.
+        NaN without controls, or with one seed."""
+        return _hull(self.controls)
+
+    def band_for(self, name: str) -> tuple[float, float]:
+        """The same of the controls that a variant may be held against (`controls_of`)."""
+        return _hull(self.controls_of(name))
 
     def above_controls(self, name: str) -> tuple[int, int]:
-        """How many runs of a variant end above the controls' band, of how many."""
-        _, high = self.control_band
+        """How many runs of a variant end above the band of its controls, of how many."""
+        _, high = self.band_for(name)
         values = self[name].values.values()
         return sum(value > high for value in values), len(values)
 
@@ -159,9 +166,7 @@ class Result:
         said = [difference_words(d, self.plan.metric) for d in self.differences]
         said += [difference_words(d, self.plan.metric) for d in self.against_controls]
         said += [control_words(row, self.plan.metric) for row in self.controls if row.values]
-        said += [
-            band_words(self, row) for row in self.variants if not math.isnan(self.control_band[0])
-        ]
+        said += [band_words(self, row) for row in self.variants]
         said += notes_of(self)
         return [words for words in said if words]
 
@@ -173,6 +178,14 @@ class Result:
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON; what is not known is null."""
         return result_dict(self)
+
+
+def _hull(controls: Sequence[Row]) -> tuple[float, float]:
+    bands = [row.band for row in controls]
+    known = [band for band in bands if not math.isnan(band[0])]
+    if not known:
+        return math.nan, math.nan
+    return min(low for low, _ in known), max(high for _, high in known)
 
 
 def result_of(out: Path, plan: Plan) -> Result:

@@ -28,6 +28,10 @@ MOST_SEEDS = 10_000
 """Where the search for the needed number ends."""
 
 
+Share = tuple[float, float, float]
+"""A share and the ends of its interval."""
+
+
 @dataclass(frozen=True)
 class Interval:
     """A mean over seeds."""
@@ -50,7 +54,8 @@ def mean_interval(
 ) -> Interval:
     """The mean of independent `values` and its interval. `resolution`: the step in which values are
     measured (1 / problems for an accuracy). Values that all agree are rounded, not certain, so the
-    spread is taken to be at least that of the rounding of a difference of two."""
+    spread is taken to be at least that of the rounding of a difference of two, however the interval
+    is made."""
     n = len(values)
     if n == 0:
         return Interval(math.nan, math.nan, math.nan, 0, math.nan)
@@ -58,19 +63,27 @@ def mean_interval(
     if n == 1:
         return Interval(mean, math.nan, math.nan, 1, math.nan)
     spread = _spread(values, resolution)
-    half = t_quantile(level, n - 1) * spread / math.sqrt(n)
+    per_spread = t_quantile(level, n - 1) / math.sqrt(n)
+    half = per_spread * spread
     low = mean - half
     high = mean + half
     if how == "bootstrap":
         drawn = np.random.default_rng(0).choice(np.asarray(values, float), (DRAWS, n)).mean(axis=1)
         tail = (1 - level) / 2
         low, high = (float(end) for end in np.quantile(drawn, (tail, 1 - tail)))
+        rounding = per_spread * _spread_of_rounding(resolution)
+        low = min(low, mean - rounding)
+        high = max(high, mean + rounding)
     return Interval(mean, low, high, n, spread)
 
 
 def _spread(values: Sequence[float], resolution: float) -> float:
+    return max(float(np.std(values, ddof=1)), _spread_of_rounding(resolution))
+
+
+def _spread_of_rounding(resolution: float) -> float:
     # Two roundings, each uniform over one step: 2 / 12 of its square.
-    return max(float(np.std(values, ddof=1)), resolution / math.sqrt(6))
+    return resolution / math.sqrt(6)
 
 
 def next_value(
@@ -113,3 +126,15 @@ def seeds_needed(
         low, high = (low, middle) if is_enough(middle) else (middle, high)
     needed = high if not is_enough(max(low, 2)) else max(low, 2)
     return needed if needed <= MOST_SEEDS else None
+
+
+def difference_of_shares(first: Share, second: Share) -> tuple[float, float, float]:
+    """`first` minus `second` with its interval (difference, low, high), each share given with its
+    own Wilson interval: Newcombe 1998 (Statistics in Medicine 17, 873), method 10. As if the two
+    were of different problems: of the same ones it is rather too wide."""
+    p, p_low, p_high = first
+    q, q_low, q_high = second
+    difference = p - q
+    below = math.hypot(p - p_low, q_high - q)
+    above = math.hypot(p_high - p, q - q_low)
+    return difference, difference - below, difference + above

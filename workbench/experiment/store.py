@@ -6,7 +6,7 @@ from __future__ import annotations
 import json
 import os
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,8 @@ from workbench.runs import Run, is_run_record
 
 FILE = "experiment.json"
 FORMAT = 1
+MADE_OF = "variant"
+"""Where in the environment of a run's record the variant stands that it was made as."""
 
 
 @dataclass(frozen=True)
@@ -81,7 +83,8 @@ def read_experiment(out: Path) -> Plan:
             raise
         raise ExperimentError(
             f"{str(file)!r} cannot be read as an experiment: {type(error).__name__}: {error}. Its "
-            "runs are whole all the same: make the experiment again in that folder."
+            "runs are whole all the same: delete this file and make the experiment again in that "
+            "folder."
         ) from error
 
 
@@ -101,21 +104,45 @@ def _check_same(out: Path, before: Sequence[Variant], now: Sequence[Variant]) ->
     for variant in now:
         if variant.name not in own:
             continue
-        kept = own[variant.name]
-        given = variant.to_dict()
-        config = given.pop("config")
-        others = {key: (kept[key], given[key]) for key in given if kept[key] != given[key]}
-        others |= {
-            key: (kept["config"].get(key), config[key])
-            for key in config
-            if kept["config"].get(key) != config[key]
-        }
-        for key, (then, wanted) in others.items():
+        for key, then, wanted in differing(own[variant.name], variant):
             raise ExperimentError(
                 f"the experiment in {str(out)!r} has a variant {variant.name!r} with "
                 f"{key}={then!r:.60}, not {wanted!r:.60}: its runs would be of two kinds. Give the "
                 "variant another name, or name another folder."
             )
+
+
+def differing(kept: Mapping[str, Any], variant: Variant) -> list[tuple[str, Any, Any]]:
+    """(key, then, now) of what a variant was when it was kept (`Variant.to_dict`) and is no longer.
+    A setting that one of the two versions does not know says nothing."""
+    given = json.loads(json.dumps(variant.to_dict()))
+    then = {**kept, **kept["config"]}
+    now = {**given, **given["config"]}
+    return [
+        (key, then[key], now[key])
+        for key in now
+        if key != "config" and key in then and then[key] != now[key]
+    ]
+
+
+def made_otherwise(run: Run, variant: Variant) -> str:
+    """In what a run differs from the variant that its folder is named after, in words: it may have
+    been made for another experiment. Empty where it does not, or nobody noted it."""
+    kept = run.meta.environment.get(MADE_OF)
+    found = differing(kept, variant) if kept is not None else []
+    return "; ".join(f"it was made with {key}={then!r:.60}" for key, then, _ in found[:2])
+
+
+def check_made_of(folder: Path, variant: Variant) -> None:
+    """Raises `ExperimentError` where a run lies in `folder` that was made as another variant."""
+    if not is_run_record(folder / "run.sqlite"):
+        return
+    words = made_otherwise(Run.open(folder), variant)
+    if words:
+        raise ExperimentError(
+            f"{str(folder)!r} holds a run of another variant {variant.name!r}: {words}. Name "
+            "another folder, or give the variant another name."
+        )
 
 
 def is_done(folder: Path) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -127,7 +127,8 @@ def variant_of(name: str, given: Any, base: Variant) -> Variant:
             )
     config = base.config
     if "preset" in own:
-        config = GRPOConfig.preset(own["preset"])
+        # What was said for all holds for it, too, as --set and --steps do on the command line.
+        config = GRPOConfig.preset(own["preset"], **said_in(config))
     if "method" in own:
         config = config.with_method(own["method"], **fields)
     else:
@@ -139,6 +140,15 @@ def variant_of(name: str, given: Any, base: Variant) -> Variant:
         policy=own.get("policy", base.policy),
         rewards=as_rewards(own.get("rewards", base.rewards)),
     )
+
+
+def said_in(config: GRPOConfig) -> dict[str, Any]:
+    """The settings of a config that somebody chose: those other than the defaults."""
+    return {
+        field.name: getattr(config, field.name)
+        for field in fields(config)
+        if getattr(config, field.name) != field.default
+    }
 
 
 def as_rewards(given: Any) -> tuple[Any, ...]:

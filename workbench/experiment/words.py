@@ -109,11 +109,12 @@ def control_words(row: Row, metric: str) -> str:
 
 
 def band_words(result: Result, row: Row) -> str:
-    """How many runs of a variant are above what a control run does."""
+    """How many runs of a variant are above what a control run does; empty where there is no run,
+    or no control to hold it against."""
     metric = result.plan.metric
-    low, high = result.control_band
+    low, high = result.band_for(row.name)
     above, runs = result.above_controls(row.name)
-    if not runs:
+    if not runs or math.isnan(high):
         return ""
     return (
         f"{above} of {runs} runs of {row.name} end above the band of the controls "

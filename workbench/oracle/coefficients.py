@@ -19,8 +19,8 @@ import torch
 from torch import Tensor
 
 from workbench.config import GRPOConfig
-from workbench.config.losses import reduction_of
-from workbench.objective import AdvantageRule, group_advantages, policy_loss
+from workbench.config.losses import LOSSES, reduction_of
+from workbench.objective import AdvantageRule, LossBatch, group_advantages
 from workbench.oracle.compositions import (
     MAX_COMPOSITIONS,
     TOKEN_REDUCTIONS,
@@ -42,10 +42,17 @@ def expected_coefficients(space: SampleSpace, config: GRPOConfig) -> np.ndarray:
     prompts this is the mean for every loss that does not divide by the tokens of the batch and
     takes no statistics of it.
 
-    Raises `OracleError` where the space has several problems, the loss asks for entropies, or there
-    are too many compositions (`drawn_coefficients` then estimates it).
+    Raises `OracleError` where the space has several problems, the loss asks for entropies or
+    chooses tokens of the whole update, or there are too many compositions (`drawn_coefficients`
+    estimates it for the latter two).
     """
     _check(space, config)
+    if LOSSES[config.loss_type].selects:
+        raise OracleError(
+            f"loss_type={config.loss_type!r} chooses tokens among all those of an update, so that "
+            "a completion's coefficient hangs on every other one as a whole. Draw batches "
+            "(drawn_coefficients)."
+        )
     if space.problems > 1:
         raise OracleError(
             f"expected_coefficients got {space.problems} problems: it is about the groups of one. "
@@ -117,18 +124,25 @@ def coefficients_of(space: SampleSpace, config: GRPOConfig, rows_SNG: np.ndarray
         tokens_S = mask_BT.sum(1).view(batches, -1).sum(1)
         group_tokens_B = tokens_S.repeat_interleave(groups * size)
         factor = float(batches * groups)
-    loss = policy_loss(
-        logp_BT,
-        _advantages(space, config, rows_SNG),
-        mask_BT,
-        config,
+    batch = LossBatch(
+        logp=logp_BT,
+        advantages=_advantages(space, config, rows_SNG),
+        mask=mask_BT,
         old_logp=torch.from_numpy(space.old_logp_CT)[rows_B],
         ref_logp=ref_logp_BT,
         sampler_logp=torch.from_numpy(space.sampler_logp_CT)[rows_B],
         group_tokens=group_tokens_B,
-    ).loss
-    (gradient_BT,) = torch.autograd.grad(loss, logp_BT)
+    )
+    if LOSSES[config.loss_type].selects:
+        batch = replace(batch, selected=_selected(batch, config, batches))
+    (gradient_BT,) = torch.autograd.grad(batch.loss(config).loss, logp_BT)
     return (-factor * gradient_BT).numpy().reshape(*rows_SNG.shape, -1)
+
+
+def _selected(batch: LossBatch, config: GRPOConfig, batches: int) -> Tensor:
+    """The tokens that the loss chooses, each batch by itself: a batch is one update here."""
+    parts = torch.arange(len(batch.mask)).chunk(batches)
+    return torch.cat([batch.rows(rows_R).select(config) for rows_R in parts])
 
 
 def _advantages(space: SampleSpace, config: GRPOConfig, rows_SNG: np.ndarray) -> Tensor:
@@ -162,6 +176,8 @@ def _check(space: SampleSpace, config: GRPOConfig) -> None:
 
 def has_expectation(space: SampleSpace, config: GRPOConfig) -> bool:
     """Whether the mean over all batches is known exactly: problem by problem."""
+    if LOSSES[config.loss_type].selects:
+        return False
     if space.problems > 1 and (
         reduction_of(config) in TOKEN_REDUCTIONS or compares_whole_batches(config)
     ):

@@ -21,6 +21,7 @@ from workbench.oracle.coefficients import (
     has_expectation,
 )
 from workbench.oracle.gram import GradientGram
+from workbench.oracle.scored import OracleError
 
 BLOCKS = 20
 """Parts that the batches are cut into for the error of the mean's cosine."""
@@ -41,8 +42,8 @@ class EstimatorQuality:
     """Whether the mean is over all batches that could be drawn, not over those that were."""
 
     length: float
-    """The mean's part along the truth over the truth's length: what a learning rate makes up
-    for."""
+    """The mean's part along the truth over the truth's length: what a learning rate makes up for.
+    NaN, as all cosines are, where the truth is 0: there is nothing to be learnt."""
 
     bias: float
     """The mean's part across the truth over its part along it: the tangent of the angle. It does
@@ -66,8 +67,9 @@ class EstimatorQuality:
 
     @property
     def degrees(self) -> float:
-        """Angle between the mean and the truth."""
-        return math.degrees(math.acos(max(-1.0, min(1.0, self.cosine_of_mean))))
+        """Angle between the mean and the truth; NaN where `cosine_of_mean` is."""
+        # Not min(1.0, cosine): beside NaN that is 1, an angle of 0.
+        return math.degrees(math.acos(max(min(self.cosine_of_mean, 1.0), -1.0)))
 
 
 def estimator_quality(
@@ -82,8 +84,14 @@ def estimator_quality(
 
     The mean is exact where groups can be counted (`has_expectation`), else that of the batches,
     its squared length freed of their noise. `prompts_per_step` problems are in each batch; None:
-    all. Raises `OracleError` for settings that the table cannot answer.
+    all. Raises `OracleError` for fewer than two batches, which have no spread, and for settings
+    that the table cannot answer.
     """
+    if batches < 2:
+        raise OracleError(
+            f"batches={batches}: how far one is from another takes two at least, and a figure to "
+            "rely on some hundred."
+        )
     drawn = drawn_coefficients(
         gram.space, config, batches=batches, seed=seed, prompts_per_step=prompts_per_step
     )
@@ -104,16 +112,18 @@ def estimator_quality(
         error = _error_of_cosine(gram, estimate_SN, truth_N)
     cosine = _cosine(along, squared, truth_squared)
     live_S = squared_S > 0
-    cosine_S = against_S[live_S] / np.sqrt(squared_S[live_S] * truth_squared)
+    known_S = live_S & (truth_squared > 0)
+    cosine_S = against_S[known_S] / np.sqrt(squared_S[known_S] * truth_squared)
+    of_batch, of_batch_error = _mean_and_error(cosine_S)
     noise = float(squared_S.mean()) - squared
     return EstimatorQuality(
         cosine_of_mean=cosine,
         cosine_of_mean_error=error,
         exact_mean=exact,
-        length=along / truth_squared,
+        length=along / truth_squared if truth_squared > 0 else math.nan,
         bias=math.sqrt(max(0.0, 1 - cosine**2)) / cosine if cosine else math.nan,
-        batch_cosine=float(cosine_S.mean()) if len(cosine_S) else math.nan,
-        batch_cosine_error=float(cosine_S.std() / math.sqrt(max(len(cosine_S), 1))),
+        batch_cosine=of_batch,
+        batch_cosine_error=of_batch_error,
         signal_to_noise=squared / noise if noise > 0 else math.inf,
         dead_share=float(1 - live_S.mean()),
         batches=batches,
@@ -132,6 +142,13 @@ def expected_gradient(gram: GradientGram, config: GRPOConfig) -> np.ndarray:
     return mean_N
 
 
+def _mean_and_error(values_S: np.ndarray) -> tuple[float, float]:
+    """A mean and its standard error; NaN of nothing."""
+    if len(values_S) == 0:
+        return math.nan, math.nan
+    return float(values_S.mean()), float(values_S.std() / math.sqrt(len(values_S)))
+
+
 def _cosine(along: float, squared: float, truth_squared: float) -> float:
     if squared <= 0 or truth_squared <= 0:
         return math.nan
@@ -148,12 +165,15 @@ def _squared_mean(gram: GradientGram, estimate_SN: np.ndarray, squared_S: np.nda
 
 def _error_of_cosine(gram: GradientGram, estimate_SN: np.ndarray, truth_N: np.ndarray) -> float:
     """Standard error of the mean's cosine: the jackknife, leaving out one block of batches at a
-    time."""
+    time. NaN from two batches: what is left of them has no noise to be freed of."""
+    blocks = min(BLOCKS, len(estimate_SN))
+    if blocks < 3:
+        return math.nan
     truth_squared = gram.inner(truth_N, truth_N)
     found = []
-    for block in np.array_split(np.arange(len(estimate_SN)), BLOCKS):
+    for block in np.array_split(np.arange(len(estimate_SN)), blocks):
         kept_SN = np.delete(estimate_SN, block, axis=0)
         squared_S = ((kept_SN @ gram.gram_NN) * kept_SN).sum(1)
         along = gram.inner(kept_SN.mean(0), truth_N)
         found.append(_cosine(along, _squared_mean(gram, kept_SN, squared_S), truth_squared))
-    return float(np.std(found) * math.sqrt(BLOCKS - 1))
+    return float(np.std(found) * math.sqrt(blocks - 1))

@@ -9,8 +9,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
+from zipfile import BadZipFile
 
 import numpy as np
+from numpy.lib.npyio import NpzFile
 
 from workbench.oracle.gradients import (
     check_room,
@@ -78,19 +80,21 @@ class GradientGram:
         return self.inner(a_N, b_N) / lengths**0.5 if lengths > 0 else float("nan")
 
     def save(self, path: Path | str) -> None:
-        """Write all of it to an .npz file, the inner products as float32."""
+        """Write all of it to an .npz file of this very name, the inner products as float32."""
         arrays = {f.name: getattr(self.space, f.name) for f in fields(SampleSpace)}
         known = {name: value for name, value in arrays.items() if value is not None}
         gram_NN = self.gram_NN.astype(np.float32)
-        np.savez_compressed(
-            path, gram_NN=gram_NN, row_CT=self.row_CT, per_token=self.per_token, **known
-        )
+        # Into an open file: numpy adds ".npz" to a name that lacks it.
+        with Path(path).open("wb") as file:
+            np.savez_compressed(
+                file, gram_NN=gram_NN, row_CT=self.row_CT, per_token=self.per_token, **known
+            )
 
     @classmethod
     def load(cls, path: Path | str) -> GradientGram:
         """Read what `save` wrote. Raises `OracleError` for another file."""
         names = [f.name for f in fields(SampleSpace)]
-        with np.load(path, allow_pickle=False) as held:
+        with _opened(path) as held:
             missing = {"gram_NN", "row_CT", "per_token", *names} - {"ref_logp_CT"} - set(held)
             if missing:
                 raise OracleError(
@@ -106,6 +110,21 @@ class GradientGram:
             )
 
 
+def _opened(path: Path | str) -> NpzFile:
+    """The arrays of a file. Raises `OracleError` for one that holds none."""
+    try:
+        held = np.load(path, allow_pickle=False)
+    # A text is taken for a pickle, half a file for a broken archive.
+    except (OSError, ValueError, EOFError, BadZipFile) as error:
+        raise OracleError(
+            f"{path} cannot be read as a Gram matrix ({type(error).__name__}: {error}). Name a "
+            "file that GradientGram.save wrote."
+        ) from error
+    if not isinstance(held, NpzFile):
+        raise OracleError(f"{path} holds a single array: it is no file of GradientGram.save.")
+    return held
+
+
 def gradient_gram(
     policy: Policy,
     scored: Sequence[ScoredCompletions],
@@ -119,8 +138,14 @@ def gradient_gram(
     completion (ten times as many), which clipping, KL and stale samplers need.
 
     Raises `OracleError` where the gradients, of which all must be there at once, would take more
-    than `max_bytes`.
+    than `max_bytes`, and where the space was made of other problems.
     """
+    completions = sum(len(one.texts) for one in scored)
+    if completions != len(space.weight_C):
+        raise OracleError(
+            f"the {len(scored)} problems have {completions} completions, the sample space has "
+            f"{len(space.weight_C)}: make it of the same problems, sample_space(scored)."
+        )
     sizes = [_rows(one, per_token) for one in scored]
     check_room(policy, sizes, max_bytes)
     width = space.mask_CT.shape[1]

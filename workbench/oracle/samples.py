@@ -13,6 +13,9 @@ import numpy as np
 
 from workbench.oracle.scored import OracleError, ScoredCompletions
 
+ROUNDING = 1e-12
+"""Share of a reward by which a mean of such rewards may miss it."""
+
 
 @dataclass(frozen=True)
 class SampleSpace:
@@ -80,6 +83,8 @@ class SampleSpace:
         # Only what was found is known, also where the policy has moved away from its sampler.
         weight_C = p_C / np.bincount(self.problem_C, p_C)[self.problem_C]
         centred_C = self.reward_C - self.expected_reward_of(weight_C)[self.problem_C]
+        # Where all are paid alike J is their reward but for rounding, which points somewhere.
+        centred_C[np.abs(centred_C) < ROUNDING * np.abs(self.reward_C)] = 0.0
         coefficient_C: np.ndarray = weight_C * centred_C / self.problems
         return coefficient_C
 

@@ -60,8 +60,9 @@ class Quality:
 
     @property
     def bias_degrees(self) -> float:
-        """The angle between the mean and the truth."""
-        return math.degrees(math.acos(max(-1.0, min(1.0, self.cosine_of_mean))))
+        """The angle between the mean and the truth; NaN where the mean's cosine is."""
+        # Not min(1.0, cosine): beside NaN that is 1, an angle of 0.
+        return math.degrees(math.acos(max(min(self.cosine_of_mean, 1.0), -1.0)))
 
 
 def quality(world: World, setting: Setting, batches: int = BATCHES, seed: int = 0) -> Quality:
@@ -106,11 +107,15 @@ def judged(gradient_MR: Array, truth_R: Array, dead: float = 0.0, clipped: float
     known = [cosine for cosine in left_out if not math.isnan(cosine)]
     spread = np.var(known) * (len(parts) - 1) if known else math.nan
     mean = float(np.linalg.norm(gradient_MR.mean(0)))
+    of_batch = of_batch_error = math.nan
+    if len(counted_M):
+        of_batch = float(counted_M.mean())
+        of_batch_error = float(counted_M.std() / math.sqrt(len(counted_M)))
     return Quality(
         cosine_of_mean=of_mean,
         cosine_of_mean_error=float(np.sqrt(spread)),
-        cosine_of_batch=float(counted_M.mean()) if len(counted_M) else math.nan,
-        cosine_of_batch_error=float(counted_M.std() / math.sqrt(max(len(counted_M), 1))),
+        cosine_of_batch=of_batch,
+        cosine_of_batch_error=of_batch_error,
         signal_to_noise=ratio,
         dead=dead,
         clipped=clipped,
@@ -122,13 +127,17 @@ def judged(gradient_MR: Array, truth_R: Array, dead: float = 0.0, clipped: float
 
 def _sides(gradient_MR: Array, truth_R: Array) -> Array:
     mean_R = gradient_MR.mean(0)
-    across_R = mean_R - truth_R * float(mean_R @ truth_R) / float(truth_R @ truth_R)
+    squared = float(truth_R @ truth_R)
+    if squared == 0:
+        return np.ones(len(gradient_MR))
+    across_R = mean_R - truth_R * float(mean_R @ truth_R) / squared
     sides_M: Array = np.where(gradient_MR @ across_R < 0, -1.0, 1.0)
     return sides_M
 
 
 def _cosine_of_mean(gradient_MR: Array, truth_R: Array) -> tuple[float, float]:
-    """The cosine of the expectation with the truth, and signal over noise.
+    """The cosine of the expectation with the truth (NaN where one of them is 0), and signal over
+    noise.
 
     |mean|² of M batches is too large by the noise over M; that is taken off, so that the angle does
     not shrink as batches are added.
@@ -139,6 +148,9 @@ def _cosine_of_mean(gradient_MR: Array, truth_R: Array) -> tuple[float, float]:
     signal = float(mean_R @ mean_R) - noise / count
     if signal <= 0:
         return float("nan"), 0.0
-    along = float(mean_R @ truth_R) / float(np.linalg.norm(truth_R))
-    of_mean = max(-1.0, min(1.0, along / math.sqrt(signal)))
-    return of_mean, signal / noise if noise > 0 else math.inf
+    ratio = signal / noise if noise > 0 else math.inf
+    truth = float(np.linalg.norm(truth_R))
+    if truth == 0:
+        return math.nan, ratio
+    along = float(mean_R @ truth_R) / truth
+    return max(-1.0, min(1.0, along / math.sqrt(signal))), ratio

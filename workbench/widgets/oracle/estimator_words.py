@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from workbench.widgets.base.lab import fixed, share_bar, signed_bar, table
@@ -29,9 +30,9 @@ def quality_table(rows: Sequence[tuple[str, Quality]]) -> str:
     cells = [
         [
             safe_text(name, 160),
-            signed_bar(q.cosine_of_mean, 1.0),
-            f"{q.bias_degrees:.1f}°",
-            signed_bar(q.cosine_of_batch, 1.0),
+            _cosine_bar(q.cosine_of_mean),
+            "" if math.isnan(q.bias_degrees) else f"{q.bias_degrees:.1f}°",
+            _cosine_bar(q.cosine_of_batch),
             share_bar(q.signal_to_noise, largest, fixed(q.signal_to_noise, 2)),
             f"{q.dead:.0%}",
             f"{q.clipped:.2%}",
@@ -48,6 +49,10 @@ def quality_table(rows: Sequence[tuple[str, Quality]]) -> str:
         "clipped",
     ]
     return table(heads, cells)
+
+
+def _cosine_bar(cosine: float) -> str:
+    return "no signal" if math.isnan(cosine) else signed_bar(cosine, 1.0)
 
 
 def setting_words(setting: Setting) -> str:
