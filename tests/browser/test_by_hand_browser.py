@@ -67,7 +67,7 @@ def cell(page: DashboardPage, index: int) -> Any:
     page.nb.select(index)
     found = page.nb.page.locator(".jp-CodeCell").nth(index)
     found.evaluate("e => e.scrollIntoView({block: 'start'})")
-    output = found.locator(".jp-OutputArea-output").last
+    output = found.locator(".jp-OutputArea-output:visible").last
     output.wait_for()
     return output
 

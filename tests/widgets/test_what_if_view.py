@@ -17,6 +17,7 @@ import pytest
 from made_runs import growing_run, make_run
 
 from workbench.config.rules import errors_of
+from workbench.widgets.base.selection import Selection
 from workbench.widgets.base.source import RunSource
 from workbench.widgets.what_if import words
 from workbench.widgets.what_if.tokens import tokens
@@ -487,3 +488,22 @@ def test_the_formula_is_that_of_the_token_that_is_clicked(tmp_path) -> None:
     assert "what if" in view.formula.value
     view.tokens.locked = [0, 99]
     assert view.formula.value == shown_first
+
+
+def test_the_completion_is_that_of_the_other_pages(tmp_path) -> None:
+    selection = Selection()
+    source, view = RunSource(make_run(tmp_path / "run", steps=2)), WhatIfView(selection)
+    view.show([source], 2)
+    assert selection.row is None, "nobody has chosen one"
+    view.row.value = 9
+    assert selection.row == 9
+    selection.token = 3
+    selection.row = 5
+    assert view.row.value == 5
+    assert "The loss of token 3," in view.formula.value
+    view.tokens.locked = [0, 1]
+    assert "The loss of token 1," in view.formula.value
+    view.controls.rows["epsilon"].box.value = 0.05
+    listed = [row for _, row in view.row.options]
+    selection.row = next(row for row in range(16) if row not in listed)
+    assert view.row.value in listed, "one that does not change is not listed"

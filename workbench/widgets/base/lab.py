@@ -70,7 +70,7 @@ class Lab(Guarded):
                 self.output,
                 SliderNames(),
             ]
-        ).add_class("wb-lab")
+        )
         self.update()
 
     def _side_by_side(self) -> widgets.Widget:

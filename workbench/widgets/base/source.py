@@ -49,6 +49,11 @@ class RunSource:
         """Runs of the same training whose rewards say nothing; drawn as a band behind the run."""
         meta = self.run.meta
         self.label = meta.name
+        # Read once: they stay what they are, and views ask for them at every drawing.
+        self.id = meta.id
+        self.parent_id = meta.parent_id
+        self.fork = meta.branch_step
+        self.started = meta.started
         self.reward_names = list(meta.reward_names)
         self._position: tuple[int, int] | None = None
         self._written: tuple[object, ...] | None = None
@@ -98,10 +103,9 @@ class RunSource:
     @cached_property
     def parent(self) -> RunSource | None:
         """The run that this one branched from, where its record lies beside; else None."""
-        parent_id = self.run.meta.parent_id
-        if parent_id is None:
+        if self.parent_id is None:
             return None
-        found = [run for run in relatives(self.run) if run.meta.id == parent_id]
+        found = [run for run in relatives(self.run) if run.meta.id == self.parent_id]
         return RunSource(found[0]) if found else None
 
     def _state(self) -> tuple[str, str, int | None]:

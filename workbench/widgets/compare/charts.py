@@ -30,7 +30,7 @@ from workbench.widgets.plots.pieces import (
 )
 
 SHARE = {"tickformat": ".0%"}
-METRICS = (
+METRICS: tuple[tuple[str, str, dict[str, Any]], ...] = (
     ("held-out accuracy", "held_out", SHARE),
     ("reward", "reward", {}),
     ("KL", "kl", {}),
@@ -76,7 +76,11 @@ def _measured(member: Member, metric: str, shown: Shown) -> list[Trace]:
     name = plot_text(member.source.label, 24)
     ahead = _ahead(member, shown, step)
     traces = []
-    for part, more in ((~ahead, {}), (ahead, {"opacity": GHOST, "legend": False})):
+    looks: list[tuple[np.ndarray, dict[str, Any]]] = [
+        (~ahead, {}),
+        (ahead, {"opacity": GHOST, "legend": False}),
+    ]
+    for part, more in looks:
         if part.any():
             drawn = lines(step[part] - shown.since, value[part], name, look(member.place), **more)
             traces += drawn

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from workbench.experiment.statistics import difference_of_shares, t_quantile
+from workbench.experiment.statistics import difference_of_shares
+from workbench.runs.student_t import t_quantile
 from workbench.widgets.base.source import RunSource
 
 WINDOW = 9
@@ -32,14 +33,21 @@ def metric_difference(
     around with the paired t interval of these steps. None where they share no step."""
     if metric not in run.metrics or metric not in other.metrics:
         return None
-    both = run.metrics[["step", metric]].merge(
-        other.metrics[["step", metric]], on="step", suffixes=("_run", "_other")
-    )
-    both = both[both["step"] > after].dropna()
-    if not len(both):
+    (step, own), (other_step, others) = (_column(one, metric) for one in (run, other))
+    both, place, other_place = np.intersect1d(step, other_step, return_indices=True)
+    kept = both > after
+    if not kept.any():
         return None
-    difference = (both[f"{metric}_run"] - both[f"{metric}_other"]).to_numpy(float)
-    return _windowed(both["step"].to_numpy(float), difference)
+    difference = own[place[kept]] - others[other_place[kept]]
+    return _windowed(both[kept], difference)
+
+
+def _column(source: RunSource, metric: str) -> tuple[np.ndarray, np.ndarray]:
+    """The steps at which the metric is known, and its values."""
+    step = source.metrics["step"].to_numpy(float)
+    value = source.metrics[metric].to_numpy(float)
+    known = np.isfinite(value)
+    return step[known], value[known]
 
 
 def _windowed(step: np.ndarray, difference: np.ndarray) -> Difference:
@@ -51,7 +59,8 @@ def _windowed(step: np.ndarray, difference: np.ndarray) -> Difference:
     mean = near.mean().to_numpy()
     count = near.count().to_numpy()
     spread = near.std(ddof=1).to_numpy()
-    quantile = np.array([t_quantile(0.95, int(n) - 1) if n > 1 else np.nan for n in count])
+    widths = {int(n): t_quantile(0.95, int(n) - 1) for n in np.unique(count) if n > 1}
+    quantile = np.array([widths.get(int(n), np.nan) for n in count])
     half = quantile * spread / np.sqrt(count)
     return Difference(step, mean, mean - half, mean + half)
 
@@ -59,27 +68,25 @@ def _windowed(step: np.ndarray, difference: np.ndarray) -> Difference:
 def held_out_difference(run: RunSource, other: RunSource, after: int = 0) -> Difference | None:
     """The same of the accuracy on the problems held out, at the steps at which both were
     evaluated."""
-    tables = [_first_split(one) for one in (run, other)]
-    both = tables[0].merge(tables[1], on="step", suffixes=("_run", "_other"))
-    both = both[both["step"] > after]
-    if not len(both):
+    (step, own), (other_step, others) = (_evaluated(one) for one in (run, other))
+    both, place, other_place = np.intersect1d(step, other_step, return_indices=True)
+    kept = both > after
+    if not kept.any():
         return None
-    rows = [
-        difference_of_shares(
-            (row.accuracy_run, row.low_run, row.high_run),
-            (row.accuracy_other, row.low_other, row.high_other),
-        )
-        for row in both.itertuples()
-    ]
-    value, low, high = (np.array(column, float) for column in zip(*rows, strict=True))
-    return Difference(both["step"].to_numpy(float), value, low, high)
+    pairs = zip(own[place[kept]].tolist(), others[other_place[kept]].tolist(), strict=True)
+    rows = [difference_of_shares(first, second) for first, second in pairs]
+    value, low, high = np.array(rows, float).T
+    return Difference(both[kept], value, low, high)
 
 
-def _first_split(source: RunSource):  # type: ignore[no-untyped-def]  # a pandas frame
+def _evaluated(source: RunSource) -> tuple[np.ndarray, np.ndarray]:
+    """The steps of the evaluations on the first split, and (accuracy, low, high) of each."""
     table = source.evaluations
-    if len(table):
-        table = table[table["split"] == table["split"].iloc[0]]
-    return table[["step", "accuracy", "low", "high"]]
+    if not len(table):
+        return np.array([]), np.empty((0, 3))
+    first = (table["split"] == table["split"].iloc[0]).to_numpy()
+    columns = [table[name].to_numpy(float)[first] for name in ("accuracy", "low", "high")]
+    return table["step"].to_numpy(float)[first], np.stack(columns, axis=1)
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from workbench.runs import relatives
+from workbench.runs import Run, relatives
 from workbench.widgets.base.source import RunSource
 
 
@@ -30,22 +30,21 @@ class Member:
     @property
     def id(self) -> str:
         """The record's id."""
-        return self.source.run.meta.id
+        return self.source.id
 
 
 def family(sources: Sequence[RunSource], found: Sequence[RunSource]) -> list[Member]:
-    """The members, parents before their branches; those that were found beside come last among
-    equals."""
-    everyone = {source.run.meta.id: source for source in [*found, *sources]}
-    given = {source.run.meta.id for source in sources}
+    """The members by when they began, parents before their branches."""
+    everyone = {source.id: source for source in [*found, *sources]}
+    given = {source.id for source in sources}
     ordered = _parents_first(everyone)
     places = {run_id: place for place, run_id in enumerate(ordered)}
     return [
         Member(
             source=everyone[run_id],
             place=place,
-            parent=places.get(everyone[run_id].run.meta.parent_id or ""),
-            fork=everyone[run_id].run.meta.branch_step,
+            parent=places.get(everyone[run_id].parent_id or ""),
+            fork=everyone[run_id].fork,
             given=run_id in given,
         )
         for run_id, place in places.items()
@@ -54,8 +53,8 @@ def family(sources: Sequence[RunSource], found: Sequence[RunSource]) -> list[Mem
 
 def found_beside(sources: Sequence[RunSource]) -> list[RunSource]:
     """The runs of the trees of these runs that the dashboard was not given."""
-    given = {source.run.meta.id for source in sources}
-    found = {}
+    given = {source.id for source in sources}
+    found: dict[str, Run] = {}
     for source in sources:
         for run in relatives(source.run):
             if run.meta.id not in given:
@@ -65,10 +64,11 @@ def found_beside(sources: Sequence[RunSource]) -> list[RunSource]:
 
 def _parents_first(everyone: dict[str, RunSource]) -> list[str]:
     """The ids by when their runs began, each branch after its parent."""
-    waiting = sorted(everyone, key=lambda one: everyone[one].run.meta.started)
+    # Not in the order given, which changes with the focus: a run keeps its place and its look.
+    waiting = sorted(everyone, key=lambda one: everyone[one].started)
     ordered: list[str] = []
     while waiting:
-        ready = [one for one in waiting if everyone[one].run.meta.parent_id not in waiting]
+        ready = [one for one in waiting if everyone[one].parent_id not in waiting]
         # Two records that name each other as parents are nobody's: take them as they come.
         ready = ready or waiting[:1]
         ordered += ready

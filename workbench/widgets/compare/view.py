@@ -105,7 +105,7 @@ class CompareView(Guarded):
     def _show(self, sources: Sequence[RunSource]) -> None:
         if not sources:
             return self._empty(NO_RUN)
-        ids = tuple(source.run.meta.id for source in sources)
+        ids = tuple(source.id for source in sources)
         if ids != self._ids:
             # Looked for once: the records beside are not read again at every step.
             self._beside = found_beside(sources)
@@ -157,7 +157,7 @@ class CompareView(Guarded):
 
     def _draw_tables(self, shown: Shown) -> None:
         sources = [member.source for member in shown.members]
-        drawn = [(source.run.meta.id, len(source.knobs)) for source in sources]
+        drawn = [(source.id, len(source.knobs)) for source in sources]
         if drawn == self._drawn:
             return  # settings do not change but by a knob, and reading them all takes a while
         self._drawn = drawn
@@ -172,8 +172,9 @@ class CompareView(Guarded):
         """The node that was chosen; None where the map has it no more."""
         place = self.map.chosen.get("run")
         step = self.map.chosen.get("step")
-        known = isinstance(place, int) and 0 <= place < len(self.members)
-        if not known or not isinstance(step, int):
+        if not isinstance(place, int) or not isinstance(step, int):
+            return None
+        if not 0 <= place < len(self.members):
             return None
         member = self.members[place]
         return (member, step) if 0 <= step <= member.source.last_step else None

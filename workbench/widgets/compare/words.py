@@ -95,7 +95,7 @@ def knob_table(sources: Sequence[RunSource]) -> str:
     """Every knob change of each run; a branch's begin after its fork."""
     rows = []
     for source in sources:
-        fork = source.run.meta.branch_step or 0
+        fork = source.fork or 0
         for change in source.knobs.itertuples():
             if change.step > fork:
                 cells = [
@@ -118,7 +118,7 @@ def _value(value: object) -> str:
 
 def knob_difference(source: RunSource) -> str:
     """What was changed at the fork, in a few plain characters: 'beta 0.005 → 1'."""
-    fork = source.run.meta.branch_step
+    fork = source.fork
     if fork is None:
         return ""
     knobs = source.knobs

@@ -20,7 +20,7 @@ def with_ghost(drawn: Sequence[Chart], sources: Sequence[RunSource]) -> list[Cha
     parent = sources[0].parent if len(sources) == 1 else None
     if parent is None:
         return list(drawn)
-    fork = sources[0].run.meta.branch_step or 0
+    fork = sources[0].fork or 0
     return [_with_ghost(chart, parent, fork) for chart in drawn]
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import ipywidgets as widgets
 import numpy as np
@@ -77,7 +77,7 @@ class DrawFirst(Lab):
 
     def reveal(self, run: Run | Session | str | Path) -> DrawFirst:
         """Draw what happened beside the sketch: a run, its session, or the path of its record."""
-        found = getattr(run, "run", run)
+        found: Any = getattr(run, "run", run)
         self.run = found if isinstance(found, Run) else Run.open(found)
         self.update()
         return self
@@ -156,7 +156,8 @@ class DrawFirst(Lab):
     def _said(self, step: np.ndarray, value: np.ndarray) -> str:
         if not len(step):
             return f"Your sketch of the {self.words}; nothing has run yet."
-        sketched = np.interp(step, *zip(*self.sketch, strict=True))
+        drawn = [value for _, value in self.sketch]
+        sketched = np.interp(step, self._places, drawn)
         gap = sketched - value
         worst = int(np.abs(gap).argmax())
         side = "too high" if gap[worst] > 0 else "too low"

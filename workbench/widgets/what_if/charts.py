@@ -166,7 +166,8 @@ def kl_share(outcome: Outcome, row: int) -> np.ndarray:
     pulled = outcome.kl_gradient_BT[row].astype(float)
     pushed = whole - pulled
     total = np.abs(pulled) + np.abs(pushed)
-    return np.divide(np.abs(pulled), total, out=np.zeros_like(total), where=total > 0)
+    share: np.ndarray = np.divide(np.abs(pulled), total, out=np.zeros_like(total), where=total > 0)
+    return share
 
 
 def advantages_chart(c: Comparison) -> dict[str, Any]:

@@ -15,12 +15,13 @@ from workbench.errors import WorkbenchError
 from workbench.runs import RunRecordError
 from workbench.widgets.base.guarded import Guarded, set_if_changed, show_if, stylesheet
 from workbench.widgets.base.numbers import number_text
+from workbench.widgets.base.selection import Selection
 from workbench.widgets.base.source import RunSource
 from workbench.widgets.base.style import framed
 from workbench.widgets.base.torch_on_demand import is_torch_missing, needs_torch, say_when_loading
 from workbench.widgets.by_hand.chart import HandChart
 from workbench.widgets.plots.liveplot import LivePlot
-from workbench.widgets.tokens.box import TokenBox
+from workbench.widgets.tokens.box import NOT_LOCKED, TokenBox
 from workbench.widgets.tokens.pieces import piece_of
 from workbench.widgets.what_if import charts, words
 from workbench.widgets.what_if.controls import WhatIfControls
@@ -37,7 +38,6 @@ RATIO_LEGEND = (
     "<p class='wb-dim'>Drag a line. Grey: all tokens (the axis counts in powers of ten); orange: "
     "those that are clipped, beyond the line that their advantage moves them to.</p>"
 )
-NOTHING_LOCKED = [-1, -1]
 NO_STEP = "No step yet: there is something to ask about after the first one."
 
 
@@ -51,8 +51,9 @@ class WhatIfView(Guarded):
 
     title = "What if"
 
-    def __init__(self) -> None:
+    def __init__(self, selection: Selection | None = None) -> None:
         super().__init__()
+        self.selection = selection or Selection()
         self._shown: tuple[Any, ...] | None = None
         self._stored: dict[str, Any] = {}
         self._pieces: dict[int, str] = {}
@@ -78,6 +79,8 @@ class WhatIfView(Guarded):
             layout={"width": "380px", "max_width": "100%"},
         )
         self.answer(self.row, self._row_chosen)
+        self.row.observe(self._share_row, "value")
+        self.selection.observe(lambda _: self.guarded(self._follow_selection), "row")
         self.body = self._laid_out()
         self.widget = widgets.VBox([stylesheet(WHAT_IF_CSS), self.head, self.message, self.body])
         self._leave("No run yet.")
@@ -150,7 +153,7 @@ class WhatIfView(Guarded):
             ),
         )
         self.controls.follow(self._kept.config.to_dict())
-        self.tokens.locked = NOTHING_LOCKED
+        self.tokens.locked = NOT_LOCKED
         return self._compare()
 
     def _leave(self, why: str) -> None:
@@ -220,8 +223,23 @@ class WhatIfView(Guarded):
                 asked = charts.asked_by(values, self.comparison.what_if.config)
                 self.guarded(self.controls.ask, asked)
 
+    def _share_row(self, change: dict[str, Any]) -> None:
+        """A person chose a completion here: the other pages show it, too."""
+        if not self._filling and change["new"] is not None:
+            self.selection.row = change["new"]
+
+    def _follow_selection(self) -> None:
+        """A completion was chosen on another page, and is one of those listed here."""
+        row = self.selection.row
+        listed = [value for _, value in self.row.options]
+        if self.comparison is None or row == self.row.value or row not in listed:
+            return
+        with self.filling():
+            self.row.value = row
+        self._row_chosen()
+
     def _row_chosen(self) -> None:
-        self.tokens.locked = NOTHING_LOCKED
+        self.tokens.locked = NOT_LOCKED
         self._draw_row()
 
     def _draw_row(self) -> None:
@@ -250,6 +268,8 @@ class WhatIfView(Guarded):
         if not len(counted):
             return None
         locked = self.tokens.locked[1]
+        if locked < 0 and self.selection.row == row and self.selection.token is not None:
+            locked = self.selection.token  # held on the page of tokens
         if locked in counted:
             return int(locked)
         change_T = np.abs(c.what_if.gradient_BT[row] - c.happened.gradient_BT[row])
@@ -263,7 +283,7 @@ class WhatIfView(Guarded):
         c = self.comparison
         assert c is not None
         group_size = c.kept.config.num_generations
-        before = self.row.value
+        before = self.row.value if self.selection.row is None else self.selection.row
         changed = c.changed_rows
         shown = list(changed) if c.changes and changed else range(len(self._stored["reward_B"]))
         options = []
