@@ -28,6 +28,11 @@ class StepSlider:
         self.newest.observe(self._newest_ticked, "value")
 
     @property
+    def parts(self) -> list[widgets.Widget]:
+        """The widgets behind it. No page shows them."""
+        return [self.newest, self.slider, self.replay.button, self.replay.speed]
+
+    @property
     def chosen(self) -> int | None:
         """The step that a person chose; None while the newest one is followed."""
         return None if self.newest.value else int(self.slider.value)
