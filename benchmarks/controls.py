@@ -1,21 +1,19 @@
-"""Does the embedded policy learn from its rewards alone? The default run over several seeds, each
-beside its control, in which the same rewards are dealt to the wrong completions.
+"""Does the embedded policy learn from its rewards alone? What an experiment's runs say, each beside
+its control, in which the same rewards are dealt to the wrong completions.
 
-    python benchmarks/controls.py [--seeds 10] [--first 0] [--problems 500] --out FILE.json
-    python benchmarks/controls.py --seeds 0 --out FILE.json --picture docs/controls.svg
+    workbench compare --variant rewarded --controls shuffled --seeds 10 --problems 1000 \\
+        --steps 60 --set eval_steps=20 --out runs/controls
+    python benchmarks/controls.py runs/controls --out FILE.json --picture docs/controls.svg
 
 A control is flat where no evaluation of it lies further than FLAT from the one before its first
-step; a run has learned where one of its evaluations, of step 60 at most, is LEARNED or more. Runs
-that FILE.json holds already are not made again, so that what was broken off can go on.
+step; a run has learned where one of its evaluations, of step 60 at most, is LEARNED or more.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import os
-import tempfile
-import time
+from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -25,12 +23,10 @@ import torch
 from machine import machine_name
 
 from workbench.assets.habits import completion
-from workbench.config import GRPOConfig
-from workbench.policy import load_policy
-from workbench.rewards import RewardSet, shuffled, strict_correct
+from workbench.experiment import Experiment, Result
+from workbench.rewards import strict_correct
 from workbench.runs import Run
 from workbench.tasks import load_task
-from workbench.training import start_run
 from workbench.widgets.plots.pieces import GREY, Look, lines, look, make_chart
 from workbench.widgets.plots.still import draw_svg
 
@@ -39,33 +35,24 @@ LEARNED = 0.90
 WITHIN = 60
 
 
-def measured(policy: str, seed: int, control: bool, problems: int) -> dict[str, Any]:
-    """One run: its held-out accuracy at each evaluation, by kind at the ends."""
-    config = GRPOConfig(seed=seed, max_steps=WITHIN, eval_steps=20, num_eval_problems=problems)
-    rewards = RewardSet(["format", "answer"])
-    began = time.process_time()
-    with tempfile.TemporaryDirectory() as place:
-        trainer = start_run(
-            Path(place, "run"),
-            policy=load_policy(policy, config=config, device="cpu"),
-            task=load_task("arithmetic", seed=seed),
-            rewards=shuffled(rewards, seed) if control else rewards,
-            config=config,
-        )
-        trainer.train()
-        table = Run.open(Path(place, "run")).evaluations()
-    return {
-        "seed": seed,
-        "control": control,
-        "steps": table.step.tolist(),
-        "accuracy": table.accuracy.tolist(),
-        "low": table.low.tolist(),
-        "high": table.high.tolist(),
-        "by_kind_before": table.extra.iloc[0]["by_kind"],
-        "by_kind_after": table.extra.iloc[-1]["by_kind"],
-        "cpu_seconds": round(time.process_time() - began, 1),
-        "load": os.getloadavg()[0],
-    }
+def measured(result: Result) -> Iterator[dict[str, Any]]:
+    """Each run: its held-out accuracy at each evaluation, by kind at the ends."""
+    for row in result.rows:
+        for outcome in row.outcomes:
+            if outcome.value is None:
+                raise SystemExit(f"{outcome.folder} is {outcome.status}: go on with --resume first")
+            table = Run.open(outcome.folder).evaluations()
+            yield {
+                "seed": outcome.seed,
+                "control": row.variant.control is not None,
+                "steps": table.step.tolist(),
+                "accuracy": table.accuracy.tolist(),
+                "low": table.low.tolist(),
+                "high": table.high.tolist(),
+                "by_kind_before": table.extra.iloc[0]["by_kind"],
+                "by_kind_after": table.extra.iloc[-1]["by_kind"],
+                "seconds_per_step": outcome.seconds_per_step,
+            }
 
 
 def is_good(run: dict[str, Any]) -> bool:
@@ -73,7 +60,8 @@ def is_good(run: dict[str, Any]) -> bool:
     start = run["accuracy"][0]
     if run["control"]:
         return all(abs(accuracy - start) <= FLAT for accuracy in run["accuracy"])
-    return max(run["accuracy"]) >= LEARNED
+    early = [a for step, a in zip(run["steps"], run["accuracy"], strict=True) if step <= WITHIN]
+    return max(early) >= LEARNED
 
 
 def summary(runs: list[dict[str, Any]]) -> dict[str, Any]:
@@ -125,40 +113,32 @@ def picture(runs: list[dict[str, Any]]) -> str:
 
 
 def main() -> None:
-    """Run, print, keep."""
+    """Read, print, keep."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--seeds", type=int, default=10)
-    parser.add_argument("--first", type=int, default=0, help="The first seed.")
-    parser.add_argument("--problems", type=int, default=500)
-    parser.add_argument("--policy", default="embedded")
+    parser.add_argument("folder", type=Path, help="What `workbench compare --out` wrote.")
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--picture", type=Path)
     args = parser.parse_args()
-    torch.set_num_threads(1)
-    runs = json.loads(args.out.read_text())["runs"] if args.out.exists() else []
-    for seed in range(args.first, args.first + args.seeds):
-        for control in (True, False):
-            if any((run["seed"], run["control"]) == (seed, control) for run in runs):
-                continue
-            run = measured(args.policy, seed, control, args.problems)
-            runs.append(run)
-            path = " ".join(f"{accuracy:.1%}" for accuracy in run["accuracy"])
-            print(f"seed {seed} {'control' if control else 'true'}: {path}", flush=True)
-            facts = {
-                "date": date.today().isoformat(),
-                "machine": machine_name(),
-                "threads": 1,
-                "policy": args.policy,
-                "problems": args.problems,
-                "torch": torch.__version__,
-                "asked": {"flat": FLAT, "learned": LEARNED, "within_steps": WITHIN},
-                "summary": summary(runs),
-                "runs": runs,
-            }
-            args.out.write_text(json.dumps(facts, indent=1) + "\n")
-    print(json.dumps(summary(runs) | {"floor": floor()}, indent=1))
+    result = Experiment.open(args.folder).result()
+    runs = list(measured(result))
+    facts = {
+        "date": date.today().isoformat(),
+        "machine": machine_name(),
+        "threads": 1,
+        "policy": result.rows[0].variant.policy,
+        "problems": result.rows[0].outcomes[0].problems,
+        "torch": torch.__version__,
+        "asked": {"flat": FLAT, "learned": LEARNED, "within_steps": WITHIN},
+        "said": result.sentences(),
+        "floor": floor(),
+        "summary": summary(runs),
+        "runs": runs,
+    }
+    args.out.write_text(json.dumps(facts, indent=1) + "\n")
+    print(result)
+    print(json.dumps(facts["summary"], indent=1))
     if args.picture:
         args.picture.write_text(picture(runs) + "\n")
 

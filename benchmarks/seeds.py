@@ -25,7 +25,7 @@ def run(seed: int, *options: str) -> dict:
         command = [
             sys.executable,
             "-m",
-            "workbench.cli",
+            "workbench",
             "train",
             "--json",
             "--seed",

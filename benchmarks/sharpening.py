@@ -35,7 +35,7 @@ def trained(folder: Path, seed: int, samples: int, problems: int) -> Run:
     command = [
         sys.executable,
         "-m",
-        "workbench.cli",
+        "workbench",
         "train",
         "--json",
         "--seed",

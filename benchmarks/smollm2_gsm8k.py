@@ -56,7 +56,7 @@ def command_of(args: argparse.Namespace, problems: int, samples: int, answers: P
     return [
         sys.executable,
         "-m",
-        "workbench.cli",
+        "workbench",
         "eval",
         "--policy",
         args.policy,

@@ -24,11 +24,13 @@ TAGS = {
     "pre",
     "ul",
     "li",
+    "button",
 }
 VOID = {"br", "wbr"}
 ATTRIBUTES = {
     *("class", "title", "tabindex", "role", "aria-label", "aria-hidden", "style", "scope"),
     *("aria-valuemin", "aria-valuemax", "aria-valuenow"),
+    *("type", "data-row", "data-rows", "data-group"),
 }
 PLAIN = {
     "class": r"[A-Za-z0-9 -]*",
@@ -36,6 +38,10 @@ PLAIN = {
     "role": "[a-z]+",
     "aria-hidden": "true",
     "scope": "row|col",
+    "type": "button",
+    "data-row": r"\d+",
+    "data-rows": r"\d+( \d+)*",
+    "data-group": r"\d+",
     "aria-valuemin": "0",
     "aria-valuemax": "100",
     "aria-valuenow": r"\d{1,3}",

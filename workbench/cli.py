@@ -63,6 +63,10 @@ GROUPS = {
 stands above): its function runs where none of the group's commands is named, and its docstring is
 the help."""
 
+TAKES_WHAT_IT_DOES_NOT_KNOW = ("lab",)
+"""Commands whose further options are those of the program that they start."""
+PASSED_ON = {"ignore_unknown_options": True}
+
 
 def make_app() -> typer.Typer:
     """The command line of `COMMANDS`."""
@@ -83,7 +87,8 @@ def make_app() -> typer.Typer:
             groups[opened] = _make_group(opened)
             made.add_typer(groups[opened], name=opened)
         if name not in GROUPS:
-            groups.get(group, made).command(last)(command)
+            passed_on = PASSED_ON if name in TAKES_WHAT_IT_DOES_NOT_KNOW else None
+            groups.get(group, made).command(last, context_settings=passed_on)(command)
     return made
 
 
@@ -117,7 +122,3 @@ def main() -> None:
     except WorkbenchError as error:
         say_aside("\n".join([f"error: {error}", *getattr(error, "__notes__", [])]))
         sys.exit(2)
-
-
-if __name__ == "__main__":
-    main()

@@ -38,7 +38,7 @@ QUICK = [
 
 
 def process(*arguments: object, cwd: Path, code: int = 0) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "workbench.cli", *map(str, arguments)]
+    command = [sys.executable, "-m", "workbench", *map(str, arguments)]
     done = subprocess.run(
         command, capture_output=True, text=True, cwd=cwd, timeout=200, check=False
     )
@@ -109,7 +109,7 @@ def test_eval_goes_on_after_a_kill(finished_run: tuple[Path, str], workbench: Co
     folder = finished_run[0]
     asked = ("eval", "--policy", "r/policy", "--problems", 300, "--samples", 4, "--json")
     whole = workbench(*asked, "--out", "whole.jsonl", cwd=folder).stdout
-    words = [sys.executable, "-m", "workbench.cli", *map(str, asked), "--out", "killed.jsonl"]
+    words = [sys.executable, "-m", "workbench", *map(str, asked), "--out", "killed.jsonl"]
     child = subprocess.Popen(words, cwd=folder, stdout=subprocess.DEVNULL)
     killed = folder / "killed.jsonl"
     deadline = time.monotonic() + 120
@@ -145,7 +145,7 @@ def test_export_writes_tables_and_a_page_that_needs_no_network(
 def test_doctor_examines_it(finished_run: tuple[Path, str]) -> None:
     """As a process: what it returns to the shell is part of its answer."""
     report = subprocess.run(
-        [sys.executable, "-m", "workbench.cli", "doctor", "r"],
+        [sys.executable, "-m", "workbench", "doctor", "r"],
         capture_output=True,
         text=True,
         cwd=finished_run[0],
@@ -240,7 +240,7 @@ def test_ctrl_c_ends_after_the_step_with_a_checkpoint(tmp_path: Path, tiny_folde
     command = [
         sys.executable,
         "-m",
-        "workbench.cli",
+        "workbench",
         "train",
         "--policy",
         str(tiny_folder),
@@ -414,3 +414,50 @@ def test_lab_of_any_other_folder_begins_there(tmp_path: Path) -> None:
     from workbench.commands.lab import _opening
 
     assert _opening(tmp_path) == [f"--notebook-dir={tmp_path}", "--LabApp.default_url=/lab/tree/."]
+
+
+def test_lab_opens_a_copy_which_follows_the_course_until_a_person_changes_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from workbench.commands.lab import _own
+
+    (tmp_path / "pyproject.toml").touch()
+    course = tmp_path / "notebooks"
+    course.mkdir()
+    for name in ("00.ipynb", "01.ipynb", "README.md"):
+        (course / name).write_text("as it came")
+    own = _own(course)
+    assert own == tmp_path / "my-notebooks"
+    assert "my-notebooks" in capsys.readouterr().err
+    (own / "00.ipynb").write_text("mine")
+    for name in ("00.ipynb", "01.ipynb"):
+        (course / name).write_text("newer")
+    _own(course)
+    texts = {path.name: path.read_text() for path in own.iterdir() if path.suffix != ".json"}
+    assert texts == {"00.ipynb": "mine", "01.ipynb": "newer", "README.md": "as it came"}
+    assert "00.ipynb" in capsys.readouterr().err, "that a newer one is there is said"
+    assert (course / "00.ipynb").read_text() == "newer"
+    mine = tmp_path / "mine"
+    mine.mkdir()
+    assert _own(mine) == mine, "a folder of one's own is opened as it is"
+
+
+def test_lab_passes_on_what_it_does_not_know_and_runs_as_root(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    from typer.testing import CliRunner
+
+    from workbench import cli
+    from workbench.commands import lab
+
+    called: list[list[str]] = []
+    monkeypatch.setattr(lab.subprocess, "call", lambda command: called.append(command) or 0)
+    for user in (0, 1000):
+        monkeypatch.setattr(lab.os, "geteuid", lambda user=user: user)
+        given = [str(tmp_path), "--port", "8899", "--ServerApp.token=x", "--no-browser"]
+        assert CliRunner().invoke(cli.app, ["lab", *given]).exit_code == 0
+        assert called[-1][-3:] == ["--port", "8899", "--ServerApp.token=x"]
+        assert "--no-browser" in called[-1]
+        assert ("--allow-root" in called[-1]) == (user == 0)
+        assert f"--notebook-dir={tmp_path}" in called[-1]
+    assert lab._folder_and_options(["--port", "8899"]) == (None, ["--port", "8899"])

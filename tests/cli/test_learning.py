@@ -15,7 +15,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
 
 
 def train(tmp_path: Path, *arguments: str) -> dict:
-    command = [sys.executable, "-m", "workbench.cli", "train", "--json", "--out", "r", *arguments]
+    command = [sys.executable, "-m", "workbench", "train", "--json", "--out", "r", *arguments]
     done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, check=False)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout.strip().splitlines()[-1])

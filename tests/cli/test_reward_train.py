@@ -11,7 +11,7 @@ import pytest
 
 
 def workbench(*arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "workbench.cli", "reward", "train", *arguments]
+    command = [sys.executable, "-m", "workbench", "reward", "train", *arguments]
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
@@ -40,7 +40,7 @@ def test_a_reward_model_is_trained_judged_recorded_and_trained_on(tmp_path: Path
     noted = json.loads((out / "reward_model.json").read_text())
     assert {name: noted[name] for name in told} == told
 
-    command = [sys.executable, "-m", "workbench.cli", "train", "--steps", "1", "--json"]
+    command = [sys.executable, "-m", "workbench", "train", "--steps", "1", "--json"]
     rewards = ["--reward", f"model:{out}", "--reward", "answer", "--set", "reward_weights=[1,0]"]
     run = ["--out", str(tmp_path / "run"), "--set", "num_eval_problems=4"]
     trained = subprocess.run(

@@ -253,13 +253,13 @@ def test_the_pages_grey_what_the_template_wrote(opened_run: Path) -> None:
     )
     groups = GroupsView()
     groups.show([source], 3)
-    cards = [card.html.value for card in groups.cards if card.widget.layout.display is None]
-    assert sum(html.count(greyed) for html in cards) == 16
-    assert "<think><think>" not in text_of("".join(cards))
+    # Equal completions stand once.
+    assert groups.box.html.count(greyed) == groups.box.html.count("<tr data-row=") >= 4
+    assert "<think><think>" not in text_of(groups.box.html)
     tokens = TokensView()
     tokens.show([source], 3)
     assert tokens.body.html.count(greyed) == tokens.body.html.count('class="wb-pane"') >= 1
-    assert_inert("".join(cards))
+    assert_inert(groups.box.html)
 
 
 def test_the_doctor_tells_of_a_reward_that_pays_nothing_beside_one_that_does(

@@ -76,6 +76,12 @@ def words(html: str) -> str:
     return re.sub("<style>.*?</style>|<[^>]+>", "", html, flags=re.DOTALL).strip()
 
 
+def at_bar(dashboard: Dashboard) -> str:
+    """How far the run is, by the bar."""
+    dashboard.redraw()
+    return words(dashboard.controls.status.value)
+
+
 def headline(dashboard: Dashboard) -> str:
     dashboard.redraw()
     return words(dashboard.views[0].header.value)
@@ -159,15 +165,51 @@ def test_a_click_that_waits_for_the_step_in_hand_is_answered_at_once(make_sessio
     session = make_session(rewards=gate)
     dashboard = Dashboard(session)
     click(dashboard, "start", "stop")
-    assert words(dashboard.controls.status.value) == "stopping, step 0 of 6"
+    said = words(dashboard.controls.status.value)
+    assert said.partition(" · ")[0] == "stopping, step 1 of 6"
     gate.open.set()
     session.wait(60)
-    dashboard.redraw()
-    assert words(dashboard.controls.status.value) == "stopped, step 1 of 6"
+    assert at_bar(dashboard) == "stopped, step 1 of 6"
+
+
+def test_the_bar_counts_the_step_in_hand_and_its_rollout(make_session) -> None:
+    gate = Gate()
+    session = make_session(rewards=gate)
+    seen: list[tuple[int, int]] = []
+    look = session.trainer._looked
+    session.trainer.engine.on_look = lambda done, of: (look(done, of), seen.append((done, of)))[0]
+    dashboard = Dashboard(session)
+    assert at_bar(dashboard) == "ready, 6 steps to go"
+    click(dashboard, "start")
+    assert until(lambda: session.trainer.rollout_progress is None and seen)
+    assert at_bar(dashboard) == "training, step 1 of 6", "scoring: the rollout is over"
+    assert {of for _, of in seen} == {16}
+    session.trainer.rollout_progress = (7, 16)
+    assert at_bar(dashboard) == "training, step 1 of 6 · rollout 7 of 16"
+    session.trainer.rollout_progress = None
+    gate.open.set()
+    session.wait(60)
+    assert at_bar(dashboard) == "finished, step 6 of 6"
+
+
+def test_a_rollout_tells_whoever_listens_at_most_twice_a_second(make_session) -> None:
+    session = make_session()
+    told: list[int] = []
+    session.subscribe(lambda: told.append(1))
+    session.trainer.rollout_progress = (0, 16)
+    for done in range(100):
+        session.trainer._looked(done, 16)
+    assert len(told) == 1
+    session.trainer.rollout_progress = None
+    session.trainer._looked(3, 20)
+    assert session.rollout_progress is None, "an evaluation is no rollout"
 
 
 def test_it_says_what_the_interrupt_button_does(make_session) -> None:
-    assert "only while a cell waits" in words(Dashboard(make_session()).controls.about.value)
+    knobs = Dashboard(make_session()).controls.knobs
+    knobs.all.value = True
+    assert "only while a cell waits" in words(knobs.about.value)
+    assert knobs.about in knobs.drawer.children
 
 
 # ----------------------------------------------------------------- knobs
@@ -188,8 +230,12 @@ def test_a_refused_value_leaves_the_box_again(make_session, value: float) -> Non
         "what was asked for before stays, and is shown"
     )
     assert "0.001 &rarr; <b>0.01</b>" in row.state.value
+    assert "ConfigError" in words(controls.message.value)
+    session.set(learning_rate=3e-3)
+    controls.refresh()
+    assert controls.message.value == "", "the value is right again: the error is over"
     row.box.value = 1e-3
-    assert "0.001 in force" in row.state.value, "asked back: nothing will change"
+    assert row.state.value == "", "asked back: nothing will change"
 
 
 def test_a_knob_set_in_code_or_by_another_dashboard_is_shown(make_session) -> None:
@@ -203,17 +249,47 @@ def test_a_knob_set_in_code_or_by_another_dashboard_is_shown(make_session) -> No
     assert first.controls.rows["beta"].box.value == 0.25
 
 
-def test_the_step_to_go_back_to_is_not_taken_away_while_it_is_written(make_session) -> None:
+def test_one_button_takes_all_knobs_back_to_where_the_run_began(make_session) -> None:
     session = make_session()
     controls = Dashboard(session).controls
-    session.step(3).wait(60)
-    controls.refresh()
-    assert controls.at_step.value == 3
-    assert controls.at_step.continuous_update, "the first digit written ends the following"
-    controls.at_step.value = 1
+    assert set(controls.rows) == {"beta", "epsilon", "learning_rate", "temperature"}
+    controls.knobs.all.value = True
+    assert {"delta", "max_grad_norm", "loss_type"} < set(controls.rows)
+    controls.rows["beta"].box.value = 0.5
+    controls.rows["delta"].off.value = False
     session.step().wait(60)
     controls.refresh()
-    assert (controls.at_step.value, controls.at_step.max) == (1, 4)
+    controls.knobs.reset.click()
+    assert session.pending == {"beta": session.run.config["beta"], "delta": None}
+    assert controls.rows["delta"].off.value, "the drawer's rows follow"
+
+
+def test_branch_and_rewind_take_the_step_shown(make_session) -> None:
+    session = make_session()
+    dashboard = Dashboard(session)
+    controls = dashboard.controls
+    session.step(3).wait(60)
+    dashboard.redraw()
+    assert controls.buttons["rewind"].description == "Rewind"
+    click(dashboard, "rewind")
+    assert "Rewind did nothing: step 3 is where the run stands" in words(controls.message.value)
+    assert session.step_number == 3
+    dashboard.show_step(2)
+    assert controls.buttons["branch"].description == "Branch at 2"
+    click(dashboard, "branch")
+    child = dashboard.session
+    child.wait(60)
+    assert (child.step_number, session.step_number) == (2, 3)
+    assert dashboard.shown_step is None, "the branch goes on from there, and is followed"
+    child.step().wait(60)
+    dashboard.redraw()
+    dashboard.show_step(1)
+    assert controls.buttons["rewind"].description == "Rewind to 1"
+    click(dashboard, "rewind")
+    child.wait(60)
+    assert child.step_number == 1
+    assert controls.message.value == ""
+    assert dashboard.shown_step is None
 
 
 # --------------------------------------------------- sequences of clicks
@@ -227,7 +303,8 @@ def test_clicks_in_every_order_leave_a_session_that_trains(make_session) -> None
     assert until(lambda: session.status != "running")
     click(dashboard, "step")
     session.wait(60)
-    controls.at_step.value = 1  # no checkpoint there
+    dashboard.redraw()
+    dashboard.show_step(1)  # no checkpoint there
     click(dashboard, "rewind")
     session.wait(60)
     assert (session.status, session.step_number) == ("paused", 1)
@@ -277,14 +354,43 @@ def test_a_freed_session_is_shown_as_its_record(make_session) -> None:
     session = make_session()
     session.step(2).wait(60)
     live = Dashboard(session)
+    session.set(epsilon=0.3)
     session.free()
     live.redraw()
-    assert all(button.disabled for button in live.controls.buttons.values())
-    live.controls.rows["beta"].box.value = 0.5
+    buttons = dict(live.controls.buttons)
+    assert not buttons.pop("load").disabled
+    assert all(button.disabled for button in buttons.values())
+    row = live.controls.rows["beta"]
+    assert all(control.disabled for control in row.inputs)
+    waiting = live.controls.rows["epsilon"]
+    assert (waiting.box.value, waiting.state.value) == (0.2, ""), "nothing waits for a step"
+    assert "gave its memory back" in words(live.controls.message.value)
+    assert at_bar(live) == "freed, step 2 of 6"
+    row.box.value = 0.5
     assert "was freed" in words(live.controls.message.value)
     stored = Dashboard(session)
     assert stored.controls is None
     assert "at step 2" in headline(stored)
+
+
+def test_a_freed_session_is_loaded_again_by_its_button(make_session) -> None:
+    session = make_session()
+    session.step(2).wait(60)
+    dashboard = Dashboard(session)
+    with pytest.raises(SessionError, match="holds its policy still"):
+        session.reopen()
+    session.free()
+    dashboard.redraw()
+    click(dashboard, "load")
+    assert until(lambda: dashboard.session is not session), words(dashboard.controls.message.value)
+    again = dashboard.session
+    assert until(lambda: dashboard.controls.buttons["load"].layout.display == "none")
+    assert (again.out, again.step_number, again.status) == (session.out, 2, "ready")
+    assert [source.label for source in dashboard.sources] == ["run"]
+    assert not any(control.disabled for control in dashboard.controls.rows["beta"].inputs)
+    click(dashboard, "step")
+    again.wait(60)
+    assert (again.step_number, dashboard.controls.message.value) == (3, "")
 
 
 def test_a_record_that_is_gone_stops_no_one_from_steering(

@@ -17,9 +17,10 @@ from workbench.rewards.answers import math_process
 from workbench.runs import RunWriter
 from workbench.widgets.base.numbers import number_text
 from workbench.widgets.base.source import RunSource
-from workbench.widgets.groups.markup import marked
+from workbench.widgets.groups.answer import reason_of
+from workbench.widgets.groups.shown_text import marked
 from workbench.widgets.groups.table import FILTERS, SORTS
-from workbench.widgets.groups.view import GROUPS_AT_ONCE, GroupsView
+from workbench.widgets.groups.view import GROUPS_AT_ONCE, STRIP_CHARACTERS, GroupsView
 
 
 @pytest.fixture
@@ -37,18 +38,34 @@ def view_of(source: RunSource, step: int | None = None) -> GroupsView:
 
 
 def shown(view: GroupsView) -> list[str]:
-    """The HTML of the cards that are visible."""
-    return [card.html.value for card in view.cards if card.widget.layout.display is None]
+    """The HTML of each group that is drawn in full."""
+    whole = view.box.html.partition('<div class="wb-strip">')[0]
+    return re.split(r'(?=<div class="wb-group" )', whole)[1:]
 
 
 def rows_of(html: str) -> list[int]:
     """The row numbers in a card's table."""
-    return [int(n) for n in re.findall(r'<tr><td class="wb-number">(\d+)</td>', html)]
+    folded = re.findall(r'<tr data-row="\d+" data-rows="([\d ]+)">', html)
+    return [int(row) for rows in folded for row in rows.split()]
+
+
+def first_rows(html: str) -> list[int]:
+    """The rows that stand for all that are equal to them."""
+    return [int(row) for row in re.findall(r'<tr data-row="(\d+)"', html)]
+
+
+def flags_of(html: str) -> list[str]:
+    return re.findall(r'<span class="wb-flag">([^<]*)</span>', html)
+
+
+def click(view: GroupsView, row: int) -> None:
+    """As the front end sends it."""
+    view.box.set_state({"picked": [row, view.box.picked[1] + 1]})
 
 
 def test_a_card_has_all_of_a_group(source: RunSource) -> None:
     view, samples = view_of(source, 2), source.run.samples(2)
-    assert [rows_of(card) for card in shown(view)] == [
+    assert [sorted(rows_of(card)) for card in shown(view)] == [
         [0, 1, 2, 3],
         [4, 5, 6, 7],
         [8, 9, 10, 11],
@@ -63,9 +80,11 @@ def test_a_card_has_all_of_a_group(source: RunSource) -> None:
             assert number_text(sample.advantage, "+.4g") in text
             assert f'title="{sample.advantage!r}"' in card
         assert ("dead" in text) == bool(group["dead"].iloc[0])
-        assert text.count("truncated") == group["truncated"].sum()
-        assert text.count("right") == (group["rewards/answer_reward"] > 0).sum()
-        assert text.count("wrong") == (group["rewards/answer_reward"] <= 0).sum()
+        drawn = group.loc[group["row"].isin(first_rows(card))]
+        flags = flags_of(card)
+        assert flags.count("truncated") == drawn["truncated"].sum()
+        assert flags.count("right") == (drawn["rewards/answer_reward"] > 0).sum()
+        assert flags.count("wrong") == (drawn["rewards/answer_reward"] <= 0).sum()
     head = text_of(shown(view)[0])
     assert all(
         title in head
@@ -101,7 +120,8 @@ def test_a_right_answer_without_its_tag_is_not_called_wrong(
         samples=lambda step, s: replace(s, gold_answers=[gold] * 4),
     )
     card = shown(view_of(RunSource(made)))[0]
-    assert card.count(f'<span class="wb-flag">{remark}</span>') == 4
+    assert set(flags_of(card)) == {"dead", remark}
+    assert len(rows_of(card)) == 4
 
 
 def test_the_bar_shows_sign_and_size(source: RunSource) -> None:
@@ -115,7 +135,7 @@ def test_the_bar_shows_sign_and_size(source: RunSource) -> None:
     ]
     wanted = [
         ("wb-up" if a > 0 else "wb-down", f"width:{abs(a) / largest * 50:.0f}%")
-        for a in samples["advantage"]
+        for a in samples["advantage"][[row for card in shown(view) for row in first_rows(card)]]
         if a != 0
     ]
     assert bars == wanted != []
@@ -155,24 +175,134 @@ def test_another_baseline_is_said(tmp_path) -> None:
     assert "leave_one_out" in text_of(view.summary.value)
 
 
+def test_equal_completions_stand_once_with_their_number(tmp_path) -> None:
+    texts = ["same", "same", "other", "same"]
+    rewards = np.array([[1.0, 0], [1, 0], [0, 0], [0, 0]])
+    made = make_run(
+        tmp_path / "a",
+        steps=1,
+        prompts=1,
+        group=4,
+        texts=lambda step: texts,
+        rewards=lambda step: rewards,
+        samples=lambda step, s: replace(s, truncated_B=np.zeros(4, bool)),
+        tokens=3,
+        truncation=1.0,
+    )
+    (card,) = shown(view_of(RunSource(made)))
+    rows = re.findall(r'<tr data-row="\d+" data-rows="([\d ]+)">', card)
+    # The last one has the text of the first two, and another reward.
+    assert rows == ["0 1", "2", "3"]
+    assert text_of(card).count("×2") == 1
+    assert "rows 0, 1 are the same" in card
+
+
+def test_dead_groups_stand_in_one_line_and_open_there(tmp_path) -> None:
+    rewards = np.repeat([[0.0, 0], [1, 1], [0, 0], [0, 0]], 4, axis=0)
+    rewards[2] = 1
+    made = make_run(tmp_path / "a", steps=1, rewards=lambda step: rewards)
+    view = view_of(RunSource(made))
+    assert [rows_of(card)[0] // 4 for card in shown(view)] == [0]
+    strip = view.box.html.partition('<div class="wb-strip">')[2]
+    assert re.findall(r'class="wb-chip" data-group="(\d)"', strip) == ["1", "2", "3"]
+    assert "3 dead" in text_of(strip)
+    assert "1 all 2" in text_of(strip)
+    assert sorted(rows_of(strip)) == list(range(4, 16)), "all of it is there to be opened"
+    assert "and 3 in one line" in text_of(view.summary.value)
+    view.keep.value = "dead groups only"
+    assert [rows_of(card)[0] // 4 for card in shown(view)] == [1, 2, 3]
+    assert "wb-strip" not in view.box.html
+
+
+def test_a_dead_group_with_an_advantage_is_no_strip(tmp_path) -> None:
+    """As with a baseline of the batch: it is learnt from."""
+    made = make_run(
+        tmp_path / "a",
+        steps=1,
+        rewards=lambda step: np.ones((16, 2)),
+        samples=lambda step, s: replace(s, advantage_B=np.repeat([1.0, 0, 0, 0], 4)),
+    )
+    assert [rows_of(card)[0] // 4 for card in shown(view_of(RunSource(made)))] == [0]
+
+
+def test_a_strip_of_many_groups_says_how_many_it_leaves_out(tmp_path) -> None:
+    rewards = np.ones((800, 2))
+    rewards[0] = 0
+    made = make_run(tmp_path / "a", steps=1, prompts=100, group=8, rewards=lambda step: rewards)
+    strip = view_of(RunSource(made)).box.html.partition('<div class="wb-strip">')[2]
+    chips = strip.count('class="wb-chip"')
+    assert 1 <= chips < 99
+    assert f"and {99 - chips} more" in text_of(strip)
+    assert len(strip) < 1.5 * STRIP_CHARACTERS
+
+
+@pytest.mark.parametrize(
+    ("text", "gold", "given", "why"),
+    [
+        (
+            "<think>a</think><answer>42</answer>",
+            "42",
+            "in its tag",
+            "format 1: both tags, nothing around them · answer 1: 42 is right",
+        ),
+        (
+            "x <think>a</think><answer>41</answer>",
+            "42",
+            "in its tag",
+            "format 0: text before <think> · answer 0: 41, not 42",
+        ),
+        ("it is 42", "42", "in no tag", "format 0: no <think> · answer 0: no <answer>"),
+        (
+            "<answer>1</answer> or <answer>42</answer>",
+            "42",
+            "",
+            "format 0: no <think> · answer 0: 2 <answer> tags",
+        ),
+        ("<answer>x</answer>", "x^2", "in its tag", "format 0: no <think>"),
+    ],
+)
+def test_the_answer_is_underlined_and_each_reward_says_why(
+    tmp_path, text: str, gold: str, given: str, why: str
+) -> None:
+    paid = [[float("format 1" in why), float("answer 1" in why)]] * 16
+    made = make_run(
+        tmp_path / "a",
+        steps=1,
+        rewards=lambda step: np.array(paid),
+        texts=lambda step: [text] * 16,
+        samples=lambda step, s: replace(s, gold_answers=[gold] * 4),
+    )
+    card = shown(view_of(RunSource(made)))[0]
+    assert why in text_of(card)
+    underlined = re.findall(r'<span class="wb-given[^"]*" title="([^"]*)">([^<]*)</span>', card)
+    assert all(given in title for title, _ in underlined) if given else not underlined
+    assert all(answer in text for _, answer in underlined)
+    assert bool(underlined) == bool(given)
+
+
+def test_a_reason_that_would_contradict_the_pay_is_not_given() -> None:
+    """A shuffled reward, or one of another name, pays for something else."""
+    text = "<think>a</think><answer>42</answer>"
+    assert reason_of("answer_reward", 1.0, text, "42") == "42 is right"
+    assert reason_of("answer_reward", 0.0, text, "42") == ""
+    assert reason_of("shuffled_answer_reward", 1.0, text, "42") == ""
+    assert reason_of("answer_reward", float("nan"), text, "42") == ""
+
+
 # -------------------------------------------------- picking a completion
 
 
-def test_look_at_tokens_calls_back_with_the_row_each_time(source: RunSource) -> None:
+def test_a_click_on_a_row_calls_back_with_it_each_time(source: RunSource) -> None:
     picked: list[int] = []
     view = GroupsView(on_pick=picked.append)
-    view.sort.value = "original order"
     view.show([source], 2)
-    buttons = view.cards[2].buttons
-    assert [label.strip() for label, _ in buttons.options] == ["8", "9", "10", "11"]
-    for card in view.cards:  # else ipywidgets 7 keeps the buttons of the group before
-        assert all(label != str(place) for place, (label, _) in enumerate(card.buttons.options))
-    assert len(buttons.tooltips) == 4
-    buttons.value = 9
-    assert buttons.value is None
-    buttons.value = 9
+    click(view, 9)
+    click(view, 9)
     assert picked == [9, 9]
     assert view.step == 2
+    buttons = [a for tag, a in read_html(view.box.html).tags if tag == "button"]
+    assert all(a["aria-label"].endswith("open its tokens") for a in buttons)
+    assert len(buttons) == view.box.html.count("<tr data-row=")
 
 
 def test_drawing_picks_nothing(source: RunSource) -> None:
@@ -185,31 +315,11 @@ def test_drawing_picks_nothing(source: RunSource) -> None:
     assert picked == []
 
 
-def test_drawing_picks_nothing_where_new_options_select_the_first(source: RunSource) -> None:
-    """As ipywidgets 7.7, Colab's, does."""
-    picked: list[int] = []
-    view = GroupsView(on_pick=picked.append)
-    view.sort.value = "original order"
-    for card in view.cards:
-        card.buttons.observe(
-            lambda change, buttons=card.buttons: setattr(buttons, "index", 0), "_options_labels"
-        )
-    view.show([source], 1)
-    view.keep.value = "with a right completion"
-    view.matching_only.value = True
-    assert picked == []
-    assert view.cards[0].buttons.index is None
-
-
-def test_what_the_front_end_sends_is_what_picks(source: RunSource) -> None:
-    """A click arrives as an update of the index."""
-    picked: list[int] = []
-    view = GroupsView(on_pick=picked.append)
-    view.sort.value = "original order"
-    view.show([source], None)
-    view.cards[1].buttons.set_state({"index": 3})
-    assert picked == [7]
-    assert view.cards[1].buttons.index is None
+def test_the_row_that_the_dashboard_shows_is_marked(source: RunSource) -> None:
+    view = view_of(source, 2)
+    assert view.box.selected == -1
+    view.selection.row = 9
+    assert view.box.selected == 9
 
 
 def test_an_error_of_the_listener_is_shown(source: RunSource) -> None:
@@ -219,7 +329,7 @@ def test_an_error_of_the_listener_is_shown(source: RunSource) -> None:
     view = GroupsView(on_pick=listener)
     view.sort.value = "original order"
     view.show([source], None)
-    view.cards[0].buttons.value = 1
+    click(view, 1)
     assert "ValueError: row 1: <script>" in text_of(view.message.value)
     assert_inert(view.message.value)
 
@@ -238,14 +348,12 @@ def test_the_listener_may_be_waited_for_by_another_drawing(source: RunSource) ->
     view.sort.value = "original order"
     view.show([source], 1)
     with outer:
-        click = threading.Thread(
-            target=lambda: setattr(view.cards[0].buttons, "value", 2), daemon=True
-        )
-        click.start()
+        clicks = threading.Thread(target=lambda: click(view, 2), daemon=True)
+        clicks.start()
         assert entered.wait(10)
         view.show([source], 2)
-    click.join(10)
-    assert not click.is_alive()
+    clicks.join(10)
+    assert not clicks.is_alive()
 
 
 # ---------------------------------------- sorting, filters, search, pages
@@ -297,7 +405,6 @@ def test_a_group_of_one_and_a_group_of_many(tmp_path, group: int) -> None:
         )
     )
     assert len(rows_of(shown(view)[0])) == group
-    assert len(view.cards[0].buttons.options) == group
 
 
 def test_matching_completions_only(source: RunSource) -> None:
@@ -308,7 +415,6 @@ def test_matching_completions_only(source: RunSource) -> None:
     truncated = np.flatnonzero(source.run.samples(3)["truncated"]).tolist()
     assert sorted(row for card in shown(view) for row in rows_of(card)) == truncated != []
     assert "other completions of this group do not match" in text_of(shown(view)[0])
-    assert [value for _, value in view.cards[0].buttons.options] == rows_of(shown(view)[0])
 
 
 def test_sort_and_search_change_what_is_shown(source: RunSource) -> None:
@@ -332,7 +438,8 @@ def test_pages(tmp_path) -> None:
     assert "shown are 1 to 8" in text_of(view.summary.value)
     view.next.click()
     view.next.click()
-    assert [rows_of(card)[0] // 4 for card in shown(view)] == [16, 17, 18, 19]
+    assert [rows_of(card)[0] // 4 for card in shown(view)] == [17, 19], "two of the last are dead"
+    assert view.box.html.count('class="wb-chip"') == int(view.source.run.groups(1)["dead"].sum())
     assert view.next.disabled
     view.sort.value = "length"
     assert len(shown(view)) == GROUPS_AT_ONCE, "another order begins at its first page"
@@ -397,16 +504,17 @@ def test_samples_that_were_not_kept_are_said(tmp_path) -> None:
     assert shown(view) == []
 
 
-def test_it_follows_the_dashboard_until_a_step_is_chosen(source: RunSource) -> None:
+def test_it_shows_the_step_that_is_chosen_on_any_page(source: RunSource) -> None:
     view = view_of(source)
     assert "Step 3" in text_of(view.summary.value)
     view.show([source], 1)
     assert "Step 1" in text_of(view.summary.value)
     view.steps.newer.click()
+    assert view.selection.step == 2
     view.show([source], 1)
     assert "Step 2" in text_of(view.summary.value)
-    assert not view.steps.follow.value
-    view.steps.follow.value = True
+    view.selection.step = None
+    view.show([source], 1)
     assert "Step 1" in text_of(view.summary.value)
 
 
@@ -467,13 +575,12 @@ def test_hostile_texts_are_inert(tmp_path, query: str, length: int) -> None:
     view.search.value = query
     view.by.value = HOSTILE[0]
     assert view.message.value == ""
-    for card in shown(view):
-        assert_inert(card)
+    assert_inert(view.box.html)
     assert_inert(view.summary.value)
 
 
 def test_hostile_texts_stay_legible(tmp_path) -> None:
-    text = "".join(text_of(card) for card in shown(view_of(hostile_source(tmp_path))))
+    text = text_of(view_of(hostile_source(tmp_path)).box.html)
     assert "<script>alert(1)</script>" in text
     assert "U+202E" in text
     assert "U+0000" in text
@@ -507,7 +614,7 @@ def test_1024_completions_are_drawn_quickly(tmp_path) -> None:
     def seconds(act) -> float:
         start = time.process_time()
         act()
-        json.dumps([card.html.value for card in view.cards])
+        json.dumps(view.box.html)
         return time.process_time() - start
 
     assert min(seconds(lambda step=step: view.show([source], step)) for step in (1, 2, 1, 2)) < 0.05

@@ -115,6 +115,14 @@ def test_the_two_traits_hold_the_whole_picture() -> None:
     assert plot.frame["lengths"] == [3, 3, 3, 3], "the steps that two lines share go once"
 
 
+def test_marks_that_all_charts_share_go_once() -> None:
+    marks = [{"x0": step} for step in range(40)]
+    given = [{"data": [], "layout": {"shapes": marks}} for _ in range(3)]
+    own = {"data": [], "layout": {"shapes": list(marks)}}
+    spec, _ = packed([*given, own])
+    assert [chart["layout"]["shapes"] for chart in spec] == [marks, {"of": 0}, {"of": 0}, marks]
+
+
 def test_steps_far_into_a_run_are_exact_in_float32() -> None:
     steps = np.arange(9_999_990, 10_000_000)
     _, (column,) = packed([{"data": [{"x": steps}], "layout": {}}])

@@ -12,6 +12,7 @@ import torch
 from made_oracle import expected_reward_of, four, softmax_world
 
 from workbench.objective import group_advantages
+from workbench.widgets.base.background import Background
 from workbench.widgets.oracle import (
     ClipTurns,
     EstimatorPage,
@@ -21,7 +22,6 @@ from workbench.widgets.oracle import (
     quality,
     save_worlds,
 )
-from workbench.widgets.oracle.background import Background
 from workbench.widgets.oracle.batches import draw, gradients
 from workbench.widgets.oracle.clip_turns import figures_of
 from workbench.widgets.oracle.estimates import judged

@@ -23,7 +23,8 @@ from workbench.widgets.overview.markers import PLACES, knob_places
 from workbench.widgets.overview.panels import NO_EVALUATION, NO_KL, ON_POLICY, charts
 from workbench.widgets.overview.view import Overview
 from workbench.widgets.plots.decimate import POINTS
-from workbench.widgets.plots.pieces import look, plot_text
+from workbench.widgets.plots.pieces import look, plot_text, step_ticks
+from workbench.widgets.plots.still import draw_svg
 
 TITLES = [
     "reward",
@@ -86,7 +87,7 @@ def test_lines_are_the_metrics(plain: RunSource) -> None:
     drawn, m = charts([plain]), plain.metrics
     for title, name, column in (
         ("reward", "mean", "reward"),
-        ("reward", "answer_reward", "rewards/answer_reward"),
+        ("reward", "answer", "rewards/answer_reward"),
         ("kl", "kl", "kl"),
         ("clip_ratio", "low", "clip_ratio_low"),
         ("clip_ratio", "high", "clip_ratio_high"),
@@ -235,13 +236,55 @@ def test_the_summary_of_a_panel_is_in_words(plain: RunSource) -> None:
 # -------------------------------------------------------- knobs and step
 
 
-def test_knob_changes_are_marked_on_every_panel(tmp_path: Path) -> None:
+def test_knob_changes_are_hairlines_with_their_text_on_hover(tmp_path: Path) -> None:
     moved = source(tmp_path, steps=30, knobs={10: {"beta": 0.05}, 20: {"epsilon_high": 0.28}})
     for f in charts([moved]):
-        assert [s["x0"] for s in f["layout"]["shapes"]] == [10, 20]
-        assert "beta 0.005→0.05" in notes(f)
-        assert "epsilon_high None→0.28" in notes(f)
-        assert f["layout"]["yaxis"]["domain"][1] < 1, "the labels have room above the data"
+        lines = f["layout"]["shapes"]
+        assert [s["x0"] for s in lines] == [10, 20]
+        assert [s["name"] for s in lines] == [
+            "step 10: beta 0.005→0.05",
+            "step 20: epsilon_high None→0.28",
+        ]
+        assert "→" not in notes(f), "no text over the data"
+        assert f["layout"]["yaxis"]["domain"][1] == 1 or notes(f)
+    picture = draw_svg(charts([moved])[:1])
+    assert "<title>step 10: beta 0.005→0.05</title></line>" in picture
+
+
+def test_training_curves_begin_at_step_1_and_evaluations_at_0(tmp_path: Path) -> None:
+    drawn = charts([source(tmp_path, steps=25)])
+    for f in drawn:
+        axis = f["layout"]["xaxis"]
+        first = 0 if f["layout"]["meta"]["title"] == "held-out accuracy" else 1
+        assert first - 1 < axis["range"][0] < first
+        assert axis["tickvals"] == [first, 5, 10, 15, 20, 25]
+        assert axis["ticktext"][:2] == [f"step {first}", "5"]
+        assert "title" not in axis, "the row of a title is the curve's"
+
+
+@pytest.mark.parametrize(
+    ("first", "last", "ticks"),
+    [
+        (1, 1, [1]),
+        (1, 3, [1, 2, 3]),
+        (0, 32, [0, 5, 10, 15, 20, 25, 30]),
+        (1, 200, [1, 50, 100, 150, 200]),
+        (1, 2000, [1, 500, 1000, 1500, 2000]),
+        (1, 9, [1, 2, 4, 6, 8]),
+    ],
+)
+def test_ticks_are_round_steps(first: int, last: int, ticks: list[int]) -> None:
+    assert step_ticks(first, last) == ticks
+
+
+def test_lines_may_be_smoothed_and_hidden_but_bands_and_evaluations_not(tmp_path: Path) -> None:
+    drawn = charts([source(tmp_path, name, steps=6) for name in "ab"])
+    smooth = {t["name"] for f in drawn for t in f["data"] if t.get("meta", {}).get("smooth")}
+    assert {"a", "b", "a, high"} <= smooth
+    assert not any(t.get("meta") for t in panel(drawn, "held-out accuracy")["data"])
+    lines = [t for f in drawn for t in f["data"] if t.get("fill") != "toself"]
+    assert {(t["legendgroup"], t["name"][0]) for t in lines} == {("a", "a"), ("b", "b")}
+    assert Overview().plots.linked
 
 
 def test_dragging_a_slider_does_not_flood_the_panels(tmp_path: Path) -> None:
@@ -364,19 +407,29 @@ def test_the_header_says_it_in_words(tmp_path: Path) -> None:
     )
     words = re.sub(r"<[^>]+>", "", view.header.value)
     assert "r1: failed at step 20 of 20: NotFiniteError: the loss is NaN" in words
-    assert re.search(r"reward \d\.\d{3} · spread in a group 0\.\d{3} · KL 0\.\d{4}", words)
+    assert "70.0%, 95 % interval 63.3% to 75.9%, n = 200, 30.0% at step 0" in view.header.value
+
+
+def test_of_several_runs_each_line_has_its_figures(tmp_path: Path) -> None:
+    view = Overview()
+    view.show([source(tmp_path, name, steps=20) for name in ("r1", "r2")], None)
+    words = re.sub(r"<[^>]+>", "", view.header.value)
     assert (
-        "held-out accuracy 70.0% (interval 63.3% to 75.9%, n = 200, step 20; 30.0% at step 0)"
-        in words
+        len(re.findall(r"reward \d\.\d{3} · spread in a group 0\.\d{3} · KL 0\.\d{4}", words)) == 2
     )
+    held_out = (
+        "held-out accuracy 70.0% (interval 63.3% to 75.9%, n = 200, step 20; 30.0% at step 0)"
+    )
+    assert words.count(held_out) == 2
+    assert view.header.value.count("wb-tiles") == 1, "the tiles are those of the run in focus"
 
 
 def test_the_header_is_that_of_the_chosen_step(plain: RunSource) -> None:
     view = Overview()
     view.show([plain], 3)
     assert "(shown: step 3)" in view.header.value
-    assert f"reward {plain.metrics['reward'][2]:.3f}" in view.header.value
-    assert "accuracy <b>30.0%</b>" in view.header.value, (
+    assert f"<dd>{plain.metrics['reward'][2]:.3f}" in view.header.value
+    assert "accuracy at step 0: 30.0%" in view.header.value, (
         "the accuracy known at step 3 is that of step 0"
     )
 
@@ -477,6 +530,18 @@ def test_a_run_keeps_its_look_while_another_has_no_step_yet(tmp_path: Path) -> N
     (line,) = [t for t in reward["data"] if t["name"] == "full"]
     assert line["line"]["color"] == look(1).colour, "as the swatch in the headline says"
     assert {shape["line"]["color"] for shape in reward["layout"]["shapes"]} == {look(1).colour}
+
+
+def test_a_short_axis_marks_whole_steps_and_each_once(tmp_path: Path) -> None:
+    for steps in (1, 2, 5):
+        axis = charts([source(tmp_path, f"short{steps}", steps=steps)])[0]["layout"]["xaxis"]
+        low, high = axis["range"]
+        assert axis["dtick"] == 1
+        assert low <= 0
+        assert steps < high >= 4, "the first point does not stand in the middle of nothing"
+    long = charts([source(tmp_path, "long", steps=60)])[0]["layout"]["xaxis"]
+    assert "dtick" not in long
+    assert long["range"][1] < 61
 
 
 def test_small_numbers_are_written_without_a_prefix(tmp_path: Path) -> None:

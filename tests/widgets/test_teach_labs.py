@@ -11,7 +11,8 @@ import sys
 import numpy as np
 import pytest
 
-from workbench.widgets.teach import AdvantageLab, ClipLab, KLLab, LengthLab
+from workbench.widgets.controls.number_box import NumberBox
+from workbench.widgets.teach import AdvantageLab, ClipLab, DrawFirst, KLLab, LengthLab
 from workbench.widgets.teach.advantage_lab import WAYS
 from workbench.widgets.teach.clip_lab import clip_curve
 from workbench.widgets.teach.kl_lab import INVERTED
@@ -57,9 +58,9 @@ def test_every_number_has_a_labelled_box(lab_class) -> None:
         b
         for v in vars(lab).values()
         for b in (v if isinstance(v, list) else [v])
-        if hasattr(b, "slider") and hasattr(b, "put")
+        if isinstance(b, NumberBox)
     ]
-    assert all(b.box.description for b in boxes)
+    assert all(b.box.description == b.slider.description != "" for b in boxes)
     for b in boxes:
         b.slider.value = b.slider.max
         assert b.value == b.slider.max
@@ -202,7 +203,7 @@ def test_regions_without_gradient_are_marked_and_follow_the_sliders() -> None:
         lab.summary
         == "No gradient with A = +1: above 1.28; with A = −1: below 0.50 and above 1.80."
     )
-    for figure, sign in zip(lab.plot._charts, (1, -1), strict=True):
+    for figure, sign in zip(lab.charts, (1, -1), strict=True):
         moving, still = figure["data"][:2]
         x = moving["x"].astype(float)
         flat = x > 1.28 if sign > 0 else (x < 0.5) | (x > 1.8)
@@ -354,7 +355,7 @@ def test_without_torch_a_lab_says_so() -> None:
     code = """
 import sys
 sys.modules["torch"] = None
-from workbench.widgets.teach import AdvantageLab, ClipLab, KLLab, LengthLab
+from workbench.widgets.teach import AdvantageLab, ClipLab, DrawFirst, KLLab, LengthLab
 for lab in (AdvantageLab(), ClipLab(), KLLab(), LengthLab()):
     assert "needs torch" in lab.problem, (lab.problem, lab.message.value)
     assert "needs torch" in lab._repr_mimebundle_()[0]["text/plain"]
@@ -370,3 +371,91 @@ def test_an_unforeseen_error_is_shown(monkeypatch) -> None:
     monkeypatch.setattr(lab, "refresh", lambda: 1 / 0)
     lab.policy[0].box.value = 0.5
     assert "ZeroDivisionError" in plain(lab.message.value)
+
+
+def drag(lab, **values: float) -> None:
+    """As the page does it: the handles' new places, by id."""
+    lab.hand.set_state({"values": lab.hand.values | values, "moved": list(values)})
+
+
+def test_rewards_are_dragged_and_the_algebra_follows() -> None:
+    lab = AdvantageLab([1, 0, 0, 0])
+    drag(lab, **{"2": 0.5})
+    assert lab.rewards[2].value == 0.5
+    rewards = [1, 0, 0.5, 0]
+    mean, std = np.mean(rewards), np.std(rewards, ddof=1)
+    text = plain(lab.output.value)
+    for i, reward in enumerate(rewards):
+        advantage = (reward - mean) / (std + 1e-4)
+        fraction = f"({reward:.3f} − {mean:.3f}) / ({std:.3f} + 0.0001)"
+        line = f"A {i + 1} = {fraction} = {advantage:+.3f}".replace("-", "−")
+        assert line in text
+    assert [h["kind"] for h in lab.hand.picture["handles"]] == [
+        "positive",
+        "negative",
+        "positive",
+        "negative",
+    ]
+    drag(lab, **{"0": 0.0, "2": 0.0})
+    assert "dead group" in lab.summary
+    assert "A 1 =" not in plain(lab.output.value)
+
+
+def test_a_bar_of_a_distribution_is_dragged_and_the_rest_shares_what_is_left() -> None:
+    lab = KLLab([0.7, 0.2, 0.1], [0.4, 0.4, 0.2])
+    drag(lab, **{"policy 0": 0.4})
+    assert lab.figures.policy == pytest.approx([0.4, 0.4, 0.2], abs=1e-4)
+    assert lab.figures.exact == pytest.approx(0, abs=1e-8)
+    drag(lab, **{"reference 2": 0.97})
+    p, q = lab.figures.policy, lab.figures.reference
+    assert q == pytest.approx([0.015, 0.015, 0.97], abs=1e-4)
+    assert [box.value for box in lab.reference] == pytest.approx(q, abs=1e-4)
+    exact = sum(a * math.log(a / b) for a, b in zip(p, q, strict=True))
+    assert f"= {exact:.4f} nats" in plain(lab.output.value)
+    assert "0.400·log(0.400/0.015)" in plain(lab.output.value)
+    drag(lab, **{"policy 0": 5.0, "policy 1": float("nan")})
+    assert lab.figures.policy[0] == pytest.approx(0.97, abs=1e-4)
+
+
+def test_the_corner_of_the_clip_is_dragged() -> None:
+    lab = ClipLab()
+    drag(lab, high=1.5)
+    assert lab.values["epsilon_high"] == 0.5
+    assert lab.rows["epsilon_high"].box.value == 0.5
+    drag(lab, low=0.9, ratio=1.6)
+    assert (lab.values["epsilon"], lab.ratio.value) == (0.1, 1.6)
+    objectives = [curve.objective[0] for curve in lab.at_ratio.values()]
+    assert objectives == pytest.approx([1.5, -1.6])
+    text = plain(lab.output.value)
+    assert "A = +1: min( 1.6·(+1), clip(1.6, 0.9, 1.5)·(+1) ) = min( +1.6, +1.5 ) = +1.5" in text
+    assert "A = −1: min( 1.6·(−1), clip(1.6, 0.9, 1.5)·(−1) ) = min( −1.6, −1.5 ) = −1.6" in text
+
+
+def test_a_sketch_is_drawn_first_and_held_against_the_run(tmp_path) -> None:
+    from made_runs import make_run
+
+    lab = DrawFirst("reward", steps=16)
+    assert "nothing has run yet" in lab.summary
+    assert len(lab.hand.picture["curves"]) == 1
+    drag(lab, **{str(i): 0.1 * i for i in range(17)})
+    assert lab.sketch[10] == (10.0, 1.0)
+    run = make_run(tmp_path / "run", steps=16)
+    assert lab.reveal(run) is lab
+    reward = run.steps()["reward"].to_numpy()
+    gap = np.abs(0.1 * np.arange(1, 17) - reward)
+    assert f"off by {gap.mean():.3f} on average" in lab.summary
+    assert f"farthest at step {gap.argmax() + 1}," in lab.summary
+    assert [curve["name"] for curve in lab.hand.picture["curves"]] == [
+        "your sketch",
+        "what happened",
+    ]
+    drag(lab, **{"0": 1.5})
+    assert lab.sketch[0] == (0.0, 1.5), "it may still be moved"
+    lab.reveal(make_run(tmp_path / "none", steps=2, metrics={"reward": None}).path)
+    assert "has no mean reward to compare with" in lab.problem
+
+
+@pytest.mark.parametrize("wrong", [{"steps": 1}, {"low": 1.0, "high": 1.0}])
+def test_a_sketch_needs_an_axis_and_steps(wrong) -> None:
+    with pytest.raises(ValueError, match=r"DrawFirst\("):
+        DrawFirst(**wrong)

@@ -47,7 +47,7 @@ def test_each_completion_is_one_tab_stop_and_a_named_list(source: RunSource) -> 
     tags = read_html(view.body.html).tags
     lists = [a for _, a in tags if a.get("role") == "listbox"]
     assert [a["aria-label"] for a in lists] == [
-        f"tokens of row {row}, coloured by advantage" for row in (view.row, view.beside)
+        f"tokens of row {row}, coloured by push" for row in (view.row, view.beside)
     ]
     tokens = tokens_in(view.body.html)
     assert len(tokens) == sum(source.run.batch(2)["lengths_B"][[view.row, view.beside]])
@@ -61,7 +61,8 @@ def test_the_script_gets_the_exact_values(source: RunSource) -> None:
     view = view_of(source, 2)
     view.pick(9)
     batch, (got,) = source.run.batch(2), view.body.readings
-    values = token_row(batch, 9).values
+    made = token_row(batch, 9)
+    values = made.values
     assert len(tokens_in(view.body.html)) == batch["lengths_B"][9] == len(got["id"])
     assert got["id"] == batch["ids_BT"][9, : batch["lengths_B"][9]].tolist()
     for name, quantity in QUANTITIES.items():
@@ -71,6 +72,11 @@ def test_the_script_gets_the_exact_values(source: RunSource) -> None:
     assert kinds["logp"] == ("logp", "nats")
     assert kinds["clipped"] == ("side", "")
     assert view.body.page["panes"][0]["first"] == 0
+    np.testing.assert_array_equal(
+        got["log-probability before the step"], values["logp"] - values["change"]
+    )
+    assert got["when last used"] == values["logp"].tolist(), "after the step it is not known"
+    np.testing.assert_array_equal(got["no push:"], made.left_out.code_T)
 
 
 @pytest.mark.parametrize("name", QUANTITIES)
@@ -230,10 +236,10 @@ def test_two_side_by_side_share_a_scale(tmp_path) -> None:
     alone = view.legend.value
     view.beside_menu.value = 0  # of the first update: no change at all
     assert view.legend.value == alone
-    assert read_html(view.body.html).tags.count(("div", {"class": "wb-pane"})) == 2
+    assert view.body.html.count('<div class="wb-pane" data-row=') == 2
     assert len(tokens_in(view.body.html)) == batch["lengths_B"][6] + batch["lengths_B"][0]
     view.beside_menu.value = -1
-    assert read_html(view.body.html).tags.count(("div", {"class": "wb-pane"})) == 1
+    assert view.body.html.count('<div class="wb-pane" data-row=') == 1
 
 
 def test_previous_and_next_stop_at_the_ends(source: RunSource) -> None:
@@ -416,11 +422,16 @@ def test_a_step_that_was_not_kept_among_others_that_were(tmp_path) -> None:
     source = RunSource(live.run)
     view = view_of(source)
     assert "Step 4, row " in text_of(view.body.html)
-    view.steps.older.click()
-    assert "its tokens were not kept" in text_of(view.body.html)
+    view.steps.box.value = 3
+    said = text_of(view.body.html)
+    assert "its tokens were not kept" in said
+    assert "lead to those that were: step 2 and step 4" in said
     assert view.row is not None
     view.steps.older.click()
     assert "Step 2, row " in text_of(view.body.html)
+    assert view.steps.older.disabled
+    view.steps.newer.click()
+    assert view.step == 4, "step 3, of which nothing was kept, is passed over"
     live.end()
 
 
@@ -465,21 +476,37 @@ def test_a_step_that_was_not_kept_is_said(tmp_path, how) -> None:
     assert "were not kept" in text_of(view.body.html)
 
 
-def test_it_follows_the_dashboard_until_a_step_is_chosen(source: RunSource) -> None:
+def test_it_shows_the_step_and_the_completion_that_are_chosen_on_any_page(
+    source: RunSource,
+) -> None:
     view = view_of(source, 2)
     assert "Step 2" in text_of(view.body.html)
     view.pick(4)
+    assert view.selection.row == 4
     view.show([source], 3)
     assert "Step 3, row 4" in text_of(view.body.html)
     view.steps.older.click()
-    assert "Step 2, row 4" in text_of(view.body.html)
+    assert view.selection.step == 2
     view.show([source], 3)
-    assert "Step 2" in text_of(view.body.html)
+    assert "Step 2, row 4" in text_of(view.body.html)
     view.steps.box.value = 1
     assert "Step 1" in text_of(view.body.html)
-    assert not view.steps.follow.value
-    view.steps.follow.value = True
-    assert "Step 3" in text_of(view.body.html)
+    # As another page chooses, and the dashboard draws then.
+    view.selection.step, view.selection.row = None, 7
+    view.show([source], 3)
+    assert "Step 3, row 7" in text_of(view.body.html)
+    view.row_menu.value = 9
+    assert view.selection.row == 9
+    view.telling.click()
+    assert view.selection.row is None
+
+
+def test_a_locked_token_is_shared(source: RunSource) -> None:
+    view = view_of(source, 2)
+    view.body.set_state({"locked": [0, 3]})
+    assert view.selection.token == 3
+    view.body.set_state({"locked": [-1, -1]})
+    assert view.selection.token is None
 
 
 def test_a_pick_with_a_step_stays_there(source: RunSource) -> None:

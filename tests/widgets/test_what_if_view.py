@@ -17,6 +17,7 @@ import pytest
 from made_runs import growing_run, make_run
 
 from workbench.config.rules import errors_of
+from workbench.widgets.base.selection import Selection
 from workbench.widgets.base.source import RunSource
 from workbench.widgets.what_if import words
 from workbench.widgets.what_if.tokens import tokens
@@ -38,6 +39,11 @@ def shown(run, step: int | None = None) -> tuple[WhatIfView, RunSource]:
     source, view = RunSource(run), WhatIfView()
     view.show([source], step)
     return view, source
+
+
+def text_of(view: WhatIfView) -> str:
+    """The answer in words and figures."""
+    return plain(view.result.value + view.figures.value)
 
 
 def visible(view: WhatIfView) -> bool:
@@ -101,7 +107,8 @@ def test_rewards_of_which_none_is_scored(tmp_path) -> None:
         )
     )
     assert view.message.value == ""
-    assert "mean |advantage| not a number not a number" in plain(view.result.value)
+    assert "mean |advantage| not a number not a number" in text_of(view)
+    view.controls.question.value = "advantage"
     assert "none known" in view.plot.summary
 
 
@@ -115,14 +122,14 @@ def test_several_passes_and_ratios_of_sequences(tmp_path, config) -> None:
     view.controls.rows["epsilon"].box.value = 0.03
     assert view.message.value == ""
     assert view.comparison.changed_tokens > 0
-    assert ("last of 3 passes" in plain(view.result.value)) == ("num_iterations" in config)
+    assert ("last of 3 passes" in text_of(view)) == ("num_iterations" in config)
 
 
 def test_nothing_changed_is_what_happened(tmp_path) -> None:
     run = make_run(tmp_path / "run", steps=3)
     view, _ = shown(run)
     assert "Step 3 of made" in plain(view.head.value)
-    text = plain(view.result.value)
+    text = text_of(view)
     assert text.startswith("Nothing is changed: this is what happened.")
     assert "cosine of the gradients 1.0000" in text
     assert "tokens that change clip state 0 of" in text
@@ -141,7 +148,7 @@ def test_the_epsilon_slider_is_answered_with_exact_shares(tmp_path) -> None:
     }
     changed = int((states[0.05] != states[0.2]).sum())
     assert c.changed_tokens == changed > 0
-    text = plain(view.result.value)
+    text = text_of(view)
     assert text.startswith("With epsilon=0.05 clipping would have stopped ")
     assert (
         f"{words.percent(c.what_if.metrics['clip_ratio_region'])} of the tokens instead of "
@@ -162,7 +169,7 @@ def test_the_number_box_and_the_menus_ask_too_and_reset_leads_back(tmp_path) -> 
     assert view.comparison.what_if.config.beta == 0.5
     assert view.comparison.what_if.loss != view.comparison.happened.loss
     rows["scale_rewards"].box.value = "none"
-    assert "would have got another advantage" in plain(view.result.value)
+    assert "would have got another advantage" in text_of(view)
     rows["kl_estimator"].box.value = "k2"
     rows["delta"].off.value = False
     assert set(view.comparison.changes) == {"beta", "scale_rewards", "kl_estimator", "delta"}
@@ -170,12 +177,13 @@ def test_the_number_box_and_the_menus_ask_too_and_reset_leads_back(tmp_path) -> 
     assert view.comparison.changes == {}
     assert rows["beta"].box.value == 0.005
     assert rows["delta"].off.value
-    assert "Nothing is changed" in plain(view.result.value)
+    assert "Nothing is changed" in text_of(view)
 
 
 def test_the_plot_holds_both_advantages(tmp_path) -> None:
     run = make_run(tmp_path / "run", steps=2)
     view, _ = shown(run)
+    view.controls.question.value = "advantage"
     view.controls.rows["scale_rewards"].box.value = "none"
     happened, what_if = view.plot._charts[0]["data"]
     np.testing.assert_allclose(happened["y"], run.batch(2)["advantages_B"], rtol=1e-6)
@@ -201,16 +209,14 @@ def test_an_impossible_combination_is_refused_and_the_picture_stays(tmp_path) ->
     view.controls.rows["epsilon_high"].off.value = False
     assert view.message.value == ""
     assert view.comparison.what_if.config.loss_type == "cispo"
-    assert "the cap on the ratio would have held 0 % of the tokens, where" in plain(
-        view.result.value
-    )
-    assert "were stopped when it happened" in plain(view.result.value)
+    assert "the cap on the ratio would have held 0 % of the tokens, where" in text_of(view)
+    assert "were stopped when it happened" in text_of(view)
     view.controls.rows["epsilon_high"].off.value = True
     view.controls.rows["loss_type"].box.value = "sapo"
     assert "With epsilon=0.05, loss_type=sapo nothing would have been clipped, where" in re.sub(
         r"([a-z_]+=[^ ,]+), ([a-z_]+=[^ ,]+)",
         lambda m: ", ".join(sorted(m.groups())),
-        plain(view.result.value),
+        text_of(view),
     )
 
 
@@ -261,7 +267,7 @@ def test_ratio_one_is_explained(tmp_path) -> None:
         )
     )
     view.controls.rows["epsilon"].box.value = 0.01
-    text = plain(view.result.value)
+    text = text_of(view)
     assert "Every ratio is exactly 1 here" in text
     assert "The gradient is exactly the same" in text
 
@@ -277,11 +283,12 @@ def test_skipped_completions_are_counted_in_words(tmp_path) -> None:
     how = dict(steps=1, config={"beta": 0.0}, rewards=lambda step: rewards)
     run_lengths = make_run(tmp_path / "plain", **how).batch(1)["lengths_B"]
     view, _ = shown(make_run(tmp_path / "run", **how, logps=dead_first_group))
-    assert "4 of 16 completions had no gradient when it happened" in plain(view.result.value)
-    assert "what they would add is not known" not in plain(view.result.value)
+    assert "4 of 16 completions had no gradient when it happened" in text_of(view)
+    assert "what they would add is not known" not in text_of(view)
     view.controls.rows["advantage_baseline"].box.value = "batch"
-    assert "4 of them would have an advantage here, and what they would add is not known" in plain(
-        view.result.value
+    assert (
+        "4 of them would have an advantage here, and what they would add is not known"
+        in text_of(view)
     )
     view.row.value = 0
     assert "Nothing is known of this completion's gradient" in plain(view.tokens.html)
@@ -325,9 +332,7 @@ def test_hostile_tokens_stay_inert(tmp_path) -> None:
 
 def test_a_loss_that_disagrees_with_the_record_is_named(tmp_path) -> None:
     view, _ = shown(make_run(tmp_path / "run", steps=1, metrics={"loss": 123.0}))
-    assert "The record says loss 123; computed again from the kept batch it is" in plain(
-        view.result.value
-    )
+    assert "The record says loss 123; computed again from the kept batch it is" in text_of(view)
 
 
 def test_an_error_in_a_callback_is_shown_and_the_next_move_works(tmp_path, monkeypatch) -> None:
@@ -340,7 +345,7 @@ def test_an_error_in_a_callback_is_shown_and_the_next_move_works(tmp_path, monke
         assert "ZeroDivisionError" in plain(view.message.value)
     view.controls.rows["epsilon"].box.value = 0.05
     assert view.message.value == ""
-    assert "With epsilon=0.05" in plain(view.result.value)
+    assert "With epsilon=0.05" in text_of(view)
 
 
 def test_any_thread_may_move_a_control(tmp_path) -> None:
@@ -395,3 +400,110 @@ assert view.body.layout.display == "none"
         [sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=False
     )
     assert done.returncode == 0, done.stderr
+
+
+def columns_of(view: WhatIfView) -> dict[str, float]:
+    """Tokens in the columns of the histogram, by series."""
+    return {
+        bars["name"]: sum(round(10**y - 1) for y in bars["y"])
+        for bars in view.ratios.picture["bars"]
+    }
+
+
+def test_the_chart_follows_the_question(tmp_path) -> None:
+    view, _ = shown(make_run(tmp_path / "run", steps=2))
+    charts = {"clip": view.ratios, "kl": view.plot, "advantage": view.plot, "loss": view.ratios}
+    for question, chart in charts.items():
+        view.controls.question.value = question
+        seen = [one for one in (view.ratios, view.plot) if one.layout.display != "none"]
+        assert seen == [chart]
+    view.controls.question.value = "kl"
+    view.controls.rows["beta"].box.value = 0.5
+    view.row.value = int(np.abs(view.comparison.happened.advantages_B).argmax())
+    happened, what_if = (series["y"] for series in view.plot._charts[0]["data"])
+    assert what_if.mean() > happened.mean() > 0
+    assert "% in the what-if" in view.plot.summary
+
+
+def drag(view: WhatIfView, **places: float) -> None:
+    """As the page does it: all places, and which of them were moved."""
+    view.ratios.set_state(
+        {"values": view.ratios.values | places, "moved": list(places)},
+    )
+
+
+def test_the_lines_of_the_clip_are_dragged(tmp_path) -> None:
+    """As the page does it: the line's new place is a new value."""
+    run = make_run(tmp_path / "run", steps=2)
+    view, _ = shown(run)
+    r, a = ratios(run, 2)
+    assert view.ratios.values == {"low": 0.8, "high": 1.2}
+    assert columns_of(view)["all tokens"] == len(r)
+    drag(view, low=0.95)
+    assert view.comparison.changes == {"epsilon": (0.2, 0.05)}
+    assert view.ratios.values == {"low": 0.95, "high": 1.05}, "one epsilon has two lines"
+    # The page may not have got that answer yet: what it says of the other line is not a move.
+    view.ratios.set_state({"values": {"low": 0.9, "high": 1.2}, "moved": ["low"]})
+    assert view.comparison.changes == {"epsilon": (0.2, 0.1)}
+    drag(view, low=0.95)
+    drag(view, high=1.2)
+    assert view.comparison.changes == {"epsilon": (0.2, 0.05), "epsilon_high": (None, 0.2)}
+    clipped = ((r < 0.95) & (a < 0)) | ((r > 1.2) & (a > 0))
+    assert columns_of(view)["clipped"] == clipped.sum() > 0
+    assert view.controls.rows["epsilon"].box.value == 0.05
+    drag(view, high=1.05)
+    assert view.comparison.what_if.config.epsilon_high == 0.05
+    drag(view, high=float("inf"))
+    view.ratios.set_state({"values": {"low": "<b>", "high": None}, "moved": ["low", "high", "x"]})
+    assert view.comparison.what_if.config.epsilon_high == 0.05
+    view.controls.rows["loss_type"].box.value = "sapo"
+    assert view.ratios.values == {}
+    assert "bounds no ratio" in view.ratios.picture["summary"]
+
+
+def test_only_changed_completions_are_listed(tmp_path) -> None:
+    view, _ = shown(make_run(tmp_path / "run", steps=2))
+    assert len(view.row.options) == 16
+    view.controls.rows["epsilon"].box.value = 0.05
+    c = view.comparison
+    moved_B = (c.happened.gradient_BT != c.what_if.gradient_BT).any(1)
+    assert [row for _, row in view.row.options] == np.flatnonzero(moved_B).tolist()
+    assert 0 < moved_B.sum() < 16
+    assert f"{moved_B.sum()} of 16 completions change; only these" in plain(view.listed.value)
+    assert "tokens change" in view.row.options[0][0]
+
+
+def test_the_formula_is_that_of_the_token_that_is_clicked(tmp_path) -> None:
+    run = make_run(tmp_path / "run", steps=2)
+    view, _ = shown(run)
+    view.controls.rows["epsilon"].box.value = 0.05
+    row = view.row.value
+    shown_first = view.formula.value
+    for position in (0, 1):
+        view.tokens.locked = [0, position]
+        logp = float(run.batch(2)["logp_BT"][row, position])
+        assert f"The loss of token {position}," in view.formula.value
+        assert repr(logp) in view.formula.value
+    assert view.formula.value.count("<math") == 2 * shown_first.count("<math") / 2
+    assert "what if" in view.formula.value
+    view.tokens.locked = [0, 99]
+    assert view.formula.value == shown_first
+
+
+def test_the_completion_is_that_of_the_other_pages(tmp_path) -> None:
+    selection = Selection()
+    source, view = RunSource(make_run(tmp_path / "run", steps=2)), WhatIfView(selection)
+    view.show([source], 2)
+    assert selection.row is None, "nobody has chosen one"
+    view.row.value = 9
+    assert selection.row == 9
+    selection.token = 3
+    selection.row = 5
+    assert view.row.value == 5
+    assert "The loss of token 3," in view.formula.value
+    view.tokens.locked = [0, 1]
+    assert "The loss of token 1," in view.formula.value
+    view.controls.rows["epsilon"].box.value = 0.05
+    listed = [row for _, row in view.row.options]
+    selection.row = next(row for row in range(16) if row not in listed)
+    assert view.row.value in listed, "one that does not change is not listed"

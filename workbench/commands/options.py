@@ -450,7 +450,13 @@ ExportOut = Annotated[
 ExaminedRun = Annotated[
     Path | None, typer.Argument(help="A run to examine; without one, this machine is.")
 ]
-Notebooks = Annotated[Path | None, typer.Argument(help="Folder of notebooks; default ./notebooks.")]
+Notebooks = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="[FOLDER] [JUPYTERLAB'S OPTIONS]",
+        help="Folder of notebooks; default: a copy of the course's, in my-notebooks.",
+    ),
+]
 Browser = Annotated[bool, typer.Option(help="Open a browser tab.")]
 
 # ------------------------------------------------------------ experiments

@@ -10,7 +10,10 @@ step: which answers' gradients pushed them up, and which pulled them down.
     targets.py    which completions or tokens moved most
     compute.py    the matrix of one step
     files.py      results beside the record
+    begin.py      whose step it is, and the policy as it was when the step began
     ask.py        `who_taught`: a session or a stored run, its policy and the files
+    mass.py       `mass_of_step`: how probable each completion was, before and after each update
+    mass_file.py  that as arrays and as a file; needs no torch
 
 The influence of answer i on completion j in an update is the first-order change of log pi(j) that
 the gradient of i alone makes: <grad log pi(j), D g_i>, where g_i is minus the gradient of the part
@@ -23,6 +26,9 @@ from workbench.lazy import lazy_names
 
 _HOMES = {
     "who_taught": "workbench.influence.ask",
+    "mass_of_step": "workbench.influence.mass",
+    "stored_mass": "workbench.influence.mass_file",
+    "Mass": "workbench.influence.mass_file",
     "stored_influence": "workbench.influence.files",
     "Influence": "workbench.influence.result",
     "InfluenceError": "workbench.influence.result",

@@ -61,7 +61,7 @@ def kept_step(run: Run, policy: Policy, task: Task, step: int) -> KeptStep:
     _check_kept(stored, config, step)
     device = policy.device
     firsts = samples.groupby("group", sort=True)["problem_id"].first()
-    problems = [_problem(task, problem_id) for problem_id in firsts]
+    problems = [problem_of(task, problem_id) for problem_id in firsts]
     rollout = _rollout(policy, task, problems, stored, config)
 
     def known(name: str) -> Tensor | None:
@@ -117,13 +117,13 @@ def _check_kept(stored: Mapping[str, Any], config: GRPOConfig, step: int) -> Non
         )
 
 
-def _problem(task: Task, problem_id: str) -> Problem:
+def problem_of(task: Task, problem_id: str) -> Problem:
     """The problem of the task that a record calls `train/INDEX`."""
     index = str(problem_id).removeprefix(TRAIN)
     if not index.isdecimal() or int(index) >= len(task.train):
         raise InfluenceError(
             f"the record asked problem {str(problem_id)[:60]!r}, which the task {task.name!r} does "
-            "not have. Give the run's own task: who_taught(..., task=TASK)."
+            "not have. Give the run's own with task=TASK."
         )
     return task.train[int(index)]
 

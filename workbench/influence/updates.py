@@ -129,7 +129,7 @@ def distance_to_record(step: KeptStep) -> float:
         raise InfluenceError(
             f"step {step.number} made again gives log-probabilities that are {error:.3g} nats per "
             "token away from the recorded ones: policy, task or version are not those of the run. "
-            "Give the run's own: who_taught(..., policy=POLICY, task=TASK)."
+            "Give the run's own with policy=POLICY, task=TASK."
         )
     return error
 

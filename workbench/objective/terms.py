@@ -84,6 +84,11 @@ def gamma_weighted(x: LossInputs, ratio_BT: Tensor, config: GRPOConfig) -> Tenso
             f"loss_type={config.loss_type!r}: the correction enters the sequence weight token by "
             "token. Set token_truncate, token_mask or None."
         )
+    return -sequence_weight(x, config) * x.advantage_BT * x.logp_BT
+
+
+def sequence_weight(x: LossInputs, config: GRPOConfig) -> Tensor:
+    """VESPO's phi of each token, (B, T), without a gradient: see `gamma_weighted`."""
     # A weight only, as in CISPO: the gradient is that of lp alone.
     with torch.no_grad():
         # Each token is bounded before the sum, so that one wild token cannot decide for all.
@@ -97,8 +102,7 @@ def gamma_weighted(x: LossInputs, ratio_BT: Tensor, config: GRPOConfig) -> Tenso
         lambda_BT = _where(
             x.advantage_BT >= 0, config.vespo_lambda_pos, config.vespo_lambda_neg, log_w_B1
         )
-        phi_BT = (lambda_BT + k_BT * log_w_B1 - lambda_BT * log_w_B1.exp()).exp()
-    return -phi_BT * x.advantage_BT * x.logp_BT
+        return (lambda_BT + k_BT * log_w_B1 - lambda_BT * log_w_B1.exp()).exp()
 
 
 def geometric_mean(x: LossInputs, ratio_BT: Tensor, config: GRPOConfig) -> Tensor:
@@ -109,6 +113,11 @@ def geometric_mean(x: LossInputs, ratio_BT: Tensor, config: GRPOConfig) -> Tenso
     to, and only then averaged: one wild token changes little, and takes nothing from the others.
     With one advantage per token, each has its own at its place.
     """
+    return -held_log_ratio(x, config).exp() * x.advantage_BT
+
+
+def held_log_ratio(x: LossInputs, config: GRPOConfig) -> Tensor:
+    """The mean over each completion of its held log ratios, (B, 1): see `geometric_mean`."""
     low, high = clip_bounds(config)
     log_ratio_BT = x.log_ratio_BT
     # As the minimum in the surrogate: what moved against its advantage keeps its gradient.
@@ -117,8 +126,7 @@ def geometric_mean(x: LossInputs, ratio_BT: Tensor, config: GRPOConfig) -> Tenso
         log_ratio_BT.clamp(max=math.log(high)),
         log_ratio_BT.clamp(min=math.log(low)),
     )
-    mean_B1 = (x.mask_BT * held_BT).sum(1, keepdim=True) / x.length_B1
-    return -mean_B1.exp() * x.advantage_BT
+    return (x.mask_BT * held_BT).sum(1, keepdim=True) / x.length_B1
 
 
 def masked_surrogate(x: LossInputs, ratio_BT: Tensor, config: GRPOConfig) -> Tensor:

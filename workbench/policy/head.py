@@ -134,6 +134,16 @@ def _autocast_of(head: nn.Linear, kind: str) -> torch.dtype | None:
     return torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else None
 
 
+def logits_in_blocks(
+    hidden_KH: Tensor, head: Head, temperature: float
+) -> Iterator[tuple[slice, Tensor]]:
+    """(which of the K, their logits / temperature), a block at a time, without gradient."""
+    weight = head.weight_VH.to(head.dtype)
+    bias = None if head.bias_V is None else head.bias_V.to(head.dtype)
+    for rows in _blocks(hidden_KH, head.rows):
+        yield rows, _logits(hidden_KH[rows], weight, bias, temperature)
+
+
 def blockwise_logps(
     hidden_KH: Tensor,
     head: Head,

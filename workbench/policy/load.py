@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import torch
@@ -123,6 +124,16 @@ def load_policy(
     if not trainable:
         model.requires_grad_(False)
     return _with_end_tokens(model, tokenizer, place.lasting_name, bool(gradient_checkpointing))
+
+
+def load_reader(name: str | Path = "embedded", *, trust_remote_code: bool = False) -> Policy:
+    """The policy called `name` without its weights: it renders prompts and reads tokens, and can do
+    nothing else. Raises `PolicyError`."""
+    place = locate(name)
+    model_config = _config(place, trust_remote_code)
+    tokenizer = _tokenizer(place, model_config, trust_remote_code)
+    without_weights = SimpleNamespace(config=model_config)
+    return Policy(without_weights, tokenizer, place.lasting_name, (), tokenizer.pad_token_id or 0)
 
 
 def _device(device: str | torch.device | None) -> torch.device:

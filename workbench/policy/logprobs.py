@@ -31,7 +31,7 @@ def completion_logps(
     prompt share its computing where the model allows it (see `packing`); otherwise each has a row
     of its own. Logits of many tokens are made a block at a time (see `head`).
     """
-    run = _run_of(model, rollout, rows)
+    run = run_of(model, rollout, rows)
     targets_K = rollout.completion_ids_BT[rows[run.row_K], run.token_K]
     if head.worth_it(model, len(targets_K)):
         hidden_NCH, own = head.before_head(model, run.inputs)
@@ -64,12 +64,13 @@ def completion_hidden_states(
 ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
     """(K, H) the last hidden state before each of the K completion tokens of `rows`, and where
     each stands, (row, token); with gradient."""
-    run = _run_of(model, rollout, rows)
+    run = run_of(model, rollout, rows)
     hidden_NCH, _ = head.before_head(model, run.inputs)
     return hidden_NCH[run.place], (run.row_K, run.token_K)
 
 
-def _run_of(model: Any, rollout: Rollout, rows: Tensor) -> _Run:
+def run_of(model: Any, rollout: Rollout, rows: Tensor) -> _Run:
+    """What to give the model for these completions, and where its answers stand."""
     if can_pack(model, rollout, rows):
         return _packed(model, rollout, rows)
     return _row_by_row(rollout, rows)

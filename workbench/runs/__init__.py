@@ -13,6 +13,7 @@ from workbench.runs.control import (
     plain_name,
 )
 from workbench.runs.export import export_csv
+from workbench.runs.family import relatives
 from workbench.runs.learning import Learned, learned
 from workbench.runs.listing import list_runs
 from workbench.runs.sampled_evaluation import Answered, Figure, SampledEvaluation
@@ -68,4 +69,5 @@ __all__ = [
     "list_runs",
     "plain_name",
     "record_path",
+    "relatives",
 ]

@@ -91,7 +91,7 @@ def controls_for(run: Run, others: Iterable[Run]) -> list[Run]:
 def controls_beside(run: Run) -> list[Run]:
     """The controls of `run` among the records that lie beside it: in `RUN/control`, in the folders
     next to its own, or as files in its folder."""
-    return controls_for(run, _neighbours(run))
+    return controls_for(run, neighbours(run))
 
 
 def accuracy_band(controls: Sequence[Run]) -> Band | None:
@@ -135,7 +135,8 @@ def _true_names(names: Sequence[str]) -> list[str]:
     return [plain_name(name)[0] for name in names]
 
 
-def _neighbours(run: Run) -> list[Run]:
+def neighbours(run: Run) -> list[Run]:
+    """The records that lie beside that of `run`, the newest first; unreadable ones are left out."""
     # A run has a folder of its own, a thinned record is a file among others.
     folder = run.path.parent
     own = run.path.name == RUN_FILE

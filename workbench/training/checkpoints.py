@@ -24,6 +24,8 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from workbench.errors import WorkbenchError
+from workbench.runs.checkpoint_folders import folder_of as folder_of
+from workbench.runs.checkpoint_folders import steps_in as steps_in
 from workbench.runs.whole_folder import (
     clear_leftovers,
     delete_folder,
@@ -49,17 +51,6 @@ class Checkpoint:
     step: int
     tensors: TensorFiles
     state: dict[str, Any]
-
-
-def folder_of(root: Path, step: int) -> Path:
-    """Where the checkpoint after `step` lies."""
-    return root / f"step-{step:06d}"
-
-
-def steps_in(root: Path) -> list[int]:
-    """The steps that have a checkpoint folder, ascending; unfinished ones do not count."""
-    names = [p.name.removeprefix("step-") for p in root.glob("step-*") if p.is_dir()]
-    return sorted(int(n) for n in names if n.isdigit())
 
 
 def save(

@@ -11,8 +11,8 @@ widget.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
-from contextlib import nullcontext, suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +42,7 @@ from workbench.rewards import Rewards, RewardTable, ScoringCancelledError
 from workbench.rewards.functions import as_messages
 from workbench.rewards.watchdog import WATCH_FILE
 from workbench.rollout import RolloutCancelledError, make_engine
+from workbench.rollout.native import NativeEngine
 from workbench.rollout.types import Rollout, Sampling
 from workbench.runs.sampled_evaluation import SampledEvaluation
 from workbench.runs.step_record import Evaluation, StepRecord
@@ -76,6 +77,11 @@ class Trainer:
     """True between a step's first update and its record: the weights belong to no whole step."""
     unrecorded: StepRecord | None
     """A step that was made whole and could not be recorded: `save_copy` still can."""
+    rollout_progress: tuple[int, int] | None
+    """Completions finished and wanted of the rollout in hand; None outside one. The native engine
+    counts them, others finish all at once."""
+    on_rollout: Callable[[], None]
+    """Called, often, when that has changed; be quick."""
 
     def __init__(
         self,
@@ -103,6 +109,8 @@ class Trainer:
         self.entropy = EntropyControl(config.entropy_coef)
         self.dirty = False
         self.unrecorded = None
+        self.rollout_progress = None
+        self.on_rollout = lambda: None
         # An event, because a trainer that borrows this one's engine is broken off by the same call.
         self._cancelled = threading.Event()
         self.engine = make_engine(
@@ -114,6 +122,8 @@ class Trainer:
             # The evaluation that ends a step is part of the step, and is never broken off.
             should_stop=lambda: self._cancelled.is_set() and not self.dirty,
         )
+        if isinstance(self.engine, NativeEngine):
+            self.engine.on_look = self._looked
         self.optimizer = make_optimizer(policy.trainable_parameters(), config)
         self.generator = torch.Generator().manual_seed(config.seed)
         self.reference: Reference | None = None
@@ -333,7 +343,7 @@ class Trainer:
         problems = [self.task.train[i] for i in indices]
         # The rollout is over before the passes of the trainer begin: an engine that shares the GPU
         # gives its memory back for them.
-        with phases("rollout"):
+        with phases("rollout"), self._counted(len(problems) * config.num_generations):
             rollout = self.sample(problems, config)
             messages = [self.task.messages(problem) for problem in problems]
             completions = record.text_of(self.policy, rollout, messages)
@@ -342,6 +352,21 @@ class Trainer:
         with phases("reward"), torch_settings_kept(self.rewards.names):
             table = self.score(problems, completions, rollout, config, step)
         return Groups(indices, problems, rollout, completions, table)
+
+    @contextmanager
+    def _counted(self, wanted: int) -> Iterator[None]:
+        """A rollout whose finished completions are counted for whoever watches."""
+        self.rollout_progress = (0, wanted)
+        try:
+            yield
+        finally:
+            self.rollout_progress = None
+
+    def _looked(self, finished: int, wanted: int) -> None:
+        """The engine has looked; evaluations sample with it too, and are not counted."""
+        if self.rollout_progress is not None:
+            self.rollout_progress = (finished, wanted)
+            self.on_rollout()
 
     def sample(self, problems: Sequence[Problem], config: GRPOConfig) -> Rollout:
         """G completions for each problem, from whom the method learns."""

@@ -8,6 +8,7 @@ _HOMES = {
     "ExperimentView": "workbench.widgets.experiment",
     "AdvantageLab": "workbench.widgets.teach",
     "ClipLab": "workbench.widgets.teach",
+    "DrawFirst": "workbench.widgets.teach",
     "KLLab": "workbench.widgets.teach",
     "LengthLab": "workbench.widgets.teach",
     "RewardLab": "workbench.widgets.reward_lab",

@@ -11,6 +11,7 @@ import html
 import reprlib
 import threading
 import traceback
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -22,17 +23,32 @@ from workbench.widgets.base.guarded import set_if_changed, show_if, stylesheet
 from workbench.widgets.base.hosts import limits_here, mimebundle
 from workbench.widgets.base.kernel import answer_in_the_subshell
 from workbench.widgets.base.publisher import Publisher
+from workbench.widgets.base.selection import Selection
 from workbench.widgets.base.source import Control, RunSource, View, controls_to_show
 from workbench.widgets.base.style import framed
 from workbench.widgets.base.text import safe_text
 from workbench.widgets.controls.slider_names import SliderNames
 from workbench.widgets.controls.step_slider import StepSlider
+from workbench.widgets.doctor.view import DoctorView
 from workbench.widgets.groups.view import GroupsView
 from workbench.widgets.overview.view import Overview
 from workbench.widgets.pages import PAGES, Links
 from workbench.widgets.plots.liveplot import with_picture
 from workbench.widgets.plots.pieces import plot_text
-from workbench.widgets.tokens.view import TokensView
+from workbench.widgets.staging.bookmark import (
+    FIRST_COLOUR,
+    FIRST_PAGE,
+    check_step,
+    check_view,
+    code_of,
+    on_another_view,
+    open_view,
+    tokens_of,
+)
+from workbench.widgets.staging.preview import Preview
+from workbench.widgets.staging.saved import SavedPicture
+from workbench.widgets.staging.stage import Stage
+from workbench.widgets.timeline.part import TimelinePart
 
 if TYPE_CHECKING:
     from workbench.training.session import Session
@@ -57,12 +73,25 @@ class Dashboard(widgets.VBox):  # type: ignore[misc]  # ipywidgets has no types
     `control` is a run of the same training with rewards that say nothing (a `Run`, a path, or a
     list of them): a grey band behind held-out accuracy and reward shows what it reached. None takes
     those that lie beside the run in focus (`workbench.runs.controls_beside`), () shows none.
+
+    `page` (a name of `workbench.widgets.pages.PAGES`), `step` (None = the newest), `row` (a
+    completion of that step, for the tokens) and `colour` (a name of the token microscope's menu)
+    say what it opens on; "Copy this view" writes them. Raises ValueError for what is not there.
     """
 
     def __init__(
-        self, target: Target, *, control: Control | None = None, scale: float = 1.0
+        self,
+        target: Target,
+        *,
+        step: int | None = None,
+        page: str = FIRST_PAGE,
+        row: int | None = None,
+        colour: str = FIRST_COLOUR,
+        control: Control | None = None,
+        scale: float = 1.0,
     ) -> None:
         targets = _targets(target)
+        check_view(page, step, row, colour)
         if not 0.5 <= scale <= 4:
             raise ValueError(
                 f"Dashboard(scale={scale!r}): must be between 0.5 and 4; 1 is the normal size, "
@@ -74,26 +103,54 @@ class Dashboard(widgets.VBox):  # type: ignore[misc]  # ipywidgets has no types
         self.sources[0].controls = controls_to_show(self.sources[0].run, control)
         self._drawing = threading.RLock()
         self._stale = True
-        self.pages = _make_pages(Links(self.show_step, self._show_tokens, self._show_completion))
+        self.selection = Selection()
+        self.pages = _make_pages(self._links())
         self.tabs = self._make_tabs()
+        self.preview = Preview(self.tabs)
         self.error = widgets.HTML()
         self.still = self._make_still()
-        self.steps = StepSlider(self._draw_anew)
+        self.steps = StepSlider(self._step_moved)
+        self.selection.observe(lambda change: self._step_selected(), "step")
         self.step = self.steps.slider
         self.newest = self.steps.newest
         self.replay = self.steps.replay
+        self.dock_slot = widgets.HBox()
+        self.timeline = TimelinePart(self.steps, self._draw_anew)
+        self.timeline_slot = widgets.HBox([self.timeline.widget])
+        self.timeline_slot.add_class("wb-line").add_class("wb-timeline-slot")
         self.controls = self._make_controls()
+        self.scale = scale
+        self.stage = Stage()
+        self.dock_slot.children = [self.stage]
+        self.saved = SavedPicture(self)
         super().__init__(self._parts(scale))
+        self.stage.dashboard = self.model_id
+        check_step(self, step)
         self.layout.width = "100%"
-        self.add_class("wb-scaled").add_class(_size_class(scale))
+        for name in ("wb-scaled", "wb-dash", _size_class(scale)):
+            self.add_class(name)
         # Last: from here on another thread may draw, so that everything must be there.
         self.publisher = Publisher(self.redraw, sessions, self._stand_still)
         self._draw_anew()
+        open_view(self, page, step, row, colour)
+        on_another_view(self, self._say_how_it_stands)
 
     # ---------------------------------------------------------------- making
 
+    def _links(self) -> Links:
+        return Links(
+            self.show_step,
+            self._show_tokens,
+            self._show_completion,
+            interval=lambda: self.timeline.interval,
+            focus=self.focus_on,
+            follow=self.follow,
+            selection=self.selection,
+            branch=self._branch,
+        )
+
     def _make_tabs(self) -> widgets.Tab:
-        tabs = widgets.Tab([view.widget for view in self.views])
+        tabs = widgets.Tab([view.widget for view in self.views]).add_class("wb-tabs")
         for place, view in enumerate(self.views):
             tabs.set_title(place, view.title)
         tabs.observe(lambda change: self._draw_anew(), "selected_index")
@@ -104,7 +161,13 @@ class Dashboard(widgets.VBox):  # type: ignore[misc]  # ipywidgets has no types
             return None
         from workbench.widgets.controls.controls import Controls
 
-        return Controls(self.session, self.follow)
+        return Controls(
+            self.session,
+            self.follow,
+            on_reopened=self.take_up,
+            on_rewind=self.steps.follow_newest,
+            beside=self.dock_slot,
+        )
 
     def _make_still(self) -> widgets.Widget:
         words = widgets.HTML(framed(f'<div class="wb-note" role="status">{TAKEN_OVER}</div>'))
@@ -124,13 +187,19 @@ class Dashboard(widgets.VBox):  # type: ignore[misc]  # ipywidgets has no types
         limits = limits_here() if self.controls is not None else ""
         said = framed(f'<div class="wb-note">{limits}</div>') if limits else ""
         zoom = f"<style>.{_size_class(scale)} {{ zoom: {float(scale):.2f}; }}</style>"
+        # Without a session there is no bar: the place for what stands at its end is beside the
+        # steps.
         strip = [] if self.controls is None else [self.controls.widget]
+        if self.controls is None:
+            self.timeline_slot.children = [*self.timeline_slot.children, self.dock_slot]
         return [
-            widgets.HTML(zoom + said),
+            widgets.HTML(zoom, layout=widgets.Layout(display="none")),
+            widgets.HTML(said),
             *strip,
             self.still,
             self.error,
-            self.steps.widget,
+            self.timeline_slot,
+            self.preview.note,
             self.tabs,
             SliderNames(),
             stylesheet(),
@@ -144,10 +213,14 @@ class Dashboard(widgets.VBox):  # type: ignore[misc]  # ipywidgets has no types
         with self._drawing:
             try:
                 if self.controls:  # first: a record that cannot be read stops no one from steering
+                    self.controls.shown_step = self.shown_step
                     self.controls.refresh()
                 self._redraw(force)
             except Exception as error:
                 self._show_error(f"{type(error).__name__}: {error}", traceback.format_exc())
+
+    def _say_how_it_stands(self) -> None:
+        self.stage.follow(self.sources[0], code_of(self))
 
     def _draw_anew(self) -> None:
         self.redraw(force=True)
@@ -155,12 +228,24 @@ class Dashboard(widgets.VBox):  # type: ignore[misc]  # ipywidgets has no types
     def _redraw(self, force: bool) -> None:
         changed = [source.refresh() for source in self.sources]
         self.steps.follow(self.sources[0].last_step)
+        self.timeline.show(self.sources)
         self._stale = self._stale or force or any(changed)
         if self._stale:
-            self.view.show(self.sources, self.shown_step)
+            self.view.show(self.preview.instead_of(self.sources), self.shown_step)
             answer_in_the_subshell(self)
             self._stale = False  # only now: what failed is tried again
+        self._say_how_it_stands()
+        self.saved.follow(self.sources[0].last_step, self.sources[0].status)
+        self._show_badge()
         set_if_changed(self.error, "value", "")
+
+    def _show_badge(self) -> None:
+        """How many problems and warnings the doctor sees, in the title of its tab."""
+        doctor = _page_of(self.views, DoctorView)
+        place = self.views.index(doctor)
+        title = doctor.count(self.sources, self.shown_step)
+        if self.tabs.get_title(place) != title:
+            self.tabs.set_title(place, title)
 
     def _show_error(self, text: str, detail: str) -> None:
         words = f"This page could not be drawn: {safe_text(text, 2000)}"
@@ -188,7 +273,17 @@ class Dashboard(widgets.VBox):  # type: ignore[misc]  # ipywidgets has no types
 
     def show_step(self, step: int) -> None:
         """Show `step` on every page."""
-        self.steps.go_to(step)
+        self.selection.step = step
+
+    def _step_moved(self) -> None:
+        """By the slider, the box of the newest, or the replay."""
+        self.selection.step = self.steps.chosen
+
+    def _step_selected(self) -> None:
+        """On a page, or by `_step_moved`."""
+        step = self.selection.step
+        if step != self.steps.chosen:
+            self.steps.go_to(step)
         self._draw_anew()
 
     def _show_tokens(self, row: int) -> None:
@@ -196,9 +291,22 @@ class Dashboard(widgets.VBox):  # type: ignore[misc]  # ipywidgets has no types
         self._show_completion(_page_of(self.views, GroupsView).step, row)
 
     def _show_completion(self, step: int | None, row: int) -> None:
-        tokens = _page_of(self.views, TokensView)
-        tokens.pick(row, step)
+        tokens = tokens_of(self)
+        tokens.pick(row)
+        if step is not None:
+            self.selection.step = step
         self.tabs.selected_index = self.views.index(tokens)
+
+    # ------------------------------------------------------------ its place in the page
+
+    def code(self) -> str:
+        """The line of code that brings back the page, step, completion and colouring shown now."""
+        return code_of(self)
+
+    def dock(self) -> None:
+        """Put the dashboard beside the notebook, into a pane of its own (JupyterLab); elsewhere a
+        line beside the button says what works there. The one in the cell stays."""
+        self.stage.docked = True
 
     # ----------------------------------------------------------- live sessions
 
@@ -213,7 +321,42 @@ class Dashboard(widgets.VBox):  # type: ignore[misc]  # ipywidgets has no types
             if self.controls:
                 self.controls.follow(session)
             self.publisher.follow(session)
+            # It stands at the step that was chosen, and goes on from it.
+            self.steps.follow_newest()
         self._draw_anew()
+
+    def take_up(self, session: Session) -> None:
+        """The run in focus was loaded again: `session` trains it from now on."""
+        with self._drawing:
+            controls = self.sources[0].controls
+            self.session = session
+            self.sources = [RunSource(session.run, session, controls), *self.sources[1:]]
+            if self.controls:
+                self.controls.follow(session)
+            self.publisher.follow(session)
+        self._draw_anew()
+
+    def focus_on(self, source: RunSource) -> None:
+        """Put another run in focus; the others stay as the ones compared with. The controls go
+        along where the run is trained here."""
+        with self._drawing:
+            others = [one for one in self.sources if one.id != source.id]
+            self.sources = [source, *others]
+            session = source.session
+            if session is not None and session.trainer is not None:
+                self.session = session
+                if self.controls:
+                    self.controls.follow(session)
+                self.publisher.follow(session)
+        self._draw_anew()
+
+    def _branch(self, step: int, knobs: Mapping[str, Any]) -> str:
+        """A branch that a page asks for: made of the run in focus, and in focus then."""
+        if self.session is None:
+            raise ValueError("no session is shown that could be branched.")
+        child = self.session.branch(f"branch-{step}", from_step=step, **knobs)
+        self.follow(child)
+        return child.out.name
 
     def _stand_still(self) -> None:
         show_if(self.still, True)
@@ -240,17 +383,18 @@ class Dashboard(widgets.VBox):  # type: ignore[misc]  # ipywidgets has no types
         overview.show(self.sources, self.shown_step)
         return overview.picture()
 
-    _ipython_display_ = None  # ipywidgets 7 would show the widget alone, without the picture
+    def _ipython_display_(self) -> None:
+        self.saved.display()
 
     def _repr_mimebundle_(self, **kwargs: Any) -> tuple[dict[str, Any], dict[str, Any]]:
         """The widget, and beside it a picture and words for where no widget runs (a saved notebook,
         a web page of it)."""
         data, metadata = mimebundle(self)
         last = self.sources[0].last_step
-        if not last:
-            return data, metadata
         names = html.unescape(", ".join(plot_text(source.label, 80) for source in self.sources))
-        words = f"Dashboard of {names}, step {last}"
+        words = f"Dashboard of {names}, {f'step {last}' if last else 'before its first step'}"
+        if not last:
+            return data | {"text/plain": words}, metadata
         return with_picture(data, self._svg(), words), metadata
 
     def close(self) -> None:

@@ -13,18 +13,25 @@ What a page needs of the others comes as a function from `Links`, so that no pag
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
-from workbench.widgets.base.source import View
+from workbench.widgets.base.selection import Selection
+from workbench.widgets.base.source import RunSource, View
+from workbench.widgets.behaviours.view import BehavioursView
 from workbench.widgets.best_paid.view import BestPaidView
-from workbench.widgets.doctor_view import DoctorView
+from workbench.widgets.compare.view import CompareView
+from workbench.widgets.doctor.view import DoctorView
 from workbench.widgets.evaluation.view import EvaluationView
 from workbench.widgets.groups.view import GroupsView
 from workbench.widgets.overview.view import Overview
 from workbench.widgets.tokens.view import TokensView
 from workbench.widgets.tornado.view import TornadoView
 from workbench.widgets.what_if.view import WhatIfView
+
+if TYPE_CHECKING:
+    from workbench.training.session import Session
 
 
 @dataclass(frozen=True)
@@ -37,16 +44,28 @@ class Links:
     """Open a completion of the groups' step, by its row, under the token microscope."""
     show_completion: Callable[[int, int], None]
     """Open a completion there by its step and row."""
+    interval: Callable[[], tuple[int, int] | None] = lambda: None
+    """The first and last step of the stretch that was chosen on the timeline; None for all."""
+    focus: Callable[[RunSource], None] = lambda source: None
+    """Put a run in focus, with its controls where it is trained here."""
+    follow: Callable[[Session], None] = lambda session: None
+    """Put a session in focus that was just made (a branch)."""
+    selection: Selection = field(default_factory=Selection)
+    """The step and the completion that all pages share."""
+    branch: Callable[[int, Mapping[str, Any]], str] | None = None
+    """Branch the run in focus from a step with some knobs, and say the branch's name."""
 
 
 PAGES: dict[str, Callable[[Links], View]] = {
     "overview": lambda links: Overview(on_pick=links.show_step),
-    "groups": lambda links: GroupsView(on_pick=links.show_tokens),
-    "tokens": lambda links: TokensView(),
-    "what_if": lambda links: WhatIfView(),
+    "groups": lambda links: GroupsView(links.show_tokens, links.selection),
+    "tokens": lambda links: TokensView(links.selection),
+    "what_if": lambda links: WhatIfView(links.selection),
+    "compare": lambda links: CompareView(links.show_step, links.focus, links.follow),
     "tornado": lambda links: TornadoView(),
     "evaluation": lambda links: EvaluationView(),
-    "best_paid": lambda links: BestPaidView(on_pick=links.show_completion),
-    "doctor": lambda links: DoctorView(),
+    "best_paid": lambda links: BestPaidView(links.show_completion, links.selection),
+    "behaviours": lambda links: BehavioursView(links.show_completion, links.interval),
+    "doctor": lambda links: DoctorView(links.branch, links.show_completion),
 }
 """name -> what makes the page, in the order of the tabs."""

@@ -40,7 +40,7 @@ from workbench.training import Trainer, start_run
 
 pytestmark = [
     pytest.mark.vllm,
-    pytest.mark.timeout(600),
+    pytest.mark.timeout(1500),
     pytest.mark.skipif(
         find_spec("vllm") is None,
         reason="vLLM is not installed here; .ci/vllm makes its environment and runs these",
@@ -449,7 +449,7 @@ def test_a_run_with_vllm_learns(options: list[str], tmp_path: Path) -> None:
     command = [
         sys.executable,
         "-m",
-        "workbench.cli",
+        "workbench",
         "train",
         "--json",
         "--out",

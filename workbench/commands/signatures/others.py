@@ -23,13 +23,14 @@ def areal(
 
 
 def lab(
-    folder: options.Notebooks = None,
+    arguments: options.Notebooks = None,
     browser: options.Browser = True,
 ) -> None:
-    """Open JupyterLab on the notebooks."""
+    """Open JupyterLab on your own copy of the notebooks, or on a folder of yours. Further options
+    are JupyterLab's: workbench lab --port 8899."""
     from workbench.commands.lab import lab_command
 
-    lab_command(folder, browser)
+    lab_command(arguments or [], browser)
 
 
 def bench(

@@ -29,6 +29,14 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+KEPT = {
+    "steps": "SELECT step FROM steps ORDER BY step",
+    "samples": "SELECT DISTINCT step FROM groups ORDER BY step",
+    "tokens": "SELECT step FROM arrays WHERE name = 'ids' AND step IN (SELECT step FROM groups) "
+    "ORDER BY step",
+}
+"""What may be kept of a step -> the steps that have it."""
+
 
 class Run:
     """A record that `Run.open` found. Steps count from 1; step 0 is what came before the first."""
@@ -75,6 +83,13 @@ class Run:
     def last_step(self) -> int:
         """The last step recorded; 0 when there is none."""
         return self._read(last_step)
+
+    def kept_steps(self, of: str = "tokens") -> list[int]:
+        """The steps of which something was kept, ascending: "samples" (completions), "tokens"
+        (`batch` has them), or "steps" (all). Raises ValueError for another word."""
+        if of not in KEPT:
+            raise ValueError(f"kept_steps({of!r}): choose one of {', '.join(map(repr, KEPT))}.")
+        return self._read(lambda db: [int(step) for (step,) in db.execute(KEPT[of])])
 
     def position(self) -> tuple[int, int]:
         """(revision, last step): cheap to poll. A new revision says that the record was cut back:
@@ -180,6 +195,12 @@ class Run:
         None where unknown) and a column per recorded array (`old_logp`, `logp`, …). Empty when not
         kept. Raises `RunRecordError`."""
         return self._frame(lambda db: queries.tokens(db, step, row))
+
+    def token_arrays(self, step: int) -> dict[str, np.ndarray]:
+        """The token arrays of a step as they are kept, without its texts: `lengths` of the
+        completions, `ids`, and each recorded float array, rows one after another. Empty when not
+        kept. Raises `RunRecordError`."""
+        return self._read(lambda db: queries.arrays(db, int(step)))
 
     def batch(self, step: int) -> dict[str, Any]:
         """The kept batch of a step as padded numpy arrays, ready for a what-if without a model.

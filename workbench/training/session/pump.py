@@ -1,8 +1,8 @@
 """Waiting in a notebook cell without starving the widgets.
 
-ipykernel 7 answers widget messages in a thread of its own; older kernels (Colab runs 6.17) answer
-them only when the main thread lets them, which jupyter_ui_poll does. Outside IPython there is
-nothing to do.
+ipykernel 7 answers widget messages in a thread of its own, all but the first ones of a page, which
+`libraries/ipykernel_.py` answers; older kernels (Colab runs 6.17) answer them only when the main
+thread lets them, which jupyter_ui_poll does. Outside IPython there is nothing to do.
 """
 
 from __future__ import annotations
@@ -12,6 +12,9 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
+
+from workbench.libraries.ipykernel_ import answering_new_pages
 
 PUBLISHERS: list[Callable[[bool], None]] = []
 """Called now and then while a cell waits, with True when it ends: in Colab only what is drawn
@@ -20,12 +23,19 @@ before that reaches the page."""
 
 def old_kernel() -> bool:
     """True inside a kernel whose main thread must poll for widget messages."""
-    if "ipykernel" not in sys.modules or "IPython" not in sys.modules:
+    if "ipykernel" not in sys.modules:
         return False
+    major = int(str(sys.modules["ipykernel"].__version__).split(".")[0])
+    return kernel_here() is not None and major < 7
+
+
+def kernel_here() -> Any:
+    """The kernel that runs this, None outside one."""
+    if "IPython" not in sys.modules:
+        return None
     from IPython import get_ipython
 
-    major = int(str(sys.modules["ipykernel"].__version__).split(".")[0])
-    return hasattr(get_ipython(), "kernel") and major < 7
+    return getattr(get_ipython(), "kernel", None)
 
 
 @contextmanager
@@ -37,7 +47,8 @@ def ui_events() -> Iterator[Callable[[], None]]:
         with poll_events() as poll:
             yield lambda: poll(10)
     else:
-        yield lambda: None
+        with answering_new_pages(kernel_here()):
+            yield lambda: None
 
 
 def pumped_wait(done: threading.Event, timeout: float | None) -> bool:

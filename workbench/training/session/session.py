@@ -28,6 +28,7 @@ from workbench.training.session import branching
 from workbench.training.session.errors import SessionError
 from workbench.training.session.listeners import Listeners
 from workbench.training.session.pump import pumped_wait
+from workbench.training.session.reopening import Parts
 from workbench.training.session.runner import Runner
 from workbench.training.session.status import Status
 from workbench.training.session.turn import TURN
@@ -105,6 +106,8 @@ class Session:
         self._lock = threading.RLock()
         self._listeners = Listeners(self)
         self._runner = Runner(trainer, f"workbench {trainer.out.name}", self._listeners)
+        # What the run can be opened with again, once its memory was given back.
+        self._parts: Parts | None = None
 
     def __repr__(self) -> str:
         return f"Session({str(self.out)!r}, {self.status}, step {self.step_number})"
@@ -136,6 +139,12 @@ class Session:
         """Whole steps made."""
         trainer = self.trainer  # once: another thread may free the session
         return self.run.last_step() if trainer is None else trainer.steps_done
+
+    @property
+    def rollout_progress(self) -> tuple[int, int] | None:
+        """Completions finished and wanted of the rollout in hand; None outside one."""
+        trainer = self.trainer
+        return None if trainer is None else trainer.rollout_progress
 
     @property
     def config(self) -> GRPOConfig:
@@ -395,9 +404,23 @@ class Session:
             if self.trainer is None:
                 return
             self._refuse_while_running("free")
+            self._parts = Parts.of(self._runner.require_trainer())
             self._runner.give_back()
         # Model, optimizer and graph are full of reference cycles.
         gc.collect()
+
+    def reopen(self) -> Session:
+        """The same run again after `free()`: a new session that goes on from its last checkpoint.
+
+        Policy and task are loaded again by name, the reward functions are the same. Raises
+        `SessionError` where this session was not freed, and what loading raises.
+        """
+        if self._parts is None:
+            raise SessionError(
+                f"reopen(): the session is {self.status}, and holds its policy still. resume() "
+                "goes on with it."
+            )
+        return self._parts.session()
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
 

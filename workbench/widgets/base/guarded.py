@@ -50,6 +50,12 @@ class Guarded:
         finally:
             self._filling = before
 
+    def is_filling(self) -> bool:
+        """Whether it is the view that changes its controls, and no person."""
+        # Another thread may be filling just now: what a person did meanwhile counts after it.
+        with self._lock:
+            return self._filling
+
     def answer(self, control: widgets.Widget, act: Callable[[], Any]) -> None:
         """Call `act`, guarded, when a person changes the value of `control`."""
         control.observe(lambda change: self._answer(act), "value")

@@ -16,6 +16,7 @@ from workbench.widgets.base.kernel import answer_in_the_subshell
 from workbench.widgets.base.style import NEGATIVE, POSITIVE, framed
 from workbench.widgets.base.text import safe_text
 from workbench.widgets.base.torch_on_demand import is_torch_missing
+from workbench.widgets.controls.slider_names import SliderNames
 
 BAR_FRAME = (
     "display:inline-block;position:relative;width:80px;height:14px;vertical-align:middle;"
@@ -25,6 +26,11 @@ BAR_FRAME = (
 WIDE = widgets.Layout(width="calc(100% - 4px)", min_width="0", overflow="auto")
 """As wide as the page lets it be, less its own margins: a wide table scrolls by itself instead of
 pushing the text out of sight."""
+LAB_CSS = """
+.wb .wb-algebra { margin: 6px 0; font-variant-numeric: tabular-nums; }
+.wb .wb-algebra sub { font-size: 12px; }
+.wb-lab-output > .widget-html-content, .wb-lab-output > .wb { min-width: 0; width: 100%; }
+"""
 NEEDS_TORCH = (
     "This widget computes with workbench.objective, which needs torch. Install it: "
     "pip install torch"
@@ -48,7 +54,7 @@ class Lab(Guarded):
     def __init__(self) -> None:
         super().__init__()
         self.summary, self.problem = "", ""
-        self.output = widgets.HTML(layout=WIDE)
+        self.output = widgets.HTML(layout=WIDE).add_class("wb-lab-output")
         head = widgets.HTML(
             framed(
                 f"<h3 style='margin:0'>{html.escape(self.heading)}</h3><p class='wb-dim'>"
@@ -57,15 +63,24 @@ class Lab(Guarded):
         )
         self.widget = widgets.VBox(
             [
-                stylesheet(self.css),
+                stylesheet(LAB_CSS, self.css),
                 head,
-                *self.controls(),
+                self._side_by_side(),
                 self.message,
-                *self.pictures(),
                 self.output,
+                SliderNames(),
             ]
         )
         self.update()
+
+    def _side_by_side(self) -> widgets.Widget:
+        """What is moved, and beside it the picture where the page is wide enough."""
+        controls = widgets.VBox(list(self.controls()), layout={"flex": "0 1 auto"})
+        pictures = list(self.pictures())
+        if not pictures:
+            return controls
+        beside = widgets.VBox(pictures, layout={"flex": "1 1 380px", "min_width": "0"})
+        return widgets.HBox([controls, beside], layout={"flex_flow": "row wrap"})
 
     def controls(self) -> Sequence[widgets.Widget]:
         """The widgets that a person moves; they call `update`."""

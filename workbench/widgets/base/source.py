@@ -7,7 +7,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from workbench.runs import Run, accuracy_band, controls_beside, is_control
+from workbench.runs import Run, accuracy_band, controls_beside, is_control, relatives
 from workbench.runs.control import Band, metric_band
 
 if TYPE_CHECKING:
@@ -49,9 +49,15 @@ class RunSource:
         """Runs of the same training whose rewards say nothing; drawn as a band behind the run."""
         meta = self.run.meta
         self.label = meta.name
+        # Read once: they stay what they are, and views ask for them at every drawing.
+        self.id = meta.id
+        self.parent_id = meta.parent_id
+        self.fork = meta.branch_step
+        self.started = meta.started
         self.reward_names = list(meta.reward_names)
         self._position: tuple[int, int] | None = None
         self._written: tuple[object, ...] | None = None
+        self._kept: dict[str, tuple[object, list[int]]] = {}
         self.refresh()
 
     @property
@@ -94,6 +100,14 @@ class RunSource:
         """The same of the mean reward of a step."""
         return metric_band(self.controls, "reward")
 
+    @cached_property
+    def parent(self) -> RunSource | None:
+        """The run that this one branched from, where its record lies beside; else None."""
+        if self.parent_id is None:
+            return None
+        found = [run for run in relatives(self.run) if run.meta.id == self.parent_id]
+        return RunSource(found[0]) if found else None
+
     def _state(self) -> tuple[str, str, int | None]:
         """Status, reason and planned steps."""
         meta, session = self.run.meta, self._session
@@ -113,6 +127,14 @@ class RunSource:
             return self.run.steps()
         new = self.run.steps(since=self._position[1])
         return pd.concat([self.metrics, new], ignore_index=True) if len(new) else self.metrics
+
+    def kept_steps(self, of: str) -> list[int]:
+        """The steps of which `Run.kept_steps` has something, read once for each state."""
+        known = self._kept.get(of)
+        if known is None or known[0] != self._position:
+            known = (self._position, self.run.kept_steps(of))
+            self._kept[of] = known
+        return known[1]
 
     @property
     def last_step(self) -> int:

@@ -1,95 +1,84 @@
-"""Which step a view shows: that of the dashboard, or one of its own choice."""
+"""Which step a page shows: the one that is chosen on the dashboard, chosen anew from here."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from bisect import bisect_left, bisect_right
+from collections.abc import Callable, Sequence
 
 import ipywidgets as widgets
 
 from workbench.widgets.base.guarded import Guarded, set_if_changed
+from workbench.widgets.base.selection import Selection
 
 
 class StepChooser:
-    """A number box with buttons to either side, and a check box to go along with the dashboard.
+    """A number box with a button to either side, which lead to the next step that has something
+    to show. `step` is the step shown, None before the first.
 
-    `step` is the step to show, None before the first. Choosing one by hand ends the going along
-    until it is ticked again.
+    What a person chooses goes into `selection`, and so to all pages; `changed` is called after
+    that.
     """
 
-    def __init__(self, view: Guarded, changed: Callable[[], None]) -> None:
+    def __init__(
+        self, view: Guarded, changed: Callable[[], None], selection: Selection | None = None
+    ) -> None:
+        self.selection = Selection() if selection is None else selection
         self._view = view
         self._changed = changed
-        self._offered: int | None = None
+        self._kept: Sequence[int] = ()
         self.box = widgets.BoundedIntText(
             value=0,
             min=0,
             max=0,
             description="step",
-            layout=widgets.Layout(width="150px"),
-            style={"description_width": "40px"},
+            layout=widgets.Layout(width="120px"),
+            style={"description_width": "36px"},
             disabled=True,
         )
-        self.older = _button("‹ older", "The step before")
-        self.newer = _button("newer ›", "The step after")
-        self.follow = widgets.Checkbox(
-            value=True,
-            description="follow the dashboard",
-            indent=False,
-            layout=widgets.Layout(width="190px"),
-        )
-        self.widget = widgets.HBox(
-            [self.older, self.box, self.newer, self.follow],
-            layout=widgets.Layout(flex_flow="row wrap"),
-        )
-        view.answer(self.box, self._chosen)
-        view.answer(self.follow, self._followed)
-        self.older.on_click(lambda _: view.guarded(self._move, -1))
-        self.newer.on_click(lambda _: view.guarded(self._move, 1))
+        self.older = _button("‹", "The kept step before")
+        self.newer = _button("›", "The kept step after")
+        self.widget = widgets.HBox([self.older, self.box, self.newer])
+        self.box.observe(lambda change: self._chosen(change["new"]), "value")
+        self.older.on_click(lambda _: self._chosen(self.beside(older=True)))
+        self.newer.on_click(lambda _: self._chosen(self.beside(older=False)))
 
     @property
     def step(self) -> int | None:
         """The step to show; None while there is none."""
         return self.box.value or None
 
-    def offer(self, step: int | None, last: int) -> None:
-        """The dashboard is at `step` of a run that has `last` steps."""
-        self._offered = step
+    def offer(self, step: int | None, last: int, kept: Sequence[int] = ()) -> None:
+        """The dashboard is at `step` of a run that has `last` steps; `kept` are those that have
+        something to show, ascending."""
+        self._kept = kept
         with self._view.filling():
-            chosen = step or 0 if self.follow.value else self.box.value or step or 0
-            chosen = min(chosen, last)
             limits = {"max": last, "min": min(last, 1)}
-            for name in (
-                limits if last >= self.box.min else reversed(limits)
-            ):  # at no time may min be above max
+            # At no time may min be above max.
+            for name in limits if last >= self.box.min else reversed(limits):
                 set_if_changed(self.box, name, limits[name])
-            set_if_changed(self.box, "value", chosen)
-            self._enable(last)
+            set_if_changed(self.box, "value", min(step or 0, last))
+            set_if_changed(self.box, "disabled", last == 0)
+            for button, older in ((self.older, True), (self.newer, False)):
+                set_if_changed(button, "disabled", self.beside(older) is None)
 
     def go_to(self, step: int) -> None:
-        """Show this step and stay there; the dashboard may not have told yet that there is such a
-        step."""
-        with self._view.filling():
-            set_if_changed(self.box, "max", max(self.box.max, step))
-            set_if_changed(self.box, "value", step)
-            set_if_changed(self.follow, "value", False)
-            self._enable(self.box.max)
-
-    def _move(self, by: int) -> None:
-        self.go_to(min(max(self.box.value + by, self.box.min), self.box.max))
+        """Choose this step, on all pages."""
+        self.selection.step = step
+        # Where no dashboard has drawn it already, as in a page that stands alone.
         self._changed()
 
-    def _chosen(self) -> None:
-        self.go_to(self.box.value)
-        self._changed()
+    def beside(self, older: bool) -> int | None:
+        """The next kept step to that side; None where there is none."""
+        if older:
+            place = bisect_left(self._kept, self.box.value) - 1
+        else:
+            place = bisect_right(self._kept, self.box.value)
+        return self._kept[place] if 0 <= place < len(self._kept) else None
 
-    def _followed(self) -> None:
-        self.offer(self._offered, self.box.max)
-        self._changed()
-
-    def _enable(self, last: int) -> None:
-        set_if_changed(self.box, "disabled", last == 0)
-        set_if_changed(self.older, "disabled", self.box.value <= 1)
-        set_if_changed(self.newer, "disabled", self.box.value >= last)
+    def _chosen(self, step: int | None) -> None:
+        # Not under the page's lock: what observes the selection draws, and may be waiting for it.
+        if step and not self._view.is_filling():
+            self.go_to(step)
 
 
 def _button(text: str, tip: str) -> widgets.Button:
@@ -97,6 +86,6 @@ def _button(text: str, tip: str) -> widgets.Button:
     return widgets.Button(
         description=text,
         tooltip=tip,
-        layout=widgets.Layout(width="76px"),
+        layout=widgets.Layout(width="36px"),
         disabled=True,
     )

@@ -1,5 +1,5 @@
-"""What the views of one step share: they follow the dashboard's step or stay at their own, and read
-a step again when it is another."""
+"""What the views of one step share: they show the step that is chosen on the dashboard, and read it
+again when it is another."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from workbench.runs import RunRecordError
 from workbench.widgets.base.guarded import Guarded
+from workbench.widgets.base.selection import Selection
 from workbench.widgets.base.source import RunSource
 from workbench.widgets.base.step_chooser import StepChooser
 
@@ -18,17 +19,22 @@ class StepView(Guarded):
     """Base of a view of one step of the first run. A subclass says how a step is drawn, and how it
     says that there is none.
 
-    `read()` draws the step that is chosen, whatever was drawn before; `source` is the run.
+    `read()` draws the step that is chosen, whatever was drawn before; `source` is the run;
+    `selection` is shared with the other pages.
     """
 
-    def __init__(self) -> None:
+    KEPT = "steps"
+    """What of a step it shows, as `Run.kept_steps` calls it: ‹ and › pass over the others."""
+
+    def __init__(self, selection: Selection | None = None) -> None:
         super().__init__()
         self.source: RunSource | None = None
         self._drawn: object = None
-        self.steps = StepChooser(self, self.read)
+        self.steps = StepChooser(self, lambda: self.guarded(self._show_again), selection)
+        self.selection = self.steps.selection
 
     def show(self, sources: Sequence[RunSource], step: int | None) -> None:
-        """Draw the first run at `step` (None = its newest), or at the step that was chosen here."""
+        """Draw the first run at the step that is chosen, or else at `step` (None = its newest)."""
         self.guarded(self._show, sources, step)
 
     @property
@@ -39,9 +45,14 @@ class StepView(Guarded):
     def _show(self, sources: Sequence[RunSource], step: int | None) -> None:
         self.source = sources[0] if sources else None
         last = self.source.last_step if self.source else 0
-        self.steps.offer(step or last or None, last)
+        kept = self.source.kept_steps(self.KEPT) if self.source else []
+        self.steps.offer(self.selection.step or step or last or None, last, kept)
         if self._drawn is None or self._drawn != self.key:
             self.read()
+
+    def _show_again(self) -> None:
+        if self.source is not None:
+            self._show([self.source], self.step)
 
     @property
     def key(self) -> object:
@@ -61,9 +72,17 @@ class StepView(Guarded):
             try:
                 self.draw_step(self.source, self.step)
             except RunRecordError as missing:
-                self.draw_empty(str(missing))
+                self.draw_empty(f"{missing}{self._where_there_is_one()}")
         self._drawn = key
         self.settled()
+
+    def _where_there_is_one(self) -> str:
+        """Which steps around this one have something to show; '' where ‹ and › lead to none."""
+        beside = [self.steps.beside(older) for older in (True, False)]
+        steps = [str(step) for step in beside if step is not None]
+        return (
+            f" ‹ and › lead to those that were: step {' and step '.join(steps)}." if steps else ""
+        )
 
     def draw_step(self, source: RunSource, step: int) -> None:
         """Read and draw `step`. Raises `RunRecordError` where it was not kept."""

@@ -12,6 +12,7 @@ import pandas as pd
 from workbench.widgets.base.guarded import set_if_changed, show_if, stylesheet
 from workbench.widgets.base.labelled import in_a_row, labelled_menu
 from workbench.widgets.base.pick_buttons import PickButtons
+from workbench.widgets.base.selection import Selection
 from workbench.widgets.base.source import RunSource
 from workbench.widgets.base.step_view import NO_RUN, StepView
 from workbench.widgets.base.style import framed
@@ -35,8 +36,12 @@ class BestPaidView(StepView):
 
     title = "Best paid"
 
-    def __init__(self, on_pick: Callable[[int, int], None] = lambda step, row: None) -> None:
-        super().__init__()
+    def __init__(
+        self,
+        on_pick: Callable[[int, int], None] = lambda step, row: None,
+        selection: Selection | None = None,
+    ) -> None:
+        super().__init__(selection)
         self.on_pick = on_pick
         self.found = pd.DataFrame()
         self._opened = ""

@@ -1,5 +1,5 @@
-"""One live field of the config as a row of controls: slider, number box or menu, the value in
-force, the pending one."""
+"""One live field of the config as a row of controls: slider, number box or menu, and the value in
+force where it is another than the one shown."""
 
 from __future__ import annotations
 
@@ -13,7 +13,9 @@ from typing import Any
 import ipywidgets as widgets
 
 from workbench.config import GRPOConfig, range_text
+from workbench.widgets.base.guarded import set_if_changed, show_if
 from workbench.widgets.base.hosts import TOOLTIP
+from workbench.widgets.base.slider import Slider
 
 FIELDS: dict[str, Field[Any]] = {f.name: f for f in fields(GRPOConfig)}
 SLIDER_RANGES: dict[str, tuple[float, float]] = {
@@ -68,11 +70,10 @@ LOG_STEP = 0.05
 NOTHING = ""
 """None in a menu, for which None itself means that no line of it is chosen: it would stand there
 empty."""
-LINE = 14
-"""Pixels from line to line where a row says two things; ipywidgets' rows are twice as high
-inside."""
 HIDDEN = {"description_width": "0px"}
 """The name of an input: read out by a screen reader, and seen already in the label of the row."""
+NO_HOME = object()
+"""A row that leads back nowhere."""
 
 
 def knob_grid(rows: Iterable[KnobRow], width: int = 500) -> widgets.Widget:
@@ -87,41 +88,61 @@ class KnobRow:
     """The row of one field. `ask(name, value)` is called when a person moves it; `show` is told
     what is in force.
 
-    Slider and number box move together. A field that may be None has a check box for it.
-    `label_width` lines rows up.
+    Slider and number box move together. A field that may be None has a chip for it, which folds
+    them away. `label_width` lines rows up; a `symbol` stands for the name where room is scarce.
+    `foresee(name, value)` says what a value would do while the hand is on the slider; the row then
+    asks once, when the hand lets go. `home` is where ↺ leads back to.
     """
 
     def __init__(
-        self, name: str, value: Any, ask: Callable[[str, Any], None], label_width: str = "216px"
+        self,
+        name: str,
+        value: Any,
+        ask: Callable[[str, Any], None],
+        label_width: str = "216px",
+        *,
+        symbol: str = "",
+        foresee: Callable[[str, float], str] | None = None,
+        home: Any = NO_HOME,
     ) -> None:
         self.name = name
+        self.symbol = symbol
+        self.home = home
         self._ask = ask
+        self._foresee = foresee
         self._told = value
         # Of this thread: a move that a person makes meanwhile, in another, counts.
         self._telling = threading.local()
-        self._slid_to = _within(value, name)
         self._field = FIELDS[name]
-        self.state = widgets.HTML(layout=widgets.Layout(flex="1 1 100px"))
-        meaning = html.escape(self._field.metadata["meaning"])
+        self.state = widgets.HTML().add_class("wb-knob-state")
         self.label = widgets.HTML(
-            f'<span style="font-size:14px" title="{meaning}"><b>{name}</b></span>',
-            layout=widgets.Layout(flex=f"0 0 {label_width}"),
+            f'<b title="{html.escape(self._tip)}">{symbol or name}</b>',
+            layout=widgets.Layout(flex="0 0 auto" if symbol else f"0 0 {label_width}"),
         )
         self.inputs = self._make_inputs(value)
         for control in self.inputs:
             control.observe(self._moved, "value")
-        centred = widgets.Layout(align_items="center")
-        self.widget = widgets.HBox([self.label, *self.inputs, self.state], layout=centred)
+        if self.slider is not None and foresee is not None:
+            self.slider.observe(self._hand_moved, "preview")
+        self.back = self._make_back()
+        parts = [self.label, *self.inputs, self.back, self.state]
+        self.widget = widgets.HBox(parts).add_class("wb-knob")
+        if symbol:
+            self.widget.add_class("wb-knob-short")
         self.show(value, None)
 
+    @property
+    def _tip(self) -> str:
+        return f"{self.name}: {self._field.metadata['meaning']} Range: {range_text(self._field)}"
+
+    # ---------------------------------------------------------------- making
+
     def _make_inputs(self, value: Any) -> list[widgets.Widget]:
-        meaning = self._field.metadata["meaning"]
-        tip = f"{self.name}: {meaning} Range: {range_text(self._field)}"
-        self.slider: widgets.Widget | None = None
+        self.slider: Slider | None = None
         self.off: widgets.Widget | None = None
         kind = str(self._field.type)
         if self._is_menu:
-            self.box: widgets.Widget = self._make_menu(value, tip)
+            self.box: widgets.Widget = self._make_menu(value)
             return [self.box]
         if kind.startswith("bool"):
             self.box = widgets.Checkbox(
@@ -129,26 +150,25 @@ class KnobRow:
                 indent=False,
                 description="on",
                 layout=widgets.Layout(flex="0 0 92px"),
-                **{TOOLTIP: tip},
+                **{TOOLTIP: self._tip},
             )
             return [self.box]
-        looks = self._looks("0 0 100px", tip)
         if kind.startswith("int"):
             lowest = int(self._field.metadata["low"] or 0)
-            self.box = widgets.BoundedIntText(value=value, min=lowest, max=10**9, **looks)
+            self.box = widgets.BoundedIntText(value=value, min=lowest, max=10**9, **self._looks())
             return [self.box]
-        self.box = widgets.FloatText(value=_or_begin(value, self.name), step=None, **looks)
-        self.slider = self._make_slider(value, tip)
+        self.box = widgets.FloatText(value=_or_begin(value, self.name), step=None, **self._looks())
+        self.slider = self._make_slider(value)
         if self._field.metadata["optional"]:
-            self.off = widgets.Checkbox(
+            self.off = widgets.ToggleButton(
                 value=value is None,
                 description="none",
-                indent=False,
-                layout=widgets.Layout(flex="0 0 62px", min_width="0"),
-            )
+                tooltip=f"{self.name}: none, or a value",
+                layout=widgets.Layout(flex="0 0 auto", width="auto"),
+            ).add_class("wb-chip")
         return [c for c in (self.slider, self.box, self.off) if c is not None]
 
-    def _make_menu(self, value: Any, tip: str) -> widgets.Widget:
+    def _make_menu(self, value: Any) -> widgets.Widget:
         options = [(str(choice), choice) for choice in self._field.metadata["choices"]]
         if self._field.metadata["optional"]:
             options.insert(0, ("none", NOTHING))
@@ -158,41 +178,57 @@ class KnobRow:
             value=chosen,
             description=self.name,
             style=HIDDEN,
-            **{TOOLTIP: tip},
+            **{TOOLTIP: self._tip},
             layout=widgets.Layout(flex="0 1 254px", min_width="120px"),
         )
 
-    def _make_slider(self, value: Any, tip: str) -> widgets.Widget:
+    def _make_slider(self, value: Any) -> Slider:
         low, high = SLIDER_RANGES[self.name]
-        looks = self._looks("0 1 150px", tip) | {"readout": False}
-        if not self._field.metadata["log_scale"]:
-            step = _step(low, high)
-            return widgets.FloatSlider(value=self._slid_to, min=low, max=high, step=step, **looks)
-        # Such a slider's ends and steps are exponents.
-        slider = widgets.FloatLogSlider(
-            value=self._slid_to,
-            base=10,
-            min=math.log10(low),
-            max=math.log10(high),
-            step=LOG_STEP,
-            **looks,
+        log = self._field.metadata["log_scale"]
+        return Slider(
+            value=_within(value, self.name),
+            min=low,
+            max=high,
+            step=LOG_STEP if log else _step(low, high),
+            log=log,
+            live=self._foresee is None,
+            description=self.name,
+            symbol=self.symbol,
+            tooltip=self._tip,
+            layout=widgets.Layout(
+                flex="1 1 60px" if self.symbol else "0 1 150px", min_width="44px"
+            ),
         )
-        return slider.add_class("wb-log")
 
-    def _looks(self, flex: str, tip: str) -> dict[str, Any]:
+    def _make_back(self) -> widgets.Button:
+        """The way back to where the field began."""
+        has_home = self.home is not NO_HOME
+        goes_to = plain_value(self.home) if has_home else ""
+        button = widgets.Button(
+            description="↺",
+            tooltip=f"{self.name}: back to {goes_to}, as the run began",
+            layout=widgets.Layout(width="24px", flex="0 0 24px"),
+        )
+        button.add_class("wb-quiet").add_class("wb-back")
+        button.on_click(lambda _: self._ask_for(self.home))
+        show_if(button, has_home)
+        return button
+
+    def _looks(self) -> dict[str, Any]:
+        size = "0 0 68px" if self.symbol else "0 0 100px"
         return {
             "description": self.name,
             "style": HIDDEN,
-            TOOLTIP: tip,
-            "layout": widgets.Layout(flex=flex, min_width="92px"),
+            TOOLTIP: self._tip,
+            "layout": widgets.Layout(flex=size, min_width="60px", width="auto"),
         }
+
+    # --------------------------------------------------------- a person's move
 
     def _moved(self, change: dict[str, Any]) -> None:
         if getattr(self._telling, "now", False):
             return
         moved = change["owner"]
-        if moved is self.slider and self._is_snap(change["new"]):
-            return
         # Moving the slider or the box turns a field on that was None.
         value = moved.value
         if self.off is not None and moved is self.off:
@@ -203,15 +239,19 @@ class KnobRow:
             value = float(f"{value:.{digits}g}")
         if self._is_menu and value == NOTHING:
             value = None
+        self._ask_for(value)
+
+    def _ask_for(self, value: Any) -> None:
         self._put(value)
         self._ask(self.name, value)
         self._told = self._reading()
 
-    def _is_snap(self, shown: float) -> bool:
-        """True when the browser only rounded the slider to its grid: nobody moved it."""
-        if self._field.metadata["log_scale"]:
-            return abs(math.log10(shown) - math.log10(self._slid_to)) <= LOG_STEP / 2
-        return abs(shown - self._slid_to) <= _step(*SLIDER_RANGES[self.name]) / 2
+    def _hand_moved(self, change: dict[str, Any]) -> None:
+        """The hand is on the slider: say what would be, before anything is changed."""
+        assert self.slider is not None
+        assert self._foresee is not None
+        words = "" if change["new"] is None else self._foresee(self.name, change["new"])
+        set_if_changed(self.slider, "said", words)
 
     def _put(self, value: Any) -> None:
         """Make all inputs of the row show `value` without asking for it."""
@@ -223,37 +263,50 @@ class KnobRow:
                 return
             self.box.value = NOTHING if value is None else value
             if self.slider is not None and math.isfinite(value):  # a page cannot be sent a NaN
-                self._slid_to = self.slider.value = _within(value, self.name)
+                self.slider.value = _within(value, self.name)
         finally:
             self._telling.now = False
+            self._fold()
+
+    def _fold(self) -> None:
+        """A field that is None has nothing to slide."""
+        if self.off is not None and self.slider is not None:
+            show_if(self.slider, not self.off.value)
+            show_if(self.box, not self.off.value)
+
+    # ------------------------------------------------------------- being told
 
     def show(
         self, in_force: Any, pending: Any, is_pending: bool = False, idle_because: str = ""
     ) -> None:
-        """Say what is in force and, until the step boundary, what is pending. Inputs follow what
+        """Say what is in force where it is another value than the one asked for. Inputs follow what
         changed since the last time, and are left alone else: a person may be moving one."""
         wanted = pending if is_pending else in_force
         if wanted != self._told:
             self._told = wanted
             self._follow()
-        words = f"{_text(in_force)} in force"
-        below = ""
-        if wanted != in_force:
-            words = f"{_text(in_force)} &rarr; <b>{_text(pending)}</b>"
-            below = "next step"
+        self._fold()
+        waits = wanted != in_force
+        words = ""
+        if waits:
+            words = f"{_text(in_force)} &rarr; <b>{_text(pending)}</b> next step"
         # That a field does nothing matters more than when it would begin to.
         if idle_because:
-            below = f'<i title="{html.escape(idle_because)}">does nothing</i>'
-        look = ""
-        if below:
-            # Two lines are as high as one: a row that is pending moves nothing.
-            look = f"line-height:{LINE}px;"
-            below = f"<br>{below}"
-        style = f"font-size:13px;white-space:nowrap;{look}"
-        text = f'<div role="status" style="{style}">{words}{below}</div>'
+            words = f'<i title="{html.escape(idle_because)}">does nothing</i>'
+        text = f'<span role="status">{words}</span>' if words else ""
         # The same text again would be a message to the page for nothing.
-        if self.state.value != text:
-            self.state.value = text
+        set_if_changed(self.state, "value", text)
+        set_if_changed(self.back, "disabled", self.home is NO_HOME or wanted == self.home)
+        if self.slider is not None:
+            ghost = _within(in_force, self.name) if waits and in_force is not None else None
+            set_if_changed(self.slider, "in_force", ghost)
+
+    def enable(self, can_move: bool) -> None:
+        """Let a person move the row, or not."""
+        for control in self.inputs:
+            set_if_changed(control, "disabled", not can_move)
+        if not can_move:
+            set_if_changed(self.back, "disabled", True)
 
     def take_back(self) -> None:
         """What was asked for is refused: the inputs show again what holds, or what was asked for
@@ -276,19 +329,21 @@ class KnobRow:
         return bool(self._field.metadata["choices"])
 
 
-def _text(value: Any) -> str:
+def plain_value(value: Any) -> str:
+    """A value as a person reads it."""
     if isinstance(value, bool):
         return "on" if value else "off"
     if isinstance(value, float):
         return f"{value:.4g}"
-    return "none" if value is None else html.escape(str(value))
+    return "none" if value is None else str(value)
+
+
+def _text(value: Any) -> str:
+    return html.escape(plain_value(value))
 
 
 def _within(value: Any, name: str) -> float:
-    """Where the slider stands for a value: at its end for one beyond it; of no matter for a field
-    without a slider."""
-    if name not in SLIDER_RANGES:
-        return 0.0
+    """Where the slider stands for a value: at its end for one beyond it."""
     low, high = SLIDER_RANGES[name]
     begin = _or_begin(value, name)
     return float(min(max(begin, low), high))

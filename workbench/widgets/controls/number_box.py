@@ -1,7 +1,6 @@
 """A number that can be dragged and typed: a slider and a labelled box, kept together.
 
-The box holds the exact value and carries the label, because ipywidgets ties none to a slider. The
-slider stops at its ends, the box goes on.
+The box holds the exact value and carries the label; the slider stops at its ends, the box goes on.
 """
 
 from __future__ import annotations
@@ -12,6 +11,8 @@ from collections.abc import Callable
 from typing import Any
 
 import ipywidgets as widgets
+
+from workbench.widgets.base.slider import Slider
 
 
 class NumberBox:
@@ -37,12 +38,13 @@ class NumberBox:
             style={"description_width": label_width},
             layout={"width": f"calc({label_width} + 90px)"},
         )
-        self.slider = (widgets.IntSlider if whole else widgets.FloatSlider)(
+        self._whole = whole
+        self.slider = Slider(
             value=low,
             min=low,
             max=high,
             step=1 if whole else step,
-            readout=False,
+            description=name,
             layout={"width": "200px", "min_width": "100px"},
         )
         self._place(value)
@@ -84,4 +86,4 @@ class NumberBox:
             self.slider.value = min(max(value, self.slider.min), self.slider.max)
 
     def _type(self, value: float) -> None:
-        self.box.value = value if isinstance(value, int) else float(f"{value:.6g}")
+        self.box.value = round(value) if self._whole else float(f"{value:.6g}")

@@ -11,7 +11,7 @@ from typing import Any
 
 import ipywidgets as widgets
 
-SPEEDS = {"1 step a second": 1.0, "4 steps a second": 0.25, "10 steps a second": 0.1}
+SPEEDS = {"1 a second": 1.0, "4 a second": 0.25, "10 a second": 0.1}
 """Seconds between two steps."""
 
 
@@ -26,14 +26,14 @@ class Replay:
             value=False,
             description="Replay",
             tooltip="Play the steps one after the other",
-            layout=widgets.Layout(width="84px"),
-        )
+            layout=widgets.Layout(width="auto", flex="0 0 auto"),
+        ).add_class("wb-quiet")
         self.speed = widgets.Dropdown(
             options=SPEEDS,
-            value=SPEEDS["4 steps a second"],
+            value=SPEEDS["4 a second"],
             description="at",
-            layout=widgets.Layout(width="190px"),
-            style={"description_width": "24px"},
+            layout=widgets.Layout(width="124px", flex="0 0 auto"),
+            style={"description_width": "20px"},
         )
         self.button.observe(self._toggled, "value")
         self.widget = widgets.HBox([self.button, self.speed])

@@ -1,4 +1,4 @@
-// Gives the handles of the sliders in a dashboard their names, and logarithmic ones their values: they would announce exponents.
+// Gives the handles of the sliders in a view their names, and logarithmic ones their values: they would announce exponents.
 // Sliders come and go (tabs, folded knobs), so the page is watched.
 const QUIET = 200; // milliseconds
 const NEAR = 0.03; // powers of ten between a slider's place and its box: about half a step of the slider
@@ -22,7 +22,8 @@ function value(root) {
   }
 }
 
-function render({ el }) {
+function render({ model, el }) {
+  wbArrived(model);
   let timer = 0, root = null;
   const watcher = new MutationObserver((changes) => {
     if (changes.some((change) => change.type === "attributes")) value(root); // at once: a screen reader is about to say it
@@ -30,7 +31,7 @@ function render({ el }) {
   });
   function act() {
     timer = 0;
-    root = el.closest(".wb-scaled");
+    root = el.parentElement; // the view that this one was put into
     if (!root) { timer = setTimeout(act, QUIET); return; } // not in the page yet
     watcher.observe(root, { childList: true, subtree: true, attributeFilter: ["aria-valuetext"] }); // once more is no harm
     name(root);

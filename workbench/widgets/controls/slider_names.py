@@ -3,9 +3,9 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import anywidget
+
+from workbench.widgets.base.page import module_beside
 
 
 class SliderNames(anywidget.AnyWidget):
@@ -13,7 +13,7 @@ class SliderNames(anywidget.AnyWidget):
     slider's description, and those of class wb-log with the value where the slider itself says its
     exponent."""
 
-    _esm = Path(__file__).with_suffix(".js").read_text(encoding="utf-8")
+    _esm = module_beside(__file__)
 
     def __init__(self) -> None:
         super().__init__()

@@ -24,7 +24,7 @@ class StepSlider:
             value=True,
             description="newest",
             indent=False,
-            layout=widgets.Layout(width="90px"),
+            layout=widgets.Layout(flex="0 0 auto", width="auto"),
         )
         self.slider = widgets.IntSlider(
             value=0,
@@ -32,16 +32,16 @@ class StepSlider:
             max=0,
             description="step",
             continuous_update=True,
-            layout=widgets.Layout(width="420px"),
-            style={"description_width": "40px"},
+            layout=widgets.Layout(flex="1 1 160px", min_width="0", width="auto"),
+            style={"description_width": "32px"},
         )
         self.replay = Replay(self.slider)
         self.slider.observe(self._slider_moved, "value")
         self.newest.observe(self._newest_ticked, "value")
         self.widget = widgets.HBox(
             [self.newest, self.slider, self.replay.widget],
-            layout=widgets.Layout(flex_flow="row wrap", align_items="center"),
-        )
+            layout=widgets.Layout(flex="1 1 auto", min_width="0"),
+        ).add_class("wb-line")
 
     @property
     def chosen(self) -> int | None:
@@ -61,11 +61,17 @@ class StepSlider:
             if self.newest.value:
                 self.slider.value = last
 
-    def go_to(self, step: int) -> None:
-        """Stand at `step`, and follow the newest no more."""
+    def go_to(self, step: int | None) -> None:
+        """Stand at `step`, and follow the newest no more; None follows it again."""
         with self.by_itself():
-            self.newest.value = False
-            self.slider.value = step
+            self.newest.value = step is None
+            self.slider.value = self.slider.max if step is None else step
+
+    def follow_newest(self) -> None:
+        """Go along with the run from now on."""
+        with self.by_itself():
+            self.newest.value = True
+            self.slider.value = self.slider.max
 
     @contextmanager
     def by_itself(self) -> Iterator[None]:

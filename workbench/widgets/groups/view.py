@@ -8,13 +8,15 @@ from collections.abc import Callable
 import ipywidgets as widgets
 import numpy as np
 
+from workbench.runs import RunRecordError
 from workbench.widgets.base.guarded import set_if_changed, show_if, stylesheet
-from workbench.widgets.base.labelled import labelled_menu, tick_box
-from workbench.widgets.base.pick_buttons import PickButtons
+from workbench.widgets.base.labelled import in_a_row, labelled_menu, tick_box
+from workbench.widgets.base.selection import Selection
 from workbench.widgets.base.source import RunSource
 from workbench.widgets.base.step_view import NO_RUN, StepView
 from workbench.widgets.base.text import safe_text
-from workbench.widgets.groups.markup import GROUPS_CSS, Look, group_html
+from workbench.widgets.groups.box import NO_ROW, GroupBox
+from workbench.widgets.groups.markup import GROUPS_CSS, Look, dead_strip, group_html
 from workbench.widgets.groups.table import (
     FILTERS,
     SORTS,
@@ -26,40 +28,54 @@ from workbench.widgets.groups.table import (
 )
 from workbench.widgets.influence.matrix import INFLUENCE_CSS
 from workbench.widgets.influence.part import InfluencePart
+from workbench.widgets.mass.part import MassPart
 
 GROUPS_AT_ONCE, COMPLETIONS_AT_ONCE, CHARACTERS_AT_ONCE = 8, 64, 80_000
 """What a page holds at most: so many groups, and of large groups or long texts fewer, down to
 one."""
+STRIP_CHARACTERS = 20_000
+"""Of HTML, behind the chips of the dead groups of a page."""
 LENGTHS = (300, 1200, 4000)
 """Characters of a completion that can be shown."""
 
 
 class GroupsView(StepView):
     """The tab "Groups". `on_pick(row)` is called when a person wants to see a completion's tokens;
-    `step` says of which step."""
+    `step` says of which step.
+
+    Equal completions of a group stand once, with their number. Groups that teach nothing, since
+    all their rewards are equal, stand in one line at the end, where each can be opened.
+    """
 
     title = "Groups"
+    KEPT = "samples"
 
-    def __init__(self, on_pick: Callable[[int], None] = lambda row: None) -> None:
-        super().__init__()
+    def __init__(
+        self,
+        on_pick: Callable[[int], None] = lambda row: None,
+        selection: Selection | None = None,
+    ) -> None:
+        super().__init__(selection)
         self.on_pick = on_pick
         self._table: GroupTable | None = None
         self._page = 0
         self._make_controls()
         self.summary = widgets.HTML()
         self.influence = InfluencePart(stay_at=self.steps.go_to)
-        self.cards = [_Card(self._look_at_tokens) for _ in range(GROUPS_AT_ONCE)]
-        wrap = widgets.Layout(flex_flow="row wrap", align_items="center")
+        self.mass = MassPart(self.steps.go_to, self._look_at_tokens)
+        self.box = GroupBox()
+        self.box.observe(lambda change: self._look_at_tokens(change["new"][0]), "picked")
+        self.selection.observe(lambda change: self._mark_selected(), "row")
         self.widget = widgets.VBox(
             [
                 stylesheet(GROUPS_CSS, INFLUENCE_CSS),
-                widgets.HBox([self.steps.widget, self.search, self.matching_only], layout=wrap),
-                widgets.HBox([self.keep, self.by, self.sort, self.smallest_first], layout=wrap),
+                in_a_row(self.steps.widget, self.keep, self.sort, self.smallest_first, self.search),
+                in_a_row(self.by, self.length, self.matching_only, self.previous, self.next),
                 self.message,
                 self.summary,
+                self.mass.widget,
+                self.box,
                 self.influence.widget,
-                widgets.HBox([self.previous, self.next, self.length], layout=wrap),
-                *(card.widget for card in self.cards),
             ]
         )
         self.draw_empty(NO_RUN)
@@ -69,16 +85,16 @@ class GroupsView(StepView):
             placeholder="text, then Enter",
             description="search",
             continuous_update=False,
-            layout=widgets.Layout(width="300px"),
-            style={"description_width": "60px"},
+            layout=widgets.Layout(width="230px"),
+            style={"description_width": "50px"},
         )
-        self.keep = labelled_menu("show", FILTERS, "290px", "60px")
-        self.by = labelled_menu("right by", [TOTAL], "260px", "60px")
+        self.keep = labelled_menu("show", FILTERS, "230px", "44px")
+        self.by = labelled_menu("right by", [TOTAL], "220px", "60px")
         self.matching_only = tick_box("matching completions only", "210px")
-        self.sort = labelled_menu("sort by", SORTS, "240px", "60px", value=SPREAD)
+        self.sort = labelled_menu("sort by", SORTS, "200px", "54px", value=SPREAD)
         self.smallest_first = tick_box("smallest first", "130px")
         lengths = [(f"{n:,} characters", n) for n in LENGTHS]
-        self.length = labelled_menu("texts up to", lengths, "250px", "80px", value=LENGTHS[0])
+        self.length = labelled_menu("texts up to", lengths, "220px", "76px", value=LENGTHS[0])
         self.previous = widgets.Button(
             description="‹ previous groups", layout=widgets.Layout(width="150px")
         )
@@ -103,10 +119,11 @@ class GroupsView(StepView):
         self._table = None
         samples = source.run.samples(step)
         if not len(samples):
-            self.draw_empty(f"The completions of step {step} were not kept.")
-            return
+            # As for what raises: with the way to the steps that were kept.
+            raise RunRecordError(f"The completions of step {step} were not kept.")
         self._table = GroupTable.of(samples, source.run.config_at(step), source.opened)
         self.influence.follow(source, step)
+        self.mass.follow(source, step)
         self._offer_rewards(list(self._table.rewards))
         self._from_first()
 
@@ -114,9 +131,11 @@ class GroupsView(StepView):
         """Show no group, and why."""
         self._table = None
         self.influence.follow(None, None)
+        self.mass.follow(None, None)
         note = f'<div class="wb-note" role="status">{safe_text(why)}</div>'
         set_if_changed(self.summary, "value", f'<div class="wb">{note}</div>')
-        for part in (self.previous, self.next, self.length, *(card.widget for card in self.cards)):
+        set_if_changed(self.box, "html", "")
+        for part in (self.previous, self.next, self.length):
             show_if(part, False)
 
     def _offer_rewards(self, names: list[str]) -> None:
@@ -147,23 +166,34 @@ class GroupsView(StepView):
             self.by.value,
             self.search.value,
         )
+        live, dead = self._folded_away(table, numbers)
         size = self._groups_at_once(table)
         first = self._page * size
-        shown = numbers[first : first + size].tolist()
+        shown = live[first : first + size].tolist()
         # The largest of the whole step, so that bars of two groups can be compared.
         largest = float(np.nanmax(abs(table.advantage_NG), initial=0.0))
-        look = Look(self.search.value, self.length.value, largest, self.by.value)
+        look = Look(self.search.value, self.length.value, largest, self.by.value, opens=True)
         everything = np.ones(table.G, bool)
-        # Cards are made once, so those that are left over show nothing.
-        left_over = len(self.cards) - len(shown)
-        groups = [*shown, *[None] * left_over]
-        with self.filling():
-            for card, n in zip(self.cards, groups, strict=True):
-                only_matching = n is not None and self.matching_only.value
-                rows_G = matching_NG[n] if only_matching else everything
-                card.draw(table, n, rows_G, look)
-        self._show_summary(table, len(numbers), int(matching_NG.sum()), shown, size)
+        only_matching = self.matching_only.value
+        parts = [
+            group_html(table, n, matching_NG[n] if only_matching else everything, look)
+            for n in shown
+        ]
+        if len(dead):
+            parts.append(dead_strip(table, dead.tolist(), look, STRIP_CHARACTERS))
+        set_if_changed(self.box, "html", "".join(parts))
+        self._show_summary(table, live, dead, int(matching_NG.sum()), shown, size)
         self.settled()
+
+    def _folded_away(self, table: GroupTable, numbers: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """(the groups to draw, those that go into the strip): the ones that teach nothing, unless
+        nothing else is left or somebody asked for them."""
+        silent_N = table.dead_N.astype(bool) & ~table.advantage_NG.astype(bool).any(1)
+        silent = silent_N[numbers]
+        asked = self.keep.value == "dead groups only" or self.search.value
+        if asked or silent.all():
+            return numbers, numbers[:0]
+        return numbers[~silent], numbers[silent]
 
     def _groups_at_once(self, table: GroupTable) -> int:
         # What a page can hold is a matter of its text: large groups and long texts leave fewer.
@@ -174,9 +204,16 @@ class GroupsView(StepView):
         return int(max(1, min(GROUPS_AT_ONCE, by_completions, by_characters)))
 
     def _show_summary(
-        self, table: GroupTable, found: int, matching: int, shown: list[int], size: int
+        self,
+        table: GroupTable,
+        live: np.ndarray,
+        dead_ones: np.ndarray,
+        matching: int,
+        shown: list[int],
+        size: int,
     ) -> None:
         first = self._page * size
+        found = len(live) + len(dead_ones)
         baseline = table.config.get("advantage_baseline", "group")
         dead = int(table.dead_N.sum())
         truncated = int(table.truncated_NG.sum())
@@ -184,7 +221,8 @@ class GroupsView(StepView):
         right = int(is_right_NG.sum())
         what_follows = ". Change the search or the filter."
         if shown:
-            what_follows = f"; shown are {first + 1} to {first + len(shown)}."
+            what_follows = f"; shown are {first + 1} to {first + len(shown)}"
+            what_follows += f", and {len(dead_ones)} in one line." if len(dead_ones) else "."
         lines = [
             f"<b>Step {self.step}</b>: {len(table)} groups of {table.G} completions; "
             f"{dead} dead, {truncated} completions truncated, "
@@ -199,36 +237,19 @@ class GroupsView(StepView):
         text = "<br>".join(lines)
         set_if_changed(self.summary, "value", f'<div class="wb" role="status">{text}</div>')
         set_if_changed(self.previous, "disabled", self._page == 0)
-        set_if_changed(self.next, "disabled", first + size >= found)
+        set_if_changed(self.next, "disabled", first + size >= len(live))
         for button in (self.previous, self.next):
-            show_if(button, found > size)
+            show_if(button, len(live) > size)
         show_if(self.length, True)
 
     def _look_at_tokens(self, row: int) -> None:
-        with self._lock:
-            if self._filling:
-                return
+        if row == NO_ROW:
+            return
         try:  # not under the lock: what the listener draws may be waiting for it
             self.on_pick(row)
         except Exception as error:
             self.fail(error)
 
-
-class _Card:
-    """One group: its HTML and a button per completion. Cards are made once and filled again and
-    again."""
-
-    def __init__(self, pick: Callable[[int], None]) -> None:
-        self.html = widgets.HTML()
-        self.picks = PickButtons("look at tokens of row", pick)
-        self.buttons = self.picks.widget
-        self.widget = widgets.VBox([self.html, self.buttons])
-
-    def draw(self, table: GroupTable, n: int | None, rows_G: np.ndarray, look: Look) -> None:
-        """Show group `n`, of it the completions for which `rows_G` is True; None = nothing."""
-        show_if(self.widget, n is not None)
-        if n is None:
-            return
-        set_if_changed(self.html, "value", group_html(table, n, rows_G, look))
-        rows = (np.flatnonzero(rows_G) + n * table.G).tolist()
-        self.picks.offer({row: f"Look at the tokens of row {row}" for row in rows})
+    def _mark_selected(self) -> None:
+        row = self.selection.row
+        set_if_changed(self.box, "selected", NO_ROW if row is None else row)

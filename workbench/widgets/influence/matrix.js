@@ -3,9 +3,8 @@
 const STEPS = { ArrowRight: [0, 1], ArrowLeft: [0, -1], ArrowDown: [1, 0], ArrowUp: [-1, 0] };
 
 function render({ model, el }) {
+  wbArrived(model);
   const root = document.createElement("div");
-  root.setAttribute("data-lm-suppress-shortcuts", "true"); // the notebook's own arrow keys would choose another cell
-  root.setAttribute("data-p-suppress-shortcuts", "true");
   el.appendChild(root);
   let rows = [], places = new Map(); // cell -> [row, column]
   const cellOf = (node) => node?.closest?.(".wb-cell") ?? null;

@@ -9,6 +9,7 @@ import anywidget
 import traitlets
 
 from workbench.widgets.base.kernel import answer_in_the_subshell
+from workbench.widgets.base.page import module_beside
 from workbench.widgets.base.style import CSS
 
 INFLUENCE_CSS = Path(__file__).with_name("influence.css").read_text(encoding="utf-8")
@@ -19,7 +20,7 @@ class MatrixBox(anywidget.AnyWidget):
     """Shows `html`; `picked` is the row and the column of the `wb-cell` that was chosen last,
     counted among the rows that have any, [-1, -1] before the first."""
 
-    _esm = Path(__file__).with_suffix(".js").read_text(encoding="utf-8")
+    _esm = module_beside(__file__)
     _css = CSS + INFLUENCE_CSS
 
     html = traitlets.Unicode("").tag(sync=True)

@@ -107,9 +107,9 @@ class InfluencePart(Guarded):
         self.answer(self.opener, self._open_or_close)
         for control in (self.columns, self.optimizer, self.path):
             self.answer(control, self._look)
-        self.compute.on_click(lambda _: self.guarded(self._start))
+        self.compute.on_click(lambda _: self._stay_and(self._start))
         self.cancel.on_click(lambda _: self._cancel.set())
-        self.tokens.on_click(lambda _: self.guarded(self._ask_for_tokens))
+        self.tokens.on_click(lambda _: self._tokens_clicked())
 
     # ------------------------------------------------------------------------- what is asked about
 
@@ -181,6 +181,14 @@ class InfluencePart(Guarded):
 
     # ----------------------------------------------------------------------------------- computing
 
+    def _stay_and(self, act: Callable[[], None]) -> None:
+        """Act, guarded, with the page kept at its step: a session that pauses for it may end one
+        more step first."""
+        if self._step is not None:
+            # Not under the lock: all pages are told, and one that draws may be waiting for it.
+            self._stay_at(self._step)
+        self.guarded(act)
+
     def _start(self) -> None:
         if self._source is None or (self._thread is not None and self._thread.is_alive()):
             return
@@ -189,8 +197,6 @@ class InfluencePart(Guarded):
         source = self._source
         key = self._key(question)
         self._in_hand = key
-        # A session that pauses for it may end one more step first.
-        self._stay_at(question.step)
         set_if_changed(self.compute, "disabled", True)
         show_if(self.cancel, True)
         show_if(self.progress, True)
@@ -309,6 +315,11 @@ class InfluencePart(Guarded):
         set_if_changed(self.tokens, "description", f"which of its tokens moved? (row {row})")
         show_if(self.tokens, not self.found.of_tokens)
 
+    def _tokens_clicked(self) -> None:
+        self.guarded(self._ask_for_tokens)
+        if self.found is None:
+            self._stay_and(self._start)
+
     def _ask_for_tokens(self) -> None:
         if self.found is None:
             return
@@ -318,8 +329,6 @@ class InfluencePart(Guarded):
             self.columns.options = [COMPLETIONS, choice]
             self.columns.value = choice
         self._look()
-        if self.found is None:
-            self._start()
 
 
 def _note(text: str) -> str:

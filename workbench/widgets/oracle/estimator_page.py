@@ -9,9 +9,9 @@ from typing import Any
 
 import ipywidgets as widgets
 
+from workbench.widgets.base.background import Background, OnProgress, ShouldStop
 from workbench.widgets.base.labelled import in_a_row
 from workbench.widgets.base.text import menu_text, safe_text
-from workbench.widgets.oracle.background import Background, OnProgress, ShouldStop
 from workbench.widgets.oracle.compass import compass
 from workbench.widgets.oracle.estimates import BATCHES, Quality, quality
 from workbench.widgets.oracle.estimator_controls import in_rows, menu, setting_controls, setting_of

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 import ipywidgets as widgets
 
+from workbench.widgets.base.background import Background, OnProgress, ShouldStop
 from workbench.widgets.base.guarded import Guarded, set_if_changed
 from workbench.widgets.base.hosts import mimebundle
 from workbench.widgets.base.kernel import answer_in_the_subshell
 from workbench.widgets.base.style import framed
 from workbench.widgets.base.text import safe_text
 from workbench.widgets.oracle.all_it_can_say import AllItCanSay
-from workbench.widgets.oracle.background import Background, OnProgress, ShouldStop
 from workbench.widgets.oracle.run_trees import FILE, along_run, kept_steps
 from workbench.widgets.oracle.snapshots import Snapshots
 from workbench.widgets.oracle.stored import load_trees, save_trees

@@ -68,9 +68,8 @@ function wordsOf(tree, moment, index) {
 }
 
 function render({ model, el }) {
+  wbArrived(model);
   const root = made("div", "wb wb-tree");
-  root.setAttribute("data-lm-suppress-shortcuts", "true"); // the notebook's own arrow keys would choose another cell
-  root.setAttribute("data-p-suppress-shortcuts", "true");
   el.appendChild(root);
 
   const bar = made("div", "wb-tree-bar");

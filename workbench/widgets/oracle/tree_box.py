@@ -14,6 +14,7 @@ import numpy as np
 import traitlets
 
 from workbench.widgets.base.kernel import answer_in_the_subshell
+from workbench.widgets.base.page import module_beside
 from workbench.widgets.base.style import CSS
 from workbench.widgets.oracle.layout import Block, blocks_of, visible
 from workbench.widgets.oracle.snapshots import Array, Snapshots
@@ -32,7 +33,7 @@ class TreeBox(anywidget.AnyWidget):
     chosen   the block that a person chose last, -1 before; `blocks` has it
     """
 
-    _esm = Path(__file__).with_name("tree.js").read_text(encoding="utf-8")
+    _esm = module_beside(str(Path(__file__).with_name("tree")))
     _css = CSS + TREE_CSS
 
     tree: traitlets.Dict[str, Any] = traitlets.Dict({"blocks": []}).tag(sync=True)

@@ -1,24 +1,19 @@
-"""Knob changes as vertical lines, with the names and values of what changed in a strip above the
-data."""
+"""Knob changes as vertical lines whose text, what changed from which value to which, shows while a
+person points at them."""
 
 from __future__ import annotations
 
+import html
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from itertools import product
 from typing import Any
 
 from workbench.widgets.base.source import RunSource
-from workbench.widgets.plots.pieces import GREY, Strip, look, marker, plot_text
+from workbench.widgets.plots.pieces import GREY, Look, look, marker, plot_text
 
 PLACES = 40
 """Lines that fit side by side; changes nearer than that share one, so that dragging a slider cannot
 flood a panel."""
-ROWS = 2
-"""Rows of labels; the newest changes come first, and what does not fit has a line only (the header
-lists it)."""
-LETTER = 1 / 62
-"""Width of a letter as a share of the axis, in a panel of two columns at 1280 pixels."""
 
 
 @dataclass
@@ -41,6 +36,10 @@ class Place:
         more = f", {len(shown) - most} more" if len(shown) > most else ""
         return ", ".join(shown[:most]) + more
 
+    def plain_text(self) -> str:
+        """All of it, for where no HTML is read."""
+        return html.unescape(self.text(most=len(self.values)))
+
 
 def knob_places(source: RunSource, last: int) -> list[Place]:
     """Where the run's knobs changed, changes that are near each other together: at most `PLACES` on
@@ -53,41 +52,17 @@ def knob_places(source: RunSource, last: int) -> list[Place]:
     return places
 
 
-def knob_strip(sources: Sequence[RunSource], last: int) -> Strip:
-    """Lines and labels for the knob changes of all runs; of several runs each line in the run's
-    colour and dash."""
-    shapes, wanted = [], []
+def knob_lines(sources: Sequence[RunSource], last: int) -> list[dict[str, Any]]:
+    """A line for each place of the knob changes of all runs, with its text; of several runs each
+    line in the run's colour and dash."""
+    lines = []
     for i, source in enumerate(sources):
-        alone, style = len(sources) == 1, look(i)
+        style = look(i) if len(sources) > 1 else Look(GREY, "dot", "circle")
+        whose = f"{plot_text(source.label, 24)}: " if len(sources) > 1 else ""
         for place in knob_places(source, last):
-            shapes.append(
-                marker(
-                    place.step,
-                    colour=GREY if alone else style.colour,
-                    dash="dot" if alone else style.dash,
-                )
-            )
-            wanted.append((place.step, [place.text(most) for most in (2, 1)]))
-    return Strip(shapes, _labels(sorted(wanted, reverse=True), max(last, 1)))
-
-
-def _labels(wanted: Sequence[tuple[int, list[str]]], last: int) -> list[tuple[int, int, str, str]]:
-    """(row, step, text, side) for the labels that have room, in the order given; the first of the
-    texts that fits."""
-    taken: list[list[tuple[float, float]]] = [[] for _ in range(ROWS)]
-    placed = []
-    for step, texts in wanted:
-        for text, row in product(texts, range(ROWS)):
-            width = (len(text) + 1) * LETTER
-            side = (
-                "left" if step / last + width <= 1 else "right"
-            )  # which end of the text is at the line
-            start = step / last - (0 if side == "left" else width)
-            if start >= 0 and all(start + width <= a or start >= b for a, b in taken[row]):
-                taken[row].append((start, start + width))
-                placed.append((row, step, text, side))
-                break
-    return placed
+            said = f"{whose}step {place.step}: {place.text(most=6)}"
+            lines.append(marker(place.step, colour=style.colour, dash=style.dash, text=said))
+    return lines
 
 
 def _value(value: Any) -> str:

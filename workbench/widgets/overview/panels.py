@@ -19,7 +19,8 @@ import numpy as np
 
 from workbench.runs.control import Band
 from workbench.widgets.base.source import RunSource
-from workbench.widgets.overview.markers import knob_strip
+from workbench.widgets.overview.ghost import with_ghost
+from workbench.widgets.overview.markers import knob_lines
 from workbench.widgets.plots import Chart
 from workbench.widgets.plots.decimate import POINTS
 from workbench.widgets.plots.pieces import (
@@ -32,9 +33,11 @@ from workbench.widgets.plots.pieces import (
     look,
     make_chart,
     marker,
+    over_steps,
     plot_text,
     points,
     stack,
+    step_range,
 )
 
 SHARE = {"tickformat": ".3~%", "rangemode": "tozero"}
@@ -48,6 +51,9 @@ NO_KL = "no KL: with beta = 0 there is no reference to measure it to"
 NO_EVALUATION = "no evaluation yet"
 CONTROL_SAID = "; grey: rewards that say nothing"
 SHARE_ON_THE_RIGHT = {"tickformat": ".0%", "range": [0, 1], "tickvals": [0, 0.5, 1]}
+SHORTEST = 4
+"""Steps of the shortest axis: at step 1 the first point is not to stand in the middle of
+nothing."""
 SPREAD_OF_SPIKES = 20.0
 """An axis turns logarithmic when its largest value is so many times the median: a spike would
 flatten the rest."""
@@ -80,13 +86,23 @@ class Sheet:
 
     runs: list[Shown]
     alone: bool
-    x_range: tuple[float, float]
-    strip: Strip
+    last: int
+    marks: list[dict[str, Any]]
+    """Vertical lines: the knob changes and the step that is chosen."""
 
-    def panel(self, title: str, about: str, traces: Sequence[Trace], **how: Any) -> Chart:
+    def panel(
+        self, title: str, about: str, traces: Sequence[Trace], first: int = 1, **how: Any
+    ) -> Chart:
+        """A chart over the steps from `first` on: training begins at step 1, what is measured
+        before it at 0."""
         nothing = "not measured in this run" if self.alone else "not measured in these runs"
         how.setdefault("note", "" if traces else nothing)
-        return make_chart(title, about, traces, x_range=self.x_range, strip=self.strip, **how)
+        strip = Strip(self.marks, [])
+        last = max(self.last, SHORTEST)
+        x_range = step_range(first, last)
+        return over_steps(
+            make_chart(title, about, traces, x_range=x_range, strip=strip, **how), first, last
+        )
 
     def lines(self, *metrics: tuple[str, str], legend: bool = False, **more: Any) -> list[Trace]:
         """Lines of some (metric, name)s. Of several runs the first metric is the thick one;
@@ -100,6 +116,7 @@ class Sheet:
                 if self.alone:
                     traces += lines(run.steps, y, name, look(k), **more)
                     continue
+                more["legendgroup"] = run.name  # hidden in one chart, hidden in all
                 # Several runs: the look tells the runs apart, so the width tells the metrics.
                 first = k == 0
                 full = run.name if first else f"{run.name}, {name}"
@@ -116,17 +133,13 @@ def charts(sources: Sequence[RunSource], step: int | None = None) -> list[Chart]
     ]
     if not runs:
         return []
-    # A little room at both ends, so that first and last points are whole.
     last = max(run.source.last_step for run in runs)
-    x_range = (-0.01 * last, max(last * 1.01, last + 0.2))
     # Of all sources: a run keeps its look whether or not another one has a step yet.
-    strip = knob_strip(sources, last)
+    marks = knob_lines(sources, last)
     if step is not None:
-        chosen = marker(step, dash="solid", width=1)
-        strip = replace(strip, shapes=[*strip.shapes, chosen])
-    alone = len(sources) == 1
-    sheet = Sheet(runs, alone, x_range, strip)
-    return [panel(sheet) for panel in PANELS]
+        marks.append(marker(step, dash="solid"))
+    sheet = Sheet(runs, len(sources) == 1, last, marks)
+    return with_ghost([panel(sheet) for panel in PANELS], sources)
 
 
 def reward(sheet: Sheet) -> Chart:
@@ -138,7 +151,11 @@ def reward(sheet: Sheet) -> Chart:
     # A single function is the mean itself, give or take its weight; of several runs it is too much.
     names = []
     if sheet.alone and len(focus.source.reward_names) > 1:
-        names = [(f"rewards/{n}", plot_text(n)) for n in focus.source.reward_names]
+        # All are rewards: without that word more of them stand in one line.
+        names = [
+            (f"rewards/{n}", plot_text(n.removesuffix("_reward") or n))
+            for n in focus.source.reward_names
+        ]
     ghost = control_band(focus.source.control_reward)
     traces = [*ghost, *sheet.lines(("reward", "mean"), *names, legend=True)]
     if spread is None or mean is None:
@@ -179,10 +196,14 @@ def accuracy(sheet: Sheet) -> Chart:
                 name = run.name if k == 0 else f"{run.name}, {plot_text(split)}"
                 style = run.look
             how = {"hovertemplate": "%{y:.1%}", "showlegend": sheet.alone}
+            if not sheet.alone:
+                how["legendgroup"] = run.name
             traces.append(points(x, y, low, high, name, style, **how))
     note = "" if traces else NO_EVALUATION
     about = f"with its interval{CONTROL_SAID if ghost else ''}"
-    return sheet.panel("held-out accuracy", about, [*ghost, *traces], y=SHARE, note=note)
+    drawn = [*ghost, *traces]
+    # What the policy could do before the first step stands at 0.
+    return sheet.panel("held-out accuracy", about, drawn, first=0, y=SHARE, note=note)
 
 
 def kl(sheet: Sheet) -> Chart:
@@ -216,9 +237,8 @@ def on_the_right(sheet: Sheet, metric: str, alone: str, beside: str, place: int)
         if sheet.alone:
             traces += lines(run.steps, share, f"{alone} (right)", look(place))
         else:
-            traces += lines(
-                run.steps, share, f"{run.name}, {beside}", run.look, thin=True, legend=False
-            )
+            how: dict[str, Any] = {"thin": True, "legend": False, "legendgroup": run.name}
+            traces += lines(run.steps, share, f"{run.name}, {beside}", run.look, **how)
     return [trace | {"yaxis": "y2", "hovertemplate": "%{y:.1%}"} for trace in traces]
 
 

@@ -1,5 +1,5 @@
-"""The Overview: how the runs are doing, in one line of words each and ten small plots. Live and
-stored alike."""
+"""The Overview: how the runs are doing, in one line of words each, a tile for each figure that
+matters and ten small plots. Live and stored alike."""
 
 from __future__ import annotations
 
@@ -16,11 +16,19 @@ from workbench.widgets.base.style import DASHES, framed
 from workbench.widgets.base.text import safe_text
 from workbench.widgets.overview.markers import knob_places
 from workbench.widgets.overview.panels import charts
+from workbench.widgets.overview.tiles import tiles
 from workbench.widgets.plots.liveplot import LivePlot
 from workbench.widgets.plots.pieces import look, plot_text
+from workbench.widgets.plots.still import draw_svg
 
 NO_STEP = "No step yet. The plots appear here as soon as the first step is recorded."
 NO_RUN = "No run to show. Give the dashboard a run, or start one."
+COLUMNS = 4
+"""Of the plots, at most; a narrower page has fewer."""
+PICTURE_COLUMNS = 2
+"""Of the still picture, which is as wide as a saved notebook."""
+LEAST_HEIGHT = 112
+"""Pixels of a plot that can still be read: with it two rows fit under a projector's dashboard."""
 SVG_DASH = dict(zip(DASHES, ("", "6 3", "2 2", "6 2 2 2"), strict=True))
 
 
@@ -36,7 +44,13 @@ class Overview(Guarded):
         super().__init__()
         self._on_pick = on_pick
         self.header = ipywidgets.HTML(framed(headline([])))
-        self.plots = LivePlot(label="the run, step by step", scale=scale)
+        self.plots = LivePlot(
+            label="the run, step by step",
+            scale=scale,
+            columns=COLUMNS,
+            least_height=LEAST_HEIGHT,
+            linked=True,
+        )
         self.plots.observe(self._clicked, "clicked")
         self.widget = ipywidgets.VBox(
             [stylesheet(), self.message, self.header, self.plots],
@@ -51,7 +65,7 @@ class Overview(Guarded):
 
     def picture(self) -> str:
         """The plots as one SVG, for the saved notebook."""
-        return self.plots.picture()
+        return draw_svg(self.plots.charts, columns=PICTURE_COLUMNS)
 
     def _show(self, sources: Sequence[RunSource], step: int | None) -> None:
         set_if_changed(self.header, "value", framed(headline(sources, step)))
@@ -72,29 +86,25 @@ class Overview(Guarded):
 
 
 def headline(sources: Sequence[RunSource], step: int | None = None) -> str:
-    """The state of each run in words, as HTML."""
+    """The state of each run in words, and the figures of the one in focus, as HTML."""
     if not sources:
         return _paragraph(NO_RUN)
     empty = _paragraph(NO_STEP) if not any(len(s.metrics) for s in sources) else ""
-    return (
-        "".join(_run_line(s, i if len(sources) > 1 else None, step) for i, s in enumerate(sources))
-        + empty
-    )
+    alone = len(sources) == 1
+    lines = [_run_line(s, None if alone else i, step) for i, s in enumerate(sources)]
+    return "".join([*lines, tiles(sources[0], step), empty])
 
 
 def _run_line(source: RunSource, place: int | None, step: int | None) -> str:
-    parts = [
-        _fault(source),
-        _method(source),
-        _progress(source, step),
-        *_numbers(source, step),
-        _accuracy(source, step),
-    ]
-    swatch = "" if place is None else _swatch(place)
+    # The figures of a run alone are its tiles.
+    alone = place is None
+    numbers = [] if alone else [*_numbers(source, step), _accuracy(source, step)]
+    parts = [_fault(source), _method(source), _progress(source, step), *numbers]
+    swatch = "" if place is None else line_swatch(place)
     words = f"{swatch}<b>{safe_text(source.label, 80)}</b>: " + " · ".join(
         part for part in parts if part
     )
-    return f"<p style='margin:2px 0'>{words}</p>{_changes(source)}"
+    return f'<div class="wb-run"><span>{words}</span>{_changes(source)}</div>'
 
 
 def _method(source: RunSource) -> str:
@@ -167,7 +177,7 @@ def _changes(source: RunSource) -> str:
     return f"<details><summary>{count}, last {places[-1].text()}</summary>{items}</details>"
 
 
-def _swatch(place: int) -> str:
+def line_swatch(place: int) -> str:
     """A short piece of the run's line."""
     style = look(place)
     dash = SVG_DASH[style.dash]

@@ -26,9 +26,14 @@ import numpy as np
 import traitlets
 
 from workbench.widgets.base.kernel import answer_in_the_subshell
+from workbench.widgets.base.page import module_of
 from workbench.widgets.base.style import CSS
 from workbench.widgets.plots import Chart
 from workbench.widgets.plots.still import draw_svg
+
+HERE = Path(__file__).parent
+SCRIPTS = ("shared", "lines", "head", "bar", "crosshair", "liveplot")
+"""The parts of the page's code, in the order in which they are joined to one module."""
 
 SEND_AGAIN = 5.0
 """Seconds before plotly.js (5 MB) is sent a second time; a page asks each second or two until it
@@ -40,12 +45,18 @@ class LivePlot(anywidget.AnyWidget):
     high.
 
     show(charts)   draws them; may be called from any thread
-    clicked        {"x": …, "panel": …, "count": …} of the point clicked last; `count` makes each
-                   click a change
+    clicked        {"x": …, "y": …, "panel": …, "count": …} of the point clicked last, `y` where
+                   the pointer was; `count` makes each click a change
     scale           multiplies heights and texts, for a projector
+    least_height    above 0: in a dashboard the rows share what the window leaves below them, each
+                    at least so many pixels high
+    linked          the charts are over the same steps: they share zoom, crosshair and smoothing
+    smoothing       weight of a step in the moving average one step on, 0 (none) to 0.99
+    zoom            first and last step shown, [] for all
+    hidden          the lines that a person hid in a legend: "RUN", or "TITLE: NAME" in one chart
     """
 
-    _esm = Path(__file__).with_suffix(".js").read_text(encoding="utf-8")
+    _esm = module_of(*(HERE / f"{name}.js" for name in SCRIPTS))
     _css = CSS + Path(__file__).with_suffix(".css").read_text(encoding="utf-8")
     _ipython_display_ = None  # ipywidgets 7 would show the widget alone, without the picture
 
@@ -54,8 +65,13 @@ class LivePlot(anywidget.AnyWidget):
     label = traitlets.Unicode("plots").tag(sync=True)
     columns = traitlets.Int(2, min=1).tag(sync=True)
     height = traitlets.Int(230, min=80).tag(sync=True)
+    least_height = traitlets.Int(0, min=0).tag(sync=True)
     scale = traitlets.Float(1.0, min=0.5, max=4).tag(sync=True)
     clicked = traitlets.Dict().tag(sync=True)
+    linked = traitlets.Bool(False).tag(sync=True)
+    smoothing = traitlets.Float(0.0, min=0.0, max=0.99).tag(sync=True)
+    zoom: traitlets.List[Any] = traitlets.List(traitlets.Float()).tag(sync=True)
+    hidden: traitlets.List[Any] = traitlets.List(traitlets.Unicode()).tag(sync=True)
 
     def __init__(self, charts: Sequence[Chart] = (), **traits: Any) -> None:
         super().__init__(**traits)
@@ -77,6 +93,11 @@ class LivePlot(anywidget.AnyWidget):
                 "lengths": [len(a) for a in arrays],
                 "buffer": b"".join(a.tobytes() for a in arrays),
             }
+
+    @property
+    def charts(self) -> list[Chart]:
+        """What is drawn."""
+        return list(self._charts)
 
     @property
     def summary(self) -> str:
@@ -113,7 +134,8 @@ class LivePlot(anywidget.AnyWidget):
 
 def packed(charts: Sequence[Chart]) -> tuple[list[Chart], list[np.ndarray]]:
     """The charts as JSON where {"column": i} stands for an array, and those arrays as float32,
-    each once."""
+    each once. Shapes that are those of the first chart, the same list, are {"of": 0}: forty marks
+    in ten charts would be most of what goes over the wire."""
     arrays: list[np.ndarray] = []
     seen: dict[int, int] = {}
 
@@ -127,7 +149,12 @@ def packed(charts: Sequence[Chart]) -> tuple[list[Chart], list[np.ndarray]]:
             return {key: plain(part) for key, part in value.items()}
         return [plain(part) for part in value] if isinstance(value, list | tuple) else value
 
-    return [plain(chart) for chart in charts], arrays
+    spec = [plain(chart) for chart in charts]
+    for chart, packed_chart in list(zip(charts, spec, strict=True))[1:]:
+        shapes = chart.get("layout", {}).get("shapes")
+        if shapes and shapes is charts[0].get("layout", {}).get("shapes"):
+            packed_chart["layout"]["shapes"] = {"of": 0}
+    return spec, arrays
 
 
 def with_picture(data: dict[str, Any], svg: str, summary: str) -> dict[str, Any]:

@@ -84,7 +84,8 @@ def lines(
     if size == 1:
         few = len(y) <= FEW or _has_lone_points(y)
         mode = "lines+markers" if few else "lines"
-        return [_line(x, y, name, style, width, mode=mode, showlegend=legend, **more)]
+        line = _line(x, y, name, style, width, mode=mode, showlegend=legend, **more)
+        return [line | {"meta": {"smooth": True}}]
 
     # The extremes keep every spike that the trend's means would smooth away.
     kept_x, kept_y = decimate(x, y)
@@ -97,7 +98,7 @@ def lines(
     trend_y = means(y, size)
     trend = _line(trend_x, trend_y, name, style, width, mode="lines", showlegend=legend, **more)
     del trend["hovertemplate"]  # what is read off, and clicked, are values of real steps
-    return [extremes, trend | {"meta": {"mean_of": size}, "hoverinfo": "skip"}]
+    return [extremes, trend | {"meta": {"mean_of": size, "smooth": True}, "hoverinfo": "skip"}]
 
 
 def trend_size(steps: int) -> int:
@@ -193,13 +194,21 @@ def points(
     }
 
 
-def stack(x: np.ndarray, parts: Mapping[str, np.ndarray]) -> list[Trace]:
-    """Areas on top of one another, of long ones the trend. Missing values count 0."""
+def stack(
+    x: np.ndarray,
+    parts: Mapping[str, np.ndarray],
+    *,
+    colours: Mapping[str, str] | None = None,
+    template: str = "%{y:.3~g} s",
+) -> list[Trace]:
+    """Areas on top of one another, of long ones the trend. Missing values count 0. `colours` are
+    those of some parts, where a name has one of its own."""
     size = trend_size(len(x))
     x = means(x, size).astype("f4")
     traces = []
     for i, (name, values) in enumerate(parts.items()):
-        colour = COLOURS[i] if i < len(COLOURS) else GREY
+        own = COLOURS[i] if i < len(COLOURS) else GREY
+        colour = (colours or {}).get(name, own)
         pattern = {
             "shape": PATTERNS[i % 4],
             "fgcolor": colour,
@@ -217,7 +226,7 @@ def stack(x: np.ndarray, parts: Mapping[str, np.ndarray]) -> list[Trace]:
             "mode": "lines",
             "stackgroup": "all",
             "line": {"color": colour, "width": 1.5, "dash": DASHES[i % 4]},
-            "hovertemplate": "%{y:.3~g} s",
+            "hovertemplate": template,
             "fillcolor": faint(colour),
             "fillpattern": pattern,
             "meta": {"mean_of": size},
@@ -227,10 +236,12 @@ def stack(x: np.ndarray, parts: Mapping[str, np.ndarray]) -> list[Trace]:
 
 
 def marker(
-    x: float, *, colour: str = GREY, dash: str = "dot", width: float = 1.2
+    x: float, *, colour: str = GREY, dash: str = "dot", width: float = 1.0, text: str = ""
 ) -> dict[str, Any]:
-    """A vertical line at `x` through the whole panel."""
+    """A vertical line at `x` through the whole panel. `text` (inert) is shown while a person points
+    at it."""
     return {
+        **({"name": text} if text else {}),
         "type": "line",
         "xref": "x",
         "yref": "paper",
@@ -322,6 +333,39 @@ def make_chart(
     return {"data": list(traces), "layout": layout}
 
 
+def step_range(first: int, last: int) -> tuple[float, float]:
+    """An axis from `first` to `last` with a little room at both ends, so that the points there are
+    whole."""
+    room = max(0.015 * (last - first), 0.2)
+    return first - room, last + room
+
+
+def step_ticks(first: int, last: int, most: int = 7) -> list[int]:
+    """Round steps between `first` and `last`, about `most` of them, and `first` itself."""
+    size = 1
+    while (last - first) / size > most:
+        # 1, 2, 5, 10, 20, 50 …
+        size = size * 5 // 2 if str(size)[0] == "2" else size * 2
+    ticks = list(range(-(-first // size) * size, last + 1, size))
+    # The first step is named wherever its number has room beside the next.
+    if ticks[:1] != [first]:
+        ticks = [first, *(tick for tick in ticks if tick - first >= size / 2)]
+    return ticks
+
+
+def over_steps(chart: Chart, first: int, last: int) -> Chart:
+    """The chart with round steps along its x axis; "step" stands at the first number and takes no
+    row of its own."""
+    axis = chart["layout"]["xaxis"]
+    ticks = step_ticks(first, last)
+    axis["tickvals"] = ticks
+    axis["ticktext"] = [f"step {ticks[0]}", *(str(tick) for tick in ticks[1:])]
+    if axis["title"]["text"] == "step":
+        del axis["title"]
+        chart["layout"]["margin"]["b"] = 22
+    return chart
+
+
 NUMBERS: dict[str, Any] = {
     "tickfont": {"size": SMALL},
     "zeroline": False,
@@ -361,12 +405,15 @@ def _step_axis(x_range: tuple[float, float], traces: Sequence[Trace]) -> dict[st
     """The axis of the steps; it says over how many of them a thick line is the mean."""
     trend = max((t.get("meta", {}).get("mean_of", 1) for t in traces), default=1)
     steps = f"step (thick: mean of {trend} steps, thin: extremes)" if trend > 1 else "step"
+    low, high = x_range
+    # Half a step is none: on a short axis every step has its mark, and no number stands twice.
+    marks = {"dtick": 1} if high - low <= 8 else {"nticks": 8}
     return {
-        "range": list(x_range),
+        "range": [low, high],
         "title": {"text": steps, "standoff": 2, "font": {"size": SMALL}},
         "tickformat": "d",
         "hoverformat": "d",
-        "nticks": 8,
+        **marks,
         "spikethickness": 1,
         "spikecolor": GREY,
         "spikedash": "solid",

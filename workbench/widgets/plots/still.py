@@ -36,6 +36,8 @@ class Axis:
     log: bool = False
     percent: bool = False
     parts: int = 5
+    named: tuple[tuple[float, str], ...] = ()
+    """The ticks with their texts, where the chart gives them."""
 
     def __call__(self, values: Any) -> np.ndarray:
         values = np.asarray(values, float)
@@ -47,6 +49,8 @@ class Axis:
 
     def ticks(self) -> list[tuple[float, str]]:
         """Values in data units, with their texts."""
+        if self.named:
+            return list(self.named)
         return self._log_ticks() if self.log else self._even_ticks()
 
     def _log_ticks(self) -> list[tuple[float, str]]:
@@ -132,7 +136,9 @@ def panel(chart: Chart, width: float, height: float, clip: str) -> Iterator[str]
     for shape in layout.get("shapes", ()):
         x = float(x_axis(shape["x0"]))
         pen = _stroke(shape, shape["line"].get("width", 1))
-        yield f'<line x1="{x:.1f}" x2="{x:.1f}" y1="{top}" y2="{bottom}" {pen}/>'
+        # A browser shows an SVG's title while one points at the line.
+        said = f"<title>{shape['name']}</title>" if "name" in shape else ""
+        yield f'<line x1="{x:.1f}" x2="{x:.1f}" y1="{top}" y2="{bottom}" {pen}>{said}</line>'
     for trace in data:
         own_axis = y_axis
         if trace.get("yaxis") == "y2" and y2_axis is not None:
@@ -195,7 +201,10 @@ def _axis(values: Sequence[Any], wanted: dict[str, Any], start: float, end: floa
     # A little air, except where a range is given, and below 0, which is to lie on the frame.
     pad = 0.0 if "range" in wanted else 0.04 * (high - low)
     pad_below = pad if low else 0
-    return Axis(low - pad_below, high + pad, start, end, log, percent)
+    named = tuple(zip(wanted.get("tickvals", ()), wanted.get("ticktext", ()), strict=False))
+    if log:  # its range is in exponents, its ticks are values
+        named = tuple((value, text) for value, text in named if value > 0)
+    return Axis(low - pad_below, high + pad, start, end, log, percent, named=named)
 
 
 def _frame(x_axis: Axis, y_axis: Axis, y2_axis: Axis | None, with_y: bool) -> Iterator[str]:

@@ -11,6 +11,8 @@ import ipywidgets as widgets
 
 from workbench.config.advantages import ESTIMATORS
 from workbench.widgets.base.lab import Lab, fixed, signed_bar, table
+from workbench.widgets.base.numbers import typographic
+from workbench.widgets.by_hand.chart import Curve, HandChart, Handle, Picture
 from workbench.widgets.controls.number_box import NumberBox
 
 WAYS: dict[str, dict[str, Any]] = {
@@ -130,7 +132,17 @@ class AdvantageLab(Lab):
             style={"description_width": "110px"},
             layout={"width": "410px"},
         )
+        self.hand = HandChart(self._dragged, label="rewards of the group", height=200)
         super().__init__()
+
+    def _dragged(self, values: dict[str, float]) -> None:
+        """A person moved dots: the boxes follow."""
+        for i, box in enumerate(self.rewards):
+            box.set_if_changed(values.get(str(i), box.value))
+        self.update()
+
+    def pictures(self) -> Sequence[widgets.Widget]:
+        return [self.hand]
 
     def controls(self) -> Sequence[widgets.Widget]:
         self.answer(self.others, self._update)
@@ -139,6 +151,7 @@ class AdvantageLab(Lab):
     def refresh(self) -> tuple[str, str]:
         rewards = [box.value for box in self.rewards]
         self.figures = f = advantage_figures(rewards, _numbers(self.others.value))
+        self.hand.show(reward_picture(rewards, f), {str(i): r for i, r in enumerate(rewards)})
         largest = max(1e-9, *(abs(a) for column in f.advantages.values() for a in column))
         rows = [
             [
@@ -148,7 +161,7 @@ class AdvantageLab(Lab):
             ]
             for i, r in enumerate(rewards)
         ]
-        return self._words(f), table(
+        return self._words(f), algebra(rewards, f) + table(
             [
                 "completion",
                 "reward",
@@ -185,6 +198,64 @@ class AdvantageLab(Lab):
             f"Advantages over the group's std: {sample} (sample, TRL's default) or {population} "
             "(population, the paper's)."
         )
+
+
+def reward_picture(rewards: Sequence[float], figures: AdvantageFigures) -> Picture:
+    """The rewards as dots to be dragged, with the group's mean and its std around it."""
+    low = min(-2.0, *rewards)
+    high = max(2.0, *rewards)
+    # Room at the right for the names of the levels.
+    ends = (0.4, len(rewards) * 1.25 + 0.4)
+    levels = {
+        "mean": (figures.mean, False),
+        "mean + std": (figures.mean + figures.sample_std, True),
+        "mean − std": (figures.mean - figures.sample_std, True),
+    }
+    return Picture(
+        x=ends,
+        y=(low, high),
+        x_label="completion of the group: drag its reward",
+        y_label="reward",
+        ticks=[(i + 1, str(i + 1)) for i in range(len(rewards))],
+        curves=[
+            Curve(name=name, x=ends, y=[y, y], kind="neutral", dashed=dashed, named=True)
+            for name, (y, dashed) in levels.items()
+        ],
+        handles=[
+            Handle(
+                id=str(i),
+                name=f"reward {i + 1}",
+                low=low,
+                high=high,
+                step=0.1,
+                shape="dot",
+                at=i + 1,
+                kind="positive" if reward >= figures.mean else "negative",
+            )
+            for i, reward in enumerate(rewards)
+        ],
+        summary=f"{len(rewards)} rewards, mean {figures.mean:.3f}, std {figures.sample_std:.3f}.",
+    )
+
+
+def algebra(rewards: Sequence[float], figures: AdvantageFigures) -> str:
+    """The advantage of each completion, written out with its numbers."""
+    if figures.dead:
+        return ""
+    advantages = figures.advantages["scale_rewards=group, advantage_std=sample"]
+    mean = fixed(figures.mean, 3)
+    std = fixed(figures.sample_std, 3)
+    lines = [
+        f"<div>A<sub>{i + 1}</sub> = ({fixed(r, 3)} − {_bracketed(mean)}) / ({std} + 0.0001) = "
+        f"<b>{fixed(a, 3, '+')}</b></div>"
+        for i, (r, a) in enumerate(zip(rewards, advantages, strict=True))
+    ]
+    return f"<div class='wb-algebra'>{typographic(''.join(lines))}</div>"
+
+
+def _bracketed(number: str) -> str:
+    """A negative number in brackets, to be subtracted."""
+    return f"({number})" if number.startswith("-") else number
 
 
 def _numbers(text: str) -> list[float]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,16 +11,21 @@ import ipywidgets as widgets
 import numpy as np
 
 from workbench.widgets.base.lab import Lab, fixed, table
+from workbench.widgets.base.numbers import typographic
 from workbench.widgets.base.style import NEGATIVE, POSITIVE
+from workbench.widgets.by_hand.chart import Curve, HandChart, Handle, Picture
 from workbench.widgets.controls.knob_row import FIELDS, KnobRow
 from workbench.widgets.controls.number_box import NumberBox
-from workbench.widgets.plots.liveplot import LivePlot
+from workbench.widgets.plots import Chart
+from workbench.widgets.plots.still import draw_svg
 
 KNOBS = ("epsilon", "epsilon_high", "delta")
 SIGNS = {"A = +1": 1.0, "A = −1": -1.0}
 BEGIN = {"epsilon_high": 0.28, "delta": 2.0}
 """What an optional field has when it leaves None; a delta that is still inside the picture."""
 LOW, HIGH, POINTS = 0.01, 3.0, 600
+SPARSE = 12
+"""One point in so many is drawn where a curve is straight."""
 
 
 @dataclass(frozen=True)
@@ -76,7 +81,7 @@ class ClipLab(Lab):
             )
         self.values = start | changes
         self.rows = {
-            name: KnobRow(name, BEGIN.get(name) if value is None else value, self._ask)
+            name: KnobRow(name, BEGIN.get(name) if value is None else value, self._ask, "110px")
             for name, value in self.values.items()
         }
         for name, row in self.rows.items():
@@ -85,17 +90,27 @@ class ClipLab(Lab):
                 "none"  # there is no run here that a value could be in force in
             )
         self.ratio = NumberBox("ratio", LOW, HIGH, 1.0, self.update)
-        self.plot = LivePlot(columns=2, height=280)
+        self.charts: list[Chart] = []
+        self.hand = HandChart(self._dragged, label="the objective over the ratio", height=300)
         super().__init__()
 
     def controls(self) -> Sequence[widgets.Widget]:
         return [*(row.widget for row in self.rows.values()), self.ratio.widget]
 
     def pictures(self) -> Sequence[widgets.Widget]:
-        return [self.plot]
+        return [self.hand]
 
     def picture(self) -> str:
-        return self.plot.picture()
+        return draw_svg(self.charts, columns=2, height=280) if self.charts else ""
+
+    def _dragged(self, values: dict[str, float]) -> None:
+        """A person moved a corner of the clip, or the ratio."""
+        here = values.get("ratio", self.ratio.value)
+        self.ratio.set_if_changed(here)
+        for name, value in knobs_at(values, self.values).items():
+            self.values[name] = value
+            self.rows[name].show(value, None)
+        self.update()
 
     def _ask(self, name: str, value: Any) -> None:
         self.values[name] = value
@@ -111,7 +126,8 @@ class ClipLab(Lab):
         )
         curves = {name: clip_curve(grid, a, **self.values) for name, a in SIGNS.items()}
         flat = {name: flat_words(grid, c.gradient) for name, c in curves.items()}
-        self.plot.show([_chart(name, grid, c, here, flat[name]) for name, c in curves.items()])
+        self.charts = [_chart(name, grid, c, here, flat[name]) for name, c in curves.items()]
+        self.hand.show(*clip_picture(grid, curves, here, self.values))
         rows = [
             [name, fixed(c.objective[0], 4, "+"), fixed(c.gradient[0], 4, "+"), _state(c)]
             for name, c in self.at_ratio.items()
@@ -119,7 +135,111 @@ class ClipLab(Lab):
         words = (
             "No gradient " + "; ".join(f"with {name}: {text}" for name, text in flat.items()) + "."
         )
-        return words, table([f"at ratio {here:g}", "objective", "gradient", "state"], rows)
+        return words, algebra(here, self.values, self.at_ratio) + table(
+            [f"at ratio {here:g}", "objective", "gradient", "state"], rows
+        )
+
+
+def corners(values: Mapping[str, Any]) -> dict[str, tuple[str, float]]:
+    """The clip's corners: name, and the ratio at which they lie."""
+    high = values["epsilon"] if values["epsilon_high"] is None else values["epsilon_high"]
+    name = "1 + ε" if values["epsilon_high"] is None else "1 + ε_high"
+    found = {"low": ("1 − ε", 1 - values["epsilon"]), "high": (name, 1 + high)}
+    if values["delta"] is not None:
+        found["delta"] = ("δ", values["delta"])
+    return found
+
+
+def knobs_at(places: Mapping[str, float], values: Mapping[str, Any]) -> dict[str, float]:
+    """The knobs that were moved, from where their corners are now."""
+    found = {}
+    for name, (_, before) in corners(values).items():
+        place = places.get(name, before)
+        if abs(place - before) > 1e-9:
+            knob, value = {
+                "low": ("epsilon", 1 - place),
+                "high": ("epsilon_high", place - 1),
+                "delta": ("delta", place),
+            }[name]
+            found[knob] = float(f"{value:.4g}")
+    return found
+
+
+def clip_picture(
+    ratios: np.ndarray,
+    curves: Mapping[str, ClipCurve],
+    here: float,
+    values: Mapping[str, Any],
+) -> tuple[Picture, dict[str, float]]:
+    """Both objectives, dashed where they have no gradient, with the corners and the ratio as
+    handles."""
+    drawn = [part for name, curve in curves.items() for part in _parts(name, ratios, curve)]
+    low, high = -float(ratios[-1]), float(max(curves["A = +1"].objective.max() * 1.35, 1.6))
+    places = corners(values)
+    heights = {"low": -places["low"][1], "high": places["high"][1]}
+    if "delta" in places:
+        heights["delta"] = -places["delta"][1]
+    ends = {"low": (0.1, 0.99), "high": (1.01, 2.9), "delta": (1.05, float(ratios[-1]))}
+    handles = [
+        Handle(
+            id=corner,
+            name=name,
+            low=ends[corner][0],
+            high=ends[corner][1],
+            shape="corner",
+            at=heights[corner],
+            kind="positive" if corner == "high" else "negative",
+        )
+        for corner, (name, _) in places.items()
+    ]
+    handles.append(Handle(id="ratio", name="ratio r", low=LOW, high=HIGH, kind="neutral"))
+    picture = Picture(
+        x=(0.0, float(ratios[-1])),
+        y=(low, high),
+        x_label="ratio r; dashed: no gradient. Drag a corner, or the ratio",
+        y_label="objective",
+        curves=drawn,
+        handles=handles,
+        summary=f"At ratio {here:g}.",
+    )
+    return picture, {corner: at for corner, (_, at) in places.items()} | {"ratio": here}
+
+
+def _parts(name: str, ratios: np.ndarray, curve: ClipCurve) -> list[Curve]:
+    """A curve as two: where it has a gradient, and dashed where it has none."""
+    flat = curve.gradient == 0
+    # Straight lines between a few points: those beside a corner, and some for the rest.
+    turns = np.flatnonzero(np.diff(flat.astype(int)))
+    kept = np.unique([*range(0, len(ratios), SPARSE), *turns, *(turns + 1), len(ratios) - 1])
+    found = []
+    for dashed in (False, True):
+        y = np.where(flat[kept] == dashed, curve.objective[kept], np.nan)
+        found.append(
+            Curve(
+                name=name,
+                x=[float(f"{x:.4g}") for x in ratios[kept]],
+                y=[None if np.isnan(v) else float(f"{v:.4g}") for v in y],
+                kind="positive" if SIGNS[name] > 0 else "negative",
+                dashed=dashed,
+                named=bool(flat[-1]) == dashed,
+            )
+        )
+    return found
+
+
+def algebra(here: float, values: Mapping[str, Any], at_ratio: Mapping[str, ClipCurve]) -> str:
+    """The minimum at this ratio, written out with its numbers, for both signs."""
+    places = corners(values)
+    low, high = places["low"][1], places["high"][1]
+    capped = here if values["delta"] is None else min(here, values["delta"])
+    held = min(max(here, low), high)
+    lines = [
+        f"<div>A = {a:+g}: min( {capped:.3g}·({a:+g}), clip({here:.3g}, {low:.3g}, {high:.3g})·"
+        f"({a:+g}) ) = min( {capped * a:+.3g}, {held * a:+.3g} ) = "
+        f"<b>{float(at_ratio[name].objective[0]):+.3g}</b></div>"
+        for name, a in SIGNS.items()
+    ]
+    return f"<div class='wb-algebra'>{typographic(''.join(lines))}</div>"
 
 
 def flat_words(ratios: np.ndarray, gradient: np.ndarray) -> str:

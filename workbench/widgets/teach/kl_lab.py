@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import ipywidgets as widgets
 
 from workbench.widgets.base.lab import Lab, fixed, table
+from workbench.widgets.by_hand.chart import HandChart, Handle, Picture
 from workbench.widgets.controls.number_box import NumberBox
 
 INVERTED = "k3 inverted"
@@ -94,18 +95,32 @@ class KLLab(Lab):
             NumberBox(f"reference {n}", 0.01, 1.0, float(x), self.update)
             for n, x in zip(NAMES, reference, strict=False)
         ]
+        self.hand = HandChart(self._dragged, label="the two distributions", height=220)
         super().__init__()
+
+    def _dragged(self, values: dict[str, float]) -> None:
+        """A person moved a bar: the other tokens of its distribution share what is left."""
+        for name, boxes in (("policy", self.policy), ("reference", self.reference)):
+            now = getattr(self.figures, name)
+            wanted = [values.get(f"{name} {i}", p) for i, p in enumerate(now)]
+            for box, weight in zip(boxes, shared_out(now, wanted), strict=True):
+                box.set_if_changed(weight)
+        self.update()
+
+    def pictures(self) -> Sequence[widgets.Widget]:
+        return [self.hand]
 
     def controls(self) -> Sequence[widgets.Widget]:
         columns = [
             widgets.VBox([box.widget for box in boxes]) for boxes in (self.policy, self.reference)
         ]
-        return [widgets.HBox(columns, layout={"flex_flow": "row wrap"})]
+        return columns
 
     def refresh(self) -> tuple[str, str]:
         self.figures = kl_figures(
             [box.value for box in self.policy], [box.value for box in self.reference]
         )
+        self.hand.show(*distribution_picture(self.figures))
         estimators = [
             f"{name}<br>(a known bug)" if name == INVERTED else name
             for name in self.figures.per_token
@@ -115,7 +130,7 @@ class KLLab(Lab):
             [*_token_rows(self.figures), *_mean_rows(self.figures)],
             "nats; each estimate is that of one sampled token",
         )
-        return self._words(self.figures), figures_table
+        return self._words(self.figures), algebra(self.figures) + figures_table
 
     def _words(self, f: KLFigures) -> str:
         if f.exact < EQUAL:
@@ -132,6 +147,70 @@ class KLLab(Lab):
             f"exp(−d) + d − 1, gives {e[INVERTED]}: a well-known bug of published code, it "
             "estimates something else."
         )
+
+
+LEAST, MOST = 0.01, 0.97
+"""Probabilities that a bar can be dragged to: at 0 a KL may be infinite."""
+
+
+def shared_out(now: Sequence[float], wanted: Sequence[float]) -> list[float]:
+    """The distribution after the bar that was moved has what is `wanted`: the others keep their
+    proportions in what is left. Rounded to what a box shows."""
+    gaps = [abs(w - p) for w, p in zip(wanted, now, strict=True)]
+    moved = gaps.index(max(gaps))
+    if gaps[moved] < DRAGGED:
+        return [float(f"{p:.4g}") for p in now]
+    target = min(max(wanted[moved], LEAST), MOST)
+    rest = sum(p for i, p in enumerate(now) if i != moved)
+    shares = [target if i == moved else p * (1 - target) / rest for i, p in enumerate(now)]
+    return [float(f"{max(share, 1e-4):.4g}") for share in shares]
+
+
+DRAGGED = 1e-4
+"""A bar that moved by less was not dragged: what a box shows is rounded."""
+
+
+def distribution_picture(figures: KLFigures) -> tuple[Picture, dict[str, float]]:
+    """Both distributions as bars to be dragged."""
+    tokens = NAMES[: len(figures.policy)]
+    sides = {"policy": (-0.2, "positive"), "reference": (0.2, "neutral")}
+    handles = [
+        Handle(
+            id=f"{name} {i}",
+            name=f"{name} {token}",
+            low=LEAST,
+            high=MOST,
+            shape="bar",
+            at=i + shift,
+            width=0.34,
+            kind=kind,
+        )
+        for name, (shift, kind) in sides.items()
+        for i, token in enumerate(tokens)
+    ]
+    picture = Picture(
+        x=(-0.6, len(tokens) - 0.4),
+        y=(0.0, 1.0),
+        x_label="token; left bar: policy, right bar: reference. Drag a bar's top",
+        y_label="probability",
+        ticks=[(i, token) for i, token in enumerate(tokens)],
+        handles=handles,
+        summary=f"KL(policy‖reference) {figures.exact:.4f} nats.",
+    )
+    values = {f"{name} {i}": p for name in sides for i, p in enumerate(getattr(figures, name))}
+    return picture, values
+
+
+def algebra(figures: KLFigures) -> str:
+    """The exact KL, written out with its numbers."""
+    parts = " + ".join(
+        f"{p:.3f}·log({p:.3f}/{q:.3f})"
+        for p, q in zip(figures.policy, figures.reference, strict=True)
+    )
+    return (
+        "<div class='wb-algebra'>KL(policy‖reference) = Σ p·log(p/q) = "
+        f"{parts} = <b>{fixed(figures.exact)}</b> nats</div>"
+    )
 
 
 def _token_rows(figures: KLFigures) -> list[list[str]]:

@@ -1,7 +1,10 @@
 // Walks through the tokens of a TokenBox: one tab stop per completion, arrow keys within it, the values of the token under
-// the pointer or in focus in the read-out. The page's HTML is inert; whatever is added here is text.
+// the pointer or in focus in the read-out. A click or Enter locks a token: the pointer changes the read-out no more, until
+// the next click on it or Escape. The page's HTML is inert; whatever is added here is text.
 const SIDES = { "-1": "low", 0: "no", 1: "high" };
-const HINT = "Point at a token, or press Tab and walk with the arrow keys, Home and End: its values stand here.";
+const HINT = "Point at a token, or press Tab and walk with the arrow keys: its values stand here. A click or Enter locks it.";
+// What is shown together, and not as a value of its own.
+const TOGETHER = new Set(["before", "after", "likely_id", "likely_logp"]);
 const LINES_A_PAGE = 10;
 
 // Four significant digits and a typographic minus, as the kernel writes numbers.
@@ -11,7 +14,8 @@ function figure(value) {
   return (size && (size < 1e-4 || size >= 1e6) ? short.toExponential() : String(short)).replace("e+", "e").replaceAll("-", "−");
 }
 
-function written({ kind, unit }, value) {
+function written({ kind, unit }, value, pane) {
+  if (kind === "word") return pane?.words[value] ?? "nothing";
   if (kind === "side") return SIDES[value] ?? "not known";
   if (kind === "id") return String(value);
   if (Number.isNaN(value)) return "not known";
@@ -23,6 +27,25 @@ function probability(logp) {
   const text = figure(Math.exp(logp));
   return text === "1" && logp < 0 ? "p > 0.9999" : `p = ${text}`;
 }
+
+// How likely the token was before the step, and is after it (or was when it was last used, where that is all one knows).
+function moved(values) {
+  const of = (kind) => values.find(([column]) => column.kind === kind) ?? [{ label: "" }, NaN];
+  const [[, before], [column, after]] = [of("before"), of("after")];
+  if (Number.isNaN(before)) return "";
+  const start = `p ${figure(Math.exp(before))}`;
+  const end = figure(Math.exp(after));
+  // Used before the policy had moved, it says nothing of afterwards.
+  const says = !Number.isNaN(after) && (column.label === "after the step" || start !== `p ${end}`);
+  return says ? `${start} → ${end} ${column.label}` : start;
+}
+function alternatives(values, pane) {
+  const of = (kind) => values.filter(([column]) => column.kind === kind).map(([, value]) => value);
+  const [ids, logps] = [of("likely_id"), of("likely_logp")];
+  return ids.map((id, i) => [id, pane.texts[id] ?? `id ${id}`, Math.exp(logps[i])]).filter(([id]) => !Number.isNaN(id));
+}
+// White space as the tokens show it.
+const visible = (text) => text.replaceAll(" ", "·").replaceAll("\n", "⏎").replaceAll("\t", "⇥") || "empty";
 
 const exact = (column, value) => (column.kind === "side" || Number.isNaN(value) ? written(column, value) : String(value));
 const unitOf = (column, value) => (Number.isNaN(value) ? "" : column.unit);
@@ -81,11 +104,10 @@ const MOVES = {
 };
 
 function render({ model, el }) {
+  wbArrived(model);
   const root = document.createElement("div");
-  root.setAttribute("data-lm-suppress-shortcuts", "true"); // the notebook's own arrow keys would choose another cell
-  root.setAttribute("data-p-suppress-shortcuts", "true");
   el.appendChild(root);
-  let panes = [], places = new Map(), shown = null; // token -> [its pane, its place there]
+  let panes = [], places = new Map(), shown = null, locked = null; // token -> [its pane, its place there]
 
   const tokenAt = (node) => node?.closest?.(".wb-box > .t") ?? null;
   const focused = () => { const token = tokenAt(root.getRootNode().activeElement); return root.contains(token) ? token : null; };
@@ -99,8 +121,11 @@ function render({ model, el }) {
   // What a screen reader says of a token; made when it is wanted, since a page may hold thousands.
   function name(token) {
     const { position, values } = valuesOf(token);
-    const parts = values.map(([column, value]) => `${column.label} ${written(column, value)}`);
-    token.setAttribute("aria-label", [token.textContent, `position ${position}`, ...parts].join(", "));
+    const pane = places.get(token)[0];
+    const single = values.filter(([column]) => !TOGETHER.has(column.kind));
+    const parts = single.map(([column, value]) => `${column.label} ${written(column, value, pane)}`);
+    const likely = moved(values);
+    token.setAttribute("aria-label", [token.textContent, `position ${position}`, ...(likely ? [likely] : []), ...parts].join(", "));
   }
 
   function textOf(token) {
@@ -115,17 +140,52 @@ function render({ model, el }) {
     if (!readout) return;
     if (!token) return readout.replaceChildren(made("span", "wb-dim", HINT));
     if (!token.hasAttribute("aria-label")) name(token);
-    const { position, values } = valuesOf(token);
-    const parts = values.map(([column, value]) => {
-      const part = made("span", "wb-value", ""), number = made("b", "", written(column, value));
-      number.title = exact(column, value);
-      part.append(made("span", "wb-dim", column.label + " "), number);
+    const { position, values } = valuesOf(token), pane = places.get(token)[0];
+    const parts = values.filter(([column, value]) => !TOGETHER.has(column.kind) && !(column.kind === "word" && Number.isNaN(value)))
+      .map(([column, value]) => {
+        const part = made("span", column.kind === "word" ? "wb-value wb-wraps" : "wb-value", "");
+        const number = made("b", "", written(column, value, pane));
+        number.title = exact(column, value);
+        part.append(made("span", "wb-dim", column.label + " "), number);
+        return part;
+      });
+    const likely = alternatives(values, pane).map(([, text, p]) => {
+      const part = made("span", "wb-value", "");
+      part.append(made("span", "wb-text wb-other", visible(text)), made("span", "", ` ${figure(p)}`));
       return part;
     });
+    const before = moved(values);
+    const head = [made("span", "wb-text wb-this", token.textContent), made("span", "wb-value", `position ${position}`)];
+    if (before) head.push(made("b", "wb-value wb-moved", before));
+    if (likely.length) head.push(made("span", "wb-dim", "likeliest then:"), ...likely);
+    if (locked === token) head.push(made("span", "wb-locked", "locked, Esc frees"));
     const copy = made("button", "wb-copy", "copy exact values");
     copy.type = "button";
     copy.tabIndex = -1; // Ctrl+C on the token does the same
-    readout.replaceChildren(made("span", "wb-text wb-this", token.textContent), made("span", "wb-value", `position ${position}`), ...parts, copy);
+    const first = made("div", "wb-line", ""), second = made("div", "wb-line", "");
+    first.append(...head, copy);
+    second.append(...parts);
+    readout.replaceChildren(first, second);
+  }
+
+  // Which token is locked is known to the kernel, for what asks about it.
+  function lock(token) {
+    locked?.classList.remove("wb-held");
+    locked = token;
+    locked?.classList.add("wb-held");
+    const at = token ? [panes.indexOf(places.get(token)[0]), valuesOf(token).position] : [-1, -1];
+    if (String(at) !== String(model.get("locked"))) {
+      model.set("locked", at);
+      model.save_changes();
+    }
+    read(token ?? root.querySelector(".wb-box > .t:hover") ?? focused());
+  }
+  function relock() {
+    const [pane, position] = model.get("locked");
+    const found = panes[pane]?.tokens?.[position - panes[pane].first] ?? null;
+    locked = found;
+    locked?.classList.add("wb-held");
+    if (found) read(found);
   }
 
   function focusOn(token) {
@@ -153,29 +213,39 @@ function render({ model, el }) {
       box.scrollTop = scrolled[i] ?? 0;
       if (panes[i].count) name(panes[i].tokens[0]);
     });
+    locked = null;
     read(null);
+    relock();
     const again = was && panes[was[0]]?.tokens;
     if (again?.length) focusOn(again[Math.min(was[1], again.length - 1)]);
   }
 
   root.addEventListener("keydown", (event) => {
     const token = tokenAt(event.target);
+    if (token && event.key === "Enter") { event.preventDefault(); event.stopPropagation(); return lock(token === locked ? null : token); }
+    if (event.key === "Escape" && locked) { event.stopPropagation(); return lock(null); }
     if (!token || !MOVES[event.key] || event.ctrlKey || event.altKey || event.metaKey || event.shiftKey) return;
     event.preventDefault();
     event.stopPropagation();
     const [{ tokens }, place] = places.get(token);
-    focusOn(tokens[MOVES[event.key](tokens, place)]);
+    const next = tokens[MOVES[event.key](tokens, place)];
+    focusOn(next);
+    if (locked) lock(next); // it goes along
   });
-  root.addEventListener("focusin", (event) => { const token = tokenAt(event.target); if (token) read(token); });
-  root.addEventListener("focusout", (event) => { if (!root.contains(event.relatedTarget)) read(null); });
-  root.addEventListener("pointerover", (event) => { const token = tokenAt(event.target); if (token && token !== shown) read(token); });
+  root.addEventListener("focusin", (event) => { const token = tokenAt(event.target); if (token && !locked) read(token); });
+  root.addEventListener("focusout", (event) => { if (!locked && !root.contains(event.relatedTarget)) read(null); });
+  root.addEventListener("pointerover", (event) => {
+    const token = tokenAt(event.target);
+    if (token && !locked && token !== shown) read(token);
+  });
   root.addEventListener("pointerout", (event) => {
     const to = event.relatedTarget;
+    if (locked) return;
     if (tokenAt(event.target) && !tokenAt(to) && !to?.closest?.(".wb-box")) read(focused());
   });
   root.addEventListener("click", (event) => {
     const token = tokenAt(event.target);
-    if (token && getSelection().isCollapsed) focusOn(token);
+    if (token && getSelection().isCollapsed) { focusOn(token); lock(token === locked ? null : token); }
     if (event.target.closest(".wb-copy") && copied(textOf(shown))) event.target.textContent = "copied";
   });
   root.addEventListener("mousedown", (event) => { if (event.target.closest(".wb-copy")) event.preventDefault(); }); // the focus stays
@@ -183,6 +253,7 @@ function render({ model, el }) {
     if (shown && getSelection().isCollapsed) hand(event, textOf(shown)); // a marked text is copied as it is
   });
 
+  followsThePointer(root);
   model.on("change:page", draw);
   draw();
   return () => model.off("change:page", draw);

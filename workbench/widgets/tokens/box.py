@@ -7,8 +7,8 @@ copies them exactly. The values travel as float64.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +17,18 @@ import numpy as np
 import traitlets
 
 from workbench.widgets.base.kernel import answer_in_the_subshell
+from workbench.widgets.base.page import LIT, module_of
 from workbench.widgets.base.style import CSS
 from workbench.widgets.tokens.markup import TOKENS_CSS
 
-KINDS = ("id", "number", "signed", "logp", "side")
+KINDS = (
+    *("id", "number", "signed", "logp", "side", "word"),
+    *("before", "after", "likely_id", "likely_logp"),
+)
 """How the script writes a value: a whole number, four digits, with its sign, with its probability,
-low or high or neither."""
+low or high or neither, a place among the pane's words. Then log-probabilities that are shown
+together as one change; the likeliest tokens, ids and log-probabilities by turns."""
+NOT_LOCKED = [-1, -1]
 
 
 @dataclass(frozen=True)
@@ -43,18 +49,24 @@ class Readings:
 
     first: int
     columns: Sequence[Column]
+    words: Sequence[str] = ()
+    """What the values of a column of words stand for."""
+    texts: Mapping[int, str] = field(default_factory=dict)
+    """The text of each token id among the likeliest."""
 
 
 class TokenBox(anywidget.AnyWidget):
     """Shows `html`. Each list of tokens in it (`wb-box`) has its `Readings`, in the order of the
-    page."""
+    page. `locked` is the token that a person holds: which list, and its position in the
+    completion; [-1, -1] for none."""
 
-    _esm = Path(__file__).with_suffix(".js").read_text(encoding="utf-8")
+    _esm = module_of(LIT, Path(__file__).with_suffix(".js"))
     _css = CSS + TOKENS_CSS
 
     page: traitlets.Dict[str, Any] = traitlets.Dict({"html": "", "panes": [], "values": b""}).tag(
         sync=True
     )
+    locked: traitlets.List[int] = traitlets.List(traitlets.Int(), NOT_LOCKED, 2, 2).tag(sync=True)
 
     def __init__(self) -> None:
         super().__init__()
@@ -85,6 +97,8 @@ class TokenBox(anywidget.AnyWidget):
                 "first": r.first,
                 "count": len(r.columns[0].values_T),
                 "columns": [{"label": c.label, "unit": c.unit, "kind": c.kind} for c in r.columns],
+                "words": list(r.words),
+                "texts": {str(i): text for i, text in r.texts.items()},
             }
             for r in readings
         ]

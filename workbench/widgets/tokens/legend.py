@@ -25,15 +25,18 @@ def legend(scale: Scale, over: str = "the tokens shown") -> str:
     marks = (
         '<span class="k lo">line below: clipped low</span><span class="k hi">line above: clipped '
         "high</span>"
+        '<span class="k off">struck out: masked</span>'
         '<span class="k na">dotted: not known</span><span class="k sp">framed: special token</span>'
     )
+    # The first sentence in sight, the rest one click away: the tokens are what the page is for.
+    first, _, rest = quantity.meaning.partition(". ")
     return (
         '<div class="wb-tokens"><div class="wb-legend" role="group" aria-label="legend"><span><b>'
         f"{quantity.label}</b>{unit}</span>"
-        f'<span class="wb-scale">{swatches}</span><span class="wb-marks">{marks}</span></div>'
-        f'<details class="wb-dim"><summary>{html.escape(quantity.meaning)}</summary>'
-        f"{_colours(scale)}{_reach(scale, over)}"
-        f"{LOGP_MEANING}</details></div>"
+        f'<span class="wb-scale">{swatches}</span></div>'
+        f'<details class="wb-dim"><summary>{html.escape(first.removesuffix("."))}. </summary>'
+        f"<div>{html.escape(rest)} {_colours(scale)}{_reach(scale, over)}{LOGP_MEANING}</div>"
+        f'<div class="wb-marks">{marks}</div></details></div>'
     )
 
 

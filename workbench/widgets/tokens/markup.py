@@ -13,13 +13,16 @@ from pathlib import Path
 
 import numpy as np
 
+from workbench.widgets.base.bar import BAR_CSS
 from workbench.widgets.base.numbers import number_text
 from workbench.widgets.tokens.pieces import BREAK, Piece
 from workbench.widgets.tokens.row import QUANTITIES, TokenRow
 from workbench.widgets.tokens.scales import LEVELS, UNKNOWN, Scale, colour_css
 
-TOKENS_CSS = colour_css(".wb-tokens") + (Path(__file__).parent / "tokens.css").read_text(
-    encoding="utf-8"
+TOKENS_CSS = (
+    BAR_CSS
+    + colour_css(".wb-tokens")
+    + (Path(__file__).parent / "tokens.css").read_text(encoding="utf-8")
 )
 READOUT = '<div class="wb-readout" role="group" aria-label="values of the token"></div>'
 """Where the script writes the values of a token."""
@@ -60,13 +63,17 @@ def pane(
     """One completion: its heading, the tokens of `part` coloured by `name`, what is `below`."""
     ids, levels = row.ids_T[part].tolist(), scale.levels(row.values[name][part]).tolist()
     classes = {level: scale.class_of(level) for level in range(-LEVELS, UNKNOWN + 1)}
+    sides = row.values["clipped"][part].tolist()
+    masked = row.left_out.masked_T[part].tolist()
     css = [
-        classes[level] + MARKS.get(side, "")
-        for level, side in zip(levels, row.values["clipped"][part].tolist(), strict=True)
+        classes[level] + MARKS.get(side, "") + (" off" if is_masked else "")
+        for level, side, is_masked in zip(levels, sides, masked, strict=True)
     ]
     tokens = [(marks, piece(i)) for marks, i in zip(css, ids, strict=True)]
     box = token_list(tokens, f"tokens of row {row.row}, coloured by {QUANTITIES[name].label}")
-    return f'<div class="wb-pane">{heading}{_notes(row, name)}{box}{below}</div>'
+    return (
+        f'<div class="wb-pane" data-row="{row.row}">{heading}{_notes(row, name)}{box}{below}</div>'
+    )
 
 
 def known(row: TokenRow, first: str = "") -> list[str]:

@@ -10,6 +10,7 @@ from typing import Any
 from workbench.config import LOSSES, METHODS
 from workbench.config.losses import SEQUENCE_LEVELS
 from workbench.widgets.tokens.inputs import Array, RowInputs, row_inputs
+from workbench.widgets.tokens.left_out import LeftOut, left_out
 
 
 @dataclass(frozen=True)
@@ -30,21 +31,22 @@ class Quantity:
 
 
 QUANTITIES: dict[str, Quantity] = {
+    "coefficient": Quantity(
+        "push",
+        "",
+        "diverging",
+        1e-9,
+        "Push = −∂loss/∂logp, the gradient coefficient: positive makes the token likelier, "
+        "negative less likely. What grad log pi of the token was multiplied with in its last "
+        "update, the reduction included. Every method is one: sft 1, grpo A + beta "
+        "(pi_ref / pi - 1), dpo +-beta sigmoid(-margin), each over what the loss divides by.",
+    ),
     "advantage": Quantity(
         "advantage",
         "",
         "diverging",
         1e-6,
         "A: what the token's gradient is weighted with; positive pushes it up, negative down.",
-    ),
-    "coefficient": Quantity(
-        "gradient coefficient",
-        "",
-        "diverging",
-        1e-9,
-        "What grad log pi of the token was multiplied with in its last update, the reduction "
-        "included: minus the derivative of the loss. Every method is one: sft 1, grpo A + beta "
-        "(pi_ref / pi - 1), dpo +-beta sigmoid(-margin), each over what the loss divides by.",
     ),
     "ratio": Quantity(
         "ratio",
@@ -119,6 +121,8 @@ class TokenRow:
     values: dict[str, Array]
     notes: dict[str, str]
     inputs: RowInputs
+    left_out: LeftOut
+    """Why the loss moved which of its tokens by nothing."""
 
 
 def token_row(batch: Mapping[str, Any], row: int) -> TokenRow:
@@ -141,13 +145,15 @@ def token_row(batch: Mapping[str, Any], row: int) -> TokenRow:
         "mismatch": x.filled("old_logp") - x.filled("sampler_logp"),
         "logp": x.filled("logp"),
     }
+    values = {name: values_T + 0.0 for name, values_T in values.items()}  # no -0
     notes = {name: note_on(name, x) for name in values}
     return TokenRow(
         row=row,
         ids_T=x.ids_T,
-        values={name: values_T + 0.0 for name, values_T in values.items()},  # no -0
+        values=values,
         notes={name: note for name, note in notes.items() if note},
         inputs=x,
+        left_out=left_out(x, values),
     )
 
 
@@ -163,7 +169,7 @@ def note_on(name: str, x: RowInputs) -> str:
     if METHODS[x.config.method].of_pairs and name in ("clipped", "term"):
         return (
             "Not available: the loss of this method is of pairs of answers. What each token got is "
-            "its gradient coefficient."
+            "its push."
         )
     if not x.counted and name != "term":
         return (

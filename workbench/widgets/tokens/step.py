@@ -39,6 +39,11 @@ class TokenStep:
         return f"row {row} · group {group} · reward {reward} · advantage {advantage}{cut}"
 
     @cached_property
+    def largest_advantage(self) -> float:
+        """The largest |advantage|: a full bar."""
+        return float(np.nanmax(abs(self.batch["advantages_B"]), initial=0.0))
+
+    @cached_property
     def telling_row(self) -> int:
         """The completion with most to see: the largest |advantage| of a group that is not dead,
         where there is one."""

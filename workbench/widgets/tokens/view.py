@@ -5,8 +5,10 @@ from __future__ import annotations
 
 import ipywidgets as widgets
 
+from workbench.influence.mass_file import Mass, stored_mass
 from workbench.widgets.base.guarded import set_if_changed, show_if, stylesheet
 from workbench.widgets.base.labelled import labelled_menu, tick_box
+from workbench.widgets.base.selection import Selection
 from workbench.widgets.base.source import RunSource
 from workbench.widgets.base.step_view import NO_RUN, StepView
 from workbench.widgets.base.style import framed
@@ -20,9 +22,13 @@ from workbench.widgets.tokens.box import TokenBox
 from workbench.widgets.tokens.heading import heading, question, readings, template_part
 from workbench.widgets.tokens.legend import legend, table
 from workbench.widgets.tokens.markup import page, pane
+from workbench.widgets.tokens.prompt import Prompts
 from workbench.widgets.tokens.row import QUANTITIES, TokenRow, token_row
 from workbench.widgets.tokens.scales import Scale, scale_of
 from workbench.widgets.tokens.step import Pieces, TokenStep, TokenSteps
+from workbench.widgets.tokens.strip_part import StripPart
+from workbench.widgets.what_if.formula_markup import FORMULA_CSS
+from workbench.widgets.what_if.locked_loss import LockedLoss
 
 NEEDS_TORCH = needs_torch("The token microscope")
 NONE, OPPOSITE = -1, -2
@@ -37,33 +43,43 @@ class TokensView(StepView):
     """The tab "Tokens". `pick(row)` shows a completion; `row`, `beside` and `quantity_menu` say
     what is shown.
 
-    Until a completion is chosen it opens each step on the most telling one, beside the opposite of
-    the same group.
+    Until a completion is chosen, here or on another page, it opens each step on the most telling
+    one, beside the opposite of the same group.
     """
 
     title = "Tokens"
+    KEPT = "tokens"
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, selection: Selection | None = None) -> None:
+        super().__init__(selection)
         self._steps = TokenSteps()
         self._first = 0
         self._wanted: int | None = None
-        self._chosen = False
+        self._prompts = Prompts()
         self._make_controls()
         self.legend = widgets.HTML()
+        self.prompt = widgets.HTML()
         self.body = TokenBox()
-        what = [self.steps.widget, self.quantity_menu, self.table_box]
-        which = [self.previous, self.row_menu, self.next, self.telling, self.beside_menu]
+        self.loss = LockedLoss()
+        self.body.observe(lambda change: self._hold(*change["new"]), "locked")
+        self.body.observe(lambda change: self.guarded(self._write_loss), "locked")
+        self.strip = StripPart(self.steps.go_to)
+        what = [self.steps.widget, self.quantity_menu, self.beside_menu]
+        which = [self.previous, self.row_menu, self.next, self.telling]
+        more = [self.prompt_box, self.table_box]
         pages = [self.earlier, self.later, self.range]
         self.widget = widgets.VBox(
             [
-                stylesheet(),
+                stylesheet(FORMULA_CSS),
                 widgets.HBox(what, layout=_wrap()),
-                widgets.HBox(which, layout=_wrap()),
+                widgets.HBox(which + more, layout=_wrap()),
                 self.message,
                 self.legend,
+                self.prompt,
                 widgets.HBox(pages, layout=_wrap()),
                 self.body,
+                self.loss.widget,
+                self.strip.widget,
             ]
         )
         self.draw_empty(NO_RUN)
@@ -71,13 +87,14 @@ class TokensView(StepView):
     def _make_controls(self) -> None:
         quantities = [(q.label, name) for name, q in QUANTITIES.items()]
         self.quantity_menu = labelled_menu(
-            "colour by", quantities, "240px", "74px", value="advantage"
+            "colour by", quantities, "240px", "74px", value="coefficient"
         )
-        self.table_box = tick_box("values as a table", "170px")
-        self.row_menu = labelled_menu("completion", [], "390px", "74px")
+        self.table_box = tick_box("values as a table", "140px")
+        self.prompt_box = tick_box("rendered prompt", "150px")
+        self.row_menu = labelled_menu("completion", [], "380px", "74px")
         self.beside_menu = labelled_menu("beside it", BESIDE, "310px", "60px", value=OPPOSITE)
-        self.previous = _button("‹ previous", "The completion before", "92px")
-        self.next = _button("next ›", "The completion after", "76px")
+        self.previous = _button("‹", "The completion before", "36px")
+        self.next = _button("›", "The completion after", "36px")
         self.telling = _button(
             "most telling",
             "The largest |advantage| of a group that is not dead, and its opposite",
@@ -88,15 +105,13 @@ class TokensView(StepView):
         self.range = widgets.HTML()
         for control in (self.quantity_menu, self.beside_menu, self.table_box):
             self.answer(control, self._from_first)
-        self.answer(self.row_menu, self._choose)
-        for button, act, *given in (
-            (self.previous, self._move_row, -1),
-            (self.next, self._move_row, 1),
-            (self.telling, self._most_telling),
-            (self.earlier, self._move_page, -1),
-            (self.later, self._move_page, 1),
-        ):
-            button.on_click(lambda _, act=act, given=given: self.guarded(act, *given))
+        self.answer(self.prompt_box, self._draw_prompt)
+        self.row_menu.observe(lambda change: self._row_chosen(change["new"]), "value")
+        self.previous.on_click(lambda _: self._move_row(-1))
+        self.next.on_click(lambda _: self._move_row(1))
+        self.telling.on_click(lambda _: self._most_telling())
+        self.earlier.on_click(lambda _: self.guarded(self._move_page, -1))
+        self.later.on_click(lambda _: self.guarded(self._move_page, 1))
 
     # ------------------------------------------------------ what others call
 
@@ -107,13 +122,25 @@ class TokensView(StepView):
         Before the first `show` the wish is kept. A row that is not there is an error, shown in the
         view.
         """
-        self.guarded(self._pick, row, step)
+        self._wanted = row
+        self.guarded(self._alone)
+        self.selection.row = row
+        if step is None:
+            self.guarded(self._from_first)
+        else:
+            self._first = 0
+            self.steps.go_to(step)
 
     @property
     def row(self) -> int | None:
         """The completion shown; None when there is none."""
         chosen: int | None = self.row_menu.value
         return chosen
+
+    @property
+    def picked(self) -> int | None:
+        """The completion that a person chose; None while the most telling one is shown."""
+        return None if self.selection.row is None else self.row
 
     @property
     def beside(self) -> int | None:
@@ -132,36 +159,47 @@ class TokensView(StepView):
     """The step that is drawn."""
     _opened = ""
     """What the chat template wrote of each of its answers."""
+    _mass: Mass | None = None
+    """How likely its tokens are after the step, where that was computed."""
 
-    def _pick(self, row: int, step: int | None) -> None:
-        self._wanted = row
-        self._chosen = True
-        # By itself: the opposite goes, and a second one that a person chose stays.
+    @property
+    def key(self) -> object:
+        """Another completion, chosen on another page, is another reading."""
+        step = super().key
+        return None if step is None else (step, self.selection.row)
+
+    def _alone(self) -> None:
+        """By itself: the opposite goes, and a second one that a person chose stays."""
         if self.beside_menu.value == OPPOSITE:
             with self.filling():
                 self.beside_menu.value = NONE
-        if step is not None:
-            self.steps.go_to(step)
-        self._from_first()
+
+    # A choice is shared first and drawn then, and shared without the page's lock: whoever hears of
+    # it may be drawing.
 
     def _most_telling(self) -> None:
-        self._chosen = False
+        self.selection.row = None
+        self.guarded(self._beside_its_opposite)
+
+    def _beside_its_opposite(self) -> None:
         with self.filling():
             set_if_changed(self.beside_menu, "value", OPPOSITE)
         self._from_first()
 
-    def _choose(self) -> None:
-        self._chosen = True
-        self._from_first()
+    def _row_chosen(self, row: int | None) -> None:
+        if row is not None and not self.is_filling():
+            self.selection.row = row
+            self.guarded(self._from_first)
 
     def _move_row(self, by: int) -> None:
-        if self.row_menu.index is None:
-            return
-        last = len(self.row_menu.options) - 1
-        wanted = self.row_menu.index + by
-        with self.filling():
-            self.row_menu.index = min(max(wanted, 0), last)
-        self._choose()
+        place = self.row_menu.index
+        if place is not None:
+            last = len(self.row_menu.options) - 1
+            self._row_chosen(min(max(place + by, 0), last))
+
+    def _hold(self, pane: int, position: int) -> None:
+        """A person holds this token of the first completion, or none."""
+        self.selection.token = position if pane == 0 else None
 
     def _move_page(self, by: int) -> None:
         self._first = max(self._first + by * self._page, 0)
@@ -179,10 +217,12 @@ class TokensView(StepView):
         """Read a step and draw the completions chosen."""
         # Forgotten first: should the reading fail, nothing of another step may pass for this one.
         self._found = None
+        self._mass = None
         say_when_loading(self.draw_empty)
         found = self._steps.read(source, step)
         self._found = found
         self._opened = source.opened
+        self._mass = stored_mass(source.run, step)
         self._fill_menus(found)
         shown = [row for row in (self.row, self.beside) if row is not None]
         try:
@@ -194,6 +234,23 @@ class TokensView(StepView):
             return
         ids = {token_id for row in rows for token_id in row.ids_T.tolist()}
         self._draw(found, rows, self._steps.pieces(source, ids))
+        self._draw_prompt()
+        self.strip.follow(source, step)
+
+    def _draw_prompt(self) -> None:
+        html = ""
+        if self.prompt_box.value and self._found is not None and self.source is not None:
+            problem = str(self._found.samples["problem_id"].iloc[self.row or 0])
+            html = self._prompts.html(self.source, problem)
+        set_if_changed(self.prompt, "value", html)
+
+    def _write_loss(self) -> None:
+        """The loss of the token that is locked, with its numbers."""
+        pane, position = self.body.locked
+        shown = [row for row in (self.row, self.beside) if row is not None]
+        if self.source is None or self.step is None or not 0 <= pane < len(shown):
+            return self.loss.clear()
+        return self.loss.show(self.source, self.step, shown[pane], position)
 
     def _fill_menus(self, found: TokenStep) -> None:
         """Offer the completions of this step; what was chosen stays chosen. Raises IndexError for a
@@ -209,8 +266,8 @@ class TokensView(StepView):
             )
         if wanted is None:
             wanted = found.telling_row
-            if self._chosen and self.row is not None:
-                wanted = min(self.row, rows - 1)
+            if self.selection.row is not None:
+                wanted = min(self.selection.row, rows - 1)
         options = tuple((found.label(i), i) for i in range(rows))
         with self.filling():
             _offer(self.row_menu, options, wanted)
@@ -235,7 +292,8 @@ class TokensView(StepView):
         shared = len(prompts) == 1
         above = question(found, rows[0].row) if shared else ""
         drawn = [self._one(found, row, name, scale, pieces, part, not shared) for row in rows]
-        self.body.show(page(drawn, above), [readings(row, name, part) for row in rows])
+        self.body.show(page(drawn, above), [readings(row, name, part, self._mass) for row in rows])
+        self._write_loss()
         set_if_changed(self.legend, "value", framed(legend(scale, scale_words)))
         self._show_range(part, longest)
         set_if_changed(self.previous, "disabled", self.row_menu.index == 0)
@@ -274,6 +332,8 @@ class TokensView(StepView):
     def draw_empty(self, why: str) -> None:
         """Show no completion, and why."""
         self._found = None
+        set_if_changed(self.prompt, "value", "")
+        self.loss.clear()
         self.body.show(f'<div class="wb-note" role="status">{safe_text(why)}</div>')
         set_if_changed(self.legend, "value", "")
         self._show_range(slice(0, self._page), 0)

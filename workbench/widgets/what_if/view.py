@@ -4,7 +4,8 @@ torch for the arithmetic."""
 from __future__ import annotations
 
 import html
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import ipywidgets as widgets
@@ -14,13 +15,17 @@ from workbench.errors import WorkbenchError
 from workbench.runs import RunRecordError
 from workbench.widgets.base.guarded import Guarded, set_if_changed, show_if, stylesheet
 from workbench.widgets.base.numbers import number_text
+from workbench.widgets.base.selection import Selection
 from workbench.widgets.base.source import RunSource
-from workbench.widgets.base.style import BLUE, ORANGE, framed
+from workbench.widgets.base.style import framed
 from workbench.widgets.base.torch_on_demand import is_torch_missing, needs_torch, say_when_loading
+from workbench.widgets.by_hand.chart import HandChart
 from workbench.widgets.plots.liveplot import LivePlot
-from workbench.widgets.tokens.box import TokenBox
-from workbench.widgets.what_if import words
+from workbench.widgets.tokens.box import NOT_LOCKED, TokenBox
+from workbench.widgets.tokens.pieces import piece_of
+from workbench.widgets.what_if import charts, words
 from workbench.widgets.what_if.controls import WhatIfControls
+from workbench.widgets.what_if.formula_markup import FORMULA_CSS, formula_html
 from workbench.widgets.what_if.tokens import tokens
 
 if TYPE_CHECKING:
@@ -28,6 +33,11 @@ if TYPE_CHECKING:
     from workbench.widgets.what_if.kept_batch import KeptBatch
 
 NEEDS_TORCH = needs_torch("What-if")
+WHAT_IF_CSS = FORMULA_CSS + (Path(__file__).parent / "what_if.css").read_text(encoding="utf-8")
+RATIO_LEGEND = (
+    "<p class='wb-dim'>Drag a line. Grey: all tokens (the axis counts in powers of ten); orange: "
+    "those that are clipped, beyond the line that their advantage moves them to.</p>"
+)
 NO_STEP = "No step yet: there is something to ask about after the first one."
 
 
@@ -41,8 +51,9 @@ class WhatIfView(Guarded):
 
     title = "What if"
 
-    def __init__(self) -> None:
+    def __init__(self, selection: Selection | None = None) -> None:
         super().__init__()
+        self.selection = selection or Selection()
         self._shown: tuple[Any, ...] | None = None
         self._stored: dict[str, Any] = {}
         self._pieces: dict[int, str] = {}
@@ -51,25 +62,45 @@ class WhatIfView(Guarded):
         self._recorded_loss: float | None = None
         self.comparison: Comparison | None = None
         self.controls = WhatIfControls(self._changed)
-        self.head, self.result, self.tokens = widgets.HTML(), widgets.HTML(), TokenBox()
-        self.plot = LivePlot(columns=1, height=260)
+        self.head = widgets.HTML()
+        self.result = widgets.HTML()
+        self.figures = widgets.HTML()
+        self.formula = widgets.HTML()
+        self.listed = widgets.HTML()
+        self.tokens = TokenBox()
+        self.tokens.observe(lambda _: self.guarded(self._draw_formula), "locked")
+        self.ratios = HandChart(self._line_moved, label="ratios of the tokens", height=230)
+        self.legend = widgets.HTML()
+        self.plot = LivePlot(columns=1, height=230)
         self.row = widgets.Dropdown(
             options=[("none yet", None)],
             description="completion",
             style={"description_width": "90px"},
-            layout={"width": "420px"},
+            layout={"width": "380px", "max_width": "100%"},
         )
-        self.answer(self.row, self._draw_tokens)
-        controls = widgets.VBox(
-            [self.controls.widget], layout={"flex": "1 1 620px", "max_width": "660px"}
-        )
-        picture = widgets.VBox(
-            [self.result, self.plot, self.row, self.tokens],
-            layout={"flex": "1 1 400px", "min_width": "340px"},
-        )
-        self.body = widgets.HBox([controls, picture], layout={"flex_flow": "row wrap"})
-        self.widget = widgets.VBox([stylesheet(), self.head, self.message, self.body])
+        self.answer(self.row, self._row_chosen)
+        self.row.observe(self._share_row, "value")
+        self.selection.observe(lambda _: self.guarded(self._follow_selection), "row")
+        self.body = self._laid_out()
+        self.widget = widgets.VBox([stylesheet(WHAT_IF_CSS), self.head, self.message, self.body])
         self._leave("No run yet.")
+
+    def _laid_out(self) -> widgets.Widget:
+        """The question on the left, its answer on the right."""
+        question = widgets.VBox([self.controls.widget], layout={"flex": "0 0 292px"})
+        parts = [
+            self.result,
+            self.ratios,
+            self.legend,
+            self.plot,
+            self.listed,
+            self.row,
+            self.tokens,
+            self.formula,
+            self.figures,
+        ]
+        answer = widgets.VBox(parts, layout={"flex": "1 1 400px", "min_width": "0"})
+        return widgets.HBox([question, answer]).add_class("wb-what-if")
 
     def show(self, sources: Sequence[RunSource], step: int | None) -> None:
         """Compute the step of the first run again, with what was changed so far on top. None = its
@@ -122,7 +153,7 @@ class WhatIfView(Guarded):
             ),
         )
         self.controls.follow(self._kept.config.to_dict())
-        self._offer_rows()
+        self.tokens.locked = NOT_LOCKED
         return self._compare()
 
     def _leave(self, why: str) -> None:
@@ -159,39 +190,113 @@ class WhatIfView(Guarded):
         c = self.comparison
         assert c is not None
         said = "".join(f"<p>{html.escape(s)}</p>" for s in words.sentences(c))
+        set_if_changed(self.result, "value", framed(f"<div role='status'>{said}</div>"))
         left_out = "".join(
             f"<li>{html.escape(s)}</li>" for s in words.notes(c, self._recorded_loss)
         )
-        set_if_changed(
-            self.result,
-            "value",
-            framed(
-                f"<div role='status'>{said}</div>{words.table(c)}<ul class='wb-dim'>{left_out}</ul>"
-            ),
-        )
-        self.plot.show([advantages_chart(c)])
-        self._draw_tokens()
+        notes = f"<ul class='wb-dim'>{left_out}</ul>"
+        set_if_changed(self.figures, "value", framed(words.table(c) + notes))
+        self._offer_rows()
+        self._draw_row()
 
-    def _draw_tokens(self) -> None:
-        if self.comparison is not None and self.row.value is not None:
-            row = int(self.row.value)
-            ids = self._stored["ids_BT"][row, : self._stored["lengths_B"][row]].tolist()
-            self.tokens.show(*tokens(self.comparison, row, ids, self._pieces))
+    def _draw_chart(self) -> None:
+        """The one that the question asks for."""
+        c = self.comparison
+        assert c is not None
+        question = self.controls.question.value
+        of_ratios = question in ("clip", "loss")
+        show_if(self.ratios, of_ratios)
+        show_if(self.legend, of_ratios)
+        show_if(self.plot, not of_ratios)
+        if of_ratios:
+            self.ratios.show(*charts.ratio_picture(c))
+            set_if_changed(self.legend, "value", framed(RATIO_LEGEND))
+        elif question == "kl" and self.row.value is not None:
+            self.plot.show([charts.kl_chart(c, int(self.row.value))])
+        else:
+            self.plot.show([charts.advantages_chart(c)])
+
+    def _line_moved(self, values: dict[str, float]) -> None:
+        """A person dragged a line of the clip."""
+        with self._lock:
+            if self.comparison is not None:
+                asked = charts.asked_by(values, self.comparison.what_if.config)
+                self.guarded(self.controls.ask, asked)
+
+    def _share_row(self, change: dict[str, Any]) -> None:
+        """A person chose a completion here: the other pages show it, too."""
+        if not self._filling and change["new"] is not None:
+            self.selection.row = change["new"]
+
+    def _follow_selection(self) -> None:
+        """A completion was chosen on another page, and is one of those listed here."""
+        row = self.selection.row
+        listed = [value for _, value in self.row.options]
+        if self.comparison is None or row == self.row.value or row not in listed:
+            return
+        with self.filling():
+            self.row.value = row
+        self._row_chosen()
+
+    def _row_chosen(self) -> None:
+        self.tokens.locked = NOT_LOCKED
+        self._draw_row()
+
+    def _draw_row(self) -> None:
+        """All that is of one completion."""
+        c = self.comparison
+        if c is None or self.row.value is None:
+            return
+        row = int(self.row.value)
+        ids = self._stored["ids_BT"][row, : self._stored["lengths_B"][row]].tolist()
+        self.tokens.show(*tokens(c, row, ids, self._pieces))
+        self._draw_chart()
+        self._draw_formula()
+
+    def _draw_formula(self) -> None:
+        """The loss of the token that was clicked; until one is, of the one that changes most."""
+        c = self.comparison
+        if c is None or self.row.value is None:
+            return
+        row = int(self.row.value)
+        markup = formulas_html(c, row, self._position(c, row), self._pieces, self._stored["ids_BT"])
+        set_if_changed(self.formula, "value", framed(markup))
+
+    def _position(self, c: Comparison, row: int) -> int | None:
+        """The token whose loss is written; None where none of the completion is counted."""
+        counted = np.flatnonzero(c.kept.counted_BT[row].numpy())
+        if not len(counted):
+            return None
+        locked = self.tokens.locked[1]
+        if locked < 0 and self.selection.row == row and self.selection.token is not None:
+            locked = self.selection.token  # held on the page of tokens
+        if locked in counted:
+            return int(locked)
+        change_T = np.abs(c.what_if.gradient_BT[row] - c.happened.gradient_BT[row])
+        if not change_T.any():
+            change_T = np.abs(c.happened.ratio_BT[row] - 1)
+        return int(counted[change_T[counted].argmax()])
 
     def _offer_rows(self) -> None:
-        """The completions to choose from; the row chosen before stays chosen where the step has one
-        like it."""
-        assert self._kept is not None
-        G, before = self._kept.config.num_generations, self.row.value
-        options = [
-            (f"{b}: group {b // G}, reward {number_text(float(r))}", b)
-            for b, r in enumerate(self._stored["reward_B"])
-        ]
+        """The completions that change, or all where nothing is asked yet; the row chosen before
+        stays chosen where it is among them."""
+        c = self.comparison
+        assert c is not None
+        group_size = c.kept.config.num_generations
+        before = self.row.value if self.selection.row is None else self.selection.row
+        changed = c.changed_rows
+        shown = list(changed) if c.changes and changed else range(len(self._stored["reward_B"]))
+        options = []
+        for b in shown:
+            reward = number_text(float(self._stored["reward_B"][b]))
+            change = f", {changed[b]} tokens change" if b in changed else ""
+            options.append((f"{b}: group {b // group_size}, reward {reward}{change}", b))
+        most = max(changed, key=lambda b: changed[b], default=c.kept.row_to_show)
         with self.filling():
-            self.row.options = options
-            self.row.value = (
-                before if before is not None and before < len(options) else self._kept.row_to_show
-            )
+            if list(self.row.options) != options:
+                self.row.options = options
+            self.row.value = before if before in shown else most
+        set_if_changed(self.listed, "value", framed(f"<p>{words.changed_rows(c)}</p>"))
 
     def _say(self, text: str, kind: str) -> None:
         role, lines = (
@@ -205,38 +310,6 @@ class WhatIfView(Guarded):
         )
 
 
-def advantages_chart(c: Comparison) -> dict[str, Any]:
-    """The advantage of each completion, as it was and as it would have been, group by group."""
-    x = ((np.arange(len(c.happened.advantages_B)) + 0.5) / c.kept.config.num_generations).astype(
-        np.float32
-    )
-    marks = {
-        "happened": {"color": BLUE, "size": 9, "symbol": "circle-open", "line": {"width": 2}},
-        "what if": {"color": ORANGE, "size": 7, "symbol": "x"},
-    }
-    data = [
-        {
-            "type": "scatter",
-            "mode": "markers",
-            "name": name,
-            "x": x,
-            "y": o.advantages_B.astype(np.float32),
-            "marker": marks[name],
-            "line": {"color": marks[name]["color"], "width": 0},
-        }
-        for name, o in (("happened", c.happened), ("what if", c.what_if))
-    ]
-    layout = {
-        "xaxis": {"title": {"text": "group; each mark is one completion"}},
-        "yaxis": {"title": {"text": "advantage"}},
-        "showlegend": True,
-        "legend": {"orientation": "h", "y": 1.2},
-        "margin": {"l": 60, "r": 12, "t": 30, "b": 48},
-        "meta": {"title": "advantage per completion", "summary": words.advantages_summary(c)},
-    }
-    return {"data": data, "layout": layout}
-
-
 def _loss_of(source: RunSource, step: int) -> float | None:
     """The loss that the record has for a step; None where it has none."""
     metrics = source.metrics
@@ -244,3 +317,27 @@ def _loss_of(source: RunSource, step: int) -> float | None:
         return None
     found = metrics.loc[metrics["step"] == step, "loss"]
     return float(found.iloc[0]) if len(found) else None
+
+
+def formulas_html(
+    c: Comparison, row: int, position: int | None, pieces: Mapping[int, str], ids_BT: np.ndarray
+) -> str:
+    """The loss of a token as it was, and under it as it would have been."""
+    from workbench.widgets.what_if.formula import token_formula, update_terms
+
+    if position is None:
+        return ""
+    token = int(ids_BT[row, position])
+    name = piece_of(token, pieces.get(token)).shown
+    asked = {"happened": c.happened.config}
+    if c.changes:
+        asked["what if"] = c.what_if.config
+    parts = [
+        f"<h4>The loss of token {position}, <span class='wb-text wb-code'>{name}</span></h4>"
+        "<p class='wb-dim'>Click another token to see its own. Under each symbol stands this "
+        "token's number; the framed branch of the minimum decides.</p>"
+    ]
+    for title, config in asked.items():
+        found = token_formula(update_terms(c.kept, config, row), row, position)
+        parts.append(f"<h5>{title}</h5>{formula_html(found)}")
+    return "".join(parts)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from workbench.config import LOSSES
+from workbench.config import LOSSES, GRPOConfig
 from workbench.widgets.base.numbers import number_text
 
 if TYPE_CHECKING:
@@ -278,6 +278,28 @@ def advantages_summary(c: Comparison) -> str:
         f"happened, from {new} in the "
         f"what-if; {c.changed_advantages} differ."
     )
+
+
+def ratios_summary(
+    tokens: int,
+    clipped: int,
+    config: GRPOConfig,
+    lines: Mapping[str, tuple[str, float, float, float]],
+) -> str:
+    """What the histogram of the ratios shows."""
+    said = ", ".join(f"{label} = {number(value)}" for label, value, _, _ in lines.values())
+    where = said or f"loss_type={config.loss_type} bounds no ratio"
+    return f"Ratios of {tokens:,} tokens, of which {clipped:,} are clipped; {where}."
+
+
+def changed_rows(c: Comparison) -> str:
+    """How many completions change."""
+    if not c.changes:
+        return "All completions; once a setting is changed, only those that it changes."
+    changed, rows = len(c.changed_rows), len(c.kept.skipped_B)
+    if not changed:
+        return f"None of {rows} completions changes."
+    return f"{changed} of {rows} completions change; only these are listed."
 
 
 def _range(values_B: np.ndarray) -> str:

@@ -74,7 +74,7 @@ class Background:
         self._ended.clear()
         self._show_running(True)
         self._say("")
-        threading.Thread(target=self._run, name="workbench oracle", daemon=True).start()
+        threading.Thread(target=self._run, name="workbench work", daemon=True).start()
 
     def cancel(self) -> None:
         """Ask the work to stop; it does so at its next piece."""

@@ -1,0 +1,1 @@
+"""The page of behaviours: which kinds of completions there were, step by step."""

@@ -1,0 +1,1 @@
+"""The timeline of a run: what happened when, on one line, and what it did, before and after."""
