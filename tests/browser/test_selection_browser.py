@@ -52,10 +52,10 @@ def test_groups_are_folded_and_open_the_tokens(page: DashboardPage, screenshots:
     drawn = panel.locator("tr[data-row]").count()
     assert 0 < drawn < 64, "equal completions stand once"
     assert panel.locator(".wb-times").count()
-    chip = panel.locator(".wb-chip summary").first
+    chip = panel.locator(".wb-dead-one summary").first
     assert chip.count(), "a group without spread, in the strip"
     chip.click()
-    assert panel.locator(".wb-chip[open] tr[data-row]").first.is_visible()
+    assert panel.locator(".wb-dead-one[open] tr[data-row]").first.is_visible()
 
     # One tab stop; arrow keys go from row to row; letters do nothing to the notebook.
     buttons = panel.locator(".wb-group .wb-open")

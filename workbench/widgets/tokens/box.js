@@ -162,7 +162,7 @@ function render({ model, el }) {
     const copy = made("button", "wb-copy", "copy exact values");
     copy.type = "button";
     copy.tabIndex = -1; // Ctrl+C on the token does the same
-    const first = made("div", "wb-line", ""), second = made("div", "wb-line", "");
+    const first = made("div", "wb-reading", ""), second = made("div", "wb-reading", "");
     first.append(...head, copy);
     second.append(...parts);
     readout.replaceChildren(first, second);
