@@ -11,6 +11,7 @@ from bench.test_measured import result
 
 from workbench.bench import benchmark_table
 from workbench.bench.published import BenchError
+from workbench.widgets.base.html_file import HtmlFileError
 
 
 @pytest.fixture
@@ -74,5 +75,5 @@ def test_hostile_names_are_text(folder: Path) -> None:
 
 
 def test_a_page_that_cannot_be_written_is_said(folder: Path) -> None:
-    with pytest.raises(BenchError, match="cannot be written: No such file"):
+    with pytest.raises(HtmlFileError, match="cannot be written: No such file"):
         benchmark_table().save_html(folder / "none" / "page.html")

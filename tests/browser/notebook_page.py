@@ -3,7 +3,9 @@ and the run's record."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -73,6 +75,13 @@ WATCH_COMMS = """() => {
 }"""
 """Keeps in `wbComms` what the kernel tells the page of widgets, and the serial numbers of its
 messages."""
+WHOLE_CHARTS = """() => {
+  const pane = document.querySelector(".jp-WindowedPanel-outer").getBoundingClientRect();
+  return [...document.querySelectorAll(".wb-dash .wb-plot")].filter((e) => e.querySelector(".main-svg"))
+    .map((e) => e.getBoundingClientRect())
+    .filter((r) => r.width > 0 && r.top >= pane.top - 1 && r.bottom <= pane.bottom + 1)
+    .map((r) => [Math.round(r.width), Math.round(r.height)]);
+}"""
 SHOWN_MODELS = """() => {
   const seen = window.wbComms, numbers = [...new Set(seen.numbers)].sort((a, b) => a - b);
   const gap = Math.max(0, ...numbers.slice(1).map((n, i) => n - numbers[i] - 1));
@@ -86,7 +95,7 @@ SHOWN_MODELS = """() => {
 
 class DashboardPage:
     """`nb` is the driver's page, `out` the run's folder; what the kernel did is read from the
-    record, as others would."""
+    record, as others would. `single`: JupyterLab shows the notebook alone, its sidebar closed."""
 
     def __init__(self, lab: Any, notebook: str, out: Path, single: bool = True) -> None:
         self.lab, self.out, self.notebook = lab, out, notebook
@@ -126,8 +135,9 @@ class DashboardPage:
         self.dashboard.get_by_role("button", name=name, exact=True).first.click()
 
     def tab(self, name: str) -> Any:
-        """Open a tab; its panel."""
-        self.dashboard.get_by_role("tab", name=name, exact=True).click()
+        """Open a tab; its panel. The doctor's title has a badge."""
+        title = re.compile(rf"^{re.escape(name)}( [✖▲]\d+)*$")
+        self.dashboard.get_by_role("tab", name=title).click()
         return self.panel
 
     @property
@@ -148,10 +158,42 @@ class DashboardPage:
             .first
         )
 
+    def knob(self, name: str) -> Any:
+        """The slider of this field."""
+        return (
+            self.dashboard.locator("input[type=range]")
+            .and_(self.nb.page.get_by_label(name, exact=True))
+            .first
+        )
+
+    def ghost(self, name: str) -> Any:
+        """The pale handle of its slider, at what is in force."""
+        return self.knob(name).locator("xpath=..").locator(".wb-slider-ghost")
+
+    @contextmanager
+    def holding(self, name: str, share: float) -> Iterator[Any]:
+        """Drag the slider of a field to this share of its track and hold it there; lets go at the
+        end. Gives what is said beside the hand."""
+        track = self.knob(name).bounding_box()
+        y = track["y"] + track["height"] / 2
+        mouse = self.nb.page.mouse
+        here = self.knob(name).evaluate("e => (e.value - e.min) / (e.max - e.min)")
+        mouse.move(track["x"] + 7 + here * (track["width"] - 14), y)
+        mouse.down()
+        mouse.move(track["x"] + 7 + share * (track["width"] - 14), y, steps=12)
+        try:
+            yield self.nb.page.locator(".wb-slider-bubble:popover-open")
+        finally:
+            mouse.up()
+
     def points(self) -> int:
         """How many points the first line of the first plot has."""
         plots = self.nb.plots()
         return max(plots[0]["points"]) if plots else 0
+
+    def whole_charts(self) -> list[tuple[int, int]]:
+        """Width and height of each chart that is seen whole, without scrolling."""
+        return [tuple(size) for size in self.nb.page.evaluate(WHOLE_CHARTS)]
 
     def rests(self, seconds: float = 1.5) -> int:
         """The number of steps, when none is added for so long. Raises AssertionError when one

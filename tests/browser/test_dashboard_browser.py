@@ -23,26 +23,21 @@ def test_a_run_is_watched_and_steered(start_page: DashboardPage) -> None:
     assert page.steps < 40, "the run was over before the first points were seen"
 
     old, before = page.run.config_at(page.steps)["beta"], page.steps
-    page.nb.slider("beta").drag(0.9)
-    page.wait(
-        lambda: float(page.box("beta").input_value()) > 10 * old,
-        "the number box follows the slider",
-    )
-    # The box passes through what the drag passes through: compare what it shows now with the
-    # record's newest.
-    page.wait(
-        lambda: (
-            (v := float(page.box("beta").input_value()))
-            and math.isclose(page.run.knobs().new.iloc[-1], v, rel_tol=1e-4)
-            and v
-        ),
-        "the change in the record",
-    )
+    with page.holding("beta", 0.9) as bubble:
+        page.wait(lambda: "gradient" in bubble.inner_text(), "what it would do, while dragging")
+        assert "β" in bubble.inner_text()
+        assert page.run.knobs().empty, "a hand on the slider changes nothing"
+        assert float(page.box("beta").input_value()) == old
+        assert page.ghost("beta").is_visible(), "what is in force stays marked"
+    page.wait(lambda: len(page.run.knobs()), "the change in the record")
     changes = page.run.knobs()
+    assert len(changes) == 1, "a drag is one change"
     assert set(changes.name) == {"beta"}, "nobody moved another knob"
     assert set(changes.who) == {"user"}
     first, last, new = int(changes.step.iloc[0]), int(changes.step.iloc[-1]), changes.new.iloc[-1]
     assert before < first <= last <= page.steps
+    assert new > 10 * old
+    assert math.isclose(float(page.box("beta").input_value()), new, rel_tol=1e-4)
     after = page.wait_steps(last + 2)
 
     page.click("Pause")
@@ -160,11 +155,16 @@ def test_what_if_tokens_rewind_branch_and_a_broken_reward(quick_page: DashboardP
     zero = page.run.samples(last).advantage[3] == 0
     assert zero or rgba != "rgba(0, 0, 0, 0)", "a token with an advantage is coloured"
 
-    page.box("at step").fill(str(last - 3))
     page.click("Rewind")
+    page.wait(lambda: "Rewind did nothing" in page.text(), "that it does nothing here")
+    page.nb.kernel_eval(f"dashboard.show_step({last - 3})")
+    page.click(f"Rewind to {last - 3}")
     page.wait(lambda: page.steps == last - 3 and "paused, step" in page.text(), "rewound")
-    page.box("named").fill("other")
-    page.box("named").press("Tab")
+    assert "Rewind did nothing" not in page.text()
+    page.click("all knobs")
+    page.box("next branch").fill("other")
+    page.box("next branch").press("Tab")
+    page.click("all knobs")
     page.click("Branch")
     branch = page.out.with_name("other")
     page.wait(lambda: Run.open(branch).last_step() == last - 3, "the branch is caught up")

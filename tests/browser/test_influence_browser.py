@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from browser.notebook_page import DashboardPage
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 CELLS = [
     """

@@ -8,14 +8,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from inert_html import HOSTILE
 from made_runs import make_run
 
 from workbench.widgets.controls import slider_names
 from workbench.widgets.export_html import export_html
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
-WIDTHS = """() => [...document.querySelectorAll(".panels > div")].map((cell) =>
+WIDTHS = """() => [...document.querySelectorAll("[data-chart]")].map((cell) =>
     [cell.querySelector(".main-svg").getBoundingClientRect().width, cell.getBoundingClientRect().width])"""
 KNOB = """<div class="wb-scaled"><div><div class="widget-slider wb-log"><label class="widget-label">beta</label>
     <div class="noUi-handle" aria-valuetext="-2.3"></div></div><input type="number" value="0.005"></div><p id="el"></p></div>"""
@@ -39,6 +40,56 @@ def test_every_chart_of_the_exported_page_fits_its_cell(page: Any, tmp_path: Pat
     widths = page.evaluate(WIDTHS)
     assert len(widths) >= 9
     assert [w for w in widths if not 0.9 * w[1] <= w[0] <= w[1] + 0.5] == []
+
+
+WIDER = """() => document.documentElement.scrollWidth - innerWidth"""
+CONTRAST = """() => {
+    const [r, g, b] = getComputedStyle(document.body).backgroundColor.match(/\\d+/g).map(Number);
+    const title = document.querySelector("[data-chart] .gtitle");
+    return [r + g + b < 200, title && getComputedStyle(title).fill === getComputedStyle(document.body).color];
+}"""
+
+
+def test_the_exported_page_on_a_phone_in_the_dark_and_with_hostile_texts(
+    lab: Any, tmp_path: Path, screenshots: Path
+) -> None:
+    """Nothing runs that a model wrote, not even where it stood in the page unescaped."""
+    run = make_run(
+        tmp_path / "run",
+        steps=4,
+        prompts=2,
+        group=8,
+        name=HOSTILE[0],
+        texts=lambda step: [
+            *(f"<img src=x onerror=document.title='pwned'>{row}" for row in range(8)),
+            *HOSTILE[:8],
+        ],
+    )
+    path = export_html(run, tmp_path / "p.html")
+    # As if the escaping had a hole.
+    text = path.read_text().replace(
+        "<main>",
+        "<main><script>document.title='pwned'</script>"
+        "<img src=x onerror=\"document.title='pwned'\"><iframe srcdoc='<b>x'></iframe>",
+    )
+    holed = tmp_path / "holed.html"
+    holed.write_text(text)
+    for file, scheme in ((path, "light"), (path, "dark"), (holed, "light")):
+        size = {"width": 390, "height": 844}
+        with lab.browser.new_context(viewport=size, color_scheme=scheme) as context:
+            page = context.new_page()
+            errors: list[str] = []
+            page.on("pageerror", lambda error, errors=errors: errors.append(str(error)))
+            page.goto(file.as_uri())
+            page.wait_for_function("() => document.querySelector('[data-chart] .main-svg')")
+            page.wait_for_timeout(500)
+            assert "pwned" not in page.title()
+            assert errors == []
+            assert page.evaluate(WIDER) <= 0, "no sideways scroll"
+            assert page.evaluate(CONTRAST) == [scheme == "dark", True]
+            page.locator("#step").select_option("4")
+            assert page.locator(".step:visible").get_attribute("data-step") == "4"
+            page.screenshot(path=str(screenshots / f"export-{file.stem}-{scheme}.png"))
 
 
 def test_a_logarithmic_slider_says_its_value(page: Any) -> None:

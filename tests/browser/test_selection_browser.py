@@ -99,7 +99,9 @@ def test_tokens_say_the_push_and_a_click_locks(page: DashboardPage, screenshots:
     panel.get_by_label("rendered prompt", exact=True).uncheck()
 
 
-def test_a_column_of_the_push_strip_chooses_the_step_on_every_page(page: DashboardPage) -> None:
+def test_a_column_of_the_push_strip_chooses_the_step_on_every_page(
+    page: DashboardPage, screenshots: Path
+) -> None:
     panel = page.tab("Tokens")
     canvas = panel.locator(".wb-strip-view canvas")
     canvas.scroll_into_view_if_needed()
@@ -108,6 +110,7 @@ def test_a_column_of_the_push_strip_chooses_the_step_on_every_page(page: Dashboa
     canvas.hover(position={"x": box["width"] * 2.5 / 6, "y": 3})
     said = panel.locator(".wb-strip-said")
     page.wait(lambda: said.inner_text().startswith("step 3, position 0: pushed up"), "the words")
+    shot(page, screenshots, "strip")
     canvas.click(position={"x": box["width"] * 2.5 / 6, "y": 3})
     page.wait(lambda: page.nb.kernel_eval("dashboard.selection.step") == 3, "step 3")
     page.wait(lambda: page.nb.kernel_eval("dashboard.step.value") == 3, "the slider above")

@@ -10,7 +10,7 @@ import pytest
 from browser.notebook_page import DashboardPage
 from made_runs import make_run
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 CELLS = [
     "from workbench import Dashboard\ndashboard = "

@@ -154,7 +154,7 @@ def normal(name: str) -> str:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize("torch", ["2.9.0+cu126", "2.13.0+cu128"])
 def test_the_setup_cell_keeps_the_runtime_s_torch_and_jupyter(
     torch: str, python: Path, tmp_path: Path
@@ -166,7 +166,7 @@ def test_the_setup_cell_keeps_the_runtime_s_torch_and_jupyter(
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(900)
 def test_a_torch_that_does_not_fit_would_be_seen(python: Path, tmp_path: Path) -> None:
     would, _ = replaced(python, tmp_path, "2.6.0+cu124")
     assert "torch" in would

@@ -23,7 +23,7 @@ from workbench.runs.thin import ENVIRONMENT
 EACH = pytest.mark.parametrize("name", sorted(RECIPES))
 PRIVATE = re.compile(rb"/home/|/Users/|/root|/tmp|/work/|[A-Z]:\\\\|hostname|@[a-z]+\.")
 SICKNESS = {
-    "hacked": {"reward_hacked", "reward_rising"},
+    "hacked": {"reward_hacked", "length_down"},
     "kl_blow_up": {"kl_high", "accuracy_fell"},
     "truncated": {"truncated"},
     "patient": {"dead_groups_mixed", "no_gradient"},
@@ -130,6 +130,21 @@ def test_the_dashboard_shows_every_page(name: str) -> None:
 @EACH
 def test_the_doctor_finds_what_it_is_for(name: str) -> None:
     assert SICKNESS[name] <= set(found(name)), found(name)
+
+
+def test_a_gamed_reward_is_never_praised() -> None:
+    run = opened("hacked")
+    at_40 = {finding.key: finding for finding in diagnose(run, 40)}
+    dead = at_40["dead_groups_paid_most"]
+    assert "held-out accuracy is 4.7 %" in dead.what
+    assert "easy" not in dead.what
+    assert "harder problems would change nothing" in dead.try_
+    for step in range(40, 61, 4):
+        said = {finding.key: finding for finding in diagnose(run, step)}
+        assert not {"reward_rising", "accuracy_improved"} & said.keys(), step
+        advice = " ".join(finding.try_ for finding in said.values())
+        assert "harder problems, or" not in advice, step
+        assert "Stop here" not in advice, step
 
 
 @pytest.mark.parametrize("name", HEALTHY)

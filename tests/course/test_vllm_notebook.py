@@ -10,7 +10,7 @@ import pytest
 
 pytestmark = [
     pytest.mark.vllm,
-    pytest.mark.timeout(300),
+    pytest.mark.timeout(900),
     pytest.mark.skipif(
         find_spec("vllm") is None,
         reason="vLLM is not installed here; .ci/vllm makes its environment and runs this",
@@ -26,7 +26,7 @@ def test_it_samples_with_vllm_and_not_from_the_record(tmp_path: Path) -> None:
     from workbench.runs import Run
 
     book = nbformat.read(NOTEBOOK, as_version=4)
-    NotebookClient(book, timeout=240, resources={"metadata": {"path": str(tmp_path)}}).execute()
+    NotebookClient(book, timeout=800, resources={"metadata": {"path": str(tmp_path)}}).execute()
     printed = "\n".join(
         o.text
         for c in book.cells

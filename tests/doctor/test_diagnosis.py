@@ -12,6 +12,7 @@ from made_runs import growing_run, make_run
 
 from workbench.doctor import SEVERITIES, Finding, diagnose, report
 from workbench.doctor.facts import Facts
+from workbench.doctor.finding import percent
 from workbench.runs import Run, RunNotFoundError, RunWriter, StepRecord
 from workbench.widgets.base.source import RunSource
 
@@ -137,7 +138,7 @@ def test_every_step_of_a_bad_run_can_be_judged(tmp_path: Path) -> None:
 
 
 def test_a_rewind_and_another_course_are_seen(tmp_path: Path) -> None:
-    easy = dict(reward_names=["r"], prompts=8, group=8)
+    easy = dict(reward_names=["r"], prompts=8, group=8, evaluations={})
     right, wrong = (np.concatenate([np.full(48, v), np.arange(16) % 2.0]) for v in (1.0, 0.0))
     live = growing_run(tmp_path / "run", rewards=lambda step: right, **easy)
     live.add(12)
@@ -191,7 +192,7 @@ def test_the_report_names_run_and_step(tmp_path: Path) -> None:
     make_run(tmp_path / "run", name="mine")
     assert report(tmp_path / "run").startswith("mine: finished, as of step 30; ")
     assert report(str(tmp_path / "run"), step=0) == (
-        "mine: finished, as of step 0; 1 finding\n\nNOTE: There is no step yet.\n"
+        "mine: finished, as of step 0; 1 finding\n\n● NOTE: There is no step yet.\n"
         "  evidence: the run is finished, with 0 steps recorded\n"
         "  try: Start it, or wait: the first findings come after a few steps.\n"
     )
@@ -260,3 +261,14 @@ def test_the_record_is_not_written(tmp_path: Path) -> None:
     report(Run.open(run.path))
     assert run.path.read_bytes() == before
     assert [p.name for p in (tmp_path / "run").iterdir()] == ["run.sqlite"]
+
+
+def test_what_rounding_leaves_of_nothing_is_nothing() -> None:
+    assert percent(8.7e-19) == "0 %"
+    assert percent(-1e-17) == "0 %"
+    assert [percent(share) for share in (0.0002, 0.034, 0.12, 1)] == [
+        "0.02 %",
+        "3.4 %",
+        "12 %",
+        "100 %",
+    ]

@@ -18,8 +18,9 @@ import pytest
 from helpers import in_one_test
 from made_runs import evaluation_of, make_run
 
-from workbench.config import METHODS
+from workbench.config import METHODS, GRPOConfig
 from workbench.doctor import Finding, diagnose, rules
+from workbench.doctor.finding import ACCURACY, Branch
 from workbench.doctor.rules import (
     RULES,
     Rule,
@@ -36,7 +37,7 @@ from workbench.doctor.rules import (
     sampler,
     texts,
 )
-from workbench.runs import Event, Samples
+from workbench.runs import Event, Run, Samples
 
 BIG = dict(prompts=8, group=8)
 """64 completions a step, for shares that must be known well."""
@@ -620,6 +621,15 @@ CASES = [
         "harder problems",
     ),
     Case(
+        # As in a run whose reward is gamed: paid the most, and wrong.
+        groups.dead_groups,
+        "dead_groups_paid_most",
+        "warning",
+        half_dead(4, 1.0) | dict(evaluations={0: (60, 200), 30: (4, 200)}),
+        half_dead(4, 1.0) | dict(evaluations={0: (60, 200), 30: (150, 200)}),
+        "held-out accuracy is 2 %",
+    ),
+    Case(
         groups.dead_groups,
         "dead_groups_too_hard",
         "warning",
@@ -1172,8 +1182,24 @@ def test_a_rule_speaks_when_it_should_and_only_then(
     finding = found[case.key]
     assert finding.severity == case.severity, finding
     assert case.says in f"{finding.what} {finding.evidence} {finding.try_}", finding
+    check_what_it_offers(finding, Run.open(tmp_path / f"{number}-trigger"))
     calm = findings(tmp_path / f"{number}-calm", case.calm) if case.calm else calm_run
     assert case.key not in calm
+
+
+def check_what_it_offers(finding: Finding, run: Run) -> None:
+    """Its curve is one of the run's, and a session would take each branch."""
+    last = run.last_step()
+    if finding.curve is not None:
+        assert finding.curve.metric in {ACCURACY, *run.steps().columns}, finding
+        assert 0 <= finding.curve.first <= finding.curve.last <= last, finding
+    for act in finding.acts:
+        if isinstance(act, Branch):
+            assert 0 <= act.step <= last, finding
+            assert act.knobs.keys() <= set(GRPOConfig.live_fields()), finding
+            GRPOConfig.from_dict(run.config).replace(**act.knobs)
+        else:
+            assert set(act.steps) <= set(range(1, last + 1)), finding
 
 
 @pytest.mark.parametrize(
@@ -1397,3 +1423,61 @@ def test_demonstrations_are_not_the_policys_own_lengths_and_rewards(tmp_path: Pa
     assert not {"length_up", "reward_falling", "reward_rising", "reward_dropped"} & found.keys()
     grpo = findings(tmp_path / "grpo", how | dict(config={}))
     assert {"length_up", "reward_falling"} <= grpo.keys()
+
+
+SICK = dict(evaluations={0: (140, 200), 30: (60, 200)}, metrics={"reward": ramp(0.5, 1.5)})
+"""The reward rises, held-out accuracy falls."""
+
+
+def test_accuracy_is_read_before_a_rising_reward_is_praised(tmp_path: Path) -> None:
+    assert "reward_rising" not in findings(tmp_path / "fallen", SICK)
+    still = SICK | dict(evaluations={0: (60, 200), 30: (65, 200)})
+    assert "reward_rising" not in findings(tmp_path / "still", still)
+    risen = SICK | dict(evaluations={0: (60, 200), 30: (140, 200)})
+    assert "reward_rising" in findings(tmp_path / "risen", risen)
+
+
+def test_accuracy_is_read_before_a_length_or_a_kl_is_excused(tmp_path: Path) -> None:
+    longer = {"completion_length": ramp(20, 60), "kl": near(3.0), "reward": ramp(0.5, 1.5)}
+    found = findings(tmp_path / "fallen", SICK | dict(metrics=longer))
+    assert found["length_up"].severity == "warning"
+    assert found["length_up"].what.endswith("while held-out accuracy falls.")
+    assert "beta=0" not in found["kl_high"].try_
+    risen = dict(metrics=longer, evaluations={0: (60, 200), 30: (140, 200)})
+    found = findings(tmp_path / "risen", risen)
+    assert found["length_up"].severity == "note"
+    assert "beta=0" in found["kl_high"].try_
+
+
+def test_a_top_reward_without_accuracy_is_not_called_the_goal(tmp_path: Path) -> None:
+    top = dict(rewards=paid(lambda s: 1 - 0.5 * (s < 10)), reward_names=["r"], evaluations={})
+    said = findings(tmp_path / "run", top)["reward_saturated"]
+    assert "Measure held-out accuracy first" in said.try_
+    collapsed = dict(metrics={"entropy": ramp(0.036, 0.004)})
+    unsolved = top | collapsed | dict(evaluations={0: (60, 200), 30: (70, 200)})
+    assert findings(tmp_path / "unsolved", unsolved)["entropy_collapse"].severity == "warning"
+
+
+def test_too_easy_is_said_with_the_doubt_where_nothing_was_measured(tmp_path: Path) -> None:
+    for name, evaluations in {"never": {}, "long ago": {0: (60, 200)}}.items():
+        how = half_dead(6, 1.0) | dict(evaluations=evaluations)
+        said = findings(tmp_path / name, how)["dead_groups_too_easy"]
+        assert "held-out accuracy was not measured in the last 10 steps" in said.what
+
+
+def test_the_pull_that_is_offered_is_the_methods_own(tmp_path: Path) -> None:
+    ppo = dict(metrics={"kl": near(3.0)}, config=of_method("ppo"))
+    knobs = [act.knobs for act in findings(tmp_path / "ppo", ppo)["kl_high"].acts[1:]]
+    assert [list(moved) for moved in knobs] == [["kl_coef"], ["learning_rate"]]
+
+
+def test_a_fall_offers_the_branch_that_its_words_name(tmp_path: Path) -> None:
+    fallen = dict(
+        evaluations={0: (100, 200), 10: (140, 200), 30: (90, 200)}, metrics={"reward": near(1)}
+    )
+    (branch,) = findings(tmp_path / "run", fallen)["accuracy_fell"].acts
+    rate = make_run(tmp_path / "usual").config["learning_rate"]
+    assert branch == Branch(10, {"learning_rate": rate / 2}, "÷ 2")
+    moved = dict(knobs={20: {"beta": 0.1}})
+    (back,) = findings(tmp_path / "moved", moved)["knob_changed"].acts
+    assert back == Branch(19, {"beta": 0.005}, "as before")

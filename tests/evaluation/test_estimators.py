@@ -103,3 +103,10 @@ def test_the_interval_holds_the_truth_as_often_as_it_says() -> None:
         found = mean_over_problems(value_N, samples=8)
         held += found.low <= truth <= found.high
     assert 0.92 <= held / 400 <= 0.98
+
+
+def test_one_problem_asked_often_says_nothing_of_the_next() -> None:
+    """Its samples tell its own share, and no other problem's."""
+    often = mean_over_problems([0.5], 64)
+    assert (often.low, often.high) == pytest.approx(wilson_interval(0.5, 1))
+    assert mean_over_problems([0.5] * 50, 64).high < 0.55

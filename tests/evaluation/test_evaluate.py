@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import replace
 from pathlib import Path
 
@@ -76,5 +77,12 @@ def test_the_result_as_table_and_as_json(tiny_folder: Path) -> None:
 def test_what_cannot_be_asked_is_refused(tiny_folder: Path) -> None:
     with pytest.raises(NothingAskedError, match="problems=0: no problem to ask"):
         workbench.evaluate(tiny_folder, arithmetic_task(0, 8, 6), problems=0)
+    # A slice would take it for "all but the last three".
+    with pytest.raises(NothingAskedError, match="problems=-3: no problem to ask"):
+        workbench.evaluate(tiny_folder, "arithmetic", problems=-3)
+    for wrong in ({"samples": -1}, {"batch_size": 0}, {"temperature": math.nan}):
+        (name,) = wrong
+        with pytest.raises(workbench.ConfigError, match=rf"evaluate\({name}="):
+            workbench.evaluate(tiny_folder, "arithmetic", **wrong)
     with pytest.raises(workbench.ConfigError, match="rollout_engine='wllm'"):
         workbench.evaluate(tiny_folder, arithmetic_task(0, 8, 6), rollout="wllm")

@@ -148,3 +148,18 @@ def test_the_bootstraps_seed_decides_the_interval() -> None:
     first, again, other = (quality_of_pairs(chosen, rejected, names, seed=s) for s in (0, 0, 7))
     assert first.accuracy == again.accuracy
     assert first.accuracy.low != other.accuracy.low or first.accuracy.high != other.accuracy.high
+
+
+def test_one_problem_proves_nothing_of_the_next() -> None:
+    """Drawing it anew gives it again: an interval of no width, which every chance lies below."""
+    chosen_E = np.array([1.0, 2.0, 3.0, 0.0])
+    rejected_E = np.array([0.0, 0.0, 0.0, 1.0])
+    one = quality_of_pairs(chosen_E, rejected_E, ["p"] * 4)
+    assert one.accuracy.value == 0.75
+    assert not one.beats_chance
+    assert one.accuracy.high - one.accuracy.low > 0.5
+    # Two that are alike prove little more.
+    alike = quality_of_pairs(
+        np.tile(chosen_E, 2), np.tile(rejected_E, 2), [*"pppp", *"qqqq"], seed=1
+    )
+    assert not alike.beats_chance

@@ -84,6 +84,21 @@ def test_the_highest_point_counts_not_the_last(tmp_path: Path) -> None:
     assert learned(made(tmp_path / "better", {0: (190, 500), 60: (375, 500)}), back)
 
 
+def test_a_control_that_ended_early_says_nothing_of_what_came_later(tmp_path: Path) -> None:
+    """One that was broken off after a step is flat, and every drift would lie above it."""
+    broken_off = control(tmp_path / "broken_off", {0: (190, 500), 20: (192, 500)})
+    drifted = made(tmp_path / "run", {0: (190, 500), 20: (195, 500), 60: (280, 500)})
+    found = learned(drifted, broken_off)
+    assert not found
+    assert (found.step, found.accuracy) == (1, 0.39)
+    assert "step 1)" in str(found)
+    whole = control(tmp_path / "whole", DRIFTED)
+    assert learned(drifted, broken_off, whole).step == 3
+    late = made(tmp_path / "late", {60: (485, 500)})
+    with pytest.raises(WorkbenchError, match="first evaluated after step 3, its controls ended"):
+        learned(late, broken_off)
+
+
 def test_what_is_asked_of_a_control(tmp_path: Path) -> None:
     run = made(tmp_path / "run", TRUE)
     with pytest.raises(WorkbenchError, match="has no control beside it"):

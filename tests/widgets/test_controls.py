@@ -354,6 +354,7 @@ def test_a_freed_session_is_shown_as_its_record(make_session) -> None:
     session = make_session()
     session.step(2).wait(60)
     live = Dashboard(session)
+    session.set(epsilon=0.3)
     session.free()
     live.redraw()
     buttons = dict(live.controls.buttons)
@@ -361,8 +362,10 @@ def test_a_freed_session_is_shown_as_its_record(make_session) -> None:
     assert all(button.disabled for button in buttons.values())
     row = live.controls.rows["beta"]
     assert all(control.disabled for control in row.inputs)
+    waiting = live.controls.rows["epsilon"]
+    assert (waiting.box.value, waiting.state.value) == (0.2, ""), "nothing waits for a step"
     assert "gave its memory back" in words(live.controls.message.value)
-    assert at_bar(live) == "freed, step 2 of 2"
+    assert at_bar(live) == "freed, step 2 of 6"
     row.box.value = 0.5
     assert "was freed" in words(live.controls.message.value)
     stored = Dashboard(session)

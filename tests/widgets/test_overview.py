@@ -87,7 +87,7 @@ def test_lines_are_the_metrics(plain: RunSource) -> None:
     drawn, m = charts([plain]), plain.metrics
     for title, name, column in (
         ("reward", "mean", "reward"),
-        ("reward", "answer_reward", "rewards/answer_reward"),
+        ("reward", "answer", "rewards/answer_reward"),
         ("kl", "kl", "kl"),
         ("clip_ratio", "low", "clip_ratio_low"),
         ("clip_ratio", "high", "clip_ratio_high"),
@@ -407,19 +407,29 @@ def test_the_header_says_it_in_words(tmp_path: Path) -> None:
     )
     words = re.sub(r"<[^>]+>", "", view.header.value)
     assert "r1: failed at step 20 of 20: NotFiniteError: the loss is NaN" in words
-    assert re.search(r"reward \d\.\d{3} · spread in a group 0\.\d{3} · KL 0\.\d{4}", words)
+    assert "70.0%, 95 % interval 63.3% to 75.9%, n = 200, 30.0% at step 0" in view.header.value
+
+
+def test_of_several_runs_each_line_has_its_figures(tmp_path: Path) -> None:
+    view = Overview()
+    view.show([source(tmp_path, name, steps=20) for name in ("r1", "r2")], None)
+    words = re.sub(r"<[^>]+>", "", view.header.value)
     assert (
-        "held-out accuracy 70.0% (interval 63.3% to 75.9%, n = 200, step 20; 30.0% at step 0)"
-        in words
+        len(re.findall(r"reward \d\.\d{3} · spread in a group 0\.\d{3} · KL 0\.\d{4}", words)) == 2
     )
+    held_out = (
+        "held-out accuracy 70.0% (interval 63.3% to 75.9%, n = 200, step 20; 30.0% at step 0)"
+    )
+    assert words.count(held_out) == 2
+    assert view.header.value.count("wb-tiles") == 1, "the tiles are those of the run in focus"
 
 
 def test_the_header_is_that_of_the_chosen_step(plain: RunSource) -> None:
     view = Overview()
     view.show([plain], 3)
     assert "(shown: step 3)" in view.header.value
-    assert f"reward {plain.metrics['reward'][2]:.3f}" in view.header.value
-    assert "accuracy <b>30.0%</b>" in view.header.value, (
+    assert f"<dd>{plain.metrics['reward'][2]:.3f}" in view.header.value
+    assert "accuracy at step 0: 30.0%" in view.header.value, (
         "the accuracy known at step 3 is that of step 0"
     )
 
@@ -520,6 +530,18 @@ def test_a_run_keeps_its_look_while_another_has_no_step_yet(tmp_path: Path) -> N
     (line,) = [t for t in reward["data"] if t["name"] == "full"]
     assert line["line"]["color"] == look(1).colour, "as the swatch in the headline says"
     assert {shape["line"]["color"] for shape in reward["layout"]["shapes"]} == {look(1).colour}
+
+
+def test_a_short_axis_marks_whole_steps_and_each_once(tmp_path: Path) -> None:
+    for steps in (1, 2, 5):
+        axis = charts([source(tmp_path, f"short{steps}", steps=steps)])[0]["layout"]["xaxis"]
+        low, high = axis["range"]
+        assert axis["dtick"] == 1
+        assert low <= 0
+        assert steps < high >= 4, "the first point does not stand in the middle of nothing"
+    long = charts([source(tmp_path, "long", steps=60)])[0]["layout"]["xaxis"]
+    assert "dtick" not in long
+    assert long["range"][1] < 61
 
 
 def test_small_numbers_are_written_without_a_prefix(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from made_runs import growing_run, make_run
+from made_runs import evaluation_of, growing_run, make_run
 
 from workbench.doctor import Finding
 from workbench.widgets import Dashboard
@@ -136,6 +136,26 @@ def test_a_branch_is_marked_where_it_left_its_parent() -> None:
     source = RunSource(recorded("branch"))
     (mark,) = [m for m in marks_of(source) if m.kind == "branch"]
     assert (mark.step, mark.after, mark.text) == (60, 61, "branched from long after step 60")
+
+
+def test_runs_beside_it_are_marked_where_they_branched_off() -> None:
+    from workbench.course.recorded import recorded
+
+    parent, child = (RunSource(recorded(name)) for name in ("long", "branch"))
+    (mark,) = [m for m in marks_of(parent, others=[child]) if m.kind == "branch"]
+    assert (mark.step, mark.text) == (60, "branch branched off after step 60")
+    assert not [m for m in marks_of(parent, others=[parent]) if m.kind == "branch"]
+
+
+def test_two_splits_of_one_step_are_one_mark(tmp_path: Path) -> None:
+    growing = growing_run(tmp_path / "run", evaluations={})
+    growing.add(2)
+    for split in ("held_out", "other"):
+        growing.writer.write_evaluation(2, evaluation_of(1, 2, step=2, split=split))
+    growing.end()
+    (mark,) = marks_of(RunSource(growing.run))
+    assert mark.text.startswith("held-out 50.0 % [")
+    assert "; other 50.0 % [" in mark.text
 
 
 def test_every_kind_has_a_shape_and_a_place_on_the_page() -> None:

@@ -13,6 +13,7 @@ from workbench.config import ConfigWarning
 from workbench.experiment import Experiment, Result, Variant
 from workbench.rewards import DEFAULT_REWARDS
 from workbench.runs import is_run_record
+from workbench.runs.whole_folder import whole_folder
 
 POLICY, TASK = "embedded", "arithmetic"
 TEACHER, SCORER = "teacher", "reward-model"
@@ -77,7 +78,9 @@ def make_teacher(out: Path) -> None:
         resume=is_run_record(out / TEACHER / "run.sqlite"),
     )
     trainer.train()
-    save_policy(trainer.policy, out / TEACHER / "policy")
+    # Whole or not at all: what is there is not made again.
+    with whole_folder(out / TEACHER / "policy") as draft:
+        save_policy(trainer.policy, draft)
 
 
 def make_scorer(out: Path) -> None:

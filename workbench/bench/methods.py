@@ -12,9 +12,10 @@ from typing import Any
 
 from workbench.bench.cases import CASES
 from workbench.bench.published import BenchError
-from workbench.bench.table import CSS, html_table, write_page
+from workbench.bench.table import CSS, html_table
 from workbench.config import METHODS
 from workbench.experiment.statistics import mean_interval
+from workbench.widgets.base.html_file import write_page
 from workbench.widgets.base.text import safe_text
 
 SHIPPED = Path(__file__).parents[1] / "assets" / "methods.json"

@@ -9,6 +9,7 @@ from typing import Any
 
 from workbench.bench.measured import Measured, read_measured
 from workbench.bench.published import FILE, BenchError, Published, Source, read_published
+from workbench.widgets.base.html_file import write_page
 from workbench.widgets.base.text import safe_text
 
 PUBLISHED_TITLE = "PUBLISHED: what others report. Nothing here was measured with this workbench."
@@ -133,16 +134,6 @@ class BenchmarkTable:
             f'<body style="font-family:sans-serif">{self._repr_html_()}</body></html>'
         )
         return write_page(path, page)
-
-
-def write_page(path: str | Path, page: str) -> Path:
-    """Write an HTML page; returns where it is. Raises `BenchError` where it cannot be written."""
-    path = Path(path)
-    try:
-        path.write_text(page, encoding="utf-8", errors="replace")
-    except OSError as error:
-        raise BenchError(f"{str(path)!r} cannot be written: {error.strerror}.") from error
-    return path
 
 
 def benchmark_table(

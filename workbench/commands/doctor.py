@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import warnings
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from importlib import metadata, resources
 from importlib.util import find_spec
@@ -12,11 +13,24 @@ from pathlib import Path
 from typing import Any
 
 from packaging.requirements import Requirement
-from rich.console import Group
+from rich.console import Console, Group
 from rich.table import Table
+from rich.text import Text
 
-from workbench.commands.printing import line_of, say_json, say_lines, terminal
+from workbench.commands.printing import (
+    line_of,
+    say_json,
+    say_wrapped,
+    terminal,
+)
 from workbench.config.engines import ENGINE_FACTS, Package
+from workbench.doctor.finding import SIGNS
+from workbench.doctor.report import WIDTH, Line, paragraphs
+
+STYLES = {"problem": "bold red", "warning": "bold magenta", "note": "bold blue", "good": "green"}
+"""How a severity looks on a terminal; its sign and word stand beside the colour."""
+SEVERITY_OF = {"ok": "good", "note": "note", "problem": "problem"}
+"""A status of the machine -> the severity whose look it has."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +55,9 @@ def doctor_command(as_json: bool) -> None:
             told = [line_of(f.detail)]
             if f.remedy:
                 told.append(line_of(f"-> {f.remedy}"))
-            table.add_row(line_of(f.status), line_of(f.what), Group(*told))
+            severity = SEVERITY_OF[f.status]
+            status = line_of(f"{SIGNS[severity]} {f.status}", STYLES[severity])
+            table.add_row(status, line_of(f.what), Group(*told))
         terminal().print(table)
     if any(f.status == "problem" for f in findings):
         raise SystemExit(1)
@@ -50,16 +66,16 @@ def doctor_command(as_json: bool) -> None:
 def run_command(run: Path) -> None:
     """See `workbench doctor --help`. Exit code 1 when the run has a problem or its record is
     damaged."""
-    from workbench.doctor import diagnose, report
+    from workbench.doctor import diagnose
     from workbench.rewards.watchdog import WATCH_AFTER, WATCH_FILE, stuck_at
     from workbench.runs import Run, RunWarning
 
     opened = Run.open(run)
     damage = opened.damage()
     for said in damage:
-        say_lines(f"DAMAGED: the record {said}")
+        say_wrapped(f"DAMAGED: the record {said}")
     if at := stuck_at(opened.path.parent / WATCH_FILE):
-        say_lines(
+        say_wrapped(
             f"A call of a reward function had not returned after {WATCH_AFTER:g} s. It was in "
             f"{', called from '.join(at)}. Where the notebook answers nothing any more, C code "
             "holds Python's interpreter there, most often a regular expression that backtracks: "
@@ -70,10 +86,25 @@ def run_command(run: Path) -> None:
     with warnings.catch_warnings():
         # It was said above, in full.
         warnings.simplefilter("ignore", RunWarning)
-        say_lines(report(opened))
+        say_paragraphs(paragraphs(opened))
         found = diagnose(opened)
     if damage or any(f.severity == "problem" for f in found):
         raise SystemExit(1)
+
+
+def say_paragraphs(found: Sequence[Sequence[Line]], console: Console | None = None) -> None:
+    """Print the doctor's paragraphs at the terminal's width, the severities in colour; plain where
+    no terminal reads them."""
+    console = console or terminal()
+    width = console.width if console.is_terminal else WIDTH
+    for place, paragraph in enumerate(found):
+        if place:
+            console.print()
+        for line in paragraph:
+            shown = Text(line.wrapped(width))
+            if line.severity:
+                shown.stylize(STYLES[line.severity], 0, len(line.label))
+            console.print(shown, soft_wrap=True)
 
 
 def examine() -> list[Finding]:

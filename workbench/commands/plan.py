@@ -6,7 +6,7 @@ from __future__ import annotations
 import warnings
 from typing import Any
 
-from workbench.commands.printing import say_aside, say_json, say_lines
+from workbench.commands.printing import say_aside, say_json, say_wrapped
 from workbench.config import ConfigWarning
 
 
@@ -40,4 +40,4 @@ def plan_command(
     if as_json:
         say_json(made.to_dict())
     else:
-        say_lines(str(made))
+        say_wrapped(str(made))

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 import sys
+import textwrap
 import warnings
 from pathlib import Path
 from typing import Any
@@ -46,6 +47,25 @@ def say(
 def say_lines(text: str) -> None:
     """Print a text whose line ends are our own."""
     print(_inert_lines(text))
+
+
+def say_wrapped(text: str, console: Console | None = None) -> None:
+    """Print a text whose line ends are our own; on a terminal a line that is too long for it goes
+    on a little to the right. Plain and as it is where no terminal reads it."""
+    console = console or terminal()
+    if not console.is_terminal:
+        say_lines(text)
+        return
+    for line in text.split("\n"):
+        margin = " " * (len(line) - len(line.lstrip()) + 2)
+        parts = textwrap.wrap(
+            inert(line),
+            max(console.width, 2 * len(margin)),
+            subsequent_indent=margin,
+            break_on_hyphens=False,
+        )
+        for part in parts or [""]:
+            console.print(Text(part.rstrip()), soft_wrap=True)
 
 
 def say_aside(text: str) -> None:

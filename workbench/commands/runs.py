@@ -45,7 +45,11 @@ def runs_command(folder: Path, as_json: bool) -> None:
     for heading in COLUMNS.values():
         table.add_column(heading, no_wrap=True, overflow="fold")
     for row in rows:
-        table.add_row(*(line_of(_text(name, row[name])) for name in COLUMNS))
+        cells = {name: _text(name, row[name]) for name in COLUMNS}
+        # A run that makes a mistake on purpose must not pass for another one.
+        if row["fault"]:
+            cells["status"] += f", ▲ fault injected: {row['fault']}"
+        table.add_row(*(line_of(cells[name]) for name in COLUMNS))
     terminal().print(table)
 
 

@@ -41,6 +41,7 @@ def tornado_command(
     from workbench.runs.tornado.words import as_html, sentences
     from workbench.tasks.for_config import load_task_for
     from workbench.training.tornado.stored import tornado_of_run
+    from workbench.widgets.base.html_file import write_page
 
     set_threads(threads, parts.policy)
     config = GRPOConfig.from_dict(Run.open(folder).config)
@@ -58,7 +59,7 @@ def tornado_command(
         on_progress=lambda progress: say_aside(str(progress)),
     )
     if html is not None:
-        html.write_text(f"<!doctype html><meta charset='utf-8'>{as_html(result)}", "utf-8")
+        write_page(html, f"<!doctype html><meta charset='utf-8'>{as_html(result)}")
     if as_json:
         say_json(result.to_dict() | {"path": str(result.path)})
         return

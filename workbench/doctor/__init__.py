@@ -7,7 +7,7 @@ widget.
 """
 
 from workbench.doctor.diagnosis import diagnose
-from workbench.doctor.finding import SEVERITIES, Finding
+from workbench.doctor.finding import SEVERITIES, SIGNS, Finding
 from workbench.doctor.report import report
 
-__all__ = ["SEVERITIES", "Finding", "diagnose", "report"]
+__all__ = ["SEVERITIES", "SIGNS", "Finding", "diagnose", "report"]

@@ -254,6 +254,22 @@ class Facts:
             Evaluated(int(row.step), int(row.n), row.accuracy, row.low, row.high) for row in rows
         ]
 
+    @property
+    def accuracy_now(self) -> Evaluated | None:
+        """The newest evaluation where it speaks of the last steps; None where it is older."""
+        last = self.held_out[-1] if self.held_out else None
+        return last if last is not None and last.step > max(self.step - WINDOW, 0) else None
+
+    @property
+    def accuracy_fall(self) -> tuple[Evaluated, Evaluated] | None:
+        """(best evaluation, last one) where their intervals do not overlap and the last is the
+        lower; else None."""
+        if len(self.held_out) < 2:
+            return None
+        peak = max(self.held_out, key=lambda evaluation: evaluation.accuracy)
+        last = self.held_out[-1]
+        return (peak, last) if last.high < peak.low else None
+
     # ------------------------------------------------------------ samples
 
     @cached_property

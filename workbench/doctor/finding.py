@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -13,8 +13,78 @@ SEVERITIES = ("problem", "warning", "note", "good")
 """The worst first. A problem: training cannot work like this. A warning: it probably goes wrong, or
 steps are wasted. A note: good to know. Good: something that went well."""
 
+SIGNS = {"problem": "✖", "warning": "▲", "note": "●", "good": "✔"}
+"""What stands beside the word of a severity, wherever one is shown: colour is never the only
+sign."""
+
 LONGEST_TEXT = 200
 """Characters of a name or reason from the run that a finding quotes."""
+
+
+ACCURACY = "accuracy"
+"""The curve of the held-out evaluations, which is no metric of a step."""
+
+SHOWN = {
+    "best paid": "the best-paid completions",
+    "worst paid": "the completions that were paid least",
+    "cut off": "the completions that were cut off",
+    "not scored": "the completions without a reward",
+    "dead": "a completion of each dead group",
+    "any": "some completions",
+}
+"""Which completions a finding can be read in -> how a button names them."""
+
+
+SMALLEST_PERCENT = 1e-6
+"""Per cent below which a share is rounding: no run has a hundred million completions."""
+
+
+@dataclass(frozen=True)
+class Curve:
+    """The curve that the evidence is of, and the steps that it speaks of."""
+
+    metric: str
+    """A column of `Run.steps`, or `ACCURACY`."""
+
+    first: int
+    last: int
+    """The steps, both counted."""
+
+    @classmethod
+    def over(cls, metric: str, steps: Sequence[int] | np.ndarray) -> Curve | None:
+        """The curve from the first of `steps` to the last; None without any."""
+        if len(steps) == 0:
+            return None
+        return cls(metric, int(steps[0]), int(steps[-1]))
+
+
+@dataclass(frozen=True)
+class Branch:
+    """What may be tried at once: a branch of the run from a step, with other knobs."""
+
+    step: int
+    """What the run was after it."""
+
+    knobs: Mapping[str, Any]
+    """Live fields of the config, and their values in the branch."""
+
+    how: str = ""
+    """How the first of them comes from its value now, such as '÷ 2'."""
+
+
+@dataclass(frozen=True)
+class Show:
+    """Completions in which the finding can be read."""
+
+    which: str
+    """A key of `SHOWN`."""
+
+    steps: tuple[int, ...]
+    """The steps that they are of, the one to begin with last."""
+
+    def __post_init__(self) -> None:
+        if self.which not in SHOWN:
+            raise ValueError(f"Show({self.which!r}): which must be one of {', '.join(SHOWN)}.")
 
 
 @dataclass(frozen=True)
@@ -38,6 +108,12 @@ class Finding:
     """What to try, naming the config's fields and values; empty for good news and where nothing is
     lost."""
 
+    curve: Curve | None = field(default=None, kw_only=True)
+    """What to draw beside the evidence; None where it is no curve's."""
+
+    acts: tuple[Branch | Show, ...] = field(default=(), kw_only=True)
+    """What can be done about it at once."""
+
     def __post_init__(self) -> None:
         if self.severity not in SEVERITIES:
             raise ValueError(
@@ -54,9 +130,11 @@ def figure(value: float) -> str:
 
 
 def percent(share: float) -> str:
-    """A share as a percentage: 12 %, 3.4 %, 0.02 %."""
+    """A share as a percentage: 12 %, 3.4 %, 0.02 %. What is left of 0 by rounding is 0."""
     value = 100 * share
-    return f"{value:.0f} %" if abs(value) >= 10 or value == 0 else f"{value:.2g} %"
+    if abs(value) < SMALLEST_PERCENT:
+        return "0 %"
+    return f"{value:.0f} %" if abs(value) >= 10 else f"{value:.2g} %"
 
 
 def points(difference: float) -> str:

@@ -3,19 +3,55 @@
 from __future__ import annotations
 
 import textwrap
+from dataclasses import dataclass
 from pathlib import Path
 
 from workbench.doctor.diagnosis import diagnose
-from workbench.doctor.finding import Finding, quoted
+from workbench.doctor.finding import SIGNS, Finding, quoted
 from workbench.errors import inert
 from workbench.runs import Run
 
 WIDTH = 100
+UNBROKEN = "\u00a0"
+INDENT = "    "
+"""Before the second and further lines of a text."""
 
 
-def report(run: Run | str | Path, step: int | None = None) -> str:
-    """What `diagnose` finds, as text that is safe to print: whatever a terminal would obey is shown
-    as its code point."""
+@dataclass(frozen=True)
+class Line:
+    """A text that is wrapped by itself, behind its label."""
+
+    label: str
+    text: str
+    severity: str = ""
+    """Of the finding that the label names; '' where it names none."""
+
+    def wrapped(self, width: int) -> str:
+        """The lines of it, none longer than `width`, without anything that a terminal would
+        obey."""
+        # A figure stays with its unit.
+        text = inert(self.text).replace(" %", f"{UNBROKEN}%")
+        filled = textwrap.fill(
+            text,
+            max(width, 2 * len(INDENT) + len(self.label)),
+            initial_indent=self.label,
+            subsequent_indent=INDENT,
+            break_on_hyphens=False,
+        )
+        return filled.replace(f"{UNBROKEN}%", " %")
+
+
+def report(run: Run | str | Path, step: int | None = None, width: int = WIDTH) -> str:
+    """What `diagnose` finds, as text of lines up to `width` that is safe to print: whatever a
+    terminal would obey is shown as its code point."""
+    wrapped = [
+        "\n".join(line.wrapped(width) for line in paragraph) for paragraph in paragraphs(run, step)
+    ]
+    return "\n\n".join(wrapped) + "\n"
+
+
+def paragraphs(run: Run | str | Path, step: int | None = None) -> list[list[Line]]:
+    """What the report says: how the run stands, then a paragraph for each finding."""
     run = run if isinstance(run, Run) else Run.open(run)
     findings = diagnose(run, step)
     last = run.last_step() if step is None else step
@@ -27,8 +63,8 @@ def report(run: Run | str | Path, step: int | None = None) -> str:
     if fault is not None:
         head += f"; a fault was injected on purpose: {quoted(fault)}"
     served = served_words(run)
-    opening = [_wrapped("", inert(text)) for text in (head, served) if text]
-    return "\n\n".join([*opening, *map(_paragraph, findings)]) + "\n"
+    opening = [[Line("", text)] for text in (head, served) if text]
+    return [*opening, *map(_paragraph, findings)]
 
 
 def served_words(run: Run) -> str:
@@ -46,16 +82,11 @@ def served_words(run: Run) -> str:
     )
 
 
-def _paragraph(finding: Finding) -> str:
-    parts = [
-        (f"{finding.severity.upper()}: ", finding.what),
-        ("  evidence: ", finding.evidence),
-        ("  try: ", finding.try_),
+def _paragraph(finding: Finding) -> list[Line]:
+    sign = SIGNS[finding.severity]
+    lines = [
+        Line(f"{sign} {finding.severity.upper()}: ", finding.what, finding.severity),
+        Line("  evidence: ", finding.evidence),
+        Line("  try: ", finding.try_),
     ]
-    return "\n".join(_wrapped(label, inert(text)) for label, text in parts if text)
-
-
-def _wrapped(label: str, text: str) -> str:
-    return textwrap.fill(
-        text, WIDTH, initial_indent=label, subsequent_indent="    ", break_on_hyphens=False
-    )
+    return [line for line in lines if line.text]

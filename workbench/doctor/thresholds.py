@@ -71,12 +71,17 @@ DEAD_NOTED, DEAD_HIGH, DEAD_TOO_HIGH = 0.5, 0.7, 0.95
 nothing is learned at all."""
 
 MOST = 2 / 3
-"""Share of the dead groups that must be of one kind (all right or all wrong) to say which kind it
-is."""
+"""Share of the dead groups that must be of one kind (all paid the most, or the least) to say which
+kind it is."""
 
 NEAR_END = 0.25
-"""A dead group within this share of the reward's range from the top is called all right, from the
-bottom all wrong."""
+"""A dead group within this share of the reward's range from the top was paid the most, from the
+bottom the least."""
+
+PAID_BEYOND = 0.1
+"""By how much the share of groups that were all paid the most must exceed what held-out accuracy
+allows before the two are said to contradict each other: training problems and held-out ones are not
+the same."""
 
 NOT_SCORED = 0.2
 """Share of completions for which a function gave None: a fifth of the group's comparisons then lack

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from workbench.config import GRPOConfig
+from workbench.config import ConfigError, GRPOConfig
 from workbench.errors import WorkbenchError
 from workbench.evaluation.prompts import check_prompts
 from workbench.evaluation.recorded import asked_as
@@ -54,11 +55,14 @@ def evaluate(
     keep         a file of the completions; an evaluation that was broken off goes on from it
     on_progress  hears how many problems are answered
 
-    Raises `PolicyError`, `TaskError`, `EvaluationError`, and `NothingAskedError`.
+    Raises `PolicyError`, `TaskError`, `EvaluationError`, `ConfigError` for numbers that make no
+    sense, and `NothingAskedError`.
     """
     check_engine(GRPOConfig(rollout_engine=rollout))
+    _check_counts(samples, batch_size, temperature)
     whole = task if isinstance(task, Task) else with_readable_golds(load_task(task), "refuse")
-    asked = list(whole.held_out[:problems] if isinstance(problems, int) else problems)
+    # Not a negative number: a slice would take that for "all but the last".
+    asked = list(whole.held_out[: max(problems, 0)] if isinstance(problems, int) else problems)
     if not asked:
         raise NothingAskedError(
             f"problems={problems!r:.60}: no problem to ask. Give a number above 0, or problems."
@@ -68,6 +72,16 @@ def evaluate(
     how = HowToAnswer(samples, length, temperature, top_p, seed, batch_size)
     file = None if keep is None else Path(keep)
     return answered_by(loaded, whole, asked, how, rollout, file, on_progress)
+
+
+def _check_counts(samples: int, batch_size: int, temperature: float) -> None:
+    for name, value, good, meaning in (
+        ("samples", samples, samples >= 0, "at least 0"),
+        ("batch_size", batch_size, batch_size >= 1, "at least 1"),
+        ("temperature", temperature, 0 <= temperature < math.inf, "0 or more, and finite"),
+    ):
+        if not good:
+            raise ConfigError(f"evaluate({name}={value!r:.40}): must be {meaning}.")
 
 
 def answered_by(

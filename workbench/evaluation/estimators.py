@@ -64,8 +64,9 @@ def mean_over_problems(value_N: Sequence[float], samples: int = 1) -> Estimate:
     # Over n, not n - 1, so that zeros and ones give exactly n.
     variance = sum((value - mean) ** 2 for value in value_N) / n
     most = n * samples
-    if mean in (0.0, 1.0):
-        # All alike at an end: the samples of a problem may be as one, so only problems count.
+    if mean in (0.0, 1.0) or n == 1:
+        # All alike at an end: the samples of a problem may be as one, so only problems count. One
+        # problem, too, says nothing of how the next would differ, however often it was asked.
         draws = float(n)
     else:
         draws = min(n * mean * (1 - mean) / variance, most) if variance > 0 else most

@@ -256,8 +256,8 @@ def _bootstrap(
     statistic: Callable[[np.ndarray], float], rows_of: Sequence[np.ndarray], seed: int
 ) -> Estimate:
     """A statistic of all rows, with the interval of its values over problems drawn anew. Where
-    these are all the same (every pair right), Wilson's over the problems takes its place: so few
-    problems do not prove that none is wrong."""
+    these are all the same (every pair right, one problem alone, problems that are all alike),
+    Wilson's over the problems takes its place: so few do not prove that the next is so, too."""
     value = statistic(np.concatenate(rows_of))
     rng = np.random.default_rng(seed)
     n = len(rows_of)
@@ -265,6 +265,6 @@ def _bootstrap(
         statistic(np.concatenate([rows_of[i] for i in rng.integers(0, n, n)])) for _ in range(DRAWS)
     ]
     low, high = np.nanquantile(drawn, [0.025, 0.975])
-    if low == high and value in (0.0, 1.0):
+    if low == high:
         low, high = wilson_interval(value * n, n)
     return Estimate(value, float(low), float(high), n)

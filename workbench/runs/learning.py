@@ -18,7 +18,7 @@ class Learned:
     """Whether a run came out above its controls. True in an `if`; `str()` says it in words."""
 
     accuracy: float
-    """Held-out, of the last evaluation, in [0, 1]."""
+    """Held-out, of the evaluation after `step`, in [0, 1]."""
     low: float
     high: float
     """Its 95 % interval."""
@@ -26,6 +26,8 @@ class Learned:
     """The lowest and the highest end of the intervals of the controls, over all their steps."""
     controls: int
     """How many there were."""
+    step: int
+    """The last one after which the run was evaluated and a control had come as far."""
 
     def __bool__(self) -> bool:
         return self.low > self.band[1]
@@ -37,7 +39,7 @@ class Learned:
             if self
             else "does not lie above what {} reached ({}): it may have drifted"
         )
-        interval = f"95 % interval {self.low:.1%} to {self.high:.1%}"
+        interval = f"95 % interval {self.low:.1%} to {self.high:.1%}, step {self.step}"
         reached = f"{self.band[0]:.1%} to {self.band[1]:.1%}"
         return f"held-out accuracy {self.accuracy:.1%} ({interval}) " + verdict.format(
             whose, reached
@@ -46,7 +48,8 @@ class Learned:
 
 def learned(run: Run | str | Path, *controls: Run | str | Path) -> Learned:
     """Whether the last held-out accuracy of `run` lies above all that its controls ever reached,
-    interval against interval. Without `controls` those that lie beside the run are taken.
+    interval against interval. Without `controls` those that lie beside the run are taken. Where the
+    longest of them ended earlier, the run is judged as far as that: chance is to have as much time.
 
     Raises `WorkbenchError` where there is no control, where one of them is none, or has another
     task or policy, and where one was never evaluated.
@@ -68,9 +71,21 @@ def learned(run: Run | str | Path, *controls: Run | str | Path) -> Learned:
             f"{run.meta.name!r} or its control was never evaluated: set eval_steps and "
             "num_eval_problems in both."
         )
-    last = table.iloc[-1]
-    reached = (float(band.low.min()), float(band.high.max()))
-    return Learned(float(last.accuracy), float(last.low), float(last.high), reached, len(given))
+    as_far = table[table["step"] <= band.step.max()]
+    if not len(as_far):
+        raise WorkbenchError(
+            f"{run.meta.name!r} was first evaluated after step {int(table['step'].iloc[0])}, its "
+            f"controls ended at step {int(band.step.max())}: let them go as far."
+        )
+    last = as_far.iloc[-1]
+    return Learned(
+        accuracy=float(last.accuracy),
+        low=float(last.low),
+        high=float(last.high),
+        band=(float(band.low.min()), float(band.high.max())),
+        controls=len(given),
+        step=int(last.step),
+    )
 
 
 def _check_control(run: Run, control: Run) -> None:

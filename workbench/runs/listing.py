@@ -32,6 +32,7 @@ COLUMNS = (
     "task",
     "method",
     "parent_id",
+    "fault",
     "problem",
 )
 
@@ -52,6 +53,7 @@ def list_runs(folder: str | Path, *, reward_metric: str = "reward") -> pd.DataFr
     reward_*    `reward_metric` at the first and the last step
     accuracy_*  the first and the last evaluation of the split that was evaluated first
     started     UTC; `seconds` run from there to the end or the last step, interruptions included
+    fault       the mistake that was made on purpose (`workbench.faults`), else ''
     problem     why a record could not be read (its status is then 'unreadable'), or which step of
                 those looked at is damaged (its numbers are then NaN), else ''
 
@@ -119,6 +121,7 @@ def _facts(db: sqlite3.Connection, reward_metric: str) -> dict[str, Any]:
         # A record of an earlier version is of GRPO.
         "method": str(meta.config.get("method", "grpo")),
         "parent_id": meta.parent_id,
+        "fault": str(meta.environment.get("fault") or ""),
         "problem": " ".join(dict.fromkeys(damaged)),
     }
 

@@ -11,6 +11,7 @@ import html
 import reprlib
 import threading
 import traceback
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -28,6 +29,7 @@ from workbench.widgets.base.style import framed
 from workbench.widgets.base.text import safe_text
 from workbench.widgets.controls.slider_names import SliderNames
 from workbench.widgets.controls.step_slider import StepSlider
+from workbench.widgets.doctor.view import DoctorView
 from workbench.widgets.groups.view import GroupsView
 from workbench.widgets.overview.view import Overview
 from workbench.widgets.pages import PAGES, Links
@@ -36,8 +38,10 @@ from workbench.widgets.plots.pieces import plot_text
 from workbench.widgets.staging.bookmark import (
     FIRST_COLOUR,
     FIRST_PAGE,
+    check_step,
     check_view,
     code_of,
+    on_another_view,
     open_view,
     tokens_of,
 )
@@ -121,13 +125,15 @@ class Dashboard(widgets.VBox):  # type: ignore[misc]  # ipywidgets has no types
         self.saved = SavedPicture(self)
         super().__init__(self._parts(scale))
         self.stage.dashboard = self.model_id
-        open_view(self, page, step, row, colour)
+        check_step(self, step)
         self.layout.width = "100%"
         for name in ("wb-scaled", "wb-dash", _size_class(scale)):
             self.add_class(name)
         # Last: from here on another thread may draw, so that everything must be there.
         self.publisher = Publisher(self.redraw, sessions, self._stand_still)
         self._draw_anew()
+        open_view(self, page, step, row, colour)
+        on_another_view(self, self._say_how_it_stands)
 
     # ---------------------------------------------------------------- making
 
@@ -140,6 +146,7 @@ class Dashboard(widgets.VBox):  # type: ignore[misc]  # ipywidgets has no types
             focus=self.focus_on,
             follow=self.follow,
             selection=self.selection,
+            branch=self._branch,
         )
 
     def _make_tabs(self) -> widgets.Tab:
@@ -212,6 +219,9 @@ class Dashboard(widgets.VBox):  # type: ignore[misc]  # ipywidgets has no types
             except Exception as error:
                 self._show_error(f"{type(error).__name__}: {error}", traceback.format_exc())
 
+    def _say_how_it_stands(self) -> None:
+        self.stage.follow(self.sources[0], code_of(self))
+
     def _draw_anew(self) -> None:
         self.redraw(force=True)
 
@@ -224,9 +234,18 @@ class Dashboard(widgets.VBox):  # type: ignore[misc]  # ipywidgets has no types
             self.view.show(self.preview.instead_of(self.sources), self.shown_step)
             answer_in_the_subshell(self)
             self._stale = False  # only now: what failed is tried again
-        self.stage.follow(self.sources[0], code_of(self))
+        self._say_how_it_stands()
         self.saved.follow(self.sources[0].last_step, self.sources[0].status)
+        self._show_badge()
         set_if_changed(self.error, "value", "")
+
+    def _show_badge(self) -> None:
+        """How many problems and warnings the doctor sees, in the title of its tab."""
+        doctor = _page_of(self.views, DoctorView)
+        place = self.views.index(doctor)
+        title = doctor.count(self.sources, self.shown_step)
+        if self.tabs.get_title(place) != title:
+            self.tabs.set_title(place, title)
 
     def _show_error(self, text: str, detail: str) -> None:
         words = f"This page could not be drawn: {safe_text(text, 2000)}"
@@ -330,6 +349,14 @@ class Dashboard(widgets.VBox):  # type: ignore[misc]  # ipywidgets has no types
                     self.controls.follow(session)
                 self.publisher.follow(session)
         self._draw_anew()
+
+    def _branch(self, step: int, knobs: Mapping[str, Any]) -> str:
+        """A branch that a page asks for: made of the run in focus, and in focus then."""
+        if self.session is None:
+            raise ValueError("no session is shown that could be branched.")
+        child = self.session.branch(f"branch-{step}", from_step=step, **knobs)
+        self.follow(child)
+        return child.out.name
 
     def _stand_still(self) -> None:
         show_if(self.still, True)

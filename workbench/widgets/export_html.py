@@ -1,8 +1,8 @@
-"""One self-contained HTML file of runs: curves, groups and the doctor's words, which opens offline
-and needs no kernel.
+"""One self-contained HTML file of runs: curves, groups, tokens and the doctor's cards, which opens
+offline, needs no kernel, and follows the reader's light or dark mode.
 
-plotly.js is written into the file; a few lines of script let a reader choose a step. All text is
-escaped as in the views.
+plotly.js is written into the file; a few lines of script draw the charts and let a reader choose a
+step. All text is escaped as in the views, and a policy in the page forbids any other script.
 """
 
 from __future__ import annotations
@@ -14,13 +14,15 @@ from typing import Any
 
 import numpy as np
 
-from workbench.doctor import report
+from workbench.doctor import diagnose
 from workbench.runs import DamagedError, Run
+from workbench.widgets.base.html_file import write_page
 from workbench.widgets.base.source import Control, RunSource, controls_to_show
 from workbench.widgets.base.style import CSS
 from workbench.widgets.base.text import safe_text
 from workbench.widgets.best_paid.markup import BEST_PAID_CSS, summary_of, table_html
 from workbench.widgets.best_paid.view import ANSWERS
+from workbench.widgets.doctor.markup import DOCTOR_CSS, cards_html
 from workbench.widgets.evaluation.charts import charts as evaluation_charts
 from workbench.widgets.evaluation.figures import JUDGES, groupings_of, sampled_of, steps_of
 from workbench.widgets.evaluation.markup import (
@@ -29,17 +31,25 @@ from workbench.widgets.evaluation.markup import (
     main_table,
     words_html,
 )
+from workbench.widgets.export.frame import Section, page_html
+from workbench.widgets.export.tokens import tokens_html
 from workbench.widgets.groups.markup import GROUPS_CSS, Look, group_html
 from workbench.widgets.groups.table import GroupTable, right_by
 from workbench.widgets.overview.panels import charts
 from workbench.widgets.overview.view import headline
 from workbench.widgets.plots import Chart
+from workbench.widgets.tokens.markup import TOKENS_CSS
+from workbench.widgets.tokens.step import TokenSteps
 
 STEPS_SHOWN = 12
 """Steps whose groups are written into the file, spread evenly over the run."""
 GROUPS_SHOWN = 8
-PAGE_CSS = Path(__file__).with_suffix(".css").read_text(encoding="utf-8")
-SCRIPT = Path(__file__).with_suffix(".js").read_text(encoding="utf-8")
+ROOM = 900_000
+"""Bytes for groups and tokens of all steps: with plotly.js (4.9 MB) the file stays below 6 MB."""
+_FOLDER = Path(__file__).with_name("export")
+PAGE_CSS = (_FOLDER / "page.css").read_text(encoding="utf-8")
+SCRIPT = (_FOLDER / "page.js").read_text(encoding="utf-8")
+STYLES = (CSS, GROUPS_CSS, TOKENS_CSS, BEST_PAID_CSS, EVALUATION_CSS, DOCTOR_CSS, PAGE_CSS)
 
 
 def export_html(
@@ -49,59 +59,67 @@ def export_html(
     control: Control | None = None,
 ) -> Path:
     """Write the page of one run, or of several to compare (the first one with its groups), to
-    `out`; returns it. `control` is drawn behind the first one, as in `Dashboard`."""
-    sources = [RunSource(r) for r in (runs if isinstance(runs, list) else [runs])]
-    sources[0].controls = controls_to_show(sources[0].run, control)
-    page = [
-        _head(sources),
-        f'<div class="wb">{headline(sources)}</div>',
-        '<div class="panels">',
-        *_panels(sources),
-        "</div>",
-        _evaluation(sources[0]),
-        _groups(sources[0]),
-        _best_paid(sources[0]),
-        *(_doctor(s) for s in sources),
-        _settings(sources[0]),
-        f"<script>{SCRIPT}</script></body></html>",
-    ]
-    out = Path(out).absolute()
-    out.write_text("\n".join(page).encode("utf-8", "replace").decode(), encoding="utf-8")
-    return out
-
-
-def _head(sources: Sequence[RunSource]) -> str:
+    `out`; returns it. `control` is drawn behind the first one, as in `Dashboard`. Raises
+    `HtmlFileError` where `out` cannot be written."""
     from plotly.offline import get_plotlyjs
 
-    title = safe_text(", ".join(s.label for s in sources), 200)
-    return (
-        '<!doctype html><html lang="en"><head><meta charset="utf-8"><title>'
-        f"{html.escape(', '.join(s.label for s in sources))}</title>"
-        f"<style>{CSS}{GROUPS_CSS}{BEST_PAID_CSS}{EVALUATION_CSS}{PAGE_CSS}</style><script>{get_plotlyjs()}</script></head><body>"
-        f"<h1>{title}</h1>"
-    )
-
-
-def _panels(sources: Sequence[RunSource]) -> list[str]:
-    return _plots(charts(sources))
-
-
-def _plots(drawn: Sequence[Chart]) -> list[str]:
-    import plotly.graph_objects as go
-    import plotly.io as pio
-
-    config = {
-        "displaylogo": False,
-        "responsive": True,
-        "modeBarButtonsToRemove": ["sendChartToCloud"],
-    }
-    return [
-        pio.to_html(go.Figure(f), include_plotlyjs=False, full_html=False, config=config)
-        for f in drawn
+    sources = [RunSource(r) for r in (runs if isinstance(runs, list) else [runs])]
+    sources[0].controls = controls_to_show(sources[0].run, control)
+    first = sources[0]
+    drawn: list[Chart] = []
+    sections = [
+        *(_doctor(source, place, len(sources)) for place, source in enumerate(sources)),
+        Section("curves", "Curves", _plots(charts(sources), drawn)),
+        Section("evaluation", "Evaluation with samples", _evaluation(first, drawn)),
+        Section("groups", "Groups and tokens", _groups(first)),
+        Section("best-paid", "Best-paid answers", _best_paid(first)),
+        Section("knobs", "Knob changes", _knobs(first)),
+        Section("settings", "Settings", _settings(first)),
     ]
+    page = page_html(
+        ", ".join(source.label for source in sources),
+        "".join(STYLES),
+        _faults(sources) + f'<div class="wb">{headline(sources)}</div>',
+        sections,
+        [get_plotlyjs(), SCRIPT],
+        drawn,
+    )
+    return write_page(out, page)
 
 
-def _evaluation(source: RunSource) -> str:
+def _faults(sources: Sequence[RunSource]) -> str:
+    """That a mistake was put into a run on purpose, before anything is read of it."""
+    said = ""
+    for source in sources:
+        fault = source.run.meta.environment.get("fault")
+        if fault is not None:
+            said += (
+                f'<p class="fault" role="note">▲ {safe_text(source.label, 80)}: a fault was '
+                f"injected on purpose: {safe_text(str(fault), 120)}</p>"
+            )
+    return said
+
+
+def _doctor(source: RunSource, place: int, of: int) -> Section:
+    whose = f": {source.label}" if of > 1 else ""
+    findings = diagnose(source)
+    cards = cards_html(source, findings, source.last_step)
+    return Section(f"doctor-{place}", f"Doctor{whose}", f'<div class="wb">{cards}</div>')
+
+
+def _plots(found: Sequence[Chart], drawn: list[Chart]) -> str:
+    """A place for each chart; the charts themselves go to the page's data."""
+    if not found:
+        return ""
+    places = ""
+    for chart in found:
+        title = html.escape(str(chart["layout"].get("title", {}).get("text", "")))
+        places += f'<div data-chart="{len(drawn)}" role="img" aria-label="{title}"></div>'
+        drawn.append(chart)
+    return f'<div class="panels">{places}</div>'
+
+
+def _evaluation(source: RunSource, drawn: list[Chart]) -> str:
     """Before and after by the strict judge, and the words of both; nothing where no evaluation drew
     samples."""
     frame = sampled_of(source.run)
@@ -111,20 +129,25 @@ def _evaluation(source: RunSource) -> str:
     there = steps_of(frame, split)
     steps = (there[0], there[-1])
     strict = JUDGES[0]
-    panels = "".join(_plots(evaluation_charts(source, frame, split, strict, steps)))
+    panels = _plots(evaluation_charts(source, frame, split, strict, steps), drawn)
     tables = [main_table(frame, split, steps)]
     tables += [
         label_table(frame, split, steps, grouping, strict)
         for grouping in groupings_of(frame, split)
     ]
     return (
-        f'<div class="wb"><h2>Evaluation with samples</h2>{words_html(frame, split, steps)}</div>'
-        f'<div class="panels">{panels}</div><div class="wb">{"".join(tables)}</div>'
+        f'<div class="wb">{words_html(frame, split, steps)}</div>{panels}'
+        f"{_scrolling('tables of the evaluation', ''.join(tables))}"
     )
 
 
+def _scrolling(name: str, inner: str) -> str:
+    """Tables that may be wider than the page scroll by themselves."""
+    return f'<div class="scroll wb" tabindex="0" role="region" aria-label="{name}">{inner}</div>'
+
+
 def _groups(source: RunSource) -> str:
-    steps = _spread(source.metrics["step"].tolist()) if len(source.metrics) else []
+    steps = _spread(_kept(source)) if len(source.metrics) else []
     tables = {}
     damaged = ""
     for step in steps:
@@ -135,27 +158,36 @@ def _groups(source: RunSource) -> str:
             continue
         if table is not None:
             tables[step] = table
-    pages = [(step, _step_groups(source, table)) for step, table in tables.items()]
-    if not pages:
-        return (
-            '<div class="wb"><h2>Groups</h2><p class="wb-note">No completions were kept.</p>'
-            f"{damaged}</div>"
-        )
-    options = "".join(f"<option>{step}</option>" for step, _ in pages)
+    if not tables:
+        return f'<div class="wb"><p class="wb-note">No completions were kept.</p>{damaged}</div>'
+    read = TokenSteps()
+    pages = {
+        step: _step_page(source, table, read, step, ROOM // len(tables))
+        for step, table in tables.items()
+    }
+    options = "".join(f"<option>{step}</option>" for step in pages)
     bodies = "".join(
-        f'<div class="step" data-step="{step}" hidden>{body}</div>' for step, body in pages
+        f'<div class="step" data-step="{step}" hidden>{body}</div>'
+        for step, (body, _) in pages.items()
     )
     most = max(map(len, tables.values()))
+    shown = [count for _, count in pages.values()]
+    first = str(max(shown)) if min(shown) == max(shown) else f"{min(shown)} to {max(shown)}"
     part = (
         f'<p class="wb-note">This file holds the groups of {len(pages)} of {len(source.metrics)} '
-        "steps, and of each step "
-        f"the first {min(most, GROUPS_SHOWN)} of {most} groups.</p>"
+        f"steps, and of each step the first {first} of {most} groups.</p>"
     )
     return (
-        f'<div class="wb"><h2>Groups</h2>{part}{damaged}<label>step'
-        f' <select id="step">{options}</select>'
-        f"</label>{bodies}</div>"
+        f'<div class="wb">{part}{damaged}<label class="step-choice">step'
+        f' <select id="step">{options}</select></label></div>{bodies}'
     )
+
+
+def _kept(source: RunSource) -> list[int]:
+    """The steps that may have completions: a thinned record says of which it kept them."""
+    every: list[int] = source.metrics["step"].tolist()
+    thinned = [set(data["kept_steps"]) for data in source.events["data"] if "kept_steps" in data]
+    return [step for step in every if all(step in kept for kept in thinned)]
 
 
 def _spread(steps: list[int]) -> list[int]:
@@ -172,51 +204,59 @@ def _table(source: RunSource, step: int) -> GroupTable | None:
     return GroupTable.of(samples, source.run.config_at(step), source.opened)
 
 
-def _step_groups(source: RunSource, table: GroupTable) -> str:
+def _step_page(
+    source: RunSource, table: GroupTable, read: TokenSteps, step: int, room: int
+) -> tuple[str, int]:
+    """The tokens of a step and its first groups, as many as fit into `room` bytes (one at least),
+    and how many these are."""
+    tokens = tokens_html(source, read, step)
     look = Look(
         "", 600, float(np.nanmax(np.abs(table.advantage_NG))) or 1.0, right_by(source.reward_names)
     )
     everything = np.ones(table.G, dtype=bool)
-    return "".join(
-        group_html(table, n, everything, look) for n in range(min(len(table), GROUPS_SHOWN))
-    )
+    left = room - len(tokens.encode("utf-8", "replace"))
+    groups = ""
+    count = 0
+    for n in range(min(len(table), GROUPS_SHOWN)):
+        group = _scrolling(f"group {n}", group_html(table, n, everything, look))
+        left -= len(group.encode("utf-8", "replace"))
+        if count and left < 0:
+            break
+        groups += group
+        count += 1
+    return f"{tokens}<h3>Groups</h3>{groups}", count
 
 
 def _best_paid(source: RunSource) -> str:
     try:
         found = source.run.best_paid(count=ANSWERS)
     except DamagedError as error:
-        inner = f'<p class="wb-note">{safe_text(str(error), 400)}</p>'
-    else:
-        words = safe_text(summary_of(found, source.last_step, "", source.opened))
-        table = table_html(found, source.reward_names, 600, source.opened) if len(found) else ""
-        inner = f"<p>{words}</p>{table}"
-    return f'<div class="wb"><h2>Best-paid answers</h2>{inner}</div>'
+        return f'<div class="wb"><p class="wb-note">{safe_text(str(error), 400)}</p></div>'
+    words = safe_text(summary_of(found, source.last_step, "", source.opened))
+    if not len(found):
+        return f'<div class="wb"><p>{words}</p></div>'
+    table = table_html(found, source.reward_names, 600, source.opened)
+    return f'<div class="wb"><p>{words}</p></div>{_scrolling("the best-paid answers", table)}'
 
 
-def _doctor(source: RunSource) -> str:
-    return (
-        f'<div class="wb"><h2>Doctor: {safe_text(source.label, 100)}</h2><pre>'
-        f"{html.escape(report(source.run))}</pre></div>"
+def _knobs(source: RunSource) -> str:
+    """What was moved while the run went on; nothing where nothing was."""
+    rows = "".join(
+        f"<tr><td>{knob.step}</td><td>{html.escape(knob.name)}</td>"
+        f"<td>{safe_text(str(knob.old))}</td><td>{safe_text(str(knob.new))}</td>"
+        f"<td>{safe_text(knob.who)}</td></tr>"
+        for knob in source.knobs.itertuples()
     )
+    if not rows:
+        return ""
+    heads = "".join(f"<th>{name}</th>" for name in ("step", "name", "old", "new", "who"))
+    return _scrolling("knob changes", f"<table><tr>{heads}</tr>{rows}</table>")
 
 
 def _settings(source: RunSource) -> str:
-    def rows(values: dict[str, Any]) -> str:
-        return "".join(
-            f"<tr><td>{html.escape(k)}</td><td>{safe_text(str(v), 300)}</td></tr>"
-            for k, v in values.items()
-        )
-
-    knobs = "".join(
-        f"<tr><td>{k.step}</td><td>{html.escape(k.name)}</td><td>{safe_text(str(k.old))}</td><td>"
-        f"{safe_text(str(k.new))}</td><td>{safe_text(k.who)}</td></tr>"
-        for k in source.knobs.itertuples()
+    values: dict[str, Any] = source.run.config
+    rows = "".join(
+        f"<tr><td>{html.escape(name)}</td><td>{safe_text(str(value), 300)}</td></tr>"
+        for name, value in values.items()
     )
-    moved = (
-        "<h2>Knob changes</h2><table><tr><th>step</th><th>name</th><th>old</th><th>new</th><th>"
-        f"who</th></tr>{knobs}</table>"
-        if knobs
-        else ""
-    )
-    return f'<div class="wb">{moved}<h2>Settings</h2><table>{rows(source.run.config)}</table></div>'
+    return f'<div class="wb"><table class="settings">{rows}</table></div>'

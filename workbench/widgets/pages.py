@@ -13,16 +13,16 @@ What a page needs of the others comes as a function from `Links`, so that no pag
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from workbench.widgets.base.selection import Selection
 from workbench.widgets.base.source import RunSource, View
 from workbench.widgets.behaviours.view import BehavioursView
 from workbench.widgets.best_paid.view import BestPaidView
 from workbench.widgets.compare.view import CompareView
-from workbench.widgets.doctor_view import DoctorView
+from workbench.widgets.doctor.view import DoctorView
 from workbench.widgets.evaluation.view import EvaluationView
 from workbench.widgets.groups.view import GroupsView
 from workbench.widgets.overview.view import Overview
@@ -52,6 +52,8 @@ class Links:
     """Put a session in focus that was just made (a branch)."""
     selection: Selection = field(default_factory=Selection)
     """The step and the completion that all pages share."""
+    branch: Callable[[int, Mapping[str, Any]], str] | None = None
+    """Branch the run in focus from a step with some knobs, and say the branch's name."""
 
 
 PAGES: dict[str, Callable[[Links], View]] = {
@@ -64,6 +66,6 @@ PAGES: dict[str, Callable[[Links], View]] = {
     "evaluation": lambda links: EvaluationView(),
     "best_paid": lambda links: BestPaidView(links.show_completion, links.selection),
     "behaviours": lambda links: BehavioursView(links.show_completion, links.interval),
-    "doctor": lambda links: DoctorView(),
+    "doctor": lambda links: DoctorView(links.branch, links.show_completion),
 }
 """name -> what makes the page, in the order of the tabs."""

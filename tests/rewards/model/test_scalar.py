@@ -51,6 +51,24 @@ def test_the_heads_seed_decides_its_numbers(tiny_policy, made) -> None:
     assert not torch.equal(made.model.score.weight, other.model.score.weight)
 
 
+def test_a_save_that_is_broken_off_leaves_no_half_of_it(made, tmp_path, monkeypatch) -> None:
+    """`workbench bench methods` takes a folder that is there for a whole model."""
+
+    def broken_off(folder) -> None:
+        raise OSError("no room")
+
+    monkeypatch.setattr(made.tokenizer, "save_pretrained", broken_off, raising=False)
+    with pytest.raises(OSError, match="no room"):
+        made.save(tmp_path / "judge")
+    assert not list(tmp_path.iterdir())
+    # Beside somebody's own files it is written in place.
+    (tmp_path / "notes.txt").write_text("mine")
+    monkeypatch.undo()
+    made.save(tmp_path)
+    assert (tmp_path / "notes.txt").read_text() == "mine"
+    assert load_reward_model(tmp_path).kind == "outcome"
+
+
 def test_what_is_saved_is_transformers_own_and_comes_back_the_same(made, tmp_path) -> None:
     made.save(tmp_path, {"seed": 3})
     loaded = load_reward_model(tmp_path)

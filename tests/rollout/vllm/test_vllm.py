@@ -40,7 +40,7 @@ from workbench.training import Trainer, start_run
 
 pytestmark = [
     pytest.mark.vllm,
-    pytest.mark.timeout(600),
+    pytest.mark.timeout(1500),
     pytest.mark.skipif(
         find_spec("vllm") is None,
         reason="vLLM is not installed here; .ci/vllm makes its environment and runs these",

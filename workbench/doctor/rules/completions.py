@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 
 from workbench.doctor import thresholds as t
+from workbench.doctor.acts import clipped_higher, last_at_most, show, slower
 from workbench.doctor.facts import Facts
-from workbench.doctor.finding import Finding, figure, percent, span
-from workbench.doctor.rules.rewards import accuracy_fall, saturated
+from workbench.doctor.finding import Curve, Finding, figure, percent, span
+from workbench.doctor.rules.rewards import saturated
 
 
 def nothing_ends(facts: Facts) -> Finding | None:
@@ -29,6 +30,8 @@ def nothing_ends(facts: Facts) -> Finding | None:
         "and that the policy is an instruct model or was fine-tuned on completions with an end "
         "token. If the texts are merely long, start a run with "
         f"max_completion_length={_doubled(facts)}.",
+        curve=Curve.over("truncated_share", facts.recent_span()),
+        acts=show(facts, "cut off"),
     )
 
 
@@ -63,6 +66,8 @@ def truncated(facts: Facts) -> Finding | None:
         f"median truncated_share {percent(share)} in "
         f"{span(facts.recent_span())}{_cost_of_truncation(facts)}",
         remedy,
+        curve=Curve.over("truncated_share", facts.recent_span()),
+        acts=show(facts, "cut off"),
     )
 
 
@@ -96,17 +101,27 @@ def length_drift(facts: Facts) -> Finding | None:
         return None
 
     key, what, remedy = _longer(facts) if longer else _shorter(facts)
-    # A length that is paid for is worth a word, no more.
+    # A length that is paid for is worth a word, no more; unless it costs right answers.
     reward = facts.drift("reward")
     earned = reward is not None and reward.up
+    fall = facts.accuracy_fall
     paid = "" if reward is None else f"; reward {reward}"
+    gain = "without a gain in reward."
+    if earned:
+        gain = "and the reward rises with it"
+        gain += "." if fall is None else ", while held-out accuracy falls."
+        what += ","
+    if fall is not None:
+        paid += f"; accuracy {fall[0]}, then {fall[1]}"
     return Finding(
         key,
-        "note" if earned else "warning",
-        f"{what}, and the reward rises with it." if earned else f"{what} without a gain in reward.",
+        "note" if earned and fall is None else "warning",
+        f"{what} {gain}",
         f"completion_length {drift} tokens, the first {t.WINDOW} of {span(facts.steps)} against "
         f"the last{paid}",
         remedy,
+        curve=Curve.over("completion_length", facts.recent_span()),
+        acts=show(facts, "any"),
     )
 
 
@@ -153,7 +168,13 @@ def entropy_collapse(facts: Facts) -> Finding | None:
     )
     nothing_lost = _nothing_lost(facts)
     if nothing_lost:
-        return Finding("entropy_collapse", "note", f"{what}. {nothing_lost}", evidence)
+        return Finding(
+            "entropy_collapse",
+            "note",
+            f"{what}. {nothing_lost}",
+            evidence,
+            curve=Curve.over("entropy", facts.recent_span()),
+        )
     return Finding(
         "entropy_collapse",
         "warning",
@@ -162,15 +183,18 @@ def entropy_collapse(facts: Facts) -> Finding | None:
         f"Raise epsilon_high above epsilon (now {facts.config.get('epsilon')}, DAPO uses 0.28 with "
         f"epsilon=0.2), temperature (now {facts.config.get('temperature')}) or beta, or go back to "
         "a checkpoint before the fall.",
+        curve=Curve.over("entropy", facts.recent_span()),
+        acts=clipped_higher(facts),
     )
 
 
 def _nothing_lost(facts: Facts) -> str:
     """Why a policy may have stopped trying new things; empty where it should not have."""
-    if saturated(facts) is not None:
+    top = saturated(facts)
+    if top is not None and top.severity == "note":
         return "The reward is at its top, so nothing is lost."
     last = facts.held_out[-1] if facts.held_out else None
-    if last is not None and last.accuracy >= t.SOLVED and accuracy_fall(facts) is None:
+    if last is not None and last.accuracy >= t.SOLVED and facts.accuracy_fall is None:
         return f"Held-out accuracy is {percent(last.accuracy)}, so nothing is lost."
     return ""
 
@@ -209,6 +233,8 @@ def entropy_explosion(facts: Facts) -> Finding | None:
         f"Lower learning_rate (now {rate}{lower}), raise {facts.pull}, "
         "and go back to a checkpoint before it began. Clipping negative advantages harder (a "
         "smaller epsilon) or delta=2 helps against updates that only push away.",
+        curve=Curve.over("entropy", facts.recent_span()),
+        acts=slower(facts, last_at_most(facts, "entropy", t.ENTROPY_EXPLODED * drift.before), 3),
     )
 
 

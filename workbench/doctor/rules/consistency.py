@@ -9,7 +9,7 @@ import numpy as np
 from workbench.doctor import thresholds as t
 from workbench.doctor.audit import StepAudit
 from workbench.doctor.facts import Facts
-from workbench.doctor.finding import Finding, figure, percent, span
+from workbench.doctor.finding import Curve, Finding, figure, percent, span
 
 
 def advantage_sign(facts: Facts) -> Finding | None:
@@ -195,6 +195,7 @@ def ratio_to_reference(facts: Facts) -> Finding | None:
         f"{figure(away)} nats from the sampler's on average ({_steps(facts)})",
         "Take the log-probabilities before the first update of a rollout as old_logp; the "
         "reference belongs into the KL alone.",
+        curve=Curve.over("kl", [audit.step for audit in facts.audits]),
     )
 
 
@@ -226,6 +227,7 @@ def kl_inverted(facts: Facts) -> Finding | None:
         f"recorded kl {figure(kl)}; of the recorded tokens k3 is {figure(right)}, the inverted one "
         f"{figure(wrong)} ({_steps(facts)})",
         "Exchange the arguments: exp(ref_logp - logp) - (ref_logp - logp) - 1.",
+        curve=Curve.over("kl", [audit.step for audit in facts.audits]),
     )
 
 

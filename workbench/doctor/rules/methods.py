@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from workbench.doctor import thresholds as t
+from workbench.doctor.acts import faster, held_nearer, slower
 from workbench.doctor.facts import Facts
-from workbench.doctor.finding import Finding, figure, percent, span
+from workbench.doctor.finding import Curve, Finding, figure, percent, span
 from workbench.doctor.rules.rewards import saturated
 
 
@@ -28,6 +29,7 @@ def critic_idle(facts: Facts) -> Finding | None:
         f"Change critic_learning_rate (now {rate}; lower it where the share is below 0), widen "
         f"cliprange_value (now {facts.config.get('cliprange_value')}) to the reward's own range, "
         "or take a method without a critic, such as rloo.",
+        curve=Curve.over("explained_variance", facts.recent_span()),
     )
 
 
@@ -51,6 +53,8 @@ def chosen_falls(facts: Facts) -> Finding | None:
         f"{span(facts.recent_span())}",
         f"Raise dpo_beta (now {facts.config.get('dpo_beta')}), lower learning_rate (now "
         f"{facts.config.get('learning_rate')}), or imitate the chosen answers with online_rft.",
+        curve=Curve.over("dpo_chosen_log_ratio", facts.recent_span()),
+        acts=held_nearer(facts, facts.step),
     )
 
 
@@ -74,4 +78,6 @@ def teacher_not_followed(facts: Facts) -> Finding | None:
         f"Change learning_rate (now {rate}{tried}), make more of each step (prompts_per_step, "
         f"num_generations), and check that the teacher (now {facts.config.get('teacher')!r:.80}) "
         "solves the task as it is asked here.",
+        curve=Curve.over("reverse_kl", facts.steps),
+        acts=slower(facts, facts.step, 3) if progress.up else faster(facts, facts.step, 3),
     )

@@ -7,8 +7,9 @@ import numpy as np
 from workbench.config import LOSSES
 from workbench.config.losses import SEQUENCE_LEVELS
 from workbench.doctor import thresholds as t
+from workbench.doctor.acts import held_nearer, last_at_most, show, slower
 from workbench.doctor.facts import Facts
-from workbench.doctor.finding import Finding, figure, percent, span
+from workbench.doctor.finding import Curve, Finding, figure, percent, span
 from workbench.doctor.rules.rewards import saturated
 
 CLIP_FIELDS = ("epsilon", "epsilon_high", "delta")
@@ -42,6 +43,7 @@ def no_gradient(facts: Facts) -> Finding | None:
         if facts.compares_groups
         else "See which coefficients the tokens got (the token page), and that the policy has "
         "trainable parameters.",
+        curve=Curve.over("grad_norm", facts.recent_span()),
     )
 
 
@@ -69,6 +71,7 @@ def loss_near_zero(facts: Facts) -> Finding | None:
         f"median loss {figure(float(np.median(loss)))} with grad_norm {figure(norm)} in "
         f"{span(facts.recent_span())}",
         "Watch reward and held-out accuracy instead.",
+        curve=Curve.over("loss", facts.recent_span()),
     )
 
 
@@ -85,10 +88,24 @@ def epsilon_idle(facts: Facts) -> Finding | None:
         if row.name in CLIP_FIELDS and row.step > facts.step - t.KNOB_STEPS
     ]
     if not moved:
-        return Finding("epsilon_idle", "note", what, evidence, remedy)
+        return Finding(
+            "epsilon_idle",
+            "note",
+            what,
+            evidence,
+            remedy,
+            curve=Curve.over("clip_ratio_region", facts.recent_span()),
+        )
     # Somebody has just turned what does nothing: they should know.
     steered = f" {moved[-1].name} was moved at step {moved[-1].step}, without effect."
-    return Finding("epsilon_idle", "warning", what + steered, evidence, remedy)
+    return Finding(
+        "epsilon_idle",
+        "warning",
+        what + steered,
+        evidence,
+        remedy,
+        curve=Curve.over("clip_ratio_region", facts.recent_span()),
+    )
 
 
 def _clips_by_no_choice(facts: Facts) -> bool:
@@ -173,6 +190,8 @@ def clipped_too_often(facts: Facts) -> Finding | None:
         f"Lower learning_rate ({_halved(facts)}) or make fewer updates_per_rollout (now "
         f"{updates_now}); a wider epsilon (now {facts.config.get('epsilon')}) lets more through, "
         "at the price of larger steps.",
+        curve=Curve.over("clip_ratio_region", facts.recent_span()),
+        acts=slower(facts, facts.step),
     )
 
 
@@ -188,6 +207,8 @@ def kl_high(facts: Facts) -> Finding | None:
     if level < t.KL_HIGH and not runs_away:
         return None
 
+    # Where it began: the last step that was not far yet.
+    start = facts.step - t.WINDOW if runs_away else last_at_most(facts, "kl", t.KL_HIGH)
     evidence = f"median kl {figure(level)} nats per token in {span(facts.recent_span())}"
     if np.isfinite(earlier):
         evidence += f", {figure(earlier)} in the {t.WINDOW} steps before"
@@ -198,6 +219,8 @@ def kl_high(facts: Facts) -> Finding | None:
         evidence,
         f"{_more_pull(facts)}ower learning_rate ({_halved(facts)}), and read some completions: if "
         f"they are good, the reference has served its time{_less_pull(facts)}.",
+        curve=Curve.over("kl", facts.recent_span()),
+        acts=(*show(facts, "any"), *held_nearer(facts, start), *slower(facts, start)),
     )
 
 
@@ -216,6 +239,9 @@ def _more_pull(facts: Facts) -> str:
 def _less_pull(facts: Facts) -> str:
     if "beta" in facts.method.settings:
         return ""
+    # The worse the answers, the less there is to be said for letting go of the reference.
+    if facts.accuracy_fall is not None:
+        return "; held-out accuracy says that they are not"
     return " and beta=0 or sync_ref_model=True is an option"
 
 
@@ -258,6 +284,7 @@ def sampler_mismatch(facts: Facts) -> Finding | None:
         f"mean |log-probability difference| {figure(mean)} nats, largest {figure(largest)}, in "
         f"{span(facts.recent_span())}",
         remedy,
+        curve=Curve.over("sampler_logp_difference", facts.recent_span()),
     )
 
 

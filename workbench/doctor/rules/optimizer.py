@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from workbench.doctor import thresholds as t
+from workbench.doctor.acts import show
 from workbench.doctor.facts import Facts
-from workbench.doctor.finding import Finding, figure, percent, quoted, span
+from workbench.doctor.finding import Curve, Finding, figure, percent, quoted, span
 
 
 def not_finite(facts: Facts) -> Finding | None:
@@ -24,6 +25,7 @@ def not_finite(facts: Facts) -> Finding | None:
         f"last {len(recent)} steps",
         f"Lower learning_rate (now {facts.config.get('learning_rate')}), set delta=2 against huge "
         "ratios, and look at that step's tokens.",
+        curve=Curve.over(str(recent.columns[column]), recent["step"].to_numpy()),
     )
 
 
@@ -56,6 +58,8 @@ def gradient_spikes(facts: Facts) -> Finding | None:
         f"{', '.join(str(step) for step in where[-5:])}",
         f"{remedy} Look at the tokens of such a step: single huge ratios call for delta=2, many "
         "negative advantages for a lower learning_rate.",
+        curve=Curve.over("grad_norm", facts.recent_span(t.SPIKE_STEPS)),
+        acts=show(facts, "any", where[-5:]),
     )
 
 
@@ -78,6 +82,7 @@ def gradient_clipped(facts: Facts) -> Finding | None:
         f"{span(facts.recent_span())}, median {figure(usual)}",
         f"Raise max_grad_norm to about {figure(2 * usual)}, or leave it and treat learning_rate "
         f"(now {facts.config.get('learning_rate')}) as what it is: the only step size.",
+        curve=Curve.over("grad_norm", facts.recent_span()),
     )
 
 
@@ -103,6 +108,7 @@ def update_too_large(facts: Facts) -> Finding | None:
         "Print the optimizer's param_groups right before its step: a scaled rate, a parameter "
         "group of its own, a schedule that multiplies what was multiplied already. Then go back to "
         "a checkpoint before it.",
+        curve=Curve.over("update_over_lr_max", facts.recent_span()),
     )
 
 
@@ -123,6 +129,7 @@ def learning_rate_zero(facts: Facts) -> Finding | None:
         f"The learning rate is 0 ({reason}): the policy does not change.",
         f"learning_rate 0 at step {facts.step} of max_steps={facts.config.get('max_steps')}",
         remedy,
+        curve=Curve.over("learning_rate", facts.steps[-1:]),
     )
 
 
@@ -148,4 +155,5 @@ def learning_rate_moved(facts: Facts) -> Finding | None:
         f"learning_rate {figure(float(rates[0]))} at step {int(facts.steps[0])}, "
         f"{figure(float(rates[-1]))} at step {facts.step} ({reason})",
         "Keep it in mind when you compare early steps with late ones.",
+        curve=Curve.over("learning_rate", facts.steps),
     )

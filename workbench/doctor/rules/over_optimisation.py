@@ -8,8 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from workbench.doctor import thresholds as t
+from workbench.doctor.acts import held_nearer, show
 from workbench.doctor.facts import Facts
-from workbench.doctor.finding import Finding, quoted, span
+from workbench.doctor.finding import Curve, Finding, quoted, span
 from workbench.doctor.statistics import Change, change
 
 
@@ -46,6 +47,8 @@ def over_optimised(facts: Facts) -> Finding | None:
         f"Branch from step {max(first, 1)}, or stop there. Then hold the policy nearer to where "
         f"the reward is right: a higher {facts.pull}, or a reward model "
         "that is trained further on what the policy samples now (method='iterative_grpo').",
+        curve=Curve(f"rewards/{worst.name}", first, facts.step),
+        acts=(*show(facts, "best paid"), *held_nearer(facts, max(first, 1))),
     )
 
 

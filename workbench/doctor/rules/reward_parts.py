@@ -8,8 +8,9 @@ from collections.abc import Sequence
 import numpy as np
 
 from workbench.doctor import thresholds as t
+from workbench.doctor.acts import show
 from workbench.doctor.facts import Facts
-from workbench.doctor.finding import Finding, figure, percent, quoted, span
+from workbench.doctor.finding import Curve, Finding, figure, percent, quoted, span
 
 
 def component_dominates(facts: Facts) -> Finding | None:
@@ -40,6 +41,10 @@ def component_dominates(facts: Facts) -> Finding | None:
         f"{_each_share(names, share_K)} of the reward's variance within groups in "
         f"{span([samples.step for samples in seen])}",
         remedy,
+        curve=Curve.over(
+            f"rewards/{names[first]}", [samples.step for samples in facts.recent_samples]
+        ),
+        acts=show(facts, "best paid"),
     )
 
 
@@ -123,6 +128,8 @@ def component_never_pays(facts: Facts) -> Finding | None:
         "should be paid, the function asks for letters that it never sees: then mend it. If the "
         "policy only does not write what it asks for, ask for that in the prompt, show it in "
         "examples first (SFT), or let it pay for part of the way.",
+        curve=Curve.over(f"rewards/{idle[0]}", [samples.step for samples in facts.recent_samples]),
+        acts=show(facts, "best paid"),
     )
 
 
@@ -178,6 +185,7 @@ def component_flat(facts: Facts) -> Finding | None:
         f"varies teaches nothing.{also}",
         f"rewards/{quoted(name)} = {figure(value)} in {span(facts.recent_span())}",
         remedy,
+        curve=Curve.over(f"rewards/{name}", facts.recent_span()),
     )
 
 
@@ -231,6 +239,8 @@ def component_rare(facts: Facts) -> Finding | None:
             f"a group of {group} then holds one in {percent(in_groups)} of the cases",
             f"Give easier problems first, raise num_generations (now {group}), let it pay for part "
             "of the way, or start from a policy that succeeds now and then.",
+            curve=Curve.over(f"rewards/{name}", [samples.step for samples in facts.recent_samples]),
+            acts=show(facts, "best paid"),
         )
     return None
 
@@ -267,4 +277,8 @@ def not_scored(facts: Facts) -> Finding | None:
         f"{_each_share(names, missing_K)} not scored in {span([samples.step for samples in seen])}",
         "If None is meant (the function is for some problems only), leave it. Else return 0 where "
         "an answer is wrong, and see that the column that the function reads is in the data.",
+        curve=Curve.over(
+            f"rewards/{names[worst]}", [samples.step for samples in facts.recent_samples]
+        ),
+        acts=show(facts, "not scored"),
     )

@@ -6,9 +6,12 @@ from __future__ import annotations
 import numpy as np
 
 from workbench.doctor import thresholds as t
-from workbench.doctor.facts import Evaluated, Facts
-from workbench.doctor.finding import Finding, figure, quoted, span
+from workbench.doctor.acts import best_step, faster, held_nearer, show, slower
+from workbench.doctor.facts import Facts
+from workbench.doctor.finding import ACCURACY, Curve, Finding, figure, quoted, span
 from workbench.doctor.statistics import Change, change
+
+MEASURE_FIRST = " Measure held-out accuracy first: whether what is paid is right is not known."
 
 
 def no_spread(facts: Facts) -> bool:
@@ -55,19 +58,24 @@ def all_equal(facts: Facts) -> Finding | None:
         "completions are cut off before the answer "
         f"(max_completion_length={facts.config.get('max_completion_length')}), or the task is far "
         "too hard or too easy.",
+        curve=Curve.over("reward_std", facts.recent_span()),
+        acts=show(facts, "any"),
     )
 
 
 def rising(facts: Facts) -> Finding | None:
-    """Good news from the training problems."""
+    """Good news from the training problems, where held-out accuracy does not speak against it."""
     progress = facts.progress("reward")
     if progress is None or not progress.up or facts.imitates:
+        return None
+    if facts.accuracy_fall is not None or rising_without_accuracy(facts) is not None:
         return None
     return Finding(
         "reward_rising",
         "good",
         "The reward has risen: the policy learns what the reward functions pay for.",
         f"reward {progress}, the start of {span(facts.steps)} against the end",
+        curve=Curve.over("reward", facts.steps),
     )
 
 
@@ -87,12 +95,14 @@ def falling(facts: Facts) -> Finding | None:
         f"reward {progress}, the start of {span(facts.steps)} against the end",
         f"Lower learning_rate (now {quoted(rate)}{lower}), look at entropy and kl at the step "
         "where it turned, and branch from a checkpoint before it.",
+        curve=Curve.over("reward", facts.steps),
+        acts=slower(facts, best_step(facts, "reward", t.WINDOW), 5),
     )
 
 
 def hacked(facts: Facts) -> Finding | None:
     """Reward up while held-out accuracy falls: the reward is being gamed."""
-    fall = accuracy_fall(facts)
+    fall = facts.accuracy_fall
     if fall is None or facts.imitates:
         return None
     peak, last = fall
@@ -108,17 +118,9 @@ def hacked(facts: Facts) -> Finding | None:
         "Read the completions with the highest advantages and see what is paid. Then mend or drop "
         f"that reward function (reward_weights), raise {facts.pull}, and "
         f"branch from step {peak.step}.",
+        curve=Curve("reward", peak.step, facts.step),
+        acts=(*show(facts, "best paid"), *held_nearer(facts, peak.step)),
     )
-
-
-def accuracy_fall(facts: Facts) -> tuple[Evaluated, Evaluated] | None:
-    """(best evaluation, last one) where their intervals do not overlap and the last is the lower;
-    else None."""
-    if len(facts.held_out) < 2:
-        return None
-    peak = max(facts.held_out, key=lambda evaluation: evaluation.accuracy)
-    last = facts.held_out[-1]
-    return (peak, last) if last.high < peak.low else None
 
 
 def _reward_since(facts: Facts, step: int) -> Change | None:
@@ -151,6 +153,8 @@ def dropped(facts: Facts) -> Finding | None:
         f"Watch whether it recovers. If not, branch from a checkpoint at or before step {step} "
         f"with a lower learning_rate (now {rate}) or max_grad_norm (now "
         f"{facts.config.get('max_grad_norm')}), and look at that step's tokens.",
+        curve=Curve.over("reward", facts.steps[-t.FEWEST_VALUES :]),
+        acts=(*show(facts, "worst paid"), *slower(facts, step)),
     )
 
 
@@ -165,7 +169,7 @@ def rising_without_accuracy(facts: Facts) -> Finding | None:
     first = evaluations[0]
     last = evaluations[-1]
     overlap = last.low <= first.high and first.low <= last.high
-    if not overlap or accuracy_fall(facts) or last.accuracy >= t.SOLVED:
+    if not overlap or facts.accuracy_fall or last.accuracy >= t.SOLVED:
         return None
 
     # While the reward still rises the accuracy may follow; where it has stopped, it will not.
@@ -187,6 +191,8 @@ def rising_without_accuracy(facts: Facts) -> Finding | None:
         + consequence,
         f"reward {progress}; accuracy {first}, then {last}",
         remedy,
+        curve=Curve(ACCURACY, first.step, last.step),
+        acts=show(facts, "best paid"),
     )
 
 
@@ -217,8 +223,8 @@ def flat(facts: Facts) -> Finding | None:
             "note",
             "The reward has stopped rising.",
             course,
-            "Evaluate and stop, or give harder problems; a higher temperature or a lower beta may "
-            "free a further gain.",
+            _after_a_plateau(facts),
+            curve=Curve.over("reward", facts.steps[-2 * quarter :]),
         )
     rate = facts.config.get("learning_rate")
     higher = f", try {figure(3 * rate)}" if rate else ""
@@ -230,6 +236,19 @@ def flat(facts: Facts) -> Finding | None:
         f"Raise learning_rate (now {quoted(rate)}{higher}), make more of each step "
         f"(prompts_per_step, num_generations), lower {facts.pull}, or "
         "look for dead groups.",
+        curve=Curve.over("reward", facts.steps[-2 * quarter :]),
+        acts=faster(facts, facts.step, 3),
+    )
+
+
+def _after_a_plateau(facts: Facts) -> str:
+    """What to try where the reward has stopped rising: with falling accuracy not more of it."""
+    if facts.accuracy_fall is not None:
+        peak, _ = facts.accuracy_fall
+        return f"Held-out accuracy was best at step {peak.step}: go on from there, not from here."
+    return (
+        "Evaluate and stop, or give harder problems; a higher temperature or a lower beta may "
+        "free a further gain."
     )
 
 
@@ -252,7 +271,7 @@ def saturated(facts: Facts) -> Finding | None:
     last = facts.held_out[-1] if facts.held_out else None
     if last is not None:
         evidence += f"; held-out accuracy {last}"
-    if last is not None and last.high < t.SOLVED:
+    if last is not None and (last.high < t.SOLVED or facts.accuracy_fall is not None):
         return Finding(
             "reward_saturated",
             "warning",
@@ -260,11 +279,14 @@ def saturated(facts: Facts) -> Finding | None:
             "easier.",
             evidence,
             "Give a reward that asks for more.",
+            curve=Curve.over("reward", facts.recent_span()),
+            acts=show(facts, "best paid"),
         )
     return Finding(
         "reward_saturated",
         "note",
         f"{what}.",
         evidence,
-        "Stop here, or give harder problems.",
+        "Stop here, or give harder problems." + ("" if last else MEASURE_FIRST),
+        curve=Curve.over("reward", facts.recent_span()),
     )

@@ -6,9 +6,10 @@ from __future__ import annotations
 import math
 
 from workbench.doctor import thresholds as t
+from workbench.doctor.acts import branch_from, show, slower
 from workbench.doctor.facts import Facts
-from workbench.doctor.finding import Finding, figure, percent, points, quoted, span
-from workbench.doctor.rules.rewards import accuracy_fall, hacked
+from workbench.doctor.finding import ACCURACY, Curve, Finding, figure, percent, points, quoted, span
+from workbench.doctor.rules.rewards import hacked
 from workbench.doctor.statistics import departure
 
 Z = 1.96
@@ -94,6 +95,7 @@ def recorded_errors(facts: Facts) -> Finding | None:
         f"The run noted {noted}: {quoted(last['text'])}",
         f"at step {last['step']}; {len(found)} such in the last {t.KNOB_STEPS} steps",
         "What it says is the cause; the run goes on from its last whole step.",
+        acts=show(facts, "any", [int(last["step"])]),
     )
 
 
@@ -107,13 +109,22 @@ def accuracy_improved(facts: Facts) -> Finding | None:
         "good",
         f"Held-out accuracy improved by {points(rows[-1].accuracy - rows[0].accuracy)}, beyond "
         "what chance explains.",
-        f"{rows[0]}, {rows[-1]}: the 95 % intervals do not overlap",
+        f"{rows[0]}, {rows[-1]}: the 95 % intervals do not overlap{_was_better(facts)}",
+        curve=Curve(ACCURACY, rows[0].step, rows[-1].step),
     )
+
+
+def _was_better(facts: Facts) -> str:
+    """That the gain was larger once, where it was."""
+    if facts.accuracy_fall is None:
+        return ""
+    peak, _ = facts.accuracy_fall
+    return f"; it was {percent(peak.accuracy)} at step {peak.step}"
 
 
 def accuracy_fell(facts: Facts) -> Finding | None:
     """Held-out accuracy was better before, and the reward does not explain it by rising."""
-    fall = accuracy_fall(facts)
+    fall = facts.accuracy_fall
     if fall is None or hacked(facts):
         return None
     peak, last = fall
@@ -124,6 +135,8 @@ def accuracy_fell(facts: Facts) -> Finding | None:
         f"{peak}, {last}: the 95 % intervals do not overlap",
         f"Branch from the checkpoint nearest to step {peak.step}, with a lower learning_rate (now "
         f"{facts.config.get('learning_rate')}) or a higher {facts.pull}.",
+        curve=Curve(ACCURACY, peak.step, last.step),
+        acts=slower(facts, peak.step),
     )
 
 
@@ -153,6 +166,7 @@ def evaluation_says_little(facts: Facts) -> Finding | None:
         f"held-out accuracy {last}",
         f"num_eval_problems={wanted} brings ±{100 * t.INTERVAL_WANTED:.0f} points (now "
         f"{facts.config.get('num_eval_problems')}), where the task has so many.",
+        curve=Curve(ACCURACY, last.step, last.step),
     )
 
 
@@ -168,6 +182,7 @@ def knob_changed(facts: Facts) -> Finding | None:
         if row.step == step
     ]
     followed = _followed(facts, step)
+    before = {row.name: row.old for row in recent.itertuples() if row.step == step}
     return Finding(
         "knob_changed",
         "note",
@@ -176,6 +191,8 @@ def knob_changed(facts: Facts) -> Finding | None:
         "before were heading",
         f"To know what the change did, branch from step {max(step - 1, 0)} with the old value "
         "and compare the two runs.",
+        curve=Curve.over("reward", facts.steps[facts.steps >= step]),
+        acts=branch_from(facts, max(step - 1, 0), "as before", **before),
     )
 
 
@@ -229,6 +246,7 @@ def step_time(facts: Facts) -> Finding | None:
         f"{figure(medians[name])} s of {figure(total)} s a step (medians of "
         f"{span(facts.recent_span())})",
         remedy.format(**known),
+        curve=Curve.over(f"seconds/{name}", facts.recent_span()),
     )
 
 

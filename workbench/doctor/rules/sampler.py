@@ -9,7 +9,7 @@ import numpy as np
 
 from workbench.doctor import thresholds as t
 from workbench.doctor.facts import Facts
-from workbench.doctor.finding import Finding, figure, percent, span
+from workbench.doctor.finding import Curve, Finding, figure, percent, span
 
 LARGEST_LOGIT = 8.0
 """Tokens that are surer than this say nothing of a temperature: their logit is rounding."""
@@ -53,6 +53,7 @@ def sampler_shifted(facts: Facts) -> Finding | None:
         f"{figure(float(np.nanmean(tokens.entropy)))} ({tokens.span})",
         "The logits at place t predict token t + 1: take logits[:, :-1] for tokens[:, 1:], and see "
         "that the completion's first token is predicted by the prompt's last place.",
+        curve=Curve.over("sampler_logp_difference", [audit.step for audit in facts.audits]),
     )
 
 
@@ -86,6 +87,7 @@ def sampler_temperature(facts: Facts) -> Finding | None:
         "Divide the trainer's logits by the sampling temperature before log_softmax, in every pass "
         "(policy, old, reference), and ask the engine for log-probabilities of what it samples "
         "from.",
+        curve=Curve.over("sampler_logp_difference", [audit.step for audit in facts.audits]),
     )
 
 
@@ -108,6 +110,7 @@ def sampler_ahead(facts: Facts) -> Finding | None:
         f"nats ({tokens.span})",
         "Merge the adapter into a copy of the base weights, or send it alone, never both; unmerge "
         "after each export.",
+        curve=Curve.over("sampler_logp_difference", [audit.step for audit in facts.audits]),
     )
 
 
@@ -132,6 +135,7 @@ def sampler_stale(facts: Facts) -> Finding | None:
         "Give the engine the weights after every update, and wait until it has them, before the "
         "next rollout. Where it is meant to lag, importance_sampling_mode='token_truncate' bounds "
         "the harm.",
+        curve=Curve.over("sampler_logp_difference", [audit.step for audit in facts.audits]),
     )
 
 

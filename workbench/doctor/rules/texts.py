@@ -12,9 +12,10 @@ from itertools import pairwise
 import numpy as np
 
 from workbench.doctor import thresholds as t
+from workbench.doctor.acts import show
 from workbench.doctor.audit import StepTexts
 from workbench.doctor.facts import Facts
-from workbench.doctor.finding import Finding, figure, percent, quoted, span
+from workbench.doctor.finding import Curve, Finding, figure, percent, quoted, span
 from workbench.runs.control import is_control
 
 WHOLE_NUMBER = re.compile(r"-?\d{1,12}")
@@ -68,6 +69,7 @@ def gold_in_prompt(facts: Facts) -> Finding | None:
         f"{quoted(pairs[0][0][-80:])!r} for {quoted(pairs[0][1])!r}",
         "Look at how the prompt is put together: columns that name the answer, a worked example, a "
         "hint. Where the answer is to be found in a given text, this is as it should be.",
+        acts=show(facts, "any", [texts.step for texts in facts.recent_texts]),
     )
 
 
@@ -117,6 +119,7 @@ def answer_not_checked(facts: Facts) -> Finding | None:
         f"Give {quoted(name)} a wrong completion by hand. Usual causes: a gold answer that cannot "
         "be read counts as right, an exception counts as right, the function reads the wrong "
         "column.",
+        acts=show(facts, "best paid", [texts.step for texts in facts.recent_texts]),
     )
 
 
@@ -164,6 +167,8 @@ def truncated_paid(facts: Facts) -> Finding | None:
             f"({_steps(facts)})",
             f"See what {quoted(name)} does with a text that has no answer yet: it should pay 0, or "
             "None where it cannot tell. mask_truncated_completions=True leaves them out meanwhile.",
+            curve=Curve.over("truncated_share", [texts.step for texts in facts.recent_texts]),
+            acts=show(facts, "cut off", [texts.step for texts in facts.recent_texts]),
         )
     return None
 
@@ -192,6 +197,7 @@ def rewards_swapped(facts: Facts) -> Finding | None:
             f"{evidence}; in that order none",
             "Follow a completion from the sampler to its reward and print both: repeat and "
             "repeat_interleave, gathering from several processes, and shuffling change the order.",
+            acts=show(facts, "any", [texts.step for texts in facts.recent_texts]),
         )
     return Finding(
         "rewards_differ",
@@ -201,6 +207,7 @@ def rewards_swapped(facts: Facts) -> Finding | None:
         evidence,
         "If a function is meant to be noisy (a judge at a temperature), average it. Else follow a "
         "completion from the sampler to its reward and print both.",
+        acts=show(facts, "any", [texts.step for texts in facts.recent_texts]),
     )
 
 

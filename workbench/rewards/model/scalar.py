@@ -17,6 +17,7 @@ from workbench.errors import WorkbenchError
 from workbench.libraries.hf_peft import has_adapter
 from workbench.libraries.hf_transformers import no_progress_bars
 from workbench.rewards.model.data import Message
+from workbench.runs.whole_folder import whole_folder
 
 KINDS = ("pairs", "outcome", "process")
 """What a model of the workbench's was trained on: pairs (Bradley-Terry), labels of whole
@@ -208,13 +209,21 @@ class RewardModel:
 
     def save(self, folder: str | Path, note: dict[str, Any] | None = None) -> None:
         """Write it where `load_reward_model`, and `AutoModelForSequenceClassification`, find it;
-        `note` is kept beside it."""
-        place = Path(folder)
+        `note` is kept beside it. A new folder is there whole or not at all."""
+        place = Path(folder).absolute()
+        if place.is_dir() and any(place.iterdir()):
+            # What else lies there is somebody's, and stays.
+            self._write(place, note or {})
+            return
+        with whole_folder(place) as draft:
+            self._write(draft, note or {})
+
+    def _write(self, place: Path, note: dict[str, Any]) -> None:
         with no_progress_bars():
             self.model.save_pretrained(place)
         self.tokenizer.save_pretrained(place)
         said = {"kind": self.kind, "steps_by": self.steps_by, "made_of": self.source}
-        (place / NOTE).write_text(json.dumps(said | (note or {}), indent=2) + "\n")
+        (place / NOTE).write_text(json.dumps(said | note, indent=2) + "\n")
 
 
 def _token_at(spans: Sequence[tuple[int, int]], end: int) -> int:

@@ -14,12 +14,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from workbench.runs.student_t import t_quantile
+
 FEWEST_SEEDS = 3
 """Other seeds beside the run's own: with fewer, the interval is too wide to tell anything."""
-
-T_975 = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228, 2.201, 2.179, 2.160)
-"""Student's t, two-sided 95 %, for 1, 2, … degrees of freedom; for more, the last is a little too
-wide, which errs on the side of chance."""
 
 
 @dataclass(frozen=True)
@@ -41,8 +39,8 @@ def band_of(values: Sequence[float], resolution: float = 0.0) -> Band:
     if len(values) < 2:
         raise ValueError(f"a band needs at least two runs, there are {len(values)}.")
     count = len(values)
-    quantile = T_975[min(count - 1, len(T_975)) - 1]
-    reach = quantile * float(np.std(values, ddof=1)) * math.sqrt(1 + 1 / count)
+    spread = float(np.std(values, ddof=1))
+    reach = t_quantile(0.95, count - 1) * spread * math.sqrt(1 + 1 / count)
     reach = max(reach, resolution)
     middle = float(np.mean(values))
     return Band(middle - reach, middle + reach)

@@ -57,7 +57,8 @@ class Parts:
         """A new session on the run's folder."""
         from workbench.training.session.session import Session
 
-        rewards: Rewards = RewardSet(list(self.functions), self.weights)
+        true_rewards = RewardSet(list(self.functions), self.weights)
+        rewards: Rewards = true_rewards
         if self.control is not None:
-            rewards = self.control(rewards, self.seed)
+            rewards = self.control(true_rewards, self.seed)
         return Session(self.policy, self.task, rewards, self.config, out=self.out, resume=True)

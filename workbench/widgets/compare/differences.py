@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from workbench.experiment.statistics import difference_of_shares, t_quantile
+from workbench.experiment.statistics import difference_of_shares
+from workbench.runs.student_t import t_quantile
 from workbench.widgets.base.source import RunSource
 
 WINDOW = 9

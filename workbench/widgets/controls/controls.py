@@ -236,15 +236,23 @@ class Controls:
         if not running:
             self._leading_to = ""
         doing = "loading again" if self._loading else self._leading_to or s.activity or s.status
-        of = s.step_number if trainer is None else trainer.config.max_steps
+        of = s.run.config["max_steps"] if trainer is None else trainer.config.max_steps
         self._show_progress(doing, s, max(of, s.step_number))
         if trainer is not None:
             self._refresh_rows(trainer.config, trainer.knobs.pending)
-        elif not self.message.value:
-            self.say(FREED)
+        else:
+            self._show_record(s)
         self.knobs.enable(not freed)
         self._show_failure(s.error, running)
         self._forget_refusal()
+
+    def _show_record(self, s: Session) -> None:
+        """Of a freed session: what held at its last step, and that nothing waits for another."""
+        config = s.run.config_at(s.step_number)
+        for name, row in list(self.rows.items()):
+            row.show(config.get(name, row.home), None)
+        if not self.message.value:
+            self.say(FREED)
 
     def _enable_buttons(self, running: bool, freed: bool) -> None:
         for name, button in self.buttons.items():

@@ -11,6 +11,7 @@ import ipywidgets as widgets
 from workbench.config import GRPOConfig
 from workbench.config.methods import foreign_fields
 from workbench.widgets.base.guarded import set_if_changed, show_if
+from workbench.widgets.base.hosts import TOOLTIP
 from workbench.widgets.base.style import framed
 from workbench.widgets.controls.knob_row import KnobRow
 
@@ -56,7 +57,7 @@ class Knobs:
         self.branch_name = widgets.Text(
             value="branch",
             description="next branch",
-            tooltip="The name that the next branch gets",
+            **{TOOLTIP: "The name that the next branch gets"},
             layout=widgets.Layout(width="auto"),
             style={"description_width": "216px"},
         )
@@ -64,7 +65,8 @@ class Knobs:
         self.reset = _button("↺ all", "All knobs back to where the run began", self._all_back)
         self.all = widgets.ToggleButton(
             value=False, description="all knobs", tooltip="Every live knob, in a drawer"
-        ).add_class("wb-quiet")
+        )
+        self.all.add_class("wb-quiet").add_class("wb-all")
         self.all.observe(lambda change: self._open(change["new"]), "value")
         rows = [row.widget for row in self.rows.values()]
         self.strip = widgets.HBox([*rows, self.reset, self.all]).add_class("wb-strip")

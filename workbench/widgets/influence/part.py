@@ -109,7 +109,7 @@ class InfluencePart(Guarded):
             self.answer(control, self._look)
         self.compute.on_click(lambda _: self._stay_and(self._start))
         self.cancel.on_click(lambda _: self._cancel.set())
-        self.tokens.on_click(lambda _: self._stay_and(self._ask_for_tokens))
+        self.tokens.on_click(lambda _: self._tokens_clicked())
 
     # ------------------------------------------------------------------------- what is asked about
 
@@ -315,6 +315,11 @@ class InfluencePart(Guarded):
         set_if_changed(self.tokens, "description", f"which of its tokens moved? (row {row})")
         show_if(self.tokens, not self.found.of_tokens)
 
+    def _tokens_clicked(self) -> None:
+        self.guarded(self._ask_for_tokens)
+        if self.found is None:
+            self._stay_and(self._start)
+
     def _ask_for_tokens(self) -> None:
         if self.found is None:
             return
@@ -324,8 +329,6 @@ class InfluencePart(Guarded):
             self.columns.options = [COMPLETIONS, choice]
             self.columns.value = choice
         self._look()
-        if self.found is None:
-            self._start()
 
 
 def _note(text: str) -> str:

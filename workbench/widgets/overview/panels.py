@@ -51,7 +51,7 @@ NO_KL = "no KL: with beta = 0 there is no reference to measure it to"
 NO_EVALUATION = "no evaluation yet"
 CONTROL_SAID = "; grey: rewards that say nothing"
 SHARE_ON_THE_RIGHT = {"tickformat": ".0%", "range": [0, 1], "tickvals": [0, 0.5, 1]}
-SHORTEST = 4.2
+SHORTEST = 4
 """Steps of the shortest axis: at step 1 the first point is not to stand in the middle of
 nothing."""
 SPREAD_OF_SPIKES = 20.0
@@ -98,9 +98,10 @@ class Sheet:
         nothing = "not measured in this run" if self.alone else "not measured in these runs"
         how.setdefault("note", "" if traces else nothing)
         strip = Strip(self.marks, [])
-        x_range = step_range(first, self.last)
+        last = max(self.last, SHORTEST)
+        x_range = step_range(first, last)
         return over_steps(
-            make_chart(title, about, traces, x_range=x_range, strip=strip, **how), first, self.last
+            make_chart(title, about, traces, x_range=x_range, strip=strip, **how), first, last
         )
 
     def lines(self, *metrics: tuple[str, str], legend: bool = False, **more: Any) -> list[Trace]:

@@ -77,7 +77,7 @@ def _tiles(source: RunSource, step: int | None) -> Iterator[Tile]:
     kl = _column(rows, "kl")
     if kl is not None:
         about = "KL to the reference, nats per token"
-        yield Tile("KL", number_text(kl[-1], ".2g"), "", about, sparkline(kl))
+        yield Tile("KL", _short(kl[-1]), "", about, sparkline(kl))
     yield from shown
 
 
@@ -148,6 +148,11 @@ def _column(rows: pd.DataFrame, name: str) -> np.ndarray | None:
         return None
     values: np.ndarray = rows[name].to_numpy(dtype=float)
     return values if math.isfinite(values[-1]) else None
+
+
+def _short(value: float) -> str:
+    """Two digits, without a row of zeros before them."""
+    return number_text(value, ".1e" if 0 < abs(value) < 1e-3 else ".2g")
 
 
 def _percent(share: float) -> str:

@@ -2,8 +2,9 @@
 const shared = (globalThis.__workbench_plotly__ ??= { asked: -Infinity });
 shared.ready ??= new Promise((resolve, reject) => Object.assign(shared, { resolve, reject }));
 const ASK_AGAIN = 1500, PATIENCE = 10000, FRAME_BUDGET = 12, LOOK_AGAIN = [100, 400, 1500, 4000]; // milliseconds
-// Pixels: a plot in a dashboard that is still wide enough, its usual least height, the space between two, and what is left free below.
-const NARROWEST = 290, READABLE = 180, GAP = 8, MARGIN = 12, TALLEST = 1.3;
+// Pixels: a plot in a dashboard that is still wide enough, its usual least height, the space between two, what is left free below; under
+// LOW a plot leaves out the word below its steps.
+const NARROWEST = 290, READABLE = 180, GAP = 8, MARGIN = 12, TALLEST = 1.3, LOW = 160;
 const CONFIG = { displaylogo: false, responsive: false, scrollZoom: false,
   modeBarButtons: [["toImage", "zoom2d", "pan2d", "resetScale2d"]] };
 const DOUBLE_CLICK = 320, STILL = 4, SHORT = 200; // milliseconds in which a second click makes a double click; pixels that a click may move, and of a chart that has no room for what its axis means
@@ -234,6 +235,10 @@ function render({ model, el }) {
       panel.theme = themeOf(root);
       const layout = themed(enlarged(figure.layout, scale), root, size);
       if (meta.strip) underHead(layout, scale);
+      if (size.height < LOW * scale && layout.xaxis?.title?.text === "step") {
+        layout.xaxis = { ...layout.xaxis, title: { text: "" } };
+        layout.margin = { ...layout.margin, b: 22 * scale };
+      }
       if (panel.isLinked) linkAxes(layout, how.zoom);
       plotly.react(panel.plot, data, layout, { ...CONFIG, ...(panel.isLinked ? linkedConfig(figure) : {}), ...figure.config });
       if (meta.strip) hideOverlapping(panel.plot.querySelectorAll(".annotation-text-g"));

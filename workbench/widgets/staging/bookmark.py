@@ -4,7 +4,7 @@ page="tokens", row=3)`."""
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -33,25 +33,35 @@ def check_view(page: str, step: int | None, row: int | None, colour: str) -> Non
         raise ValueError(f"Dashboard(row={row}): the first completion of a step is row 0.")
 
 
-def open_view(
-    dashboard: Dashboard, page: str, step: int | None, row: int | None, colour: str
-) -> None:
-    """Show this page, step, completion and colouring. Raises ValueError for a step that the run
-    does not have."""
+def check_step(dashboard: Dashboard, step: int | None) -> None:
+    """Raises ValueError for a step that the run in focus does not have."""
     last = dashboard.sources[0].last_step
     if step is not None and step > last:
         raise ValueError(
             f"Dashboard(step={step}): {dashboard.sources[0].label} has {last} steps. Give one from "
             "1 on, or None for the newest."
         )
+
+
+def open_view(
+    dashboard: Dashboard, page: str, step: int | None, row: int | None, colour: str
+) -> None:
+    """Show this page, step, completion and colouring."""
     tokens = tokens_of(dashboard)
     tokens.quantity_menu.value = colour
     if step is not None:
-        dashboard.steps.follow(last)
-        dashboard.steps.go_to(step)
+        dashboard.show_step(step)
     if row is not None:
         tokens.pick(row)
     dashboard.tabs.selected_index = list(PAGES).index(page)
+
+
+def on_another_view(dashboard: Dashboard, tell: Callable[[], None]) -> None:
+    """Call `tell` when a person chooses another view without another page being drawn."""
+    tokens = tokens_of(dashboard)
+    for menu in (tokens.row_menu, tokens.quantity_menu):
+        menu.observe(lambda change: tell(), "value")
+    dashboard.selection.observe(lambda change: tell(), "step")
 
 
 def code_of(dashboard: Dashboard) -> str:

@@ -4,6 +4,7 @@ const LOOK = 250, STEADY = 6000, MARGIN = 8; // milliseconds, milliseconds, pixe
 const ELSEWHERE = {
   colab: "Colab has no panes for this. In the cell's menu “Mirror cell in tab” does the same.",
   code: "VS Code has no panes for this. Split the editor (Ctrl+\\ or ⌘\\): the notebook stands there twice, and each half scrolls by itself.",
+  single: "JupyterLab shows one document at a time now. Untick Simple in the status bar below, then it can stand beside.",
   other: "Only JupyterLab has panes for this. Open the notebook there, or in a second window of the browser.",
 };
 
@@ -96,7 +97,8 @@ function bringIntoView(model, root) {
 }
 
 function hostOf() {
-  if (document.querySelector("#jp-main-dock-panel")) return "lab";
+  const docks = document.querySelector("#jp-main-dock-panel");
+  if (docks) return docks.dataset.mode === "single-document" ? "single" : "lab";
   if (globalThis.google?.colab) return "colab";
   return document.body?.dataset.vscodeThemeKind || location.protocol === "vscode-webview:" ? "code" : "other";
 }

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -61,10 +61,19 @@ class Mark:
         return {"key": self.key, "kind": self.kind, "step": self.step, "text": shown}
 
 
-def marks_of(source: RunSource, findings: Sequence[Finding] = ()) -> list[Mark]:
-    """All marks of a run in the order of their steps."""
-    found = [mark for marks in SOURCES for mark in marks(source)] + _findings(source, findings)
-    one_each = {mark.key: mark for mark in found}
+def marks_of(
+    source: RunSource, findings: Sequence[Finding] = (), others: Sequence[RunSource] = ()
+) -> list[Mark]:
+    """All marks of a run in the order of their steps; `others` are runs that may have branched from
+    it."""
+    found = [mark for marks in SOURCES for mark in marks(source)]
+    found += _children(source, others) + _findings(source, findings)
+    one_each: dict[str, Mark] = {}
+    for mark in found:
+        # Of one kind at one step there is one mark, which says all.
+        first = one_each.get(mark.key)
+        text = mark.text if first is None else f"{first.text}; {mark.text}"
+        one_each[mark.key] = replace(mark, text=text)
     return sorted(one_each.values(), key=lambda mark: mark.step)
 
 
@@ -82,6 +91,16 @@ def _branch(source: RunSource) -> list[Mark]:
         return []
     text = f"branched from {meta.parent_name or 'a run'} after step {meta.branch_step}"
     return [Mark("branch", meta.branch_step, text, meta.branch_step + 1)]
+
+
+def _children(source: RunSource, others: Sequence[RunSource]) -> list[Mark]:
+    marks = []
+    for other in others:
+        meta = other.run.meta
+        if meta.branch_step is not None and meta.parent_id == source.run.meta.id:
+            text = f"{other.label} branched off after step {meta.branch_step}"
+            marks.append(Mark("branch", meta.branch_step, text, meta.branch_step + 1))
+    return marks
 
 
 def _evaluations(source: RunSource) -> list[Mark]:

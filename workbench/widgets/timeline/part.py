@@ -53,11 +53,11 @@ class TimelinePart(Guarded):
 
     def show(self, sources: Sequence[RunSource]) -> None:
         """Draw the run in focus, the first one."""
-        self.guarded(self._show, sources[0])
+        self.guarded(self._show, sources[0], sources[1:])
 
-    def _show(self, source: RunSource) -> None:
+    def _show(self, source: RunSource, others: Sequence[RunSource]) -> None:
         # A source reads its tables anew when something changed, and only then.
-        drawn = [source.metrics, source.knobs, source.evaluations, source.events]
+        drawn = [source.metrics, source.knobs, source.evaluations, source.events, *others]
         is_drawn = len(self._drawn) == len(drawn) and self._source is source
         if is_drawn and all(a is b for a, b in zip(drawn, self._drawn, strict=True)):
             return
@@ -66,7 +66,7 @@ class TimelinePart(Guarded):
             self.timeline.picked = []
             self.timeline.interval = []
         self._source = source
-        self._marks = marks_of(source, self._diagnosis(source))
+        self._marks = marks_of(source, self._diagnosis(source), others)
         with self.timeline.hold_sync():
             set_if_changed(self.timeline, "last", source.last_step)
             set_if_changed(self.timeline, "live", source.live)

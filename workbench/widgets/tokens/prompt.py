@@ -63,7 +63,8 @@ def rendered_html(tokens: list[tuple[int, str]]) -> str:
     before = f'<span class="wb-cut">… {left:,} tokens left out …</span>' if left else ""
     spans = "".join(_span(piece_of(token_id, text)) for token_id, text in shown)
     return framed(
-        '<div class="wb-tokens"><div class="wb-rendered" role="group" aria-label="rendered prompt">'
+        '<div class="wb-tokens"><div class="wb-rendered" role="group" '
+        'aria-label="prompt as the policy reads it">'
         f'<span class="wb-dim">prompt as the policy reads it, {len(tokens)} tokens:</span><br>'
         f"{before}{spans}</div></div>"
     )

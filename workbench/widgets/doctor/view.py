@@ -1,0 +1,213 @@
+"""The doctor's page: what is going on in a run, in words, and what can be done about it at once."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import ipywidgets as widgets
+
+from workbench.doctor import Finding, diagnose
+from workbench.doctor.finding import Branch, Show, quoted
+from workbench.widgets.base.guarded import Guarded, error_html, set_if_changed, show_if, stylesheet
+from workbench.widgets.base.source import RunSource
+from workbench.widgets.base.style import framed
+from workbench.widgets.base.text import safe_text
+from workbench.widgets.doctor.cards import Cards
+from workbench.widgets.doctor.completions import completions_html
+from workbench.widgets.doctor.markup import (
+    DOCTOR_CSS,
+    act_text,
+    badge_of,
+    button_html,
+    cards_html,
+    note_html,
+)
+
+RUNS_AT_ONCE = 4
+PATIENCE = 20.0
+"""While a run goes on its findings are counted again after so many times as long as it took, so
+that the badge costs no more than a twentieth of the time."""
+ONLY_A_RECORD = "Only a record: no model is loaded that could be branched."
+GO_ON = " Session(…, out={folder!r}, resume=True) loads it, from its checkpoints."
+NOT_IN_FOCUS = "Another run is in focus: open this one's dashboard to branch it."
+GIVEN_BACK = "The session has given its memory back: there is nothing to branch."
+
+BranchRun = Callable[[int, Mapping[str, Any]], str]
+"""Makes a branch of the run in focus from a step with some knobs, and says its name."""
+
+
+class DoctorView(Guarded):
+    """The tab "Doctor": the findings of `workbench.doctor` as cards. Without any run or step it
+    says so.
+
+    `title` carries a badge of problems and warnings; `count` keeps it up to date while another page
+    is open. `on_branch(step, knobs)` makes a branch of the run in focus, `on_pick(step, row)` opens
+    a completion's tokens. Without the first, branches cannot be asked for.
+    """
+
+    title = "Doctor"
+
+    def __init__(
+        self,
+        on_branch: BranchRun | None = None,
+        on_pick: Callable[[int, int], None] = lambda step, row: None,
+    ) -> None:
+        super().__init__()
+        self._on_branch = on_branch
+        self._on_pick = on_pick
+        self._sources: list[RunSource] = []
+        self._step: int | None = None
+        self._acts: dict[str, tuple[int, Branch | Show]] = {}
+        self._opened: set[str] = set()
+        self._count_again_at = 0.0
+        self._counted: object = None
+        self.said = widgets.HTML(layout=widgets.Layout(display="none"))
+        self.cards = Cards()
+        self.cards.observe(lambda change: self._asked(change["new"][0]), "asked")
+        self.widget = widgets.VBox([stylesheet(DOCTOR_CSS), self.message, self.said, self.cards])
+        self.show([], None)
+
+    def show(self, sources: Sequence[RunSource], step: int | None) -> None:
+        """Draw the findings of the runs (the first is in focus) as of `step`; None = each one's
+        newest."""
+        self.guarded(self._show, sources, step)
+
+    def fail(self, error: BaseException) -> None:
+        """Show an error, and no findings that may be out of date."""
+        super().fail(error)
+        self.cards.draw("")
+
+    def count(self, sources: Sequence[RunSource], step: int | None) -> str:
+        """The title with its badge, counted anew where that is due."""
+        with self._lock:
+            if sources and self._is_due(sources[0], step):
+                began = time.monotonic()
+                self._keep_badge(sources[0], diagnose(sources[0], _shown(sources[0], step)), step)
+                self._count_again_at = time.monotonic() + PATIENCE * (time.monotonic() - began)
+            return self.title
+
+    def _is_due(self, source: RunSource, step: int | None) -> bool:
+        if self._counted == _what(source, step):
+            return False
+        goes_on = step is None and source.status == "running"
+        return not goes_on or time.monotonic() >= self._count_again_at
+
+    def _keep_badge(self, source: RunSource, findings: Sequence[Finding], step: int | None) -> None:
+        badge = badge_of(findings)
+        self.title = f"{type(self).title} {badge}" if badge else type(self).title
+        self._counted = _what(source, step)
+
+    # --------------------------------------------------------------- drawing
+
+    def _show(self, sources: Sequence[RunSource], step: int | None) -> None:
+        self._sources = list(sources)
+        self._step = step
+        self._acts = {}
+        parts = [self._run_html(place) for place in range(min(len(sources), RUNS_AT_ONCE))]
+        if len(sources) > RUNS_AT_ONCE:
+            parts.append(note_html(f"Shown are the first {RUNS_AT_ONCE} of {len(sources)} runs."))
+        self.cards.draw("".join(parts) or note_html("No run is shown yet."))
+        self.settled()
+
+    def _run_html(self, place: int) -> str:
+        source = self._sources[place]
+        shown = _shown(source, self._step)
+        findings = diagnose(source, shown)
+        if place == 0:
+            self._keep_badge(source, findings, self._step)
+        return cards_html(
+            source,
+            findings,
+            shown,
+            several=len(self._sources) > 1,
+            acts_of=lambda finding: self._acts_html(place, finding),
+        )
+
+    def _acts_html(self, place: int, finding: Finding) -> str:
+        """The buttons of a finding, the reason where one cannot be pressed, and what is opened."""
+        buttons = ""
+        below = ""
+        why = ""
+        for number, act in enumerate(finding.acts):
+            key = f"{place}/{finding.key}/{number}"
+            self._acts[key] = (place, act)
+            if isinstance(act, Branch):
+                refused = self._why_no_branch(place)
+                why = refused
+                buttons += button_html(key, act_text(act), refused=refused)
+                continue
+            is_open = key in self._opened
+            buttons += button_html(key, act_text(act), opened=is_open)
+            if is_open:
+                below += completions_html(self._sources[place], act, key)
+        if not buttons:
+            return ""
+        reason = f"<span class='wb-why'>{safe_text(why, 400)}</span>" if why else ""
+        return f"<div class='wb-acts'>{buttons}{reason}</div>{below}"
+
+    def _why_no_branch(self, place: int) -> str:
+        """Why the run cannot be branched from here; '' where it can."""
+        source = self._sources[place]
+        if source.session is None:
+            folder = source.run.path.parent
+            whole = (folder / "checkpoints").is_dir()
+            return ONLY_A_RECORD + (GO_ON.format(folder=quoted(str(folder))) if whole else "")
+        if source.session.trainer is None:
+            return GIVEN_BACK
+        return "" if place == 0 and self._on_branch is not None else NOT_IN_FOCUS
+
+    # ----------------------------------------------------------------- acting
+
+    def _asked(self, key: str) -> None:
+        """A button was pressed. Outside the view's lock: what follows may draw this page while
+        another thread waits to."""
+        try:
+            self._act(key)
+        except Exception as error:  # a front end would drop it
+            self._tell(error_html(error))
+
+    def _act(self, key: str) -> None:
+        first, _, tokens = key.partition("/tokens/")
+        known = self._acts.get(first)
+        # The finding may have gone with the step that was made meanwhile.
+        if known is None:
+            return
+        place, act = known
+        if tokens:
+            step, row = (int(part) for part in tokens.split("/"))
+            self._on_pick(step, row)
+        elif isinstance(act, Show):
+            self._opened ^= {first}
+            self.show(self._sources, self._step)
+        elif not self._why_no_branch(place):
+            self._branch(act)
+
+    def _branch(self, act: Branch) -> None:
+        if self._on_branch is None:
+            return
+        knobs = ", ".join(f"{name} {quoted(value)}" for name, value in act.knobs.items())
+        self._say(f"Branching from step {act.step} …")
+        name = self._on_branch(act.step, act.knobs)
+        self._say(
+            f"{quoted(name)} is in focus now: the run as it was after step {act.step}, with "
+            f"{knobs}. It rests; Start trains it."
+        )
+
+    def _say(self, words: str) -> None:
+        self._tell(note_html(words))
+
+    def _tell(self, html: str) -> None:
+        set_if_changed(self.said, "value", framed(html))
+        show_if(self.said, True)
+
+
+def _shown(source: RunSource, step: int | None) -> int:
+    last = source.last_step
+    return last if step is None else min(step, last)
+
+
+def _what(source: RunSource, step: int | None) -> object:
+    """What a count is of: the run, how often it was cut back, the step, how it stands."""
+    return source.run.path, source.run.position(), _shown(source, step), source.status

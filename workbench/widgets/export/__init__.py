@@ -1,0 +1,1 @@
+"""The parts of the exported page: its frame, its charts, the tokens of its steps."""
