@@ -186,6 +186,7 @@ def test_a_node_of_the_map_branches_and_focus_leads_back(
     page.wait(lambda: rewind.is_visible() and rewind.is_enabled(), "the way back")
     rewind.click()
     page.wait(lambda: page.steps == 4, "the parent rewound", 60)
+    page.wait(lambda: panel.locator(".wb-forks .gone").count() == 1, "the steps that it had once")
     page.healthy()
 
 
