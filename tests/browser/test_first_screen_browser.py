@@ -137,7 +137,7 @@ def test_two_charts_on_a_projector(page: DashboardPage, screenshots: Path) -> No
     for theme in ("dark", "light"):
         page.theme(theme)
         charts = at_size(page, 1024, 768, 2)
-        assert min(tall for _, tall in charts) >= 150
+        assert min(tall for _, tall in charts) >= 145
         page.nb.page.wait_for_timeout(500)
         page.nb.screenshot(screenshots / f"first-screen-1024-{theme}.png")
         assert too_wide(page) <= 1

@@ -27,7 +27,7 @@ COLUMNS = 4
 """Of the plots, at most; a narrower page has fewer."""
 PICTURE_COLUMNS = 2
 """Of the still picture, which is as wide as a saved notebook."""
-LEAST_HEIGHT = 112
+LEAST_HEIGHT = 104
 """Pixels of a plot that can still be read: with it two rows fit under a projector's dashboard."""
 SVG_DASH = dict(zip(DASHES, ("", "6 3", "2 2", "6 2 2 2"), strict=True))
 
