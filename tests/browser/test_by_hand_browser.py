@@ -130,7 +130,6 @@ def test_the_clip_is_dragged_and_the_loss_of_a_token_written(
     tokens.nth(1).click()
     page.wait(lambda: "The loss of token 1," in panel.inner_text(), "the loss of that token")
     page.nb.page.keyboard.press("ArrowRight")
-    page.nb.page.keyboard.press("Enter")
     page.wait(lambda: "The loss of token 2," in panel.inner_text(), "the loss of the next")
     math = panel.locator(".wb-formula math").first
     assert math.evaluate("e => e.namespaceURI").endswith("MathML")
@@ -187,6 +186,7 @@ def test_a_node_of_the_map_branches_and_focus_leads_back(
     page.wait(lambda: rewind.is_visible() and rewind.is_enabled(), "the way back")
     rewind.click()
     page.wait(lambda: page.steps == 4, "the parent rewound", 60)
+    page.wait(lambda: panel.locator(".wb-forks .gone").count() == 1, "the steps that it had once")
     page.healthy()
 
 
@@ -195,8 +195,7 @@ def test_the_labs_are_moved_by_hand(page: DashboardPage, screenshots: Path) -> N
     bar = handle(kl, "policy a")
     drag(page, bar, 0, 60)
     page.wait(lambda: value_of(bar) < 0.6, "the bar where it was let go")
-    share = value_of(bar)
-    page.wait(lambda: f"{share:.3f}·log(" in kl.inner_text(), "the algebra follows")
+    page.wait(lambda: f"{value_of(bar):.3f}·log(" in kl.inner_text(), "the algebra follows")
     keys_do_nothing_to_the_notebook(page, bar)
 
     clip = cell(page, LABS + 1)

@@ -52,10 +52,10 @@ def test_groups_are_folded_and_open_the_tokens(page: DashboardPage, screenshots:
     drawn = panel.locator("tr[data-row]").count()
     assert 0 < drawn < 64, "equal completions stand once"
     assert panel.locator(".wb-times").count()
-    chip = panel.locator(".wb-chip summary").first
+    chip = panel.locator(".wb-dead-one summary").first
     assert chip.count(), "a group without spread, in the strip"
     chip.click()
-    assert panel.locator(".wb-chip[open] tr[data-row]").first.is_visible()
+    assert panel.locator(".wb-dead-one[open] tr[data-row]").first.is_visible()
 
     # One tab stop; arrow keys go from row to row; letters do nothing to the notebook.
     buttons = panel.locator(".wb-group .wb-open")
@@ -82,6 +82,12 @@ def test_tokens_say_the_push_and_a_click_locks(page: DashboardPage, screenshots:
     panel = page.tab("Tokens")
     page.wait(lambda: panel.locator(".wb-box[aria-label$='by push']").count(), "push as colour")
     tokens, readout = panel.locator(".wb-box .t"), panel.locator(".wb-readout")
+    # What the read-out says must not move the tokens away from under the pointer.
+    tokens.nth(2).scroll_into_view_if_needed()
+    place = tokens.nth(2).bounding_box()
+    tokens.nth(2).hover()
+    page.wait(lambda: "position 2" in readout.inner_text(), "the values under the pointer")
+    assert tokens.nth(2).bounding_box() == place
     tokens.nth(1).click()
     page.wait(lambda: "locked" in readout.inner_text(), "the lock")
     assert "position 1" in readout.inner_text()

@@ -171,6 +171,8 @@ def test_no_key_on_any_element_reaches_the_notebook(staged: DashboardPage) -> No
 
 def test_a_recorded_run_stands_there_until_the_first_step(staged: DashboardPage) -> None:
     page = staged
+    page.nb.kernel_eval("session.pause() and None", subshell=True)  # the last cell waits for it
+    page.nb.wait_idle(60)
     page.nb.page.evaluate(
         "source => window.jupyterapp.shell.currentWidget.content.widgets.at(-1).model.sharedModel.setSource(source)",
         SECOND,
@@ -179,6 +181,7 @@ def test_a_recorded_run_stands_there_until_the_first_step(staged: DashboardPage)
     page.nb.page.set_viewport_size({"width": 1280, "height": 1400})
     recorded = page.nb.page.locator(".wb-recorded")
     page.wait(lambda: recorded.count() == 1, "a page that says that it is recorded", 60)
+    page.scroll_to_top()
     page.wait(lambda: recorded.locator(".js-plotly-plot").count() > 3, "its curves", 30)
     assert "Recorded earlier" in page.text()
     grey = recorded.locator(".wb-plots").first.evaluate("e => getComputedStyle(e).filter")

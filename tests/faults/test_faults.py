@@ -4,6 +4,7 @@ alone."""
 from __future__ import annotations
 
 import re
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ import torch
 from helpers import digits_reward
 
 from workbench.cli import main
-from workbench.config import ConfigError, GRPOConfig
+from workbench.config import ConfigError, ConfigWarning, GRPOConfig
 from workbench.doctor import report
 from workbench.doctor.facts import Facts
 from workbench.doctor.rules import consistency, optimizer, sampler, texts
@@ -127,6 +128,27 @@ def test_settings_that_would_hide_a_fault_are_refused(
     with pytest.raises(FaultError, match="Set "):
         start(name, **settings)
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "method", "settings"),
+    [
+        ("advantage_sign", "dpo", {}),
+        ("swapped_groups", "grpo", {"prompts_per_step": 1, "updates_per_rollout": 1}),
+        ("stale_sampler", "sft", {}),
+        ("stale_sampler", "rft", {}),
+        ("double_merged_adapter", "rft", {"lora_rank": 8}),
+    ],
+)
+def test_a_method_that_would_hide_a_fault_is_refused(
+    name: str, method: str, settings: dict[str, Any]
+) -> None:
+    """Else the record would be marked with a mistake that was never made."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConfigWarning)
+        config = GRPOConfig().with_method(method, **settings)
+    with pytest.raises(FaultError, match="Set "):
+        make_fault(name).check(config)
 
 
 # ------------------------------------------------------------ a healthy run

@@ -86,6 +86,32 @@ def test_the_verdicts() -> None:
     assert "0.01 broke the training: NaN" in said
 
 
+def test_a_seed_that_breaks_the_training_is_said_and_left_out_of_the_band() -> None:
+    """A run near its edge: what another seed did not survive is a finding, no lost tornado."""
+    broken = Branch("seed", seed=4, error="the gradient is NaN.")
+    result = made(knob(measures=measured(1.3)), broken)
+    assert result.bands["reward"] == made().bands["reward"]
+    said = " ".join(sentences(result))
+    assert "The band comes from 4 runs" in said
+    assert "seed 4 alone broke the training: the gradient is NaN." in said
+    assert "seed 4" in as_html(result)
+    # None left: nothing is compared, and that is said.
+    lost = [replace(branch, measures={}, error="NaN") for branch in result.seeds]
+    nothing = replace(result, branches=[result.base, *lost, knob(measures=measured(1.3))])
+    assert nothing.measures == []
+    assert "there is no band" in " ".join(sentences(nothing))
+    assert "there is no band" in as_html(nothing)
+    assert len(nothing.frame) == 0
+
+
+def test_a_reward_that_scores_nothing_is_no_finding() -> None:
+    nothing = float("nan")
+    result = made(knob(measures=measured(nothing)))
+    assert result.verdict(result.of("beta")[0], "reward") == "chance"
+    unscored = [replace(b, measures=measured(nothing)) for b in made().branches]
+    assert "reward" not in replace(made(), branches=unscored).measures
+
+
 def test_a_run_without_a_kl_has_three_panels() -> None:
     result = made(knob(measures=measured(1.0)))
     bare = [

@@ -119,7 +119,8 @@ class Gate:
 def test_the_headline_has_the_word_of_the_session_and_its_plan(make_session) -> None:
     session = make_session()
     dashboard = Dashboard(session)
-    assert "ready at step 0 of 6" in headline(dashboard)
+    assert "Recorded earlier" in words(dashboard.preview.note.value)
+    assert "ready" in words(dashboard.controls.status.value)
     session.step(2).wait(60)
     assert "paused at step 2 of 6" in headline(dashboard)
     session.extend(3)
@@ -426,7 +427,7 @@ def test_the_newest_dashboard_of_a_session_draws_and_the_older_one_offers_to(mak
     )
     session.step().wait(60)
     assert until(lambda: "step 1 of 6" in words(new.views[0].header.value))
-    assert "step 0" in words(old.views[0].header.value)
+    assert "step 1 of 6" not in words(old.views[0].header.value)
     old.still.children[1].click()
     assert until(lambda: "step 1 of 6" in words(old.views[0].header.value))
     assert (old.still.layout.display, old.controls.widget.layout.display) == ("none", None)

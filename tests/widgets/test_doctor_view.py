@@ -16,6 +16,7 @@ from made_runs import growing_run, make_run
 
 from workbench.doctor import SEVERITIES, SIGNS, diagnose
 from workbench.doctor.finding import ACCURACY, Curve, Show
+from workbench.errors import WorkbenchError
 from workbench.runs import Run
 from workbench.widgets import Dashboard
 from workbench.widgets.base.source import RunSource
@@ -241,6 +242,14 @@ def test_a_branch_that_fails_is_told(tmp_path: Path) -> None:
     view.show([live(make_run(tmp_path / "run", **FALLEN))], None)
     press(view, "branch from 10")
     assert "RuntimeError: the disk is &lt;full&gt;" in view.said.value
+
+    def refuses(step: int, knobs: dict[str, float]) -> str:
+        raise WorkbenchError("branch: the session is still busy.")
+
+    view._on_branch = refuses
+    press(view, "branch from 10")
+    assert "branch: the session is still busy." in view.said.value
+    assert "could not be drawn" not in view.said.value
 
 
 def test_a_record_cannot_be_branched_and_says_why(tmp_path: Path) -> None:

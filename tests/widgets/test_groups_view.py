@@ -39,7 +39,7 @@ def view_of(source: RunSource, step: int | None = None) -> GroupsView:
 
 def shown(view: GroupsView) -> list[str]:
     """The HTML of each group that is drawn in full."""
-    whole = view.box.html.partition('<div class="wb-strip">')[0]
+    whole = view.box.html.partition('<div class="wb-dead">')[0]
     return re.split(r'(?=<div class="wb-group" )', whole)[1:]
 
 
@@ -203,15 +203,15 @@ def test_dead_groups_stand_in_one_line_and_open_there(tmp_path) -> None:
     made = make_run(tmp_path / "a", steps=1, rewards=lambda step: rewards)
     view = view_of(RunSource(made))
     assert [rows_of(card)[0] // 4 for card in shown(view)] == [0]
-    strip = view.box.html.partition('<div class="wb-strip">')[2]
-    assert re.findall(r'class="wb-chip" data-group="(\d)"', strip) == ["1", "2", "3"]
+    strip = view.box.html.partition('<div class="wb-dead">')[2]
+    assert re.findall(r'class="wb-dead-one" data-group="(\d)"', strip) == ["1", "2", "3"]
     assert "3 dead" in text_of(strip)
     assert "1 all 2" in text_of(strip)
     assert sorted(rows_of(strip)) == list(range(4, 16)), "all of it is there to be opened"
     assert "and 3 in one line" in text_of(view.summary.value)
     view.keep.value = "dead groups only"
     assert [rows_of(card)[0] // 4 for card in shown(view)] == [1, 2, 3]
-    assert "wb-strip" not in view.box.html
+    assert "wb-dead" not in view.box.html
 
 
 def test_a_dead_group_with_an_advantage_is_no_strip(tmp_path) -> None:
@@ -229,8 +229,8 @@ def test_a_strip_of_many_groups_says_how_many_it_leaves_out(tmp_path) -> None:
     rewards = np.ones((800, 2))
     rewards[0] = 0
     made = make_run(tmp_path / "a", steps=1, prompts=100, group=8, rewards=lambda step: rewards)
-    strip = view_of(RunSource(made)).box.html.partition('<div class="wb-strip">')[2]
-    chips = strip.count('class="wb-chip"')
+    strip = view_of(RunSource(made)).box.html.partition('<div class="wb-dead">')[2]
+    chips = strip.count('class="wb-dead-one"')
     assert 1 <= chips < 99
     assert f"and {99 - chips} more" in text_of(strip)
     assert len(strip) < 1.5 * STRIP_CHARACTERS
@@ -439,7 +439,9 @@ def test_pages(tmp_path) -> None:
     view.next.click()
     view.next.click()
     assert [rows_of(card)[0] // 4 for card in shown(view)] == [17, 19], "two of the last are dead"
-    assert view.box.html.count('class="wb-chip"') == int(view.source.run.groups(1)["dead"].sum())
+    assert view.box.html.count('class="wb-dead-one"') == int(
+        view.source.run.groups(1)["dead"].sum()
+    )
     assert view.next.disabled
     view.sort.value = "length"
     assert len(shown(view)) == GROUPS_AT_ONCE, "another order begins at its first page"

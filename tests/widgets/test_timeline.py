@@ -12,6 +12,7 @@ import pytest
 from made_runs import evaluation_of, growing_run, make_run
 
 from workbench.doctor import Finding
+from workbench.doctor.finding import Curve
 from workbench.widgets import Dashboard
 from workbench.widgets.base.source import RunSource
 from workbench.widgets.timeline import part
@@ -107,10 +108,10 @@ def test_knobs_evaluations_checkpoints_branch_and_findings_are_marks(tmp_path: P
     for step in (0, 20, 40):  # the last one is of a future that was cut off
         (source.run.path.parent / f"checkpoints/step-{step:06d}").mkdir(parents=True)
     findings = [
-        Finding("a", "problem", "It is sick.", "kl 3 in steps 21 to 30"),
-        Finding("b", "problem", "So is this.", "reward 0 in steps 21 to 30"),
-        Finding("c", "warning", "It may be.", "no step is named"),
-        Finding("d", "note", "Good to know.", "at step 3"),
+        Finding("a", "problem", "It is sick.", "kl 3", curve=Curve("kl", 21, 30)),
+        Finding("b", "problem", "So is this.", "reward 0", curve=Curve("reward", 21, 30)),
+        Finding("c", "warning", "It may be.", "it is no curve's"),
+        Finding("d", "note", "Good to know.", "kl 1", curve=Curve("kl", 3, 3)),
     ]
     marks = marks_of(source, findings)
     assert [(m.kind, m.step, m.after) for m in marks] == [

@@ -170,6 +170,14 @@ class AdvantageSign(Fault):
     reports = ("fla-org/flash-linear-attention#1076",)
     finding_keys = ("advantage_sign",)
 
+    def check(self, config: GRPOConfig) -> None:
+        """A loss of pairs takes which one is chosen from the rewards, not from a sign."""
+        if config.method_facts.of_pairs:
+            raise FaultError(
+                f"fault={self.name!r} turns coefficients round, and the loss of "
+                f"method={config.method!r} asks for none. Set another method, such as 'grpo'."
+            )
+
     def credited(self, coefficient: Tensor, batch: Batch, config: GRPOConfig) -> Tensor:
         """Minus what it should be."""
         return -coefficient

@@ -7,7 +7,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from workbench.faults.base import Fault, Patient
+from workbench.config import GRPOConfig
+from workbench.faults.base import Fault, FaultError, Patient
 from workbench.rewards import RewardTable
 from workbench.tasks.types import Problem, Task
 
@@ -76,6 +77,14 @@ class SwappedGroups(Fault):
         "huggingface/trl#5030",
     )
     finding_keys = ("rewards_swapped",)
+
+    def check(self, config: GRPOConfig) -> None:
+        """With one prompt both orders are the same."""
+        if config.prompts_per_step == 1:
+            raise FaultError(
+                f"fault={self.name!r} has no effect with prompts_per_step=1: all rewards are "
+                "of one prompt. Set prompts_per_step=4."
+            )
 
     def rewarded(
         self, table: RewardTable, completion_ids: Sequence[Sequence[int]], trainer: Patient

@@ -36,6 +36,10 @@ class StaleSampler(Fault):
         self.spec = f"{self.name}:{steps}"
         self._kept: deque[tuple[int, dict[str, Tensor]]] = deque(maxlen=steps + 1)
 
+    def check(self, config: GRPOConfig) -> None:
+        """It needs a sampler that is to have the weights of now."""
+        _check_samples_now(self.name, config)
+
     def sampled(self, sample: Callable[[], Rollout], trainer: Patient) -> Rollout:
         """The rollout of the oldest weights that are kept."""
         now = trainer.policy.trainable_state()
@@ -68,6 +72,7 @@ class DoubleMergedAdapter(Fault):
                 f"fault={self.name!r} counts a LoRA adapter twice, and lora_rank=0 trains all "
                 "weights. Set lora_rank=8."
             )
+        _check_samples_now(self.name, config)
 
     def sampled(self, sample: Callable[[], Rollout], trainer: Patient) -> Rollout:
         """The rollout of a policy whose adapter is twice as strong."""
@@ -79,6 +84,16 @@ class DoubleMergedAdapter(Fault):
         }
         with swapped_weights(now, doubled):
             return sample()
+
+
+def _check_samples_now(name: str, config: GRPOConfig) -> None:
+    source = config.method_facts.sampled_from
+    if source != "policy":
+        raise FaultError(
+            f"fault={name!r} gives the sampler other weights than the policy's of now, and "
+            f"method={config.method!r} takes its completions from {source!r}. Set another method, "
+            "such as 'grpo'."
+        )
 
 
 class _ChangedHiddenStates(Fault):

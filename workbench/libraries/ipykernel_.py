@@ -73,6 +73,9 @@ def _asked_of_the_main_thread(kernel: Any, message: Any) -> tuple[Any, Any] | No
 
 
 async def _answered(kernel: Any, sender: Any, question: Any) -> None:
+    # Only here: what the waiting cell prints meanwhile stays its own. A page that asks for one
+    # widget's state waits for an answer that names its question.
+    before = kernel._shell_parent.set(question)
     kernel._publish_status("busy", "shell", parent=question)
     try:
         answer = kernel.shell_handlers[question["header"]["msg_type"]]
@@ -81,3 +84,4 @@ async def _answered(kernel: Any, sender: Any, question: Any) -> None:
             await done
     finally:
         kernel._publish_status("idle", "shell", parent=question)
+        kernel._shell_parent.reset(before)

@@ -403,7 +403,7 @@ class Dashboard(widgets.VBox):  # type: ignore[misc]  # ipywidgets has no types
         if hasattr(self, "publisher"):  # a dashboard whose making failed has none
             self.publisher.close()
             self.replay.stop()
-            close_all([*self.children, self.layout])
+            close_all([*self.children, *self.steps.parts, self.layout])
         super().close()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
@@ -114,8 +115,19 @@ class TornadoResult:
 
     @property
     def measures(self) -> list[str]:
-        """What was measured, in the order of the picture."""
-        return [name for name in MEASURES if name in self.base.measures]
+        """What was measured of the base and of another seed at least, in the order of the picture.
+        Without the latter nothing tells an effect from chance."""
+        return [
+            name
+            for name in MEASURES
+            if math.isfinite(self.base.measures.get(name, math.nan)) and self._of_seeds(name)
+        ]
+
+    def _of_seeds(self, measure: str) -> list[float]:
+        """A measure of those branches of other seeds that came to one: training may break off in
+        one of them, and rewards may score nothing."""
+        found = [branch.measures.get(measure, math.nan) for branch in self.seeds]
+        return [value for value in found if math.isfinite(value)]
 
     @property
     def seeds(self) -> list[Branch]:
@@ -138,7 +150,7 @@ class TornadoResult:
         found = {}
         for name in self.measures:
             own = self.base.measures[name]
-            others = [branch.measures[name] - own for branch in self.seeds]
+            others = [value - own for value in self._of_seeds(name)]
             # One answer more or less: several seeds may happen to give the same share.
             resolution = 1 / self.problems if name == "accuracy" else 0.0
             found[name] = band_of([0.0, *others], resolution)
@@ -155,7 +167,9 @@ class TornadoResult:
         # Not by this measure alone: greedy answers may stay the same while the policy moved.
         if branch.measures == self.base.measures and branch.steps == self.base.steps:
             return SAME
-        is_chance = self.bands[measure].holds(self.effect(branch, measure))
+        effect = self.effect(branch, measure)
+        # What is not known is no finding.
+        is_chance = math.isnan(effect) or self.bands[measure].holds(effect)
         return CHANCE if is_chance else BEYOND
 
     @property

@@ -23,11 +23,16 @@ def sentences(result: TornadoResult) -> list[str]:
     """What was done, what stands out, what does not, and how far that may be trusted."""
     found = [_what_was_done(result), *_what_stands_out(result)]
     bars = len(result.frame)
-    found.append(
-        f"Of {bars} bars about {max(1, round(bars / 20))} would stand out by chance alone; each "
-        f"rests on one run. The band comes from {len(result.seeds) + 1} runs that differ by "
-        "their sampling seed."
-    )
+    whole = [branch for branch in result.seeds if not branch.error]
+    if whole:
+        by_chance = max(1, round(bars / 20))
+        found.append(
+            f"Of {bars} bars about {by_chance} would stand out by chance alone; each rests on one "
+            f"run. The band comes from {len(whole) + 1} runs that differ by their sampling seed."
+        )
+    found += [f"{b.name} alone broke the training: {b.error}" for b in result.seeds if b.error]
+    if not whole:
+        found.append("With no other seed left there is no band, and nothing can be told.")
     found += [f"Not moved: {name}. {why}" for name, why in result.left_out.items()]
     shared = sum(branch.shared_rollouts for branch in result.branches)
     if shared:

@@ -49,11 +49,14 @@ class Ruler:
             tokens += int(counted.pop("tokens"))
             for name, value in counted.items():
                 sums[name] += value
-        measured = {"reward": float(np.nanmean(np.concatenate(totals)))}
+        known_B = np.concatenate(totals)
+        known_B = known_B[~np.isnan(known_B)]
+        # Without a score, or an answer that could be compared in time, there is no such measure.
+        measured = {"reward": float(known_B.mean())} if len(known_B) else {}
         if trainer.asks_reference(self.config):
             measured["kl"] = sums["kl"] / max(tokens, 1)
         measured["entropy"] = sums["entropy"] / max(tokens, 1)
-        return measured | {"accuracy": self._accuracy(trainer)}
+        return measured | self._accuracy(trainer)
 
     def _sample(
         self, trainer: BranchTrainer, problems: Sequence[Problem], generator: torch.Generator
@@ -101,7 +104,7 @@ class Ruler:
                 sums["kl"] += float(kl_per_token(logp_RT, ref_logp_RT).double().sum())
         return sums
 
-    def _accuracy(self, trainer: BranchTrainer) -> float:
+    def _accuracy(self, trainer: BranchTrainer) -> dict[str, float]:
         found = greedy_accuracy(
             trainer.engine,
             trainer.policy,
@@ -110,4 +113,4 @@ class Ruler:
             self.config.max_completion_length,
             batch_size=self.config.completions_per_step,
         )
-        return found.correct / found.n
+        return {"accuracy": found.correct / found.n} if found.n else {}

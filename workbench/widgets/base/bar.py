@@ -8,9 +8,9 @@ import numpy as np
 from workbench.widgets.base.numbers import number_text
 
 BAR_CSS = """
-.wb .wb-bar { display: inline-block; position: relative; width: 72px; height: 12px;
+.wb .wb-adv { display: inline-block; position: relative; width: 72px; height: 12px;
   vertical-align: middle; margin-left: 8px; }
-.wb .wb-bar::before { content: ""; position: absolute; left: 50%; top: -2px; bottom: -2px;
+.wb .wb-adv::before { content: ""; position: absolute; left: 50%; top: -2px; bottom: -2px;
   border-left: 1px solid var(--wb-dim); }
 .wb .wb-up, .wb .wb-down { position: absolute; top: 0; height: 12px; }
 .wb .wb-up { left: 50%; background: var(--wb-positive); }
@@ -26,5 +26,5 @@ def advantage_bar(value: float, largest: float) -> str:
     side = "wb-up" if value > 0 else "wb-down"
     bar = f'<span class="{side}" style="width:{share * 50:.0f}%"></span>' if share else ""
     return (
-        f'{number_text(value, "+.4g", "none")}<span class="wb-bar" aria-hidden="true">{bar}</span>'
+        f'{number_text(value, "+.4g", "none")}<span class="wb-adv" aria-hidden="true">{bar}</span>'
     )

@@ -29,7 +29,7 @@ pushing the text out of sight."""
 LAB_CSS = """
 .wb .wb-algebra { margin: 6px 0; font-variant-numeric: tabular-nums; }
 .wb .wb-algebra sub { font-size: 12px; }
-.wb-lab-output > .widget-html-content, .wb-lab-output > .wb { min-width: 0; width: 100%; }
+.wb-lab-output > * { min-width: 0; width: 100%; }
 """
 NEEDS_TORCH = (
     "This widget computes with workbench.objective, which needs torch. Install it: "

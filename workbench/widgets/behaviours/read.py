@@ -32,7 +32,7 @@ class KindsRead:
             self.steps = {}
             self._of = state
         task = source.run.meta.task
-        wanted = spread(source.run.kept_steps("samples"), MOST_STEPS)
+        wanted = spread(source.kept_steps("samples"), MOST_STEPS)
         missing = [step for step in wanted if step not in self.steps]
         end = time.monotonic() + (SECONDS if source.status == "running" else float("inf"))
         # The newest first: they are what a person waits for.

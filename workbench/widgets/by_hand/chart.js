@@ -1,5 +1,5 @@
 // Draws a HandChart as SVG: bars, curves, and handles that a pointer drags and arrow keys move. Every text is put as text.
-const SPACE = { left: 48, right: 14, top: 10, bottom: 38 }, GRAB = 12, TICKS = 5, BIG = 10, ROOM = 96, ROW = 15;
+const SPACE = { left: 48, right: 14, top: 10, bottom: 38 }, GRAB = 12, TICKS = 5, BIG = 10, ROOM = 96, ROW = 15, PATIENCE = 1500;
 const SIDEWAYS = ["line", "corner"];
 const NS = "http://www.w3.org/2000/svg";
 
@@ -26,7 +26,7 @@ function render({ model, el }) {
   const root = document.createElement("div");
   root.className = "wb wb-hand";
   el.appendChild(root);
-  let held = null, dead = false, frame = 0, sketching = false, last = null, local = {};
+  let held = null, dead = false, frame = 0, sketching = false, last = null, local = {}, settling = 0, mine = false;
 
   const size = () => ({ width: Math.max(root.clientWidth, 200), height: model.get("height") });
   function scales(picture) {
@@ -114,8 +114,19 @@ function render({ model, el }) {
     return group;
   }
 
-  // Under the hand a handle is where the hand is: the kernel's answer is one move behind.
-  const placeNow = (handle, values) => (held === handle.id || sketching ? local[handle.id] : undefined) ?? values[handle.id] ?? handle.low;
+  // A handle is where the hand put it until the kernel has answered that very move: an answer that comes may be to one before.
+  const placeNow = (handle, values) => local[handle.id] ?? values[handle.id] ?? handle.low;
+  const isHeld = () => held !== null || sketching;
+  function answered() {
+    const values = model.get("values"), near = ([id, value]) => Math.abs(values[id] - value) <= (placeOf(id)?.step ?? 0) / 2;
+    if (!mine && !isHeld() && Object.entries(local).every(near)) local = {};
+    schedule();
+  }
+  // What it made of the move may be another place: then that holds, a little later.
+  function settleSoon() {
+    clearTimeout(settling);
+    settling = setTimeout(() => { if (!isHeld()) { local = {}; schedule(); } }, PATIENCE);
+  }
   const placeOf = (id) => model.get("picture").handles.find((handle) => handle.id === id);
   function draw() {
     frame = 0;
@@ -136,10 +147,14 @@ function render({ model, el }) {
   const rounded = (handle, value) => Number((Math.round(between(value, handle.low, handle.high) / handle.step) * handle.step).toPrecision(10));
   function move(changes) {
     const values = { ...model.get("values") };
-    local = Object.fromEntries(changes.map(([handle, value]) => [handle.id, rounded(handle, value)]));
+    const moved = Object.fromEntries(changes.map(([handle, value]) => [handle.id, rounded(handle, value)]));
+    local = { ...local, ...moved };
     Object.assign(values, local);
+    settleSoon();
     model.set("moved", Object.keys(local));
+    mine = true; // the model tells of this change, too
     model.set("values", values);
+    mine = false;
     model.save_changes();
     schedule();
   }
@@ -178,14 +193,14 @@ function render({ model, el }) {
     if (sketching) stroke(event);
   });
   root.addEventListener("pointermove", (event) => { if (sketching) stroke(event); else if (held) drag(event); });
-  const release = () => { held = null; sketching = false; last = null; local = {}; schedule(); };
+  const release = () => { held = null; sketching = false; last = null; settleSoon(); };
   root.addEventListener("pointerup", release);
   root.addEventListener("pointercancel", release);
 
   root.addEventListener("keydown", (event) => {
     const id = event.target.closest?.(".handle")?.getAttribute("data-id"), handle = id && placeOf(id);
     if (!handle || event.ctrlKey || event.metaKey || event.altKey) return;
-    const now = model.get("values")[id] ?? handle.low;
+    const now = placeNow(handle, model.get("values"));
     const to = { ArrowRight: now + handle.step, ArrowUp: now + handle.step, ArrowLeft: now - handle.step, ArrowDown: now - handle.step,
       PageUp: now + BIG * handle.step, PageDown: now - BIG * handle.step, Home: handle.low, End: handle.high }[event.key];
     if (to === undefined) return;
@@ -194,8 +209,9 @@ function render({ model, el }) {
     move([[handle, to]]);
   });
 
-  const names = ["picture", "values", "height", "label"].map((name) => "change:" + name);
+  const names = ["picture", "height", "label"].map((name) => "change:" + name);
   names.forEach((name) => model.on(name, schedule));
+  model.on("change:values", answered);
   const resized = new ResizeObserver(schedule);
   resized.observe(root);
   draw();
@@ -204,6 +220,8 @@ function render({ model, el }) {
     if (frame) cancelAnimationFrame(frame);
     resized.disconnect();
     names.forEach((name) => model.off(name, schedule));
+    model.off("change:values", answered);
+    clearTimeout(settling);
   };
 }
 export default { render };

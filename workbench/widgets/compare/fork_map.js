@@ -38,6 +38,13 @@ function render({ model, el }) {
     return path;
   }
 
+  // Where the parent was rewound to before the fork: the steps that it had once.
+  function gone(tree, place, x, y) {
+    const forks = tree.lanes.filter((lane) => lane.parent === place).map((lane) => lane.start), lane = tree.lanes[place];
+    const far = Math.max(lane.last, ...forks);
+    return far > lane.last ? [made("line", { class: "gone", x1: x(lane.last), x2: x(far), y1: y, y2: y, stroke: lane.colour })] : [];
+  }
+
   function nodeOf(lane, place, node, x, y, chosen) {
     const mark = chosen.run === place && chosen.step === node.step;
     const words = `${lane.name}, step ${node.step}, held-out accuracy ${percent(node.accuracy)}`;
@@ -61,7 +68,7 @@ function render({ model, el }) {
     tree.lanes.forEach((lane, place) => {
       const body = made("g", { class: "lane" }); // see-through as a whole, so that nothing shows where its parts meet
       if (lane.parent !== null) body.append(edge(tree, lane, x, y(place), y(lane.parent)));
-      body.append(ribbon(tree, lane, x, y(place)));
+      body.append(ribbon(tree, lane, x, y(place)), ...gone(tree, place, x, y(place)));
       svg.append(body);
       const end = x(lane.start) > width * 0.6;
       const label = made("text", { class: lane.focus ? "focus" : "", x: x(lane.start) + (end ? -10 : 8), y: y(place) - 13, "text-anchor": end ? "end" : "start" }, lane.name);

@@ -70,7 +70,7 @@ class Knobs:
         self.all.observe(lambda change: self._open(change["new"]), "value")
         rows = [row.widget for row in self.rows.values()]
         self.strip = widgets.HBox([*rows, self.reset, self.all]).add_class("wb-strip")
-        self.drawer = widgets.VBox().add_class("wb-drawer")
+        self.drawer = widgets.VBox([self.about, self.branch_name]).add_class("wb-drawer")
         show_if(self.drawer, False)
 
     def _row(self, name: str) -> KnobRow:
@@ -91,12 +91,13 @@ class Knobs:
         return getattr(self._session.config, name)
 
     def _open(self, is_open: bool) -> None:
-        if is_open and not self.drawer.children:
+        # Made when they are first asked for: a dashboard opens faster without them.
+        if is_open and not self.rows.keys() & set(self._in_drawer):
             made = {name: self._row(name) for name in self._in_drawer}
             self.rows |= made
             self.enable(self._can_move)
             rows = [row.widget for row in made.values()]
-            self.drawer.children = [self.about, self.branch_name, *rows]
+            self.drawer.children = [*self.drawer.children, *rows]
         show_if(self.drawer, is_open)
 
     def _all_back(self) -> None:

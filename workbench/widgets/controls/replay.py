@@ -1,7 +1,7 @@
-"""Playing a run back: a button that moves the step slider on by itself, at a speed to choose.
+"""Playing a run back: the step moves on by itself, at a speed to choose.
 
 Not `ipywidgets.Play`: its buttons are pictures without a name for a screen reader, from a font that
-some pages lack.
+some pages lack, and it moves in the page, so that two displays of it disagree.
 """
 
 from __future__ import annotations
@@ -16,27 +16,15 @@ SPEEDS = {"1 a second": 1.0, "4 a second": 0.25, "10 a second": 0.1}
 
 
 class Replay:
-    """The button and the menu of speeds (`widget`). Moves `step` from where it stands, or from the
-    start when at the end."""
+    """Moves `step` from where it stands, or from the start when at the end, while `button` is
+    pressed; `speed` is the time between two steps. The timeline shows and moves both."""
 
     def __init__(self, step: widgets.IntSlider) -> None:
         self._step = step
         self._stop = threading.Event()
-        self.button = widgets.ToggleButton(
-            value=False,
-            description="Replay",
-            tooltip="Play the steps one after the other",
-            layout=widgets.Layout(width="auto", flex="0 0 auto"),
-        ).add_class("wb-quiet")
-        self.speed = widgets.Dropdown(
-            options=SPEEDS,
-            value=SPEEDS["4 a second"],
-            description="at",
-            layout=widgets.Layout(width="124px", flex="0 0 auto"),
-            style={"description_width": "20px"},
-        )
+        self.button = widgets.ToggleButton(value=False, description="Replay")
+        self.speed = widgets.Dropdown(options=SPEEDS, value=SPEEDS["4 a second"])
         self.button.observe(self._toggled, "value")
-        self.widget = widgets.HBox([self.button, self.speed])
 
     def _toggled(self, change: dict[str, Any]) -> None:
         self._stop.set()

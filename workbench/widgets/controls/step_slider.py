@@ -1,4 +1,4 @@
-"""The dashboard's step: a slider, a box that follows the newest step, and the replay."""
+"""The dashboard's step, whether the newest is followed, and the replay: what the timeline shows."""
 
 from __future__ import annotations
 
@@ -13,35 +13,24 @@ from workbench.widgets.controls.replay import Replay
 
 
 class StepSlider:
-    """`widget` is what is shown. `on_change` is called when a person or the replay chooses another
-    step; `follow` and `go_to` move the slider without calling it."""
+    """The step that is chosen; the timeline shows it and moves it. `on_change` is called when a
+    person or the replay chooses another step; `follow` and `go_to` move the slider without calling
+    it."""
 
     def __init__(self, on_change: Callable[[], None]) -> None:
         self._on_change = on_change
         # Of each thread: what a person moves meanwhile, in another one, counts.
         self._moving = threading.local()
-        self.newest = widgets.Checkbox(
-            value=True,
-            description="newest",
-            indent=False,
-            layout=widgets.Layout(flex="0 0 auto", width="auto"),
-        )
-        self.slider = widgets.IntSlider(
-            value=0,
-            min=0,
-            max=0,
-            description="step",
-            continuous_update=True,
-            layout=widgets.Layout(flex="1 1 160px", min_width="0", width="auto"),
-            style={"description_width": "32px"},
-        )
+        self.newest = widgets.Checkbox(value=True, description="newest")
+        self.slider = widgets.IntSlider(value=0, min=0, max=0, description="step")
         self.replay = Replay(self.slider)
         self.slider.observe(self._slider_moved, "value")
         self.newest.observe(self._newest_ticked, "value")
-        self.widget = widgets.HBox(
-            [self.newest, self.slider, self.replay.widget],
-            layout=widgets.Layout(flex="1 1 auto", min_width="0"),
-        ).add_class("wb-line")
+
+    @property
+    def parts(self) -> list[widgets.Widget]:
+        """The widgets behind it. No page shows them."""
+        return [self.newest, self.slider, self.replay.button, self.replay.speed]
 
     @property
     def chosen(self) -> int | None:

@@ -10,6 +10,7 @@ import ipywidgets as widgets
 
 from workbench.doctor import Finding, diagnose
 from workbench.doctor.finding import Branch, Show, quoted
+from workbench.errors import WorkbenchError
 from workbench.widgets.base.guarded import Guarded, error_html, set_if_changed, show_if, stylesheet
 from workbench.widgets.base.source import RunSource
 from workbench.widgets.base.style import framed
@@ -165,6 +166,9 @@ class DoctorView(Guarded):
         another thread waits to."""
         try:
             self._act(key)
+        except WorkbenchError as error:
+            words = safe_text(str(error), 800)
+            self._tell(f"<div class='wb-error' role='alert'>{words}</div>")
         except Exception as error:  # a front end would drop it
             self._tell(error_html(error))
 

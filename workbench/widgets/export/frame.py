@@ -30,14 +30,16 @@ class Section:
 def page_html(
     title: str, css: str, head: str, sections: Sequence[Section], scripts: Sequence[str], data: Any
 ) -> str:
-    """The whole page. `data` is read by the scripts, as JSON, from the element "charts"."""
+    """The whole page. The first script is the library that the others use; `data` is read by them,
+    as JSON, from the element "charts"."""
     there = [section for section in sections if section.html]
     contents = "".join(
         f'<li><a href="#{section.name}">{safe_text(section.title, 80)}</a></li>'
         for section in there
     )
     body = "\n".join(map(_section_html, there))
-    code = "".join(f"<script>{script}</script>" for script in scripts)
+    library, *own = (f"<script>{script}</script>" for script in scripts)
+    charts = f'<script type="application/json" id="charts">{_inert_json(data)}</script>'
     return (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
         f'<meta http-equiv="Content-Security-Policy" content="{_policy(scripts)}">'
@@ -45,8 +47,7 @@ def page_html(
         f"<title>{safe_text(title, 200)}</title><style>{css}</style></head>"
         f'<body><div class="page"><header><h1>{safe_text(title, 200)}</h1>{head}</header>'
         f'<nav aria-label="Contents"><ul>{contents}</ul></nav><main>{body}</main></div>'
-        f'<script type="application/json" id="charts">{_inert_json(data)}</script>{code}'
-        "</body></html>"
+        f"{library}{charts}{''.join(own)}</body></html>"
     )
 
 

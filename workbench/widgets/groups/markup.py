@@ -72,7 +72,7 @@ def dead_strip(table: GroupTable, groups: Sequence[int], look: Look, room: int) 
     chips: list[str] = []
     for n in groups:
         chip = (
-            f'<details class="wb-chip" data-group="{n}"><summary>{n} <span class="wb-dim">all '
+            f'<details class="wb-dead-one" data-group="{n}"><summary>{n} <span class="wb-dim">all '
             f"{number_text(table.reward_NG[n, 0])}</span></summary>"
             f"{group_html(table, n, everything, look)}</details>"
         )
@@ -86,7 +86,7 @@ def dead_strip(table: GroupTable, groups: Sequence[int], look: Look, room: int) 
         f' <span class="wb-dim">and {left} more: choose “dead groups only”.</span>' if left else ""
     )
     return (
-        f'<div class="wb-strip"><span><b>{len(groups)} dead</b> <span class="wb-dim">equal '
+        f'<div class="wb-dead"><span><b>{len(groups)} dead</b> <span class="wb-dim">equal '
         "rewards, so every advantage is 0 and nothing is learnt:</span></span> "
         f"{''.join(chips)}{more}</div>"
     )
@@ -195,7 +195,7 @@ def _remarks(table: GroupTable, n: int, g: int, look: Look) -> str:
             short = name.removesuffix("_reward")
             paid = number_text(values_NG[n, g])
             reasons.append(f"{safe_text(short, 40)} {paid}: {safe_text(why, 200)}")
-    return f'<div class="wb-why">{flags} <span class="wb-dim">{" · ".join(reasons)}</span></div>'
+    return f'<div class="wb-reason">{flags} <span class="wb-dim">{" · ".join(reasons)}</span></div>'
 
 
 def _why_unpaid(text: str, gold: object) -> str:

@@ -151,7 +151,7 @@ function render({ model, el }) {
   }
   function twoColumns() {
     const { bars: all } = page(), of = scale(), end = last();
-    const tall = Math.max(180, 22 * all.length + 40), top = 24, bottom = tall - 12;
+    const tall = Math.max(120, 22 * all.length + 40), top = 24, bottom = tall - 12;
     const y = (p) => bottom - of(p) * (bottom - top);
     const picture = svg("svg", { viewBox: `0 0 760 ${tall}`, role: "img", "aria-label": "probability of each completion before and after the step" });
     picture.append(svg("text", { x: 80, y: 12, "text-anchor": "end" }, "before"), svg("text", { x: 272, y: 12 }, "after"));

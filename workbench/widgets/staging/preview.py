@@ -32,8 +32,8 @@ class Preview:
         self._show(False)
 
     def instead_of(self, sources: Sequence[RunSource]) -> Sequence[RunSource]:
-        """`sources`, or the recorded run where the first of them has nothing to show yet."""
-        wanted = _has_nothing_yet(sources[0])
+        """`sources`, or the recorded run where none of them has anything to show yet."""
+        wanted = all(_has_nothing_yet(source) for source in sources)
         self._show(wanted)
         if not wanted:
             return sources

@@ -6,7 +6,6 @@ in `timeline.js` and a test in `tests/widgets/test_timeline.py`.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
@@ -30,8 +29,6 @@ KINDS = {
 
 LONGEST = 200
 """Characters of a mark's text."""
-
-_STEPS = re.compile(r"\bsteps? (\d+)")
 
 
 @dataclass(frozen=True)
@@ -136,15 +133,10 @@ def _findings(source: RunSource, findings: Sequence[Finding]) -> list[Mark]:
     texts: dict[tuple[str, int], list[str]] = {}
     for finding in findings:
         if finding.severity in KINDS:
-            step = min(_first_step(finding.evidence) or source.last_step, source.last_step)
+            # Where its evidence is no curve's it is of the run as it stands.
+            step = source.last_step if finding.curve is None else finding.curve.first
             texts.setdefault((finding.severity, step), []).append(finding.what)
     return [Mark(kind, step, " ".join(what), step) for (kind, step), what in texts.items()]
-
-
-def _first_step(evidence: str) -> int | None:
-    """The first step that the evidence names."""
-    named = _STEPS.search(evidence)
-    return int(named[1]) if named else None
 
 
 def spans_of(steps: Sequence[int]) -> list[list[int]]:

@@ -71,7 +71,7 @@ class TimelinePart(Guarded):
             set_if_changed(self.timeline, "last", source.last_step)
             set_if_changed(self.timeline, "live", source.live)
             set_if_changed(self.timeline, "marks", [mark.packed() for mark in self._marks])
-            set_if_changed(self.timeline, "kept", spans_of(source.run.kept_steps("samples")))
+            set_if_changed(self.timeline, "kept", spans_of(source.kept_steps("samples")))
         self._describe()
         self._drawn = drawn
         self.settled()

@@ -122,7 +122,7 @@ function render({ model, el }) {
   function name(token) {
     const { position, values } = valuesOf(token);
     const pane = places.get(token)[0];
-    const single = values.filter(([column]) => !TOGETHER.has(column.kind));
+    const single = values.filter(([column, value]) => !TOGETHER.has(column.kind) && !(column.kind === "word" && Number.isNaN(value)));
     const parts = single.map(([column, value]) => `${column.label} ${written(column, value, pane)}`);
     const likely = moved(values);
     token.setAttribute("aria-label", [token.textContent, `position ${position}`, ...(likely ? [likely] : []), ...parts].join(", "));
@@ -162,10 +162,26 @@ function render({ model, el }) {
     const copy = made("button", "wb-copy", "copy exact values");
     copy.type = "button";
     copy.tabIndex = -1; // Ctrl+C on the token does the same
-    const first = made("div", "wb-line", ""), second = made("div", "wb-line", "");
+    const first = made("div", "wb-reading", ""), second = made("div", "wb-reading", "");
     first.append(...head, copy);
     second.append(...parts);
     readout.replaceChildren(first, second);
+    // Another one may take a line more: that room stays, too.
+    if (readout.style.minHeight) readout.style.minHeight = `${Math.max(readout.offsetHeight, parseFloat(readout.style.minHeight))}px`;
+  }
+
+  // The tokens stand below the read-out. Were it to grow with what it says, they would move away from under the pointer,
+  // which would empty it again, and so on: so it has from the start the room that a token's values take at this width.
+  let wide = 0;
+  function reserve() {
+    const readout = root.querySelector(".wb-readout"), first = panes.find((pane) => pane.tokens?.length)?.tokens[0];
+    if (!readout || !first || !root.clientWidth) return;
+    wide = root.clientWidth;
+    const before = shown;
+    readout.style.minHeight = "";
+    read(first);
+    readout.style.minHeight = `${readout.offsetHeight}px`;
+    read(before);
   }
 
   // Which token is locked is known to the kernel, for what asks about it.
@@ -215,6 +231,8 @@ function render({ model, el }) {
     });
     locked = null;
     read(null);
+    wide = 0; // drawn while its tab is closed it has none, and gets its room when it opens
+    reserve();
     relock();
     const again = was && panes[was[0]]?.tokens;
     if (again?.length) focusOn(again[Math.min(was[1], again.length - 1)]);
@@ -256,6 +274,12 @@ function render({ model, el }) {
   followsThePointer(root);
   model.on("change:page", draw);
   draw();
-  return () => model.off("change:page", draw);
+  // A tab that was closed has no width until it is opened.
+  const sizes = new ResizeObserver(() => { if (root.clientWidth !== wide) reserve(); });
+  sizes.observe(root);
+  return () => {
+    sizes.disconnect();
+    model.off("change:page", draw);
+  };
 }
 export default { render };

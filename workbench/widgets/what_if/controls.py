@@ -10,6 +10,7 @@ from typing import Any
 
 import ipywidgets as widgets
 
+from workbench.widgets.base.guarded import show_if
 from workbench.widgets.base.style import framed
 from workbench.widgets.controls.knob_row import FIELDS, KnobRow
 
@@ -74,11 +75,12 @@ class WhatIfControls:
         ).add_class("wb-what-if-question")
         self.question.observe(lambda _: self._turn(), "value")
         self._parts = {key: self._part(key) for key in QUESTIONS}
-        self.fields = widgets.VBox([self._parts["clip"]])
+        self.fields = widgets.VBox(list(self._parts.values()))
         self.reset_button = widgets.Button(
             description="Reset to what happened", layout={"width": "auto"}, disabled=True
         )
         self.reset_button.on_click(lambda _: self.reset())
+        self._show_fields()
         self._mark()
         self.widget = widgets.VBox([self.question, self.fields, self.reset_button])
 
@@ -90,8 +92,12 @@ class WhatIfControls:
 
     def _turn(self) -> None:
         """A person asks about something else."""
-        self.fields.children = [self._parts[self.question.value]]
+        self._show_fields()
         self._on_change()
+
+    def _show_fields(self) -> None:
+        for question, part in self._parts.items():
+            show_if(part, question == self.question.value)
 
     def ask(self, changes: Mapping[str, Any]) -> None:
         """Change fields as a person does at their rows, who then see it there."""
@@ -158,7 +164,9 @@ def _narrow(row: KnobRow) -> widgets.Widget:
         control.layout.min_width = "60px"
     head = widgets.HBox([row.label, row.state], layout={"justify_content": "space-between"})
     inputs = widgets.HBox(row.inputs, layout={"align_items": "center"})
-    return widgets.VBox([head, inputs]).add_class("wb-what-if-row")
+    row.widget.children = [head, inputs, row.back]
+    row.widget.layout = widgets.Layout(flex_flow="column", align_items="stretch")
+    return row.widget.remove_class("wb-knob").add_class("wb-what-if-row")
 
 
 def _meanings(names: Iterable[str]) -> str:
