@@ -402,7 +402,7 @@ class Dashboard(widgets.VBox):  # type: ignore[misc]  # ipywidgets has no types
         nothing."""
         if hasattr(self, "publisher"):  # a dashboard whose making failed has none
             self.publisher.close()
-            self.replay.stop()
+            self.steps.close()
             close_all([*self.children, self.layout])
         super().close()
 
