@@ -402,8 +402,8 @@ class Dashboard(widgets.VBox):  # type: ignore[misc]  # ipywidgets has no types
         nothing."""
         if hasattr(self, "publisher"):  # a dashboard whose making failed has none
             self.publisher.close()
-            self.replay.stop()
-            close_all([*self.children, *self.steps.parts, self.layout])
+            self.steps.close()
+            close_all([*self.children, self.layout])
         super().close()
 
 

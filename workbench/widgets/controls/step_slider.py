@@ -9,6 +9,7 @@ from typing import Any
 
 import ipywidgets as widgets
 
+from workbench.widgets.base.closing import close_all
 from workbench.widgets.controls.replay import Replay
 
 
@@ -27,10 +28,10 @@ class StepSlider:
         self.slider.observe(self._slider_moved, "value")
         self.newest.observe(self._newest_ticked, "value")
 
-    @property
-    def parts(self) -> list[widgets.Widget]:
-        """The widgets behind it. No page shows them."""
-        return [self.newest, self.slider, self.replay.button, self.replay.speed]
+    def close(self) -> None:
+        """Stand still, and give back what no page shows and so nobody else closes."""
+        self.replay.stop()
+        close_all([self.slider, self.newest, self.replay.button, self.replay.speed])
 
     @property
     def chosen(self) -> int | None:
