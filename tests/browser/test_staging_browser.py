@@ -171,6 +171,7 @@ def test_no_key_on_any_element_reaches_the_notebook(staged: DashboardPage) -> No
 
 def test_a_recorded_run_stands_there_until_the_first_step(staged: DashboardPage) -> None:
     page = staged
+    page.wait_steps(1, 120)
     page.nb.kernel_eval("session.pause() and None", subshell=True)  # the last cell waits for it
     page.nb.wait_idle(60)
     page.nb.page.evaluate(
