@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 
 NO_RUN = "No run is shown yet."
 ALONE = (
-    "This run stands alone: nothing branched from it, and no other run was given. Branch it (the bar "
-    "above, or a node of the map below), or give several: Dashboard([run, other])."
+    "This run stands alone: nothing branched from it, and no other run was given. Branch it (in "
+    "the bar above, or at a node of the map below), or give several: Dashboard([run, other])."
 )
 COMPARE_CSS = (Path(__file__).parent / "compare.css").read_text(encoding="utf-8")
 
