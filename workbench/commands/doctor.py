@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shutil
 import warnings
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from importlib import metadata, resources
 from importlib.util import find_spec
@@ -13,22 +12,21 @@ from pathlib import Path
 from typing import Any
 
 from packaging.requirements import Requirement
-from rich.console import Console, Group
+from rich.console import Group
 from rich.table import Table
-from rich.text import Text
 
 from workbench.commands.printing import (
+    STYLES,
     line_of,
     say_json,
+    say_paragraphs,
     say_wrapped,
     terminal,
 )
 from workbench.config.engines import ENGINE_FACTS, Package
 from workbench.doctor.finding import SIGNS
-from workbench.doctor.report import WIDTH, Line, paragraphs
+from workbench.doctor.report import paragraphs
 
-STYLES = {"problem": "bold red", "warning": "bold magenta", "note": "bold blue", "good": "green"}
-"""How a severity looks on a terminal; its sign and word stand beside the colour."""
 SEVERITY_OF = {"ok": "good", "note": "note", "problem": "problem"}
 """A status of the machine -> the severity whose look it has."""
 
@@ -56,8 +54,8 @@ def doctor_command(as_json: bool) -> None:
             if f.remedy:
                 told.append(line_of(f"-> {f.remedy}"))
             severity = SEVERITY_OF[f.status]
-            status = line_of(f"{SIGNS[severity]} {f.status}", STYLES[severity])
-            table.add_row(status, line_of(f.what), Group(*told))
+            status = f"{SIGNS[severity]} {f.status}"
+            table.add_row(line_of(status, STYLES[severity]), line_of(f.what), Group(*told))
         terminal().print(table)
     if any(f.status == "problem" for f in findings):
         raise SystemExit(1)
@@ -90,21 +88,6 @@ def run_command(run: Path) -> None:
         found = diagnose(opened)
     if damage or any(f.severity == "problem" for f in found):
         raise SystemExit(1)
-
-
-def say_paragraphs(found: Sequence[Sequence[Line]], console: Console | None = None) -> None:
-    """Print the doctor's paragraphs at the terminal's width, the severities in colour; plain where
-    no terminal reads them."""
-    console = console or terminal()
-    width = console.width if console.is_terminal else WIDTH
-    for place, paragraph in enumerate(found):
-        if place:
-            console.print()
-        for line in paragraph:
-            shown = Text(line.wrapped(width))
-            if line.severity:
-                shown.stylize(STYLES[line.severity], 0, len(line.label))
-            console.print(shown, soft_wrap=True)
 
 
 def examine() -> list[Finding]:

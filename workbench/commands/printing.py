@@ -13,13 +13,20 @@ import json
 import sys
 import textwrap
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.text import Text
 
 from workbench.errors import inert
+
+if TYPE_CHECKING:
+    from workbench.doctor.report import Line
+
+STYLES = {"problem": "bold red", "warning": "bold magenta", "note": "bold blue", "good": "green"}
+"""How a severity looks on a terminal; its sign and word stand beside the colour."""
 
 _plain_warning = warnings.formatwarning
 _PACKAGE = Path(__file__).parents[1]
@@ -66,6 +73,24 @@ def say_wrapped(text: str, console: Console | None = None) -> None:
         )
         for part in parts or [""]:
             console.print(Text(part.rstrip()), soft_wrap=True)
+
+
+def say_paragraphs(found: Sequence[Sequence[Line]], console: Console | None = None) -> None:
+    """Print the doctor's paragraphs at the terminal's width, the severities in colour; plain where
+    no terminal reads them."""
+    # Every command prints; the doctor, which loads pandas, is needed by this alone.
+    from workbench.doctor.report import WIDTH
+
+    console = console or terminal()
+    width = console.width if console.is_terminal else WIDTH
+    for place, paragraph in enumerate(found):
+        if place:
+            console.print()
+        for line in paragraph:
+            shown = Text(_inert_lines(line.wrapped(width)))
+            if line.severity:
+                shown.stylize(STYLES[line.severity], 0, len(line.label))
+            console.print(shown, soft_wrap=True)
 
 
 def say_aside(text: str) -> None:
