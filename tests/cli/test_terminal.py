@@ -13,8 +13,7 @@ from made_runs import make_run
 from rich.cells import cell_len
 from rich.console import Console
 
-from workbench.commands.printing import STYLES, say_paragraphs
-from workbench.commands.printing import say_wrapped
+from workbench.commands.printing import STYLES, say_paragraphs, say_wrapped
 from workbench.commands.runs import runs_command
 from workbench.doctor import SEVERITIES, report
 from workbench.doctor.report import Line, paragraphs
