@@ -39,7 +39,8 @@ def kinds_of(samples: pd.DataFrame, task: str) -> StepKinds:
     if named is None:
         return StepKinds(_paid_patterns(samples), rewards)
     columns = ("prompt", "gold_answer", "completion")
-    texts = zip(*(samples[name].astype(str) for name in columns), strict=True)
+    # A damaged step has no gold answer: that of no text is none.
+    texts = zip(*(samples[name].fillna("").astype(str) for name in columns), strict=True)
     return StepKinds([named.kind_of(*text) for text in texts], rewards)
 
 

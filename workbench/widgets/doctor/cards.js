@@ -1,5 +1,6 @@
 // The doctor's cards: inert HTML in which the buttons that Python made send what they are for.
 function render({ model, el }) {
+  wbArrived(model);
   const root = document.createElement("div");
   el.appendChild(root);
   const buttonOf = (node) => node?.closest?.("button[data-act]") ?? null;

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import anywidget
 import traitlets
 
 from workbench.widgets.base.kernel import answer_in_the_subshell
+from workbench.widgets.base.page import module_beside
 from workbench.widgets.base.style import CSS, framed
 from workbench.widgets.doctor.markup import DOCTOR_CSS
 
@@ -15,7 +14,7 @@ from workbench.widgets.doctor.markup import DOCTOR_CSS
 class Cards(anywidget.AnyWidget):
     """Shows `html`; `asked` is the `data-act` of the button pressed last, and when it was."""
 
-    _esm = Path(__file__).with_suffix(".js").read_text(encoding="utf-8")
+    _esm = module_beside(__file__)
     _css = CSS + DOCTOR_CSS
 
     html = traitlets.Unicode("").tag(sync=True)
