@@ -5,17 +5,18 @@ from __future__ import annotations
 import time
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import torch
+from filelock import FileLock, Timeout
 
 from workbench.config import ConfigWarning
 from workbench.experiment.store import MADE_OF, is_done, steps_made
 from workbench.experiment.variants import ExperimentError, FunctionOfBefore, Variant
 from workbench.policy import load_policy
 from workbench.rewards import CONTROLS, Rewards, RewardSet
-from workbench.runs import Run, RunRecordError, is_run_record
+from workbench.runs import Run, is_run_record
 from workbench.tasks.for_config import load_task_for
 from workbench.training import Trainer, start_run
 
@@ -37,20 +38,17 @@ def make_run(
                 f"the reward {reward.name!r} of variant {variant.name!r} is a Python function, "
                 "which no file holds. Make the Experiment again with it, in the same folder."
             )
-    _wait_until_free(folder, should_stop)
-    if should_stop():
-        return False
-    with warnings.catch_warnings(), _threads_for(variant.policy):
+    with (
+        _alone(folder, should_stop) as mine,
+        warnings.catch_warnings(),
+        _threads_for(variant.policy),
+    ):
+        if not mine:
+            return False
         # What the settings mean was said when the variant was made.
         warnings.simplefilter("ignore", ConfigWarning)
-        try:
-            trainer = _begun(variant, seed, folder)
-        except RunRecordError:
-            if not _is_live(folder):
-                raise
-            # Another process has begun it in this very moment.
-            _wait_until_free(folder, should_stop)
-            trainer = None if should_stop() else _begun(variant, seed, folder)
+        _wait_until_free(folder, should_stop)
+        trainer = None if should_stop() else _begun(variant, seed, folder)
         if trainer is None:
             return is_done(folder)
         try:
@@ -66,6 +64,22 @@ def make_run(
         finally:
             trainer.engine.free()
     return finished
+
+
+@contextmanager
+def _alone(folder: Path, should_stop: Callable[[], bool]) -> Iterator[bool]:
+    """Hold the right to make this run, which one process at a time has; False after `should_stop`.
+    A process that is killed loses it."""
+    place = folder.parent / "locks"
+    place.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(place / f"{folder.name}.lock")
+    try:
+        while not lock.is_locked and not should_stop():
+            with suppress(Timeout):
+                lock.acquire(timeout=0.2)
+        yield lock.is_locked
+    finally:
+        lock.release()
 
 
 def _begun(variant: Variant, seed: int, folder: Path) -> Trainer | None:
