@@ -80,8 +80,6 @@ class Trainer:
     rollout_progress: tuple[int, int] | None
     """Completions finished and wanted of the rollout in hand; None outside one. The native engine
     counts them, others finish all at once."""
-    on_rollout: Callable[[], None]
-    """Called, often, when that has changed; be quick."""
 
     def __init__(
         self,
@@ -110,7 +108,7 @@ class Trainer:
         self.dirty = False
         self.unrecorded = None
         self.rollout_progress = None
-        self.on_rollout = lambda: None
+        self._watch_rollout: Callable[[], None] = lambda: None
         # An event, because a trainer that borrows this one's engine is broken off by the same call.
         self._cancelled = threading.Event()
         self.engine = make_engine(
@@ -353,6 +351,10 @@ class Trainer:
             table = self.score(problems, completions, rollout, config, step)
         return Groups(indices, problems, rollout, completions, table)
 
+    def watch_rollout(self, watcher: Callable[[], None]) -> None:
+        """Call `watcher`, often, when `rollout_progress` has changed; it must be quick."""
+        self._watch_rollout = watcher
+
     @contextmanager
     def _counted(self, wanted: int) -> Iterator[None]:
         """A rollout whose finished completions are counted for whoever watches."""
@@ -366,7 +368,7 @@ class Trainer:
         """The engine has looked; evaluations sample with it too, and are not counted."""
         if self.rollout_progress is not None:
             self.rollout_progress = (finished, wanted)
-            self.on_rollout()
+            self._watch_rollout()
 
     def sample(self, problems: Sequence[Problem], config: GRPOConfig) -> Rollout:
         """G completions for each problem, from whom the method learns."""

@@ -83,7 +83,7 @@ class Runner:
         # Stands for this session's weights; a bare object, because it must not lead to the model.
         self._owner = object()
         self._told_at = 0.0
-        trainer.on_rollout = self._tell_seldom
+        trainer.watch_rollout(self._tell_seldom)
         self.bring_back_weights()
 
     @property
