@@ -36,7 +36,7 @@ SETTLED: dict[str, dict[str, float]] = {
     "precedence": _shares(0.32, 0.22, 0.46),
 }
 """How often each habit is shown in the last round, by kind of problem. The wrong working is so much
-likelier than the right one that the drift of a run with rewards that say nothing turns no answer
+likelier than the right one that the drift of a run with rewards that say nothing turns few answers
 over, and not so much that a run with true rewards could not find the right one
 (`benchmarks/controls.py` measures both). Precedence begins nearest to the tie: its wrong working is
 the right one of brackets, so that learning brackets pushes it the wrong way at first."""
