@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 import torch
-from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
 
-from workbench.policy import PolicyError, load_policy, save_policy
+from workbench.policy import Policy, PolicyError, load_policy, save_policy
 from workbench.policy.logprobs import completion_logps
 from workbench.policy.reference import Reference
 from workbench.rollout import Sampling, make_engine
@@ -222,3 +224,21 @@ def test_a_stored_reference_is_put_where_the_policy_is(tiny_folder: Path) -> Non
             torch.bfloat16,
             stored[name].shape,
         )
+
+
+def test_policies_are_loaded_in_several_threads_at_once() -> None:
+    """transformers replaces functions of its own for the whole process while it loads: two loads at
+    once left them replaced, and every later model without its tied head."""
+    before = PreTrainedModel.tie_weights
+    together = threading.Barrier(4)
+
+    def load() -> Policy:
+        together.wait()
+        return load_policy("embedded")
+
+    with ThreadPoolExecutor(4) as pool:
+        policies = [made.result() for made in [pool.submit(load) for _ in range(4)]]
+    assert PreTrainedModel.tie_weights is before
+    whole = load_policy("embedded").model.state_dict()
+    for policy in policies:
+        assert all(torch.equal(w, whole[name]) for name, w in policy.model.state_dict().items())

@@ -9,6 +9,7 @@ from __future__ import annotations
 import copy
 import functools
 import inspect
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -34,6 +35,7 @@ __all__ = [
     "class_before_quantising",
     "forward_with_cache",
     "is_stateful",
+    "making_a_model",
     "mask_as_attended",
     "no_progress_bars",
     "takes_own_mask",
@@ -205,6 +207,19 @@ def causal_lm_classes() -> dict[str, tuple[str, ...]]:
         kind: (names,) if isinstance(names, str) else tuple(names)
         for kind, names in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES.items()
     }
+
+
+_making = threading.RLock()
+
+
+@contextmanager
+def making_a_model() -> Iterator[None]:
+    """Inside, no other thread makes a model. While transformers reads or builds one it replaces
+    `tie_weights` and torch's init functions for the whole process, and the default dtype: two
+    threads at once put each other's replacements back, and from then on every model in the process
+    is read without its tied head."""
+    with _making:
+        yield
 
 
 @contextmanager

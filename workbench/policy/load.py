@@ -16,7 +16,11 @@ import torch
 
 from workbench.config import GRPOConfig
 from workbench.libraries.bitsandbytes_ import keep_from_changing
-from workbench.libraries.hf_transformers import checkpoint_activations, no_progress_bars
+from workbench.libraries.hf_transformers import (
+    checkpoint_activations,
+    making_a_model,
+    no_progress_bars,
+)
 from workbench.libraries.torch_ import attend_without_cudnn
 from workbench.policy.adapter import (
     LoraLike,
@@ -309,7 +313,7 @@ def _read(
         how |= {"quantization_config": loading_config(kind, dtype)}
     if device.type == "cuda" or "quantization_config" in how:
         how |= {"device_map": {"": device}}
-    with _as_policy_errors(place):
+    with _as_policy_errors(place), making_a_model():
         loaded = AutoModelForCausalLM.from_pretrained(place.where, **how, **options)
     model, info = loaded
     checks.check_nothing_missing(info, place.name)

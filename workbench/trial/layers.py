@@ -21,6 +21,7 @@ import torch
 from workbench.config import GRPOConfig
 from workbench.config.engines import facts_of
 from workbench.libraries.bitsandbytes_ import keep_from_changing
+from workbench.libraries.hf_transformers import making_a_model
 from workbench.libraries.torch_ import fork_rng
 from workbench.plan.beside import Teacher, asks_old, asks_reference, has_critic, samples
 from workbench.plan.devices import Device
@@ -174,7 +175,7 @@ def small_policy(
     )
     place, frozen = torch.device(device), config.lora_rank > 0
     dtype = weight_dtype(config.dtype, place, frozen)
-    with fork_rng(place):
+    with fork_rng(place), making_a_model():
         model: Any = AutoModelForCausalLM.from_config(small, dtype=dtype).to(place).eval()
     kind = quantized_as(shape, config)[0]
     if kind is not None:

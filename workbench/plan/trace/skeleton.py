@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from workbench.config import GRPOConfig
 from workbench.libraries.hf_peft import is_of_adapter
-from workbench.libraries.hf_transformers import checkpoint_activations
+from workbench.libraries.hf_transformers import checkpoint_activations, making_a_model
 from workbench.plan.devices import Device
 from workbench.plan.shapes import Shape
 from workbench.plan.trace.allocations import storage_bytes
@@ -167,7 +167,10 @@ def built(by: Blueprint) -> Skeleton:
     shape = by.shape
     with torch.device("meta"), warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        model: Any = AutoModelForCausalLM.from_config(copy.deepcopy(shape.config), dtype=by.dtype)
+        with making_a_model():
+            model: Any = AutoModelForCausalLM.from_config(
+                copy.deepcopy(shape.config), dtype=by.dtype
+            )
         model.requires_grad_(by.adapter is None)
         head = model.get_output_embeddings()
         named = {n: m for n, m in model.named_modules() if is_linear(m) and m is not head}

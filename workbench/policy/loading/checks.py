@@ -112,10 +112,12 @@ def skeleton(config: Any) -> Any:
     and little time."""
     from transformers import AutoModelForCausalLM
 
+    from workbench.libraries.hf_transformers import making_a_model
+
     plain = copy.deepcopy(config)
     if hasattr(plain, "quantization_config"):
         del plain.quantization_config
-    with torch.device("meta"):
+    with torch.device("meta"), making_a_model():
         return AutoModelForCausalLM.from_config(plain)
 
 

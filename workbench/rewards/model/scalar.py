@@ -15,7 +15,7 @@ from torch import Tensor
 
 from workbench.errors import WorkbenchError
 from workbench.libraries.hf_peft import has_adapter
-from workbench.libraries.hf_transformers import no_progress_bars
+from workbench.libraries.hf_transformers import making_a_model, no_progress_bars
 from workbench.rewards.model.data import Message
 from workbench.runs.whole_folder import whole_folder
 
@@ -255,7 +255,8 @@ def reward_model_of(policy: PolicyLike, kind: str, *, seed: int = 0) -> RewardMo
     config.num_labels = 1
     config.pad_token_id = policy.pad_token_id
     try:
-        model = AutoModelForSequenceClassification.from_config(config)
+        with making_a_model():
+            model = AutoModelForSequenceClassification.from_config(config)
     except ValueError as error:
         raise RewardModelError(
             f"policy {policy.source!r} is a {type(causal).__name__}, of which transformers has no "
@@ -293,7 +294,7 @@ def load_reward_model(
         )
     said = _note_in(place)
     loaded: Any
-    with no_progress_bars():
+    with no_progress_bars(), making_a_model():
         try:
             loaded = AutoModelForSequenceClassification.from_pretrained(
                 place, output_loading_info=True, local_files_only=True
