@@ -9,9 +9,8 @@ from workbench.widgets.base.page import module_beside
 
 
 class SliderNames(anywidget.AnyWidget):
-    """Shows nothing. Put among a dashboard's children, it labels each slider's handle with the
-    slider's description, and those of class wb-log with the value where the slider itself says its
-    exponent."""
+    """Shows nothing. Put among a view's children, it labels the handle of each of ipywidgets'
+    sliders with the slider's description."""
 
     _esm = module_beside(__file__)
 
