@@ -155,7 +155,7 @@ def test_no_key_on_any_element_reaches_the_notebook(staged: DashboardPage) -> No
         assert page.nb.page.locator(".jp-Dialog").count() == 0, tab.inner_text()
     assert walked > 150
     page.tab("Overview")
-    page.dashboard.locator(".noUi-handle").first.focus()
+    page.dashboard.locator(".wb-slider-input").first.focus()
     for key in "bx00dd":
         page.nb.page.keyboard.press(key)
     assert _cells(page) == before
