@@ -228,7 +228,8 @@ def test_workers_make_the_same_runs_and_a_kill_loses_none(here: Experiment, tmp_
             rewards_of(out / f"{name}-seed0", 2), rewards_of(here.out / f"{name}-seed0", 2)
         )
     # Long runs, killed with their parent in the middle, and stopped by Ctrl-C the next time.
-    script.write_text(textwrap.dedent(SCRIPT.format(steps=60)))
+    # So long that a busy machine does not end them before it is looked at.
+    script.write_text(textwrap.dedent(SCRIPT.format(steps=600)))
     out = tmp_path / "long"
     for how, at_least in ((signal.SIGKILL, 3), (signal.SIGINT, 8)):
         process = subprocess.Popen([sys.executable, str(script), str(out)])
