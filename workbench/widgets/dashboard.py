@@ -314,13 +314,10 @@ class Dashboard(widgets.VBox):  # type: ignore[misc]  # ipywidgets has no types
         """Put another session in focus (a branch); the runs shown so far stay as the ones compared
         with."""
         with self._drawing:
-            self.session = session
             # The controls of the run that it branched from are its own.
             controls = self.sources[0].controls
             self.sources = [RunSource(session.run, session, controls), *self.sources]
-            if self.controls:
-                self.controls.follow(session)
-            self.publisher.follow(session)
+            self._steer(session)
             # It stands at the step that was chosen, and goes on from it.
             self.steps.follow_newest()
         self._draw_anew()
@@ -329,11 +326,8 @@ class Dashboard(widgets.VBox):  # type: ignore[misc]  # ipywidgets has no types
         """The run in focus was loaded again: `session` trains it from now on."""
         with self._drawing:
             controls = self.sources[0].controls
-            self.session = session
             self.sources = [RunSource(session.run, session, controls), *self.sources[1:]]
-            if self.controls:
-                self.controls.follow(session)
-            self.publisher.follow(session)
+            self._steer(session)
         self._draw_anew()
 
     def focus_on(self, source: RunSource) -> None:
@@ -342,13 +336,16 @@ class Dashboard(widgets.VBox):  # type: ignore[misc]  # ipywidgets has no types
         with self._drawing:
             others = [one for one in self.sources if one.id != source.id]
             self.sources = [source, *others]
-            session = source.session
-            if session is not None and session.trainer is not None:
-                self.session = session
-                if self.controls:
-                    self.controls.follow(session)
-                self.publisher.follow(session)
+            if source.session is not None and source.session.trainer is not None:
+                self._steer(source.session)
         self._draw_anew()
+
+    def _steer(self, session: Session) -> None:
+        """From now on controls and publisher are this session's."""
+        self.session = session
+        if self.controls:
+            self.controls.follow(session)
+        self.publisher.follow(session)
 
     def _branch(self, step: int, knobs: Mapping[str, Any]) -> str:
         """A branch that a page asks for: made of the run in focus, and in focus then."""

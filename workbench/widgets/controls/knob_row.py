@@ -6,7 +6,7 @@ from __future__ import annotations
 import html
 import math
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import Field, fields
 from typing import Any
 
@@ -74,14 +74,6 @@ HIDDEN = {"description_width": "0px"}
 """The name of an input: read out by a screen reader, and seen already in the label of the row."""
 NO_HOME = object()
 """A row that leads back nowhere."""
-
-
-def knob_grid(rows: Iterable[KnobRow], width: int = 500) -> widgets.Widget:
-    """The rows, two beside each other where the page has `width` pixels for each, else one below
-    the other."""
-    columns = f"repeat(auto-fit, minmax(min(100%, {width}px), 1fr))"
-    layout = widgets.Layout(grid_template_columns=columns, grid_gap="0 16px")
-    return widgets.GridBox([row.widget for row in rows], layout=layout)
 
 
 class KnobRow:
