@@ -125,8 +125,11 @@ def test_it_stops_and_goes_on_and_shows_what_failed(
     view.redraw()
     assert (view.go.description, view.go.layout.display) == ("Stop", None)
     view.go.click()
-    monkeypatch.setattr(Runner, "status", "failed")
+    # It ends between two questions of one drawing: words and button are of one state.
     experiment._runner.ended.set()
+    view.redraw()
+    assert (view.go.description, view.go.layout.display) == ("Stop", None)
+    monkeypatch.setattr(Runner, "status", "failed")
     experiment._runner.failed["B-seed1"] = "ValueError: <script>alert(1)</script>"
     view.redraw()
     assert view.go.description == "Go on"

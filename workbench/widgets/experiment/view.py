@@ -91,7 +91,8 @@ class ExperimentView(widgets.VBox):  # type: ignore[misc]  # ipywidgets has no t
         progress = self.experiment.progress()
         failed = failed_html(self.experiment.failed)
         set_if_changed(self.progress, "value", framed(progress_html(progress) + failed))
-        is_busy = self.experiment.is_running
+        # By the state that the words were drawn from: asked for once more it may have ended since.
+        is_busy = progress.status in ("running", "stopping")
         set_if_changed(self.go, "description", "Stop" if is_busy else "Go on")
         set_if_changed(self.go, "disabled", progress.status == "stopping")
         show_if(self.go, progress.status != "finished")
