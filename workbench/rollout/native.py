@@ -174,3 +174,9 @@ class NativeEngine(PolicysOwnWeights):
         """Whether to look, after token `t`, at which rows have finished."""
         every = self.check_every or (1 if device.type == "cpu" else 8)
         return (t + 1) % every == 0
+
+
+def shares_decoding(engine: object) -> bool | None:
+    """Whether the completions of a prompt share its keys and values while the native engine
+    samples; None for another engine, which has its own way."""
+    return engine.reason_against_sharing is None if isinstance(engine, NativeEngine) else None

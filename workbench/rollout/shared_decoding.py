@@ -3,6 +3,7 @@ beside it (`decoding`) gives each row its own."""
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import torch
@@ -48,21 +49,31 @@ class SharedPromptDecoder(Decoder):
 
 def reason_against_sharing(model: Any) -> str | None:
     """Why the completions of a prompt cannot share its keys and values while they are sampled, as a
-    clause, or None; of a model that `unsupported_reason` lets pass. Found out once: the last
-    question costs a few tokens of both decoders."""
-    known = model.__dict__.get("_workbench_shares_decoding", False)
-    if known is False:
-        known = _plain_reason(model) or _probe(model)
-        model.__dict__["_workbench_shares_decoding"] = known
-    return known  # type: ignore[no-any-return]
-
-
-def _plain_reason(model: Any) -> str | None:
+    clause, or None; of a model that `unsupported_reason` lets pass. A model is tried once, with a
+    few tokens of both decoders."""
     weight = model.get_input_embeddings().weight
-    if weight.device.type != "cpu":
+    reason = reason_by_kind(model, weight.device.type, weight.dtype)
+    if reason is not None:
+        return reason
+    if "_workbench_shares_decoding" not in model.__dict__:
+        model.__dict__["_workbench_shares_decoding"] = _probe(model)
+    found: str | None = model.__dict__["_workbench_shares_decoding"]
+    if found is not None:
+        warnings.warn(
+            "each completion is sampled with its own copy of its prompt's keys and values, slower "
+            f"than sharing them: {found}.",
+            stacklevel=3,
+        )
+    return found
+
+
+def reason_by_kind(model: Any, device: str, dtype: torch.dtype) -> str | None:
+    """The same by what is known without a pass through the model, on a device of that kind with
+    weights of that format."""
+    if device != "cpu":
         return "on a GPU it has not been measured"
-    if weight.dtype not in (torch.float32, torch.float64):
-        return f"its products are {weight.dtype}, whose scores would be rounded before the softmax"
+    if dtype not in (torch.float32, torch.float64):
+        return f"its products are {dtype}, whose scores would be rounded before the softmax"
     if attention_of(model) != "sdpa" or not takes_own_mask(model):
         return f"its attention is {attention_of(model)!r} with a mask of its own making"
     return None
@@ -74,7 +85,7 @@ def _probe(model: Any) -> str | None:
     leaves."""
     try:
         plain, shared = (_logits(make, model) for make in (Decoder, SharedPromptDecoder))
-    except TypeError as error:
+    except (TypeError, RuntimeError) as error:
         return str(error).rstrip(".")
     far = float((plain - shared).abs().max() / plain.abs().max())
     if far > TOLERANCE:

@@ -112,15 +112,18 @@ class SharedPromptLayer(DynamicLayer):
 
     def _by_prompts(self, values_SKQX: Tensor) -> Tensor:
         """(N, W, K, Q, X), the same memory."""
-        return values_SKQX.unflatten(0, (self.places.prompts, self.places.width))
+        values_NWKQX: Tensor = values_SKQX.unflatten(0, (self.places.prompts, self.places.width))
+        return values_NWKQX
 
     def _with_the_prompt(self, values_SKQX: Tensor) -> Tensor:
         """(N, K, M, X), M = W x Q: all that meets a prompt's keys in one product."""
-        return self._by_prompts(values_SKQX).transpose(1, 2).flatten(2, 3)
+        values_NKWQX = self._by_prompts(values_SKQX).transpose(1, 2)
+        return values_NKWQX.flatten(2, 3)
 
     def _apart(self, values_NKMX: Tensor) -> Tensor:
         """The other way round, (N, W, K, Q, X)."""
-        return values_NKMX.unflatten(2, (self.places.width, -1)).transpose(1, 2)
+        values_NKWQX: Tensor = values_NKMX.unflatten(2, (self.places.width, -1))
+        return values_NKWQX.transpose(1, 2)
 
 
 class SharedPromptCache(Cache):
