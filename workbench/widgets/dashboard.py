@@ -49,6 +49,7 @@ from workbench.widgets.staging.preview import Preview
 from workbench.widgets.staging.saved import SavedPicture
 from workbench.widgets.staging.stage import Stage
 from workbench.widgets.timeline.part import TimelinePart
+from workbench.widgets.tour.guide import Guide
 
 if TYPE_CHECKING:
     from workbench.training.session import Session
@@ -121,7 +122,8 @@ class Dashboard(widgets.VBox):  # type: ignore[misc]  # ipywidgets has no types
         self.controls = self._make_controls()
         self.scale = scale
         self.stage = Stage()
-        self.dock_slot.children = [self.stage]
+        self.guide = Guide(self)
+        self.dock_slot.children = [self.stage, self.guide]
         self.saved = SavedPicture(self)
         super().__init__(self._parts(scale))
         self.stage.dashboard = self.model_id
@@ -317,6 +319,11 @@ class Dashboard(widgets.VBox):  # type: ignore[misc]  # ipywidgets has no types
         """Put the dashboard beside the notebook, into a pane of its own (JupyterLab); elsewhere a
         line beside the button says what works there. The one in the cell stays."""
         self.stage.docked = True
+
+    def tour(self) -> None:
+        """Lead through the dashboard in six stops, in the page that shows it, as its `?` does.
+        Escape ends it; what was shown before is shown again then."""
+        self.guide.ask()
 
     # ----------------------------------------------------------- live sessions
 

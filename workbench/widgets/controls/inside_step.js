@@ -43,6 +43,7 @@ function render({ model, el }) {
     speed.title = model.get("about");
     put(end, model.get("newest"));
     newest.title = model.get("newest");
+    newest.classList.toggle("wb-newest-cut", end.offsetWidth > newest.clientWidth);
   }
 
   // While no page shows it, the kernel need not send what is in hand.
