@@ -49,6 +49,7 @@ from workbench.widgets.staging.preview import Preview
 from workbench.widgets.staging.saved import SavedPicture
 from workbench.widgets.staging.stage import Stage
 from workbench.widgets.timeline.part import TimelinePart
+from workbench.widgets.tour.guide import Guide
 
 if TYPE_CHECKING:
     from workbench.training.session import Session
@@ -121,7 +122,8 @@ class Dashboard(widgets.VBox):  # type: ignore[misc]  # ipywidgets has no types
         self.controls = self._make_controls()
         self.scale = scale
         self.stage = Stage()
-        self.dock_slot.children = [self.stage]
+        self.guide = Guide(self)
+        self.dock_slot.children = [self.stage, self.guide]
         self.saved = SavedPicture(self)
         super().__init__(self._parts(scale))
         self.stage.dashboard = self.model_id
@@ -130,7 +132,9 @@ class Dashboard(widgets.VBox):  # type: ignore[misc]  # ipywidgets has no types
         for name in ("wb-scaled", "wb-dash", _size_class(scale)):
             self.add_class(name)
         # Last: from here on another thread may draw, so that everything must be there.
-        self.publisher = Publisher(self.redraw, sessions, self._stand_still)
+        self.publisher = Publisher(self.redraw, sessions, self._stand_still, self.glance)
+        if self.controls:
+            self.controls.inside.observe(lambda change: self.glance(), "seen")
         self._draw_anew()
         open_view(self, page, step, row, colour)
         on_another_view(self, self._say_how_it_stands)
@@ -219,6 +223,12 @@ class Dashboard(widgets.VBox):  # type: ignore[misc]  # ipywidgets has no types
             except Exception as error:
                 self._show_error(f"{type(error).__name__}: {error}", traceback.format_exc())
 
+    def glance(self) -> None:
+        """Draw what has come of the step in hand, and nothing else. Safe from any thread."""
+        with self._drawing:
+            if self.controls:
+                self.controls.glance()
+
     def _say_how_it_stands(self) -> None:
         self.stage.follow(self.sources[0], code_of(self))
 
@@ -234,6 +244,8 @@ class Dashboard(widgets.VBox):  # type: ignore[misc]  # ipywidgets has no types
             self.view.show(self.preview.instead_of(self.sources), self.shown_step)
             answer_in_the_subshell(self)
             self._stale = False  # only now: what failed is tried again
+        if self.controls:
+            self.controls.inside.show_last(self.sources[0].metrics)
         self._say_how_it_stands()
         self.saved.follow(self.sources[0].last_step, self.sources[0].status)
         self._show_badge()
@@ -307,6 +319,11 @@ class Dashboard(widgets.VBox):  # type: ignore[misc]  # ipywidgets has no types
         """Put the dashboard beside the notebook, into a pane of its own (JupyterLab); elsewhere a
         line beside the button says what works there. The one in the cell stays."""
         self.stage.docked = True
+
+    def tour(self) -> None:
+        """Lead through the dashboard in six stops, in the page that shows it, as its `?` does.
+        Escape ends it; what was shown before is shown again then."""
+        self.guide.ask()
 
     # ----------------------------------------------------------- live sessions
 
