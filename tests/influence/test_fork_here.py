@@ -101,6 +101,19 @@ def test_probabilities_are_exact_and_the_beginning_stays(make) -> None:
     assert found.mass == pytest.approx(sum({b.ids: b.probability for b in found.sampled}.values()))
 
 
+def test_the_first_and_the_last_token_can_be_forked(make) -> None:
+    session = make("run").start(1).wait()
+    lengths_B = session.run.batch(1)["lengths_B"]
+    row = int(lengths_B.argmax())
+    last = int(lengths_B[row]) - 1
+    at_end = fork_here(session, 1, row, last)
+    assert len(at_end.recorded.ids) == 1
+    assert all(1 <= len(branch.ids) <= 6 - last for branch in at_end.sampled)
+    at_start = fork_here(session, 1, row, 0)
+    assert at_start.recorded.ids == tuple(session.run.batch(1)["ids_BT"][row, : last + 1].tolist())
+    assert at_start.recorded.completion == session.run.samples(1)["completion"].iloc[row]
+
+
 def test_draws_follow_the_policy_and_the_seed(make) -> None:
     session = make("run").start(1).wait()
     found = fork_here(session, 1, 0, 1, count=4000)
@@ -110,6 +123,10 @@ def test_draws_follow_the_policy_and_the_seed(make) -> None:
         expected = by_first[token]
         # Within four standard deviations of a binomial.
         assert times / 4000 == pytest.approx(expected, abs=4 * (expected / 4000) ** 0.5)
+    # The end token is a token of the continuation, and its probability a factor.
+    ended = [branch for branch in found.sampled if not branch.truncated]
+    assert ended
+    assert {branch.ids[-1] for branch in ended} <= set(session.trainer.policy.eos_token_ids)
     eight = [branch.ids for branch in fork_here(session, 1, 0, 1).sampled]
     assert [branch.ids for branch in fork_here(session, 1, 0, 1).sampled] == eight
     assert [branch.ids for branch in fork_here(session, 1, 0, 1, seed=1).sampled] != eight

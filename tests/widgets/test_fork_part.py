@@ -80,8 +80,9 @@ def test_the_words_and_the_figures() -> None:
         recorded=one(4, 1, reward=0.25),
     )  # fmt: skip
     words = plain(forked_html(found))
-    assert "In place of token 3 8 of row 5, step 2: 3 continuations by the policy after step 4" in (
-        words
+    assert (
+        "In place of token 3 “ 8 ” of row 5, step 2: 3 continuations by the policy after step 4"
+        in (words)
     )
     assert "2 different, together 0.375 of the probability of all" in words
     assert "Mean reward 1.5 ; the record has 0.25" in words
@@ -95,6 +96,7 @@ def test_what_was_not_drawn_and_what_was_not_scored_is_said() -> None:
     words = plain(forked_html(found))
     assert "Not scored: no &lt;network&gt;" in words
     assert "recorded not drawn" in words
+    assert "All are the same, with 0.25 of the probability of all." in words
     silent = found_of(one(4, 1, reward=np.nan), recorded=one(2, 1))
     assert "No reward function said anything of them." in plain(forked_html(silent))
 

@@ -38,11 +38,12 @@ def _words(found: Continuations) -> str:
     if found.policy_step is not None:
         whose = f"the policy after step {found.policy_step}"
     different = len({one.ids for one in found.sampled})
+    alike = "All are the same, with" if different == 1 else f"{different} different, together"
     said = (
-        f"<b>In place of token {found.token}</b> <span class='wb-text'>{shown}</span> of row "
+        f"<b>In place of token {found.token}</b> “<span class='wb-text'>{shown}</span>” of row "
         f"{found.row}, step {found.step}: {len(found.sampled)} continuations by {whose} at "
-        f"temperature {number_text(found.temperature)}, seed {found.seed}. {different} different, "
-        f"together {number_text(found.mass, '.3g')} of the probability of all."
+        f"temperature {number_text(found.temperature)}, seed {found.seed}. {alike} "
+        f"{number_text(found.mass, '.3g')} of the probability of all."
     )
     if found.not_scored:
         return f"{said} Not scored: {safe_text(found.not_scored, 400)}"

@@ -81,9 +81,15 @@ class GroupsView(StepView):
             [
                 stylesheet(GROUPS_CSS, INFLUENCE_CSS),
                 in_a_row(self.steps.widget, self.keep, self.sort, self.smallest_first, self.search),
-                in_a_row(self.by, self.length, self.matching_only, self.previous, self.next),
+                in_a_row(
+                    self.by,
+                    self.length,
+                    self.matching_only,
+                    self.previous,
+                    self.next,
+                    self.stretch.widget,
+                ),
                 self.message,
-                self.stretch.widget,
                 self.summary,
                 self.mass.widget,
                 self.box,
