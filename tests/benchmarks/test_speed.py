@@ -22,7 +22,7 @@ from workbench.rollout.types import Rollout
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT / "benchmarks"))
 import speed  # noqa: E402
-from yardstick import gate  # noqa: E402
+from yardstick import gate, rounds, samples  # noqa: E402
 from yardstick.cases import (  # noqa: E402
     CASES,
     OURS,
@@ -32,7 +32,8 @@ from yardstick.cases import (  # noqa: E402
     WAYS,
     Shape,
 )
-from yardstick.gate import Findings, p_value, relative, same_samples  # noqa: E402
+from yardstick.gate import Findings  # noqa: E402
+from yardstick.gradients import relative  # noqa: E402
 from yardstick.limits import (  # noqa: E402
     Size,
     limits,
@@ -46,6 +47,7 @@ from yardstick.models import made_up  # noqa: E402
 from yardstick.ours import Numbers  # noqa: E402
 from yardstick.paired import median_rates, per_token, phases, ratios, waste  # noqa: E402
 from yardstick.prompts import lengths_of, question, tokens_of  # noqa: E402
+from yardstick.samples import p_value, same_samples  # noqa: E402
 from yardstick.sizes import size_of  # noqa: E402
 from yardstick.table import in_words, table_of  # noqa: E402
 
@@ -120,15 +122,15 @@ def measured(cpu: float, wall: float, tokens: float = 12, peak: float = 100) -> 
 
 
 def test_ratios_are_paired_within_a_round() -> None:
-    rounds = [
+    sides = [
         {OURS: measured(1, 1), TUNED: measured(2, 9, peak=150)},
         {OURS: measured(10, 1), TUNED: measured(30, 9, peak=50)},
     ]
-    found = ratios(rounds, TUNED, "cpu")
+    found = ratios(sides, TUNED, "cpu")
     # Over all rounds at once it would be 16 / 5.5.
     assert found[STEP] == {"median": 2.5, "low": 2.0, "high": 3.0}
     assert found["peak"] == {"median": 1.0, "low": 0.5, "high": 1.5}
-    assert ratios(rounds, TUNED, "wall")["rollout"]["median"] == 9.0
+    assert ratios(sides, TUNED, "wall")["rollout"]["median"] == 9.0
 
 
 def test_who_samples_longer_answers_is_not_slower_for_it() -> None:
@@ -151,16 +153,16 @@ def test_waste_and_share_of_the_limit() -> None:
 
 
 def test_the_table_names_every_case_contender_and_phase() -> None:
-    rounds = [{OURS: measured(1, 1), TUNED: measured(2, 2)}]
+    sides = [{OURS: measured(1, 1), TUNED: measured(2, 2)}]
     contenders = {
         name: {
-            "phases": phases([rounds[0][name]], {"flops": 1e5, "bandwidth": 1e5}, "cpu", 0),
+            "phases": phases([sides[0][name]], {"flops": 1e5, "bandwidth": 1e5}, "cpu", 0),
             "peak_mb": 100,
             "loaded_mb": 60,
         }
         for name in (OURS, TUNED)
     }
-    case = {"ratios": {TUNED: ratios(rounds, TUNED, "cpu")}, "contenders": contenders}
+    case = {"ratios": {TUNED: ratios(sides, TUNED, "cpu")}, "contenders": contenders}
     lines = table_of({"clock": "cpu", "cases": {"3M/short": case}}).splitlines()
     assert lines[2] == "| 3M/short, TRL tuned | 2.00 | 2.00 | 2.00 | 1.00 |"
     rows = [line for line in lines[6:] if line.startswith("| 3M/short")]
@@ -221,7 +223,8 @@ def test_a_shut_gate_ends_with_status_1_and_no_figure(monkeypatch: pytest.Monkey
             return {"source": "somewhere"}
         return findings(gradient_difference=0.5).to_dict()
 
-    monkeypatch.setattr(speed, "ask", child)
+    for module in (speed, rounds):
+        monkeypatch.setattr(module, "ask", child)
     monkeypatch.setattr(sys, "argv", ["speed.py", "--smoke"])
     with pytest.raises(SystemExit, match="our gradient is not TRL's"):
         speed.main()
@@ -318,7 +321,7 @@ def test_the_gate_finds_a_sampler_that_kept_its_old_weights(
         first.append(copy.deepcopy(model))
         return make_engine(name, first[0] if stale else model, *args, **more)
 
-    monkeypatch.setattr(gate, "make_engine", engine_of)
+    monkeypatch.setattr(samples, "make_engine", engine_of)
     failures = gate.check(str(tmp_path), SMOKE_CASES[0], Numbers("float32", 1)).failures()
     if not stale:
         assert failures == []
