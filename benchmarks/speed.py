@@ -37,12 +37,21 @@ from yardstick.paired import clock_of, median_rates  # noqa: E402
 from yardstick.rounds import NotTheSame, measure, say  # noqa: E402
 from yardstick.table import heading, table_of  # noqa: E402
 
+ROUNDS = {"smoke": 1, "short": 2, "whole": 3}
+"""In each round every contender has its turn."""
+
 
 def chosen(args: argparse.Namespace) -> list[Case]:
     """The cases that are asked for."""
-    cases = SMOKE_CASES if args.smoke else SHORT_CASES if args.short else CASES
     wanted = args.only or [""]
-    return [case for case in cases if any(text in case.name for text in wanted)]
+    return [case for case in offered(args) if any(text in case.name for text in wanted)]
+
+
+def offered(args: argparse.Namespace) -> tuple[Case, ...]:
+    """Those that could be asked for."""
+    if args.smoke:
+        return SMOKE_CASES
+    return SHORT_CASES if args.short else CASES
 
 
 def measure_all(args: argparse.Namespace) -> dict[str, Any]:
@@ -50,13 +59,17 @@ def measure_all(args: argparse.Namespace) -> dict[str, Any]:
     before = os.getloadavg()[0]
     found: dict[str, Any] = {}
     skipped: dict[str, str] = {}
+    models: dict[Path, dict[str, Any]] = {}
     gates: dict[tuple[str, str], dict[str, Any]] = {}
     with tempfile.TemporaryDirectory() as place:
         for case in chosen(args):
             # The end token's probability is part of made-up weights.
             folder = Path(place) / f"{case.model}-{case.shape.ends}"
-            smollm2 = str(args.smollm2.absolute()) if args.smollm2 else None
-            made = ask("make", case, args.threads, folder=str(folder), smollm2=smollm2)
+            if folder not in models:
+                smollm2 = str(args.smollm2.absolute()) if args.smollm2 else None
+                more = {"folder": str(folder), "smollm2": smollm2}
+                models[folder] = ask("make", case, args.threads, **more)
+            made = models[folder]
             if "missing" in made:
                 skipped[case.name] = made["missing"]
                 say(f"{case.name}: skipped, {made['missing']}")
@@ -115,9 +128,10 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--out", type=Path)
     parser.add_argument("--child", help=argparse.SUPPRESS)
     args = parser.parse_args()
-    args.rounds = args.rounds or (1 if args.smoke else 2 if args.short else 3)
+    if args.rounds is None:
+        args.rounds = ROUNDS["smoke" if args.smoke else "short" if args.short else "whole"]
     if not args.child and not chosen(args):
-        names = ", ".join(case.name for case in chosen(argparse.Namespace(**vars(args), only=None)))
+        names = ", ".join(case.name for case in offered(args))
         parser.error(f"--only {' '.join(args.only)}: no such case. There are {names}.")
     return args
 
@@ -132,6 +146,9 @@ def main() -> None:
         result = measure_all(args)
     except NotTheSame as e:
         raise SystemExit(f"the gate is shut: {e}") from None
+    if not result["cases"]:
+        reasons = "; ".join(f"{name}: {why}" for name, why in result["skipped"].items())
+        raise SystemExit(f"nothing was measured: {reasons}")
     said = f"{heading(result)}\n\n{table_of(result)}"
     say(said) if args.json else print(said)
     if args.json:

@@ -25,6 +25,7 @@ class Meter:
 
     def __init__(self, model: Any) -> None:
         self.tokens = 0
+        self.device = model.get_input_embeddings().weight.device.type
         self.phases: dict[str, dict[str, float]] = {}
         self.lengths: list[int] = []
         self.prompts: list[int] = []
@@ -57,7 +58,12 @@ class Meter:
 
     def take(self) -> dict[str, Any]:
         """What one step spent and sampled; counting begins anew."""
-        taken = {"phases": self.phases, "lengths": self.lengths, "prompts": self.prompts}
+        taken = {
+            "phases": self.phases,
+            "lengths": self.lengths,
+            "prompts": self.prompts,
+            "memory_mb": memory_now(self.device),
+        }
         self.phases, self.lengths, self.prompts = {}, [], []
         return taken
 

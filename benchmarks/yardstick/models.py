@@ -18,6 +18,22 @@ SIZES: dict[str, dict[str, int]] = {
         num_attention_heads=6,
         num_key_value_heads=2,
     ),
+    "1M": dict(
+        vocab_size=2048,
+        hidden_size=96,
+        intermediate_size=256,
+        num_hidden_layers=4,
+        num_attention_heads=6,
+        num_key_value_heads=2,
+    ),
+    "12M": dict(
+        vocab_size=2048,
+        hidden_size=384,
+        intermediate_size=1024,
+        num_hidden_layers=6,
+        num_attention_heads=12,
+        num_key_value_heads=4,
+    ),
     "tiny": dict(
         vocab_size=300,
         hidden_size=32,
@@ -27,7 +43,7 @@ SIZES: dict[str, dict[str, int]] = {
         num_key_value_heads=2,
     ),
 }
-"""Llama models with made-up weights: 3.2M parameters, and next to none."""
+"""Llama models with made-up weights, named by their parameters."""
 NEVER = 1e-9
 """Probability of the end token where no answer shall end by itself."""
 SAME_EVERYWHERE = 0.3

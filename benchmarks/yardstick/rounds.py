@@ -13,7 +13,7 @@ from yardstick.paired import clock_of, median_rates, phases, ratios
 
 STEPS = {"3M": (2, 5), "embedded": (2, 5), "SmolLM2-135M": (1, 2), "tiny": (1, 1)}
 """Steps to warm up and steps to measure, by model."""
-SHORT_STEPS = (1, 3)
+SHORT_STEPS = (1, 2)
 TRIED = (8, 16, 64)
 """Micro-batches that TRL tuned is tried with; the quickest is taken."""
 

