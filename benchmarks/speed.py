@@ -130,6 +130,9 @@ def arguments() -> argparse.Namespace:
     args = parser.parse_args()
     if args.rounds is None:
         args.rounds = ROUNDS["smoke" if args.smoke else "short" if args.short else "whole"]
+    for name in ("rounds", "threads"):
+        if getattr(args, name) < 1:
+            parser.error(f"--{name} {getattr(args, name)}: at least 1 is needed.")
     if not args.child and not chosen(args):
         names = ", ".join(case.name for case in offered(args))
         parser.error(f"--only {' '.join(args.only)}: no such case. There are {names}.")

@@ -19,8 +19,9 @@ STEP = "step"
 class Meter:
     """Adds up, by phase, what is spent while `with meter(phase)` is open.
 
-    Tokens are counted where they enter the model's first layer, so that one that is computed twice
-    (as under gradient checkpointing) counts twice, and padding counts.
+    Tokens are counted where they enter the first layer's attention: padding counts, and what is
+    computed twice counts twice. (At the layer's own door recomputed activations would be missed,
+    since checkpointing goes on inside of it.)
     """
 
     def __init__(self, model: Any) -> None:
@@ -29,7 +30,7 @@ class Meter:
         self.phases: dict[str, dict[str, float]] = {}
         self.lengths: list[int] = []
         self.prompts: list[int] = []
-        first_layer(model).register_forward_pre_hook(self._count, with_kwargs=True)
+        first_attention(model).register_forward_pre_hook(self._count, with_kwargs=True)
 
     def _count(self, layer: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         hidden = args[0] if args else kwargs["hidden_states"]
@@ -68,10 +69,10 @@ class Meter:
         return taken
 
 
-def first_layer(model: Any) -> Any:
-    """The first layer of the model, without the adapter around it."""
+def first_attention(model: Any) -> Any:
+    """The attention of the first layer, an adapter around the model taken off."""
     plain = plain_model(model)
-    return plain.get_decoder().layers[0]
+    return plain.get_decoder().layers[0].self_attn
 
 
 def memory_now(device: str) -> float:

@@ -255,6 +255,10 @@ def test_a_case_that_there_is_not_is_named_beside_those_that_there_are(
     said = capsys.readouterr().err
     assert "--only 7B: no such case" in said
     assert "SmolLM2-135M/NF4+LoRA/short" in said
+    monkeypatch.setattr(sys, "argv", ["speed.py", "--rounds", "0"])
+    with pytest.raises(SystemExit):
+        speed.arguments()
+    assert "--rounds 0: at least 1 is needed" in capsys.readouterr().err
 
 
 def test_made_up_rewards_leave_no_group_dead() -> None:
@@ -332,6 +336,17 @@ def test_the_meter_counts_padding_and_what_is_computed_twice(tiny: Any) -> None:
         STEP: 45,
     }
     assert meter.take()["phases"] == {}
+
+
+def test_the_meter_sees_activations_that_are_computed_a_second_time(tmp_path: Path) -> None:
+    """Else checkpointing would look like no waste at all."""
+    made_up("tiny", 0.1, tmp_path)
+    policy = load_policy(tmp_path, gradient_checkpointing=True)
+    policy.model.train()
+    meter = Meter(policy.model)
+    with meter("update"):
+        policy.model(input_ids=torch.zeros(2, 4, dtype=torch.long)).logits.sum().backward()
+    assert meter.take()["phases"]["update"]["tokens"] == 16
 
 
 def test_the_same_samples_are_told_from_others() -> None:
