@@ -48,7 +48,7 @@ def best_micro_batch(case: Case, args: argparse.Namespace, request: dict[str, An
         return min(16, share)
     seconds = {}
     for size in sizes:
-        tried = ask(TUNED, case, warm_up=1, steps=2, micro_batch=size, **request)
+        tried = ask(TUNED, case, **request | {"warm_up": 1, "steps": 2, "micro_batch": size})
         seconds[size] = tried["steps"][0]["phases"]["step"][clock_of(args.threads, args.device)]
         say(f"    {TUNED} with {size} rows in one pass: {seconds[size]:.2f} s")
     return min(seconds, key=lambda size: seconds[size])

@@ -118,6 +118,8 @@ def measured(cpu: float, wall: float, tokens: float = 12, peak: float = 100) -> 
         "size": SIZE.to_dict(),
         "rates": {"flops": 1e5, "bandwidth": 1e5},
         "peak_mb": peak,
+        "loaded_mb": 60,
+        "served": {},
     }
 
 
@@ -229,6 +231,26 @@ def test_a_shut_gate_ends_with_status_1_and_no_figure(monkeypatch: pytest.Monkey
     with pytest.raises(SystemExit, match="our gradient is not TRL's"):
         speed.main()
     assert asked == ["make", "gate"]
+
+
+def test_trl_gets_the_quickest_of_the_micro_batches_and_everyone_a_turn_in_front(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked: list[tuple[str, Any]] = []
+
+    def child(task: str, case: Any, threads: int, *, micro_batch: Any, **more: Any) -> Any:
+        asked.append((task, micro_batch))
+        if task == "gate":
+            return findings().to_dict()
+        return measured({8: 3, 16: 2, 64: 4}.get(micro_batch, 1), 1)
+
+    monkeypatch.setattr(rounds, "ask", child)
+    monkeypatch.setattr(sys, "argv", ["speed.py", "--rounds", "2"])
+    args = speed.arguments()
+    found = rounds.measure(CASES[0], args, "somewhere", None)
+    assert asked[:4] == [("gate", None), (TUNED, 8), (TUNED, 16), (TUNED, 64)]
+    assert asked[4:] == [(OURS, None), (TUNED, 16), (TUNED, 16), (OURS, None)]
+    assert found["ratios"][TUNED][STEP]["median"] == 2
 
 
 def test_weights_that_are_missing_are_a_skip_with_its_reason(
