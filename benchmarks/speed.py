@@ -11,7 +11,8 @@ paired: of two measurements of one round, in seconds for each sampled token (CPU
 thread is used), as a median with its range. First comes the gate: where contenders do not compute
 the same thing there is no figure, and the exit status is 1.
 
---short: sixteen completions a batch, random weights, two rounds; under three minutes on two cores.
+--short: three shapes of few completions, random weights, two rounds; under three minutes on two
+idle cores.
 --json: the result as one object on the standard output, the rest on the other one; its `ratios` are
 TRL tuned over ours by case. --smoke: a tiny model, to see that it runs.
 """

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 OURS = "ours"
@@ -76,15 +76,12 @@ CASES = (
 )
 """The whole table."""
 
-FEW = 2
 SHORT_CASES = (
-    *(
-        Case("3M", "full", Shape(s.name, FEW, 8, s.prompt_tokens, s.completion_tokens, s.ends))
-        for s in (SHORT, LONG_PROMPT, MIXED)
-    ),
-    Case("3M", "full", Shape("unshared", 4 * FEW, 2, (16, 16), 64)),
+    Case("3M", "full", replace(SHORT, prompts=2)),
+    Case("3M", "full", replace(LONG_PROMPT, prompts=1)),
+    Case("3M", "full", replace(UNSHARED, prompts=8)),
 )
-"""Sixteen completions a batch in place of 64: for a look in three minutes."""
+"""Eight or sixteen completions a batch in place of 64: for a look in three minutes."""
 
 SMOKE_CASES = (Case("tiny", "full", Shape("smoke", 2, 4, (12, 20), 8, ends=0.1)),)
 """That it runs from one end to the other; the figures say nothing."""

@@ -180,8 +180,9 @@ def test_the_cases_hold_what_the_page_promises() -> None:
     names = [case.name for case in CASES]
     assert len(set(names)) == len(names)
     assert {case.way for case in CASES if case.model == "SmolLM2-135M"} == set(WAYS)
-    shapes = {"short", "long-prompt", "mixed", "unshared"}
-    assert shapes <= {c.shape.name for c in SHORT_CASES} <= {c.shape.name for c in CASES}
+    shapes = {c.shape.name for c in CASES}
+    assert {"short", "long-prompt", "long-answer", "mixed", "unshared"} <= shapes
+    assert {"short", "long-prompt", "unshared"} == {c.shape.name for c in SHORT_CASES}
     for case in (*CASES, *SHORT_CASES, *SMOKE_CASES):
         updates = case.shape.settings.get("updates_per_rollout", 1)
         assert case.shape.completions % updates == 0
