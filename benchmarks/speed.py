@@ -80,6 +80,8 @@ def measure_all(args: argparse.Namespace) -> dict[str, Any]:
             passed = gates.get((source, case.way)) if args.short else None
             found[case.name] = measure(case, args, source, passed)
             gates[source, case.way] = found[case.name]["gate"]
+            # After each case: a whole table takes hours, and somebody may need the machine.
+            keep(result_of(args, found, skipped, before), args.out)
     return result_of(args, found, skipped, before)
 
 
@@ -103,6 +105,13 @@ def result_of(
         "cases": found,
         "skipped": skipped,
     }
+
+
+def keep(result: dict[str, Any], out: Path | None) -> None:
+    """Write it where it was asked for."""
+    if out is not None:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        out.write_text(json.dumps(result, indent=1) + "\n")
 
 
 def gpu_of(found: dict[str, Any]) -> str | None:
@@ -157,9 +166,7 @@ def main() -> None:
     say(said) if args.json else print(said)
     if args.json:
         print(json.dumps(result))
-    if args.out:
-        args.out.parent.mkdir(parents=True, exist_ok=True)
-        args.out.write_text(json.dumps(result, indent=1) + "\n")
+    keep(result, args.out)
 
 
 if __name__ == "__main__":

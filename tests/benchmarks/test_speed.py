@@ -254,6 +254,26 @@ def test_trl_gets_the_quickest_of_the_micro_batches_and_everyone_a_turn_in_front
     assert found["ratios"][TUNED][STEP]["median"] == 2
 
 
+def test_what_was_measured_is_kept_when_a_later_case_fails(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def child(task: str, case: Any, *args: Any, **more: Any) -> Any:
+        if case.shape.name == "long-prompt":
+            raise KeyboardInterrupt
+        if task == "make":
+            return {"source": "somewhere"}
+        return findings().to_dict() if task == "gate" else measured(1, 1) | {"gpu": None}
+
+    for module in (speed, rounds):
+        monkeypatch.setattr(module, "ask", child)
+    out = tmp_path / "kept" / "speed.json"
+    monkeypatch.setattr(sys, "argv", ["speed.py", "--short", "--out", str(out)])
+    with pytest.raises(KeyboardInterrupt):
+        speed.main()
+    kept = json.loads(out.read_text())
+    assert kept["ratios"] == {"3M/short": 1.0}
+
+
 def test_weights_that_are_missing_are_a_skip_with_its_reason(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
