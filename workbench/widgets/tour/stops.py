@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from workbench.doctor import diagnose
 from workbench.errors import WorkbenchError
@@ -105,7 +105,7 @@ def _group(dashboard: Dashboard) -> Card:
 
 
 def _push(dashboard: Dashboard) -> Card:
-    tokens = dashboard.pages["tokens"]
+    tokens: Any = dashboard.pages["tokens"]
     tokens.quantity_menu.value = "coefficient"
     dashboard.selection.row = None  # the most telling one
     _open(dashboard, "tokens")
