@@ -135,7 +135,8 @@ class ForkPart(Guarded):
             raise InfluenceError(needs_torch("Forking a completion")) from error
         key = (*self._key(source, step), *place)
         seed = self._asked.get(key, 0)
-        asked: Any = source.session if _is_live(source) else source.run
+        live = source.session if _is_live(source) else None
+        asked = live or source.run
         found = fork_here(asked, step, *place, count=COUNT, seed=seed, should_stop=should_stop)
         self._asked[key] = seed + 1
         return key, found
