@@ -121,9 +121,11 @@ def test_finished_rows_are_not_computed(monkeypatch: pytest.MonkeyPatch) -> None
         rows.append(len(input_ids))
         return forward(self, input_ids=input_ids, **kwargs)
 
+    # Made first: it tries both of its decoders.
+    engine = NativeEngine(model, EOS, PAD, compact_below=1.0)
     monkeypatch.setattr(type(model), "forward", counting)
     monkeypatch.setattr(counting, "__wrapped__", forward, raising=False)
-    rollout = _rollout(model, compact_below=1.0)
+    rollout = engine.generate(ragged_prompts(), 4, WARM, _generator())
     lengths = rollout.lengths_B
     assert rows[0] == 5, "each prompt is prefilled once"
     assert rows[1:] == [int((lengths > t).sum()) for t in range(1, int(lengths.max()))]

@@ -31,6 +31,7 @@ from workbench.rollout.request import (
     raise_if_stopped,
 )
 from workbench.rollout.sampler import pick_tokens, uniforms
+from workbench.rollout.shared_decoding import SharedPromptDecoder, reason_against_sharing
 from workbench.rollout.types import PolicysOwnWeights, Rollout, Sampling
 
 
@@ -74,6 +75,8 @@ class NativeEngine(PolicysOwnWeights):
         self.compact_below = compact_below
         self.check_every = check_every
         self.should_stop = should_stop
+        with torch.no_grad(), evaluation_mode(self.model):
+            self.reason_against_sharing = reason_against_sharing(self.model)
 
     def generate(
         self,
@@ -101,9 +104,9 @@ class NativeEngine(PolicysOwnWeights):
         with torch.no_grad(), evaluation_mode(self.model):
             ids_NP, mask_NP = left_pad(unique, self.pad_token_id, device)
             # One less than the completions are long: the last token is sampled and never fed back.
-            decoder = Decoder(
-                self.model, ids_NP, mask_NP, max_steps=sampling.max_completion_length - 1
-            )
+            make = SharedPromptDecoder if self._shares(len(rows_B), len(unique)) else Decoder
+            steps = sampling.max_completion_length - 1
+            decoder = make(self.model, ids_NP, mask_NP, max_steps=steps)
             ids_BT, logp_BT = self._sample(decoder, rows_B, eos_E, sampling, generator)
         # The rollout has a row for each prompt that was asked for, doubled ones included.
         prompt_ids_NP, prompt_mask_NP = left_pad(prompts, self.pad_token_id, device)
@@ -117,6 +120,11 @@ class NativeEngine(PolicysOwnWeights):
             num_generations,
             self.model.get_input_embeddings().weight.dtype,
         )
+
+    def _shares(self, rows: int, prompts: int) -> bool:
+        """Whether the completions of a prompt share its keys and values: where the model allows it
+        and there are several."""
+        return rows >= 2 * prompts and self.reason_against_sharing is None
 
     def _sample(
         self,
@@ -168,6 +176,12 @@ class NativeEngine(PolicysOwnWeights):
         """Whether to look, after token `t`, at which rows have finished."""
         every = self.check_every or (1 if device.type == "cpu" else 8)
         return (t + 1) % every == 0
+
+
+def shares_decoding(engine: object) -> bool | None:
+    """Whether the completions of a prompt share its keys and values while the native engine
+    samples; None for another engine, which has its own way."""
+    return engine.reason_against_sharing is None if isinstance(engine, NativeEngine) else None
 
 
 def _written(ids_BT: Tensor, t: int, live_R: Tensor, going_on: Tensor) -> list[int]:

@@ -42,7 +42,7 @@ from workbench.rewards import Rewards, RewardTable, ScoringCancelledError
 from workbench.rewards.functions import as_messages
 from workbench.rewards.watchdog import WATCH_FILE
 from workbench.rollout import RolloutCancelledError, make_engine
-from workbench.rollout.native import NativeEngine
+from workbench.rollout.native import NativeEngine, shares_decoding
 from workbench.rollout.types import Rollout, Sampling
 from workbench.runs.sampled_evaluation import SampledEvaluation
 from workbench.runs.step_record import Evaluation, StepRecord
@@ -140,6 +140,7 @@ class Trainer:
         self.run.add_to_environment(
             rollout_engine=self.engine.name,
             shared_prompts=shares_prompts(policy.model),
+            shared_decoding=shares_decoding(self.engine),
             # Completions are recorded as whole messages: so much of each the template wrote.
             opened_answer=policy.opened(task.messages(task.train[0])),
             **facts_of(policy, task),

@@ -19,12 +19,14 @@ import ipywidgets as widgets
 
 from workbench.runs import Run
 from workbench.widgets.base.closing import close_all
+from workbench.widgets.base.diagnoses import Diagnoses
 from workbench.widgets.base.guarded import set_if_changed, show_if, stylesheet
 from workbench.widgets.base.hosts import limits_here, mimebundle
 from workbench.widgets.base.kernel import answer_in_the_subshell
 from workbench.widgets.base.publisher import Publisher
 from workbench.widgets.base.selection import Selection
 from workbench.widgets.base.source import Control, RunSource, View, controls_to_show
+from workbench.widgets.base.stretch import Stretch
 from workbench.widgets.base.style import framed
 from workbench.widgets.base.text import safe_text
 from workbench.widgets.controls.slider_names import SliderNames
@@ -105,18 +107,20 @@ class Dashboard(widgets.VBox):  # type: ignore[misc]  # ipywidgets has no types
         self._drawing = threading.RLock()
         self._stale = True
         self.selection = Selection()
+        self.diagnoses = Diagnoses()
+        # Before the pages, which ask for the stretch that is chosen on it.
+        self.steps = StepSlider(self._step_moved)
+        self.timeline = TimelinePart(self.steps, self._draw_anew, self.diagnoses)
         self.pages = _make_pages(self._links())
         self.tabs = self._make_tabs()
         self.preview = Preview(self.tabs)
         self.error = widgets.HTML()
         self.still = self._make_still()
-        self.steps = StepSlider(self._step_moved)
         self.selection.observe(lambda change: self._step_selected(), "step")
         self.step = self.steps.slider
         self.newest = self.steps.newest
         self.replay = self.steps.replay
         self.dock_slot = widgets.HBox()
-        self.timeline = TimelinePart(self.steps, self._draw_anew)
         self.timeline_slot = widgets.HBox([self.timeline.widget])
         self.timeline_slot.add_class("wb-line").add_class("wb-timeline-slot")
         self.controls = self._make_controls()
@@ -146,7 +150,8 @@ class Dashboard(widgets.VBox):  # type: ignore[misc]  # ipywidgets has no types
             self.show_step,
             self._show_tokens,
             self._show_completion,
-            interval=lambda: self.timeline.interval,
+            stretch=Stretch(lambda: self.timeline.interval, lambda: self.timeline.show_all()),
+            diagnoses=self.diagnoses,
             focus=self.focus_on,
             follow=self.follow,
             selection=self.selection,

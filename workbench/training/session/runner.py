@@ -160,6 +160,14 @@ class Runner:
             self.worker.launch(lambda: self._to_the_end(work))
         self.tell()
 
+    @property
+    def holds_its_weights(self) -> bool:
+        """Whether the weights in the model are those of this session's last whole step."""
+        trainer = self.trainer
+        if trainer is None or trainer.dirty:
+            return False
+        return not TURN.holds_weights_of_another(trainer.policy.model, self._owner)
+
     def bring_back_weights(self) -> None:
         """Make the model hold the weights of this session's last whole step.
 
@@ -167,7 +175,7 @@ class Runner:
         newest checkpoint is loaded. Raises `SessionError` where that is needed and none is usable.
         """
         trainer = self.require_trainer()
-        if trainer.dirty or TURN.holds_weights_of_another(self.model, self._owner):
+        if not self.holds_its_weights:
             return_to_latest_checkpoint(trainer)
         TURN.weights_belong_to(self.model, self._owner)
 

@@ -143,6 +143,12 @@ class Session:
         return self.run.last_step() if trainer is None else trainer.steps_done
 
     @property
+    def holds_its_weights(self) -> bool:
+        """Whether the policy in memory has the weights of this session's last whole step; not
+        after `free()`, and not while they are those of a branch that trains the same model."""
+        return self._runner.holds_its_weights
+
+    @property
     def in_hand(self) -> InHand | None:
         """What the step that is being made has come to: phase, rollout, newest completion; None
         once the session was freed."""
