@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from workbench.doctor import diagnose
 from workbench.errors import WorkbenchError
@@ -13,6 +13,7 @@ from workbench.widgets.base.numbers import number_text
 from workbench.widgets.base.source import RunSource
 from workbench.widgets.controls.foresight import loss_words
 from workbench.widgets.pages import PAGES
+from workbench.widgets.staging.bookmark import FIRST_COLOUR, tokens_of
 from workbench.widgets.timeline.marks import KINDS
 from workbench.widgets.tokens.step import TokenSteps
 from workbench.widgets.tour import figures
@@ -105,8 +106,7 @@ def _group(dashboard: Dashboard) -> Card:
 
 
 def _push(dashboard: Dashboard) -> Card:
-    tokens: Any = dashboard.pages["tokens"]
-    tokens.quantity_menu.value = "coefficient"
+    tokens_of(dashboard).quantity_menu.value = FIRST_COLOUR
     dashboard.selection.row = None  # the most telling one
     _open(dashboard, "tokens")
     step = _step(dashboard)
