@@ -7,6 +7,7 @@ import math
 from pathlib import Path
 
 import pytest
+from browser.accessible import assert_accessible, faults_of
 from browser.notebook_page import DISPLAY, START, TABS, DashboardPage
 
 from workbench.runs import Run
@@ -82,29 +83,12 @@ def test_every_tab_is_legible_in_both_themes(start_page: DashboardPage, screensh
                 page.nb.screenshot(
                     screenshots / f"{tab.lower().replace(' ', '-')}-{theme}-{height}.png"
                 )
-                here = ".jp-OutputArea-output .wb-scaled"
+                faults += [(theme, height, tab, *found) for found in faults_of(page)]
                 if height == 900:
-                    found = page.nb.small_text(here) + page.nb.low_contrast(here)
-                    faults += [
-                        (theme, tab, *f) for f in found if not (len(f[0]) == 1 and f[1] >= 3)
-                    ]  # a sign, not text: 3:1 is enough
-                wide = page.dashboard.evaluate("e => e.scrollWidth - e.clientWidth")
-                faults += [(theme, tab, "wider than the page by", wide)] if wide > 1 else []
+                    assert_accessible(page.nb.page, f"{tab}, {theme}")
     page.theme("light")
     assert not faults, "\n".join(map(str, sorted(set(faults))))
     page.healthy()
-
-
-def test_everything_has_a_name(start_page: DashboardPage) -> None:
-    start_page.scroll_to_top()
-    controls = start_page.dashboard.locator("input:visible, select:visible, button:visible")
-    assert controls.count() > 20
-    nameless = controls.evaluate_all(
-        "es => es.filter(e => !(e.labels && [...e.labels].some(l => l.textContent.trim()) || "
-        "e.getAttribute('aria-label')"
-        " || e.innerText && e.tagName === 'BUTTON' || e.title)).map(e => e.outerHTML.slice(0, 120))"
-    )
-    assert nameless == []
 
 
 def test_reload_and_second_start_in_mid_run(quick_page: DashboardPage) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from browser.accessible import assert_good_in_both_themes
 from browser.notebook_page import DashboardPage
 
 from workbench.runs import Run
@@ -89,15 +90,7 @@ def test_a_record_shows_its_completions_and_says_why_it_cannot_branch(
     branch = record.get_by_role("button", name="branch from 20 with beta 0.02 (× 4)")
     assert branch.is_disabled()
     assert "Only a record: no model is loaded" in record.inner_text()
-    for theme in ("light", "dark"):
-        page.theme(theme)
-        page.nb.page.wait_for_timeout(500)
-        page.nb.screenshot(str(screenshots / f"doctor-{theme}.png"))
-        faint = page.nb.low_contrast()
-        # A sign, not text: 3:1 is enough.
-        assert [found for found in faint if not (len(found[0]) == 1 and found[1] >= 3)] == []
-        assert page.nb.small_text() == []
-    page.theme("light")
+    assert_good_in_both_themes(page, "doctor", screenshots)
     whole = record.locator(".wb-severity").evaluate_all(
         "all => all.map(e => e.getClientRects().length)"
     )
@@ -109,7 +102,7 @@ def test_a_record_shows_its_completions_and_says_why_it_cannot_branch(
     page.wait(lambda: record.locator(".wb-read tr").count() == 7, "six completions")
     assert show.get_attribute("aria-expanded") == "true"
     assert show.evaluate("e => e === document.activeElement"), "the focus stays"
-    page.nb.screenshot(str(screenshots / "doctor-completions.png"))
+    assert_good_in_both_themes(page, "doctor-completions", screenshots)
     first = record.locator(".wb-read button").first
     step, row = (first.get_attribute("data-act") or "").split("/")[-2:]
     first.click()

@@ -8,18 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from browser.accessible import assert_accessible, faults_of
 from browser.notebook_page import QUICK, DashboardPage
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 SIZES = {(1280, 720): 4, (1440, 900): 6, (1920, 1080): 8}
 """Width and height of the window, with the sidebar open: charts that are seen whole, at least."""
-NESTED = """(root) => {
-  const reached = "a[href], button, input, select, textarea, summary, [tabindex]:not([tabindex='-1'])";
-  const leaves = "[role=img], [role=slider], [role=button], [role=tab], [role=progressbar], button";
-  return [...root.querySelectorAll(leaves)].filter((e) => e.querySelector(reached)).map((e) => e.outerHTML.slice(0, 80));
-}"""
-"""What may have nothing in it that can be reached, and has (axe's nested-interactive)."""
 STEPS = 6
 
 
@@ -49,14 +44,6 @@ def at_size(page: DashboardPage, width: int, height: int, at_least: int) -> list
     return page.whole_charts()
 
 
-def faults_of(page: DashboardPage, here: str = ".jp-OutputArea-output .wb-scaled") -> list[Any]:
-    """Text that is too small or too faint. Charts out of sight are drawn in the theme of when they
-    were last seen."""
-    found = page.nb.small_text(here) + page.nb.low_contrast(here)
-    # A sign, not text: 3:1 is enough.
-    return [fault for fault in found if not (len(fault[0]) == 1 and fault[1] >= 3)]
-
-
 def too_wide(page: DashboardPage) -> int:
     """Pixels by which the dashboard is wider than its place."""
     return page.dashboard.evaluate("e => e.scrollWidth - e.clientWidth")
@@ -75,9 +62,9 @@ def test_the_first_screen_shows_the_run(page: DashboardPage, screenshots: Path) 
             assert too_wide(page) <= 1
         # At the largest size all charts are seen.
         faults += [(theme, *fault) for fault in faults_of(page)]
+        assert_accessible(page.nb.page, f"first screen, {theme}")
     page.theme("light")
     assert not faults, "\n".join(map(str, sorted(set(faults))))
-    assert page.dashboard.evaluate(NESTED) == []
     bar, strip = (page.dashboard.locator(name) for name in (".wb-bar", ".wb-strip"))
     assert [round(row.bounding_box()["height"]) for row in (bar, strip)] == [36, 36]
     page.healthy()
@@ -128,6 +115,7 @@ def test_the_drawer_opens_over_the_charts(page: DashboardPage, screenshots: Path
     page.wait(lambda: page.knob("delta").is_visible(), "a value where there was none")
     page.nb.screenshot(screenshots / "drawer.png")
     assert faults_of(page, ".wb-drawer") == []
+    assert_accessible(page.nb.page, "the drawer")
     page.click("all knobs")
     page.wait(lambda: not page.dashboard.locator(".wb-drawer").is_visible(), "it closes")
 
@@ -154,6 +142,7 @@ def test_a_freed_session_has_one_state_and_a_way_back(
     assert sliders.evaluate_all("es => es.every(e => e.disabled)")
     assert "freed, step" in page.text()
     page.nb.screenshot(screenshots / "freed.png")
+    assert_accessible(page.nb.page, "a freed session")
     page.click("Load again")
     page.wait(lambda: page.nb.kernel_eval("large.session.status") == "ready", "loaded", 60)
     page.wait(lambda: not page.knob("epsilon").is_disabled(), "the knobs")

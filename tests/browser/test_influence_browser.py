@@ -4,9 +4,11 @@ there again after a reload."""
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
+from browser.accessible import assert_good_in_both_themes, assert_keys_stay_ours
 from browser.notebook_page import DashboardPage
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
@@ -39,7 +41,9 @@ def page(lab: Any, probe: Any) -> Iterator[DashboardPage]:
     page.close()
 
 
-def test_the_matrix_is_computed_and_opens_both_texts(page: DashboardPage) -> None:
+def test_the_matrix_is_computed_and_opens_both_texts(
+    page: DashboardPage, screenshots: Path
+) -> None:
     page.click("Who taught it that?")
     page.wait(lambda: "Not computed yet" in page.panel.inner_text(), "the offer to compute")
     page.click("Compute")
@@ -61,6 +65,8 @@ def test_the_matrix_is_computed_and_opens_both_texts(page: DashboardPage) -> Non
     page.panel.get_by_role("button", name="which of its tokens moved?").click()
     page.wait(lambda: page.nb.kernel_eval(f"{PART}.found.of_tokens"), "the tokens", 120)
     page.wait(lambda: "token 0" in page.panel.inner_text(), "the pieces")
+    assert_good_in_both_themes(page, "influence", screenshots)
+    assert assert_keys_stay_ours(page, page.panel) > 10
     # The state is in the kernel: a reload shows the same.
     page.nb.save()
     page.nb.page.reload()

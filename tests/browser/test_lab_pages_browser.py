@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from browser.accessible import assert_good_in_both_themes, assert_keys_stay_ours
 from browser.notebook_page import DashboardPage
 from made_runs import growing_run
 
@@ -58,18 +59,6 @@ def lab_page(lab: Any, probe: Any) -> Iterator[DashboardPage]:
     yield from page_of(lab, probe, "reward_lab", LAB)
 
 
-def faults_of(page: DashboardPage) -> list[Any]:
-    """Text that is too small or too faint, and what is wider than the page."""
-    here = ".jp-OutputArea-output .wb-scaled"
-    faults = [
-        found
-        for found in page.nb.small_text(here) + page.nb.low_contrast(here)
-        if not (len(found[0]) == 1 and found[1] >= 3)
-    ]  # a sign, not text: 3:1 is enough
-    wide = page.dashboard.evaluate("e => e.scrollWidth - e.clientWidth")
-    return [*faults, ("wider than the page by", wide)] if wide > 1 else faults
-
-
 def test_an_answer_is_typed_and_the_rewards_answer(
     lab_page: DashboardPage, screenshots: Path
 ) -> None:
@@ -92,11 +81,8 @@ def test_an_answer_is_typed_and_the_rewards_answer(
     lab.get_by_role("button", name="Try attacks", exact=True).click()
     page.wait(lambda: "false positives" in lab.inner_text(), "the table of the check", 60)
     assert re.search(r"plain answers\s+\d+", lab.inner_text())
-    for theme in ("light", "dark"):
-        page.theme(theme)
-        page.nb.page.wait_for_timeout(500)
-        page.nb.screenshot(screenshots / f"reward-lab-{theme}.png")
-        assert faults_of(page) == [], theme
+    assert_good_in_both_themes(page, "reward-lab", screenshots)
+    assert assert_keys_stay_ours(page, lab) > 5
     page.healthy()
 
 
@@ -116,15 +102,10 @@ def test_an_answers_tokens_and_a_problems_completions(page: DashboardPage) -> No
     page.healthy()
 
 
-def test_the_new_views_are_legible_in_both_themes(page: DashboardPage, screenshots: Path) -> None:
-    faults = []
-    for theme in ("light", "dark"):
-        page.theme(theme)
-        for tab, words in PAGES.items():
-            page.tab(tab)
-            page.wait(lambda words=words: words in page.panel.inner_text(), words)
-            page.nb.page.wait_for_timeout(500)
-            page.nb.screenshot(screenshots / f"{tab.lower().replace(' ', '-')}-{theme}.png")
-            faults += [(theme, tab, *found) for found in faults_of(page)]
-    page.theme("light")
-    assert not faults, "\n".join(map(str, sorted(set(faults))))
+@pytest.mark.parametrize("tab", PAGES)
+def test_its_pages_are_good_in_both_themes(
+    page: DashboardPage, screenshots: Path, tab: str
+) -> None:
+    page.tab(tab)
+    page.wait(lambda: PAGES[tab] in page.panel.inner_text(), PAGES[tab])
+    assert_good_in_both_themes(page, tab.lower().replace(" ", "-"), screenshots)

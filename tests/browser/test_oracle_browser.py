@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from browser.accessible import assert_good_in_both_themes, assert_keys_stay_ours
 from browser.notebook_page import DashboardPage
-from browser.test_lab_pages_browser import faults_of, page_of
+from browser.test_lab_pages_browser import page_of
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
@@ -87,7 +88,8 @@ def test_where_it_was_decided(lab: Any, probe: Any, screenshots: Path) -> None:
             lambda board=board: "credit Q − V" in board.locator(".wb-readout").inner_text(),
             "the values of a token",
         )
-        looked_at(page, "decided", screenshots)
+        assert_good_in_both_themes(page, "oracle-decided", screenshots)
+        assert assert_keys_stay_ours(page, page.dashboard) > 0
         page.healthy()
 
 
@@ -109,7 +111,8 @@ def test_the_estimator_page_answers_its_sliders(lab: Any, probe: Any, screenshot
         assert page.nb.kernel_eval("page.setting.num_generations") == 16
         page.click("Compare the recipes")
         page.wait(lambda board=board: "RLOO" in board.inner_text(), "the table of recipes", 90)
-        looked_at(page, "estimators", screenshots)
+        assert_good_in_both_themes(page, "oracle-estimators", screenshots)
+        assert assert_keys_stay_ours(page, page.dashboard) > 0
         page.healthy()
 
 
@@ -117,22 +120,12 @@ def test_the_clip_page(lab: Any, probe: Any, screenshots: Path) -> None:
     for page in opened(lab, probe, "clip"):
         board = page.dashboard
         page.wait(lambda board=board: board.locator("svg polygon").count() > 3, "arrows")
-        looked_at(page, "clip", screenshots)
+        assert_good_in_both_themes(page, "oracle-clip", screenshots)
+        assert assert_keys_stay_ours(page, page.dashboard) > 0
         page.healthy()
 
 
 def test_the_tree_is_legible_in_both_themes(tree: DashboardPage, screenshots: Path) -> None:
-    looked_at(tree, "tree", screenshots)
+    assert_good_in_both_themes(tree, "oracle-tree", screenshots)
+    assert assert_keys_stay_ours(tree, tree.dashboard) > 0
     tree.healthy()
-
-
-def looked_at(page: DashboardPage, name: str, screenshots: Path) -> None:
-    """A picture in each theme, without small or faint text."""
-    faults = []
-    for theme in ("light", "dark"):
-        page.theme(theme)
-        page.nb.page.wait_for_timeout(700)
-        page.nb.screenshot(screenshots / f"oracle-{name}-{theme}.png")
-        faults += [(theme, *found) for found in faults_of(page)]
-    page.theme("light")
-    assert not faults, "\n".join(map(str, sorted(set(faults))))

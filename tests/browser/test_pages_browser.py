@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from browser.accessible import assert_accessible, violations
 from inert_html import HOSTILE
 from made_runs import make_run
 
@@ -90,6 +91,19 @@ def test_the_exported_page_on_a_phone_in_the_dark_and_with_hostile_texts(
             page.locator("#step").select_option("4")
             assert page.locator(".step:visible").get_attribute("data-step") == "4"
             page.screenshot(path=str(screenshots / f"export-{file.stem}-{scheme}.png"))
+            if file == path:  # the whole page is ours: every rule holds
+                assert_accessible(page, f"export, {scheme}", "html", without={})
+
+
+WRONG = """<main><button></button><p style="color:#999;background:#fff">pale words</p></main>"""
+
+
+def test_axe_finds_what_is_wrong(page: Any) -> None:
+    page.set_content(WRONG)
+    found = violations(page, "main", {})
+    assert sorted(one.split("\n")[0] for one in found) == ["button-name", "color-contrast"]
+    with pytest.raises(AssertionError, match="nothing of .gone is seen"):
+        violations(page, ".gone", {})
 
 
 def test_handles_of_sliders_have_names(page: Any) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from browser.accessible import assert_accessible
 from browser.notebook_page import DashboardPage
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
@@ -49,6 +50,7 @@ def shot(page: DashboardPage, folder: Path, name: str) -> None:
 def test_groups_are_folded_and_open_the_tokens(page: DashboardPage, screenshots: Path) -> None:
     panel = page.panel
     shot(page, screenshots, "groups")
+    assert_accessible(page.nb.page, "groups")
     drawn = panel.locator("tr[data-row]").count()
     assert 0 < drawn < 64, "equal completions stand once"
     assert panel.locator(".wb-times").count()
@@ -56,6 +58,7 @@ def test_groups_are_folded_and_open_the_tokens(page: DashboardPage, screenshots:
     assert chip.count(), "a group without spread, in the strip"
     chip.click()
     assert panel.locator(".wb-dead-one[open] tr[data-row]").first.is_visible()
+    assert_accessible(page.nb.page, "a dead group opened")
 
     # One tab stop; arrow keys go from row to row; letters do nothing to the notebook.
     buttons = panel.locator(".wb-group .wb-open")
@@ -95,6 +98,7 @@ def test_tokens_say_the_push_and_a_click_locks(page: DashboardPage, screenshots:
     tokens.nth(3).hover()
     assert "position 1" in readout.inner_text(), "a locked token stays"
     shot(page, screenshots, "tokens")
+    assert_accessible(page.nb.page, "a token locked")
     page.nb.page.keyboard.press("Escape")
     page.wait(lambda: page.nb.kernel_eval("dashboard.selection.token") is None, "the release")
     tokens.nth(3).hover()
@@ -102,6 +106,7 @@ def test_tokens_say_the_push_and_a_click_locks(page: DashboardPage, screenshots:
     panel.get_by_label("rendered prompt", exact=True).check()
     page.wait(lambda: panel.locator(".wb-rendered .sp").count(), "the template's markers")
     assert "<|user|>" in panel.locator(".wb-rendered").inner_text()
+    assert_accessible(page.nb.page, "the rendered prompt")
     panel.get_by_label("rendered prompt", exact=True).uncheck()
 
 
@@ -117,6 +122,7 @@ def test_a_column_of_the_push_strip_chooses_the_step_on_every_page(
     said = panel.locator(".wb-strip-said")
     page.wait(lambda: said.inner_text().startswith("step 3, position 0: pushed up"), "the words")
     shot(page, screenshots, "strip")
+    assert_accessible(page.nb.page, "the push strip")
     canvas.click(position={"x": box["width"] * 2.5 / 6, "y": 3})
     page.wait(lambda: page.nb.kernel_eval("dashboard.selection.step") == 3, "step 3")
     page.wait(lambda: page.nb.kernel_eval("dashboard.step.value") == 3, "the slider above")
@@ -150,6 +156,7 @@ def test_the_mass_of_a_group_is_computed_scrubbed_and_lit(
     assert before == page.nb.page.evaluate(was), "before the step a bar fills its outline"
     page.nb.page.keyboard.press("End")
     shot(page, screenshots, "mass")
+    assert_accessible(page.nb.page, "the mass of a group")
 
     # Pointing at a bar lights the completion in the table, and its tokens.
     row = bars.first.get_attribute("data-row")
@@ -171,6 +178,7 @@ def test_the_mass_of_a_group_is_computed_scrubbed_and_lit(
     assert " → " in readout.locator(".wb-moved").inner_text()
     assert "after the step" in readout.inner_text()
     shot(page, screenshots, "tokens-after")
+    assert_accessible(page.nb.page, "tokens after a step")
 
     # Where motion is unwelcome: two columns with connectors.
     page.tab("Groups")
@@ -179,11 +187,14 @@ def test_the_mass_of_a_group_is_computed_scrubbed_and_lit(
     shot(page, screenshots, "columns")
     page.theme("dark")
     shot(page, screenshots, "columns-dark")
+    assert_accessible(page.nb.page, "the mass in columns, dark")
     page.nb.page.emulate_media(reduced_motion="no-preference")
     page.wait(lambda: bars.count(), "bars again")
     shot(page, screenshots, "mass-dark")
+    assert_accessible(page.nb.page, "the mass of a group, dark")
     page.tab("Tokens")
     page.wait(lambda: page.panel.locator(".wb-box .t").count(), "tokens")
     shot(page, screenshots, "tokens-dark")
+    assert_accessible(page.nb.page, "tokens, dark")
     page.theme("light")
     page.healthy()

@@ -11,6 +11,7 @@ from types import ModuleType
 from typing import Any
 
 import pytest
+from browser.accessible import CELL_SOURCES, assert_accessible, assert_keys_stay_ours
 from browser.notebook_page import DISPLAY, QUICK, DashboardPage
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
@@ -33,18 +34,6 @@ TOP = """() => {
   return place ? Math.round(place.getBoundingClientRect().top) : null;
 }"""
 """Where the dashboard begins; null where JupyterLab has left its cell out of the page."""
-PRESS_EVERYWHERE = """(root) => {
-  const asked = 'a[href], button, input, select, textarea, summary, [tabindex]';
-  const all = [...root.querySelectorAll(asked)].filter(e => e.tabIndex >= 0 && !e.disabled && e.getClientRects().length);
-  const keys = {b: 66, x: 88, 0: 48, d: 68};
-  for (const element of all) {
-    element.focus();
-    for (const key of ['b', 'x', '0', '0', 'd', 'd']) {
-      element.dispatchEvent(new KeyboardEvent('keydown', {key, keyCode: keys[key], bubbles: true, cancelable: true, composed: true}));
-    }
-  }
-  return all.length;
-}"""
 LATE = """
 const timeout = AbortSignal.timeout.bind(AbortSignal);
 AbortSignal.timeout = (ms) => timeout(ms === 2000 ? 0 : ms);
@@ -55,13 +44,6 @@ AbortSignal.timeout = (ms) => timeout(ms === 2000 ? 0 : ms);
 def _in_view(page: DashboardPage) -> bool:
     top = page.nb.page.evaluate(TOP)
     return top is not None and 0 <= top < 450
-
-
-def _cells(page: DashboardPage) -> list[str]:
-    """The sources of all cells."""
-    return page.nb.page.evaluate(
-        "() => window.jupyterapp.shell.currentWidget.content.widgets.map(c => c.model.sharedModel.source)"
-    )
 
 
 @pytest.fixture(scope="module")
@@ -94,6 +76,7 @@ def test_run_all_shows_the_run_and_a_pill_leads_back_to_it(staged: DashboardPage
     assert re.fullmatch(r"● \d+/2000 · \d+ % ↑ dashboard", pill.inner_text())
     said = pill.inner_text()
     page.wait(lambda: pill.inner_text() != said, "the pill follows the run")
+    assert_accessible(page.nb.page, "the pill", ".wb-pill")
     pill.focus()
     page.nb.page.keyboard.press("Enter")
     page.wait(lambda: _in_view(page), "back at the dashboard")
@@ -145,28 +128,26 @@ def test_no_key_on_any_element_reaches_the_notebook(staged: DashboardPage) -> No
     page.click("Pause")
     page.wait(lambda: "paused, step" in page.text(), "paused")
     page.nb.wait_idle(60)
-    before = _cells(page)
+    before = page.nb.page.evaluate(CELL_SOURCES)
     walked = 0
     for tab in page.dashboard.get_by_role("tab").all():
         tab.click()
         page.nb.page.wait_for_timeout(500)
-        walked += page.dashboard.evaluate(PRESS_EVERYWHERE)
-        assert _cells(page) == before, tab.inner_text()
-        assert page.nb.page.locator(".jp-Dialog").count() == 0, tab.inner_text()
+        walked += assert_keys_stay_ours(page, page.dashboard)
     assert walked > 150
     page.tab("Overview")
     page.dashboard.locator(".wb-slider-input").first.focus()
     for key in "bx00dd":
         page.nb.page.keyboard.press(key)
-    assert _cells(page) == before
+    assert page.nb.page.evaluate(CELL_SOURCES) == before
     assert page.nb.page.locator(".jp-Dialog").count() == 0
 
     # The same keys do what they are for on the notebook itself.
     page.nb.page.locator(".jp-InputPrompt").first.click()
     page.nb.page.keyboard.press("b")
-    page.wait(lambda: len(_cells(page)) == len(before) + 1, "a cell more")
+    page.wait(lambda: len(page.nb.page.evaluate(CELL_SOURCES)) == len(before) + 1, "a cell more")
     page.nb.command("notebook:undo-cell-action")
-    page.wait(lambda: _cells(page) == before, "as before")
+    page.wait(lambda: page.nb.page.evaluate(CELL_SOURCES) == before, "as before")
 
 
 def test_a_recorded_run_stands_there_until_the_first_step(staged: DashboardPage) -> None:
@@ -185,6 +166,7 @@ def test_a_recorded_run_stands_there_until_the_first_step(staged: DashboardPage)
     page.scroll_to_top()
     page.wait(lambda: recorded.locator(".js-plotly-plot").count() > 3, "its curves", 30)
     assert "Recorded earlier" in page.text()
+    assert_accessible(page.nb.page, "a recorded run before the first step")
     grey = recorded.locator(".wb-plots").first.evaluate("e => getComputedStyle(e).filter")
     assert grey == "grayscale(1)"
     page.nb.kernel_eval("second.step()")

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from browser.accessible import assert_accessible, assert_good_in_both_themes, assert_keys_stay_ours
 from browser.notebook_page import DashboardPage
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
@@ -24,8 +25,6 @@ RANGES = f"() => ({DRAWN})().map(gd => gd._fullLayout.xaxis.range.map(Number))"
 HEIGHTS = f"() => ({DRAWN})().map(gd => gd._fullLayout.yaxis.range.map(Number))"
 FIRST = f"""() => ({DRAWN})()[0].data.map(t => ({{name: t.name, y: [...t.y], opacity: t.opacity ?? 1,
   visible: t.visible ?? true, average: Boolean(t.meta?.average)}}))"""
-FOCUSABLE = ".wb-timeline button:visible, .wb-timeline [tabindex='0']:visible, .wb-plots button:visible, .wb-plots input:visible"
-CELLS = "() => window.jupyterapp.shell.currentWidget.content.widgets.length"
 
 
 @pytest.fixture(scope="module")
@@ -238,26 +237,9 @@ def test_a_reload_shows_the_same(page: DashboardPage, screenshots: Path) -> None
     page.nb.kernel_eval("plots.set_trait('zoom', [])")
 
 
-def test_letters_on_a_focused_element_are_no_shortcuts(page: DashboardPage) -> None:
-    cells, found = page.nb.page.evaluate(CELLS), page.dashboard.locator(FOCUSABLE)
-    assert found.count() > 10
-    for i in range(found.count()):
-        element = found.nth(i)
-        if "modebar" in (element.get_attribute("class") or ""):
-            continue
-        element.focus()
-        page.nb.page.keyboard.type("bx00dd")
-    assert page.nb.page.evaluate(CELLS) == cells
-    assert page.nb.page.locator(".jp-Dialog").count() == 0
-
-
-def test_nothing_that_can_be_reached_lies_in_a_picture(page: DashboardPage) -> None:
-    inside = (
-        "es => es.filter(e => e.closest('[role=img]') || e.closest('[aria-hidden=true]')).length"
-    )
-    ours = page.dashboard.locator(".wb-plots, .wb-timeline").locator("button, input, [tabindex]")
-    assert ours.count() > 10
-    assert ours.evaluate_all(inside) == 0
+def test_it_is_accessible_and_letters_are_no_shortcuts(page: DashboardPage) -> None:
+    assert_accessible(page.nb.page, "the timeline with a card")
+    assert assert_keys_stay_ours(page, page.dashboard) > 10
 
 
 def test_motion_is_reduced_where_it_is_asked_for(page: DashboardPage) -> None:
@@ -294,7 +276,8 @@ def test_behaviours_stream_and_a_band_opens_examples(
     page.wait(lambda: trait(page, f"{view}.step") == 125, "the kept step beside it")
     assert trait(page, f"{view}.kind.value") == "right, tagged"
     page.wait(lambda: "of 64 are right, tagged" in panel.inner_text(), "examples")
-    page.nb.screenshot(screenshots / "behaviours.png")
+    assert_good_in_both_themes(page, "behaviours", screenshots)
+    assert assert_keys_stay_ours(page, page.panel) > 2
     page.healthy()
 
 

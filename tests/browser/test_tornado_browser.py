@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from browser.accessible import assert_good_in_both_themes
 from browser.notebook_page import DashboardPage
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
@@ -49,16 +50,5 @@ def test_a_tornado_is_made_and_drawn(page: DashboardPage, screenshots: Path) -> 
     assert page.nb.kernel_eval("session.status") == "paused"
     page.panel.get_by_text("all figures").click()
     assert page.panel.locator("table th[scope=row]").count() > 10
-    here = ".jp-OutputArea-output .wb-scaled"
-    faults = []
-    for theme in ("light", "dark"):
-        page.theme(theme)
-        page.nb.page.wait_for_timeout(500)
-        page.nb.screenshot(screenshots / f"tornado-{theme}.png")
-        faults += [(theme, *found) for found in page.nb.small_text(here)]
-        faults += [(theme, *found) for found in page.nb.low_contrast(here)]
-    page.theme("light")
-    assert not faults, "\n".join(map(str, sorted(set(faults))))
-    wide = page.dashboard.evaluate("e => e.scrollWidth - e.clientWidth")
-    assert wide <= 1, f"wider than the page by {wide}"
+    assert_good_in_both_themes(page, "tornado", screenshots)
     page.healthy()

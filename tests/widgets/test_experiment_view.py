@@ -68,6 +68,8 @@ def test_a_stored_experiment_opens_and_a_run_opens_in_its_dashboard(stored: Path
     data, _ = view._repr_mimebundle_()
     assert "<svg" in data["image/svg+xml"]
     assert "A is better than B" in data["text/plain"]
+    assert "A is better than B" in data["text/html"]
+    assert "data:image/svg+xml" in data["text/html"]
     view.close()
     view.close()
 

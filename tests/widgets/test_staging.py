@@ -183,7 +183,7 @@ def test_in_colab_the_picture_stays_in_the_one_output(
     monkeypatch.setattr("workbench.widgets.staging.saved.in_colab", lambda: True)
     assert not hosts.in_colab()
     dashboard._ipython_display_()
-    assert [sorted(data) for data in shown] == [[VIEW, "image/svg+xml", "text/plain"]]
+    assert [sorted(data) for data in shown] == [[VIEW, "image/svg+xml", "text/html", "text/plain"]]
 
 
 def test_every_module_says_that_it_has_come() -> None:

@@ -21,7 +21,7 @@ from workbench.runs import Run
 from workbench.widgets.base.closing import close_all
 from workbench.widgets.base.diagnoses import Diagnoses
 from workbench.widgets.base.guarded import set_if_changed, show_if, stylesheet
-from workbench.widgets.base.hosts import limits_here, mimebundle
+from workbench.widgets.base.hosts import limits_here, mimebundle, with_picture
 from workbench.widgets.base.kernel import answer_in_the_subshell
 from workbench.widgets.base.publisher import Publisher
 from workbench.widgets.base.selection import Selection
@@ -35,7 +35,6 @@ from workbench.widgets.doctor.view import DoctorView
 from workbench.widgets.groups.view import GroupsView
 from workbench.widgets.overview.view import Overview
 from workbench.widgets.pages import PAGES, Links
-from workbench.widgets.plots.liveplot import with_picture
 from workbench.widgets.plots.pieces import plot_text
 from workbench.widgets.staging.bookmark import (
     FIRST_COLOUR,
@@ -412,9 +411,7 @@ class Dashboard(widgets.VBox):  # type: ignore[misc]  # ipywidgets has no types
         last = self.sources[0].last_step
         names = html.unescape(", ".join(plot_text(source.label, 80) for source in self.sources))
         words = f"Dashboard of {names}, {f'step {last}' if last else 'before its first step'}"
-        if not last:
-            return data | {"text/plain": words}, metadata
-        return with_picture(data, self._svg(), words), metadata
+        return with_picture(data, words, self._svg() if last else ""), metadata
 
     def close(self) -> None:
         """Stop drawing and give back all widgets of the page; the session goes on. Twice does

@@ -18,7 +18,7 @@ from workbench.doctor import diagnose
 from workbench.runs import DamagedError, Run
 from workbench.widgets.base.html_file import write_page
 from workbench.widgets.base.source import Control, RunSource, controls_to_show
-from workbench.widgets.base.style import CSS
+from workbench.widgets.base.style import CSS, framed, scrolling
 from workbench.widgets.base.text import safe_text
 from workbench.widgets.best_paid.markup import BEST_PAID_CSS, summary_of, table_html
 from workbench.widgets.best_paid.view import ANSWERS
@@ -113,8 +113,8 @@ def _plots(found: Sequence[Chart], drawn: list[Chart]) -> str:
         return ""
     places = ""
     for chart in found:
-        title = html.escape(str(chart["layout"].get("title", {}).get("text", "")))
-        places += f'<div data-chart="{len(drawn)}" role="img" aria-label="{title}"></div>'
+        words = html.escape(chart["layout"].get("meta", {}).get("summary", "chart"))
+        places += f'<div data-chart="{len(drawn)}" role="group" aria-label="{words}"></div>'
         drawn.append(chart)
     return f'<div class="panels">{places}</div>'
 
@@ -143,7 +143,7 @@ def _evaluation(source: RunSource, drawn: list[Chart]) -> str:
 
 def _scrolling(name: str, inner: str) -> str:
     """Tables that may be wider than the page scroll by themselves."""
-    return f'<div class="scroll wb" tabindex="0" role="region" aria-label="{name}">{inner}</div>'
+    return framed(scrolling(name, inner))
 
 
 def _groups(source: RunSource) -> str:

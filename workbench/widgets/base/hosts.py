@@ -6,6 +6,8 @@ Nothing has to be switched on by hand. What a place cannot do is said in a line 
 
 from __future__ import annotations
 
+import base64
+import html
 import sys
 from typing import Any
 
@@ -47,6 +49,32 @@ def limits_here() -> str:
     """What this place cannot do while a run goes on, as HTML in a line; empty where nothing is
     missing."""
     return IN_COLAB if in_colab() else IN_VS_CODE if in_vs_code() else ""
+
+
+def picture_html(svg: str, words: str, kind: str = "wb-still") -> str:
+    """A picture as an HTML image of itself: SVG that stands in HTML is cut or thrown away where a
+    notebook of others is made safe (GitHub, nbconvert, an untrusted JupyterLab)."""
+    source = base64.b64encode(svg.encode()).decode()
+    return (
+        f'<img class="{kind}" style="max-width:100%" alt="{html.escape(words, quote=True)}" '
+        f'src="data:image/svg+xml;base64,{source}">'
+    )
+
+
+def with_picture(
+    data: dict[str, Any], words: str, svg: str = "", inner: str = ""
+) -> dict[str, Any]:
+    """What a cell shows of a widget, with words and a picture for where no widget runs.
+
+    A saved notebook opened elsewhere shows one kind of it only. VS Code and nbconvert (nbviewer,
+    and GitHub, which goes by it) take the widget where its state is there; else HTML, then the
+    picture, then plain words. So the HTML holds all: `inner` (the words, if it is empty) and the
+    picture. It needs neither script nor style sheet.
+    """
+    lines = "<br>".join(html.escape(line) for line in words.splitlines())
+    whole = (inner or f"<p>{lines}</p>") + (picture_html(svg, words) if svg else "")
+    drawn = {"image/svg+xml": svg} if svg else {}
+    return data | {"text/html": whole, "text/plain": words} | drawn
 
 
 def mimebundle(widget: widgets.DOMWidget) -> tuple[dict[str, Any], dict[str, Any]]:

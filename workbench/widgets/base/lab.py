@@ -4,6 +4,7 @@ words."""
 from __future__ import annotations
 
 import html
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,9 +12,9 @@ import ipywidgets as widgets
 
 from workbench.errors import WorkbenchError
 from workbench.widgets.base.guarded import Guarded, set_if_changed, stylesheet
-from workbench.widgets.base.hosts import mimebundle
+from workbench.widgets.base.hosts import mimebundle, with_picture
 from workbench.widgets.base.kernel import answer_in_the_subshell
-from workbench.widgets.base.style import NEGATIVE, POSITIVE, framed
+from workbench.widgets.base.style import NEGATIVE, POSITIVE, framed, scrolling
 from workbench.widgets.base.text import safe_text
 from workbench.widgets.base.torch_on_demand import is_torch_missing
 from workbench.widgets.controls.slider_names import SliderNames
@@ -132,10 +133,13 @@ class Lab(Guarded):
         """The widget, and its words and picture for where no widget runs."""
         answer_in_the_subshell(self.widget)
         data, metadata = mimebundle(self.widget)
-        svg = self.picture()
-        return data | {"text/plain": f"{self.heading}. {self.summary or self.problem}"} | (
-            {"image/svg+xml": svg} if svg else {}
-        ), metadata
+        words = f"{self.heading}. {self.summary or self.problem}"
+        said = html.escape(self.summary)
+        # Where a picture says them while the widget lives, the words stand nowhere else.
+        first = "" if said in self.output.value else f"<p>{said}</p>"
+        head = f"<h3>{html.escape(self.heading)}</h3>{first}"
+        inner = f"{head}{self.message.value}{self.output.value}"
+        return with_picture(data, words, self.picture(), inner), metadata
 
 
 def fixed(value: float, digits: int = 4, sign: str = "") -> str:
@@ -173,7 +177,7 @@ def share_bar(value: float, largest: float, text: str) -> str:
 def table(heads: Sequence[str], rows: Sequence[Sequence[str]], caption: str = "") -> str:
     """A table of HTML cells; the first one of each row is its head."""
     top = "".join(
-        f"<th scope='col'{' style=text-align:right' if i else ''}>{h}</th>"
+        f"<th scope='col'{' style=text-align:right' if i else ''}>{h}</th>" if h else "<td></td>"
         for i, h in enumerate(heads)
     )
     body = "".join(
@@ -185,7 +189,7 @@ def table(heads: Sequence[str], rows: Sequence[Sequence[str]], caption: str = ""
     title = (
         f"<caption style='text-align:left;font-size:13px'>{caption}</caption>" if caption else ""
     )
-    return (
-        f"<div style='overflow-x:auto'><table>{title}<thead><tr>{top}</tr></thead><tbody>"
-        f"{body}</tbody></table></div>"
+    name = html.unescape(re.sub("<[^>]*>", "", caption)) or "table"
+    return scrolling(
+        name, f"<table>{title}<thead><tr>{top}</tr></thead><tbody>{body}</tbody></table>"
     )

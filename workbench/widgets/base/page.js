@@ -38,6 +38,14 @@ function wbGuard(event) {
   for (const name of WB_KEYS) saves ? element.removeAttribute(name) : element.setAttribute(name, "true");
 }
 
+// What may scroll is a stop of the Tab key only while something of it is out of sight.
+function wbStops(event) {
+  if (event.key !== "Tab") return;
+  for (const e of document.querySelectorAll(".wb-scroll")) {
+    e.tabIndex = e.scrollWidth > e.clientWidth + 1 || e.scrollHeight > e.clientHeight + 1 ? 0 : -1;
+  }
+}
+
 if (!wbPage.started) {
   wbPage.started = true;
   window.addEventListener("unhandledrejection", (event) => {
@@ -47,6 +55,7 @@ if (!wbPage.started) {
   });
   // Before JupyterLab's own listener, which sits on the document.
   for (const kind of ["focusin", "keydown"]) window.addEventListener(kind, wbGuard, true);
+  window.addEventListener("keydown", wbStops, true);
   // When a person last moved the page: what scrolls by itself leaves it alone then.
   const moved = () => { wbPage.person = performance.now(); };
   for (const kind of ["wheel", "touchmove", "pointerdown", "keydown"]) window.addEventListener(kind, moved, { capture: true, passive: true });

@@ -3,6 +3,7 @@ style sheet of all views."""
 
 from __future__ import annotations
 
+import html
 from pathlib import Path
 
 BLUE, ORANGE, GREEN, PINK = "#0072B2", "#D55E00", "#009E73", "#CC79A7"
@@ -23,6 +24,14 @@ CSS = Path(__file__).with_suffix(".css").read_text(encoding="utf-8")
 def framed(inner: str) -> str:
     """HTML inside the workbench's look; what a text view puts into an `ipywidgets.HTML`."""
     return f"<div class='wb'>{inner}</div>"
+
+
+def scrolling(name: str, inner: str, kind: str = "") -> str:
+    """HTML that may be wider or taller than its place and then scrolls by itself: by keyboard, too.
+    Where nothing is out of sight, Tab passes over it (`page.js` sees to that)."""
+    label = html.escape(name, quote=True)
+    kinds = f"wb-scroll {kind}".strip()
+    return f'<div class="{kinds}" tabindex="0" role="group" aria-label="{label}">{inner}</div>'
 
 
 def standing_alone(inner: str) -> str:

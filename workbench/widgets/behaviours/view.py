@@ -13,7 +13,7 @@ from workbench.widgets.base.guarded import Guarded, set_if_changed, show_if, sty
 from workbench.widgets.base.labelled import in_a_row, labelled_menu
 from workbench.widgets.base.pick_buttons import PickButtons
 from workbench.widgets.base.source import RunSource
-from workbench.widgets.base.style import framed
+from workbench.widgets.base.style import framed, scrolling
 from workbench.widgets.base.text import safe_text
 from workbench.widgets.behaviours.chart import stream
 from workbench.widgets.behaviours.kinds import kind_at, merged, shares, varied, with_hacked
@@ -51,7 +51,7 @@ class BehavioursView(Guarded):
         self.summary = widgets.HTML()
         self.plot = LivePlot(columns=1, height=260, label="behaviours", linked=True)
         self.kind = labelled_menu("examples of", [], "320px", "90px")
-        self.examples = widgets.HTML(layout=widgets.Layout(overflow="auto"))
+        self.examples = widgets.HTML()
         self.picks = PickButtons("look at tokens of", self._look_at_tokens)
         self._below = widgets.VBox([in_a_row(self.kind), self.examples, self.picks.widget])
         self.widget = widgets.VBox(
@@ -162,7 +162,8 @@ class BehavioursView(Guarded):
         if rows:
             samples = source.run.samples(step)
             shown = varied(samples[samples["row"].isin(rows)], EXAMPLES)
-            table = examples_html(samples[samples["row"].isin(shown)], source.opened)
+            examples = examples_html(samples[samples["row"].isin(shown)], source.opened)
+            table = scrolling("examples", examples)
             head += "." if len(rows) <= EXAMPLES else f"; {EXAMPLES} of them."
         set_if_changed(self.examples, "value", framed(f"<p role='status'>{head}</p>{table}"))
         show_if(self.picks.widget, bool(shown))

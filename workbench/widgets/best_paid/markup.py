@@ -74,8 +74,8 @@ def table_html(found: pd.DataFrame, reward_names: Sequence[str], limit: int, ope
         for place, (_, answer) in enumerate(found.iterrows(), start=1)
     )
     return (
-        f'<table aria-label="the best-paid answers"><tr><th class="wb-number"></th><th>answer</th>'
-        f"{names}{heads}</tr>{rows}</table>"
+        '<table aria-label="the best-paid answers"><tr><th class="wb-number">place</th>'
+        f"<th>answer</th>{names}{heads}</tr>{rows}</table>"
     )
 
 

@@ -15,7 +15,7 @@ from workbench.widgets.base.pick_buttons import PickButtons
 from workbench.widgets.base.selection import Selection
 from workbench.widgets.base.source import RunSource
 from workbench.widgets.base.step_view import NO_RUN, StepView
-from workbench.widgets.base.style import framed
+from workbench.widgets.base.style import framed, scrolling
 from workbench.widgets.base.text import safe_text
 from workbench.widgets.best_paid.markup import BEST_PAID_CSS, summary_of, table_html
 
@@ -51,7 +51,7 @@ class BestPaidView(StepView):
         lengths = [(f"{n:,} characters", n) for n in LENGTHS]
         self.length = labelled_menu("texts up to", lengths, "250px", "80px", value=LENGTHS[0])
         self.summary = widgets.HTML()
-        self.table = widgets.HTML(layout=widgets.Layout(overflow="auto"))
+        self.table = widgets.HTML()
         self.picks = PickButtons("look at tokens of", self._look_at_tokens)
         self.widget = widgets.VBox(
             [
@@ -119,7 +119,8 @@ class BestPaidView(StepView):
         table = ""
         if len(self.found):
             names = self.source.reward_names
-            table = framed(table_html(self.found, names, self.length.value, self._opened))
+            rows = table_html(self.found, names, self.length.value, self._opened)
+            table = framed(scrolling("the best-paid answers", rows))
         set_if_changed(self.table, "value", table)
         show_if(self.picks.widget, bool(len(self.found)))
         places = range(1, len(self.found) + 1)

@@ -72,13 +72,14 @@ def completions_html(source: RunSource, show: Show, key: str) -> str:
         wanted = span(sorted(show.steps))
         return f"<div class='wb-why' role='status'>None of {wanted} was kept in the record.</div>"
     names = source.reward_names
-    heads = "".join(f"<th>{safe_text(name, 40).replace('_', '_<wbr>')}</th>" for name in names)
+    titles = [*(safe_text(name, 40).replace("_", "_<wbr>") for name in names), "reward"]
+    heads = "".join(f"<th class='wb-number'>{title}</th>" for title in titles)
     body = "".join(_row(source, row, names, key) for _, row in found.rows.iterrows())
     words = f"{len(found.rows)} of {found.count:,}: {SHOWN[show.which]}, {span(found.steps)}"
     return (
         f"<div class='wb-read' tabindex='0' role='region' aria-label='{words}'><p class='wb-why'>"
-        f"{words}</p><table><tr><th>step</th><th>row</th><th>completion</th>{heads}<th>reward</th>"
-        f"<th>gold</th><th></th></tr>{body}</table></div>"
+        f"{words}</p><table><tr><th>step</th><th>row</th><th>completion</th>{heads}"
+        f"<th>gold</th><td></td></tr>{body}</table></div>"
     )
 
 

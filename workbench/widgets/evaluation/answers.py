@@ -11,7 +11,7 @@ import ipywidgets as widgets
 from workbench.runs import Answered, Run
 from workbench.widgets.base.guarded import Guarded, set_if_changed, show_if
 from workbench.widgets.base.labelled import in_a_row, labelled_menu
-from workbench.widgets.base.style import framed
+from workbench.widgets.base.style import framed, scrolling
 from workbench.widgets.base.text import menu_text, safe_text
 from workbench.widgets.base.torch_on_demand import is_torch_missing, needs_torch, say_when_loading
 from workbench.widgets.evaluation.markup import problem_html
@@ -49,7 +49,7 @@ class AnswersPart:
         self.keep = labelled_menu("show", SHOWN, "320px", "60px")
         self.problem = labelled_menu("problem", [("none", None)], "560px", "70px")
         self.words = widgets.HTML()
-        self.page = widgets.HTML(layout=widgets.Layout(overflow="auto"))
+        self.page = widgets.HTML()
         self.chooser = in_a_row(self.problem, self.keep)
         self.widget = widgets.VBox(
             [
@@ -118,7 +118,7 @@ class AnswersPart:
             for name, step, answers in zip(names, steps, self.answers, strict=True)
             if place in answers
         ]
-        set_if_changed(self.page, "value", framed(problem_html(both)))
+        set_if_changed(self.page, "value", framed(scrolling("answers", problem_html(both))))
 
     # ------------------------------------------------------------ all of them, judged
 

@@ -12,7 +12,7 @@ from workbench.runs.store.queries import DAMAGED
 from workbench.widgets.base.guarded import Guarded, set_if_changed, show_if, stylesheet
 from workbench.widgets.base.labelled import in_a_row, labelled_menu
 from workbench.widgets.base.source import RunSource
-from workbench.widgets.base.style import framed
+from workbench.widgets.base.style import framed, scrolling
 from workbench.widgets.base.text import menu_text, safe_text
 from workbench.widgets.evaluation.answers import AnswersPart
 from workbench.widgets.evaluation.charts import charts
@@ -50,8 +50,8 @@ class EvaluationView(Guarded):
         self.by = labelled_menu("by", [("none", "")], "190px", "40px")
         self.summary = widgets.HTML()
         self.plots = LivePlot(label="the evaluations", columns=2, height=260)
-        self.table = widgets.HTML(layout=widgets.Layout(overflow="auto"))
-        self.labels = widgets.HTML(layout=widgets.Layout(overflow="auto"))
+        self.table = widgets.HTML()
+        self.labels = widgets.HTML()
         for menu in (self.split, self.judge, self.before, self.after, self.by):
             self.answer(menu, self._draw)
         self.answers = AnswersPart(self)
@@ -112,11 +112,14 @@ class EvaluationView(Guarded):
 
     def _draw_tables(self, split: str, steps: tuple[int, int] | None, judge: str) -> None:
         show_if(self.by, steps is not None and bool(self.by.value))
-        main = "" if steps is None else framed(main_table(self._frame, split, steps))
+        main = parts = ""
+        if steps is not None:
+            table = main_table(self._frame, split, steps)
+            main = framed(scrolling("the evaluations", table))
         set_if_changed(self.table, "value", main)
-        parts = ""
         if steps is not None and self.by.value:
-            parts = framed(label_table(self._frame, split, steps, self.by.value, judge))
+            table = label_table(self._frame, split, steps, self.by.value, judge)
+            parts = framed(scrolling(f"by {self.by.value}", table))
         set_if_changed(self.labels, "value", parts)
 
     # ------------------------------------------------------------ what can be chosen

@@ -14,10 +14,10 @@ import ipywidgets as widgets
 from workbench.experiment import Experiment
 from workbench.widgets.base.closing import close_all
 from workbench.widgets.base.guarded import Guarded, set_if_changed, show_if, stylesheet
-from workbench.widgets.base.hosts import mimebundle
+from workbench.widgets.base.hosts import mimebundle, with_picture
 from workbench.widgets.base.kernel import answer_in_the_subshell
 from workbench.widgets.base.labelled import in_a_row, labelled_menu
-from workbench.widgets.base.style import framed
+from workbench.widgets.base.style import framed, scrolling
 from workbench.widgets.base.text import menu_text
 from workbench.widgets.dashboard import Dashboard
 from workbench.widgets.experiment.charts import curves, forest
@@ -28,7 +28,7 @@ from workbench.widgets.experiment.markup import (
     sentences_html,
     table_html,
 )
-from workbench.widgets.plots.liveplot import LivePlot, with_picture
+from workbench.widgets.plots.liveplot import LivePlot
 
 INTERVAL = 1.0
 """Seconds between two drawings while it runs: what is drawn is read from all records."""
@@ -52,7 +52,7 @@ class ExperimentView(widgets.VBox):  # type: ignore[misc]  # ipywidgets has no t
         self.progress = widgets.HTML()
         self.go = widgets.Button(tooltip="Make the runs that are missing")
         self.go.on_click(lambda _: self._guard.guarded(self._go))
-        self.table = widgets.HTML(layout=widgets.Layout(overflow="auto"))
+        self.table = widgets.HTML()
         self.words = widgets.HTML()
         self.plots = LivePlot(label="the experiment", columns=2, height=320)
         self.run = labelled_menu("run", [(NONE, None)], "320px", "40px")
@@ -107,7 +107,9 @@ class ExperimentView(widgets.VBox):  # type: ignore[misc]  # ipywidgets has no t
     def _draw_result(self) -> None:
         result = self.experiment.result()
         set_if_changed(self.words, "value", framed(sentences_html(result)))
-        set_if_changed(self.table, "value", framed(table_html(result)))
+        set_if_changed(
+            self.table, "value", framed(scrolling("variants and controls", table_html(result)))
+        )
         self.plots.show([forest(result), curves(result)])
         made = [o.folder for row in result.rows for o in row.outcomes if o.status != "waiting"]
         options = [(NONE, None), *((menu_text(folder.name, 60), folder) for folder in made)]
@@ -179,7 +181,9 @@ class ExperimentView(widgets.VBox):  # type: ignore[misc]  # ipywidgets has no t
     def _repr_mimebundle_(self, **kwargs: Any) -> tuple[dict[str, Any], dict[str, Any]]:
         """The widget, and beside it a picture and words for where no widget runs."""
         data, metadata = mimebundle(self)
-        return with_picture(data, self.plots.picture(), str(self.experiment.result())), metadata
+        words = str(self.experiment.result())
+        inner = f"{self.words.value}{self.table.value}"
+        return with_picture(data, words, self.plots.picture(), inner), metadata
 
     def close(self) -> None:
         """Stop drawing and give back all widgets; the experiment goes on. Twice does nothing."""

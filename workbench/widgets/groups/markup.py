@@ -13,6 +13,7 @@ from workbench.rewards import compared_plainly, lenient_correct
 from workbench.tasks.format import tagged_answer
 from workbench.widgets.base.bar import BAR_CSS, advantage_bar
 from workbench.widgets.base.numbers import all_digits, number_text
+from workbench.widgets.base.style import scrolling
 from workbench.widgets.base.text import opened_html, own_part, safe_text
 from workbench.widgets.groups.answer import answer_in, reason_of
 from workbench.widgets.groups.folds import Fold, folds_of
@@ -98,9 +99,9 @@ def _heading(table: GroupTable, n: int, look: Look) -> str:
     baseline_G = table.baseline_NG[n]
     same = len(set(map(repr, baseline_G.tolist()))) == 1
     baseline = number_text(float(baseline_G[0]), missing="none") if same else "one for each row"
+    asked = f'<b>Group {n}</b> <span class="wb-text">{marked(table.prompt_N[n], look.query, 600)}'
     return (
-        f'<div class="wb-asked"><b>Group {n}</b> <span class="wb-text">'
-        f"{marked(table.prompt_N[n], look.query, 600)}</span></div>"
+        f"{scrolling('prompt', asked + '</span>', 'wb-asked')}"
         f'<div class="wb-facts">gold answer: <span class="wb-text">{gold_text}</span> · '
         f"mean reward {number_text(table.mean_N[n])}, "
         f"std {number_text(table.std_N[n], missing='none')} · "

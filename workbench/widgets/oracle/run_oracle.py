@@ -9,13 +9,14 @@ import ipywidgets as widgets
 
 from workbench.widgets.base.background import Background, OnProgress, ShouldStop
 from workbench.widgets.base.guarded import Guarded, set_if_changed
-from workbench.widgets.base.hosts import mimebundle
+from workbench.widgets.base.hosts import mimebundle, with_picture
 from workbench.widgets.base.kernel import answer_in_the_subshell
 from workbench.widgets.base.style import framed
-from workbench.widgets.base.text import safe_text
+from workbench.widgets.base.text import menu_text, safe_text
 from workbench.widgets.oracle.all_it_can_say import AllItCanSay
 from workbench.widgets.oracle.run_trees import FILE, along_run, kept_steps
 from workbench.widgets.oracle.snapshots import Snapshots
+from workbench.widgets.oracle.still import tree_picture
 from workbench.widgets.oracle.stored import load_trees, save_trees
 from workbench.widgets.oracle.where_decided import WhereDecided
 
@@ -75,4 +76,6 @@ class RunOracle(Guarded):
     def _repr_mimebundle_(self, **_: Any) -> tuple[dict[str, Any], dict[str, Any]]:
         answer_in_the_subshell(self.widget)
         data, metadata = mimebundle(self.widget)
-        return data | {"text/plain": f"The oracle of {self.folder.name}."}, metadata
+        words = f"All that {menu_text(self.folder.name, 80)} could say at its kept steps."
+        svg = tree_picture(self.trees[0]) if self.trees else ""
+        return with_picture(data, words, svg), metadata

@@ -25,6 +25,7 @@ import anywidget
 import numpy as np
 import traitlets
 
+from workbench.widgets.base.hosts import with_picture
 from workbench.widgets.base.kernel import answer_in_the_subshell
 from workbench.widgets.base.page import module_of
 from workbench.widgets.base.style import CSS
@@ -112,7 +113,8 @@ class LivePlot(anywidget.AnyWidget):
 
     def _repr_mimebundle_(self, **kwargs: Any) -> tuple[dict[str, Any], dict[str, Any]]:
         data, metadata = super()._repr_mimebundle_(**kwargs)  # type: ignore[misc]
-        return with_picture(data, self.picture(), self.summary) if self._charts else data, metadata
+        words = self.summary or "No charts yet."
+        return with_picture(data, words, self.picture() if self._charts else ""), metadata
 
     def _answer(self, _widget: Any, content: dict[str, Any], _buffers: Any) -> None:
         """A page asks for plotly.js."""
@@ -155,9 +157,3 @@ def packed(charts: Sequence[Chart]) -> tuple[list[Chart], list[np.ndarray]]:
         if shapes and shapes is charts[0].get("layout", {}).get("shapes"):
             packed_chart["layout"]["shapes"] = {"of": 0}
     return spec, arrays
-
-
-def with_picture(data: dict[str, Any], svg: str, summary: str) -> dict[str, Any]:
-    """What a cell shows of a widget, with a picture and words beside it for where no widget
-    runs."""
-    return data | {"image/svg+xml": svg, "text/plain": summary}

@@ -12,7 +12,7 @@ from workbench.rewards.check import RewardCheck, check_reward
 from workbench.tasks import Task
 from workbench.widgets.base.guarded import set_if_changed
 from workbench.widgets.base.labelled import in_a_row, labelled_menu
-from workbench.widgets.base.style import framed
+from workbench.widgets.base.style import framed, scrolling
 from workbench.widgets.base.text import safe_text
 from workbench.widgets.reward_lab.boxes import LABEL
 from workbench.widgets.reward_lab.markup import check_html
@@ -37,7 +37,7 @@ class CheckPart:
             layout=widgets.Layout(width="110px"),
         )
         self.words = widgets.HTML()
-        self.table = widgets.HTML(layout=widgets.Layout(overflow="auto"))
+        self.table = widgets.HTML()
         about = framed(
             "<p style='margin:12px 0 0'><b>What would a policy find?</b> <span class='wb-dim'>"
             "Right answers in other spellings, near misses, and attacks, before anything is "
@@ -70,7 +70,9 @@ class CheckPart:
             self._say(str(error), is_error=True)
             return
         self._say("")
-        set_if_changed(self.table, "value", framed(check_html(self.result)))
+        set_if_changed(
+            self.table, "value", framed(scrolling("the reward check", check_html(self.result)))
+        )
 
     def _say(self, words: str, is_error: bool = False) -> None:
         kind = "wb-error" if is_error else "wb-dim"

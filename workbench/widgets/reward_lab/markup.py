@@ -29,7 +29,7 @@ def group_table(bench: Bench, after: Paid, row: int, text: str) -> str:
     )
     rows = "".join(_row(bench, after, g, row, text) for g in range(len(bench.group.texts)))
     return (
-        f'<table class="wb-lab-group" aria-label="the group"><tr><th></th><th>completion</th>'
+        f'<table class="wb-lab-group" aria-label="the group"><tr><td></td><th>completion</th>'
         f"{heads}</tr>{rows}</table>"
     )
 

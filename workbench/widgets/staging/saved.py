@@ -8,12 +8,10 @@ hides JupyterLab's "model not found" once it does not.
 
 from __future__ import annotations
 
-import base64
-import html
 import time
 from typing import TYPE_CHECKING, Any
 
-from workbench.widgets.base.hosts import in_colab
+from workbench.widgets.base.hosts import in_colab, picture_html
 
 if TYPE_CHECKING:
     from workbench.widgets.dashboard import Dashboard
@@ -45,6 +43,7 @@ class SavedPicture:
             display(data, metadata=metadata, raw=True)  # type: ignore[no-untyped-call]
             return
         picture = data.pop("image/svg+xml", "")
+        data.pop("text/html")  # it stands in the other output
         display(data, metadata=metadata, raw=True)  # type: ignore[no-untyped-call]
         bundle = self._bundle(picture, data["text/plain"])
         self._shown.append(display(bundle, raw=True, display_id=True))  # type: ignore[no-untyped-call]
@@ -65,12 +64,7 @@ class SavedPicture:
         """As HTML first: it is shown in a notebook that nobody has trusted yet, too."""
         if not svg:
             return {"text/html": '<span class="wb-saved"></span>', "text/plain": ""}
-        source = base64.b64encode(svg.encode()).decode()
-        name = f"wb-saved wb-saved-{self._dashboard.stage.key}"
-        image = (
-            f'<img class="{name}" style="max-width:100%" alt="{html.escape(words)}" '
-            f'src="data:image/svg+xml;base64,{source}">'
-        )
+        image = picture_html(svg, words, f"wb-saved wb-saved-{self._dashboard.stage.key}")
         return {
             "text/html": HIDE_WHAT_FAILED + image,
             "image/svg+xml": svg,

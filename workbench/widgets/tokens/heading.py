@@ -8,6 +8,7 @@ import numpy as np
 from workbench.influence.mass_file import Mass
 from workbench.widgets.base.bar import advantage_bar
 from workbench.widgets.base.numbers import number_text
+from workbench.widgets.base.style import scrolling
 from workbench.widgets.base.text import opened_html, own_part, safe_text
 from workbench.widgets.tokens.box import Column, Readings
 from workbench.widgets.tokens.markup import known
@@ -23,11 +24,12 @@ def question(found: TokenStep, row: int) -> str:
     s = found.samples.iloc[row]
     gold = "none" if s["gold_answer"] is None else safe_text(str(s["gold_answer"]), 200)
     dead = " · <b>dead</b>: all rewards of this group are equal" if s["dead"] else ""
-    return (
-        f'<div class="wb-prompt"><b>Group {s["group"]}</b> · prompt: <span class="wb-text">'
+    words = (
+        f'<b>Group {s["group"]}</b> · prompt: <span class="wb-text">'
         f"{safe_text(s['prompt'], 400)}</span> · "
-        f'gold answer: <span class="wb-text">{gold}</span>{dead}</div>'
+        f'gold answer: <span class="wb-text">{gold}</span>{dead}'
     )
+    return scrolling("prompt", words, "wb-prompt")
 
 
 def heading(found: TokenStep, row: TokenRow) -> str:

@@ -6,6 +6,7 @@ import html
 from collections.abc import Callable
 
 from workbench.widgets.base.numbers import all_digits, number_text
+from workbench.widgets.base.style import scrolling
 from workbench.widgets.tokens.inputs import LOGP_MEANING
 from workbench.widgets.tokens.markup import known
 from workbench.widgets.tokens.pieces import Piece
@@ -78,10 +79,9 @@ def table(row: TokenRow, piece: Callable[[int], Piece], part: slice) -> str:
             zip(row.ids_T[part].tolist(), *columns, strict=True), part.start
         )
     )
-    return (
-        f'<div class="wb-values"><table aria-label="values of row {row.row}"><tr>{head}</tr>'
-        f"{body}</table></div>"
-    )
+    name = f"values of row {row.row}"
+    values = f'<table aria-label="{name}"><tr>{head}</tr>{body}</table>'
+    return scrolling(name, values, "wb-values")
 
 
 def _cell(name: str, value: float) -> str:

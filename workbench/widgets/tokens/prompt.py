@@ -7,7 +7,7 @@ from typing import Any
 
 from workbench.errors import WorkbenchError
 from workbench.widgets.base.source import RunSource
-from workbench.widgets.base.style import framed
+from workbench.widgets.base.style import framed, scrolling
 from workbench.widgets.base.text import safe_text
 from workbench.widgets.base.torch_on_demand import is_torch_missing, needs_torch
 from workbench.widgets.tokens.pieces import BREAK, Piece, piece_of
@@ -62,12 +62,10 @@ def rendered_html(tokens: list[tuple[int, str]]) -> str:
     left = len(tokens) - len(shown)
     before = f'<span class="wb-cut">… {left:,} tokens left out …</span>' if left else ""
     spans = "".join(_span(piece_of(token_id, text)) for token_id, text in shown)
-    return framed(
-        '<div class="wb-tokens"><div class="wb-rendered" role="group" '
-        'aria-label="prompt as the policy reads it">'
-        f'<span class="wb-dim">prompt as the policy reads it, {len(tokens)} tokens:</span><br>'
-        f"{before}{spans}</div></div>"
-    )
+    name = "prompt as the policy reads it"
+    head = f'<span class="wb-dim">{name}, {len(tokens)} tokens:</span><br>'
+    whole = scrolling(name, f"{head}{before}{spans}", "wb-rendered")
+    return framed(f'<div class="wb-tokens">{whole}</div>')
 
 
 def _span(piece: Piece) -> str:

@@ -16,7 +16,7 @@ from workbench.widgets.base.guarded import Guarded, set_if_changed, show_if, sty
 from workbench.widgets.base.labelled import in_a_row, labelled_menu
 from workbench.widgets.base.source import RunSource
 from workbench.widgets.base.step_view import NO_RUN
-from workbench.widgets.base.style import framed
+from workbench.widgets.base.style import framed, scrolling
 from workbench.widgets.base.text import safe_text
 
 if TYPE_CHECKING:
@@ -180,7 +180,7 @@ class TornadoView(Guarded):
         if key == self._drawn:
             return
         result = open_tornado(path)
-        parts = [f'<div class="wb-tornado-picture">{as_html(result)}</div>']
+        parts = [scrolling("the tornado", as_html(result))]
         if not is_of_this_past(result, self.source.run):
             parts.insert(0, f'<div class="wb-note" role="status">{OTHER_PAST}</div>')
         set_if_changed(self.picture, "value", framed("".join(parts)))

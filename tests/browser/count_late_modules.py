@@ -1,0 +1,101 @@
+"""How often a widget's module comes too late on a slow machine, and whether its widget lives then.
+
+    python tests/browser/count_late_modules.py --starts 10 --slower 6
+
+Opens 00_start.ipynb so many times in a page whose processor is slowed by that factor, runs all of
+it, and counts in each start: models of which anywidget gave up ("Failed to initialize model"),
+modules that came late and hear the kernel again, widgets that could not be shown, and whether the
+dashboard still follows the run. Its exit status is 1 where a dashboard is dead or broken.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import shutil
+import sys
+import tempfile
+import time
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parents[2]
+sys.path.insert(0, str(ROOT / "tests"))
+sys.path.insert(0, str(ROOT))
+GAVE_UP, CAME = "Failed to initialize model", "module came late"
+NOTEBOOK = "notebooks/00_start.ipynb"
+
+
+def driver() -> Any:
+    """The browser's driver, which lies beside the checkout with the test material."""
+    from conftest import SHARED
+
+    found = importlib.util.spec_from_file_location(
+        "browser_probe", SHARED / "tools" / "browser_probe.py"
+    )
+    assert found is not None
+    assert found.loader is not None
+    module = sys.modules["browser_probe"] = importlib.util.module_from_spec(found)
+    found.loader.exec_module(module)
+    return module
+
+
+def one_start(lab: Any, slower: float) -> dict[str, Any]:
+    """A page opened, slowed, run and watched until its dashboard shows steps, or two minutes."""
+    from browser.notebook_page import DashboardPage
+
+    page = DashboardPage(lab, NOTEBOOK, lab.server.root / "notebooks/runs/start", single=False)
+    said: Counter[str] = Counter()
+    page.nb.page.on("console", lambda message: said.update(kinds_of(message.text)))
+    page.nb.page.on("pageerror", lambda error: said.update(kinds_of(str(error))))
+    devtools = page.nb.page.context.new_cdp_session(page.nb.page)
+    devtools.send("Emulation.setCPUThrottlingRate", {"rate": slower})
+    page.nb.page.set_viewport_size({"width": 1280, "height": 720})
+    begun = time.monotonic()
+    page.nb.run_all(wait_idle=False)
+    try:
+        page.wait(lambda: page.points() > 1, "points in the first plot", 150)
+        before = page.points()
+        page.wait(lambda: page.points() > before, "more points", 90)
+        follows = True
+    except AssertionError:
+        follows = False
+    found = {
+        "gave up": said[GAVE_UP],
+        "heard again": said[CAME],
+        "broken": len(page.nb.broken_widgets()),
+        "follows": follows,
+        "seconds": round(time.monotonic() - begun),
+    }
+    page.close()
+    return found
+
+
+def kinds_of(text: str) -> list[str]:
+    return [kind for kind in (GAVE_UP, CAME) if kind in text]
+
+
+def main() -> int:
+    asked = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    asked.add_argument("--starts", type=int, default=10)
+    asked.add_argument("--slower", type=float, default=6.0, help="the processor, by this factor")
+    args = asked.parse_args()
+    root = Path(tempfile.mkdtemp(prefix="late-"))
+    shutil.copytree(ROOT / "notebooks", root / "notebooks", ignore=shutil.ignore_patterns("runs"))
+    shutil.copytree(ROOT / "docs", root / "docs")
+    env = {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
+    starts = []
+    with driver().Lab(root, theme="light", width=1280, height=720, env=env) as lab:
+        for place in range(args.starts):
+            starts.append(one_start(lab, args.slower))
+            print(f"start {place + 1}: {starts[-1]}", flush=True)
+    shutil.rmtree(root, ignore_errors=True)
+    late = sum(start["gave up"] > 0 for start in starts)
+    dead = sum(start["broken"] > 0 or not start["follows"] for start in starts)
+    print(f"{args.starts} starts: a module came late in {late}, a dashboard was dead in {dead}")
+    return int(dead > 0)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
