@@ -364,6 +364,7 @@ def test_the_size_of_a_model_by_hand(tiny: Any) -> None:
 
 
 def test_the_meter_counts_padding_and_what_is_computed_twice(tiny: Any) -> None:
+    reference = copy.deepcopy(tiny.model)
     meter = Meter(tiny.model)
     ids = torch.zeros(3, 5, dtype=torch.long)
     with torch.no_grad(), meter(STEP):
@@ -379,6 +380,10 @@ def test_the_meter_counts_padding_and_what_is_computed_twice(tiny: Any) -> None:
         STEP: 45,
     }
     assert meter.take()["phases"] == {}
+    meter.watch(reference)
+    with torch.no_grad(), meter("logprobs"):
+        reference(input_ids=ids)
+    assert meter.take()["phases"]["logprobs"]["tokens"] == 15
 
 
 def test_the_meter_sees_activations_that_are_computed_a_second_time(tmp_path: Path) -> None:
