@@ -272,3 +272,29 @@ def test_what_rounding_leaves_of_nothing_is_nothing() -> None:
         "12 %",
         "100 %",
     ]
+
+
+def test_a_stretch_is_diagnosed_by_its_own_steps(tmp_path: Path) -> None:
+    """An ill beginning, well again at the end: each is seen in its own steps alone."""
+    run = make_run(tmp_path / "run", steps=40, metrics={"kl": lambda step: 5.0 if step < 15 else 0})
+    ill = {finding.key: finding for finding in diagnose(run, 12, since=3)}
+    assert "kl_high" in ill
+    assert "steps 3 to" in " ".join(finding.evidence for finding in ill.values())
+    assert "kl_high" not in keys(diagnose(run, 40, since=25))
+    assert diagnose(run, 40, since=1) == diagnose(run, 40)
+    # The settings in force are those from before, too.
+    assert Facts.of(run, 40, 25).config == Facts.of(run, 40).config
+    # Between two evaluations there is none, which is nobody's fault.
+    assert "no_evaluation" not in keys(diagnose(run, 12, since=3))
+    for first, last in ((0, 5), (9, 5), (41, 41)):
+        with pytest.raises(ValueError, match="since=|is not in the record"):
+            diagnose(run, last, since=first)
+
+
+def test_every_stretch_of_a_run_can_be_diagnosed(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "run", steps=24, knobs={8: {"beta": 0.1}})
+    for first in range(1, 25, 3):
+        for last in range(first, 25, 4):
+            for finding in diagnose(run, last, since=first):
+                if finding.curve is not None:
+                    assert finding.curve.last <= last

@@ -13,13 +13,20 @@ from workbench.config import GRPOConfig
 from workbench.libraries.hf_transformers import forward_with_cache
 from workbench.plan import PUBLISHED, PlanError, Shape, device_named, plan, shape_of
 from workbench.plan.devices import GPUS, cpu_without_rates
-from workbench.plan.ledger import fullest, kv_bytes, moments_of, optimizer_bytes
+from workbench.plan.ledger import (
+    fullest,
+    kv_bytes,
+    moments_of,
+    optimizer_bytes,
+    sampled_kv_bytes,
+)
 from workbench.plan.planner import _followed, longest_prompt, skeleton_of
 from workbench.plan.trace.passes import computed_tokens, logprobs_peak, longest_rollout, update_peak
 from workbench.plan.trace.skeleton import skeleton
 from workbench.policy.for_config import lora_of
 from workbench.policy.logprobs import completion_logps
 from workbench.rollout.cache import PreallocatedCache
+from workbench.rollout.shared_decoding import SharedPromptDecoder
 
 CPU = cpu_without_rates()
 SMALL = dict(
@@ -134,6 +141,27 @@ def test_the_cache_is_that_of_the_native_engine(name: str) -> None:
     assert kv_bytes(bare, 5, 20) == held(
         [t for layer in cache.preallocated for t in (layer.keys, layer.values)]
     )
+
+
+def test_the_shared_cache_is_that_of_the_native_engine() -> None:
+    bare, model = skeleton(SHAPES["llama"], config(), CPU), real("llama")
+    ids_NP = torch.zeros(2, 12, dtype=torch.long)
+    # A rollout of 5 tokens feeds 4 of them back; the plan counts all.
+    decoder = SharedPromptDecoder(model, ids_NP, torch.ones(2, 12, dtype=torch.bool), 5)
+    with torch.no_grad():
+        decoder.prefill()
+        decoder.expand_rows(torch.arange(2).repeat_interleave(4))
+    asked = config(prompts_per_step=2, num_generations=4, max_completion_length=5)
+    assert sampled_kv_bytes(bare, 8, 2, 12, asked, "cpu") == held(
+        [
+            tensor
+            for layer in decoder.cache.shared
+            for tensor in (layer.keys_NKPD, layer.values_NKPD, layer.keys_SKTD, layer.values_SKTD)
+        ]
+    )
+    # One answer to a prompt, or a GPU: each row has its own.
+    assert sampled_kv_bytes(bare, 2, 2, 12, asked, "cpu") == kv_bytes(bare, 2, 17)
+    assert sampled_kv_bytes(bare, 8, 2, 12, asked, "cuda") == kv_bytes(bare, 8, 17)
 
 
 def test_optimizer_states_are_those_of_adamw() -> None:

@@ -76,7 +76,9 @@ def test_load_sample_train(name: str, quantization: str, tmp_path: Path) -> None
     environment = Run.open(tmp_path / "run").meta.environment
     assert environment["rollout_engine"] == served, "the record names what served"
     assert environment["shared_prompts"] == (packing.reason_against(policy.model) is None)
-    said = report(tmp_path / "run")
+    assert environment["shared_decoding"] == (True if name in NATIVE else None)
+    said = " ".join(report(tmp_path / "run").split())
+    assert ("sampling shares its keys and values" in said) == (name in NATIVE)
     assert f"Sampled by the engine '{served}'" in said
     assert ("in place of 'native'" in said) == (served != "native")
     before = _rollout(trainer)

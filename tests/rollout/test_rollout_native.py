@@ -121,9 +121,11 @@ def test_finished_rows_are_not_computed(monkeypatch: pytest.MonkeyPatch) -> None
         rows.append(len(input_ids))
         return forward(self, input_ids=input_ids, **kwargs)
 
+    # Made first: it tries both of its decoders.
+    engine = NativeEngine(model, EOS, PAD, compact_below=1.0)
     monkeypatch.setattr(type(model), "forward", counting)
     monkeypatch.setattr(counting, "__wrapped__", forward, raising=False)
-    rollout = _rollout(model, compact_below=1.0)
+    rollout = engine.generate(ragged_prompts(), 4, WARM, _generator())
     lengths = rollout.lengths_B
     assert rows[0] == 5, "each prompt is prefilled once"
     assert rows[1:] == [int((lengths > t).sum()) for t in range(1, int(lengths.max()))]
@@ -288,3 +290,27 @@ def test_weights_that_are_not_numbers_are_reported_with_the_place() -> None:
         model.lm_head.weight[V - 1] = torch.nan
     with pytest.raises(FloatingPointError, match="nan for token 0 of completion 0 of prompt 0"):
         _rollout(model)
+
+
+def test_whoever_looks_sees_a_completion_grow_and_changes_no_token() -> None:
+    model = build("llama")
+    looks: list[tuple[int, list[int]]] = []
+    engine = NativeEngine(model, EOS, PAD)
+    engine.on_look = lambda look: looks.append((look.finished, look.written()))
+    watched = engine.generate(ragged_prompts(), 4, WARM, _generator(9))
+    alone = _rollout(model, seed=9)
+    assert torch.equal(watched.completion_ids_BT, alone.completion_ids_BT)
+    assert torch.equal(watched.sampler_logp_BT, alone.sampler_logp_BT)
+    # Each look has one token more, of a completion that is there in the end: the same one until it
+    # has ended, then another.
+    completions = watched.completion_lists()
+    followed = [
+        next(row for row, ids in enumerate(completions) if ids[: t + 1] == written[: len(ids)])
+        for t, (_, written) in enumerate(looks)
+    ]
+    assert [len(written) for _, written in looks] == list(range(1, len(looks) + 1))
+    assert followed == sorted(followed)
+    assert 1 < len(set(followed)) < len(completions)
+    finished = [done for done, _ in looks]
+    assert finished == sorted(finished)
+    assert finished[-1] <= len(completions)

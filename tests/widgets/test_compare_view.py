@@ -213,7 +213,7 @@ def test_a_node_rewinds_and_branches_where_somebody_trains(tmp_path) -> None:
     view.map.chosen = {"run": 0, "step": 10}
     assert view.buttons["rewind"].disabled
     assert view.buttons["branch"].disabled
-    assert "nobody trains it here" in plain(view.node.value)
+    assert "Only a record: no model is loaded" in plain(view.node.value)
     assert not view.buttons["show"].disabled
 
     followed, steps = [], []
@@ -229,6 +229,10 @@ def test_a_node_rewinds_and_branches_where_somebody_trains(tmp_path) -> None:
     source._session = session
     view.show([source], None)
     view.map.chosen = {"run": 0, "step": 10}
+    name = f"{parent.path.parent.name}-from-10"
+    told = plain(view.node.value)
+    assert "Rewind goes back there: steps 11 to 20 of this run leave the record." in told
+    assert f"Branch makes the run {name} from this state and its pending knobs (beta 0.1)" in told
     for name in ("show", "rewind", "branch"):
         assert not view.buttons[name].disabled
         view.buttons[name].click()
@@ -237,6 +241,11 @@ def test_a_node_rewinds_and_branches_where_somebody_trains(tmp_path) -> None:
     assert (steps, followed) == ([10], ["the child"])
     view.map.chosen = {"run": 0, "step": 20}
     assert view.buttons["rewind"].disabled, "the run stands there"
+    assert "nothing to rewind" in plain(view.node.value)
+    session.trainer = None
+    view.show([source], None)
+    assert "given its memory back" in plain(view.node.value)
+    assert view.buttons["branch"].disabled
     view.map.chosen = {"run": 7, "step": "<b>"}
     assert view.buttons["branch"].layout.display == "none"
 

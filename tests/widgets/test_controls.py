@@ -21,6 +21,7 @@ from workbench.tasks.arithmetic import arithmetic_task
 from workbench.training.session import Session, SessionError
 from workbench.training.session.pump import PUBLISHERS
 from workbench.widgets import Dashboard
+from workbench.widgets.controls.inside_step import speed_words
 
 SMALL = dict(
     prompts_per_step=4,
@@ -176,34 +177,58 @@ def test_a_click_that_waits_for_the_step_in_hand_is_answered_at_once(make_sessio
 def test_the_bar_counts_the_step_in_hand_and_its_rollout(make_session) -> None:
     gate = Gate()
     session = make_session(rewards=gate)
-    seen: list[tuple[int, int]] = []
-    look = session.trainer._looked
-    session.trainer.engine.on_look = lambda done, of: (look(done, of), seen.append((done, of)))[0]
+    in_hand = session.trainer.in_hand
+    seen: list[int] = []
+    looked = in_hand.looked
+    session.trainer.engine.on_look = lambda look: (looked(look), seen.append(look.wanted))[0]
     dashboard = Dashboard(session)
+    line = dashboard.controls.inside
+    assert (line.phase, line.counted, line.seconds, line.speed) == ("", [], {}, "")
     assert at_bar(dashboard) == "ready, 6 steps to go"
     click(dashboard, "start")
-    assert until(lambda: session.trainer.rollout_progress is None and seen)
-    assert at_bar(dashboard) == "training, step 1 of 6", "scoring: the rollout is over"
-    assert {of for _, of in seen} == {16}
-    session.trainer.rollout_progress = (7, 16)
-    assert at_bar(dashboard) == "training, step 1 of 6 · rollout 7 of 16"
-    session.trainer.rollout_progress = None
+    assert until(lambda: line.phase == "reward"), "without a change of the record"
+    assert at_bar(dashboard) == "training, step 1 of 6"
+    assert line.counted == [], "scoring: the rollout is over"
+    assert set(seen) == {16}
+    assert line.newest, "the last completion of the rollout"
+    in_hand.rollout = (7, 16)
+    dashboard.glance()
+    assert line.counted == [7, 16]
+    assert '--wb-in-hand:0.0729"' in dashboard.controls.status.value, "7/16 of a sixth"
+    in_hand.rollout = None
     gate.open.set()
     session.wait(60)
     assert at_bar(dashboard) == "finished, step 6 of 6"
+    assert line.phase == ""
+    assert list(line.seconds) == ["rollout", "reward", "logprobs", "update"]
+    last = session.run.steps().iloc[-1]
+    assert line.speed == speed_words(
+        {"tokens": last["tokens"], "seconds/step": last["seconds/step"]}
+    )
+    assert f"step 6: {last['tokens']:,.0f} sampled tokens" in line.about
 
 
-def test_a_rollout_tells_whoever_listens_at_most_twice_a_second(make_session) -> None:
+def test_the_newest_completion_is_shown_inert_and_only_while_a_page_shows_it(make_session) -> None:
     session = make_session()
-    told: list[int] = []
-    session.subscribe(lambda: told.append(1))
-    session.trainer.rollout_progress = (0, 16)
-    for done in range(100):
-        session.trainer._looked(done, 16)
-    assert len(told) == 1
-    session.trainer.rollout_progress = None
-    session.trainer._looked(3, 20)
-    assert session.rollout_progress is None, "an evaluation is no rollout"
+    dashboard = Dashboard(session)
+    line, in_hand = dashboard.controls.inside, session.trainer.in_hand
+    session._runner.activity = "training"
+    in_hand.sampled(["first", "<img src=x>\n\u202eright " + "to left" * 99])
+    in_hand.enter("update")
+    assert until(lambda: line.phase == "update")
+    assert line.newest.startswith("…")
+    assert line.newest.endswith("to leftto left")
+    assert len(line.newest) <= 200
+    in_hand.sampled(["<img src=x>\n\u202eright"])
+    dashboard.glance()
+    assert line.newest == "<img src=x> U+202Eright", "as text: the page sets it as text"
+    line.seen = False
+    in_hand.sampled(["unseen"])
+    dashboard.glance()
+    assert line.newest.startswith("<img"), "nobody looks"
+    line.seen = True
+    assert line.newest == "unseen", "at once when a page shows it again"
+    session._runner.activity = ""
 
 
 def test_it_says_what_the_interrupt_button_does(make_session) -> None:

@@ -152,7 +152,7 @@ def test_an_error_is_shown_and_gone_with_the_next_drawing(
     def fails(*_: object) -> None:
         raise RuntimeError("<b>no such column</b>")
 
-    monkeypatch.setattr("workbench.widgets.doctor.view.diagnose", fails)
+    monkeypatch.setattr("workbench.widgets.base.diagnoses.diagnose", fails)
     view.show([source], None)
     assert "RuntimeError" in view.message.value
     assert "&lt;b&gt;no such column" in view.message.value
@@ -379,8 +379,8 @@ def test_the_badge_of_a_run_that_goes_on_is_counted_now_and_then(
         counted.append(given)
         return []
 
-    monkeypatch.setattr("workbench.widgets.doctor.view.diagnose", counting)
-    monkeypatch.setattr("workbench.widgets.doctor.view.PATIENCE", 1e9)
+    monkeypatch.setattr("workbench.widgets.base.diagnoses.diagnose", counting)
+    monkeypatch.setattr("workbench.widgets.base.diagnoses.PATIENCE", 1e9)
     for _ in range(5):
         growing.add(1)
         source.refresh()

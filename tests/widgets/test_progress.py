@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from workbench.widgets.controls.inside_step import speed_in_full, speed_words
 from workbench.widgets.controls.pace import Pace, clock
 from workbench.widgets.controls.progress import Progress
 
@@ -13,11 +14,8 @@ from workbench.widgets.controls.progress import Progress
     [
         (Progress("ready", 0, 32), "ready, 32 steps to go"),
         (Progress("training", 0, 32), "training, step 1 of 32"),
-        (Progress("training", 0, 32, (61, 128)), "training, step 1 of 32 · rollout 61 of 128"),
-        (
-            Progress("training", 8, 32, (61, 128), 24.4),
-            "training, step 9 of 32 · rollout 61 of 128 · 0:24 left",
-        ),
+        (Progress("training", 0, 32, (61, 128)), "training, step 1 of 32"),
+        (Progress("training", 8, 32, (61, 128), 24.4), "training, step 9 of 32 · 0:24 left"),
         (Progress("stopping", 8, 32, left=24.0), "stopping, step 9 of 32"),
         (Progress("training", 32, 32), "training, step 32 of 32"),
         (Progress("paused", 8, 32), "paused, step 8 of 32"),
@@ -66,3 +64,27 @@ def test_at_rest_and_after_a_rewind_there_is_no_pace() -> None:
 )
 def test_a_clock(seconds: float, text: str) -> None:
     assert clock(seconds) == text
+
+
+@pytest.mark.parametrize(
+    ("row", "words", "about"),
+    [
+        (
+            {"step": 6.0, "tokens": 2688.0, "seconds/step": 1.85, "seconds/rollout": 0.61},
+            "1,453 tokens/s",
+            "step 6: 2,688 sampled tokens in 1.85 s, all phases together; the rollout alone "
+            "4,407 tokens/s",
+        ),
+        (
+            {"step": 1.0, "tokens": 93.0, "seconds/step": 30.0},
+            "3.1 tokens/s",
+            "step 1: 93 sampled tokens in 30.0 s, all phases together",
+        ),
+        ({}, "", ""),
+        ({"step": 1.0, "tokens": 8.0, "seconds/step": 0.0}, "", ""),
+        ({"step": 1.0, "tokens": float("nan"), "seconds/step": 1.0}, "", ""),
+    ],
+)
+def test_the_speed_of_the_last_step(row: dict[str, float], words: str, about: str) -> None:
+    assert speed_words(row) == words
+    assert speed_in_full(row) == about

@@ -19,6 +19,11 @@ class Source:
 
     def __init__(self) -> None:
         self.listeners: list[Callable[[], None]] = []
+        self.watchers: list[Callable[[], None]] = []
+
+    def watch(self, listener: Callable[[], None]) -> Callable[[], None]:
+        self.watchers.append(listener)
+        return lambda: self.watchers.remove(listener)
 
     def subscribe(self, listener: Callable[[], None]) -> Callable[[], None]:
         self.listeners.append(listener)
@@ -46,6 +51,23 @@ def test_it_draws_at_most_so_often_and_never_misses_the_last_change() -> None:
     assert until(lambda: drawn and drawn[-1] == 49)
     assert len(drawn) <= 6
     made.close()
+
+
+def test_a_step_in_hand_is_glanced_at_and_a_change_between_two_glances_is_drawn() -> None:
+    source, drawn = Source(), []
+    made = Publisher(lambda: drawn.append("all"), [source], glance=lambda: drawn.append("a glance"))
+    assert until(lambda: drawn == ["all"])
+    began = time.monotonic()
+    while time.monotonic() < began + 1.0:
+        source.watchers[0]()
+        time.sleep(0.005)
+    assert set(drawn[1:]) == {"a glance"}
+    assert 2 <= len(drawn[1:]) <= 5, "at most four a second, the first one at once"
+    source.tell()
+    source.watchers[0]()
+    assert until(lambda: drawn[-1] == "all")
+    made.close()
+    assert (source.watchers, source.listeners) == ([], [])
 
 
 def test_a_page_that_is_slow_to_draw_is_drawn_less_often(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -22,7 +22,7 @@ from workbench.rewards import answer_reward, check_reward, format_reward
 from workbench.runs import Run
 from workbench.tasks import Problem, Task, load_task
 from workbench.widgets import RewardLab
-from workbench.widgets.base.text import menu_text
+from workbench.widgets.base.text import menu_text, tail_text
 
 RIGHT = "<think>I add.</think><answer>7</answer>"
 WRONG = "<think>I add.</think><answer>8</answer>"
@@ -453,3 +453,9 @@ def test_without_torch_it_says_so() -> None:
         [sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=False
     )
     assert done.returncode == 0, done.stderr
+
+
+def test_the_end_of_a_text_in_one_line() -> None:
+    assert tail_text("a\n b\t\u202ec", 40) == "a b U+202Ec"
+    assert tail_text("x" * 100 + "end", 10) == "…xxxxxxend"
+    assert tail_text("x" * 100_000 + " \n" * 39 + "end", 10) == "…end", "cut before it is looked at"

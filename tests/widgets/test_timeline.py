@@ -14,6 +14,7 @@ from made_runs import evaluation_of, growing_run, make_run
 from workbench.doctor import Finding
 from workbench.doctor.finding import Curve
 from workbench.widgets import Dashboard
+from workbench.widgets.base import diagnoses
 from workbench.widgets.base.source import RunSource
 from workbench.widgets.timeline import part
 from workbench.widgets.timeline.before_after import Change, Side, change_at
@@ -267,8 +268,8 @@ def test_a_running_run_is_not_diagnosed_at_each_step(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked = []
-    monkeypatch.setattr(part, "diagnose", lambda source, step: asked.append(step) or [])
-    monkeypatch.setattr(part, "PATIENCE", 1e9)
+    monkeypatch.setattr(diagnoses, "diagnose", lambda source, step: asked.append(step) or [])
+    monkeypatch.setattr(diagnoses, "PATIENCE", 1e9)
     growing = growing_run(tmp_path / "run", status="running")
     growing.add(1)
     dashboard = Dashboard(growing.run)
@@ -287,7 +288,7 @@ def test_what_could_not_be_read_is_said_and_tried_again(
 ) -> None:
     run = make_run(tmp_path / "run", steps=3)
     with monkeypatch.context() as patched:
-        patched.setattr(part, "diagnose", lambda source, step: 1 / 0)
+        patched.setattr(part, "marks_of", lambda *given: 1 / 0)
         dashboard = Dashboard(run)
         assert "ZeroDivisionError" in dashboard.timeline.message.value
         assert dashboard.error.value == "", "the pages are drawn all the same"

@@ -87,6 +87,9 @@ class EngineFacts:
     """None: it samples with the policy's own weights, and its keys and values lie beside them."""
     shares_prompt: bool
     """A prompt is computed once for all its completions; else once for each."""
+    shares_cache: bool
+    """A prompt's keys and values stand there once for all its completions, where model and device
+    allow it; else once for each."""
     in_place_cache: bool
     """The cache has its full size from the start; else each layer's is copied when it grows."""
     samples_in_pieces: bool
@@ -139,6 +142,7 @@ _ROWS = (
         title="the native engine",
         own_memory=None,
         shares_prompt=True,
+        shares_cache=True,
         in_place_cache=True,
         samples_in_pieces=True,
         launches_per_token=True,
@@ -154,6 +158,7 @@ _ROWS = (
         title="the transformers engine",
         own_memory=None,
         shares_prompt=False,
+        shares_cache=False,
         in_place_cache=False,
         samples_in_pieces=False,
         launches_per_token=True,
@@ -169,6 +174,7 @@ _ROWS = (
         title="vLLM",
         own_memory=VLLM_MEMORY,
         shares_prompt=True,
+        shares_cache=True,
         in_place_cache=True,
         samples_in_pieces=False,
         launches_per_token=False,

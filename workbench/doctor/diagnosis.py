@@ -10,15 +10,18 @@ from workbench.doctor.rules import RULES
 from workbench.runs import Run
 
 
-def diagnose(source: Run | str | Path | Source, step: int | None = None) -> list[Finding]:
+def diagnose(
+    source: Run | str | Path | Source, step: int | None = None, since: int = 1
+) -> list[Finding]:
     """What is noteworthy of the run as it stood after `step` (None = its newest), the worst first;
-    but the good news before the notes where nothing is worse than a note.
+    but the good news before the notes where nothing is worse than a note. With `since` it is of the
+    steps from there on alone.
 
     `source` is a run, its path, or a view's source with the tables read already. Raises ValueError
     for a step that is not in the record, `RunRecordError` for a record that cannot be read. Texts
     may quote the run: make them inert before showing.
     """
-    facts = Facts.of(source, step)
+    facts = Facts.of(source, step, since)
     found = [finding for rule in RULES if (finding := rule(facts)) is not None]
     ill = any(finding.severity in ("problem", "warning") for finding in found)
     order = SEVERITIES if ill else SEVERITIES[::-1]

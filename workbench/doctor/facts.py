@@ -86,11 +86,15 @@ class Evaluated:
 
 @dataclass(frozen=True)
 class Facts:
-    """A run as it stood after `step`: every table ends there."""
+    """A run as it stood after `step`: every table ends there, and that of knobs apart, which are in
+    force from before, begins at `since`."""
 
     run: Run
     meta: RunMeta
     step: int
+
+    since: int
+    """The first step that is looked at; 1 for the whole run."""
 
     newest: bool
     """Whether `step` is the last of the record."""
@@ -101,9 +105,11 @@ class Facts:
     events: pd.DataFrame
 
     @classmethod
-    def of(cls, source: Run | str | Path | Source, step: int | None = None) -> Facts:
-        """Read `source` as of `step` (None = its newest). Raises ValueError for a step that is not
-        there."""
+    def of(
+        cls, source: Run | str | Path | Source, step: int | None = None, since: int = 1
+    ) -> Facts:
+        """Read `source` as of `step` (None = its newest), from `since` on. Raises ValueError for a
+        step that is not there."""
         if isinstance(source, (str, Path)):
             source = Run.open(source)
         run = source if isinstance(source, Run) else source.run
@@ -119,8 +125,15 @@ class Facts:
                 f"step {step!r} is not in the record of {run.meta.name!r}, which ends at step "
                 f"{last}."
             )
+        if since != 1 and not 1 <= since <= step:
+            raise ValueError(f"since={since!r}: it must be from 1 to step {step}.")
         cut = {name: frame[frame["step"] <= step] for name, frame in tables.items()}
-        return cls(run=run, meta=run.meta, step=step, newest=step == last, **cut)
+        if since > 1:
+            # What a step was evaluated to be is where the next one begins.
+            firsts = {"metrics": since, "evaluations": since - 1, "events": since}
+            for name, first in firsts.items():
+                cut[name] = cut[name][cut[name]["step"] >= first]
+        return cls(run=run, meta=run.meta, step=step, since=since, newest=step == last, **cut)
 
     # ------------------------------------------------------------ settings
 
@@ -280,7 +293,8 @@ class Facts:
     @cached_property
     def reward_range(self) -> tuple[float, float] | None:
         """The lowest and the highest reward seen in the last few steps and in steps 1, 2, 4, 8 …"""
-        landmarks = [2**i for i in range(self.step.bit_length()) if 2**i < self.step]
+        powers = [2**i for i in range(self.step.bit_length())]
+        landmarks = [step for step in powers if self.since <= step < self.step]
         seen = [s.reward_NG for s in [*self._samples_of(landmarks), *self.recent_samples]]
         values = np.concatenate([s.ravel() for s in seen]) if seen else np.zeros(0)
         values = values[~np.isnan(values)]

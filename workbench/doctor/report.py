@@ -76,10 +76,15 @@ def served_words(run: Run) -> str:
     served, asked = environment["rollout_engine"], run.config.get("rollout_engine")
     instead = "" if served == asked else f" in place of {asked!r}, which cannot serve this model"
     shared = "shares" if environment.get("shared_prompts") else "does not share"
-    return (
+    said = (
         f"Sampled by the engine {served!r}{instead}; computing log-probabilities {shared} a prompt "
-        "among its completions."
+        "among its completions"
     )
+    shared_decoding = environment.get("shared_decoding")
+    if shared_decoding is not None:
+        also = "shares" if shared_decoding else "does not share"
+        said += f"; sampling {also} its keys and values"
+    return f"{said}."
 
 
 def _paragraph(finding: Finding) -> list[Line]:

@@ -14,6 +14,9 @@ step: which answers' gradients pushed them up, and which pulled them down.
     ask.py        `who_taught`: a session or a stored run, its policy and the files
     mass.py       `mass_of_step`: how probable each completion was, before and after each update
     mass_file.py  that as arrays and as a file; needs no torch
+    fork.py       `fork_here`: from one token on, what the policy of now would write
+    fork_rewards.py  the run's rewards for it
+    fork_result.py   that as plain values; needs no torch
 
 The influence of answer i on completion j in an update is the first-order change of log pi(j) that
 the gradient of i alone makes: <grad log pi(j), D g_i>, where g_i is minus the gradient of the part
@@ -29,6 +32,9 @@ _HOMES = {
     "mass_of_step": "workbench.influence.mass",
     "stored_mass": "workbench.influence.mass_file",
     "Mass": "workbench.influence.mass_file",
+    "fork_here": "workbench.influence.fork",
+    "Continuation": "workbench.influence.fork_result",
+    "Continuations": "workbench.influence.fork_result",
     "stored_influence": "workbench.influence.files",
     "Influence": "workbench.influence.result",
     "InfluenceError": "workbench.influence.result",

@@ -23,6 +23,7 @@ from transformers.pytorch_utils import Conv1D
 from workbench.libraries.hf_peft import plain_model
 
 __all__ = [
+    "AttentionFor",
     "Cache",
     "Conv1D",
     "DynamicLayer",
@@ -163,11 +164,53 @@ def use_attention(model: nn.Module, name: str, function: Callable[..., Any]) -> 
     from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
     ALL_ATTENTION_FUNCTIONS.register(name, function)
-    inner: Any = copy.deepcopy(model.config)
-    inner._attn_implementation_internal = name
-    for module in model.modules():
-        if module is not model and type(getattr(module, "config", None)) is type(model.config):
-            module.config = inner
+    inner = _config_with_attention(model, name)
+    for module in _inner_modules(model):
+        module.config = inner
+
+
+class AttentionFor:
+    """Inside `with`, the layers of a model compute attention with a function of ours where it
+    answers, and with transformers' sdpa where it gives None. The outermost model keeps its
+    config, as in `use_attention`; masks are made as sdpa's."""
+
+    def __init__(self, model: nn.Module, name: str, function: Callable[..., Tensor | None]) -> None:
+        from transformers.masking_utils import ALL_MASK_ATTENTION_FUNCTIONS
+        from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
+
+        sdpa = ALL_ATTENTION_FUNCTIONS["sdpa"]
+
+        def attention(module: Any, query: Tensor, key: Tensor, *rest: Any, **options: Any) -> Any:
+            own = function(query, key, options)
+            return sdpa(module, query, key, *rest, **options) if own is None else (own, None)
+
+        ALL_ATTENTION_FUNCTIONS.register(name, attention)
+        ALL_MASK_ATTENTION_FUNCTIONS.register(name, ALL_MASK_ATTENTION_FUNCTIONS["sdpa"])
+        self._inner = _config_with_attention(model, name)
+        self._before = [(module, module.config) for module in _inner_modules(model)]
+
+    def __enter__(self) -> None:
+        for module, _ in self._before:
+            module.config = self._inner
+
+    def __exit__(self, *_: object) -> None:
+        for module, own in self._before:
+            module.config = own
+
+
+def _config_with_attention(model: Any, name: str) -> Any:
+    config: Any = copy.deepcopy(model.config)
+    config._attn_implementation_internal = name
+    return config
+
+
+def _inner_modules(model: Any) -> list[Any]:
+    kind = type(model.config)
+    return [
+        module
+        for module in model.modules()
+        if module is not model and type(getattr(module, "config", None)) is kind
+    ]
 
 
 def checkpoint_activations(model: Any) -> None:

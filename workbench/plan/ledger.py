@@ -26,6 +26,7 @@ from typing import Any
 
 from workbench.config import GRPOConfig
 from workbench.config.engines import ENGINE_FACTS, beside_trainer, facts_of
+from workbench.libraries.hf_peft import plain_model
 from workbench.plan.beside import (
     Teacher,
     asks_old,
@@ -39,6 +40,7 @@ from workbench.plan.devices import Device
 from workbench.plan.trace import passes
 from workbench.plan.trace.allocations import HEAP_LIMIT, Peak
 from workbench.plan.trace.skeleton import Skeleton
+from workbench.rollout.shared_decoding import reason_by_kind
 
 MIB = 1024**2
 CPU_FRAMEWORK = {"full": 370 * MIB, "adapter": 422 * MIB}
@@ -226,6 +228,19 @@ def kv_bytes(skeleton: Skeleton, rows: int, tokens: int) -> float:
     return rows * passes.cache_bytes(skeleton, tokens)
 
 
+def sampled_kv_bytes(
+    skeleton: Skeleton, rows: int, prompts: int, prompt_tokens: int, config: GRPOConfig, kind: str
+) -> float:
+    """Bytes of the keys and values of a rollout, at its end, on a device of that kind: a prompt's
+    stand there once where its completions share them."""
+    length = config.max_completion_length
+    if facts_of(config).shares_cache and rows >= 2 * prompts:
+        model = plain_model(skeleton.model)
+        if reason_by_kind(model, kind, skeleton.dtype) is None:
+            return kv_bytes(skeleton, prompts, prompt_tokens) + kv_bytes(skeleton, rows, length)
+    return kv_bytes(skeleton, rows, prompt_tokens + length)
+
+
 def _rollout(skeleton: Skeleton, config: GRPOConfig, prompt_tokens: int, device: Device) -> _Moving:
     parts = rollout_parts(skeleton, config, prompt_tokens, device)
     everything = sum(parts.values())
@@ -250,7 +265,7 @@ def rollout_parts(
         # Only evaluations sample, one answer to each problem.
         rows = min(rows, config.num_eval_problems)
         own_prompts = rows
-    cache = kv_bytes(skeleton, rows, prompt_tokens + config.max_completion_length)
+    cache = sampled_kv_bytes(skeleton, rows, own_prompts, prompt_tokens, config, device.kind)
     # A cache in place is copied from the prompts' own, which stands until then; one that grows is
     # copied layer by layer, so one layer stands twice.
     if engine.in_place_cache:

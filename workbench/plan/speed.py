@@ -78,7 +78,7 @@ def seconds_of(
         return None
     rollout = 0.0
     if samples(config):
-        rollout = rollout_limit(skeleton, config, prompt_tokens, rate, bandwidth)
+        rollout = rollout_limit(skeleton, config, prompt_tokens, device, rate, bandwidth)
     forward = forward_operations(skeleton, config, prompt_tokens)
     critic = critic_operations(skeleton, config, prompt_tokens)
     graded = 0.0 if teacher is None else teacher_operations(teacher, config, prompt_tokens)
@@ -161,7 +161,12 @@ def forward_operations(skeleton: Skeleton, config: GRPOConfig, prompt_tokens: in
 
 
 def rollout_limit(
-    skeleton: Skeleton, config: GRPOConfig, prompt_tokens: int, rate: float, bandwidth: float
+    skeleton: Skeleton,
+    config: GRPOConfig,
+    prompt_tokens: int,
+    device: Device,
+    rate: float,
+    bandwidth: float,
 ) -> float:
     """Seconds for the prompts and for one token after another of all rows at their full length."""
     B, T = config.completions_per_step, config.max_completion_length
@@ -169,7 +174,10 @@ def rollout_limit(
     prompts = config.prompts_per_step if engine.shares_prompt else B
     prefill = 2 * skeleton.body * prompts * prompt_tokens / rate
     middle = prompt_tokens + T / 2
-    cache = ledger.kv_bytes(skeleton, B, prompt_tokens + T) * middle / (prompt_tokens + T)
+    half = config.replace(max_completion_length=max(T // 2, 1))
+    cache = ledger.sampled_kv_bytes(
+        skeleton, B, config.prompts_per_step, prompt_tokens, half, device.kind
+    )
     operations = (
         2 * (skeleton.body + skeleton.head) * B + 4 * _attention_width(skeleton) * B * middle
     )

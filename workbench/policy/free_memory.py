@@ -57,7 +57,10 @@ def check_batch_fits(policy: Policy, config: GRPOConfig, prompt_tokens: int = 0)
     if free is None:
         return
     length, rows = config.max_completion_length, config.completions_per_step
-    cache = cache_bytes(policy.model, rows, prompt_tokens + length)
+    # Of a prompt that is shared one copy is the least, whether or not the model then shares it.
+    prompts = config.prompts_per_step if facts_of(config).shares_cache else rows
+    cache = cache_bytes(policy.model, rows, length)
+    cache += cache_bytes(policy.model, prompts, prompt_tokens)
     if facts_of(config).own_memory is None and cache > free:
         raise PolicyError(
             f"a batch of {config.prompts_per_step} x num_generations={config.num_generations} "

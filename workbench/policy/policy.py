@@ -276,11 +276,16 @@ class Policy:
         it. The end token, the padding behind it and the template's header where the model says it
         once more are left out; every other token stays, special or not.
         """
+        ended = any(token in self.eos_token_ids for token in ids)
+        return self._frame(messages).whole(self.text_of(ids), ended=ended)
+
+    def text_of(self, ids: Sequence[int]) -> str:
+        """The text of these tokens alone, up to an end token; special tokens stay."""
         end = next((i for i, token in enumerate(ids) if token in self.eos_token_ids), None)
         text: str = self.tokenizer.decode(
             list(ids)[:end], skip_special_tokens=False, clean_up_tokenization_spaces=False
         )
-        return self._frame(messages).whole(text, ended=end is not None)
+        return text
 
     def pieces(self, ids: Sequence[int]) -> list[str]:
         """The text of each token by itself, special tokens included."""

@@ -64,7 +64,7 @@ class PreallocatedLayer(DynamicLayer):
             self.lazy_initialization(key_states, value_states)
         return self._write(self.get_seq_length(), key_states, value_states)
 
-    def _pick_rows(self, rows: Tensor) -> tuple[Tensor, Tensor]:
+    def picked(self, rows: Tensor) -> tuple[Tensor, Tensor]:
         """Copies of the filled part of those rows."""
         keys, values = self._filled(self.get_seq_length())
         # The indices may come from another device than this layer is on.
@@ -75,11 +75,11 @@ class PreallocatedLayer(DynamicLayer):
         """Row i becomes a copy of row `rows[i]`, with room for `capacity` tokens."""
         self.capacity = capacity
         # New storage, since the rows and their room both grow.
-        self._allocate(*self._pick_rows(rows))
+        self._allocate(*self.picked(rows))
 
     def keep_rows(self, rows: Tensor) -> None:
         """Only those rows stay, in the storage that is there."""
-        keys, values = self._pick_rows(rows)
+        keys, values = self.picked(rows)
         # A view of the first rows: no second cache of full capacity is allocated in mid-rollout.
         # The copies from above make the order of writing safe.
         self._key_storage = self._key_storage[: rows.numel()]

@@ -39,7 +39,7 @@ class Decoder:
         # The cache begins with room for the prompts only: `expand_rows` copies it anyway, and makes
         # the room for what follows.
         self.capacity = prompt_ids_NP.shape[1] + max_steps
-        self.cache = PreallocatedCache(model.config.num_hidden_layers, prompt_ids_NP.shape[1])
+        self.cache: Any = PreallocatedCache(model.config.num_hidden_layers, prompt_ids_NP.shape[1])
         self.prompt_ids_NP = prompt_ids_NP
         # Padding on the left would count -1, which no table of positions has.
         self.position_ids_RT = (prompt_mask_NP.cumsum(1) - 1).clamp(min=0)

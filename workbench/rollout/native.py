@@ -10,6 +10,7 @@ neither on which other rows have finished nor on when they left.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import torch
@@ -19,6 +20,7 @@ from workbench.config.engines import ENGINE_FACTS
 from workbench.libraries.hf_peft import plain_model
 from workbench.libraries.hf_transformers import unsupported_reason
 from workbench.rollout.decoding import Decoder
+from workbench.rollout.look import Look
 from workbench.rollout.request import (
     check_request,
     check_special_ids,
@@ -29,6 +31,7 @@ from workbench.rollout.request import (
     raise_if_stopped,
 )
 from workbench.rollout.sampler import pick_tokens, uniforms
+from workbench.rollout.shared_decoding import SharedPromptDecoder, reason_against_sharing
 from workbench.rollout.types import PolicysOwnWeights, Rollout, Sampling
 
 
@@ -42,12 +45,11 @@ class NativeEngine(PolicysOwnWeights):
     it is 8, on a CPU 1.
     `should_stop`: asked before every token; where it answers True, `generate` raises
     `RolloutCancelledError`.
-    `on_look(finished, wanted)`: told at each of those looks how many completions have ended, at no
-    cost of its own.
+    `on_look`: told at each of those looks how far the rollout is (`Look`), at no cost of its own.
     """
 
     facts = ENGINE_FACTS["native"]
-    on_look: Callable[[int, int], None] | None = None
+    on_look: Callable[[Look], None] | None = None
 
     def __init__(
         self,
@@ -73,6 +75,8 @@ class NativeEngine(PolicysOwnWeights):
         self.compact_below = compact_below
         self.check_every = check_every
         self.should_stop = should_stop
+        with torch.no_grad(), evaluation_mode(self.model):
+            self.reason_against_sharing = reason_against_sharing(self.model)
 
     def generate(
         self,
@@ -100,9 +104,9 @@ class NativeEngine(PolicysOwnWeights):
         with torch.no_grad(), evaluation_mode(self.model):
             ids_NP, mask_NP = left_pad(unique, self.pad_token_id, device)
             # One less than the completions are long: the last token is sampled and never fed back.
-            decoder = Decoder(
-                self.model, ids_NP, mask_NP, max_steps=sampling.max_completion_length - 1
-            )
+            make = SharedPromptDecoder if self._shares(len(rows_B), len(unique)) else Decoder
+            steps = sampling.max_completion_length - 1
+            decoder = make(self.model, ids_NP, mask_NP, max_steps=steps)
             ids_BT, logp_BT = self._sample(decoder, rows_B, eos_E, sampling, generator)
         # The rollout has a row for each prompt that was asked for, doubled ones included.
         prompt_ids_NP, prompt_mask_NP = left_pad(prompts, self.pad_token_id, device)
@@ -116,6 +120,11 @@ class NativeEngine(PolicysOwnWeights):
             num_generations,
             self.model.get_input_embeddings().weight.dtype,
         )
+
+    def _shares(self, rows: int, prompts: int) -> bool:
+        """Whether the completions of a prompt share its keys and values: where the model allows it
+        and there are several."""
+        return rows >= 2 * prompts and self.reason_against_sharing is None
 
     def _sample(
         self,
@@ -151,7 +160,8 @@ class NativeEngine(PolicysOwnWeights):
             if self._is_due(t, device):
                 going_on = (~ended_R).nonzero().squeeze(1)
                 if self.on_look is not None:
-                    self.on_look(len(rows_B) - len(going_on), len(rows_B))
+                    written = partial(_written, ids_BT, t, live_R, going_on)
+                    self.on_look(Look(len(rows_B) - len(going_on), len(rows_B), written))
                 if len(going_on) == 0:
                     break
                 if len(going_on) < self.compact_below * len(live_R):
@@ -166,3 +176,17 @@ class NativeEngine(PolicysOwnWeights):
         """Whether to look, after token `t`, at which rows have finished."""
         every = self.check_every or (1 if device.type == "cpu" else 8)
         return (t + 1) % every == 0
+
+
+def shares_decoding(engine: object) -> bool | None:
+    """Whether the completions of a prompt share its keys and values while the native engine
+    samples; None for another engine, which has its own way."""
+    return engine.reason_against_sharing is None if isinstance(engine, NativeEngine) else None
+
+
+def _written(ids_BT: Tensor, t: int, live_R: Tensor, going_on: Tensor) -> list[int]:
+    """The tokens up to `t` of the first row that goes on; of the last one left where none does."""
+    row = live_R[going_on[:1]] if len(going_on) else live_R[-1:]
+    # As a tensor of one row: a number would have to come from the device first.
+    ids: list[int] = ids_BT[row, : t + 1][0].tolist()
+    return ids

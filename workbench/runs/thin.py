@@ -46,6 +46,7 @@ ENVIRONMENT = (
     "threads",
     "rollout_engine",
     "shared_prompts",
+    "shared_decoding",
     "opened_answer",
 )
 """Facts of the environment that stay: they bear on the figures and name no machine."""

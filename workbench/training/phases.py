@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from workbench.config import GRPOConfig
@@ -11,17 +11,24 @@ from workbench.training.out_of_memory import explain_out_of_memory
 
 
 class Phases:
-    """Adds up wall-clock seconds by name. What runs out of memory inside a phase raises
-    `OutOfMemoryError` with its name."""
+    """Adds up wall-clock seconds by name, and tells `on_enter` which one begins. What runs out of
+    memory inside a phase raises `OutOfMemoryError` with its name."""
 
-    def __init__(self, config: GRPOConfig, policy: str) -> None:
+    def __init__(
+        self,
+        config: GRPOConfig,
+        policy: str,
+        on_enter: Callable[[str], None] = lambda name: None,
+    ) -> None:
         self.config = config
+        self.on_enter = on_enter
         self.policy = policy
         self.seconds: dict[str, float] = {}
 
     @contextmanager
     def __call__(self, name: str) -> Iterator[None]:
         """Time what happens inside; the same name adds up."""
+        self.on_enter(name)
         start = time.perf_counter()
         try:
             with explain_out_of_memory(name, self.config, self.policy):

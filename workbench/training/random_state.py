@@ -6,6 +6,8 @@ Tensors go into a file of tensors; what Python and NumPy keep are plain values.
 from __future__ import annotations
 
 import random
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -50,3 +52,17 @@ def load_random_values(values: dict[str, Any]) -> None:
     random.setstate((version, tuple(words), gauss))
     name, keys, *rest = values["numpy"]
     np.random.set_state((name, np.array(keys, dtype=np.uint32), *rest))
+
+
+@contextmanager
+def global_state_kept() -> Iterator[None]:
+    """Inside, the global generators of torch, Python and NumPy may be drawn from; afterwards they
+    are where they were."""
+    unused = torch.Generator()
+    tensors = random_tensors(unused)
+    values = random_values()
+    try:
+        yield
+    finally:
+        load_random_tensors(unused, tensors)
+        load_random_values(values)

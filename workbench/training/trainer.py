@@ -11,8 +11,8 @@ widget.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext, suppress
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +42,7 @@ from workbench.rewards import Rewards, RewardTable, ScoringCancelledError
 from workbench.rewards.functions import as_messages
 from workbench.rewards.watchdog import WATCH_FILE
 from workbench.rollout import RolloutCancelledError, make_engine
-from workbench.rollout.native import NativeEngine
+from workbench.rollout.native import NativeEngine, shares_decoding
 from workbench.rollout.types import Rollout, Sampling
 from workbench.runs.sampled_evaluation import SampledEvaluation
 from workbench.runs.step_record import Evaluation, StepRecord
@@ -52,6 +52,7 @@ from workbench.tasks.types import Problem, Task, columns_of
 from workbench.training import checkpoints, random_state, record
 from workbench.training.checkpoints import Checkpoint
 from workbench.training.dynamic_sampling import Groups, dead_places, live_places
+from workbench.training.in_hand import InHand
 from workbench.training.knobs import Knobs
 from workbench.training.out_of_memory import explain_out_of_memory
 from workbench.training.phases import Phases
@@ -77,9 +78,8 @@ class Trainer:
     """True between a step's first update and its record: the weights belong to no whole step."""
     unrecorded: StepRecord | None
     """A step that was made whole and could not be recorded: `save_copy` still can."""
-    rollout_progress: tuple[int, int] | None
-    """Completions finished and wanted of the rollout in hand; None outside one. The native engine
-    counts them, others finish all at once."""
+    in_hand: InHand
+    """What the step that is being made has come to, for whoever watches."""
 
     def __init__(
         self,
@@ -107,8 +107,7 @@ class Trainer:
         self.entropy = EntropyControl(config.entropy_coef)
         self.dirty = False
         self.unrecorded = None
-        self.rollout_progress = None
-        self._watch_rollout: Callable[[], None] = lambda: None
+        self.in_hand = InHand(policy.text_of)
         # An event, because a trainer that borrows this one's engine is broken off by the same call.
         self._cancelled = threading.Event()
         self.engine = make_engine(
@@ -121,7 +120,7 @@ class Trainer:
             should_stop=lambda: self._cancelled.is_set() and not self.dirty,
         )
         if isinstance(self.engine, NativeEngine):
-            self.engine.on_look = self._looked
+            self.engine.on_look = self.in_hand.looked
         self.optimizer = make_optimizer(policy.trainable_parameters(), config)
         self.generator = torch.Generator().manual_seed(config.seed)
         self.reference: Reference | None = None
@@ -141,6 +140,7 @@ class Trainer:
         self.run.add_to_environment(
             rollout_engine=self.engine.name,
             shared_prompts=shares_prompts(policy.model),
+            shared_decoding=shares_decoding(self.engine),
             # Completions are recorded as whole messages: so much of each the template wrote.
             opened_answer=policy.opened(task.messages(task.train[0])),
             **facts_of(policy, task),
@@ -191,6 +191,8 @@ class Trainer:
                 self.generator.set_state(generator_before)
                 self.knobs.restore(knobs_before)
             raise
+        finally:
+            self.in_hand.leave()
         # After the record, which no checkpoint may be ahead of.
         if step.step % self.config.save_steps == 0 or step.step == self.config.max_steps:
             self.save()
@@ -201,7 +203,7 @@ class Trainer:
         changes = self.knobs.take()
         config = self.config
         number = self.steps_done + 1
-        phases = Phases(config, self.policy.source)
+        phases = Phases(config, self.policy.source, self.in_hand.enter)
         groups, advantages, next_cursor, seen = self.draw(config, number, phases)
         problems, completions, table = groups.problems, groups.completions, groups.table
         rollout = groups.rollout
@@ -341,34 +343,17 @@ class Trainer:
         problems = [self.task.train[i] for i in indices]
         # The rollout is over before the passes of the trainer begin: an engine that shares the GPU
         # gives its memory back for them.
-        with phases("rollout"), self._counted(len(problems) * config.num_generations):
+        wanted = len(problems) * config.num_generations
+        with phases("rollout"), self.in_hand.counting(wanted):
             rollout = self.sample(problems, config)
             messages = [self.task.messages(problem) for problem in problems]
             completions = record.text_of(self.policy, rollout, messages)
+            self.in_hand.sampled(completions)
             self.engine.release_between_rollouts()
         # A reward function that raises does so while the weights still are those of the last step.
         with phases("reward"), torch_settings_kept(self.rewards.names):
             table = self.score(problems, completions, rollout, config, step)
         return Groups(indices, problems, rollout, completions, table)
-
-    def watch_rollout(self, watcher: Callable[[], None]) -> None:
-        """Call `watcher`, often, when `rollout_progress` has changed; it must be quick."""
-        self._watch_rollout = watcher
-
-    @contextmanager
-    def _counted(self, wanted: int) -> Iterator[None]:
-        """A rollout whose finished completions are counted for whoever watches."""
-        self.rollout_progress = (0, wanted)
-        try:
-            yield
-        finally:
-            self.rollout_progress = None
-
-    def _looked(self, finished: int, wanted: int) -> None:
-        """The engine has looked; evaluations sample with it too, and are not counted."""
-        if self.rollout_progress is not None:
-            self.rollout_progress = (finished, wanted)
-            self._watch_rollout()
 
     def sample(self, problems: Sequence[Problem], config: GRPOConfig) -> Rollout:
         """G completions for each problem, from whom the method learns."""
@@ -487,7 +472,10 @@ class Trainer:
         """The greedy evaluation after `step`, where one is due."""
         every = self.config.eval_steps
         is_due = (every and step % every == 0) or step == self.config.max_steps
-        return [self.evaluate()] if is_due else []
+        if not is_due:
+            return []
+        self.in_hand.enter("evaluation")
+        return [self.evaluate()]
 
     def evaluate(self) -> Evaluation:
         """Greedy strict accuracy on the first `num_eval_problems` held-out problems."""
@@ -504,6 +492,8 @@ class Trainer:
 
     def evaluate_with_samples(self, step: int) -> list[SampledEvaluation]:
         """mean@K, maj@k and pass@k after `step`, where the config asks for them there."""
+        if self.config.evaluates_samples_at(step):
+            self.in_hand.enter("evaluation")
         with explain_out_of_memory("evaluation", self.config, self.policy.source):
             return sampled_evaluations(self.engine, self.policy, self.task, self.config, step)
 

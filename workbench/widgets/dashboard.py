@@ -19,12 +19,14 @@ import ipywidgets as widgets
 
 from workbench.runs import Run
 from workbench.widgets.base.closing import close_all
+from workbench.widgets.base.diagnoses import Diagnoses
 from workbench.widgets.base.guarded import set_if_changed, show_if, stylesheet
 from workbench.widgets.base.hosts import limits_here, mimebundle
 from workbench.widgets.base.kernel import answer_in_the_subshell
 from workbench.widgets.base.publisher import Publisher
 from workbench.widgets.base.selection import Selection
 from workbench.widgets.base.source import Control, RunSource, View, controls_to_show
+from workbench.widgets.base.stretch import Stretch
 from workbench.widgets.base.style import framed
 from workbench.widgets.base.text import safe_text
 from workbench.widgets.controls.slider_names import SliderNames
@@ -49,6 +51,7 @@ from workbench.widgets.staging.preview import Preview
 from workbench.widgets.staging.saved import SavedPicture
 from workbench.widgets.staging.stage import Stage
 from workbench.widgets.timeline.part import TimelinePart
+from workbench.widgets.tour.guide import Guide
 
 if TYPE_CHECKING:
     from workbench.training.session import Session
@@ -104,24 +107,27 @@ class Dashboard(widgets.VBox):  # type: ignore[misc]  # ipywidgets has no types
         self._drawing = threading.RLock()
         self._stale = True
         self.selection = Selection()
+        self.diagnoses = Diagnoses()
+        # Before the pages, which ask for the stretch that is chosen on it.
+        self.steps = StepSlider(self._step_moved)
+        self.timeline = TimelinePart(self.steps, self._draw_anew, self.diagnoses)
         self.pages = _make_pages(self._links())
         self.tabs = self._make_tabs()
         self.preview = Preview(self.tabs)
         self.error = widgets.HTML()
         self.still = self._make_still()
-        self.steps = StepSlider(self._step_moved)
         self.selection.observe(lambda change: self._step_selected(), "step")
         self.step = self.steps.slider
         self.newest = self.steps.newest
         self.replay = self.steps.replay
         self.dock_slot = widgets.HBox()
-        self.timeline = TimelinePart(self.steps, self._draw_anew)
         self.timeline_slot = widgets.HBox([self.timeline.widget])
         self.timeline_slot.add_class("wb-line").add_class("wb-timeline-slot")
         self.controls = self._make_controls()
         self.scale = scale
         self.stage = Stage()
-        self.dock_slot.children = [self.stage]
+        self.guide = Guide(self)
+        self.dock_slot.children = [self.stage, self.guide]
         self.saved = SavedPicture(self)
         super().__init__(self._parts(scale))
         self.stage.dashboard = self.model_id
@@ -130,7 +136,9 @@ class Dashboard(widgets.VBox):  # type: ignore[misc]  # ipywidgets has no types
         for name in ("wb-scaled", "wb-dash", _size_class(scale)):
             self.add_class(name)
         # Last: from here on another thread may draw, so that everything must be there.
-        self.publisher = Publisher(self.redraw, sessions, self._stand_still)
+        self.publisher = Publisher(self.redraw, sessions, self._stand_still, self.glance)
+        if self.controls:
+            self.controls.inside.observe(lambda change: self.glance(), "seen")
         self._draw_anew()
         open_view(self, page, step, row, colour)
         on_another_view(self, self._say_how_it_stands)
@@ -142,7 +150,8 @@ class Dashboard(widgets.VBox):  # type: ignore[misc]  # ipywidgets has no types
             self.show_step,
             self._show_tokens,
             self._show_completion,
-            interval=lambda: self.timeline.interval,
+            stretch=Stretch(lambda: self.timeline.interval, lambda: self.timeline.show_all()),
+            diagnoses=self.diagnoses,
             focus=self.focus_on,
             follow=self.follow,
             selection=self.selection,
@@ -219,6 +228,12 @@ class Dashboard(widgets.VBox):  # type: ignore[misc]  # ipywidgets has no types
             except Exception as error:
                 self._show_error(f"{type(error).__name__}: {error}", traceback.format_exc())
 
+    def glance(self) -> None:
+        """Draw what has come of the step in hand, and nothing else. Safe from any thread."""
+        with self._drawing:
+            if self.controls:
+                self.controls.glance()
+
     def _say_how_it_stands(self) -> None:
         self.stage.follow(self.sources[0], code_of(self))
 
@@ -234,6 +249,8 @@ class Dashboard(widgets.VBox):  # type: ignore[misc]  # ipywidgets has no types
             self.view.show(self.preview.instead_of(self.sources), self.shown_step)
             answer_in_the_subshell(self)
             self._stale = False  # only now: what failed is tried again
+        if self.controls:
+            self.controls.inside.show_last(self.sources[0].metrics)
         self._say_how_it_stands()
         self.saved.follow(self.sources[0].last_step, self.sources[0].status)
         self._show_badge()
@@ -307,6 +324,11 @@ class Dashboard(widgets.VBox):  # type: ignore[misc]  # ipywidgets has no types
         """Put the dashboard beside the notebook, into a pane of its own (JupyterLab); elsewhere a
         line beside the button says what works there. The one in the cell stays."""
         self.stage.docked = True
+
+    def tour(self) -> None:
+        """Lead through the dashboard in six stops, in the page that shows it, as its `?` does.
+        Escape ends it; what was shown before is shown again then."""
+        self.guide.ask()
 
     # ----------------------------------------------------------- live sessions
 

@@ -17,8 +17,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from workbench.widgets.base.diagnoses import Diagnoses
 from workbench.widgets.base.selection import Selection
 from workbench.widgets.base.source import RunSource, View
+from workbench.widgets.base.stretch import Stretch
 from workbench.widgets.behaviours.view import BehavioursView
 from workbench.widgets.best_paid.view import BestPaidView
 from workbench.widgets.compare.view import CompareView
@@ -44,8 +46,10 @@ class Links:
     """Open a completion of the groups' step, by its row, under the token microscope."""
     show_completion: Callable[[int, int], None]
     """Open a completion there by its step and row."""
-    interval: Callable[[], tuple[int, int] | None] = lambda: None
-    """The first and last step of the stretch that was chosen on the timeline; None for all."""
+    stretch: Stretch = field(default_factory=Stretch)
+    """The stretch of steps that was chosen on the timeline."""
+    diagnoses: Diagnoses = field(default_factory=Diagnoses)
+    """The doctor's findings, shared with the timeline."""
     focus: Callable[[RunSource], None] = lambda source: None
     """Put a run in focus, with its controls where it is trained here."""
     follow: Callable[[Session], None] = lambda session: None
@@ -58,14 +62,16 @@ class Links:
 
 PAGES: dict[str, Callable[[Links], View]] = {
     "overview": lambda links: Overview(on_pick=links.show_step),
-    "groups": lambda links: GroupsView(links.show_tokens, links.selection),
+    "groups": lambda links: GroupsView(links.show_tokens, links.selection, links.stretch),
     "tokens": lambda links: TokensView(links.selection),
     "what_if": lambda links: WhatIfView(links.selection),
     "compare": lambda links: CompareView(links.show_step, links.focus, links.follow),
     "tornado": lambda links: TornadoView(),
     "evaluation": lambda links: EvaluationView(),
     "best_paid": lambda links: BestPaidView(links.show_completion, links.selection),
-    "behaviours": lambda links: BehavioursView(links.show_completion, links.interval),
-    "doctor": lambda links: DoctorView(links.branch, links.show_completion),
+    "behaviours": lambda links: BehavioursView(links.show_completion, links.stretch.chosen),
+    "doctor": lambda links: DoctorView(
+        links.branch, links.show_completion, links.stretch, links.diagnoses
+    ),
 }
 """name -> what makes the page, in the order of the tabs."""

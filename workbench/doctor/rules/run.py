@@ -142,7 +142,9 @@ def accuracy_fell(facts: Facts) -> Finding | None:
 
 def evaluation_says_little(facts: Facts) -> Finding | None:
     """No evaluation, or one on too few problems."""
-    if not len(facts.evaluations) and facts.step >= t.WINDOW:
+    # A stretch of a run may lie between two evaluations.
+    is_whole = facts.since == 1
+    if not len(facts.evaluations) and facts.step >= t.WINDOW and is_whole:
         return Finding(
             "no_evaluation",
             "note",
@@ -172,7 +174,8 @@ def evaluation_says_little(facts: Facts) -> Finding | None:
 
 def knob_changed(facts: Facts) -> Finding | None:
     """The last knob change, and what followed it."""
-    recent = facts.knobs[facts.knobs["step"] > facts.step - t.KNOB_STEPS]
+    first = max(facts.step - t.KNOB_STEPS + 1, facts.since)
+    recent = facts.knobs[facts.knobs["step"] >= first]
     if not len(recent):
         return None
     step = int(recent["step"].iloc[-1])

@@ -4,7 +4,6 @@ thread, and to an end from which the session can go on whatever happened."""
 from __future__ import annotations
 
 import threading
-import time
 import traceback
 import warnings
 from collections.abc import Callable, Iterator
@@ -17,19 +16,16 @@ from workbench.rollout import RolloutCancelledError
 from workbench.runs import RunRecordError, RunWarning
 from workbench.runs.step_record import Event, StepRecord
 from workbench.training.checkpoints import CheckpointError, SaveError
+from workbench.training.listeners import Listeners
 from workbench.training.out_of_memory import clear_frames, error_chain
 from workbench.training.session.branching import return_to_latest_checkpoint
 from workbench.training.session.errors import SessionError
-from workbench.training.session.listeners import Listeners
 from workbench.training.session.requests import ALL_STEPS, Requests
 from workbench.training.session.status import Status, StatusMachine
 from workbench.training.session.turn import TURN
 from workbench.training.session.worker import Worker
 from workbench.training.trainer import Trainer
 
-TELL_EVERY = 0.5
-"""Seconds between two words of how far a rollout is: a view that listens draws something each
-time."""
 TRAINING = "training"
 """The activity of making new steps; any other makes old ones again."""
 Work = Callable[[Trainer], None]
@@ -82,8 +78,6 @@ class Runner:
         self._knobs_for_later: dict[str, Any] = {}
         # Stands for this session's weights; a bare object, because it must not lead to the model.
         self._owner = object()
-        self._told_at = 0.0
-        trainer.watch_rollout(self._tell_seldom)
         self.bring_back_weights()
 
     @property
@@ -103,13 +97,6 @@ class Runner:
     def tell(self, record: StepRecord | None = None) -> None:
         """Something changed. Takes the step's record, because a trainer hands it over."""
         self._listeners.tell()
-
-    def _tell_seldom(self) -> None:
-        """A rollout has come on by some tokens."""
-        now = time.monotonic()
-        if now - self._told_at >= TELL_EVERY:
-            self._told_at = now
-            self.tell()
 
     def set_knobs(self, **knobs: Any) -> None:
         """New values from the next new step on. Raises `ConfigError` and changes nothing for a bad
@@ -173,6 +160,14 @@ class Runner:
             self.worker.launch(lambda: self._to_the_end(work))
         self.tell()
 
+    @property
+    def holds_its_weights(self) -> bool:
+        """Whether the weights in the model are those of this session's last whole step."""
+        trainer = self.trainer
+        if trainer is None or trainer.dirty:
+            return False
+        return not TURN.holds_weights_of_another(trainer.policy.model, self._owner)
+
     def bring_back_weights(self) -> None:
         """Make the model hold the weights of this session's last whole step.
 
@@ -180,7 +175,7 @@ class Runner:
         newest checkpoint is loaded. Raises `SessionError` where that is needed and none is usable.
         """
         trainer = self.require_trainer()
-        if trainer.dirty or TURN.holds_weights_of_another(self.model, self._owner):
+        if not self.holds_its_weights:
             return_to_latest_checkpoint(trainer)
         TURN.weights_belong_to(self.model, self._owner)
 

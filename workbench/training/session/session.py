@@ -23,10 +23,11 @@ from workbench.policy.policy import Policy
 from workbench.rewards import DEFAULT_REWARDS, Rewards
 from workbench.runs import Run
 from workbench.tasks.types import Task
+from workbench.training.in_hand import InHand
 from workbench.training.launch import start_run
+from workbench.training.listeners import Listeners
 from workbench.training.session import branching
 from workbench.training.session.errors import SessionError
-from workbench.training.session.listeners import Listeners
 from workbench.training.session.pump import pumped_wait
 from workbench.training.session.reopening import Parts
 from workbench.training.session.runner import Runner
@@ -105,6 +106,7 @@ class Session:
         # not meet. Reentrant, since one of them may call another.
         self._lock = threading.RLock()
         self._listeners = Listeners(self)
+        self._watchers = trainer.in_hand.listeners
         self._runner = Runner(trainer, f"workbench {trainer.out.name}", self._listeners)
         # What the run can be opened with again, once its memory was given back.
         self._parts: Parts | None = None
@@ -141,10 +143,17 @@ class Session:
         return self.run.last_step() if trainer is None else trainer.steps_done
 
     @property
-    def rollout_progress(self) -> tuple[int, int] | None:
-        """Completions finished and wanted of the rollout in hand; None outside one."""
+    def holds_its_weights(self) -> bool:
+        """Whether the policy in memory has the weights of this session's last whole step; not
+        after `free()`, and not while they are those of a branch that trains the same model."""
+        return self._runner.holds_its_weights
+
+    @property
+    def in_hand(self) -> InHand | None:
+        """What the step that is being made has come to: phase, rollout, newest completion; None
+        once the session was freed."""
         trainer = self.trainer
-        return None if trainer is None else trainer.rollout_progress
+        return None if trainer is None else trainer.in_hand
 
     @property
     def config(self) -> GRPOConfig:
@@ -164,6 +173,11 @@ class Session:
         A listener that raises is named in a warning and not called again; the training goes on.
         """
         return self._listeners.add(listener)
+
+    def watch(self, listener: Callable[[], None]) -> Callable[[], None]:
+        """Call `listener()` while a step is made, when `in_hand` has changed: at each phase, and a
+        few times a second in a rollout. Else as `subscribe`."""
+        return self._watchers.add(listener)
 
     # --------------------------------------------------------------------------------- steering
 

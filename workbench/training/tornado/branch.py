@@ -15,6 +15,7 @@ from workbench.runs.sampled_evaluation import SampledEvaluation
 from workbench.runs.step_record import Evaluation, StepRecord
 from workbench.training.checkpoints import Checkpoint
 from workbench.training.dynamic_sampling import Groups
+from workbench.training.in_hand import InHand
 from workbench.training.knobs import Knobs
 from workbench.training.out_of_memory import explain_out_of_memory
 from workbench.training.phases import Phases
@@ -36,6 +37,8 @@ class BranchTrainer(Trainer):
         # parent's own attributes stay as they are; what both point to is given back.
         vars(self).update(vars(parent))
         self.knobs = Knobs(parent.config, parent.rewards.names)
+        # Whoever watches the run's steps is told nothing of these.
+        self.in_hand = InHand(parent.policy.text_of)
         self.start = start
         self.shares = shares
         self.shared_groups: Shared[Groups] = Shared()

@@ -13,8 +13,8 @@ from workbench.rollout import RolloutCancelledError
 from workbench.runs import Run
 from workbench.runs.tornado import TornadoResult
 from workbench.runs.tornado.stored import save
+from workbench.training.listeners import Listeners
 from workbench.training.out_of_memory import error_chain
-from workbench.training.session.listeners import Listeners
 from workbench.training.session.pump import pumped_wait
 from workbench.training.tornado.work import Plan, Progress, fingerprint_of, make_branches
 from workbench.training.trainer import Trainer

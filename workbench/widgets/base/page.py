@@ -11,6 +11,8 @@ from pathlib import Path
 PAGE = Path(__file__).with_suffix(".js").read_text(encoding="utf-8")
 LIT = Path(__file__).with_name("lit.js")
 """Functions of the widgets that show completions: what is pointed at lights up everywhere."""
+REDRAW = Path(__file__).with_name("redraw.js")
+"""A function of the widgets that draw pictures: again with each change and size, once a frame."""
 
 
 def module_beside(file: str) -> str:

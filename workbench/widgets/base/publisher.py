@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 INTERVAL = 0.2
 """Seconds between two drawings."""
+GLANCE = 0.25
+"""Seconds after a look at the step in hand."""
 SHARE = 0.2
 """The largest share of the time that is spent drawing: pages that are slow to draw are drawn less
 often."""
@@ -33,7 +35,9 @@ class Publisher:
     """Calls `draw` after one of the sessions changed, the first of which is in focus. Without a
     session it does nothing: a stored run does not change.
 
-    `rested` is called when a newer publisher of the session in focus takes over; `resume` goes on.
+    Between two changes it calls `glance`, which has to be cheap, while the one in focus makes a
+    step. `rested` is called when a newer publisher of the session in focus takes over; `resume`
+    goes on.
     """
 
     def __init__(
@@ -41,9 +45,12 @@ class Publisher:
         draw: Callable[[], None],
         sessions: Sequence[Session] = (),
         rested: Callable[[], None] = lambda: None,
+        glance: Callable[[], None] = lambda: None,
     ) -> None:
-        self._draw, self._rested = draw, rested
+        self._draw, self._rested, self._glance = draw, rested, glance
+        # Something is to be drawn: all of it, or else the step in hand alone.
         self._changed, self._lock = threading.Event(), threading.RLock()
+        self._stale = True
         self._sessions: list[Session] = []
         self._leave: list[Callable[[], None]] = []
         self._ended: threading.Event | None = None
@@ -77,27 +84,36 @@ class Publisher:
         with self._lock:
             if not self.resting or not self._sessions:
                 return
-            self._leave = [session.subscribe(self._changed.set) for session in self._sessions]
+            self._leave = [session.subscribe(self._change) for session in self._sessions]
+            self._leave.append(self._sessions[0].watch(self._changed.set))
             PUBLISHERS.append(self.publish)
             self._leave.append(lambda: PUBLISHERS.remove(self.publish))
             _open.add(self)
             self._ended = threading.Event()
             # The first picture does not wait for a change.
-            self._changed.set()
+            self._change()
             threading.Thread(
                 target=self._loop, args=(self._ended,), name="workbench publisher", daemon=True
             ).start()
+
+    def _change(self) -> None:
+        self._stale = True
+        self._changed.set()
 
     def publish(self, at_once: bool = False) -> None:
         """Draw if something changed and the last drawing is long enough ago, or `at_once`."""
         if at_once or (self._changed.is_set() and time.monotonic() >= self._next):
             # Before drawing: what changes meanwhile is for the next time.
             self._changed.clear()
+            whole = self._stale or at_once
+            if whole:
+                self._stale = False
             began = time.monotonic()
-            self._draw()
+            (self._draw if whole else self._glance)()
             ended = time.monotonic()
             # A slow page waits longer, so that drawing keeps to its share of the time.
-            self._next = ended + max(INTERVAL, (ended - began) * (1 / SHARE - 1))
+            least = INTERVAL if whole else GLANCE
+            self._next = ended + max(least, (ended - began) * (1 / SHARE - 1))
 
     def _loop(self, ended: threading.Event) -> None:
         while not ended.is_set():

@@ -47,16 +47,16 @@ class StepChooser:
         """The step to show; None while there is none."""
         return self.box.value or None
 
-    def offer(self, step: int | None, last: int, kept: Sequence[int] = ()) -> None:
-        """The dashboard is at `step` of a run that has `last` steps; `kept` are those that have
-        something to show, ascending."""
+    def offer(self, step: int | None, last: int, kept: Sequence[int] = (), first: int = 1) -> None:
+        """The dashboard is at `step` of a run; the steps from `first` to `last` may be chosen, and
+        `kept` are those that have something to show, ascending."""
         self._kept = kept
         with self._view.filling():
-            limits = {"max": last, "min": min(last, 1)}
+            limits = {"max": last, "min": min(last, first)}
             # At no time may min be above max.
             for name in limits if last >= self.box.min else reversed(limits):
                 set_if_changed(self.box, name, limits[name])
-            set_if_changed(self.box, "value", min(step or 0, last))
+            set_if_changed(self.box, "value", min(max(step or 0, self.box.min), last))
             set_if_changed(self.box, "disabled", last == 0)
             for button, older in ((self.older, True), (self.newer, False)):
                 set_if_changed(button, "disabled", self.beside(older) is None)

@@ -46,9 +46,13 @@ class StepView(Guarded):
         self.source = sources[0] if sources else None
         last = self.source.last_step if self.source else 0
         kept = self.source.kept_steps(self.KEPT) if self.source else []
-        self.steps.offer(self.selection.step or step or last or None, last, kept)
+        self._offer(self.selection.step or step or last or None, last, kept)
         if self._drawn is None or self._drawn != self.key:
             self.read()
+
+    def _offer(self, step: int | None, last: int, kept: Sequence[int]) -> None:
+        """Which steps can be chosen here, and which one is."""
+        self.steps.offer(step, last, kept)
 
     def _show_again(self) -> None:
         if self.source is not None:

@@ -35,6 +35,15 @@ def menu_text(text: str, limit: int) -> str:
     return shown if len(shown) <= limit else shown[: limit - 1] + "…"
 
 
+def tail_text(text: str, limit: int) -> str:
+    """The end of `text` as plain text in one line, invisible characters spelled out."""
+    # Cut before it is looked at, as above.
+    line = " ".join(text[-4 * limit :].split())
+    shown = "".join(c if c.isprintable() else f"U+{ord(c):04X}" for c in line)
+    is_cut = len(shown) > limit or len(text) > 4 * limit
+    return f"…{shown[1 - limit :]}" if is_cut else shown
+
+
 def own_part(completion: str, opened: str) -> str:
     """What the policy wrote of a completion, of which the chat template may have `opened` the
     answer."""

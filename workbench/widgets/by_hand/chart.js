@@ -26,7 +26,7 @@ function render({ model, el }) {
   const root = document.createElement("div");
   root.className = "wb wb-hand";
   el.appendChild(root);
-  let held = null, dead = false, frame = 0, sketching = false, last = null, local = {}, settling = 0, mine = false;
+  let held = null, sketching = false, last = null, local = {}, settling = 0, mine = false;
 
   const size = () => ({ width: Math.max(root.clientWidth, 200), height: model.get("height") });
   function scales(picture) {
@@ -129,9 +129,8 @@ function render({ model, el }) {
   }
   const placeOf = (id) => model.get("picture").handles.find((handle) => handle.id === id);
   function draw() {
-    frame = 0;
     const picture = model.get("picture"), values = model.get("values");
-    if (dead || !picture.x) return;
+    if (!picture.x) return;
     const s = scales(picture), active = root.getRootNode().activeElement;
     const focused = root.contains(active) ? active.getAttribute("data-id") : null;
     const svg = made("svg", { width: s.width, height: s.height, role: "group", "aria-label": `${model.get("label")}. ${picture.summary}` });
@@ -141,7 +140,7 @@ function render({ model, el }) {
     root.replaceChildren(svg);
     if (focused) root.querySelector(`[data-id="${CSS.escape(focused)}"]`)?.focus({ preventScroll: true }); // the page stays where it is
   }
-  const schedule = () => { if (!frame && !dead) frame = requestAnimationFrame(draw); };
+  const drawing = redrawing(model, root, ["picture", "height", "label"], draw), { schedule } = drawing;
 
   // To the handle's own step, so that a drag ends at a round number.
   const rounded = (handle, value) => Number((Math.round(between(value, handle.low, handle.high) / handle.step) * handle.step).toPrecision(10));
@@ -209,17 +208,10 @@ function render({ model, el }) {
     move([[handle, to]]);
   });
 
-  const names = ["picture", "height", "label"].map((name) => "change:" + name);
-  names.forEach((name) => model.on(name, schedule));
   model.on("change:values", answered);
-  const resized = new ResizeObserver(schedule);
-  resized.observe(root);
   draw();
   return () => {
-    dead = true;
-    if (frame) cancelAnimationFrame(frame);
-    resized.disconnect();
-    names.forEach((name) => model.off(name, schedule));
+    drawing.stop();
     model.off("change:values", answered);
     clearTimeout(settling);
   };

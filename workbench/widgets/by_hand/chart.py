@@ -18,7 +18,7 @@ import anywidget
 import traitlets
 
 from workbench.widgets.base.kernel import answer_in_the_subshell
-from workbench.widgets.base.page import module_beside
+from workbench.widgets.base.page import REDRAW, module_of
 from workbench.widgets.base.style import CSS
 
 SHAPES = ("line", "corner", "bar", "dot")
@@ -101,7 +101,7 @@ class HandChart(anywidget.AnyWidget):
              whatever thread the page's message comes in
     """
 
-    _esm = module_beside(__file__)
+    _esm = module_of(REDRAW, Path(__file__).with_suffix(".js"))
     _css = CSS + Path(__file__).with_name("chart.css").read_text(encoding="utf-8")
 
     picture: traitlets.Dict[str, Any] = traitlets.Dict().tag(sync=True)

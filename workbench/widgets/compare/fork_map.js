@@ -15,8 +15,6 @@ function render({ model, el }) {
   const root = document.createElement("div");
   root.className = "wb wb-forks";
   el.appendChild(root);
-  let dead = false, frame = 0;
-
   // The accuracy known at a step of a lane: that of the last evaluation up to it, of the parent's before the fork.
   function known(tree, lane, step) {
     const before = lane.nodes.filter((node) => node.step <= step && node.accuracy !== null).at(-1);
@@ -57,9 +55,7 @@ function render({ model, el }) {
   }
 
   function draw() {
-    frame = 0;
     const tree = model.get("tree"), chosen = model.get("chosen");
-    if (dead) return;
     const width = Math.max(root.clientWidth, 240), height = TOP + LANE * Math.max(tree.lanes.length, 1) + BOTTOM - 18;
     const active = root.getRootNode().activeElement;
     const before = root.contains(active) ? [active.getAttribute("data-run"), active.getAttribute("data-step")] : null;
@@ -87,7 +83,6 @@ function render({ model, el }) {
     (again ?? root.querySelector(".node.chosen") ?? nodes[0])?.setAttribute("tabindex", "0");
     again?.focus({ preventScroll: true }); // the page stays where it is
   }
-  const schedule = () => { if (!frame && !dead) frame = requestAnimationFrame(draw); };
 
   function choose(node) {
     model.set("chosen", { run: Number(node.dataset.run), step: Number(node.dataset.step) });
@@ -119,16 +114,8 @@ function render({ model, el }) {
   });
   root.addEventListener("click", (event) => { const node = event.target.closest(".node"); if (node) { focusOn(node); choose(node); } });
 
-  const names = ["change:tree", "change:chosen"];
-  names.forEach((name) => model.on(name, schedule));
-  const resized = new ResizeObserver(schedule);
-  resized.observe(root);
+  const drawing = redrawing(model, root, ["tree", "chosen"], draw);
   draw();
-  return () => {
-    dead = true;
-    if (frame) cancelAnimationFrame(frame);
-    resized.disconnect();
-    names.forEach((name) => model.off(name, schedule));
-  };
+  return drawing.stop;
 }
 export default { render };

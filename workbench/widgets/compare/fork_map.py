@@ -12,7 +12,7 @@ import anywidget
 import traitlets
 
 from workbench.widgets.base.kernel import answer_in_the_subshell
-from workbench.widgets.base.page import module_beside
+from workbench.widgets.base.page import REDRAW, module_of
 from workbench.widgets.base.style import CSS
 from workbench.widgets.base.text import menu_text
 from workbench.widgets.compare.family import Member
@@ -26,7 +26,7 @@ class ForkMap(anywidget.AnyWidget):
     chosen   {"run": place of the member, "step": …} of the node that a person chose last
     """
 
-    _esm = module_beside(__file__)
+    _esm = module_of(REDRAW, Path(__file__).with_suffix(".js"))
     _css = CSS + Path(__file__).with_suffix(".css").read_text(encoding="utf-8")
 
     tree: traitlets.Dict[str, Any] = traitlets.Dict({"lanes": []}).tag(sync=True)

@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 import ipywidgets as widgets
 
+from workbench.doctor.finding import quoted
 from workbench.widgets.base.guarded import Guarded, set_if_changed, show_if, stylesheet
 from workbench.widgets.base.source import RunSource
+from workbench.widgets.base.steering import why_not_steered
 from workbench.widgets.base.style import framed
 from workbench.widgets.base.text import menu_text, safe_text
 from workbench.widgets.compare import words
@@ -189,19 +191,36 @@ class CompareView(Guarded):
             return set_if_changed(self.node, "value", framed(f"<span class='wb-dim'>{hint}</span>"))
         member, step = found
         source = member.source
-        steers = source.session is not None and source.session.trainer is not None
-        why = "" if steers else " <span class='wb-dim'>(stored: nobody trains it here)</span>"
+        why_not = why_not_steered(source)
+        is_end = step == source.last_step
+        told = why_not or " ".join(self._what_they_do(source, step))
         label = safe_text(source.label, 60)
-        text = f"<b>{label}</b>, step {step}{why}"
+        text = f"<b>{label}</b>, step {step}. <span class='wb-dim'>{safe_text(told, 400)}</span>"
         set_if_changed(self.node, "value", framed(text))
         set_if_changed(self.buttons["show"], "description", f"Show step {step}")
         set_if_changed(self.buttons["rewind"], "description", f"Rewind to {step}")
         set_if_changed(self.buttons["branch"], "description", f"Branch from {step}")
         set_if_changed(self.buttons["show"], "disabled", step < 1)
-        set_if_changed(self.buttons["branch"], "disabled", not steers)
-        at_end = step == source.last_step
-        set_if_changed(self.buttons["rewind"], "disabled", not steers or at_end)
+        set_if_changed(self.buttons["branch"], "disabled", why_not != "")
+        set_if_changed(self.buttons["rewind"], "disabled", why_not != "" or is_end)
         return None
+
+    @staticmethod
+    def _what_they_do(source: RunSource, step: int) -> list[str]:
+        """What Rewind and Branch would do at this step, exactly."""
+        last = source.last_step
+        gone = f"step {last}" if last == step + 1 else f"steps {step + 1} to {last}"
+        rewind = f"Rewind goes back there: {gone} of this run leave the record."
+        if step == last:
+            rewind = "The run stands here, so there is nothing to rewind."
+        pending = {} if source.session is None else source.session.pending
+        knobs = ", ".join(f"{name} {quoted(value)}" for name, value in pending.items())
+        knobs = f" and its pending knobs ({knobs})" if knobs else ""
+        name = quoted(_name_of_branch(source, step))
+        branch = (
+            f"Branch makes the run {name} from this state{knobs}; this one keeps all its steps."
+        )
+        return [rewind, branch]
 
     def _led_on(self, act: Callable[[], None]) -> None:
         """Outside the view's lock: whoever is called may draw this view while another thread waits
@@ -236,10 +255,14 @@ class CompareView(Guarded):
         found = self._node()
         session = self._session_of(found)
         if found is not None and session is not None:
-            name = f"{menu_text(session.out.name, 60)}-from-{found[1]}"
+            name = _name_of_branch(found[0].source, found[1])
             child = session.branch(name, from_step=found[1], **session.pending)
             self._follow(child)
 
     @staticmethod
     def _session_of(found: tuple[Member, int] | None) -> Any:
         return None if found is None else found[0].source.session
+
+
+def _name_of_branch(source: RunSource, step: int) -> str:
+    return f"{menu_text(source.run.path.parent.name, 60)}-from-{step}"

@@ -16,6 +16,7 @@ from workbench.widgets.base.guarded import set_if_changed, show_if
 from workbench.widgets.base.style import framed
 from workbench.widgets.base.text import safe_text
 from workbench.widgets.controls.foresight import Foresight
+from workbench.widgets.controls.inside_step import InsideStep
 from workbench.widgets.controls.knob_row import KnobRow
 from workbench.widgets.controls.knobs import EPSILONS, Knobs
 from workbench.widgets.controls.pace import Pace
@@ -69,6 +70,7 @@ class Controls:
         self._on_rewind = on_rewind
         self.message = widgets.HTML()
         self.status = widgets.HTML(layout=widgets.Layout(flex="1 1 120px", min_width="0"))
+        self.inside = InsideStep()
         self._pace = Pace()
         self._leading_to = ""
         self._loading = False
@@ -109,9 +111,8 @@ class Controls:
         at_the_end = [] if beside is None else [beside]
         back = [buttons["load"], buttons["branch"], buttons["rewind"], *at_the_end]
         bar = widgets.HBox([train, self.status, *back]).add_class("wb-bar")
-        return widgets.VBox([bar, self.message, self.knobs.strip, self.knobs.drawer]).add_class(
-            "wb-controls"
-        )
+        rows = [bar, self.inside, self.message, self.knobs.strip, self.knobs.drawer]
+        return widgets.VBox(rows).add_class("wb-controls")
 
     # ---------------------------------------------------------------- clicks
 
@@ -227,6 +228,18 @@ class Controls:
         with self._refreshing:
             self._refresh(self.session)
 
+    def glance(self) -> None:
+        """Show what has come of the step in hand; that alone, since it changes often."""
+        with self._refreshing:
+            s = self.session
+            if self.inside.seen and s.trainer is not None:
+                self._show_progress(
+                    self._doing(s), s, max(s.trainer.config.max_steps, s.step_number)
+                )
+
+    def _doing(self, s: Session) -> str:
+        return "loading again" if self._loading else self._leading_to or s.activity or s.status
+
     def _refresh(self, s: Session) -> None:
         # Looked at once: another thread may free the session.
         running = s.status == "running"
@@ -235,9 +248,8 @@ class Controls:
         self._enable_buttons(running, freed)
         if not running:
             self._leading_to = ""
-        doing = "loading again" if self._loading else self._leading_to or s.activity or s.status
         of = s.run.config["max_steps"] if trainer is None else trainer.config.max_steps
-        self._show_progress(doing, s, max(of, s.step_number))
+        self._show_progress(self._doing(s), s, max(of, s.step_number))
         if trainer is not None:
             self._refresh_rows(trainer.config, trainer.knobs.pending)
         else:
@@ -269,10 +281,12 @@ class Controls:
     def _show_progress(self, doing: str, s: Session, of: int) -> None:
         now = time.monotonic()
         self._pace.saw(s.step_number, now, doing in TRAINING)
-        progress = Progress(
-            doing, s.step_number, of, s.rollout_progress, self._pace.seconds_left(of, now)
-        )
+        in_hand = s.in_hand
+        rollout = None if in_hand is None else in_hand.rollout
+        left = self._pace.seconds_left(of, now)
+        progress = Progress(doing, s.step_number, of, rollout, left)
         set_if_changed(self.status, "value", framed(progress.markup))
+        self.inside.follow(in_hand, doing in TRAINING)
 
     def _show_failure(self, error: BaseException | None, running: bool) -> None:
         """What ended the training stays to be read until it trains again, whoever was told of it

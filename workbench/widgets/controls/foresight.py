@@ -56,7 +56,7 @@ class Foresight:
             return NO_STEP
         # A value that cannot be, and a batch that was not kept, are answers too.
         try:
-            return _loss_words(self._session.run, step, name, value)
+            return loss_words(self._session.run, step, name, value)
         except (WorkbenchError, ValueError) as error:
             return f"cannot be tried on step {step}: {error}"
 
@@ -78,7 +78,9 @@ def temperature_words(value: float, now: float) -> str:
     return f"makes the next rollout's completions {wider} ({now:.3g} now)"
 
 
-def _loss_words(run: Run, step: int, name: str, value: float) -> str:
+def loss_words(run: Run, step: int, name: str, value: float) -> str:
+    """What `value` would have done in a step, from its kept tokens. Raises `WorkbenchError` where
+    they were not kept, ValueError for a value that cannot be."""
     kept, happened = _kept_step(str(run.path), run.position()[0], step)
     would = _outcome(kept, {name: value})
     tokens = int(kept.counted_BT.sum())

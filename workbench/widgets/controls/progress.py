@@ -29,16 +29,13 @@ class Progress:
 
     @property
     def words(self) -> str:
-        """'training, step 1 of 32 · rollout 61 of 128 · 0:24 left'."""
+        """'training, step 1 of 32 · 0:24 left'; the rollout is told in the line below."""
         if self.doing not in TRAINING:
             if self.step == 0:
                 return f"{self.doing}, {self.of} steps to go"
             return f"{self.doing}, step {self.step} of {self.of}"
         # The step in hand is the one that a person waits for.
         parts = [f"{self.doing}, step {min(self.step + 1, self.of)} of {self.of}"]
-        if self.rollout is not None:
-            finished, wanted = self.rollout
-            parts.append(f"rollout {finished} of {wanted}")
         if self.left is not None and self.doing == "training":
             parts.append(f"{clock(self.left)} left")
         return " · ".join(parts)

@@ -38,14 +38,19 @@ def cards_html(
     findings: Sequence[Finding],
     shown: int,
     *,
+    since: int = 1,
     several: bool = False,
     acts_of: ActsOf = no_acts,
 ) -> str:
-    """The findings of a run as of step `shown`, under a line that counts them."""
+    """The findings of a run as of step `shown`, or of the steps from `since` to it, under a line
+    that counts them."""
     name = f"<b>{safe_text(source.label, NAME_LIMIT)}</b>, " if several else ""
     last = source.last_step
     when = "" if shown == last else f" (as it stood then; the run goes on to step {last})"
-    head = f"<p>{name}step {shown}{when}: <span role='status'>{counts(findings)}</span></p>"
+    which = f"step {shown}{when}"
+    if since > 1:
+        which = f"steps {since} to {shown} alone"
+    head = f"<p>{name}{which}: <span role='status'>{counts(findings)}</span></p>"
     cards = "".join(_card(source, finding, shown, acts_of(finding)) for finding in findings)
     return head + (f"<ul class='wb-doctor' aria-label='Findings'>{cards}</ul>" if cards else "")
 

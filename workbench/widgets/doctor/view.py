@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -11,8 +10,11 @@ import ipywidgets as widgets
 from workbench.doctor import Finding, diagnose
 from workbench.doctor.finding import Branch, Show, quoted
 from workbench.errors import WorkbenchError
+from workbench.widgets.base.diagnoses import Diagnoses, shown_step
 from workbench.widgets.base.guarded import Guarded, error_html, set_if_changed, show_if, stylesheet
 from workbench.widgets.base.source import RunSource
+from workbench.widgets.base.steering import why_not_steered
+from workbench.widgets.base.stretch import Stretch, StretchChip
 from workbench.widgets.base.style import framed
 from workbench.widgets.base.text import safe_text
 from workbench.widgets.doctor.cards import Cards
@@ -27,13 +29,7 @@ from workbench.widgets.doctor.markup import (
 )
 
 RUNS_AT_ONCE = 4
-PATIENCE = 20.0
-"""While a run goes on its findings are counted again after so many times as long as it took, so
-that the badge costs no more than a twentieth of the time."""
-ONLY_A_RECORD = "Only a record: no model is loaded that could be branched."
-GO_ON = " Session(…, out={folder!r}, resume=True) loads it, from its checkpoints."
 NOT_IN_FOCUS = "Another run is in focus: open this one's dashboard to branch it."
-GIVEN_BACK = "The session has given its memory back: there is nothing to branch."
 
 BranchRun = Callable[[int, Mapping[str, Any]], str]
 """Makes a branch of the run in focus from a step with some knobs, and says its name."""
@@ -45,7 +41,8 @@ class DoctorView(Guarded):
 
     `title` carries a badge of problems and warnings; `count` keeps it up to date while another page
     is open. `on_branch(step, knobs)` makes a branch of the run in focus, `on_pick(step, row)` opens
-    a completion's tokens. Without the first, branches cannot be asked for.
+    a completion's tokens. Without the first, branches cannot be asked for. Where a stretch is
+    chosen, the cards are of those steps alone; the badge is of the whole run.
     """
 
     title = "Doctor"
@@ -54,20 +51,31 @@ class DoctorView(Guarded):
         self,
         on_branch: BranchRun | None = None,
         on_pick: Callable[[int, int], None] = lambda step, row: None,
+        stretch: Stretch | None = None,
+        diagnoses: Diagnoses | None = None,
     ) -> None:
+        """diagnoses: shared with the others who show findings of the same runs."""
         super().__init__()
+        self.stretch = StretchChip(stretch or Stretch())
+        self._diagnoses = diagnoses or Diagnoses()
         self._on_branch = on_branch
         self._on_pick = on_pick
         self._sources: list[RunSource] = []
         self._step: int | None = None
         self._acts: dict[str, tuple[int, Branch | Show]] = {}
         self._opened: set[str] = set()
-        self._count_again_at = 0.0
-        self._counted: object = None
         self.said = widgets.HTML(layout=widgets.Layout(display="none"))
         self.cards = Cards()
         self.cards.observe(lambda change: self._asked(change["new"][0]), "asked")
-        self.widget = widgets.VBox([stylesheet(DOCTOR_CSS), self.message, self.said, self.cards])
+        self.widget = widgets.VBox(
+            [
+                stylesheet(DOCTOR_CSS),
+                self.message,
+                self.stretch.widget,
+                self.said,
+                self.cards,
+            ]
+        )
         self.show([], None)
 
     def show(self, sources: Sequence[RunSource], step: int | None) -> None:
@@ -83,22 +91,13 @@ class DoctorView(Guarded):
     def count(self, sources: Sequence[RunSource], step: int | None) -> str:
         """The title with its badge, counted anew where that is due."""
         with self._lock:
-            if sources and self._is_due(sources[0], step):
-                began = time.monotonic()
-                self._keep_badge(sources[0], diagnose(sources[0], _shown(sources[0], step)), step)
-                self._count_again_at = time.monotonic() + PATIENCE * (time.monotonic() - began)
+            if sources:
+                self._keep_badge(self._diagnoses.of(sources[0], step))
             return self.title
 
-    def _is_due(self, source: RunSource, step: int | None) -> bool:
-        if self._counted == _what(source, step):
-            return False
-        goes_on = step is None and source.status == "running"
-        return not goes_on or time.monotonic() >= self._count_again_at
-
-    def _keep_badge(self, source: RunSource, findings: Sequence[Finding], step: int | None) -> None:
+    def _keep_badge(self, findings: Sequence[Finding]) -> None:
         badge = badge_of(findings)
         self.title = f"{type(self).title} {badge}" if badge else type(self).title
-        self._counted = _what(source, step)
 
     # --------------------------------------------------------------- drawing
 
@@ -106,6 +105,7 @@ class DoctorView(Guarded):
         self._sources = list(sources)
         self._step = step
         self._acts = {}
+        self.stretch.draw()
         parts = [self._run_html(place) for place in range(min(len(sources), RUNS_AT_ONCE))]
         if len(sources) > RUNS_AT_ONCE:
             parts.append(note_html(f"Shown are the first {RUNS_AT_ONCE} of {len(sources)} runs."))
@@ -114,14 +114,24 @@ class DoctorView(Guarded):
 
     def _run_html(self, place: int) -> str:
         source = self._sources[place]
-        shown = _shown(source, self._step)
-        findings = diagnose(source, shown)
-        if place == 0:
-            self._keep_badge(source, findings, self._step)
+        shown = shown_step(source, self._step)
+        since = 1
+        chosen = self.stretch.chosen
+        stretch = self.stretch.steps_of(source)
+        if chosen is not None and stretch is None:
+            return note_html(f"{source.label} has none of the steps {chosen[0]} to {chosen[1]}.")
+        if stretch is None:
+            findings = self._diagnoses.anew(source, self._step)
+            if place == 0:
+                self._keep_badge(findings)
+        else:
+            since, shown = stretch
+            findings = diagnose(source, shown, since)
         return cards_html(
             source,
             findings,
             shown,
+            since=since,
             several=len(self._sources) > 1,
             acts_of=lambda finding: self._acts_html(place, finding),
         )
@@ -150,13 +160,9 @@ class DoctorView(Guarded):
 
     def _why_no_branch(self, place: int) -> str:
         """Why the run cannot be branched from here; '' where it can."""
-        source = self._sources[place]
-        if source.session is None:
-            folder = source.run.path.parent
-            whole = (folder / "checkpoints").is_dir()
-            return ONLY_A_RECORD + (GO_ON.format(folder=quoted(str(folder))) if whole else "")
-        if source.session.trainer is None:
-            return GIVEN_BACK
+        why_not = why_not_steered(self._sources[place])
+        if why_not:
+            return why_not
         return "" if place == 0 and self._on_branch is not None else NOT_IN_FOCUS
 
     # ----------------------------------------------------------------- acting
@@ -205,13 +211,3 @@ class DoctorView(Guarded):
     def _tell(self, html: str) -> None:
         set_if_changed(self.said, "value", framed(html))
         show_if(self.said, True)
-
-
-def _shown(source: RunSource, step: int | None) -> int:
-    last = source.last_step
-    return last if step is None else min(step, last)
-
-
-def _what(source: RunSource, step: int | None) -> object:
-    """What a count is of: the run, how often it was cut back, the step, how it stands."""
-    return source.run.path, source.run.position(), _shown(source, step), source.status

@@ -3,7 +3,7 @@ there is to say of them."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import ipywidgets as widgets
 import numpy as np
@@ -11,9 +11,11 @@ import numpy as np
 from workbench.runs import RunRecordError
 from workbench.widgets.base.guarded import set_if_changed, show_if, stylesheet
 from workbench.widgets.base.labelled import in_a_row, labelled_menu, tick_box
+from workbench.widgets.base.numbers import number_text
 from workbench.widgets.base.selection import Selection
 from workbench.widgets.base.source import RunSource
 from workbench.widgets.base.step_view import NO_RUN, StepView
+from workbench.widgets.base.stretch import Stretch, StretchChip
 from workbench.widgets.base.text import safe_text
 from workbench.widgets.groups.box import NO_ROW, GroupBox
 from workbench.widgets.groups.markup import GROUPS_CSS, Look, dead_strip, group_html
@@ -35,6 +37,12 @@ GROUPS_AT_ONCE, COMPLETIONS_AT_ONCE, CHARACTERS_AT_ONCE = 8, 64, 80_000
 one."""
 STRIP_CHARACTERS = 20_000
 """Of HTML, behind the chips of the dead groups of a page."""
+STRETCH_FIGURES = (
+    ("mean reward", "reward"),
+    ("share of dead groups", "dead_group_share"),
+    ("mean length", "completion_length"),
+)
+"""What is said of a stretch of steps -> the record's name of it."""
 LENGTHS = (300, 1200, 4000)
 """Characters of a completion that can be shown."""
 
@@ -44,7 +52,8 @@ class GroupsView(StepView):
     `step` says of which step.
 
     Equal completions of a group stand once, with their number. Groups that teach nothing, since
-    all their rewards are equal, stand in one line at the end, where each can be opened.
+    all their rewards are equal, stand in one line at the end, where each can be opened. Where a
+    stretch of steps is chosen, only those can be shown.
     """
 
     title = "Groups"
@@ -54,8 +63,10 @@ class GroupsView(StepView):
         self,
         on_pick: Callable[[int], None] = lambda row: None,
         selection: Selection | None = None,
+        stretch: Stretch | None = None,
     ) -> None:
         super().__init__(selection)
+        self.stretch = StretchChip(stretch or Stretch())
         self.on_pick = on_pick
         self._table: GroupTable | None = None
         self._page = 0
@@ -70,7 +81,14 @@ class GroupsView(StepView):
             [
                 stylesheet(GROUPS_CSS, INFLUENCE_CSS),
                 in_a_row(self.steps.widget, self.keep, self.sort, self.smallest_first, self.search),
-                in_a_row(self.by, self.length, self.matching_only, self.previous, self.next),
+                in_a_row(
+                    self.by,
+                    self.length,
+                    self.matching_only,
+                    self.previous,
+                    self.next,
+                    self.stretch.widget,
+                ),
                 self.message,
                 self.summary,
                 self.mass.widget,
@@ -113,6 +131,25 @@ class GroupsView(StepView):
             self.answer(control, self._from_first)
         self.previous.on_click(lambda _: self.guarded(self._move, -1))
         self.next.on_click(lambda _: self.guarded(self._move, 1))
+
+    @property
+    def key(self) -> object:
+        """With another stretch there is something else to say of the same step."""
+        step = super().key
+        return None if step is None else (step, self.stretch.chosen)
+
+    def _offer(self, step: int | None, last: int, kept: Sequence[int]) -> None:
+        """Only steps of the stretch: the dashboard's own, or the one that is kept nearest to it."""
+        self.stretch.draw()
+        within = None if self.source is None else self.stretch.steps_of(self.source)
+        if within is None or step is None:
+            super()._offer(step, last, kept)
+            return
+        first, last = within
+        here = [one for one in kept if first <= one <= last]
+        nearest = min(here, key=lambda one: abs(one - step), default=first)
+        chosen = step if first <= step <= last else nearest
+        self.steps.offer(chosen, last, here, first)
 
     def draw_step(self, source: RunSource, step: int) -> None:
         """Read the groups of a step and draw the first page of them."""
@@ -234,6 +271,7 @@ class GroupsView(StepView):
                 f"advantage_baseline='{baseline}': the advantages were not taken from the group "
                 "mean that stands as baseline."
             )
+        lines += self._stretch_words()
         text = "<br>".join(lines)
         set_if_changed(self.summary, "value", f'<div class="wb" role="status">{text}</div>')
         set_if_changed(self.previous, "disabled", self._page == 0)
@@ -241,6 +279,22 @@ class GroupsView(StepView):
         for button in (self.previous, self.next):
             show_if(button, len(live) > size)
         show_if(self.length, True)
+
+    def _stretch_words(self) -> list[str]:
+        """What the steps of the stretch are like together."""
+        within = None if self.source is None else self.stretch.steps_of(self.source)
+        if within is None or self.source is None:
+            return []
+        first, last = within
+        rows = self.source.metrics[self.source.metrics["step"].between(first, last)]
+        kept = [step for step in self.source.kept_steps(self.KEPT) if first <= step <= last]
+        means = [
+            f"{words} {number_text(float(rows[name].mean()), '.3g')}"
+            for words, name in STRETCH_FIGURES
+            if name in rows and rows[name].notna().any()
+        ]
+        counts = f"{len(rows)} steps, the completions of {len(kept)} kept"
+        return [f"<b>Steps {first} to {last}</b>: {'; '.join([counts, *means])}."]
 
     def _look_at_tokens(self, row: int) -> None:
         if row == NO_ROW:

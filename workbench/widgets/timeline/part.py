@@ -3,13 +3,12 @@ share."""
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import ipywidgets as widgets
 
-from workbench.doctor import Finding, diagnose
+from workbench.widgets.base.diagnoses import Diagnoses
 from workbench.widgets.base.guarded import Guarded, set_if_changed
 from workbench.widgets.base.source import RunSource
 from workbench.widgets.controls.step_slider import StepSlider
@@ -17,17 +16,20 @@ from workbench.widgets.timeline.details import details_html
 from workbench.widgets.timeline.marks import Mark, marks_of, spans_of
 from workbench.widgets.timeline.timeline import Timeline
 
-PATIENCE = 20.0
-"""While a run goes on it is diagnosed again after so many times as long as a diagnosis takes, so
-that it costs no more than a twentieth of the time."""
-
 
 class TimelinePart(Guarded):
     """`widget` is shown; `timeline` is the line in it. The step is that of `steps`, whose slider,
-    box and replay it moves and follows; `changed` is called when another interval is chosen."""
+    box and replay it moves and follows; `changed` is called when another interval is chosen, and
+    `diagnoses` are shared with the doctor's page."""
 
-    def __init__(self, steps: StepSlider, changed: Callable[[], None] = lambda: None) -> None:
+    def __init__(
+        self,
+        steps: StepSlider,
+        changed: Callable[[], None] = lambda: None,
+        diagnoses: Diagnoses | None = None,
+    ) -> None:
         super().__init__()
+        self._diagnoses = diagnoses or Diagnoses()
         self.timeline = Timeline()
         self.widget = widgets.VBox(
             [self.timeline, self.message], layout=widgets.Layout(width="100%")
@@ -35,9 +37,6 @@ class TimelinePart(Guarded):
         self._source: RunSource | None = None
         self._marks: list[Mark] = []
         self._drawn: list[object] = []
-        self._findings: list[Finding] = []
-        self._diagnosed: object = None
-        self._diagnose_again_at = 0.0
         _tie(self.timeline, "cursor", steps.slider, "value")
         _tie(self.timeline, "following", steps.newest, "value")
         _tie(self.timeline, "playing", steps.replay.button, "value")
@@ -50,6 +49,10 @@ class TimelinePart(Guarded):
         """The first and last step of the stretch that a person chose; None for all."""
         chosen = self.timeline.interval
         return (chosen[0], chosen[1]) if chosen else None
+
+    def show_all(self) -> None:
+        """No stretch is chosen any more."""
+        self.timeline.interval = []
 
     def show(self, sources: Sequence[RunSource]) -> None:
         """Draw the run in focus, the first one."""
@@ -66,7 +69,7 @@ class TimelinePart(Guarded):
             self.timeline.picked = []
             self.timeline.interval = []
         self._source = source
-        self._marks = marks_of(source, self._diagnosis(source), others)
+        self._marks = marks_of(source, self._diagnoses.of(source), others)
         with self.timeline.hold_sync():
             set_if_changed(self.timeline, "last", source.last_step)
             set_if_changed(self.timeline, "live", source.live)
@@ -75,18 +78,6 @@ class TimelinePart(Guarded):
         self._describe()
         self._drawn = drawn
         self.settled()
-
-    def _diagnosis(self, source: RunSource) -> list[Finding]:
-        """The doctor's findings; while the run goes on those of a moment ago may do."""
-        began = time.monotonic()
-        may_wait = source.status == "running" and began < self._diagnose_again_at
-        if may_wait and source is self._diagnosed:
-            return self._findings
-        self._findings = diagnose(source, source.last_step)
-        self._diagnosed = source
-        now = time.monotonic()
-        self._diagnose_again_at = now + PATIENCE * (now - began)
-        return self._findings
 
     def _describe(self) -> None:
         """Say what there is to say of the marks that are chosen."""

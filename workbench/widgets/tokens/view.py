@@ -18,6 +18,7 @@ from workbench.widgets.base.torch_on_demand import (
     needs_torch,
     say_when_loading,
 )
+from workbench.widgets.fork_here.part import ForkPart
 from workbench.widgets.tokens.box import TokenBox
 from workbench.widgets.tokens.heading import heading, question, readings, template_part
 from workbench.widgets.tokens.legend import legend, table
@@ -61,8 +62,9 @@ class TokensView(StepView):
         self.prompt = widgets.HTML()
         self.body = TokenBox()
         self.loss = LockedLoss()
+        self.fork = ForkPart(stay_at=self.steps.go_to)
         self.body.observe(lambda change: self._hold(*change["new"]), "locked")
-        self.body.observe(lambda change: self.guarded(self._write_loss), "locked")
+        self.body.observe(lambda change: self.guarded(self._follow_lock), "locked")
         self.strip = StripPart(self.steps.go_to)
         what = [self.steps.widget, self.quantity_menu, self.beside_menu]
         which = [self.previous, self.row_menu, self.next, self.telling]
@@ -78,6 +80,7 @@ class TokensView(StepView):
                 self.prompt,
                 widgets.HBox(pages, layout=_wrap()),
                 self.body,
+                self.fork.widget,
                 self.loss.widget,
                 self.strip.widget,
             ]
@@ -244,13 +247,17 @@ class TokensView(StepView):
             html = self._prompts.html(self.source, problem)
         set_if_changed(self.prompt, "value", html)
 
-    def _write_loss(self) -> None:
-        """The loss of the token that is locked, with its numbers."""
+    def _follow_lock(self) -> None:
+        """What is said of the token that is locked: its loss with its numbers, and the way to fork
+        there."""
         pane, position = self.body.locked
         shown = [row for row in (self.row, self.beside) if row is not None]
         if self.source is None or self.step is None or not 0 <= pane < len(shown):
-            return self.loss.clear()
-        return self.loss.show(self.source, self.step, shown[pane], position)
+            self.loss.clear()
+            self.fork.follow(self.source if self._found else None, self.step)
+            return
+        self.loss.show(self.source, self.step, shown[pane], position)
+        self.fork.follow(self.source, self.step, (shown[pane], position))
 
     def _fill_menus(self, found: TokenStep) -> None:
         """Offer the completions of this step; what was chosen stays chosen. Raises IndexError for a
@@ -293,7 +300,7 @@ class TokensView(StepView):
         above = question(found, rows[0].row) if shared else ""
         drawn = [self._one(found, row, name, scale, pieces, part, not shared) for row in rows]
         self.body.show(page(drawn, above), [readings(row, name, part, self._mass) for row in rows])
-        self._write_loss()
+        self._follow_lock()
         set_if_changed(self.legend, "value", framed(legend(scale, scale_words)))
         self._show_range(part, longest)
         set_if_changed(self.previous, "disabled", self.row_menu.index == 0)
@@ -334,6 +341,7 @@ class TokensView(StepView):
         self._found = None
         set_if_changed(self.prompt, "value", "")
         self.loss.clear()
+        self.fork.follow(None, None)
         self.body.show(f'<div class="wb-note" role="status">{safe_text(why)}</div>')
         set_if_changed(self.legend, "value", "")
         self._show_range(slice(0, self._page), 0)

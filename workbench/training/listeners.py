@@ -16,6 +16,9 @@ class Listeners:
         self._owner = owner
         self._listeners: list[Listener] = []
 
+    def __len__(self) -> int:
+        return len(self._listeners)
+
     def add(self, listener: Listener) -> Callable[[], None]:
         """Call `listener()` at every `tell()` from now on. Returns the way to be left out again."""
         self._listeners.append(listener)
