@@ -30,6 +30,10 @@ class Meter:
         self.phases: dict[str, dict[str, float]] = {}
         self.lengths: list[int] = []
         self.prompts: list[int] = []
+        self.watch(model)
+
+    def watch(self, model: Any) -> None:
+        """Count what passes this model too: a reference that is a copy of its own, for one."""
         first_attention(model).register_forward_pre_hook(self._count, with_kwargs=True)
 
     def _count(self, layer: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:

@@ -136,6 +136,8 @@ def step_clock(meter: Meter, per_batch: int) -> tuple[Any, list[dict[str, Any]]]
 
 def put_under(meter: Meter, trainer: Any) -> None:
     """Meter the trainer's own calls; those inside a phase belong to it."""
+    if trainer.ref_model is not None:
+        meter.watch(trainer.ref_model)
     generate, scores = trainer._generate, trainer._get_per_token_logps_and_entropies
 
     def generated(prompts: list[Any]) -> Any:

@@ -192,6 +192,7 @@ def findings(**changed: float) -> Findings:
     """All is well, less what is changed."""
     good = Findings(
         rounding=1e-3,
+        gradient_rounding=1e-3,
         loss_difference=0.0,
         gradient_difference=1e-6,
         sampler_logp_difference=1e-6,
@@ -364,6 +365,7 @@ def test_the_size_of_a_model_by_hand(tiny: Any) -> None:
 
 
 def test_the_meter_counts_padding_and_what_is_computed_twice(tiny: Any) -> None:
+    reference = copy.deepcopy(tiny.model)
     meter = Meter(tiny.model)
     ids = torch.zeros(3, 5, dtype=torch.long)
     with torch.no_grad(), meter(STEP):
@@ -379,6 +381,10 @@ def test_the_meter_counts_padding_and_what_is_computed_twice(tiny: Any) -> None:
         STEP: 45,
     }
     assert meter.take()["phases"] == {}
+    meter.watch(reference)
+    with torch.no_grad(), meter("logprobs"):
+        reference(input_ids=ids)
+    assert meter.take()["phases"]["logprobs"]["tokens"] == 15
 
 
 def test_the_meter_sees_activations_that_are_computed_a_second_time(tmp_path: Path) -> None:
@@ -420,6 +426,14 @@ def test_the_gate_finds_a_sampler_that_kept_its_old_weights(
         return
     assert any("an update did not reach the sampler" in f for f in failures)
     assert any("after an update sampler and plain pass" in f for f in failures)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("way", ["LoRA", "NF4+LoRA"])
+def test_the_gate_opens_for_adapters(way: str, tmp_path: Path) -> None:
+    made_up("tiny", 0.1, tmp_path)
+    case = replace(SMOKE_CASES[0], way=way)
+    assert gate.check(str(tmp_path), case, Numbers("float32", 1)).failures() == []
 
 
 @pytest.mark.slow
