@@ -422,6 +422,8 @@ class Session:
             self._runner.give_back()
         # Model, optimizer and graph are full of reference cycles.
         gc.collect()
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
 
     def reopen(self) -> Session:
         """The same run again after `free()`: a new session that goes on from its last checkpoint.
@@ -435,8 +437,6 @@ class Session:
                 "goes on with it."
             )
         return self._parts.session()
-        if torch.cuda.is_available():
-            torch.cuda.empty_cache()
 
     # ----------------------------------------------------------------------------- small things
 
