@@ -291,6 +291,8 @@ OBJECTIVES: dict[str, dict[str, Any]] = {
 """By what they change of Dr. GRPO without a std, whose only bias then is the clipping's."""
 FAIR = dict(loss_type="dr_grpo", scale_rewards="none", num_generations=8, beta=0.0)
 KLS = (0.01, 0.03, 0.1)
+MOST_COMPOSITIONS = 50_000
+"""CISPO divides by tokens, so that a group's other completions are of eleven kinds and more."""
 
 
 def clipping(scene: Scene) -> Rows:
@@ -414,7 +416,7 @@ def against_truth(
         shares = {}
         for title, changes in OBJECTIVES.items():
             config = GRPOConfig(**FAIR | changes)
-            coefficient_CT = expected_coefficients(space, config)
+            coefficient_CT = expected_coefficients(space, config, most=MOST_COMPOSITIONS)
             found_D = gradient_of(policy, scored.enumeration, coefficient_CT)
             cosines[title] = cosine(found_D, truth_D)
             all_found[title] = all_found.get(title, 0) + found_D

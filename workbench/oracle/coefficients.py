@@ -32,7 +32,9 @@ from workbench.oracle.samples import SampleSpace
 from workbench.oracle.scored import OracleError
 
 
-def expected_coefficients(space: SampleSpace, config: GRPOConfig) -> np.ndarray:
+def expected_coefficients(
+    space: SampleSpace, config: GRPOConfig, *, most: int = MAX_COMPOSITIONS
+) -> np.ndarray:
     """(C, T) what the expected gradient of a step with one prompt weighs grad log pi of each token
     with, upwards in reward: the exact mean over all groups of `num_generations` completions.
 
@@ -43,8 +45,8 @@ def expected_coefficients(space: SampleSpace, config: GRPOConfig) -> np.ndarray:
     takes no statistics of it.
 
     Raises `OracleError` where the space has several problems, the loss asks for entropies or
-    chooses tokens of the whole update, or there are too many compositions (`drawn_coefficients`
-    estimates it for the latter two).
+    chooses tokens of the whole update, or there are more than `most` compositions
+    (`drawn_coefficients` estimates it for the latter two).
     """
     _check(space, config)
     if LOSSES[config.loss_type].selects:
@@ -59,7 +61,7 @@ def expected_coefficients(space: SampleSpace, config: GRPOConfig) -> np.ndarray:
             "Take space.of_problem(i) for each, or drawn_coefficients for batches of all."
         )
     kind_C, shares = kinds_of(space, config)
-    others = list(compositions(shares, config.num_generations - 1))
+    others = list(compositions(shares, config.num_generations - 1, most))
     group_BG = np.empty((len(others), config.num_generations), dtype=np.int64)
     first_of_kind = np.array([int(np.argmax(kind_C == kind)) for kind in range(len(shares))])
     for row, (kinds, _) in enumerate(others):

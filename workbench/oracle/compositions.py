@@ -48,13 +48,16 @@ def most_compositions(space: SampleSpace, config: GRPOConfig) -> int:
     return max(counts)
 
 
-def compositions(shares: list[float], others: int) -> Iterator[tuple[tuple[int, ...], float]]:
-    """Every way in which `others` completions can be of these kinds, with its probability."""
+def compositions(
+    shares: list[float], others: int, most: int = MAX_COMPOSITIONS
+) -> Iterator[tuple[tuple[int, ...], float]]:
+    """Every way in which `others` completions can be of these kinds, with its probability. Raises
+    `OracleError` for more than `most`."""
     count = math.comb(len(shares) + others - 1, others)
-    if count > MAX_COMPOSITIONS:
+    if count > most:
         raise OracleError(
             f"{others} other completions of {len(shares)} kinds can be put together in {count:,} "
-            f"ways, more than {MAX_COMPOSITIONS:,}. Take a smaller num_generations or a smaller "
+            f"ways, more than {most:,}. Take a smaller num_generations or a smaller "
             "mass, or draw batches (drawn_coefficients)."
         )
     for kinds in itertools.combinations_with_replacement(range(len(shares)), others):
