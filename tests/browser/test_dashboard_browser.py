@@ -85,7 +85,7 @@ def test_every_tab_is_legible_in_both_themes(start_page: DashboardPage, screensh
                 )
                 faults += [(theme, height, tab, *found) for found in faults_of(page)]
                 if height == 900:
-                    assert_accessible(page.nb.page, f"{tab}, {theme}")
+                    assert_accessible(page.nb.page, f"{tab}, {theme}", DASHBOARD)
     page.theme("light")
     assert not faults, "\n".join(map(str, sorted(set(faults))))
     page.healthy()

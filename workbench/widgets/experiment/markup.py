@@ -56,7 +56,7 @@ def sentences_html(result: Result) -> str:
     said = result.sentences()
     answers = "".join(f"<li>{safe_text(words, 400)}</li>" for words in said[:first])
     rest = "".join(f"<li>{safe_text(words, 400)}</li>" for words in said[first:])
-    return f'<ul class="wb-answers" role="status">{answers}</ul><ul class="wb-dim">{rest}</ul>'
+    return f'<div role="status"><ul class="wb-answers">{answers}</ul></div><ul class="wb-dim">{rest}</ul>'
 
 
 def failed_html(failed: dict[str, str]) -> str:
