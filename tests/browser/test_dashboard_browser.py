@@ -7,7 +7,7 @@ import math
 from pathlib import Path
 
 import pytest
-from browser.accessible import assert_accessible, faults_of
+from browser.accessible import DASHBOARD, assert_accessible, faults_of
 from browser.notebook_page import DISPLAY, START, TABS, DashboardPage
 
 from workbench.runs import Run

@@ -56,7 +56,9 @@ def sentences_html(result: Result) -> str:
     said = result.sentences()
     answers = "".join(f"<li>{safe_text(words, 400)}</li>" for words in said[:first])
     rest = "".join(f"<li>{safe_text(words, 400)}</li>" for words in said[first:])
-    return f'<div role="status"><ul class="wb-answers">{answers}</ul></div><ul class="wb-dim">{rest}</ul>'
+    # A list is none for a screen reader once it has another role itself.
+    answered = f'<div role="status"><ul class="wb-answers">{answers}</ul></div>'
+    return f'{answered}<ul class="wb-dim">{rest}</ul>'
 
 
 def failed_html(failed: dict[str, str]) -> str:
