@@ -48,7 +48,7 @@ class LockedLoss:
         kept = self._kept(source, step)
         formula = token_formula(update_terms(kept, kept.config, row), row, position)
         return (
-            f"<h4>The loss of token {position} of completion {row}, as the update had it</h4>"
+            f"<h3>The loss of token {position} of completion {row}, as the update had it</h3>"
             f"{formula_html(formula)}"
         )
 

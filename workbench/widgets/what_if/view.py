@@ -333,11 +333,11 @@ def formulas_html(
     if c.changes:
         asked["what if"] = c.what_if.config
     parts = [
-        f"<h4>The loss of token {position}, <span class='wb-text wb-code'>{name}</span></h4>"
+        f"<h3>The loss of token {position}, <span class='wb-text wb-code'>{name}</span></h3>"
         "<p class='wb-dim'>Click another token to see its own. Under each symbol stands this "
         "token's number; the framed branch of the minimum decides.</p>"
     ]
     for title, config in asked.items():
         found = token_formula(update_terms(c.kept, config, row), row, position)
-        parts.append(f"<h5>{title}</h5>{formula_html(found)}")
+        parts.append(f"<h4>{title}</h4>{formula_html(found)}")
     return "".join(parts)
