@@ -175,6 +175,8 @@ def test_the_token_that_moves_most() -> None:
     assert moved_T[place] == np.nanmax(moved_T)
     words = figures.push_words(batch, 17, place, {int(inputs.ids_T[place]): " <b>\n"})
     assert "“·<b>⏎” had p" in words, "text, which the page sets as text"
+    level = {**batch, "advantages_B": np.zeros_like(batch["advantages_B"])}
+    assert "what moves them is the KL alone" in figures.push_words(level, 17, place, {})
 
 
 @pytest.mark.parametrize(

@@ -87,13 +87,15 @@ def push_words(batch: Mapping[str, Any], row: int, place: int, texts: Mapping[in
     """Where an answer's push moves most."""
     inputs = row_inputs(batch, row)
     advantage = float(np.nan_to_num(batch["advantages_B"][row]))
-    direction = "up" if advantage > 0 else "down"
+    moved = f"are pushed {'up' if advantage > 0 else 'down'}"
+    if advantage == 0:
+        moved = "stand as its group does, and what moves them is the KL alone"
     token_id = int(inputs.ids_T[place])
     # White space as the tokens show it.
     token = texts.get(token_id, f"id {token_id}").replace(" ", "·").replace("\n", "⏎")
     words = (
         f"Row {row} got reward {number_text(batch['reward_B'][row])}, advantage "
-        f"{number_text(advantage, '+.3g')}: its {len(inputs.ids_T)} tokens are pushed {direction}."
+        f"{number_text(advantage, '+.3g')}: its {len(inputs.ids_T)} tokens {moved}."
     )
     if inputs.logp_T is None or not np.isfinite(inputs.logp_T[place]):
         return words
