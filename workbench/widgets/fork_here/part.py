@@ -10,13 +10,13 @@ import ipywidgets as widgets
 from workbench.influence.result import InfluenceError
 from workbench.runs.checkpoint_folders import steps_in
 from workbench.widgets.base.background import Background, OnProgress, ShouldStop
-from workbench.widgets.base.guarded import Guarded, set_if_changed, show_if, stylesheet
+from workbench.widgets.base.guarded import Guarded, set_if_changed, show_if
 from workbench.widgets.base.labelled import in_a_row
 from workbench.widgets.base.source import RunSource
 from workbench.widgets.base.style import framed
 from workbench.widgets.base.text import safe_text
 from workbench.widgets.base.torch_on_demand import is_torch_missing, needs_torch
-from workbench.widgets.fork_here.markup import FORK_CSS, forked_html
+from workbench.widgets.fork_here.markup import forked_html
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -57,9 +57,7 @@ class ForkPart(Guarded):
         self.work = Background(self, "Fork here", tip, self._work, self._done)
         self.note = widgets.HTML()
         self.tree = widgets.HTML()
-        self.widget = widgets.VBox(
-            [stylesheet(FORK_CSS), in_a_row(self.work.widget, self.note), self.message, self.tree]
-        )
+        self.widget = widgets.VBox([in_a_row(self.work.widget, self.note), self.message, self.tree])
         self.follow(None, None)
 
     def follow(

@@ -18,6 +18,7 @@ from workbench.widgets.base.torch_on_demand import (
     needs_torch,
     say_when_loading,
 )
+from workbench.widgets.fork_here.markup import FORK_CSS
 from workbench.widgets.fork_here.part import ForkPart
 from workbench.widgets.tokens.box import TokenBox
 from workbench.widgets.tokens.heading import heading, question, readings, template_part
@@ -72,7 +73,7 @@ class TokensView(StepView):
         pages = [self.earlier, self.later, self.range]
         self.widget = widgets.VBox(
             [
-                stylesheet(FORMULA_CSS),
+                stylesheet(FORMULA_CSS, FORK_CSS),
                 widgets.HBox(what, layout=_wrap()),
                 widgets.HBox(which + more, layout=_wrap()),
                 self.message,
