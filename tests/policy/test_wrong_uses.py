@@ -250,6 +250,23 @@ def test_logits_beyond_the_memory_name_the_setting_that_changes_no_result(
     free_memory.check_batch_fits(policy, config.replace(micro_batch_size=4))
 
 
+def test_a_prompt_counts_once_for_its_completions_only_where_they_share_it(
+    model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    policy = load_policy(model)
+    config = GRPOConfig(prompts_per_step=4, num_generations=8, max_completion_length=8)
+    shared = free_memory.cache_bytes(policy.model, 32, 8)
+    shared += free_memory.cache_bytes(policy.model, 4, 5000)
+    monkeypatch.setattr(free_memory, "available_bytes", lambda device: shared)
+    free_memory.check_batch_fits(policy, config.replace(micro_batch_size=1), 5000)
+    grows = config.replace(micro_batch_size=1, rollout_engine="transformers")
+    with pytest.raises(PolicyError, match="for its keys and values"):
+        free_memory.check_batch_fits(policy, grows, 5000)
+    policy.model.set_attn_implementation("eager")
+    with pytest.raises(PolicyError, match="for its keys and values"):
+        free_memory.check_batch_fits(policy, config.replace(micro_batch_size=1), 5000)
+
+
 @pytest.mark.parametrize(
     ("package", "do", "says"),
     [

@@ -26,7 +26,6 @@ from typing import Any
 
 from workbench.config import GRPOConfig
 from workbench.config.engines import ENGINE_FACTS, beside_trainer, facts_of
-from workbench.libraries.hf_peft import plain_model
 from workbench.plan.beside import (
     Teacher,
     asks_old,
@@ -40,7 +39,7 @@ from workbench.plan.devices import Device
 from workbench.plan.trace import passes
 from workbench.plan.trace.allocations import HEAP_LIMIT, Peak
 from workbench.plan.trace.skeleton import Skeleton
-from workbench.rollout.shared_decoding import reason_by_kind
+from workbench.rollout.shared_decoding import keeps_prompts_once
 
 MIB = 1024**2
 CPU_FRAMEWORK = {"full": 370 * MIB, "adapter": 422 * MIB}
@@ -234,10 +233,9 @@ def sampled_kv_bytes(
     """Bytes of the keys and values of a rollout, at its end, on a device of that kind: a prompt's
     stand there once where its completions share them."""
     length = config.max_completion_length
-    if facts_of(config).shares_cache and rows >= 2 * prompts:
-        model = plain_model(skeleton.model)
-        if reason_by_kind(model, kind, skeleton.dtype) is None:
-            return kv_bytes(skeleton, prompts, prompt_tokens) + kv_bytes(skeleton, rows, length)
+    facts = facts_of(config)
+    if keeps_prompts_once(facts, skeleton.model, kind, skeleton.dtype, rows, prompts):
+        return kv_bytes(skeleton, prompts, prompt_tokens) + kv_bytes(skeleton, rows, length)
     return kv_bytes(skeleton, rows, prompt_tokens + length)
 
 

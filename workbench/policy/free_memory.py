@@ -12,6 +12,7 @@ from workbench.config import GRPOConfig
 from workbench.config.engines import facts_of
 from workbench.policy import head
 from workbench.policy.policy import Policy, PolicyError
+from workbench.rollout.shared_decoding import keeps_prompts_once
 
 
 def available_bytes(device: torch.device) -> int | None:
@@ -57,11 +58,12 @@ def check_batch_fits(policy: Policy, config: GRPOConfig, prompt_tokens: int = 0)
     if free is None:
         return
     length, rows = config.max_completion_length, config.completions_per_step
-    # Of a prompt that is shared one copy is the least, whether or not the model then shares it.
-    prompts = config.prompts_per_step if facts_of(config).shares_cache else rows
+    prompts, kind, dtype = config.prompts_per_step, policy.device.type, policy.weight_dtype
+    facts = facts_of(config)
+    once = keeps_prompts_once(facts, policy.model, kind, dtype, rows, prompts)
     cache = cache_bytes(policy.model, rows, length)
-    cache += cache_bytes(policy.model, prompts, prompt_tokens)
-    if facts_of(config).own_memory is None and cache > free:
+    cache += cache_bytes(policy.model, prompts if once else rows, prompt_tokens)
+    if facts.own_memory is None and cache > free:
         raise PolicyError(
             f"a batch of {config.prompts_per_step} x num_generations={config.num_generations} "
             f"completions of {length} tokens needs "

@@ -31,7 +31,11 @@ from workbench.rollout.request import (
     raise_if_stopped,
 )
 from workbench.rollout.sampler import pick_tokens, uniforms
-from workbench.rollout.shared_decoding import SharedPromptDecoder, reason_against_sharing
+from workbench.rollout.shared_decoding import (
+    SharedPromptDecoder,
+    are_several,
+    reason_against_sharing,
+)
 from workbench.rollout.types import PolicysOwnWeights, Rollout, Sampling
 
 
@@ -124,7 +128,7 @@ class NativeEngine(PolicysOwnWeights):
     def _shares(self, rows: int, prompts: int) -> bool:
         """Whether the completions of a prompt share its keys and values: where the model allows it
         and there are several."""
-        return rows >= 2 * prompts and self.reason_against_sharing is None
+        return are_several(rows, prompts) and self.reason_against_sharing is None
 
     def _sample(
         self,

@@ -9,6 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from workbench.config.engines import EngineFacts
+from workbench.libraries.hf_peft import plain_model
 from workbench.libraries.hf_transformers import (
     AttentionFor,
     attention_of,
@@ -67,6 +69,21 @@ def reason_against_sharing(model: Any) -> str | None:
     return found
 
 
+def are_several(rows: int, prompts: int) -> bool:
+    """Whether so many rows continue each prompt that sharing its keys and values pays."""
+    return rows >= 2 * prompts
+
+
+def keeps_prompts_once(
+    facts: EngineFacts, model: Any, device: str, dtype: torch.dtype, rows: int, prompts: int
+) -> bool:
+    """Whether such an engine holds a prompt's keys and values once for all its completions; for
+    whoever reckons with its memory before it samples. `model` may stand under a PEFT wrapper."""
+    if not facts.shares_cache or not are_several(rows, prompts):
+        return False
+    return reason_by_kind(plain_model(model), device, dtype) is None
+
+
 def reason_by_kind(model: Any, device: str, dtype: torch.dtype) -> str | None:
     """The same by what is known without a pass through the model, on a device of that kind with
     weights of that format."""
@@ -81,8 +98,8 @@ def reason_by_kind(model: Any, device: str, dtype: torch.dtype) -> str | None:
 
 @torch.no_grad()
 def _probe(model: Any) -> str | None:
-    """Both decoders on two prompts, one of them padded, for two tokens of three rows, one of which
-    leaves."""
+    """Both decoders on two prompts, one of them padded, for three tokens: of three rows, one of
+    which leaves after the first."""
     try:
         plain, shared = (_logits(make, model) for make in (Decoder, SharedPromptDecoder))
     except (TypeError, RuntimeError) as error:

@@ -88,15 +88,17 @@ def _knob(dashboard: Dashboard) -> Card:
     )
 
 
+def _none_kept(what: str) -> Card:
+    return Card(f"{what} Of this step the record kept none.", NOTHING)
+
+
 def _group(dashboard: Dashboard) -> Card:
     _open(dashboard, "groups")
     step = _step(dashboard)
     source = _shown(dashboard)
     if step not in source.kept_steps("samples"):
-        return Card(
-            "The answers of each group stand here, with what each reward paid for them. Of this "
-            "step the record kept none.",
-            NOTHING,
+        return _none_kept(
+            "The answers of each group stand here, with what each reward paid for them."
         )
     said = figures.group_words(source.run.samples(step))
     return Card(
@@ -112,11 +114,7 @@ def _push(dashboard: Dashboard) -> Card:
     step = _step(dashboard)
     source = _shown(dashboard)
     if step not in source.kept_steps("tokens"):
-        return Card(
-            "Each token of an answer stands here, coloured by how it was pushed. Of this step the "
-            "record kept none.",
-            NOTHING,
-        )
+        return _none_kept("Each token of an answer stands here, coloured by how it was pushed.")
     found = TokenSteps().read(source, step)
     row = found.telling_row
     place = figures.moved_most(found.batch, row)
