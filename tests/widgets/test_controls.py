@@ -174,6 +174,26 @@ def test_a_click_that_waits_for_the_step_in_hand_is_answered_at_once(make_sessio
     assert at_bar(dashboard) == "stopped, step 1 of 6"
 
 
+def test_a_glance_survives_a_session_that_is_freed_in_the_middle_of_it(
+    make_session: Callable[..., Session], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session = make_session()
+    dashboard = Dashboard(session)
+    assert dashboard.controls is not None
+    dashboard.controls.inside.seen = True
+    trainer, asked = session.trainer, []
+
+    def freed_after_the_first_look(self: Session) -> object:
+        asked.append(1)
+        return trainer if len(asked) == 1 else None
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Session, "trainer", property(freed_after_the_first_look))
+        dashboard.controls.glance()
+    assert asked
+    dashboard.close()
+
+
 def test_the_bar_counts_the_step_in_hand_and_its_rollout(make_session) -> None:
     gate = Gate()
     session = make_session(rewards=gate)

@@ -232,10 +232,11 @@ class Controls:
         """Show what has come of the step in hand; that alone, since it changes often."""
         with self._refreshing:
             s = self.session
-            if self.inside.seen and s.trainer is not None:
-                self._show_progress(
-                    self._doing(s), s, max(s.trainer.config.max_steps, s.step_number)
-                )
+            # Looked at once: another thread may free the session.
+            trainer = s.trainer
+            if self.inside.seen and trainer is not None:
+                of = max(trainer.config.max_steps, s.step_number)
+                self._show_progress(self._doing(s), s, of)
 
     def _doing(self, s: Session) -> str:
         return "loading again" if self._loading else self._leading_to or s.activity or s.status
