@@ -18,6 +18,8 @@ from torch.utils._pytree import tree_leaves
 __all__ = [
     "TorchDispatchMode",
     "attend_without_cudnn",
+    "attention_part",
+    "attention_part_backward",
     "change_count",
     "fork_rng",
     "fused_attention",
@@ -95,3 +97,34 @@ def fused_attention(
     )
     output: Tensor = found[0]
     return output
+
+
+def attention_part(
+    query: Tensor, key: Tensor, value: Tensor, is_causal: bool, scale: float | None
+) -> tuple[Tensor, Tensor]:
+    """Attention over some of the keys by the fused kernel of a CPU, and the log-sum-exp of their
+    scores (batch, heads, queries): with it, parts over other keys can be put together."""
+    found: Any = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu(
+        query, key, value, 0.0, is_causal, scale=scale
+    )
+    output, norm = found
+    return output, norm
+
+
+def attention_part_backward(
+    gradient: Tensor,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    output: Tensor,
+    norm: Tensor,
+    is_causal: bool,
+    scale: float | None,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """What this part of the keys adds to the gradients of query, key and value. `output` and `norm`
+    are those of the whole softmax: the kernel makes each weight anew as exp(score - norm)."""
+    found: Any = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu_backward(
+        gradient, query, key, value, output, norm, 0.0, is_causal, scale=scale
+    )
+    by_query, by_key, by_value = found
+    return by_query, by_key, by_value

@@ -53,10 +53,20 @@ def plan_for(model: Any, device: str, autocast: torch.dtype | None = None) -> No
     head.planned_autocast = autocast
 
 
-def _rows_at_once(head: nn.Linear) -> int:
+def device_kind(model: Any) -> str:
+    """ "cpu", "cuda", ...: where the model is, or where it is planned for."""
+    return _kind_of(model.get_output_embeddings())
+
+
+def _kind_of(head: nn.Linear) -> str:
     # On the meta device there is no kind to go by: `plan_for` has said which is meant.
-    kind = getattr(head, "planned_for", head.weight.device.type)
-    return max(BLOCK_BYTES.get(kind, BLOCK_BYTES["cpu"]) // (4 * head.weight.shape[0]), 1)
+    kind: str = getattr(head, "planned_for", head.weight.device.type)
+    return kind
+
+
+def _rows_at_once(head: nn.Linear) -> int:
+    block = BLOCK_BYTES.get(_kind_of(head), BLOCK_BYTES["cpu"])
+    return max(block // (4 * head.weight.shape[0]), 1)
 
 
 def _is_plain(model: Any, head: nn.Linear) -> bool:
