@@ -16,7 +16,10 @@ from workbench.policy.passes import in_one_row, row_by_row
 from workbench.rollout.types import Rollout
 
 MASK_UP_TO = 512
-"""Tokens of a packed row up to which its mask costs nothing that can be measured: it stays."""
+"""Tokens of a packed row up to which it keeps its mask. There neither way is always the quicker:
+without it the update of two completions of 64 tokens takes 7 % longer, that of the embedded
+policy's default run 22 % less (its step 7 %), whose recorded numbers would change in the last
+bits."""
 TOLERANCE = {torch.float64: 1e-4, torch.float32: 1e-4}
 """How far the logits of both passes may lie apart, in parts of the largest: rounding stays ten
 times below, an attention that is not the plain one goes beyond."""
