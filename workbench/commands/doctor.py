@@ -15,6 +15,7 @@ from packaging.requirements import Requirement
 from rich.console import Group
 from rich.table import Table
 
+from grpo_workbench import CLASH, REMEDY, lies_beside
 from workbench.commands.printing import (
     STYLES,
     line_of,
@@ -92,7 +93,13 @@ def run_command(run: Path) -> None:
 
 def examine() -> list[Finding]:
     """Everything that the report says."""
-    return [*_packages(), *_machine(), _embedded(), *_optional(), *_jupyter()]
+    return [*_namesake(), *_packages(), *_machine(), _embedded(), *_optional(), *_jupyter()]
+
+
+def _namesake() -> list[Finding]:
+    """PyPI's distribution `workbench`, where it lies beside this package."""
+    package = str(resources.files("workbench"))
+    return [Finding("workbench", "problem", CLASH, REMEDY)] if lies_beside(package) else []
 
 
 def _packages() -> list[Finding]:
