@@ -128,7 +128,7 @@ def _package(need: Requirement) -> Finding:
 def _machine() -> list[Finding]:
     if find_spec("torch") is None:
         return []
-    return [_processor(), _disk(), *_gpus()]
+    return [_processor(), _memory(), _disk(), *_gpus()]
 
 
 def _processor() -> Finding:
@@ -138,6 +138,24 @@ def _processor() -> Finding:
     load = f", load {os.getloadavg()[0]:.1f}" if hasattr(os, "getloadavg") else ""
     threads = torch.get_num_threads()
     return Finding("CPU", "ok", f"{cores} cores, torch uses {threads} threads{load}")
+
+
+def _memory() -> Finding:
+    """What a run can get: of the machine, and of the container whose limit ends it silently."""
+    import torch
+
+    from workbench.policy.container_memory import container_memory
+    from workbench.policy.free_memory import available_bytes
+
+    free = available_bytes(torch.device("cpu"))
+    if free is None:
+        return Finding("memory", "note", "how much is free is not known here")
+    status = "ok" if free > 4e9 else "note"
+    said = f"{free / 1e9:.1f} GB free"
+    container = container_memory()
+    if container is not None:
+        said += f"; the container's limit is {container.limit / 1e9:.1f} GB"
+    return Finding("memory", status, said)
 
 
 def _disk() -> Finding:
