@@ -166,10 +166,24 @@ def _disk() -> Finding:
 def _gpus() -> list[Finding]:
     import torch
 
+    if not torch.cuda.is_available() and torch.backends.mps.is_available():
+        return [_apple()]
     if not torch.cuda.is_available():
         none = "none that torch can use: the embedded policy and small models run on the CPU"
         return [Finding("GPU", "note", none)]
     return [_gpu(i) for i in range(torch.cuda.device_count())]
+
+
+def _apple() -> Finding:
+    from workbench.libraries.devices import VARIABLE
+
+    return Finding(
+        "GPU",
+        "note",
+        "Apple's, which torch calls mps: policies are loaded there. Float32, no quantisation, no "
+        "vLLM; nobody has tried the workbench on a real one",
+        f"{VARIABLE}=cpu computes on the CPU",
+    )
 
 
 def _gpu(i: int) -> Finding:

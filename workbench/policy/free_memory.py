@@ -10,6 +10,7 @@ import torch
 
 from workbench.config import GRPOConfig
 from workbench.config.engines import facts_of
+from workbench.libraries.devices import free_mps_bytes
 from workbench.policy import head
 from workbench.policy.container_memory import container_memory
 from workbench.policy.policy import Policy, PolicyError
@@ -25,6 +26,8 @@ def available_bytes(device: torch.device) -> int | None:
         free = torch.cuda.mem_get_info(device)[0]
         kept = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
         return free + kept
+    if device.type == "mps":
+        return free_mps_bytes()
     if device.type != "cpu":
         return None
     container = container_memory()
