@@ -7,13 +7,15 @@ Held against the installed version by `tests/libraries/test_torch.py`.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
+
+from workbench.libraries.devices import default_device, mps_generator_kept
 
 __all__ = [
     "TorchDispatchMode",
@@ -34,12 +36,21 @@ def fork_rng(device: torch.device | None = None) -> AbstractContextManager[None]
     """`torch.random.fork_rng` for the CPU and `device` alone: by itself it would save the state of
     every GPU, and warn of many.
 
-    None means CUDA's current device where there is one.
+    None means the device that is taken where none is named.
     """
-    device = device or torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    device = device or default_device()
+    if device.type == "mps":
+        return _forked_with_mps()
     devices = [device] if device.type == "cuda" else []
     forked: AbstractContextManager[None] = torch.random.fork_rng(devices=devices)
     return forked
+
+
+@contextmanager
+def _forked_with_mps() -> Iterator[None]:
+    """torch's own fork knows devices by number, which Apple's GPU has not."""
+    with torch.random.fork_rng(devices=[]), mps_generator_kept():
+        yield
 
 
 def seed_global_generators(seed: int, device: torch.device) -> None:
@@ -48,6 +59,8 @@ def seed_global_generators(seed: int, device: torch.device) -> None:
     if device.type == "cuda":
         with torch.cuda.device(device):
             torch.cuda.manual_seed(seed)
+    if device.type == "mps":
+        torch.mps.manual_seed(seed)
 
 
 def attend_without_cudnn() -> None:
