@@ -78,6 +78,10 @@ def test_verl_becomes_a_run_that_everything_opens(workbench: Command, tmp_path: 
     page = (tmp_path / "page.html").read_text()
     assert "<b>a0</b>" not in page
     assert "a0" in page
+    # Neither a length nor a beta is made up.
+    assert '<td class="wb-number">?</td>' in page
+    assert '<td class="wb-number">0</td></tr>' not in page
+    assert "beta = 0" not in page
 
 
 def test_a_file_that_trl_itself_wrote(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

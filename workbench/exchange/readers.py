@@ -148,7 +148,7 @@ def text_of(place: str, what: str, value: Any) -> str:
     """A text, or the turns of a conversation as one. Raises `ImportFileError`."""
     if isinstance(value, str):
         return value
-    turns = value if isinstance(value, list) and value else [None]
+    turns: list[Any] = value if isinstance(value, list) and value else [None]
     if not all(isinstance(t, Mapping) and isinstance(t.get("content"), str) for t in turns):
         raise ImportFileError(
             f"{place}: {what} is {value!r:.60}, expected a text or a list of messages."
