@@ -1,5 +1,6 @@
 """The command line: `workbench train | compare | eval | task | reward | plan | runs | export |
-oracle | tornado | doctor | areal | lab | bench`. Each command is a thin call into the package.
+import | oracle | tornado | doctor | areal | lab | bench`. Each command is a thin call
+into the package.
 
 To add one: write `commands/NAME.py` with a function `NAME_command` that does the work; write its
 function in a file of `commands/signatures/`, whose docstring is its help and which imports
@@ -21,7 +22,7 @@ from workbench.commands.printing import make_warnings_inert, say_aside
 from workbench.commands.signatures.asking import eval_, task_
 from workbench.commands.signatures.evidence import compare, oracle, tornado
 from workbench.commands.signatures.others import areal, bench, bench_methods, lab
-from workbench.commands.signatures.records import doctor, export, runs
+from workbench.commands.signatures.records import doctor, export, import_, runs
 from workbench.commands.signatures.rewards import reward_check, reward_list, reward_train
 from workbench.commands.signatures.training import plan, train
 from workbench.errors import WorkbenchError
@@ -45,6 +46,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "plan": plan,
     "runs": runs,
     "export": export,
+    "import": import_,
     "oracle": oracle,
     "tornado": tornado,
     "doctor": doctor,

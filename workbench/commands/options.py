@@ -447,6 +447,20 @@ ExportedRuns = Annotated[
 ExportOut = Annotated[
     Path | None, typer.Option(help="File or folder to write; default RUN.html or RUN-csv.")
 ]
+ImportedFiles = Annotated[
+    list[Path], typer.Argument(help="JSONL or parquet files, or folders of them.")
+]
+ImportFrom = Annotated[
+    str,
+    typer.Option(
+        "--from",
+        help="Who wrote them: trl (log_completions), verl (rollout_data_dir), or jsonl (prompt, "
+        "completion, reward; and step, group, gold_answer, advantage, length, truncated where "
+        "known).",
+    ),
+]
+ImportOut = Annotated[Path, typer.Option(help="Folder of the run to be made.")]
+ImportedPolicy = Annotated[str, typer.Option(help="Name of the policy, for the record.")]
 ExaminedRun = Annotated[
     Path | None, typer.Argument(help="A run to examine; without one, this machine is.")
 ]

@@ -210,9 +210,9 @@ def _step_page(
     """The tokens of a step and its first groups, as many as fit into `room` bytes (one at least),
     and how many these are."""
     tokens = tokens_html(source, read, step)
-    look = Look(
-        "", 600, float(np.nanmax(np.abs(table.advantage_NG))) or 1.0, right_by(source.reward_names)
-    )
+    # An imported run may have no advantages.
+    largest = float(np.nan_to_num(np.abs(table.advantage_NG)).max()) or 1.0
+    look = Look("", 600, largest, right_by(source.reward_names))
     everything = np.ones(table.G, dtype=bool)
     left = room - len(tokens.encode("utf-8", "replace"))
     groups = ""

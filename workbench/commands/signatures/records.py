@@ -1,4 +1,5 @@
-"""`workbench runs`, `export` and `doctor`: what stands in records, and what is installed."""
+"""`workbench runs`, `export`, `import` and `doctor`: what stands in records, and what is
+installed."""
 
 from __future__ import annotations
 
@@ -26,6 +27,19 @@ def export(
     from workbench.commands.runs import export_command
 
     export_command(kind, run, out)
+
+
+def import_(
+    files: options.ImportedFiles,
+    source: options.ImportFrom,
+    out: options.ImportOut = Path("runs/imported"),
+    policy: options.ImportedPolicy = "",
+) -> None:
+    """Completions and rewards that another trainer wrote, as a run that dashboard and doctor
+    open."""
+    from workbench.commands.importing import import_command
+
+    import_command(files, source, out, policy)
 
 
 def doctor(

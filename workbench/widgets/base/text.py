@@ -44,6 +44,12 @@ def tail_text(text: str, limit: int) -> str:
     return f"…{shown[1 - limit :]}" if is_cut else shown
 
 
+def tokens_text(length: int, completion: str) -> str:
+    """A completion's length in tokens; "?" where an imported run does not know it: no text has
+    none."""
+    return "?" if length == 0 and completion else f"{length:,}"
+
+
 def own_part(completion: str, opened: str) -> str:
     """What the policy wrote of a completion, of which the chat template may have `opened` the
     answer."""

@@ -10,7 +10,7 @@ import pandas as pd
 
 from workbench.rewards import compared_plainly, lenient_correct
 from workbench.widgets.base.numbers import all_digits, number_text
-from workbench.widgets.base.text import opened_html, own_part, safe_text
+from workbench.widgets.base.text import opened_html, own_part, safe_text, tokens_text
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -91,12 +91,13 @@ def _rows(place: int, answer: Any, names: Sequence[str], limit: int, opened: str
     gold = "none" if answer.gold_answer is None else safe_text(str(answer.gold_answer), 200)
     asked = safe_text(answer.prompt, PROMPT_LIMIT)
     count = f"{answer.times:,} {_times(answer.times)}<br>to {_problems(answer)}"
+    tokens = tokens_text(int(answer.length), str(answer.completion))
     return (
         f'<tr class="wb-paid"><td class="wb-number"><b>{place}</b></td>'
         f'<td class="wb-text wb-answer">{greyed}{safe_text(written, limit)}</td>{pays}'
         f'<td class="wb-number">{count}</td>{_number(float(answer.mean_pay))}'
         f'<td class="wb-number">{answer.step:,}</td>'
-        f'<td class="wb-number">{answer.length:,}</td></tr>'
+        f'<td class="wb-number">{tokens}</td></tr>'
         f'<tr class="wb-asked"><td></td><td colspan="{len(names) + 6}"><span class="wb-dim">to '
         f'</span><span class="wb-text">{asked}</span><span class="wb-dim"> · gold answer </span>'
         f'<span class="wb-text">{gold}</span> {_remarks(answer, opened)}</td></tr>'

@@ -14,7 +14,7 @@ from workbench.tasks.format import tagged_answer
 from workbench.widgets.base.bar import BAR_CSS, advantage_bar
 from workbench.widgets.base.numbers import all_digits, number_text
 from workbench.widgets.base.style import scrolling
-from workbench.widgets.base.text import opened_html, own_part, safe_text
+from workbench.widgets.base.text import opened_html, own_part, safe_text, tokens_text
 from workbench.widgets.groups.answer import answer_in, reason_of
 from workbench.widgets.groups.folds import Fold, folds_of
 from workbench.widgets.groups.shown_text import marked
@@ -137,6 +137,7 @@ def _row(table: GroupTable, n: int, fold: Fold, look: Look) -> str:
     # In what the policy wrote: the template's part is greyed and stands before it.
     answer = answer_in(written, None if gold is None else str(gold))
     rows = " ".join(map(str, fold.rows))
+    tokens = tokens_text(int(table.length_NG[n, g]), str(table.completion_NG[n, g]))
     return (
         f'<tr data-row="{fold.rows[0]}" data-rows="{rows}">'
         f'<td class="wb-number">{_which(fold, look)}</td>'
@@ -145,7 +146,7 @@ def _row(table: GroupTable, n: int, fold: Fold, look: Look) -> str:
         f"{_remarks(table, n, g, look)}</td>{rewards}"
         f'<td class="wb-number" '
         f'title="{all_digits(advantage)}">{advantage_bar(advantage, look.largest)}</td>'
-        f'<td class="wb-number">{table.length_NG[n, g]}</td></tr>'
+        f'<td class="wb-number">{tokens}</td></tr>'
     )
 
 

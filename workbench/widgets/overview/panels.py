@@ -209,8 +209,9 @@ def accuracy(sheet: Sheet) -> Chart:
 def kl(sheet: Sheet) -> Chart:
     """KL, or that there is none to measure."""
     traces = sheet.lines(("kl", "kl"))
-    # With a beta the KL is only not there yet; without one there will never be any.
-    without = not traces and not any(run.source.run.config.get("beta") for run in sheet.runs)
+    # With a beta the KL is only not there yet, with 0 there will never be any; what beta was in an
+    # imported run is not known.
+    without = not traces and all(run.source.run.config.get("beta") == 0 for run in sheet.runs)
     how: dict[str, Any] = {"note": NO_KL} if without else {}
     scale = _scale(traces)
     about = "to the reference, nats per token"
