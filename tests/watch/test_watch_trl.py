@@ -116,6 +116,11 @@ def test_rows_are_found_again_after_the_shuffle(trainer_of: Make, tmp_path: Path
     # By position, the sign would be another row's.
     np.testing.assert_array_equal(np.sign(pushed), np.sign(batch["advantages_B"][first]))
     assert len(set(np.flatnonzero(first) // 4)) > 1
+    # The page of tokens goes by the record, not by the row's number.
+    from workbench.widgets.tokens.inputs import row_inputs
+
+    shown = [row_inputs(batch, row).update for row in range(len(first))]
+    assert shown == batch["update_BT"][:, 0].tolist()
 
 
 def test_a_rollout_is_a_step(trainer_of: Make, tmp_path: Path) -> None:
@@ -138,7 +143,7 @@ def test_samples_are_whole(trainer_of: Make, tmp_path: Path) -> None:
     assert all(groups[row.prompt] == row.gold_answer for row in samples.itertuples())
     assert [text.count("a") for text in samples["completion"]] == list(samples["rewards/count_a"])
     assert run.config["beta"] == 0.1
-    assert run.config["max_steps"] == 3
+    assert (run.config["max_steps"], run.config["lr_scheduler_type"]) == (3, "linear")
     [arguments] = [e for e in run.events().itertuples() if e.kind == "trl config"]
     assert arguments.data["beta"] == 0.1
 

@@ -8,6 +8,7 @@ from dataclasses import fields
 from enum import Enum
 from typing import Any
 
+from workbench.compat.trl.arguments import SCHEDULES
 from workbench.config import ConfigError, ConfigWarning, GRPOConfig
 
 NOT_BY_NAME = (
@@ -87,14 +88,16 @@ def planned_rollouts(trainer: Any) -> int:
     passes = args.steps_per_generation * trainer.num_iterations
     updates = trainer.state.max_steps or max(args.max_steps, 0)
     if updates:
-        return max(1, math.ceil(updates * args.gradient_accumulation_steps / passes))
+        rollouts = math.ceil(updates * args.gradient_accumulation_steps / passes)
+        return max(1, rollouts)
     try:
         prompts = len(trainer.train_dataset)
     except TypeError:
         # A stream has no length, and TRL then asks for max_steps itself.
         return 1
     per_rollout = max(1, args.generation_batch_size // trainer.num_generations)
-    return max(1, math.ceil(args.num_train_epochs * (prompts // per_rollout)))
+    rollouts = math.ceil(args.num_train_epochs * (prompts // per_rollout))
+    return max(1, rollouts)
 
 
 def _spelt(trainer: Any) -> dict[str, Any]:
@@ -114,6 +117,7 @@ def _spelt(trainer: Any) -> dict[str, Any]:
         "top_k": args.top_k or 0,
         "importance_sampling_mode": None,
         "eval_steps": 0,
+        "lr_scheduler_type": _schedule(args),
         "lora_rank": _lora_rank(trainer),
     }
     if trainer.use_vllm and args.vllm_importance_sampling_correction:
@@ -122,6 +126,11 @@ def _spelt(trainer: Any) -> dict[str, Any]:
             "importance_sampling_clip_max": args.vllm_importance_sampling_clip_max,
         }
     return values
+
+
+def _schedule(args: Any) -> str:
+    name = str(_plain(args.lr_scheduler_type))
+    return SCHEDULES.get(name, name)
 
 
 def _lora_rank(trainer: Any) -> int:
