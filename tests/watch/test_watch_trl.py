@@ -157,6 +157,37 @@ def test_an_evaluation_is_in_its_step(trainer_of: Make, tmp_path: Path) -> None:
     assert steps["eval/reward"].isna().tolist() == [True, False, False]
 
 
+def test_a_reward_that_abstains_spoils_no_other_step(trainer_of: Make, tmp_path: Path) -> None:
+    """TRL logs one figure of several steps, which was NaN where one of them was
+    (huggingface/trl#4501); the record has each step's own."""
+    trainer = trainer_of(logging_steps=3)
+    calls = []
+
+    def sparse(completions: list[str], **columns: Any) -> list[float | None]:
+        calls.append(len(completions))
+        return [None if len(calls) == 2 else 1.0 for _ in completions]
+
+    trainer.reward_funcs[1] = sparse
+    steps = trained(trainer, tmp_path / "run").steps()
+    assert len(logged(trainer, "reward")) == 1
+    assert steps["rewards/short"].isna().tolist() == [False, True, False]
+    assert steps["reward"].notna().all()
+
+
+def test_what_nothing_scores_is_recorded_as_trl_has_it(trainer_of: Make, tmp_path: Path) -> None:
+    trainer = trainer_of(one=True, max_steps=1)
+
+    def half(completions: list[str], **columns: Any) -> list[float | None]:
+        return [None, 1.0, 0.0, None]
+
+    trainer.reward_funcs[0] = half
+    run = trained(trainer, tmp_path / "run")
+    samples = run.samples(1)
+    assert samples["reward"].isna().tolist() == [True, False, False, True]
+    assert (samples["advantage"] == 0).tolist() == [True, False, False, True]
+    assert samples["advantage"].sum() == pytest.approx(0, abs=1e-5)
+
+
 # ----------------------------------------------------------------------------------------- knobs
 
 

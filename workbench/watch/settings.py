@@ -89,7 +89,7 @@ def planned_rollouts(trainer: Any) -> int:
     updates = trainer.state.max_steps or max(args.max_steps, 0)
     if updates:
         rollouts = math.ceil(updates * args.gradient_accumulation_steps / passes)
-        return max(1, rollouts)
+        return int(max(1, rollouts))
     try:
         prompts = len(trainer.train_dataset)
     except TypeError:
@@ -97,7 +97,7 @@ def planned_rollouts(trainer: Any) -> int:
         return 1
     per_rollout = max(1, args.generation_batch_size // trainer.num_generations)
     rollouts = math.ceil(args.num_train_epochs * (prompts // per_rollout))
-    return max(1, rollouts)
+    return int(max(1, rollouts))
 
 
 def _spelt(trainer: Any) -> dict[str, Any]:

@@ -45,7 +45,7 @@ def watched(
     return WatchedTrainer(trainer, free_folder(folder.absolute()), name)
 
 
-class WatchCallback(TrainerCallback):  # type: ignore[misc]  # transformers' is not typed
+class WatchCallback(TrainerCallback):
     """The record alone, for scripts: `trainer.add_callback(WatchCallback(trainer, "runs/mine"))`.
 
     A callback of transformers never sees completions or log-probabilities, so it is given the
@@ -67,10 +67,11 @@ def _check(trainer: Any, force: bool) -> None:
     """Raises `WatchError`."""
     try:
         import trl
+        from trl.trainer.grpo_trainer import GRPOTrainer
     except ImportError as error:
         raise WatchError("watching TRL needs TRL: pip install 'trl==1.16.*'.") from error
 
-    if not isinstance(trainer, trl.GRPOTrainer):
+    if not isinstance(trainer, GRPOTrainer):
         raise WatchError(
             f"watch({type(trainer).__name__}): give a TRL GRPOTrainer, or a subclass of it."
         )
