@@ -13,6 +13,8 @@ from pathlib import Path
 import pytest
 import yaml
 
+from workbench import __version__
+
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 
@@ -31,6 +33,12 @@ def test_environment_yml_equals_pyproject() -> None:
     pip = next(d["pip"] for d in environment["dependencies"] if isinstance(d, dict))
     assert [d for d in pip if not d.startswith("-e")] == PROJECT["dependencies"]
     assert f"python{PROJECT['requires-python']}" in environment["dependencies"]
+
+
+def test_the_citation_is_of_this_version() -> None:
+    cited = yaml.safe_load((ROOT / "CITATION.cff").read_text())
+    assert cited["version"] == __version__
+    assert cited["license"] == PROJECT["license"]
 
 
 def test_import_is_light_and_opens_no_connection() -> None:

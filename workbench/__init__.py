@@ -4,6 +4,9 @@ Nothing heavy is imported here: torch and transformers load when a name that nee
 used.
 """
 
+import warnings
+
+from grpo_workbench import CLASH, REMEDY, lies_beside
 from workbench.lazy import lazy_names
 
 __version__ = "0.1.0"
@@ -32,6 +35,9 @@ _HOMES = {  # the public API; tests/public_api.txt pins its signatures
 }
 __all__ = ["__version__", *_HOMES]
 
+
+if lies_beside(__path__[0]):
+    warnings.warn(f"{CLASH}. {REMEDY}", stacklevel=2)
 
 __getattr__ = lazy_names(__name__, _HOMES)
 

@@ -9,6 +9,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from playwright.sync_api import TimeoutError
+
 from workbench.runs import Run, is_run_record
 
 THEMES = {"light": "JupyterLab Light", "dark": "JupyterLab Dark"}
@@ -48,6 +50,15 @@ config = GRPOConfig(prompts_per_step=4, num_generations=4, max_completion_length
 """Cells of a notebook whose steps take about a tenth of a second. It does not wait for the
 session."""
 SETUP, SESSION, DISPLAY, START = range(4)
+
+DASHBOARDS = """[
+    (
+        name, d.selection.step, d.shown_step, d.session.step_number, d.session.status, d.error.value,
+        [button.description for button in d.controls.buttons.values()],
+    )
+    for name, d in list(globals().items()) if type(d).__name__ == "Dashboard" and d.controls
+]"""
+"""How each dashboard stands in the kernel."""
 
 WIDGETS_READY = """async () => {
   const panel = window.jupyterapp.shell.currentWidget;
@@ -132,7 +143,17 @@ class DashboardPage:
         )
 
     def click(self, name: str) -> None:
-        self.dashboard.get_by_role("button", name=name, exact=True).first.click()
+        """Raises AssertionError where no such button can be clicked, with what page and kernel say
+        of it."""
+        button = self.dashboard.get_by_role("button", name=name, exact=True).first
+        try:
+            button.click()
+        except TimeoutError as error:
+            shown = self.dashboard.get_by_role("button").all_inner_texts()
+            raise AssertionError(
+                f"{name!r} could not be clicked; the page has {[text for text in shown if text]}, "
+                f"and the kernel {self.nb.kernel_eval(DASHBOARDS)}"
+            ) from error
 
     def tab(self, name: str) -> Any:
         """Open a tab; its panel. The doctor's title has a badge."""

@@ -11,6 +11,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from rollout.tiny_models import build
+from transformers import LlamaConfig, LlamaForCausalLM
 
 from workbench.policy import head as head_module
 from workbench.policy.head import Head, blockwise_logps, worth_it
@@ -32,10 +33,11 @@ def in_blocks(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
     rows=st.integers(1, 12),
     temperature=st.floats(0.2, 3.0),
     bias=st.booleans(),
+    kept=st.sampled_from([0, 10**6]),
 )
 @settings(max_examples=60, deadline=None)
 def test_values_and_gradients_are_those_of_a_log_softmax(
-    seed: int, K: int, V: int, rows: int, temperature: float, bias: bool
+    seed: int, K: int, V: int, rows: int, temperature: float, bias: bool, kept: int
 ) -> None:
     g = torch.Generator().manual_seed(seed)
     own = [
@@ -48,7 +50,8 @@ def test_values_and_gradients_are_those_of_a_log_softmax(
         torch.randn(K, generator=g, dtype=torch.float64),
     )
     expected = _logps(torch.nn.functional.linear(own[0], own[1], b), targets, temperature)
-    found = blockwise_logps(own[0], Head(own[1], b, torch.float64, rows), targets, temperature)
+    head = Head(own[1], b, torch.float64, rows, kept)
+    found = blockwise_logps(own[0], head, targets, temperature)
     torch.testing.assert_close(found, expected, rtol=1e-10, atol=1e-10)
     assert not found[1].requires_grad
     wanted = [t for t in (own[0], own[1], b) if t is not None]
@@ -60,13 +63,44 @@ def test_values_and_gradients_are_those_of_a_log_softmax(
     other = torch.randn(K, generator=g, dtype=torch.float64)
     logits = torch.nn.functional.linear(own[0], own[1], b)
     logp, entropy = _logps(logits, targets, temperature, entropy_gradient=True)
-    head = Head(own[1], b, torch.float64, rows)
     blocks = blockwise_logps(own[0], head, targets, temperature, entropy_gradient=True)
     torch.testing.assert_close(blocks, expected, rtol=1e-10, atol=1e-10)
     torch.testing.assert_close(
         torch.autograd.grad((blocks[0] * factor + blocks[1] * other).sum(), wanted),
         torch.autograd.grad((logp * factor + entropy * other).sum(), wanted),
     )
+
+
+@pytest.mark.parametrize(("kept", "times"), [(4 * 6 * 10, 1), (4 * 6 * 10 - 1, 2)])
+def test_logits_whose_gradients_fit_are_made_once(
+    kept: int, times: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[int] = []
+    once = head_module._logits
+    monkeypatch.setattr(
+        head_module,
+        "_logits",
+        lambda hidden, *rest: (made.append(len(hidden)), once(hidden, *rest))[1],
+    )
+    hidden, weight = torch.randn(6, 3, requires_grad=True), torch.randn(10, 3, requires_grad=True)
+    head = Head(weight, None, torch.float32, 4, kept)
+    blockwise_logps(hidden, head, torch.arange(6), 1.0)[0].sum().backward()
+    assert sum(made) == 6 * times
+
+
+def test_a_small_vocabulary_is_left_to_the_model_and_a_large_one_is_not() -> None:
+    """So the embedded policy's run keeps its numbers, to the last bit."""
+    assert not worth_it(build("llama"), 50)
+    large = LlamaForCausalLM(
+        LlamaConfig(
+            vocab_size=head_module.MANY_WORDS,
+            hidden_size=8,
+            intermediate_size=8,
+            num_hidden_layers=1,
+            num_attention_heads=1,
+        )
+    )
+    assert worth_it(large, 1)
 
 
 def test_the_gradient_of_an_entropy_is_that_of_finite_differences() -> None:

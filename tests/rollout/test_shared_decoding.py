@@ -105,7 +105,7 @@ def test_a_model_that_attends_otherwise_is_served_plainly_and_it_is_said(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """As if a release of transformers handed other keys to the attention than a cache gave it."""
-    monkeypatch.setattr(shared_decoding, "shared_attention", lambda query, key, options: None)
+    monkeypatch.setattr(shared_decoding, "shared_attention", lambda *given: None)
     with pytest.warns(UserWarning, match=r"own copy of its prompt's keys.*not the plain one"):
         engine = NativeEngine(build("llama"), EOS, PAD)
     assert not shares_decoding(engine)
@@ -122,7 +122,7 @@ def test_attention_that_is_more_than_the_plain_one_is_refused() -> None:
     key: Any = torch.zeros(1)
     key.workbench_layer = object()
     with pytest.raises(TypeError, match="softcap"):
-        shared_decoding.shared_attention(torch.zeros(1), key, {"softcap": 30.0})
+        shared_decoding.shared_attention(torch.zeros(1), key, key, {"softcap": 30.0})
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])

@@ -15,6 +15,7 @@ from packaging.requirements import Requirement
 from rich.console import Group
 from rich.table import Table
 
+from grpo_workbench import CLASH, REMEDY, lies_beside
 from workbench.commands.printing import (
     STYLES,
     line_of,
@@ -92,7 +93,13 @@ def run_command(run: Path) -> None:
 
 def examine() -> list[Finding]:
     """Everything that the report says."""
-    return [*_packages(), *_machine(), _embedded(), *_optional(), *_jupyter()]
+    return [*_namesake(), *_packages(), *_machine(), _embedded(), *_optional(), *_jupyter()]
+
+
+def _namesake() -> list[Finding]:
+    """PyPI's distribution `workbench`, where it lies beside this package."""
+    package = str(resources.files("workbench"))
+    return [Finding("workbench", "problem", CLASH, REMEDY)] if lies_beside(package) else []
 
 
 def _packages() -> list[Finding]:
@@ -121,7 +128,7 @@ def _package(need: Requirement) -> Finding:
 def _machine() -> list[Finding]:
     if find_spec("torch") is None:
         return []
-    return [_processor(), _disk(), *_gpus()]
+    return [_processor(), _memory(), _disk(), *_gpus()]
 
 
 def _processor() -> Finding:
@@ -133,6 +140,24 @@ def _processor() -> Finding:
     return Finding("CPU", "ok", f"{cores} cores, torch uses {threads} threads{load}")
 
 
+def _memory() -> Finding:
+    """What a run can get: of the machine, and of the container whose limit ends it silently."""
+    import torch
+
+    from workbench.policy.container_memory import container_memory
+    from workbench.policy.free_memory import available_bytes
+
+    free = available_bytes(torch.device("cpu"))
+    if free is None:
+        return Finding("memory", "note", "how much is free is not known here")
+    status = "ok" if free > 4e9 else "note"
+    said = f"{free / 1e9:.1f} GB free"
+    container = container_memory()
+    if container is not None:
+        said += f"; the container's limit is {container.limit / 1e9:.1f} GB"
+    return Finding("memory", status, said)
+
+
 def _disk() -> Finding:
     free = shutil.disk_usage(Path.cwd()).free / 1e9
     return Finding("disk", "ok" if free > 5 else "note", f"{free:.0f} GB free in this folder")
@@ -141,10 +166,24 @@ def _disk() -> Finding:
 def _gpus() -> list[Finding]:
     import torch
 
+    if not torch.cuda.is_available() and torch.backends.mps.is_available():
+        return [_apple()]
     if not torch.cuda.is_available():
         none = "none that torch can use: the embedded policy and small models run on the CPU"
         return [Finding("GPU", "note", none)]
     return [_gpu(i) for i in range(torch.cuda.device_count())]
+
+
+def _apple() -> Finding:
+    from workbench.libraries.devices import VARIABLE
+
+    return Finding(
+        "GPU",
+        "note",
+        "Apple's, which torch calls mps: policies are loaded there. Float32, no quantisation, no "
+        "vLLM; nobody has tried the workbench on a real one",
+        f"{VARIABLE}=cpu computes on the CPU",
+    )
 
 
 def _gpu(i: int) -> Finding:

@@ -458,6 +458,14 @@ Notebooks = Annotated[
     ),
 ]
 Browser = Annotated[bool, typer.Option(help="Open a browser tab.")]
+Reset = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME",
+        help="Put the course's notebook NAME (03, or 03_kl_and_beta) back, and open it; yours is "
+        "kept beside it.",
+    ),
+]
 
 # ------------------------------------------------------------ experiments
 

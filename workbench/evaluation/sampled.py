@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 from workbench.evaluation.answer_file import AnswerFile
+from workbench.libraries.devices import exact_device
 from workbench.policy.policy import Message, Policy
 from workbench.rollout.types import RolloutEngine, Sampling
 from workbench.runs.sampled_evaluation import Answered
@@ -188,6 +189,7 @@ def weights_digest(policy: Policy) -> str:
     for name, weight in policy.model.named_parameters():
         values = weight.detach()
         # Quantised weights are bytes; float16 would overflow in a sum.
-        wide = values.double() if values.is_floating_point() else values.long()
+        where = exact_device(values.device)
+        wide = values.to(where, torch.float64) if values.is_floating_point() else values.long()
         sums.append(f"{name} {tuple(values.shape)} {wide.sum().item()} {wide.abs().sum().item()}")
     return _digest(sums)

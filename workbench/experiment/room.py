@@ -38,9 +38,9 @@ def how_many(variants: Sequence[Variant], asked: int | None, runs: int) -> tuple
 
 
 def _that_fit(variants: Sequence[Variant], asked: int | None, runs: int) -> tuple[int, str]:
-    import torch
+    from workbench.libraries.devices import default_device
 
-    on_gpu = torch.cuda.is_available()
+    on_gpu = default_device().type != "cpu"
     if asked is None and on_gpu:
         return 1, "one run at a time on the GPU; processes=2 makes two share it"
     wanted = min(asked or cores(), runs)
@@ -59,14 +59,17 @@ def _memory(variants: Sequence[Variant], on_gpu: bool) -> tuple[float, int | Non
     """Bytes of the largest run by the plan, and bytes that are free now."""
     import torch
 
+    from workbench.libraries.devices import default_device
     from workbench.plan import Device, shape_of
     from workbench.plan.planner import peak_of
     from workbench.policy.free_memory import available_bytes
 
-    kind = "cuda" if on_gpu else "cpu"
-    free = available_bytes(torch.device(kind))
-    # No context counts as there already: each process brings its own.
-    device = Device(kind, kind, free)
+    where = default_device() if on_gpu else torch.device("cpu")
+    free = available_bytes(where)
+    # No context counts as there already: each process brings its own. Apple's GPU is counted as a
+    # CPU, with which it shares the memory.
+    kind = "cuda" if where.type == "cuda" else "cpu"
+    device = Device(where.type, kind, free)
     needs = {
         (variant.policy, str(variant.config.to_dict())): variant
         for variant in variants

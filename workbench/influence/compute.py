@@ -87,7 +87,7 @@ def compute(
         decay_M=decay_M,
         before_M=_of_targets(before_BT, targets),
         real_M=_of_targets(real_BT, targets),
-        moved_B=moved_BT.double().sum(1).cpu().numpy(),
+        moved_B=moved_BT.cpu().double().sum(1).numpy(),
         replay_error=replay_error,
     )
 
@@ -202,12 +202,12 @@ def _parts(count: int, made_U: Sequence[UpdateMade], memory_bytes: int) -> Itera
 
 
 def _numpy(values: Tensor) -> np.ndarray:
-    found: np.ndarray = values.double().cpu().numpy()
+    found: np.ndarray = values.cpu().double().numpy()
     return found
 
 
 def _of_targets(values_BT: Tensor, targets: Sequence[Target]) -> np.ndarray:
-    values = values_BT.double().cpu()
+    values = values_BT.cpu().double()
     picked = [
         float(values[t.row].sum() if t.position < 0 else values[t.row, t.position]) for t in targets
     ]

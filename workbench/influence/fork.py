@@ -202,7 +202,7 @@ def _continuations(
     rows = torch.arange(len(rollout.mask_BT), device=rollout.mask_BT.device)
     with evaluation_mode(policy.model):
         logp_K, _, _ = likeliest_tokens(policy.model, rollout, rows, temperature, 1)
-    logps = torch.split(logp_K.double().cpu(), rollout.lengths_B.tolist())
+    logps = torch.split(logp_K.cpu().double(), rollout.lengths_B.tolist())
     return [
         Continuation(
             ids=tuple(ids),

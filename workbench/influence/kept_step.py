@@ -70,7 +70,7 @@ def kept_step(run: Run, policy: Policy, task: Task, step: int) -> KeptStep:
 
     advantages = known("advantage")
     if advantages is None:
-        advantages = torch.as_tensor(stored["advantages_B"], device=device).float()
+        advantages = torch.as_tensor(stored["advantages_B"]).float().to(device)
     batch = Batch(
         rollout,
         advantages,

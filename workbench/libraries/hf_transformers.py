@@ -11,7 +11,8 @@ import functools
 import inspect
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextvars import ContextVar
 from typing import Any
 
 import torch
@@ -169,10 +170,11 @@ def use_attention(model: nn.Module, name: str, function: Callable[..., Any]) -> 
         module.config = inner
 
 
-class AttentionFor:
+class AttentionFor(AbstractContextManager[None]):
     """Inside `with`, the layers of a model compute attention with a function of ours where it
     answers, and with transformers' sdpa where it gives None. The outermost model keeps its
-    config, as in `use_attention`; masks are made as sdpa's."""
+    config, as in `use_attention`; masks are made as sdpa's. Layers that are computed anew in the
+    backward pass (`checkpoint_activations`) find it there again."""
 
     def __init__(self, model: nn.Module, name: str, function: Callable[..., Tensor | None]) -> None:
         from transformers.masking_utils import ALL_MASK_ATTENTION_FUNCTIONS
@@ -180,9 +182,11 @@ class AttentionFor:
 
         sdpa = ALL_ATTENTION_FUNCTIONS["sdpa"]
 
-        def attention(module: Any, query: Tensor, key: Tensor, *rest: Any, **options: Any) -> Any:
-            own = function(query, key, options)
-            return sdpa(module, query, key, *rest, **options) if own is None else (own, None)
+        def attention(
+            module: Any, query: Tensor, key: Tensor, value: Tensor, *rest: Any, **options: Any
+        ) -> Any:
+            own = function(query, key, value, options)
+            return sdpa(module, query, key, value, *rest, **options) if own is None else (own, None)
 
         ALL_ATTENTION_FUNCTIONS.register(name, attention)
         ALL_MASK_ATTENTION_FUNCTIONS.register(name, ALL_MASK_ATTENTION_FUNCTIONS["sdpa"])
@@ -190,12 +194,25 @@ class AttentionFor:
         self._before = [(module, module.config) for module in _inner_modules(model)]
 
     def __enter__(self) -> None:
+        self._outer = _in_force.get()
+        _in_force.set(self)
         for module, _ in self._before:
             module.config = self._inner
 
     def __exit__(self, *_: object) -> None:
+        _in_force.set(self._outer)
         for module, own in self._before:
             module.config = own
+
+
+_in_force: ContextVar[AttentionFor | None] = ContextVar("attention", default=None)
+"""The attention of ours that a forward going on now was given."""
+
+
+def _as_in_the_forward() -> tuple[AbstractContextManager[None], AbstractContextManager[None]]:
+    """For torch's checkpointing: what surrounds a layer's forward, and its forward once more in the
+    backward pass, when the attention of ours is no longer in force."""
+    return nullcontext(), _in_force.get() or nullcontext()
 
 
 def _config_with_attention(model: Any, name: str) -> Any:
@@ -222,7 +239,7 @@ def checkpoint_activations(model: Any) -> None:
         enable = model.activation_checkpointing_enable
     else:
         enable = model.gradient_checkpointing_enable
-    enable({"use_reentrant": False})
+    enable({"use_reentrant": False, "context_fn": _as_in_the_forward})
     model.train()
 
 

@@ -7,7 +7,7 @@ Held against the installed version by `tests/libraries/test_torch.py`.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 import torch
@@ -15,9 +15,13 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
+from workbench.libraries.devices import default_device, mps_generator_kept
+
 __all__ = [
     "TorchDispatchMode",
     "attend_without_cudnn",
+    "attention_part",
+    "attention_part_backward",
     "change_count",
     "fork_rng",
     "fused_attention",
@@ -32,12 +36,21 @@ def fork_rng(device: torch.device | None = None) -> AbstractContextManager[None]
     """`torch.random.fork_rng` for the CPU and `device` alone: by itself it would save the state of
     every GPU, and warn of many.
 
-    None means CUDA's current device where there is one.
+    None means the device that is taken where none is named.
     """
-    device = device or torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    device = device or default_device()
+    if device.type == "mps":
+        return _forked_with_mps()
     devices = [device] if device.type == "cuda" else []
     forked: AbstractContextManager[None] = torch.random.fork_rng(devices=devices)
     return forked
+
+
+@contextmanager
+def _forked_with_mps() -> Iterator[None]:
+    """torch's own fork knows devices by number, which Apple's GPU has not."""
+    with torch.random.fork_rng(devices=[]), mps_generator_kept():
+        yield
 
 
 def seed_global_generators(seed: int, device: torch.device) -> None:
@@ -46,6 +59,8 @@ def seed_global_generators(seed: int, device: torch.device) -> None:
     if device.type == "cuda":
         with torch.cuda.device(device):
             torch.cuda.manual_seed(seed)
+    if device.type == "mps":
+        torch.mps.manual_seed(seed)
 
 
 def attend_without_cudnn() -> None:
@@ -95,3 +110,34 @@ def fused_attention(
     )
     output: Tensor = found[0]
     return output
+
+
+def attention_part(
+    query: Tensor, key: Tensor, value: Tensor, is_causal: bool, scale: float | None
+) -> tuple[Tensor, Tensor]:
+    """Attention over some of the keys by the fused kernel of a CPU, and the log-sum-exp of their
+    scores (batch, heads, queries): with it, parts over other keys can be put together."""
+    found: Any = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu(
+        query, key, value, 0.0, is_causal, scale=scale
+    )
+    output, norm = found
+    return output, norm
+
+
+def attention_part_backward(
+    gradient: Tensor,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    output: Tensor,
+    norm: Tensor,
+    is_causal: bool,
+    scale: float | None,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """What this part of the keys adds to the gradients of query, key and value. `output` and `norm`
+    are those of the whole softmax: the kernel makes each weight anew as exp(score - norm)."""
+    found: Any = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu_backward(
+        gradient, query, key, value, output, norm, 0.0, is_causal, scale=scale
+    )
+    by_query, by_key, by_value = found
+    return by_query, by_key, by_value

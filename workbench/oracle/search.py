@@ -20,6 +20,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from workbench.libraries.devices import need_float64
 from workbench.libraries.hf_peft import plain_model
 from workbench.libraries.hf_transformers import unsupported_reason
 from workbench.oracle.enumeration import Enumeration, EnumerationError
@@ -91,6 +92,7 @@ def _check(
     for name, value, good, meaning in rules:
         if not good:
             raise EnumerationError(f"{name}={value!r}: must be {meaning}.")
+    need_float64(policy.device, "the oracle")
     reason = unsupported_reason(policy.model)
     if reason is not None:
         raise EnumerationError(

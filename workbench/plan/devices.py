@@ -118,11 +118,12 @@ def device_named(name: str | None) -> Device:
 
 
 def this_device() -> Device:
-    """The GPU of this machine with the memory that is free now and measured rates, or its CPU."""
+    """The GPU of this machine with the memory that is free now and measured rates, Apple's without
+    rates, or its CPU."""
     import torch
 
     if not torch.cuda.is_available():
-        return measured_cpu()
+        return _apple_gpu() if torch.backends.mps.is_available() else measured_cpu()
     from workbench.plan.rates import measure
 
     rates, device = measure("cuda"), torch.device("cuda")
@@ -140,6 +141,16 @@ def this_device() -> Device:
         total=total,
         has_context=True,
     )
+
+
+def _apple_gpu() -> Device:
+    """Apple's GPU, which shares its memory with the CPU, and is counted as one: what torch
+    allocates there beside the tensors, and how fast it is, was never measured."""
+    import torch
+
+    from workbench.policy.free_memory import available_bytes
+
+    return Device("Apple's GPU (mps)", "cpu", available_bytes(torch.device("mps")))
 
 
 def measured_cpu() -> Device:

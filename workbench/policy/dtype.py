@@ -15,6 +15,7 @@ from typing import Any
 
 import torch
 
+from workbench.libraries.devices import has_mps_bfloat16
 from workbench.policy.policy import PolicyError
 
 NAMED = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
@@ -34,6 +35,8 @@ def weight_dtype(dtype: DtypeLike, device: torch.device, frozen: bool) -> torch.
         raise PolicyError(f"dtype={dtype!r} is unknown. Use 'auto' or one of {', '.join(NAMED)}.")
     if chosen == torch.bfloat16 and device.type == "cuda" and not has_bfloat16(device):
         raise PolicyError(no_bfloat16(dtype, torch.cuda.get_device_name(device)))
+    if chosen == torch.bfloat16 and device.type == "mps" and not has_mps_bfloat16():
+        raise PolicyError(no_bfloat16(dtype, "Apple's GPU before macOS 14"))
     return chosen
 
 

@@ -10,22 +10,34 @@ import torch
 
 from workbench.config import GRPOConfig
 from workbench.config.engines import facts_of
+from workbench.libraries.devices import free_mps_bytes
 from workbench.policy import head
+from workbench.policy.container_memory import container_memory
 from workbench.policy.policy import Policy, PolicyError
 from workbench.rollout.shared_decoding import keeps_prompts_once
 
 
 def available_bytes(device: torch.device) -> int | None:
-    """Free memory of the GPU, or what Linux could give a process without swapping; None where
-    nobody says."""
+    """Free memory of the GPU, or what Linux could give a process without swapping and its container
+    allows; None where nobody says."""
     if device.type == "cuda":
         # What torch keeps for its next tensors is free for them, though the driver counts it as
         # taken.
         free = torch.cuda.mem_get_info(device)[0]
         kept = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
         return free + kept
+    if device.type == "mps":
+        return free_mps_bytes()
+    if device.type != "cpu":
+        return None
+    container = container_memory()
+    limits = [_free_on_the_machine(), container.free if container is not None else None]
+    return min((free for free in limits if free is not None), default=None)
+
+
+def _free_on_the_machine() -> int | None:
     meminfo = Path("/proc/meminfo")
-    if device.type != "cpu" or not meminfo.is_file():
+    if not meminfo.is_file():
         return None
     lines = dict(line.split(":", 1) for line in meminfo.read_text().splitlines() if ":" in line)
     return int(lines["MemAvailable"].split()[0]) * 1024 if "MemAvailable" in lines else None

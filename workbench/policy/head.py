@@ -18,7 +18,13 @@ from torch import Tensor, nn
 
 BLOCK_BYTES = {"cpu": 2**24, "cuda": 2**27}
 """Bytes of a block's float32 logits, by device: small enough for a CPU's cache, large enough to
-keep a GPU busy. What fits into one block is not taken apart."""
+keep a GPU busy."""
+MANY_WORDS = 1024
+"""A smaller vocabulary whose logits fit into one block is left to the model: they are hardly larger
+than its hidden states."""
+KEPT_BYTES = {"cpu": 2**28}
+"""Bytes up to which the gradients of a pass's logits are kept for the gradient of the head, by
+device; beyond, the logits are made a second time. On a GPU keeping has not been measured."""
 
 
 @dataclass(frozen=True)
@@ -31,18 +37,25 @@ class Head:
     """The number format that the model multiplies in."""
     rows: int
     """Rows of logits to make at once."""
+    kept_bytes: int = 0
+    """Bytes up to which their gradients are kept."""
 
 
 def worth_it(model: Any, tokens: int) -> bool:
-    """True where the logits of so many tokens should not be made at once, and the head can be taken
-    apart from the model."""
+    """True where the logits of so many tokens should not be made by the model, and the head can be
+    taken apart from it."""
     head = model.get_output_embeddings()
-    return type(head) is nn.Linear and tokens > _rows_at_once(head) and _is_plain(model, head)
+    if type(head) is not nn.Linear:
+        return False
+    large = tokens > _rows_at_once(head) or head.weight.shape[0] >= MANY_WORDS
+    return large and _is_plain(model, head)
 
 
 def logits_at_once(model: Any, tokens: int) -> int:
     """Of how many tokens the logits stand in memory at one time."""
-    return _rows_at_once(model.get_output_embeddings()) if worth_it(model, tokens) else tokens
+    if not worth_it(model, tokens):
+        return tokens
+    return min(_rows_at_once(model.get_output_embeddings()), tokens)
 
 
 def plan_for(model: Any, device: str, autocast: torch.dtype | None = None) -> None:
@@ -53,10 +66,20 @@ def plan_for(model: Any, device: str, autocast: torch.dtype | None = None) -> No
     head.planned_autocast = autocast
 
 
-def _rows_at_once(head: nn.Linear) -> int:
+def device_kind(model: Any) -> str:
+    """ "cpu", "cuda", ...: where the model is, or where it is planned for."""
+    return _kind_of(model.get_output_embeddings())
+
+
+def _kind_of(head: nn.Linear) -> str:
     # On the meta device there is no kind to go by: `plan_for` has said which is meant.
-    kind = getattr(head, "planned_for", head.weight.device.type)
-    return max(BLOCK_BYTES.get(kind, BLOCK_BYTES["cpu"]) // (4 * head.weight.shape[0]), 1)
+    kind: str = getattr(head, "planned_for", head.weight.device.type)
+    return kind
+
+
+def _rows_at_once(head: nn.Linear) -> int:
+    block = BLOCK_BYTES.get(_kind_of(head), BLOCK_BYTES["cpu"])
+    return max(block // (4 * head.weight.shape[0]), 1)
 
 
 def _is_plain(model: Any, head: nn.Linear) -> bool:
@@ -124,7 +147,8 @@ def before_head(model: Any, inputs: dict[str, Any]) -> tuple[Tensor, Head]:
     with _in_its_place(head, keep):
         model(**inputs)
     hidden, dtype = seen[0]
-    return hidden, Head(head.weight, head.bias, dtype, _rows_at_once(head))
+    kept = KEPT_BYTES.get(_kind_of(head), 0)
+    return hidden, Head(head.weight, head.bias, dtype, _rows_at_once(head), kept)
 
 
 def _autocast_of(head: nn.Linear, kind: str) -> torch.dtype | None:
@@ -160,6 +184,7 @@ def blockwise_logps(
         head.bias_V,
         head.dtype,
         head.rows,
+        head.kept_bytes,
         targets_K,
         temperature,
         torch.is_grad_enabled(),
@@ -173,7 +198,7 @@ class _Blockwise(torch.autograd.Function):
     which is known in the forward: the backward multiplies it by the incoming number of each row.
     d entropy_k / d logit = -p (log p + entropy_k) likewise, kept apart, since its number is another
     one. The head's own gradient, where it is trained, is made block by block in the backward, from
-    the same logits once more."""
+    the logits' gradients that were kept, or from the same logits once more."""
 
     @staticmethod
     def forward(
@@ -183,6 +208,7 @@ class _Blockwise(torch.autograd.Function):
         bias_V: Tensor | None,
         dtype: torch.dtype,
         at_once: int,
+        kept_bytes: int,
         targets_K: Tensor,
         temperature: float,
         with_gradient: bool,
@@ -200,23 +226,32 @@ class _Blockwise(torch.autograd.Function):
             slope_KH = hidden_KH.new_empty(hidden_KH.shape, dtype=dtype)
             if entropy_gradient:
                 entropy_slope_KH = torch.empty_like(slope_KH)
+        trained = ctx.needs_input_grad[1] or ctx.needs_input_grad[2]
+        size = len(hidden_KH) * len(weight) * dtype.itemsize
+        keeps = with_gradient and trained and not entropy_gradient and size <= kept_bytes
+        kept = []
         # A block of logits is made, read and forgotten. Its gradient for the hidden states is taken
         # now, while the probabilities are there, up to the number that comes in the backward.
-        for rows in _blocks(hidden_KH, at_once):
+        for rows in _blocks(hidden_KH, at_once, all_of_them=keeps):
             z = _logits(hidden_KH[rows], weight, bias, temperature)
-            norm_K[rows] = z.logsumexp(-1)
-            logp_K[rows] = z.gather(-1, targets_K[rows, None]).squeeze(-1) - norm_K[rows]
-            p = (z - norm_K[rows, None]).exp_()
-            entropy_K[rows] = norm_K[rows] - (p * z).sum(-1)
+            logp = z.log_softmax(-1)
+            logp_K[rows] = logp.gather(-1, targets_K[rows, None]).squeeze(-1)
+            norm_K[rows] = z.gather(-1, targets_K[rows, None]).squeeze(-1) - logp_K[rows]
+            p = logp.exp_()
+            entropy_K[rows] = norm_K[rows] - _dot(p, z)
             if entropy_slope_KH is not None:
                 push = _entropy_push(p, z - norm_K[rows, None], entropy_K[rows])
                 entropy_slope_KH[rows] = push.to(dtype) @ weight / temperature
-            if slope_KH is not None:
-                slope_KH[rows] = _chosen_less(p, targets_K[rows]).to(dtype) @ weight / temperature
+            if slope_KH is not None or keeps:
+                push = _chosen_less(p, targets_K[rows]).to(dtype)
+                if slope_KH is not None:
+                    slope_KH[rows] = push @ weight / temperature
+                if keeps:
+                    kept.append(push)
         # With the norm of each row the backward makes the probabilities anew without a second sum.
         if with_gradient:
             ctx.save_for_backward(
-                hidden_KH, weight_VH, bias_V, targets_K, norm_K, slope_KH, entropy_slope_KH
+                hidden_KH, weight_VH, bias_V, targets_K, norm_K, slope_KH, entropy_slope_KH, *kept
             )
             ctx.temperature, ctx.dtype, ctx.at_once = temperature, dtype, at_once
             ctx.entropy_gradient = entropy_gradient
@@ -226,7 +261,7 @@ class _Blockwise(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, grad_K: Tensor, entropy_grad_K: Tensor) -> Any:
-        hidden_KH, weight_VH, bias_V, targets_K, norm_K, slope_KH, entropy_slope_KH = (
+        hidden_KH, weight_VH, bias_V, targets_K, norm_K, slope_KH, entropy_slope_KH, *kept = (
             ctx.saved_tensors
         )
         hidden = None if slope_KH is None else slope_KH * grad_K[:, None]
@@ -239,7 +274,16 @@ class _Blockwise(torch.autograd.Function):
             torch.zeros_like(weight_VH, dtype=norm_K.dtype) if ctx.needs_input_grad[1] else None
         )
         bias = torch.zeros_like(bias_V, dtype=norm_K.dtype) if ctx.needs_input_grad[2] else None
-        if weight is not None or bias is not None:
+        if kept:
+            by_row_K = (grad_K / ctx.temperature).to(ctx.dtype)
+            for rows, push in zip(_blocks(hidden_KH, ctx.at_once, True), kept, strict=True):
+                # The number of each row goes to the hidden states, which are the smaller factor.
+                if weight is not None:
+                    scaled = hidden_KH[rows].to(ctx.dtype) * by_row_K[rows, None]
+                    _add_product(weight, push.T, scaled)
+                if bias is not None:
+                    bias += push.T @ by_row_K[rows]
+        elif weight is not None or bias is not None:
             # Converted once, not for every block.
             own = weight_VH.to(ctx.dtype), None if bias_V is None else bias_V.to(ctx.dtype)
             for rows in _blocks(hidden_KH, ctx.at_once):
@@ -261,19 +305,20 @@ class _Blockwise(torch.autograd.Function):
             hidden,
             None if weight is None else weight.to(weight_VH.dtype),
             None if bias is None or bias_V is None else bias.to(bias_V.dtype),
-            None,
-            None,
-            None,
-            None,
-            None,
-            None,
+            *[None] * 7,
         )
 
 
 def _logits(hidden: Tensor, weight: Tensor, bias: Tensor | None, temperature: float) -> Tensor:
     z = nn.functional.linear(hidden.to(weight.dtype), weight, bias)
     # In place: a block of logits is the largest tensor there is here.
-    return (z if z.dtype == torch.float64 else z.float()).div_(temperature)
+    z = z if z.dtype == torch.float64 else z.float()
+    return z if temperature == 1 else z.div_(temperature)
+
+
+def _dot(a_RV: Tensor, b_RV: Tensor) -> Tensor:
+    """The sum over words of a x b, without a tensor of the products."""
+    return (a_RV[:, None] @ b_RV[:, :, None]).flatten()
 
 
 def _entropy_push(p_RV: Tensor, logp_RV: Tensor, entropy_R: Tensor) -> Tensor:
@@ -301,11 +346,12 @@ the one before it left, so that a third holds no more; a plan for a vocabulary o
 million tokens would pass thousands of them, for minutes."""
 
 
-def _blocks(hidden_KH: Tensor, at_once: int) -> list[slice]:
+def _blocks(hidden_KH: Tensor, at_once: int, all_of_them: bool = False) -> list[slice]:
     """The rows of each block; on the meta device, where there are no numbers to make, the first few
-    and the last, which may be shorter."""
+    and the last, which may be shorter, unless each of them is kept."""
     starts = range(0, len(hidden_KH), at_once)
     chosen = list(starts)
-    if hidden_KH.device.type == "meta" and len(starts) > BLOCKS_OF_A_PLAN + 1:
+    planned = hidden_KH.device.type == "meta" and not all_of_them
+    if planned and len(starts) > BLOCKS_OF_A_PLAN + 1:
         chosen = [*starts[:BLOCKS_OF_A_PLAN], starts[-1]]
     return [slice(start, start + at_once) for start in chosen]

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from workbench.policy import head
-from workbench.policy.logprobs import run_of
+from workbench.policy.logprobs import pass_of
 from workbench.rollout.types import Rollout
 
 
@@ -23,13 +23,13 @@ def likeliest_tokens(
     """`(logp_K, ids_KA, logp_KA)` for the K tokens of the completions in `rows`, one after another:
     the log-probability of each, and the `count` likeliest tokens at its place with theirs, in nats
     at `temperature`."""
-    run = run_of(model, rollout, rows)
-    targets_K = rollout.completion_ids_BT[rows[run.row_K], run.token_K]
+    given = pass_of(model, rollout, rows)
+    targets_K = rollout.completion_ids_BT[rows[given.row_K], given.token_K]
     if head.worth_it(model, len(targets_K)):
-        hidden_NCH, own = head.before_head(model, run.inputs)
-        blocks = head.logits_in_blocks(hidden_NCH[run.place], own, temperature)
+        hidden_KH, own = given.before_head(model)
+        blocks = head.logits_in_blocks(hidden_KH, own, temperature)
     else:
-        logits_KV = model(**run.inputs).logits[run.place]
+        logits_KV = given.logits(model)
         wide = logits_KV if logits_KV.dtype == torch.float64 else logits_KV.float()
         blocks = iter([(slice(None), wide / temperature)])
     parts = []
@@ -39,6 +39,6 @@ def likeliest_tokens(
         best_RA = logp_RV.topk(min(count, logp_RV.shape[-1]), -1)
         parts.append((own_R, best_RA.indices, best_RA.values))
     # By the place of each token in its completion: the model was asked in an order of its own.
-    order_K = torch.argsort(run.row_K * rollout.mask_BT.shape[1] + run.token_K)
+    order_K = torch.argsort(given.row_K * rollout.mask_BT.shape[1] + given.token_K)
     logp_K, ids_KA, logp_KA = (torch.cat(part)[order_K] for part in zip(*parts, strict=True))
     return logp_K, ids_KA, logp_KA

@@ -16,6 +16,7 @@ import torch
 
 from workbench.config import GRPOConfig
 from workbench.libraries.bitsandbytes_ import keep_from_changing
+from workbench.libraries.devices import default_device
 from workbench.libraries.hf_transformers import (
     checkpoint_activations,
     making_a_model,
@@ -78,7 +79,8 @@ def load_policy(
     quantization   "nf4" or "int8": the frozen base in 4 or 8 bits (needs `lora`, or
                    `trainable=False`). None: for a saved adapter as when it was trained, else "none"
     dtype          of the weights; None or "auto" chooses by device, see `workbench.policy.dtype`
-    device         None means CUDA where there is one
+    device         None means CUDA where there is one, else Apple's GPU ("mps") where there is one,
+                   else the CPU; WORKBENCH_DEVICE=cpu says otherwise
     gradient_checkpointing   compute activations twice instead of keeping them; None
                    means no
     trainable      False for sampling and evaluation alone: nothing will be trained, so all weights
@@ -141,8 +143,8 @@ def load_reader(name: str | Path = "embedded", *, trust_remote_code: bool = Fals
 
 
 def _device(device: str | torch.device | None) -> torch.device:
-    """As said, else CUDA where there is one."""
-    return torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    """As said, else the best that is here."""
+    return torch.device(device) if device else default_device()
 
 
 def _asked_adapter(place: Place, lora: LoraLike) -> Any:
@@ -255,6 +257,12 @@ def _check_before_reading(
         raise PolicyError(
             f"policy {place.name!r} is quantised already, as {already!r}. Leave out "
             f"quantization={kind!r}."
+        )
+    if device.type == "mps" and (kind != "none" or already in checks.BITS):
+        raise PolicyError(
+            f"policy {place.name!r} in {kind if kind != 'none' else already}: quantised weights "
+            "were tried on CUDA and on the CPU, not on Apple's GPU (mps). Leave quantization out, "
+            "or load it with device='cpu' (WORKBENCH_DEVICE=cpu)."
         )
     if already in checks.BITS:
         need_bitsandbytes(f"policy {place.name!r}, quantised as {already!r},")

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from workbench.config import GRPOConfig
-from workbench.policy import head
-from workbench.policy.packing import can_pack, pack, packed_inputs
+from workbench.policy import apart, head
+from workbench.policy.packing import can_pack
+from workbench.policy.passes import Pass, in_one_row, packed, row_by_row
 from workbench.rollout.types import Rollout
 
 
@@ -28,21 +28,20 @@ def completion_logps(
 
     Logits are divided by the sampling `temperature` first, so that the ratio to the sampler is 1
     before an update. T is the rollout's width; what stands on padding is 0. Completions of one
-    prompt share its computing where the model allows it (see `packing`); otherwise each has a row
+    prompt share its computing where the model allows it (see `passes`); otherwise each has a row
     of its own. Logits of many tokens are made a block at a time (see `head`).
     """
-    run = run_of(model, rollout, rows)
-    targets_K = rollout.completion_ids_BT[rows[run.row_K], run.token_K]
+    given = pass_of(model, rollout, rows)
+    targets_K = rollout.completion_ids_BT[rows[given.row_K], given.token_K]
     if head.worth_it(model, len(targets_K)):
-        hidden_NCH, own = head.before_head(model, run.inputs)
-        hidden_KH = hidden_NCH[run.place]
+        hidden_KH, own = given.before_head(model)
         logp_K, entropy_K = head.blockwise_logps(
             hidden_KH, own, targets_K, temperature, entropy_gradient
         )
     else:
-        logits_KV = model(**run.inputs).logits[run.place]
+        logits_KV = given.logits(model)
         logp_K, entropy_K = _logps(logits_KV, targets_K, temperature, entropy_gradient)
-    shape, at = (len(rows), rollout.mask_BT.shape[1]), (run.row_K, run.token_K)
+    shape, at = (len(rows), rollout.mask_BT.shape[1]), (given.row_K, given.token_K)
     return logp_K.new_zeros(shape).index_put(at, logp_K), entropy_K.new_zeros(shape).index_put(
         at, entropy_K
     )
@@ -64,16 +63,23 @@ def completion_hidden_states(
 ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
     """(K, H) the last hidden state before each of the K completion tokens of `rows`, and where
     each stands, (row, token); with gradient."""
-    run = run_of(model, rollout, rows)
-    hidden_NCH, _ = head.before_head(model, run.inputs)
-    return hidden_NCH[run.place], (run.row_K, run.token_K)
+    given = pass_of(model, rollout, rows)
+    hidden_KH, _ = given.before_head(model)
+    return hidden_KH, (given.row_K, given.token_K)
 
 
-def run_of(model: Any, rollout: Rollout, rows: Tensor) -> _Run:
-    """What to give the model for these completions, and where its answers stand."""
+def pass_of(model: Any, rollout: Rollout, rows: Tensor) -> Pass:
+    """What to give the model for these completions: the cheapest of the ways that it allows."""
+    if apart.pays(model, rollout, rows):
+        return in_one_row(model, rollout, rows)
     if can_pack(model, rollout, rows):
-        return _packed(model, rollout, rows)
-    return _row_by_row(rollout, rows)
+        return packed(model, rollout, rows)
+    return row_by_row(rollout, rows)
+
+
+def computes_prompts_once(model: Any, rollout: Rollout, rows: Tensor) -> bool:
+    """Whether these completions share their prompts' computing."""
+    return apart.pays(model, rollout, rows) or can_pack(model, rollout, rows)
 
 
 def _logps(
@@ -83,48 +89,3 @@ def _logps(
     logp_KV = logits_KV.log_softmax(-1)
     known_KV = logp_KV if entropy_gradient else logp_KV.detach()
     return logp_KV.gather(-1, targets_K[:, None]).squeeze(-1), -(known_KV.exp() * known_KV).sum(-1)
-
-
-@dataclass(frozen=True)
-class _Run:
-    """inputs: of the model. place: where in what it gives (N,C,...) stands what predicts the K-th
-    completion token, which is number token_K of completion row_K."""
-
-    inputs: dict[str, Any]
-    place: tuple[Tensor, Tensor]
-    row_K: Tensor
-    token_K: Tensor
-
-
-def _packed(model: Any, rollout: Rollout, rows: Tensor) -> _Run:
-    packed = pack(rollout, rows)
-    return _Run(
-        packed_inputs(model, packed),
-        (packed.packed_K, packed.column_K - packed.first_column),
-        packed.row_K,
-        packed.token_K,
-    )
-
-
-def _row_by_row(rollout: Rollout, rows: Tensor) -> _Run:
-    """One row a completion."""
-    prompts = rows // rollout.num_generations
-    prompt_mask = rollout.prompt_mask_NP[prompts]
-    width = max(int(rollout.lengths_B[rows].max()), 1)
-    start = rollout.prompt_mask_NP.shape[1] - int(
-        prompt_mask.sum(1).max()
-    )  # columns of padding alone
-    mask_RT = rollout.mask_BT[rows, :width]
-    ids = torch.cat(
-        [rollout.prompt_ids_NP[prompts, start:], rollout.completion_ids_BT[rows, :width]], 1
-    )
-    attention = torch.cat([prompt_mask[:, start:], mask_RT], 1).long()
-    inputs = dict(
-        input_ids=ids,
-        attention_mask=attention,
-        position_ids=(attention.cumsum(1) - 1).clamp(min=0),
-        logits_to_keep=width + 1,
-        use_cache=False,
-    )
-    row_K, token_K = mask_RT.nonzero(as_tuple=True)
-    return _Run(inputs, (row_K, token_K), row_K, token_K)

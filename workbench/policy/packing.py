@@ -87,12 +87,16 @@ def can_pack(model: Any, rollout: Rollout, rows: Tensor) -> bool:
     by it."""
     if len(rows) == 0 or reason_against(model) is not None:
         return False
+    several = bool((rows // rollout.num_generations).unique(return_counts=True)[1].max() > 1)
+    return several and longest_row(rollout, rows) <= LONGEST_ROW
+
+
+def longest_row(rollout: Rollout, rows: Tensor) -> int:
+    """No packed row of these completions has more tokens. A bound that is cheap to find: as if
+    every completion were as long as the longest."""
     prompts, counts = (rows // rollout.num_generations).unique(return_counts=True)
-    # An upper bound that is cheap to find: as if every completion were as long as the longest.
-    length = (
-        rollout.prompt_mask_NP[prompts].sum(1).max() + counts.max() * rollout.lengths_B[rows].max()
-    )
-    return bool(counts.max() > 1 and length <= LONGEST_ROW)
+    prompt_tokens = rollout.prompt_mask_NP[prompts].sum(1).max()
+    return int(prompt_tokens + counts.max() * rollout.lengths_B[rows].max())
 
 
 def pack(rollout: Rollout, rows: Tensor) -> Packed:

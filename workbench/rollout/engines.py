@@ -124,8 +124,10 @@ def _vllm(
     config: GRPOConfig,
     should_stop: ShouldStop,
 ) -> RolloutEngine:
+    from workbench.rollout.vllm.checks import check_device
     from workbench.rollout.vllm.engine import VLLMEngine
 
+    check_device(config, model.get_input_embeddings().weight.device.type)
     return VLLMEngine(model, eos_token_ids, pad_token_id, config, should_stop=should_stop)
 
 
@@ -136,9 +138,10 @@ def _check_vllm(config: GRPOConfig) -> None:
 
 
 def _check_vllm_for_device(config: GRPOConfig, device: str) -> None:
-    from workbench.rollout.vllm.checks import check_settings, check_sleep
+    from workbench.rollout.vllm.checks import check_device, check_settings, check_sleep
 
     check_settings(config)
+    check_device(config, device)
     check_sleep(
         config.vllm_mode == "colocate" and config.vllm_enable_sleep_mode, on_cpu=device == "cpu"
     )

@@ -155,7 +155,8 @@ class NativeEngine(PolicysOwnWeights):
             raise_if_stopped(self.should_stop)
             # For all B rows, then those alive: what a row draws must not depend on who else has
             # finished.
-            uniform_R = uniforms(len(rows_B), generator, device)[live_R]
+            uniform_B = uniforms(len(rows_B), generator, device)
+            uniform_R = uniform_B[live_R.to(uniform_B.device)]
             new_R, logp_R = pick_tokens(logits_RV, sampling, uniform_R)
             ids_BT[live_R, t], logp_BT[live_R, t] = new_R, logp_R
             # Until the next look an ended row goes on sampling; `make_rollout` turns what follows

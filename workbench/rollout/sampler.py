@@ -17,6 +17,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from workbench.libraries.devices import exact_device, has_float64
 from workbench.rollout.types import Sampling
 
 _BLOCK = 256
@@ -41,19 +42,24 @@ def next_tokens(
 
 
 def uniforms(count: int, generator: torch.Generator, device: torch.device) -> Tensor:
-    """`count` float64 numbers in [0, 1), drawn where the generator lives and brought to
-    `device`."""
+    """`count` float64 numbers in [0, 1), drawn where the generator lives and brought to `device`
+    (to the CPU where that has no float64)."""
     return torch.rand(count, dtype=torch.float64, generator=generator, device=generator.device).to(
-        device
+        exact_device(device)
     )
 
 
 def pick_tokens(logits_BV: Tensor, sampling: Sampling, uniform_B: Tensor) -> tuple[Tensor, Tensor]:
     """As `next_tokens`, from uniform numbers in [0, 1) instead of a generator: a pure function of
     its arguments."""
+    device = logits_BV.device
+    if not has_float64(device):
+        # The same numbers as on a CPU, for a copy of the logits.
+        ids_B, logp_B = pick_tokens(logits_BV.cpu(), sampling, uniform_B.cpu())
+        return ids_B.to(device), logp_B.to(device)
     # Rows are independent of one another, so cutting between them changes no number.
     rows = max(1, _CHUNK // logits_BV.shape[1])
-    if logits_BV.device.type != "cpu" or logits_BV.shape[0] <= rows:
+    if device.type != "cpu" or logits_BV.shape[0] <= rows:
         return _pick(logits_BV, uniform_B, sampling)
     parts = [
         _pick(*part, sampling)

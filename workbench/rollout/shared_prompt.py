@@ -163,7 +163,9 @@ ODD_OPTIONS = ("softcap", "s_aux", "position_bias", "sliding_window")
 """What some families ask of attention beside the plain product."""
 
 
-def shared_attention(query: Tensor, key: Tensor, options: Mapping[str, Any]) -> Tensor | None:
+def shared_attention(
+    query: Tensor, key: Tensor, value: Tensor, options: Mapping[str, Any]
+) -> Tensor | None:
     """Attention over a `SharedPromptLayer` where the keys are such a layer's, else None. Raises
     TypeError for an attention that is more than the plain one."""
     layer: SharedPromptLayer | None = getattr(key, LAYER, None)

@@ -21,6 +21,8 @@ def random_tensors(generator: torch.Generator) -> dict[str, Tensor]:
     if torch.cuda.is_available():
         for device, state in enumerate(torch.cuda.get_rng_state_all()):
             tensors[f"cuda.{device}"] = state
+    if torch.backends.mps.is_available():
+        tensors["mps"] = torch.mps.get_rng_state()
     return tensors
 
 
@@ -33,6 +35,8 @@ def load_random_tensors(generator: torch.Generator, tensors: dict[str, Tensor]) 
         # A checkpoint may come from a machine with fewer GPUs.
         if f"cuda.{device}" in tensors:
             torch.cuda.set_rng_state(tensors[f"cuda.{device}"], device)
+    if "mps" in tensors and torch.backends.mps.is_available():
+        torch.mps.set_rng_state(tensors["mps"])
 
 
 def random_values() -> dict[str, Any]:

@@ -14,9 +14,8 @@ from workbench.config.engines import facts_of
 from workbench.methods import Batch, Method, loss_mask
 from workbench.plan.rates import quickest
 from workbench.plan.trace import passes
-from workbench.policy.logprobs import completion_logps
+from workbench.policy.logprobs import completion_logps, computes_prompts_once
 from workbench.policy.optim import make_optimizer
-from workbench.policy.packing import can_pack
 from workbench.policy.policy import Policy
 from workbench.policy.reference import Reference
 from workbench.rewards import RewardSet
@@ -188,7 +187,7 @@ def _trial_rows(
 
 
 def _tokens(policy: Policy, rollout: Rollout, rows: torch.Tensor) -> int:
-    return passes.tokens_of(rollout, rows, can_pack(policy.model, rollout, rows))
+    return passes.tokens_of(rollout, rows, computes_prompts_once(policy.model, rollout, rows))
 
 
 def _quickest(call: Callable[[], object], policy: Policy) -> float:

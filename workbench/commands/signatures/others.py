@@ -25,12 +25,13 @@ def areal(
 def lab(
     arguments: options.Notebooks = None,
     browser: options.Browser = True,
+    reset: options.Reset = None,
 ) -> None:
     """Open JupyterLab on your own copy of the notebooks, or on a folder of yours. Further options
     are JupyterLab's: workbench lab --port 8899."""
     from workbench.commands.lab import lab_command
 
-    lab_command(arguments or [], browser)
+    lab_command(arguments or [], browser, reset)
 
 
 def bench(

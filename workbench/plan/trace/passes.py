@@ -25,8 +25,11 @@ from workbench.libraries.hf_transformers import (
 from workbench.plan.trace.allocations import Allocations, Peak, on_meta, storage_bytes
 from workbench.plan.trace.autocast import weights_cast_to_bfloat16
 from workbench.plan.trace.skeleton import Skeleton
-from workbench.policy.logprobs import completion_hidden_states, completion_logps
-from workbench.policy.packing import can_pack
+from workbench.policy.logprobs import (
+    completion_hidden_states,
+    completion_logps,
+    computes_prompts_once,
+)
 from workbench.rollout.request import evaluation_mode
 from workbench.rollout.types import Rollout
 
@@ -59,7 +62,7 @@ def computed_tokens(skeleton: Skeleton, config: GRPOConfig, prompt_tokens: int) 
     """Tokens that one pass over all completions runs through the layers, prompts counted as often
     as they are computed."""
     rollout, rows = longest_rollout(config, prompt_tokens), micro_batch(config)
-    packs = can_pack(skeleton.model, rollout, rows)
+    packs = computes_prompts_once(skeleton.model, rollout, rows)
     updates = torch.arange(config.completions_per_step).chunk(config.updates_per_rollout)
     parts: list[Tensor] = [part for update in updates for part in update.split(len(rows))]
     return sum(tokens_of(rollout, part, packs) for part in parts)

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from workbench.errors import WorkbenchError
+from workbench.libraries.devices import default_device
 from workbench.libraries.hf_peft import has_adapter
 from workbench.libraries.hf_transformers import making_a_model, no_progress_bars
 from workbench.rewards.model.data import Message
@@ -319,7 +320,7 @@ def load_reward_model(
             f"reward model {str(folder)!r} has {model.config.num_labels} labels ({labels}): a "
             "reward is one number. Give a model with num_labels=1."
         )
-    where = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    where = torch.device(device) if device else default_device()
     model.to(where).eval()
     return RewardModel(
         model,

@@ -59,6 +59,15 @@ def check_import() -> None:
         ) from e
 
 
+def check_device(config: GRPOConfig, device: str) -> None:
+    """Raises `VLLMError` where vLLM would have to run on a kind of device that it does not know."""
+    if device == "mps" and config.vllm_mode == "colocate":
+        raise VLLMError(
+            "rollout_engine='vllm' with vllm_mode='colocate': vLLM does not run on Apple's GPU "
+            "(mps). Use rollout_engine='native', or a server: vllm_mode='server'."
+        )
+
+
 def check_settings(config: GRPOConfig) -> None:
     """The part of `check_config` that holds on every machine, with or without vLLM. Raises
     `VLLMError`."""

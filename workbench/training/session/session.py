@@ -15,10 +15,9 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import torch
-
 from workbench.config import GRPOConfig
 from workbench.faults import Fault
+from workbench.libraries.devices import empty_caches
 from workbench.policy.policy import Policy
 from workbench.rewards import DEFAULT_REWARDS, Rewards
 from workbench.runs import Run
@@ -426,8 +425,7 @@ class Session:
             self._runner.give_back()
         # Model, optimizer and graph are full of reference cycles.
         gc.collect()
-        if torch.cuda.is_available():
-            torch.cuda.empty_cache()
+        empty_caches()
 
     def reopen(self) -> Session:
         """The same run again after `free()`: a new session that goes on from its last checkpoint.

@@ -97,11 +97,11 @@ class Ruler:
         for part in torch.split(rows, self.config.rows_at_once):
             # What stands on padding is 0 in all of these.
             logp_RT, entropy_RT = completion_logps(model, rollout, part, temperature)
-            sums["entropy"] += float(entropy_RT.double().sum())
+            sums["entropy"] += float(entropy_RT.cpu().double().sum())
             if trainer.asks_reference(self.config):
                 with trainer.reference_active():
                     ref_logp_RT, _ = completion_logps(model, rollout, part, temperature)
-                sums["kl"] += float(kl_per_token(logp_RT, ref_logp_RT).double().sum())
+                sums["kl"] += float(kl_per_token(logp_RT, ref_logp_RT).cpu().double().sum())
         return sums
 
     def _accuracy(self, trainer: BranchTrainer) -> dict[str, float]:
