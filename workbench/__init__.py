@@ -31,6 +31,7 @@ _HOMES = {  # the public API; tests/public_api.txt pins its signatures
     "policy_loss": "workbench.objective",
     "plan": "workbench.plan.planner",
     "evaluate": "workbench.evaluation.asking",
+    "watch": "workbench.watch.trl",
 }
 __all__ = ["__version__", *_HOMES]
 

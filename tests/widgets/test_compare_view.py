@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from made_runs import GrowingRun, How, make_run
 
+from workbench import Session
 from workbench.experiment.statistics import difference_of_shares, mean_interval
 from workbench.runs import Run, RunWriter, relatives
 from workbench.widgets import Dashboard
@@ -198,6 +199,8 @@ def test_the_map_has_lanes_edges_and_widths(tmp_path) -> None:
 
 class FakeSession(SimpleNamespace):
     """What the page asks of a session."""
+
+    actions = Session.actions
 
     def rewind(self, step: int) -> None:
         self.asked.append(("rewind", step))

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from made_runs import growing_run, make_run
 
+from workbench import Session
 from workbench.doctor import SEVERITIES, SIGNS, diagnose
 from workbench.doctor.finding import ACCURACY, Curve, Show
 from workbench.errors import WorkbenchError
@@ -210,6 +211,7 @@ class LiveSession:
 
     trainer = object()
     status = "paused"
+    actions = Session.actions
 
 
 def live(run: Run) -> RunSource:

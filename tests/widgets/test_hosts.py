@@ -80,6 +80,9 @@ def colab(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 class SessionLike(SimpleNamespace):
     """As much of a session as a resting dashboard reads."""
 
+    actions = workbench.Session.actions
+    movable = workbench.Session.movable
+
     __hash__ = object.__hash__
 
 

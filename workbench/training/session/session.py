@@ -52,6 +52,10 @@ class Session:
     """The folder of the run."""
     run: Run
     """Its record, to be read."""
+    actions = frozenset({"start", "pause", "step", "stop", "branch", "rewind"})
+    """What a person may ask of it; a training of another library answers to less."""
+    movable = GRPOConfig.live_fields()
+    """The knobs that it takes over while it runs."""
 
     def __init__(
         self,

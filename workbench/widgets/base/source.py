@@ -71,6 +71,13 @@ class RunSource:
         return self._session
 
     @property
+    def asked(self) -> Session | Run:
+        """Whom a page asks to compute something: the session that holds the policy, or else the
+        stored run (of another library's training, too)."""
+        session = self._session
+        return self.run if session is None or "branch" not in session.actions else session
+
+    @property
     def opened(self) -> str:
         """What the policy's chat template wrote of each answer before the policy did; '' for most.
         Completions are kept with it."""

@@ -7,6 +7,7 @@ from workbench.widgets.base.source import RunSource
 
 ONLY_A_RECORD = "Only a record: no model is loaded that could be branched or rewound."
 GO_ON = " Session(…, out={folder!r}, resume=True) loads it, from its checkpoints."
+ANOTHERS = "Another library trains this run: it can be stopped, but not branched or rewound."
 GIVEN_BACK = "The session has given its memory back: there is nothing to branch or rewind."
 
 
@@ -16,4 +17,6 @@ def why_not_steered(source: RunSource) -> str:
         folder = source.run.path.parent
         whole = (folder / "checkpoints").is_dir()
         return ONLY_A_RECORD + (GO_ON.format(folder=quoted(str(folder))) if whole else "")
+    if "branch" not in source.session.actions:
+        return ANOTHERS
     return GIVEN_BACK if source.session.trainer is None else ""

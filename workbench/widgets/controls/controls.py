@@ -269,7 +269,7 @@ class Controls:
 
     def _enable_buttons(self, running: bool, freed: bool) -> None:
         for name, button in self.buttons.items():
-            off = freed
+            off = freed or name not in {*self.session.actions, "load"}
             off |= name in ("start", "step") and running
             off |= name in ("pause", "stop") and not running
             set_if_changed(button, "disabled", self._loading if name == "load" else off)

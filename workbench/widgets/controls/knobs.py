@@ -106,7 +106,8 @@ class Knobs:
         config = self._session.config
         for name in GRPOConfig.live_fields():
             began = self._began_at(name)
-            if name not in LEFT_OUT and pending.get(name, getattr(config, name)) != began:
+            differs = pending.get(name, getattr(config, name)) != began
+            if name in self._session.movable and name not in LEFT_OUT and differs:
                 self._ask(name, began)
 
     def follow(self, session: Session, foresee: Callable[[str, float], str]) -> None:
@@ -121,8 +122,8 @@ class Knobs:
         """Let a person move the knobs, or not."""
         self._can_move = can_move
         set_if_changed(self.reset, "disabled", not can_move)
-        for row in list(self.rows.values()):
-            row.enable(can_move)
+        for name, row in list(self.rows.items()):
+            row.enable(can_move and name in self._session.movable)
 
 
 def _button(words: str, tip: str, act: Callable[[], None]) -> widgets.Button:

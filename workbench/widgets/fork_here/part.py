@@ -150,7 +150,8 @@ class ForkPart(Guarded):
 
 def _is_live(source: RunSource) -> bool:
     """Whether the run's policy is in memory."""
-    return source.session is not None and source.session.trainer is not None
+    session = source.session
+    return session is not None and session.trainer is not None and source.asked is session
 
 
 def _newest(source: RunSource) -> int | None:

@@ -230,7 +230,7 @@ class InfluencePart(Guarded):
         from workbench.influence.ask import who_taught
 
         return who_taught(
-            source.session or source.run,
+            source.asked,
             question.step,
             question.rows,
             tokens=question.tokens,

@@ -95,7 +95,7 @@ class MassPart(Guarded):
                 raise
             raise InfluenceError(needs_torch("The mass of a group")) from error
         found = mass_of_step(
-            source.session or source.run,
+            source.asked,
             step,
             progress=lambda words, done, of: progress(done, of),
             should_stop=should_stop,

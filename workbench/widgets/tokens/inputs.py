@@ -94,6 +94,10 @@ def row_inputs(batch: Mapping[str, Any], row: int) -> RowInputs:
     logp_T = _array_of(batch, "logp", row, T)
     old_logp_T = _array_of(batch, "old_logp", row, T)
     update, updates = update_of(row, len(lengths_B), config)
+    # Of a training that shuffles its rows the record says it.
+    recorded_T = _array_of(batch, "update", row, T)
+    if recorded_T is not None and np.isfinite(recorded_T).any():
+        update = int(np.nanmax(recorded_T))
     if updates == 1 and old_logp_T is None:
         old_logp_T = logp_T
     return RowInputs(
