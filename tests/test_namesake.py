@@ -34,9 +34,9 @@ def install_theirs(site: Path, init: str | None = None) -> None:
         (site / "workbench" / "__init__.py").write_text(init)
 
 
-def python(site: Path, code: str) -> subprocess.CompletedProcess[str]:
+def python(site: Path, code: str, *options: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-c", code],
+        [sys.executable, *options, "-c", code],
         capture_output=True,
         text=True,
         check=False,
@@ -80,7 +80,8 @@ def test_where_theirs_came_last_it_ends_in_one_sentence_and_runs_nothing_of_thei
 
 def test_where_theirs_was_uninstalled_and_took_a_file_along(site: Path) -> None:
     (site / "workbench" / "__init__.py").unlink()
-    done = python(site, VERSION)
+    # Without the environment's own folder, in which the checkout may be installed to be edited.
+    done = python(site, VERSION, "-S")
     assert done.returncode == 1
     assert "no longer whole" in done.stderr
 
