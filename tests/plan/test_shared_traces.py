@@ -77,7 +77,9 @@ def test_the_first_blocks_of_the_head_hold_what_all_of_them_do(
     passed = []
     blocks = head._blocks
     monkeypatch.setattr(
-        head, "_blocks", lambda *args: passed.append(len(found := blocks(*args))) or found
+        head,
+        "_blocks",
+        lambda *args, **more: passed.append(len(found := blocks(*args, **more))) or found,
     )
     quick = plan(asked, shape(), GPU, advice=False).phases
     assert set(passed) == {4}

@@ -78,6 +78,9 @@ def cascade_attention(
         odd.append("dropout")
     if odd:
         raise TypeError(f"attention with {odd[0]} cannot be taken apart.")
+    # Under autocast values come in bfloat16, rotated queries and keys in float32: torch's own
+    # attention casts them likewise.
+    query, key = query.to(value.dtype), key.to(value.dtype)
     repeats = query.shape[1] // key.shape[1]
     if repeats > 1:
         key, value = (x.repeat_interleave(repeats, 1) for x in (key, value))

@@ -15,7 +15,7 @@ from typing import Any
 
 from torch import Tensor
 
-from workbench.config import GRPOConfig
+from workbench.config import ConfigWarning, GRPOConfig
 from workbench.libraries import trl_
 from workbench.runs import Run, RunWriter
 from workbench.runs.step_record import Event, KnobChange
@@ -276,8 +276,11 @@ class WatchedTrainer:
         """Take knobs over, and open a rollout."""
 
         def begin() -> None:
-            self.knobs.put_in_force(max_steps=planned_rollouts(self.theirs))
-            changes = self.knobs.take()
+            # TRL's settings are not ours to warn of, and not once more with each rollout.
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", ConfigWarning)
+                self.knobs.put_in_force(max_steps=planned_rollouts(self.theirs))
+                changes = self.knobs.take()
             self._apply(changes)
             config = self.knobs.config
             self._open.append(WatchedRollout(config, self._names, changes))
