@@ -85,6 +85,8 @@ def quick_page(lab: Any) -> Iterator[DashboardPage]:
     """The quick notebook with its run going on."""
     for page in _page(lab, "quick.ipynb", "runs/quick"):
         page.nb.run_all(wait_idle=False)
+        # Not the record that another notebook of this server may have left there.
+        page.out = Path(page.nb.kernel_eval("str(session.out)", timeout=120))
         yield page
 
 
