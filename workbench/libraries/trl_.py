@@ -148,75 +148,75 @@ class Hooks:
 # -------------------------------------------------------------------------- what TRL reads anew
 
 
-def has_reference(trainer: Any) -> bool:
+def has_reference(theirs: Any) -> bool:
     """Whether TRL can score with a reference: a model of its own, or the one under the adapter."""
-    return trainer.ref_model is not None or _adapted(trainer)
+    return theirs.ref_model is not None or _adapted(theirs)
 
 
-def set_beta(trainer: Any, value: float) -> None:
+def set_beta(theirs: Any, value: float) -> None:
     """The weight of the KL, from the next rollout on."""
-    trainer.beta = value
+    theirs.beta = value
 
 
-def set_epsilons(trainer: Any, low: float, high: float) -> None:
+def set_epsilons(theirs: Any, low: float, high: float) -> None:
     """How far the ratio may go before it is clipped."""
-    trainer.epsilon_low = low
-    trainer.epsilon_high = high
+    theirs.epsilon_low = low
+    theirs.epsilon_high = high
 
 
-def set_temperature(trainer: Any, value: float) -> None:
+def set_temperature(theirs: Any, value: float) -> None:
     """Of the sampling and of the loss, which TRL keeps in two places. Raises LookupError where one
     of them is not where it was."""
-    cells = [cell for model in _scoring_models(trainer) for cell in _temperature_cells(model)]
+    cells = [cell for model in _scoring_models(theirs) for cell in _temperature_cells(model)]
     if not cells:
         raise LookupError("the temperature of TRL's fused head was not found")
     for cell in cells:
         cell.cell_contents = value
-    trainer.generation_config.temperature = value
-    trainer.temperature = value
+    theirs.generation_config.temperature = value
+    theirs.temperature = value
 
 
-def set_learning_rate(trainer: Any, value: float) -> None:
+def set_learning_rate(theirs: Any, value: float) -> None:
     """The rate that the schedule is multiplied with, for the next update and all after it."""
-    schedule = getattr(trainer.lr_scheduler, "scheduler", trainer.lr_scheduler)
+    schedule = getattr(theirs.lr_scheduler, "scheduler", theirs.lr_scheduler)
     before = list(getattr(schedule, "base_lrs", []))
-    for place, group in enumerate(trainer.optimizer.param_groups):
+    for place, group in enumerate(theirs.optimizer.param_groups):
         # Where the schedule stands: a share of the rate that it began with.
         share = group["lr"] / before[place] if before and before[place] else 1.0
         group["lr"] = value * share
     if before:
         schedule.base_lrs = [value] * len(before)
         # What TRL logs as the rate in force.
-        schedule._last_lr = [group["lr"] for group in trainer.optimizer.param_groups]
+        schedule._last_lr = [group["lr"] for group in theirs.optimizer.param_groups]
 
 
-def learning_rate_in_force(trainer: Any) -> float:
+def learning_rate_in_force(theirs: Any) -> float:
     """Of the first group of weights."""
-    return float(trainer.optimizer.param_groups[0]["lr"])
+    return float(theirs.optimizer.param_groups[0]["lr"])
 
 
-def ends(trainer: Any) -> set[int]:
+def ends(theirs: Any) -> set[int]:
     """Token ids that end a completion, the padding included."""
-    given = trainer.eos_token_ids
+    given = theirs.eos_token_ids
     ids = {given} if isinstance(given, int) else set(given)
-    tokenizer = tokenizer_of(trainer)
+    tokenizer = tokenizer_of(theirs)
     return {*ids, tokenizer.pad_token_id} - {None}
 
 
-def tokenizer_of(trainer: Any) -> Any:
+def tokenizer_of(theirs: Any) -> Any:
     """The tokenizer, also inside a processor."""
-    return getattr(trainer.processing_class, "tokenizer", trainer.processing_class)
+    return getattr(theirs.processing_class, "tokenizer", theirs.processing_class)
 
 
-def _adapted(trainer: Any) -> bool:
-    return hasattr(trainer.accelerator.unwrap_model(trainer.model), "peft_config")
+def _adapted(theirs: Any) -> bool:
+    return hasattr(theirs.accelerator.unwrap_model(theirs.model), "peft_config")
 
 
-def _scoring_models(trainer: Any) -> Iterator[Any]:
-    for model in (trainer.model, trainer.ref_model):
+def _scoring_models(theirs: Any) -> Iterator[Any]:
+    for model in (theirs.model, theirs.ref_model):
         if model is None:
             continue
-        plain = trainer.accelerator.unwrap_model(model)
+        plain = theirs.accelerator.unwrap_model(model)
         yield plain.get_base_model() if hasattr(plain, "peft_config") else plain
 
 

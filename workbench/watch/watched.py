@@ -116,7 +116,7 @@ class WatchedTrainer:
         self._stop = threading.Event()
         self.hooks = trl_.Hooks(trainer, self)
         self._train = trainer.train
-        trainer.train = self._trains
+        self.theirs.train = self._trains
 
     def __repr__(self) -> str:
         return f"WatchedTrainer({str(self.out)!r}, {self.status}, step {self.step_number})"
