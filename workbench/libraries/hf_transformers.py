@@ -10,7 +10,7 @@ import copy
 import functools
 import inspect
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from contextvars import ContextVar
 from typing import Any
@@ -40,6 +40,7 @@ __all__ = [
     "making_a_model",
     "mask_as_attended",
     "no_progress_bars",
+    "odd_options",
     "takes_own_mask",
     "unsupported_reason",
     "use_attention",
@@ -203,6 +204,14 @@ class AttentionFor(AbstractContextManager[None]):
         _in_force.set(self._outer)
         for module, own in self._before:
             module.config = own
+
+
+ODD_OPTIONS = ("softcap", "s_aux", "position_bias", "sliding_window")
+
+
+def odd_options(options: Mapping[str, Any]) -> list[str]:
+    """The names of what a layer asks of attention beside the plain product: some families do."""
+    return [name for name in ODD_OPTIONS if options.get(name) is not None]
 
 
 _in_force: ContextVar[AttentionFor | None] = ContextVar("attention", default=None)

@@ -20,6 +20,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from workbench.libraries.hf_transformers import odd_options
 from workbench.libraries.torch_ import attention_part, attention_part_backward
 
 
@@ -60,10 +61,6 @@ class Family:
             yield run, run, True
 
 
-ODD_OPTIONS = ("softcap", "s_aux", "position_bias", "sliding_window")
-"""What some kinds of models ask of attention beside the plain product."""
-
-
 def cascade_attention(
     query: Tensor,
     key: Tensor,
@@ -73,7 +70,7 @@ def cascade_attention(
 ) -> Tensor:
     """What each head of each token reads, (1, L, H, D). Raises TypeError for an attention that is
     more than the plain one."""
-    odd = [name for name in ODD_OPTIONS if options.get(name) is not None]
+    odd = odd_options(options)
     if options.get("dropout"):
         odd.append("dropout")
     if odd:

@@ -19,7 +19,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from workbench.libraries.hf_transformers import Cache, DynamicLayer
+from workbench.libraries.hf_transformers import Cache, DynamicLayer, odd_options
 from workbench.rollout.cache import PreallocatedCache, PreallocatedLayer
 from workbench.rollout.places import MOVE_BELOW, Places, side_by_side
 
@@ -159,10 +159,6 @@ class SharedPromptCache(Cache):
             layer.move(prompts_N, together, self.bias_N11P)
 
 
-ODD_OPTIONS = ("softcap", "s_aux", "position_bias", "sliding_window")
-"""What some families ask of attention beside the plain product."""
-
-
 def shared_attention(
     query: Tensor, key: Tensor, value: Tensor, options: Mapping[str, Any]
 ) -> Tensor | None:
@@ -171,7 +167,7 @@ def shared_attention(
     layer: SharedPromptLayer | None = getattr(key, LAYER, None)
     if layer is None:
         return None
-    odd = [name for name in ODD_OPTIONS if options.get(name) is not None]
+    odd = odd_options(options)
     if odd:
         raise TypeError(f"attention with {odd[0]} cannot share a prompt's keys.")
     scaling = options.get("scaling")
