@@ -22,7 +22,14 @@ from workbench.commands.printing import make_warnings_inert, say_aside
 from workbench.commands.signatures.asking import eval_, task_
 from workbench.commands.signatures.evidence import compare, oracle, tornado
 from workbench.commands.signatures.others import areal, bench, bench_methods, lab
-from workbench.commands.signatures.records import doctor, export, import_, runs
+from workbench.commands.signatures.records import (
+    doctor,
+    export_csv,
+    export_html,
+    export_trl,
+    import_,
+    runs,
+)
 from workbench.commands.signatures.rewards import reward_check, reward_list, reward_train
 from workbench.commands.signatures.training import plan, train
 from workbench.errors import WorkbenchError
@@ -45,7 +52,9 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "reward train": reward_train,
     "plan": plan,
     "runs": runs,
-    "export": export,
+    "export html": export_html,
+    "export csv": export_csv,
+    "export trl": export_trl,
     "import": import_,
     "oracle": oracle,
     "tornado": tornado,
@@ -59,6 +68,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
 itself comes last."""
 GROUPS = {
     "reward": "Rewards: listed, tried before training, and reward models made.",
+    "export": "A run as a page, as tables, or as a folder that another trainer goes on with.",
     "bench": "The benchmark table, and the matrix of methods.",
 }
 """The groups, with their help. A group may be a command itself (`bench`, once a row "bench NAME"

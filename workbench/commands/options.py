@@ -436,16 +436,27 @@ Resume = Annotated[
     bool, typer.Option("--resume", help="Go on from the last good checkpoint of --out.")
 ]
 RunsFolder = Annotated[Path, typer.Argument(help="Folder to look in.")]
-ExportKind = Annotated[
-    str,
-    typer.Argument(help="html: one interactive file that opens offline; csv: a folder of tables."),
-]
 ExportedRuns = Annotated[
     list[Path],
-    typer.Argument(help="A run's folder or its .sqlite file; several to compare in one html."),
+    typer.Argument(help="A run's folder or its .sqlite file; several to compare."),
+]
+ExportedRun = Annotated[Path, typer.Argument(help="A run's folder or its .sqlite file.")]
+ExportedSource = Annotated[
+    Path,
+    typer.Argument(
+        metavar="RUN|CONFIG",
+        help="A run's folder, as it began; or a YAML or JSON file of GRPOConfig fields.",
+    ),
+]
+ExportedPolicy = Annotated[
+    str | None, typer.Option(help=POLICY_HELP + " Default: the run's; of a config embedded.")
+]
+ExportedTask = Annotated[
+    str | None, typer.Option(help=TASK_HELP + " Default: the run's; of a config arithmetic.")
 ]
 ExportOut = Annotated[
-    Path | None, typer.Option(help="File or folder to write; default RUN.html or RUN-csv.")
+    Path | None,
+    typer.Option(help="File or folder to write; default RUN.html, or RUN-csv and the like."),
 ]
 ImportedFiles = Annotated[
     list[Path], typer.Argument(help="JSONL or parquet files, or folders of them.")

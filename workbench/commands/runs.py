@@ -8,15 +8,10 @@ from typing import TYPE_CHECKING, Any
 from rich.table import Table
 
 from workbench.commands.printing import line_of, say, say_json, terminal
-from workbench.errors import WorkbenchError
 from workbench.runs import Run, export_csv, list_runs
 
 if TYPE_CHECKING:
     import pandas as pd
-
-
-class ExportError(WorkbenchError, ValueError):
-    """An export that was asked for wrongly."""
 
 
 COLUMNS = {
@@ -81,18 +76,21 @@ def _text(name: str, value: object) -> str:
     return str(value)
 
 
-def export_command(kind: str, runs: list[Path], out: Path | None) -> None:
-    """See `workbench export --help`."""
-    if kind not in ("html", "csv"):
-        raise ExportError(f"{kind!r} is no export format. Choose html or csv.")
-    first = Path(str(runs[0]).removesuffix(".sqlite").rstrip("/"))
-    if kind == "html":
-        from workbench.widgets.export_html import export_html
+def export_html_command(runs: list[Path], out: Path | None) -> None:
+    """See `workbench export html --help`."""
+    from workbench.widgets.export_html import export_html
 
-        written = export_html([*runs], out or first.with_name(first.name + ".html"))
-    else:
-        if len(runs) > 1:
-            raise ExportError(f"csv takes one run at a time, {len(runs)} were named.")
-        written = out or first.with_name(first.name + "-csv")
-        export_csv(Run.open(runs[0]), written)
-    say(f"written to {written}")
+    say(f"written to {export_html([*runs], out or beside(runs[0], '.html'))}")
+
+
+def export_csv_command(run: Path, out: Path | None) -> None:
+    """See `workbench export csv --help`."""
+    folder = out or beside(run, "-csv")
+    export_csv(Run.open(run), folder)
+    say(f"written to {folder}")
+
+
+def beside(run: Path, ending: str) -> Path:
+    """The usual place of what is made of a run: beside it, by its name."""
+    plain = Path(str(run).removesuffix(".sqlite").rstrip("/"))
+    return plain.with_name(plain.name + ending)

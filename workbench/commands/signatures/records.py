@@ -1,4 +1,4 @@
-"""`workbench runs`, `export`, `import` and `doctor`: what stands in records, and what is
+"""`workbench runs`, `export …`, `import` and `doctor`: what stands in records, and what is
 installed."""
 
 from __future__ import annotations
@@ -18,15 +18,39 @@ def runs(
     runs_command(folder, as_json)
 
 
-def export(
-    kind: options.ExportKind,
+def export_html(
     run: options.ExportedRuns,
     out: options.ExportOut = None,
 ) -> None:
-    """Write a run's record as one HTML file or as CSV tables."""
-    from workbench.commands.runs import export_command
+    """One interactive file that opens offline; several runs are compared in it."""
+    from workbench.commands.runs import export_html_command
 
-    export_command(kind, run, out)
+    export_html_command(run, out)
+
+
+def export_csv(
+    run: options.ExportedRun,
+    out: options.ExportOut = None,
+) -> None:
+    """A folder of tables and JSON lines."""
+    from workbench.commands.runs import export_csv_command
+
+    export_csv_command(run, out)
+
+
+def export_trl(
+    source: options.ExportedSource,
+    out: options.ExportOut = None,
+    policy: options.ExportedPolicy = None,
+    task: options.ExportedTask = None,
+    reward: options.Rewards = None,
+    set_: options.Settings = None,
+) -> None:
+    """A folder that trains by TRL: python train.py, or by accelerate on several GPUs. Its README
+    says what was mapped, what differs and what has no counterpart."""
+    from workbench.commands.exporting import export_trl_command
+
+    export_trl_command(source, out, policy, task, reward, options.changes_of(set_))
 
 
 def import_(
