@@ -38,6 +38,8 @@ def put_policy(policy: str, folder: Path) -> tuple[str, str]:
         )
     if place.is_dir():
         return str(place.absolute()), "A folder of this machine, which was not copied."
-    if place.is_absolute() or policy.startswith("."):
-        raise ExportFolderError(f"policy {policy!r}: there is no such folder. Check the path.")
+    if place.is_absolute() or policy.startswith(".") or policy.count("/") > 1:
+        raise ExportFolderError(
+            f"policy {policy!r}: there is no such folder. Name where it lies now: --policy FOLDER."
+        )
     return policy, "A model of the Hugging Face Hub."
