@@ -27,6 +27,7 @@ from workbench.commands.signatures.records import (
     export_csv,
     export_html,
     export_trl,
+    export_verl,
     import_,
     runs,
 )
@@ -55,6 +56,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "export html": export_html,
     "export csv": export_csv,
     "export trl": export_trl,
+    "export verl": export_verl,
     "import": import_,
     "oracle": oracle,
     "tornado": tornado,

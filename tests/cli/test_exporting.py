@@ -1,4 +1,4 @@
-"""`workbench export trl`: a run as it began, or a config, as a folder of another trainer."""
+"""`workbench export trl` and `verl`: a run as it began, or a config, as a folder of another trainer."""
 
 from __future__ import annotations
 
@@ -50,6 +50,15 @@ def test_a_config_is_exported_with_what_is_named_beside_it(
     settings = json.loads((tmp_path / "there" / "config.json").read_text())["GRPOConfig"]
     assert settings["max_steps"] == 14
     assert "`arithmetic_longer`" in (tmp_path / "there" / "README.md").read_text()
+
+
+def test_a_run_goes_to_verl_too(tmp_path: Path, workbench: Command) -> None:
+    write_run(tmp_path / "r")
+    said = workbench("export", "verl", "r/run.sqlite", cwd=tmp_path).stdout
+    assert "cd r-verl && bash train.sh" in said
+    lines = (tmp_path / "r-verl" / "overrides.txt").read_text().splitlines()
+    assert "actor_rollout_ref.actor.kl_loss_coef=0.005" in lines
+    assert "WEIGHTS" in (tmp_path / "r-verl" / "rewards.py").read_text()
 
 
 @pytest.mark.parametrize(

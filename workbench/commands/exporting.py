@@ -10,7 +10,7 @@ from typing import Any
 from workbench.commands.printing import say
 from workbench.commands.resuming import Parts, parts_of
 from workbench.commands.runs import beside
-from workbench.compat.export import Exported, ExportFolderError, Report, export_trl
+from workbench.compat.export import Exported, ExportFolderError, Report, export_trl, export_verl
 from workbench.config import GRPOConfig
 from workbench.rewards import DEFAULT_REWARDS, with_readable_golds
 from workbench.runs import Run, is_run_record
@@ -32,6 +32,20 @@ def export_trl_command(
     exported = exported_from(source, policy, task, rewards, changes)
     folder = out or beside(_plain(source), "-trl")
     _say(export_trl(exported, folder), folder, "python train.py")
+
+
+def export_verl_command(
+    source: Path,
+    out: Path | None,
+    policy: str | None,
+    task: str | None,
+    rewards: Sequence[str] | None,
+    changes: dict[str, Any],
+) -> None:
+    """See `workbench export verl --help`."""
+    exported = exported_from(source, policy, task, rewards, changes)
+    folder = out or beside(_plain(source), "-verl")
+    _say(export_verl(exported, folder), folder, "bash train.sh")
 
 
 def exported_from(

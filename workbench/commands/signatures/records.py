@@ -53,6 +53,21 @@ def export_trl(
     export_trl_command(source, out, policy, task, reward, options.changes_of(set_))
 
 
+def export_verl(
+    source: options.ExportedSource,
+    out: options.ExportOut = None,
+    policy: options.ExportedPolicy = None,
+    task: options.ExportedTask = None,
+    reward: options.Rewards = None,
+    set_: options.Settings = None,
+) -> None:
+    """A folder that trains by verl on GPUs: bash train.sh. Its README says what was mapped, what
+    differs and what has no counterpart."""
+    from workbench.commands.exporting import export_verl_command
+
+    export_verl_command(source, out, policy, task, reward, options.changes_of(set_))
+
+
 def import_(
     files: options.ImportedFiles,
     source: options.ImportFrom,

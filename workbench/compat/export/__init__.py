@@ -12,6 +12,7 @@ _HOMES = {
     "Exported": "workbench.compat.export.source",
     "Report": "workbench.compat.export.report",
     "export_trl": "workbench.compat.export.trl_folder",
+    "export_verl": "workbench.compat.export.verl_folder",
 }
 __all__ = [*_HOMES]
 

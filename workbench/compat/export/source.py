@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from workbench.config import LOSSES, GRPOConfig
 from workbench.errors import WorkbenchError
@@ -63,12 +62,3 @@ def check_exportable(exported: Exported, whose: str, losses: Sequence[str]) -> N
             f"reward_weights has {len(exported.weights)} numbers for {len(exported.rewards)} "
             "reward functions. Name as many rewards as there are weights: --reward."
         )
-
-
-def new_folder(out: str | Path) -> Path:
-    """The folder at `out`, made. Raises `ExportFolderError` where something stands there."""
-    folder = Path(out).absolute()
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise ExportFolderError(f"{out} is there already. Name another folder: --out FOLDER.")
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder

@@ -7,18 +7,15 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from workbench import assets
 from workbench.compat.export.data import fit_for_arrow, held_out, rows_of, train_order, write_rows
+from workbench.compat.export.folder import SCRIPTS, filled
 from workbench.compat.export.policies import put_policy
 from workbench.compat.export.readme import readme
 from workbench.compat.export.report import Report
 from workbench.compat.export.rewards import needs_workbench, write_rewards
-from workbench.compat.export.source import Exported, new_folder
+from workbench.compat.export.source import Exported
 from workbench.compat.export.trl import trl_report
 from workbench.compat.export.trl_parts import QUANTIZED, adapter_of
-
-SCRIPTS = Path(assets.__file__).parent / "export"
-"""The scripts that are copied into a folder."""
 
 TRIED = "1.16"
 """The version of TRL that a folder is tried with."""
@@ -47,12 +44,7 @@ def export_trl(exported: Exported, out: str | Path) -> Report:
     """Write the folder `out`, and return what became of each setting. Raises `ExportFolderError`,
     `RewardSpecError`; nothing is left at `out` then."""
     report = trl_report(exported)
-    folder = new_folder(out)
-    try:
-        _write(exported, report, folder)
-    except BaseException:
-        shutil.rmtree(folder)
-        raise
+    filled(out, lambda folder: _write(exported, report, folder))
     return report
 
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from workbench.compat.export.batch import largest_micro_batch
 from workbench.compat.export.report import Row
 from workbench.compat.trl.arguments import SCHEDULES
 from workbench.config import GRPOConfig
@@ -22,7 +23,7 @@ def updates_per_step(config: GRPOConfig) -> int:
 def batch_rows(config: GRPOConfig) -> Iterator[Row]:
     """The batch of a rollout, of an update and of one pass."""
     share = config.completions_per_step // config.updates_per_rollout
-    at_once = max(n for n in range(1, config.rows_at_once + 1) if share % n == 0)
+    at_once = largest_micro_batch(config)
     accumulated = share // at_once
     per_rollout = {"steps_per_generation": accumulated * config.updates_per_rollout}
     yield Row(

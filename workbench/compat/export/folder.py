@@ -1,0 +1,27 @@
+"""A folder that is whole or not there."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+from workbench import assets
+from workbench.compat.export.source import ExportFolderError
+
+SCRIPTS = Path(assets.__file__).parent / "export"
+"""The scripts that are copied into a folder."""
+
+
+def filled(out: str | Path, write: Callable[[Path], None]) -> None:
+    """Make the folder at `out` and have it filled; what fails leaves nothing. Raises
+    `ExportFolderError` where something stands there."""
+    folder = Path(out).absolute()
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise ExportFolderError(f"{out} is there already. Name another folder: --out FOLDER.")
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        write(folder)
+    except BaseException:
+        shutil.rmtree(folder)
+        raise
