@@ -28,9 +28,12 @@ def make_trainer(**changes):
     said = json.loads((HERE / "config.json").read_text())
     folder = HERE / said["model"]
     arguments = share(said["GRPOConfig"], int(os.environ.get("WORLD_SIZE", 1)))
-    arguments |= number_formats(said) | {"output_dir": str(HERE / "output")} | changes
+    formats = number_formats(said)
+    arguments |= formats | {"output_dir": str(HERE / "output")} | changes
     adapter, quantization = said["LoraConfig"], said["BitsAndBytesConfig"]
-    return GRPOTrainer(
+    if quantization and quantization.get("load_in_4bit"):
+        quantization["bnb_4bit_compute_dtype"] = formats["model_init_kwargs"]["dtype"]
+    trainer = GRPOTrainer(
         model=str(folder) if folder.is_dir() else said["model"],
         reward_funcs=REWARDS,
         args=GRPOConfig(**arguments),
@@ -39,6 +42,11 @@ def make_trainer(**changes):
         peft_config=adapter and LoraConfig(**adapter),
         quantization_config=quantization and BitsAndBytesConfig(**quantization),
     )
+    for module in trainer.model.modules():
+        # On a CPU bitsandbytes packs 4-bit weights anew when it samples, and gradients get lost.
+        if hasattr(module, "support_avx512bf16_for_cpu"):
+            module.support_avx512bf16_for_cpu = False
+    return trainer
 
 
 def share(arguments, processes):

@@ -200,8 +200,15 @@ def weights_rows(config: GRPOConfig) -> Iterator[Row]:
         if not config.lora_rank:
             note = "All weights are trained."
         yield Row(name, kind, getattr(config, name), note=note)
-    kept = "As they are." if config.quantization == "none" else "In config.json: quantization."
-    yield Row("quantization", "mapped", config.quantization, note=kept)
+    yield Row(
+        "quantization",
+        "mapped" if config.quantization == "none" else "differs",
+        config.quantization,
+        note="As they are."
+        if config.quantization == "none"
+        else "In config.json: BitsAndBytesConfig. TRL trains the adapter over it in bfloat16, here "
+        "it is float32.",
+    )
     yield Row(
         "dtype",
         "mapped",
@@ -234,7 +241,6 @@ QUANTIZED: dict[str, dict[str, Any] | None] = {
         "load_in_4bit": True,
         "bnb_4bit_quant_type": "nf4",
         "bnb_4bit_use_double_quant": True,
-        "bnb_4bit_compute_dtype": "bfloat16",
     },
     "int8": {"load_in_8bit": True},
 }

@@ -32,7 +32,7 @@ FIXED: dict[str, tuple[Any, str]] = {
     "curriculum": ("none", "verl draws the prompts in order"),
     "curriculum_floor": (None, "verl draws the prompts in order"),
     "curriculum_pass_reward": (None, "verl draws the prompts in order"),
-    "max_resample": (0, "its algorithm.filter_groups goes on drawing until the batch is full of live groups"),
+    "max_resample": (0, "its algorithm.filter_groups draws until all groups are alive"),
     "mask_truncated_completions": (False, "verl counts them all"),
     "advantage_std": ("sample", "verl's std always divides by G-1"),
     "advantage_estimator": ("baseline", "its grpo has (reward - mean) / std alone"),
