@@ -169,9 +169,7 @@ def test_the_folder_holds_what_it_needs(tmp_path: Path) -> None:
     assert said["BitsAndBytesConfig"]["bnb_4bit_quant_type"] == "nf4"
     assert (tmp_path / "f" / "policy" / "model.safetensors").is_file()
     rows = [json.loads(line) for line in (tmp_path / "f" / "train.jsonl").open()]
-    order = [f"{n} + 1?" for n in (int(row["question"][0]) for row in rows)]
-    assert [row["question"] for row in rows] == order
-    assert sorted(order) == ["0 + 1?", "1 + 1?", "2 + 1?"]
+    assert {row["question"] for row in rows} == {"0 + 1?", "1 + 1?", "2 + 1?"}
     assert rows[0]["prompt"] == [
         {"role": "system", "content": "Answer."},
         {"role": "user", "content": rows[0]["question"]},
@@ -182,10 +180,19 @@ def test_the_folder_holds_what_it_needs(tmp_path: Path) -> None:
 
 def test_the_prompts_come_in_the_runs_order(tmp_path: Path) -> None:
     task = task_of()
-    export_trl(Exported(GRPOConfig(seed=5), task, ["answer"]), tmp_path / "f")
+    config = GRPOConfig(seed=5, prompts_per_step=2, updates_per_rollout=1)
+    export_trl(Exported(config, task, ["answer"]), tmp_path / "f")
     rows = [json.loads(line) for line in (tmp_path / "f" / "train.jsonl").open()]
     drawn = [task.train[i].question for i in task.draw(0, 3, 5)]
     assert [row["question"] for row in rows] == drawn
+
+
+def test_few_prompts_are_drawn_again_until_a_batch_is_whole(tmp_path: Path) -> None:
+    """TRL leaves out a batch that is not whole, and would train on nothing."""
+    task = task_of()
+    export_trl(Exported(GRPOConfig(prompts_per_step=8), task, ["answer"]), tmp_path / "f")
+    rows = [json.loads(line) for line in (tmp_path / "f" / "train.jsonl").open()]
+    assert [row["question"] for row in rows] == [task.train[i].question for i in task.draw(0, 8, 0)]
 
 
 def test_a_folder_that_is_there_is_left_alone(tmp_path: Path) -> None:
@@ -229,7 +236,8 @@ def test_texts_of_others_are_shown_and_never_obeyed(tmp_path: Path) -> None:
     lines = [line for line in page.splitlines() if line.startswith("| ")]
     assert {len(re.findall(r"(?<!\\)\|", line)) for line in lines} <= {3, 4, 6}
     assert not [line for line in page.splitlines() if line.startswith("# \x1b")]
-    assert json.loads((tmp_path / "f" / "train.jsonl").read_text())["question"] == HOSTILE
+    first = (tmp_path / "f" / "train.jsonl").read_text().splitlines()[0]
+    assert json.loads(first)["question"] == HOSTILE
 
 
 def test_marks_are_escaped() -> None:

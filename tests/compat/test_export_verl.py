@@ -142,7 +142,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_rows_are_as_verl_reads_them(folder: Path) -> None:
     rows = [json.loads(line) for line in (folder / "train.jsonl").open()]
     assert [row["prompt"][-1]["content"] for row in rows] == [
-        TASK.train[i].question for i in TASK.draw(0, 3, 0)
+        TASK.train[i].question for i in TASK.draw(0, 16, 0)
     ]
     assert {row["reward_model"]["ground_truth"] for row in rows} == {"1", "2", "3"}
 

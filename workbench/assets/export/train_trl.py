@@ -1,8 +1,8 @@
 """GRPO by TRL, with the settings of a GRPO workbench run.
 
     python train.py
-    python train.py max_steps=2 output_dir=/tmp/try         any argument of GRPOConfig
-    accelerate launch --multi_gpu --num_processes 2 train.py    two GPUs, or two processes without
+    python train.py max_steps=2 output_dir=try                  # any argument of GRPOConfig
+    accelerate launch --multi_gpu --num_processes 2 train.py    # two GPUs, or CPU processes
 
 config.json has the settings, rewards.py the reward functions, train.jsonl the prompts in the order
 of the run. README.md says what was mapped, and what differs.

@@ -9,14 +9,16 @@ from typing import Any
 
 from workbench.compat.export.source import ExportFolderError
 from workbench.config import GRPOConfig
-from workbench.tasks.types import Problem, Task, columns_of, epoch_order
+from workbench.tasks.types import Problem, Task, columns_of
 
 Row = dict[str, Any]
 
 
 def train_order(task: Task, config: GRPOConfig) -> list[Problem]:
-    """The problems to train on in the order in which the run draws them in its first epoch."""
-    return [task.train[i] for i in epoch_order(len(task.train), config.seed, 0)]
+    """The problems to train on in the order in which the run draws them in its first epoch; those
+    of a first batch that is larger than that are drawn again, as the run does."""
+    drawn = max(len(task.train), config.prompts_per_step)
+    return [task.train[i] for i in task.draw(0, drawn, config.seed)]
 
 
 def held_out(task: Task, config: GRPOConfig) -> list[Problem]:

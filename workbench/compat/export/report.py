@@ -11,17 +11,18 @@ from typing import Any
 from workbench.compat.translation import shown
 
 KINDS = {
-    "mapped": "Mapped",
     "differs": "Differs",
     "none": "No counterpart",
+    "mapped": "Mapped",
     "idle": "Does nothing in this run",
 }
 """What can become of a setting, in the order of the README."""
 
 WORDS = {
-    "mapped": "Set there to mean the same. Its own default is named where it is another one.",
-    "differs": "There in some way, and not the same: expect other numbers from these.",
-    "none": "Not in this folder. Where one of these matters to you, train here or change it.",
+    "mapped": "Set to mean the same; a default that was another one is named.",
+    "differs": "In this folder, and not the same: expect other numbers from these.",
+    "none": "Not in this folder. Where one of these matters to you, train in the workbench, or "
+    "change it before the export.",
     "idle": "Other values of these would have changed nothing, so they are not in the folder.",
 }
 """What is said above each table."""
@@ -87,8 +88,8 @@ class Report:
         rows = self.of_kind(kind)
         if kind == "idle":
             return f"{head}\n{_folded(rows)}"
-        default = " Its own default |" if kind != "none" else ""
-        heading = f"| Here | Value |{f' In {whose} |' if kind != 'none' else ''}{default} Note |"
+        theirs = "" if kind == "none" else f" In {whose} | {whose}'s default |"
+        heading = f"| In the workbench | Value |{theirs} Note |"
         ruler = "|" + " --- |" * (heading.count("|") - 1)
         return "\n".join([head, heading, ruler, *(self._line(row) for row in rows)])
 
@@ -97,13 +98,16 @@ class Report:
         cells.append(code(shown(row.value)) if row.is_field else "")
         if row.kind != "none":
             cells.append("<br>".join(code(f"{n}={shown(v)}") for n, v in row.theirs.items()))
-            cells.append("<br>".join(self._default(n, v) for n, v in row.theirs.items()))
+            cells.append("<br>".join(filter(None, map(self._default, row.theirs.items()))))
         return "| " + " | ".join([*cells, plain(row.note)]) + " |"
 
-    def _default(self, name: str, value: Any) -> str:
-        """The other trainer's default where it is another one."""
+    def _default(self, setting: tuple[str, Any]) -> str:
+        """The other trainer's default where it is another value."""
+        name, value = setting
         usual = self.defaults.get(name, value)
-        return "" if usual == value and type(usual) is type(value) else code(shown(usual))
+        # True is 1 to Python, and another setting to a reader.
+        same = usual == value and isinstance(usual, bool) == isinstance(value, bool)
+        return "" if same else code(f"{name.rpartition('.')[2]}={shown(usual)}")
 
 
 def _folded(rows: Iterable[Row]) -> str:

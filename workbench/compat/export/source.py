@@ -45,8 +45,9 @@ class Exported:
 
 def check_exportable(exported: Exported, whose: str, losses: Sequence[str]) -> None:
     """Raises `ExportFolderError` for what the other trainer would have to replace by something
-    else."""
+    else, and `TaskError` for a task without prompts to train on."""
     config = exported.config
+    exported.task.check_trainable()
     if config.method != "grpo":
         raise ExportFolderError(
             f"method={config.method!r} has no counterpart in {whose}'s GRPO. Export a run of grpo."

@@ -37,6 +37,10 @@ The last line takes two GPUs; where there is none it starts two processes on the
 | config.json | the settings: those of `trl.GRPOConfig`, `peft.LoraConfig`, `BitsAndBytesConfig` |
 | rewards.py | the reward functions |
 | train.jsonl, eval.jsonl | the prompts as messages, with the columns that reward functions get |
+| output/ | checkpoints, and the trained policy at the end |
+
+To see the run in the workbench's dashboard while it trains: `from workbench.watch import
+WatchCallback`, and `trainer.add_callback(WatchCallback(trainer))` before `trainer.train()`.
 """
 
 

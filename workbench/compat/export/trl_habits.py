@@ -15,15 +15,15 @@ def habits(exported: Exported) -> Iterator[Row]:
     yield Row(
         "a reward of None",
         "differs",
-        note="In TRL a completion that a function did not score counts 0 from it; here it is left "
-        "out of that completion's sum, and its group is not punished for it.",
+        note="In TRL a completion that a function did not score counts 0 from it; in the workbench "
+        "it is left out of that completion's sum, and the completion is not punished for it.",
         is_field=False,
     )
     yield Row(
         "groups with equal rewards",
         "differs",
-        note="Here their advantages are exactly 0; in TRL the rounding of their mean may leave "
-        "some 1e-4.",
+        note="In the workbench their advantages are exactly 0; in TRL the rounding of their mean "
+        "may leave some 1e-4.",
         is_field=False,
     )
     yield from opened(exported)
@@ -46,8 +46,8 @@ def order(exported: Exported) -> Iterator[Row]:
         theirs={"shuffle_dataset": False},
         note="train.jsonl has them in the run's own order."
         + (
-            f" The run draws {drawn} of {problems}: in later epochs it shuffles anew, and TRL "
-            "begins the file again."
+            f" The run draws {drawn} from {problems}: in later epochs the workbench shuffles "
+            "anew, and TRL begins the file again."
             if drawn > problems
             else ""
         ),
@@ -67,7 +67,7 @@ def opened(exported: Exported) -> Iterator[Row]:
     yield Row(
         "the beginning of an answer",
         "differs",
-        note=f"{beginning}, reward functions see that with the completion here, and not there: a "
-        "reward for the format may pay nothing.",
+        note=f"{beginning}, reward functions see that with the completion in the workbench, and "
+        "not in this folder: a reward for the format may pay nothing.",
         is_field=False,
     )

@@ -39,8 +39,8 @@ def batch_rows(config: GRPOConfig) -> Iterator[Row]:
         "differs" if several else "mapped",
         config.updates_per_rollout,
         {"gradient_accumulation_steps": accumulated},
-        "TRL deals the completions of a rollout to its updates at random; here an update gets "
-        "whole groups."
+        "TRL deals the completions of a rollout to its updates at random; in the workbench an "
+        "update gets whole groups."
         if several
         else "",
     )
@@ -88,7 +88,7 @@ def counts_rows(config: GRPOConfig) -> Iterator[Row]:
         "mapped" if constant else "differs",
         name,
         {"lr_scheduler_type": with_warmup.get(name, name) if config.warmup_steps else name},
-        "" if constant else "TRL's rate falls with each update, ours with each step.",
+        "" if constant else "TRL's rate falls with each update, the workbench's with each step.",
     )
     yield _evaluation(config, updates)
     yield Row("num_eval_problems", "mapped", config.num_eval_problems, note="Rows of eval.jsonl.")
@@ -206,14 +206,17 @@ def weights_rows(config: GRPOConfig) -> Iterator[Row]:
         config.quantization,
         note="As they are."
         if config.quantization == "none"
-        else "In config.json: BitsAndBytesConfig. TRL trains the adapter over it in bfloat16, here "
-        "it is float32.",
+        else "In config.json: BitsAndBytesConfig. TRL trains the adapter over it in bfloat16, the "
+        "workbench in float32.",
     )
+    is_half = config.dtype == "float16"
     yield Row(
         "dtype",
-        "mapped",
+        "differs" if is_half else "mapped",
         config.dtype,
-        note="In config.json: dtype. auto is float32 without a GPU; on one bfloat16 for an "
+        note="In config.json: dtype. The workbench scales the loss, train.py does not."
+        if is_half
+        else "In config.json: dtype. auto is float32 without a GPU; on one bfloat16 for an "
         "adapter's base, else float32 weights that are computed with in bfloat16.",
     )
 

@@ -40,6 +40,10 @@ training itself needs a GPU, and was not tried there. Hydra refuses a setting th
 | overrides.txt | the settings, one a line, as verl's `main_ppo` takes them |
 | rewards.py, score.py | the reward functions, and what verl asks for a score |
 | train.jsonl, eval.jsonl | the prompts as verl reads them |
+| checkpoints/ | what verl writes |
+
+To see the run in the workbench afterwards: `bash train.sh trainer.rollout_data_dir=rollouts`, then
+`workbench import rollouts --from verl`.
 """
 
 

@@ -18,15 +18,15 @@ def verl_habits(exported: Exported) -> Iterator[Row]:
         "differs" if again else "mapped",
         theirs={"data.shuffle": False},
         note="train.jsonl has them in the run's own order."
-        + (" In later epochs the run shuffles anew, and verl begins again." if again else ""),
+        + (" In later epochs the workbench shuffles anew, and verl begins again." if again else ""),
         is_field=False,
     )
     for name, note in (
-        ("the std of a group", "verl adds 1e-6 to it, and here 1e-4 is added."),
+        ("the std of a group", "verl adds 1e-6 to it, the workbench 1e-4."),
         (
             "a reward of None",
-            "score.py leaves it out of the completion's sum, as here; a completion that nobody "
-            "scored counts 0, and here it is left out of its group.",
+            "score.py leaves it out of the completion's sum, as the workbench does; a completion "
+            "that nobody scored counts 0, and in the workbench it is left out of its group.",
         ),
         (
             "one completion at a time",

@@ -182,7 +182,8 @@ def loss_rows(config: GRPOConfig) -> Iterator[Row]:
             if reduction == "constant_length"
             else {}
         ),
-        "verl divides by the tokens of the update; here all updates divide by the same number."
+        "verl divides by the tokens of the update; in the workbench all updates divide by the "
+        "same number."
         if own
         else "",
     )
