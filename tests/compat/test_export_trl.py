@@ -16,6 +16,7 @@ from helpers import in_one_test
 
 from workbench.compat.export import Exported, ExportFolderError, Report, export_trl
 from workbench.compat.export.report import KINDS, code, plain
+from workbench.compat.export.rewards_text import quoted
 from workbench.compat.export.trl import trl_report
 from workbench.compat.trl import GRPOConfig as TheirsAsOurs
 from workbench.config import GRPOConfig
@@ -240,6 +241,13 @@ def test_texts_of_others_are_shown_and_never_obeyed(tmp_path: Path) -> None:
     assert json.loads(first)["question"] == HOSTILE
 
 
+@in_one_test([dict(text=text) for text in ("a", 'a"b', "a\\", "\u202e\U0001f600\n", "'\"")])
+def test_a_text_in_code_stays_a_text(text: str) -> None:
+    assert ast.literal_eval(quoted(text)) == text
+    assert quoted(text).isascii()
+    assert quoted(text).isprintable()
+
+
 def test_marks_are_escaped() -> None:
     assert code("a_b=1") == "`a_b=1`"
     assert code("a`b|c") == "<code>a&#96;b&#124;c</code>"
@@ -279,6 +287,34 @@ def test_files_are_copied_with_those_beside_them(
         shutil.rmtree(tmp_path / name)
         sys.modules.pop(f"beside_{name}", None)
     assert [f([]) for f in rewards_in(tmp_path / "f")] == [[1], [2, 2]]
+
+
+def test_a_function_that_names_its_columns_gets_those_alone(tmp_path: Path) -> None:
+    """As here; TRL calls with every column."""
+    (tmp_path / "mine.py").write_text("def f(answer, completions):\n    return [len(answer)]\n")
+    export_trl(Exported(GRPOConfig(), task_of(), [f"{tmp_path}/mine.py:f"]), tmp_path / "f")
+    (function,) = rewards_in(tmp_path / "f")
+    assert function(prompts=["p"], completions=["c"], answer=["a"], kind=["k"]) == [1]
+    assert function.__name__ == "f"
+
+
+def test_an_async_function_that_names_its_columns_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text("async def f(completions):\n    return [1]\n")
+    with pytest.raises(ExportFolderError, match=r"\*\*columns"):
+        export_trl(Exported(GRPOConfig(), task_of(), [f"{tmp_path}/mine.py:f"]), tmp_path / "f")
+
+
+def test_what_stays_on_this_machine_is_named_with_its_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mine.py").write_text("def f(completions, **_):\n    return [1]\n")
+    specs = ["model:judge", "noisy:p=0.1,reward=mine.py:f"]
+    export_trl(Exported(GRPOConfig(), task_of(), specs), tmp_path / "f")
+    text = (tmp_path / "f" / "rewards.py").read_text()
+    assert f'resolve_reward("model:{tmp_path}/judge")' in text
+    assert f'reward={tmp_path}/mine.py:f")' in text
+    assert (tmp_path / "f" / "README.md").read_text().count("on this machine") == 2
 
 
 def test_a_reward_of_a_name_that_is_code_is_refused(tmp_path: Path) -> None:

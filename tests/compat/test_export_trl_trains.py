@@ -94,7 +94,7 @@ WITNESS = """
 import os
 from helper import BONUS
 
-def paid_by_length(completions, answer, **_):
+def paid_by_length(completions, answer):
     place = os.path.join(os.path.dirname(__file__), "calls-" + os.environ.get("RANK", "-"))
     with open(place, "a") as file:
         file.write(f"{len(completions)}\\n")

@@ -8,70 +8,49 @@ them.
 from __future__ import annotations
 
 import ast
+import inspect
 import shutil
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 
+from workbench.compat.export.rewards_text import OWN, Source, quoted, text_of
 from workbench.compat.export.source import ExportFolderError
+from workbench.rewards.batch import is_async
 from workbench.rewards.parameters import REWARD
 from workbench.rewards.resolve import MODEL, REWARDS, WITH_PARAMETERS, resolve_reward
-
-OWN = "own"
-"""The folder that copies of the user's files go to."""
-
-HEAD = '''"""The reward functions, in TRL's signature: f(prompts, completions, **columns) gives a
-number for each completion, or None where it is not scored.
-"""
-
-'''
-
-OF_FILE = f'''
-
-def own_function(file, name):
-    """The function `name` of a file in the folder {OWN}/."""
-    folder = Path(__file__).resolve().parent / "{OWN}"
-    # So that the file finds those beside it.
-    if str(folder) not in sys.path:
-        sys.path.append(str(folder))
-    spec = importlib.util.spec_from_file_location(f"{OWN}_{{Path(file).stem}}", folder / file)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return getattr(module, name)
-
-'''
-
-
-@dataclass
-class _Source:
-    """What `rewards.py` is put together from."""
-
-    ours: set[str] = field(default_factory=set)
-    modules: dict[str, set[str]] = field(default_factory=dict)
-    files: dict[str, Path] = field(default_factory=dict)
-    """Name of the copy -> the user's file."""
-    calls: list[str] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
 
 
 def write_rewards(specs: Sequence[str], folder: Path, weights: Sequence[float] = ()) -> list[str]:
     """Write `rewards.py` and the copies into `folder`; returns what a reader should know, a
     sentence each. Raises `ExportFolderError`, and `RewardSpecError` for what is not found."""
-    source = _Source()
+    source = Source()
     for spec in specs:
+        call = _call(spec, source)
         # What cannot be found is said here, and not on another machine.
-        if not spec.startswith(MODEL):
-            resolve_reward(spec)
-        source.calls.append(_call(spec, source))
+        wants_all = spec.startswith(MODEL) or _takes_all_columns(spec)
+        source.calls.append(call if wants_all else f"by_name({call})")
     for name, file in source.files.items():
         _copy(file, folder / OWN / name, source)
-    (folder / "rewards.py").write_text(_text(source, weights))
+    (folder / "rewards.py").write_text(text_of(source, weights))
     return source.notes
 
 
 def needs_workbench(specs: Sequence[str]) -> bool:
     """Whether one of the functions is ours."""
     return any(_kind(spec) == "ours" for spec in specs)
+
+
+def _takes_all_columns(spec: str) -> bool:
+    """Whether a function can be called as TRL does, with every column. Raises
+    `ExportFolderError` for an async one that cannot."""
+    function = resolve_reward(spec)
+    kinds = [each.kind for each in inspect.signature(function).parameters.values()]
+    takes_all = inspect.Parameter.VAR_KEYWORD in kinds
+    if is_async(function) and not takes_all:
+        raise ExportFolderError(
+            f"reward {spec!r} is async and names its columns. Give it a last parameter **columns."
+        )
+    return takes_all
 
 
 def _kind(spec: str) -> str:
@@ -89,7 +68,7 @@ def _kind(spec: str) -> str:
     return "file" if place.endswith(".py") else "module"
 
 
-def _call(spec: str, source: _Source) -> str:
+def _call(spec: str, source: Source) -> str:
     """The expression that gives the function in `rewards.py`."""
     kind = _kind(spec)
     place, _, function = spec.rpartition(":")
@@ -107,10 +86,10 @@ def _call(spec: str, source: _Source) -> str:
     while source.files.get(name, file) != file:
         name = f"{Path(name).stem}_2.py"
     source.files[name] = file
-    return f"own_function({name!r}, {function!r})"
+    return f"own_function({quoted(name)}, {quoted(function)})"
 
 
-def _of_ours(spec: str, source: _Source) -> str:
+def _of_ours(spec: str, source: Source) -> str:
     if spec in REWARDS:
         name = str(REWARDS[spec].__name__)
         source.ours.add(name)
@@ -122,10 +101,10 @@ def _of_ours(spec: str, source: _Source) -> str:
         # From another working directory it would lead nowhere.
         last = last.replace(place, str(Path(place).expanduser().absolute()), 1)
         source.notes.append(f"The reward {spec} is read from {place} on this machine.")
-    return f"resolve_reward({before + inner + last!r})"
+    return f"resolve_reward({quoted(before + inner + last)})"
 
 
-def _copy(file: Path, to: Path, source: _Source) -> None:
+def _copy(file: Path, to: Path, source: Source) -> None:
     """Copy a user's file, and those beside it that it imports."""
     if to.exists():
         return
@@ -160,24 +139,3 @@ def _imported(tree: ast.Module) -> set[str]:
         node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) and node.module
     ]
     return {name.partition(".")[0] for name in names}
-
-
-def _text(source: _Source, weights: Sequence[float]) -> str:
-    lines = []
-    if source.files:
-        lines += ["import importlib.util", "import sys", "from pathlib import Path", ""]
-    if source.ours:
-        lines.append(f"from workbench.rewards import {', '.join(sorted(source.ours))}")
-    for place, names in source.modules.items():
-        lines.append(f"from {place} import {', '.join(sorted(names))}")
-    body = "\n".join(lines) + ("\n" if lines else "")
-    if source.files:
-        body += OF_FILE
-    body += "\n" + _listed("REWARDS", source.calls)
-    if weights:
-        body += "\n" + _listed("WEIGHTS", [repr(float(weight)) for weight in weights])
-    return HEAD + body
-
-
-def _listed(name: str, entries: Sequence[str]) -> str:
-    return f"{name} = [\n" + "".join(f"    {entry},\n" for entry in entries) + "]\n"

@@ -96,6 +96,7 @@ DEFAULTS: dict[str, Any] = {
     "actor_rollout_ref.model.lora_alpha": 16,
     "actor_rollout_ref.model.lora_rank": 0,
     "actor_rollout_ref.model.target_modules": "all-linear",
+    "actor_rollout_ref.ref.fsdp_config.dtype": "bfloat16",
     "actor_rollout_ref.ref.log_prob_micro_batch_size_per_gpu": None,
     "actor_rollout_ref.rollout.dtype": "bfloat16",
     "actor_rollout_ref.rollout.free_cache_engine": True,

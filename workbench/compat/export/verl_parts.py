@@ -342,7 +342,8 @@ def weights_rows(config: GRPOConfig) -> Iterator[Row]:
     checkpoints = {f"{MODEL}.enable_gradient_checkpointing": config.gradient_checkpointing}
     yield Row("gradient_checkpointing", "mapped", config.gradient_checkpointing, checkpoints)
     dtype = "bfloat16" if config.dtype == "auto" else config.dtype
-    names = (f"{ACTOR}.fsdp_config.dtype", f"{ROLLOUT}.dtype")
+    reference = "actor_rollout_ref.ref.fsdp_config.dtype"
+    names = (f"{ACTOR}.fsdp_config.dtype", reference, f"{ROLLOUT}.dtype")
     yield Row(
         "dtype",
         "mapped",
