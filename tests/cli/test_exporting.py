@@ -1,4 +1,4 @@
-"""`workbench export trl` and `verl`: a run as it began, or a config, as a folder of another trainer."""
+"""`workbench export trl` and `verl`: a run as it began, or a config, as a folder to train from."""
 
 from __future__ import annotations
 
