@@ -9,6 +9,7 @@ from pathlib import Path
 
 from workbench.doctor import SEVERITIES, SIGNS, Finding
 from workbench.doctor.finding import SHOWN, Branch, Show, quoted, span
+from workbench.doctor.pages import TITLES, page_address
 from workbench.widgets.base.source import RunSource
 from workbench.widgets.base.text import safe_text
 from workbench.widgets.doctor.spark import spark_html
@@ -85,7 +86,19 @@ def _card(source: RunSource, finding: Finding, shown: int, acts: str) -> str:
         f"<p class='wb-what'>{severity_html(finding.severity)}"
         f"{_words(finding.what)}</p>"
         f"<p><span class='wb-label'>Evidence:</span> {_words(finding.evidence)}</p>"
-        f"{remedy}</div>{spark_html(source, finding.curve, shown)}</div>{acts}</li>"
+        f"{remedy}{_more(finding.key)}</div>{spark_html(source, finding.curve, shown)}</div>{acts}"
+        "</li>"
+    )
+
+
+def _more(key: str) -> str:
+    """The way to the finding's page on the site; '' where none is published."""
+    address = page_address(key)
+    if not address:
+        return ""
+    return (
+        f"<p><a href='{safe_text(address)}' target='_blank' rel='noopener noreferrer'>"
+        f"More: {safe_text(TITLES[key])}</a></p>"
     )
 
 
