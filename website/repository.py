@@ -28,6 +28,9 @@ DOCUMENTS = {
 }
 """Documents outside of `docs/`, and where they stand on the site."""
 
+HAND_WRITTEN = "website/pages"
+"""Pages that are written for the site alone."""
+
 _LINK = re.compile(r"(\]\()([^)\s]+)(\))")
 _INCLUDE = re.compile(r"^\[\[(\S+)(?: § (.+))?\]\]$", re.M)
 _FENCE = re.compile(r"^(```.*?^```)", re.M | re.S)
@@ -83,6 +86,9 @@ def _target(target: str, source: str, page: str, places: dict[str, str]) -> str:
         return target
     path, _, anchor = target.partition("#")
     file = posixpath.normpath(posixpath.join(posixpath.dirname(source), unquote(path)))
+    # A page of the site's own; mkdocs looks whether it is there.
+    if file.startswith(f"{HAND_WRITTEN}/"):
+        return target
     if file in places:
         there = posixpath.relpath(places[file], posixpath.dirname(page) or ".")
         # Jupyter writes a heading's anchor with all its signs.
