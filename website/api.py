@@ -84,8 +84,8 @@ def _index() -> str:
     )
     names = ", ".join(f"`{name}`" for name in _HOMES)
     return (
-        "# API reference\n\nMade from the docstrings, which give meaning, shapes, units and what is "
-        "raised. Shapes stand in the names: a suffix letter per dimension, such as `logp_BT` "
+        "# API reference\n\nMade from the docstrings, which give meaning, shapes, units and what "
+        "is raised. Shapes stand in the names: a suffix letter per dimension, such as `logp_BT` "
         "([the letters](../contributing.md#conventions)).\n\n"
         f"[`workbench`](workbench.md) itself exports {names}.\n\n"
         f"| room | what it holds |\n|---|---|\n{rows}"

@@ -26,6 +26,8 @@ FETCHING = {
 """What a browser fetches by itself when it opens a page."""
 NAMES_ONLY = {"canonical", "license", "next", "prev"}
 """Kinds of `<link>` that name an address and fetch nothing."""
+OF_COMPLETIONS = {"think", "answer"}
+"""Tags of our completions: as elements of a page they would be swallowed."""
 _IN_STYLE = re.compile(r"@import\s+|url\(\s*['\"]?(?:https?:)?//", re.I)
 
 
@@ -37,9 +39,11 @@ class Links(HTMLParser):
         self.followed: list[str] = []
         self.fetched: list[str] = []
         self.anchors: set[str] = set()
+        self.swallowed: set[str] = set()
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         """Note what it links to and what it is called."""
+        self.swallowed |= {tag} & OF_COMPLETIONS
         given = {name: value for name, value in attrs if value is not None}
         self.anchors.update(given[name] for name in ("id", "name") if name in given)
         if tag == "a" and "href" in given:
@@ -60,6 +64,7 @@ def problems(site: Path) -> list[str]:
             for address in links.fetched
             if urlsplit(address).scheme not in ("", "data") or address.startswith("//")
         ]
+        found += [f"{where}: <{tag}> is swallowed: put it into code" for tag in links.swallowed]
         for address in [*links.followed, *links.fetched]:
             wrong = _wrong(address, path, site.resolve(), pages)
             if wrong:
@@ -78,7 +83,7 @@ def _foreign(site: Path) -> list[Path]:
 
 
 def _wrong(address: str, page: Path, site: Path, pages: dict[Path, Links]) -> str:
-    """What is wrong with a link inside of the site; '' for a good one and for one that leads out."""
+    """What is wrong with a link inside of the site; '' for a good one or one that leads out."""
     parts = urlsplit(address)
     if parts.scheme or parts.netloc:
         return ""
@@ -97,7 +102,7 @@ def _wrong(address: str, page: Path, site: Path, pages: dict[Path, Links]) -> st
 def main() -> None:
     """Print what is wrong; exit code 1 where something is."""
     found = problems(Path(sys.argv[1]))
-    print("\n".join(found) or "every internal link leads somewhere, and nothing is fetched from elsewhere")
+    print("\n".join(found) or "every internal link leads somewhere; nothing comes from elsewhere")
     sys.exit(bool(found))
 
 

@@ -11,6 +11,7 @@ import ast
 import functools
 import html
 import inspect
+import itertools
 import sys
 import tempfile
 from collections.abc import Iterable
@@ -40,18 +41,18 @@ MEANINGS = {
 
 def finding_pages() -> dict[str, str]:
     """Site path -> Markdown of every finding's page, and of the list of them."""
-    cases = _cases()
+    cases = cases_by_key()
     missing = [key for key in TITLES if key not in cases]
     if missing:
         raise SiteError(f"tests/doctor/test_rules.py has no run for {', '.join(missing)}.")
     with tempfile.TemporaryDirectory() as folder:
         pages = {
-            f"doctor/{key}.md": _page(key, cases[key], Path(folder) / key) for key in TITLES
+            f"doctor/{key}.md": finding_page(key, cases[key], Path(folder) / key) for key in TITLES
         }
     return pages | {"doctor/index.md": _index(cases)}
 
 
-def _cases() -> dict[str, list[Any]]:
+def cases_by_key() -> dict[str, list[Any]]:
     """Key -> the cases of the doctor's tests, one for each severity, the worst first."""
     sys.path[:0] = [str(ROOT / "tests")]
     from doctor.test_rules import CASES
@@ -65,7 +66,8 @@ def _cases() -> dict[str, list[Any]]:
     return found
 
 
-def _page(key: str, cases: list[Any], folder: Path) -> str:
+def finding_page(key: str, cases: list[Any], folder: Path) -> str:
+    """The page of one finding; its cases' runs are made in `folder`."""
     first, *others = [_example(case, folder / str(n)) for n, case in enumerate(cases)]
     rule = cases[0].rule
     finding, spark = first
@@ -128,7 +130,7 @@ def _other(finding: Finding) -> str:
 
 
 def _thresholds(rule: Any) -> str:
-    names = sorted(_threshold_names(rule))
+    names = sorted(threshold_names(rule))
     if not names:
         return ""
     reasons = threshold_reasons()
@@ -147,7 +149,7 @@ def _cell(text: str) -> str:
     return _prose(text).replace("|", "\\|") or "as above"
 
 
-def _threshold_names(rule: Any) -> set[str]:
+def threshold_names(rule: Any) -> set[str]:
     """The thresholds that a rule reads, itself or through the functions of its file."""
     module = sys.modules[rule.__module__]
     functions = _functions(module)
@@ -178,7 +180,7 @@ def threshold_reasons() -> dict[str, str]:
     """Threshold -> the reason that stands below it."""
     body = ast.parse(inspect.getsource(thresholds)).body
     found = {}
-    for node, after in zip(body, body[1:], strict=False):
+    for node, after in itertools.pairwise(body):
         if isinstance(node, ast.Assign):
             said = isinstance(after, ast.Expr) and isinstance(after.value, ast.Constant)
             reason = str(after.value.value) if said else ""  # type: ignore[attr-defined]
@@ -231,7 +233,7 @@ def _source(rule: Any) -> str:
 
 def _index(cases: dict[str, list[Any]]) -> str:
     rows = "".join(
-        f"| [{TITLES[key]}]({key}.md) | {' '.join(_short(case) for case in cases[key])} | `{key}` |\n"
+        f"| [{TITLES[key]}]({key}.md) | {' '.join(map(_short, cases[key]))} | `{key}` |\n"
         for key in TITLES
     )
     return (

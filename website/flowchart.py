@@ -81,7 +81,7 @@ def svg_of(chart: Chart) -> str:
     spoken = ", ".join(f"{_plain(chart, a)} to {_plain(chart, b)}" for a, b in chart.solid)
     head = (
         '<defs><marker id="flow-head" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="8" '
-        'markerHeight="8" orient="auto"><path d="M0 0L8 4L0 8z" fill="currentColor"/></marker></defs>'
+        'markerHeight="8" orient="auto"><path d="M0 0L8 4L0 8z"/></marker></defs>'
     )
     return (
         f'<svg class="flow" role="img" aria-label="Flow chart: {html.escape(spoken, quote=True)}" '
@@ -118,7 +118,8 @@ def _side_arrow(start: tuple[int, int], end: tuple[int, int], words: str, right:
     path = f"M{x + WIDE} {y} H{right + 16} V{to_y} H{to_x + WIDE}"
     lines = words.split(", ")
     said = "".join(
-        f'<text class="side" x="{right + 24}" y="{(y + to_y) / 2 + 16 * row}">{html.escape(line)}</text>'
+        f'<text class="side" x="{right + 24}" y="{(y + to_y) / 2 + 16 * row}">'
+        f"{html.escape(line)}</text>"
         for row, line in enumerate(lines)
     )
     return f'<path class="dotted" d="{path}" marker-end="url(#flow-head)"/>{said}'

@@ -167,8 +167,8 @@ def page() -> str:
     """The gallery as Markdown."""
     return (
         "# Gallery\n\nEach line of code shows what stands above it: `from workbench import *`, "
-        "`from workbench.widgets import *` and `from workbench.course import recorded` come before. "
-        "Stored runs need neither a GPU nor torch.\n\n## Widgets\n\n"
+        "`from workbench.widgets import *` and `from workbench.course import recorded` come "
+        "before. Stored runs need neither a GPU nor torch.\n\n## Widgets\n\n"
         + "\n\n".join(_entry(name) for name in WIDGETS)
         + "\n\n## Pages of the dashboard\n\n"
         + "\n\n".join(_entry(name) for name in PAGES)

@@ -9,11 +9,10 @@ from __future__ import annotations
 import posixpath
 import re
 import tomllib
+import unicodedata
 from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import unquote
-
-from markdown.extensions.toc import slugify
 
 ROOT = Path(__file__).parents[1]
 REPOSITORY = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["urls"]["Repository"]
@@ -92,9 +91,15 @@ def _target(target: str, source: str, page: str, places: dict[str, str]) -> str:
     if file in places:
         there = posixpath.relpath(places[file], posixpath.dirname(page) or ".")
         # Jupyter writes a heading's anchor with all its signs.
-        anchor = slugify(unquote(anchor), "-") if file.endswith(".ipynb") else anchor
+        anchor = heading_anchor(unquote(anchor)) if file.endswith(".ipynb") else anchor
         return f"{there}#{anchor}" if anchor else there
     return repository_link(file, source) + (f"#{anchor}" if anchor else "")
+
+
+def heading_anchor(heading: str) -> str:
+    """What the site calls a heading in addresses: Markdown's rule, which knows ASCII alone."""
+    plain = unicodedata.normalize("NFKD", heading).encode("ascii", "ignore").decode()
+    return re.sub(r"[-\s]+", "-", re.sub(r"[^\w\s-]", "", plain).strip().lower())
 
 
 def repository_link(file: str, source: str) -> str:
@@ -108,7 +113,7 @@ def repository_link(file: str, source: str) -> str:
 
 def included(text: str, page: str) -> str:
     """Markdown in which each line `[[FILE]]` or `[[FILE § HEADING]]` is that document, or the part
-    of it below that heading ("top": above the first one)."""
+    of it below that heading ("top": the words below the title)."""
 
     def taken(match: re.Match[str]) -> str:
         whole = (ROOT / match[1]).read_text(encoding="utf-8")
@@ -122,7 +127,7 @@ def part_of(text: str, heading: str, source: str) -> str:
     """What stands below a heading, up to the next one. Raises `SiteError` where it is not there."""
     parts = re.split(r"^#+ (.*)$", text, flags=re.M)
     sections = dict(zip(parts[1::2], parts[2::2], strict=True))
-    sections["top"] = parts[2]
+    sections["top"] = re.sub(r"^!.*\n?", "", parts[2], flags=re.M)
     if heading not in sections:
         raise SiteError(f"{source} has no heading {heading!r} to take in.")
     return sections[heading].strip()

@@ -61,6 +61,8 @@ def test_with_one_every_finding_leads_to_its_page(
     run = make_run(tmp_path / "run", **SICK)
     address = "https://example.org/workbench/doctor/no_gradient.html"
     card = cards_html(RunSource(run), diagnose(run), 30)
-    assert f"<a href='{address}' target='_blank' rel='noopener noreferrer'>More: No gradient" in card
+    assert (
+        f"<a href='{address}' target='_blank' rel='noopener noreferrer'>More: No gradient" in card
+    )
     assert f"  more: {address}" in report(run)
     assert pages.page_address("no_such_finding") == ""
