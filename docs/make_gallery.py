@@ -29,9 +29,9 @@ from workbench.course import recorded
 SESSION = """
 import torch
 torch.set_num_threads(1)
-config = GRPOConfig(max_steps=8, eval_steps=4, num_eval_problems=100)
+config = GRPOConfig(max_steps=24, eval_steps=4, save_steps=4, num_eval_problems=100)
 session = Session("embedded", "arithmetic", config=config, out="runs/gallery")
-session.start()
+session.start(8)
 session.wait()
 """
 EXPERIMENT = """
@@ -40,12 +40,14 @@ experiment = Experiment({"plain": {}, "tight": {"epsilon": 0.05}}, 2, ["shuffled
                         out="runs/both", config=config)
 result = experiment.run(processes=1)
 """
+PRESSED = {"RunOracle": ("Enumerate 4 problems", "[role=treeitem]")}
+"""Exhibit -> the button without which there is little to see, and what appears then."""
 
 
 def cells_of(code: str) -> list[str]:
     """The notebook that shows an exhibit."""
     cells = [IMPORTS]
-    cells += [SESSION] if "session" in code else []
+    cells += [SESSION] if "session" in code and "Session(" not in code else []
     cells += [EXPERIMENT] if "experiment" in code else []
     return [cell.strip() for cell in [*cells, code]]
 
@@ -58,6 +60,10 @@ def take(lab: Any, probe: Any, name: str, code: str, out: Path) -> None:
     if wrong := nb.cell_errors():
         raise SystemExit(f"{name}: {wrong}")
     shown = nb.page.locator(".jp-OutputArea-output:visible").last
+    if name in PRESSED:
+        button, outcome = PRESSED[name]
+        shown.get_by_role("button", name=button).click()
+        shown.locator(outcome).first.wait_for(timeout=300_000)
     nb.page.wait_for_timeout(5000)
     shown.evaluate("e => e.scrollIntoView({block: 'start'})")
     nb.page.wait_for_timeout(1000)

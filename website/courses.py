@@ -37,9 +37,8 @@ def outcomes(junit: Path) -> dict[str, tuple[str, float]]:
     """Notebook -> (outcome, seconds) of the test run whose JUnit file this is."""
     found: dict[str, tuple[str, float]] = {}
     for case in ElementTree.parse(junit).iter("testcase"):
-        where = f"{case.get('classname', '')} {case.get('name', '')} {case.get('file') or ''}"
         for path in notebooks():
-            if Path(path).stem in where and "test_" not in where:
+            if case.get("classname", "") == path.replace("/", "."):
                 found[path] = (_outcome(case), float(case.get("time", "nan")))
     return found
 

@@ -24,6 +24,7 @@ from workbench.doctor import SEVERITIES, SIGNS, Finding, diagnose, thresholds
 from workbench.doctor.pages import TITLES
 from workbench.widgets.base.source import RunSource
 from workbench.widgets.base.text import safe_text
+from workbench.widgets.doctor.markup import severity_class
 from workbench.widgets.doctor.spark import spark_html
 
 MATRIX = ROOT / "docs" / "faults.md"
@@ -80,7 +81,8 @@ def finding_page(key: str, cases: list[Any], folder: Path) -> str:
             "## What is seen",
             _words(finding.what),
             "## The evidence",
-            f'<div class="wb evidence">{_words(finding.evidence)}{spark}</div>',
+            f'<div class="wb"><div class="evidence {severity_class(finding.severity)}">'
+            f"{_words(finding.evidence)}{spark}</div></div>",
             FROM_WHERE,
             _thresholds(rule),
             "## What to do",

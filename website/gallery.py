@@ -70,7 +70,9 @@ PAGES: dict[str, Exhibit] = {
     "evaluation": Exhibit(
         "Evaluation",
         "Greedy, mean@K, maj@K and pass@K before and after training, with intervals.",
-        _page_of("evaluation"),
+        "config = GRPOConfig(max_steps=16, eval_samples=8, num_eval_problems=200)\n"
+        'session = Session("embedded", "arithmetic", config=config)\n'
+        'session.start().wait()\nDashboard(session, page="evaluation")',
     ),
     "best_paid": Exhibit(
         "Best paid",

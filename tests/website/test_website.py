@@ -145,8 +145,8 @@ def test_the_outcomes_are_those_of_the_test_run(tmp_path: Path) -> None:
     junit = tmp_path / "tests.xml"
     junit.write_text(
         "<testsuites><testsuite>"
-        '<testcase classname="notebooks.03_kl_and_beta" name="" time="33.2"/>'
-        '<testcase classname="notebooks.04_rollouts" name="" time="2"><failure message="x"/>'
+        '<testcase classname="notebooks.03_kl_and_beta.ipynb" name="" time="33.2"/>'
+        '<testcase classname="notebooks.04_rollouts.ipynb" name="" time="2"><failure message="x"/>'
         '</testcase><testcase classname="tests.course.test_notebooks" name="test_x[00_start]"/>'
         "</testsuite></testsuites>"
     )

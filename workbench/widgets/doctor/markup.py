@@ -67,6 +67,12 @@ def counts(findings: Sequence[Finding]) -> str:
     return ", ".join(words) or "nothing out of the ordinary so far."
 
 
+def severity_class(severity: str) -> str:
+    """The class that brings a severity's colour."""
+    # That of a note is another one: 'wb-note' is a box of all views.
+    return "wb-note-card" if severity == "note" else f"wb-{severity}"
+
+
 def severity_html(severity: str) -> str:
     """Sign and word; the colour comes from the card."""
     sign = f"<span class='wb-sign' aria-hidden='true'>{SIGNS[severity]}</span>"
@@ -78,10 +84,9 @@ def _card(source: RunSource, finding: Finding, shown: int, acts: str) -> str:
     remedy = (
         f"<p><span class='wb-label'>Try:</span> {_words(finding.try_)}</p>" if finding.try_ else ""
     )
-    # The class of a note is another one: 'wb-note' is a box of all views.
-    kind = "wb-note-card" if finding.severity == "note" else f"wb-{finding.severity}"
     return (
-        f"<li class='wb-finding {kind}' data-key='{safe_text(finding.key)}'>"
+        f"<li class='wb-finding {severity_class(finding.severity)}' "
+        f"data-key='{safe_text(finding.key)}'>"
         "<div class='wb-finding-body'><div class='wb-finding-words'>"
         f"<p class='wb-what'>{severity_html(finding.severity)}"
         f"{_words(finding.what)}</p>"
