@@ -5,20 +5,30 @@ from __future__ import annotations
 
 import ast
 import functools
+from dataclasses import Field, fields
 from pathlib import Path
 
 from website.repository import ROOT, SiteError
-from workbench import _HOMES
+from workbench import _HOMES, GRPOConfig
+from workbench.config.fields import range_text
 
 LEFT_OUT = {"assets", "commands", "libraries"}
 """Rooms that export nothing of their own."""
+
+# Its signature would be a hundred fields long; the page of settings says what each means.
+OPTIONS = {
+    "workbench.config.GRPOConfig": (
+        "\n    options:\n      merge_init_into_class: false\n\n"
+        "[Every setting with its default, meaning, range and source](settings.md)."
+    )
+}
 
 
 def api_pages() -> dict[str, str]:
     """Site path -> Markdown."""
     pages = {"api/workbench.md": _page("workbench")}
     pages |= {f"api/{room}.md": _page(f"workbench.{room}") for room in rooms()}
-    return pages | {"api/index.md": _index()}
+    return pages | {"api/index.md": _index(), "api/settings.md": _settings()}
 
 
 @functools.cache
@@ -68,13 +78,31 @@ def _about(package: str) -> str:
 
 def _page(package: str) -> str:
     paths = [path_of(name, home) for name, home in exported(package).items()]
-    blocks = "\n\n".join(f"::: {path}" for path in paths)
+    blocks = "\n\n".join(f"::: {path}{OPTIONS.get(path, '')}" for path in paths)
     return f"# `{package}`\n\n{_fenced(_about(package))}\n\n{blocks}\n"
 
 
 def _fenced(about: str) -> str:
     """A docstring as Markdown: what is indented is code."""
     return about.replace("<", "&lt;")
+
+
+def _settings() -> str:
+    """Every field of the config, as `GRPOConfig.describe()` knows it."""
+    return (
+        "# Settings\n\nEvery field of `GRPOConfig`, from the same place as "
+        "`GRPOConfig.describe()`. *Live*: may be changed between two steps.\n\n"
+        + "\n\n".join(map(_setting, fields(GRPOConfig)))
+    )
+
+
+def _setting(entry: Field[object]) -> str:
+    facts = entry.metadata
+    words = [facts["meaning"], f"Values: {range_text(entry)}."]
+    words += [f"Unit: {facts['unit']}."] if facts["unit"] else []
+    words += [f"Source: {facts['source']}."] if facts["source"] else []
+    live = " · live" if facts["live"] else ""
+    return f"## {entry.name}\n\nDefault: `{entry.default!r}`{live}\n\n{_fenced(' '.join(words))}"
 
 
 def _index() -> str:

@@ -168,7 +168,8 @@ def picture_of(name: str) -> str:
 def page() -> str:
     """The gallery as Markdown."""
     return (
-        "# Gallery\n\nEach line of code shows what stands above it: `from workbench import *`, "
+        "---\nhide: [navigation]\n---\n\n# Gallery\n\n"
+        "Each line of code shows what stands above it: `from workbench import *`, "
         "`from workbench.widgets import *` and `from workbench.course import recorded` come "
         "before. Stored runs need neither a GPU nor torch.\n\n## Widgets\n\n"
         + "\n\n".join(_entry(name) for name in WIDGETS)

@@ -35,7 +35,14 @@ def on_config(config: MkDocsConfig) -> MkDocsConfig:
         {"Course": ["course/index.md", *notebooks, "course/glossary.md"]},
         {"Doctor": ["doctor/index.md", *(f"doctor/{key}.md" for key in TITLES)]},
         {"Benchmarks": "benchmarks.md"},
-        {"API": ["api/index.md", "api/workbench.md", *(f"api/{room}.md" for room in api.rooms())]},
+        {
+            "API": [
+                "api/index.md",
+                "api/workbench.md",
+                "api/settings.md",
+                *(f"api/{room}.md" for room in api.rooms()),
+            ]
+        },
         {"Repository": repository.REPOSITORY},
     ]
     return config
@@ -74,13 +81,13 @@ def _dashboard() -> str:
 
 
 def on_page_markdown(markdown: str, page: Page, **_: Any) -> str:
-    """Links of the site's own pages, includes, and charts as pictures."""
+    """Links of the site's own pages, includes, lists, and charts as pictures."""
     place = page.file.src_uri
     source = f"{repository.HAND_WRITTEN}/{place}"
     if (repository.ROOT / source).exists():
         markdown = repository.linked(markdown, source, place)
         markdown = repository.included(markdown, place)
-    return with_charts(markdown)
+    return repository.with_lists(with_charts(markdown))
 
 
 def on_page_content(html: str, **_: Any) -> str:

@@ -32,6 +32,7 @@ HAND_WRITTEN = "website/pages"
 
 _LINK = re.compile(r"(\]\()([^)\s]+)(\))")
 _INCLUDE = re.compile(r"^\[\[(\S+)(?: § (.+))?\]\]$", re.M)
+_LIST_AFTER_TEXT = re.compile(r"^((?![-*] |[|#>\s]|\d+\. ).+)\n(?=(?:[-*]|1\.) )", re.M)
 _FENCE = re.compile(r"^(```.*?^```)", re.M | re.S)
 
 
@@ -78,6 +79,12 @@ def outside_fences(text: str, change: Callable[[str], str]) -> str:
     """Apply `change` to what stands outside of code blocks."""
     parts = _FENCE.split(text)
     return "".join(part if part.startswith("```") else change(part) for part in parts)
+
+
+def with_lists(text: str) -> str:
+    """Markdown in which a list may follow its sentence without a blank line, as GitHub and Jupyter
+    read it."""
+    return outside_fences(text, lambda part: _LIST_AFTER_TEXT.sub(r"\1\n\n", part))
 
 
 def _target(target: str, source: str, page: str, places: dict[str, str]) -> str:

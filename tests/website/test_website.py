@@ -3,6 +3,7 @@ site is looked through."""
 
 from __future__ import annotations
 
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ import yaml
 
 from website import api, courses, findings, flowchart, gallery, repository
 from website.check_links import problems
-from workbench import _HOMES
+from workbench import _HOMES, GRPOConfig
 from workbench.doctor.pages import TITLES
 from workbench.doctor.rules import RULES
 from workbench.faults import FAULTS
@@ -63,6 +64,12 @@ def test_every_document_of_the_site_has_links_that_lead_somewhere() -> None:
     own = {f"website/pages/{p.name}": p.name for p in (ROOT / "website/pages").glob("*.md")}
     for source, page in {**repository.documents(), **own}.items():
         repository.linked((ROOT / source).read_text(), source, page)
+
+
+def test_a_list_may_follow_its_sentence() -> None:
+    text = "**You can**\n- do this;\n- and that.\n\n```\na\n- b\n```"
+    expected = "**You can**\n\n- do this;\n- and that.\n\n```\na\n- b\n```"
+    assert repository.with_lists(text) == expected
 
 
 def test_a_part_of_a_document_is_taken_in() -> None:
@@ -123,6 +130,12 @@ def test_every_public_name_is_in_the_reference() -> None:
     missing = [name for name in _HOMES if f".{name}\n" not in text]
     assert not missing
     assert len(api.rooms()) >= 20
+
+
+def test_every_setting_is_explained() -> None:
+    text = api.api_pages()["api/settings.md"]
+    missing = [entry.name for entry in fields(GRPOConfig) if f"## {entry.name}\n" not in text]
+    assert not missing
 
 
 def test_every_widget_and_every_page_hangs_in_the_gallery_with_its_picture() -> None:
