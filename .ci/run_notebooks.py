@@ -11,6 +11,7 @@ needs nothing of what the tests need (.github/workflows/colab.yml).
 from __future__ import annotations
 
 import argparse
+import re
 import shutil
 import sys
 import tempfile
@@ -20,6 +21,9 @@ from pathlib import Path
 import nbformat
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
+
+COLOURS = re.compile(r"\x1b\[[0-9;]*m")
+"""What a terminal reads as colours in a traceback."""
 
 
 def outcome_of(notebook: Path, timeout: int) -> str:
@@ -35,7 +39,7 @@ def outcome_of(notebook: Path, timeout: int) -> str:
         try:
             client.execute()
         except (CellExecutionError, CellTimeoutError, DeadKernelError) as error:
-            return f"{type(error).__name__}: {error}"
+            return f"{type(error).__name__}: {COLOURS.sub('', str(error))}"
     return ""
 
 
