@@ -1,7 +1,7 @@
 """The gallery's pictures: each exhibit of `website/gallery.py`, shown by its own code in a real
 JupyterLab.
 
-    python docs/make_gallery.py [--only clipLab doctor]
+    python docs/make_gallery.py [--only ClipLab doctor]
 
 Needs what `docs/make_pictures.py` needs. Takes about ten minutes. Exhibits that name another
 picture are left to that script.
