@@ -1159,12 +1159,17 @@ TRUNCATING = {"tokens": 16}
 KNOB = {20: {"beta": 0.1, "epsilon": 0.3}}
 
 
-def findings(path: Path, how: dict[str, Any]) -> dict[str, Finding]:
-    """The findings of a made run by key."""
+def case_run(path: Path, how: dict[str, Any]) -> Run:
+    """A made run of a case; the site's pages on the doctor show it."""
     defaults = {"keep_tokens": False} | (
         TRUNCATING if "truncation" in how else {}
     )  # the rules that look into single tokens have cases that keep them
-    return {f.key: f for f in diagnose(make_run(path, **defaults | how))}
+    return make_run(path, **defaults | how)
+
+
+def findings(path: Path, how: dict[str, Any]) -> dict[str, Finding]:
+    """The findings of a made run by key."""
+    return {f.key: f for f in diagnose(case_run(path, how))}
 
 
 @pytest.fixture(scope="module")

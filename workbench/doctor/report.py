@@ -8,6 +8,7 @@ from pathlib import Path
 
 from workbench.doctor.diagnosis import diagnose
 from workbench.doctor.finding import SIGNS, Finding, quoted
+from workbench.doctor.pages import page_address
 from workbench.errors import inert
 from workbench.runs import Run
 
@@ -93,5 +94,6 @@ def _paragraph(finding: Finding) -> list[Line]:
         Line(f"{sign} {finding.severity.upper()}: ", finding.what, finding.severity),
         Line("  evidence: ", finding.evidence),
         Line("  try: ", finding.try_),
+        Line("  more: ", page_address(finding.key)),
     ]
     return [line for line in lines if line.text]

@@ -214,7 +214,7 @@ class Policy:
 
     def opened(self, messages: Sequence[Message] = ()) -> str:
         """What the chat template's generation prompt says of the answer to `messages` before the
-        model does, such as "<think>\\n"; '' for most."""
+        model does, such as `<think>\\n`; '' for most."""
         return self._frame(messages).opened
 
     def _render(self, messages: Sequence[Message]) -> str:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from workbench.doctor import SEVERITIES, SIGNS, Finding
 from workbench.doctor.finding import SHOWN, Branch, Show, quoted, span
+from workbench.doctor.pages import TITLES, page_address
 from workbench.widgets.base.source import RunSource
 from workbench.widgets.base.text import safe_text
 from workbench.widgets.doctor.spark import spark_html
@@ -66,6 +67,12 @@ def counts(findings: Sequence[Finding]) -> str:
     return ", ".join(words) or "nothing out of the ordinary so far."
 
 
+def severity_class(severity: str) -> str:
+    """The class that brings a severity's colour."""
+    # That of a note is another one: 'wb-note' is a box of all views.
+    return "wb-note-card" if severity == "note" else f"wb-{severity}"
+
+
 def severity_html(severity: str) -> str:
     """Sign and word; the colour comes from the card."""
     sign = f"<span class='wb-sign' aria-hidden='true'>{SIGNS[severity]}</span>"
@@ -77,15 +84,26 @@ def _card(source: RunSource, finding: Finding, shown: int, acts: str) -> str:
     remedy = (
         f"<p><span class='wb-label'>Try:</span> {_words(finding.try_)}</p>" if finding.try_ else ""
     )
-    # The class of a note is another one: 'wb-note' is a box of all views.
-    kind = "wb-note-card" if finding.severity == "note" else f"wb-{finding.severity}"
     return (
-        f"<li class='wb-finding {kind}' data-key='{safe_text(finding.key)}'>"
+        f"<li class='wb-finding {severity_class(finding.severity)}' "
+        f"data-key='{safe_text(finding.key)}'>"
         "<div class='wb-finding-body'><div class='wb-finding-words'>"
         f"<p class='wb-what'>{severity_html(finding.severity)}"
         f"{_words(finding.what)}</p>"
         f"<p><span class='wb-label'>Evidence:</span> {_words(finding.evidence)}</p>"
-        f"{remedy}</div>{spark_html(source, finding.curve, shown)}</div>{acts}</li>"
+        f"{remedy}{_more(finding.key)}</div>{spark_html(source, finding.curve, shown)}</div>{acts}"
+        "</li>"
+    )
+
+
+def _more(key: str) -> str:
+    """The way to the finding's page on the site; '' where none is published."""
+    address = page_address(key)
+    if not address:
+        return ""
+    return (
+        f"<p><a href='{safe_text(address)}' target='_blank' rel='noopener noreferrer'>"
+        f"More: {safe_text(TITLES[key])}</a></p>"
     )
 
 
