@@ -26,7 +26,7 @@ from transformers import (
 )
 
 from workbench.libraries.hf_transformers import checkpoint_activations
-from workbench.policy import apart, cascade, logprobs, passes
+from workbench.policy import apart, cascade, logprobs, passes, ways
 from workbench.policy.dtype import compute_in_bfloat16
 from workbench.policy.logprobs import completion_logps
 from workbench.rollout.types import Rollout
@@ -183,15 +183,16 @@ def test_no_row_is_too_long_and_no_mask_is_made() -> None:
     model = build("llama")
     rollout = rollout_of([40], [600] * 4)
     rows = torch.arange(4)
-    run = logprobs.pass_of(model, rollout, rows)
+    run = ways.pass_of(model, rollout, rows)
     assert run.inputs["input_ids"].shape == (1, 40 + 4 * 600)
     assert run.inputs["attention_mask"].numel() == 1
-    assert logprobs.computes_prompts_once(model, rollout, rows)
+    assert ways.way_of(model, rollout, rows) == "in_one_row"
+    assert ways.computed_tokens(model, rollout, rows) == 40 + 4 * 600
 
 
 def test_short_rows_keep_their_mask() -> None:
     """So the embedded policy's run keeps its numbers, to the last bit."""
-    run = logprobs.pass_of(build("llama"), rollout_of([40], [50] * 4), torch.arange(4))
+    run = ways.pass_of(build("llama"), rollout_of([40], [50] * 4), torch.arange(4))
     assert run.inputs["attention_mask"].shape == (1, 1, 240, 240)
 
 
@@ -214,10 +215,10 @@ def test_a_model_that_attends_otherwise_keeps_the_mask_and_it_is_said_once(
     model, rollout = build("llama"), rollout_of([3, 5], [4] * 6)
     monkeypatch.setattr(passes, "attention_over", lambda model, families: nullcontext())
     with pytest.warns(UserWarning, match="a mask for each packed row.*not the plain one") as said:
-        logprobs.pass_of(model, rollout, torch.arange(6))
+        ways.pass_of(model, rollout, torch.arange(6))
     assert len(said) == 1
     # A second time would be an error here.
-    run = logprobs.pass_of(model, rollout, torch.arange(6))
+    run = ways.pass_of(model, rollout, torch.arange(6))
     assert run.inputs["attention_mask"].shape[-1] > 1
 
 

@@ -1,11 +1,10 @@
-"""How a batch is cut into optimizer updates and these into micro-batches, and what each divides by.
+"""How a batch is cut into optimizer updates, and what the micro-batches of each divide by.
 
 Suffixes: B completions, R the ones of an update, T tokens of the longest one.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import torch
@@ -24,12 +23,6 @@ def updates_of(config: GRPOConfig, device: torch.device) -> list[Tensor]:
     `num_iterations` times over."""
     rows_B = torch.arange(config.completions_per_step, device=device)
     return list(rows_B.chunk(config.updates_per_rollout)) * config.num_iterations
-
-
-def micro_batches(rows_R: Tensor, config: GRPOConfig) -> Iterator[Tensor]:
-    """The rows of one update in pieces that fit into memory."""
-    if len(rows_R):
-        yield from torch.split(rows_R, config.micro_batch_size or len(rows_R))
 
 
 def totals_of(

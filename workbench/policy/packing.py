@@ -96,7 +96,8 @@ def longest_row(rollout: Rollout, rows: Tensor) -> int:
     every completion were as long as the longest."""
     prompts, counts = (rows // rollout.num_generations).unique(return_counts=True)
     prompt_tokens = rollout.prompt_mask_NP[prompts].sum(1).max()
-    return int(prompt_tokens + counts.max() * rollout.lengths_B[rows].max())
+    # Of these rows alone: whoever cuts a batch asks for many a few.
+    return int(prompt_tokens + counts.max() * rollout.mask_BT[rows].sum(1).max())
 
 
 def pack(rollout: Rollout, rows: Tensor) -> Packed:
