@@ -21,7 +21,8 @@ from workbench.plan.ledger import (
     sampled_kv_bytes,
 )
 from workbench.plan.planner import _followed, longest_prompt, skeleton_of
-from workbench.plan.trace.passes import computed_tokens, logprobs_peak, longest_rollout, update_peak
+from workbench.plan.trace.micro_batches import longest_rollout, tokens_of_batch
+from workbench.plan.trace.passes import logprobs_peak, update_peak
 from workbench.plan.trace.skeleton import skeleton
 from workbench.policy.for_config import lora_of
 from workbench.policy.logprobs import completion_logps
@@ -235,9 +236,9 @@ def test_checkpointing_micro_batches_and_no_gradient_need_less() -> None:
 
 def test_tokens_are_counted_with_the_prompt_shared() -> None:
     bare = skeleton(SHAPES["llama"], config(), CPU)
-    assert computed_tokens(bare, config(), 16) == 2 * 16 + 8 * 24
-    assert computed_tokens(bare, config(micro_batch_size=2), 16) == 4 * 16 + 8 * 24
-    assert computed_tokens(bare, config(micro_batch_size=1), 16) == 8 * (16 + 24)
+    assert tokens_of_batch(bare, config(), 16) == 2 * 16 + 8 * 24
+    assert tokens_of_batch(bare, config(micro_batch_size=2), 16) == 4 * 16 + 8 * 24
+    assert tokens_of_batch(bare, config(micro_batch_size=1), 16) == 8 * (16 + 24)
 
 
 @pytest.mark.parametrize(

@@ -107,7 +107,7 @@ def both(model: Any, rollout: Rollout, rows: Tensor) -> tuple[list[Tensor], list
     """Row by row, and in one row."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(apart, "MASK_UP_TO", 0)
-        assert apart.pays(model, rollout, rows)
+        assert ways.Ways(model).way_of(rollout.lengths, rows.tolist()) == "in_one_row"
         ours = found(model, rollout, rows)
         patch.setattr(
             logprobs, "pass_of", lambda model, rollout, rows: passes.row_by_row(rollout, rows)
@@ -186,8 +186,7 @@ def test_no_row_is_too_long_and_no_mask_is_made() -> None:
     run = ways.pass_of(model, rollout, rows)
     assert run.inputs["input_ids"].shape == (1, 40 + 4 * 600)
     assert run.inputs["attention_mask"].numel() == 1
-    assert ways.way_of(model, rollout, rows) == "in_one_row"
-    assert ways.computed_tokens(model, rollout, rows) == 40 + 4 * 600
+    assert ways.Ways(model).computed_tokens(rollout.lengths, range(4)) == 40 + 4 * 600
 
 
 def test_short_rows_keep_their_mask() -> None:

@@ -3,9 +3,9 @@
 Names and meanings are TRL's (1.16) where TRL has the field. What the workbench adds: how a batch is
 cut (`prompts_per_step`, `updates_per_rollout`, `micro_batch_size`, `micro_batch_tokens`), the
 `advantage_*`, `loss_reduction`, `measure_kl`, `kl_estimator`, `reward_timeout`,
-`num_eval_problems`, `rollout_engine`, and the fields of "what is trained" and "how data is read". TRL's
-`vllm_importance_sampling_*` are called `importance_sampling_*` here, because the correction is the
-same for every sampler.
+`num_eval_problems`, `rollout_engine`, and the fields of "what is trained" and "how data is read".
+TRL's `vllm_importance_sampling_*` are called `importance_sampling_*` here, because the correction
+is the same for every sampler.
 
 The defaults are the vetted setting of the embedded policy on arithmetic;
 `GRPOConfig.preset("real")` is the starting point for a real model.

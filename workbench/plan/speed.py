@@ -23,7 +23,7 @@ from workbench.config.losses import looks_at_update
 from workbench.plan import ledger
 from workbench.plan.beside import Teacher, asks_old, asks_reference, has_critic, samples
 from workbench.plan.devices import Device
-from workbench.plan.trace.micro_batches import computed_tokens, tokens_of_passes
+from workbench.plan.trace.micro_batches import tokens_of_batch, tokens_of_passes
 from workbench.plan.trace.skeleton import Skeleton
 
 SHARE_OF_LIMIT = {"cuda": (0.6, 0.15), "cpu": (0.8, 0.25)}
@@ -153,7 +153,7 @@ def update_factor(config: GRPOConfig) -> int:
 def forward_operations(skeleton: Skeleton, config: GRPOConfig, prompt_tokens: int) -> float:
     """Operations of one pass over all completions: layers on every computed token, the head on the
     scored ones, attention."""
-    tokens = computed_tokens(skeleton, config, prompt_tokens)
+    tokens = tokens_of_batch(skeleton, config, prompt_tokens)
     scored = config.completions_per_step * config.max_completion_length
     rows = max(tokens - scored, prompt_tokens) / prompt_tokens  # each row has its prompt once
     attention = 4 * _attention_width(skeleton) * tokens * tokens / rows

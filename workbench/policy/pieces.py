@@ -1,16 +1,18 @@
 """The rows of an update in pieces that fit into memory: its micro-batches.
 
 `micro_batch_size` asks for so many rows, whatever their length. Without it a piece has as many as
-`micro_batch_tokens` hold, counted as they are computed (`ways.computed_tokens`): a prompt that is
+`micro_batch_tokens` hold, counted as they are computed (`Ways.computed_tokens`): a prompt that is
 shared once, padding too. An update that the budget holds stays whole, and its rows in their order.
 One that is cut keeps the completions of a prompt together, so that what they share is computed
 once; a group that is too much by itself is halved, or taken in more parts. Its longest groups come
 first, which puts like lengths together: where rows are padded (short packed rows, and models that
-share no prompt) little of it is padding; where they are not it is of no use and does no harm.
+share no prompt) little of it is padding; where they are not it is of no use and does no harm. The
+pieces are of about one size.
 """
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Callable, Sequence
 from itertools import chain, groupby, pairwise
 from typing import Any
@@ -19,9 +21,11 @@ import torch
 from torch import Tensor
 
 from workbench.config import GRPOConfig
-from workbench.policy import packing
-from workbench.policy.ways import computed_tokens, on_cpu
+from workbench.policy.ways import Ways
 from workbench.rollout.types import Rollout
+
+FINE = 64
+"""Steps in which a smaller budget is looked for that makes no more pieces."""
 
 Rows = list[int]
 
@@ -33,18 +37,19 @@ def micro_batches(model: Any, rollout: Rollout, rows_R: Tensor, config: GRPOConf
         return []
     if config.micro_batch_size is not None:
         return list(rows_R.split(config.micro_batch_size))
-    known = on_cpu(rollout)
+    ways, lengths = Ways(model), rollout.lengths
 
-    def tokens(rows: Sequence[int]) -> int:
-        return computed_tokens(model, known, torch.tensor(rows))
+    def tokens(rows: Rows) -> int:
+        return ways.computed_tokens(lengths, rows)
 
     rows, budget = rows_R.tolist(), config.micro_batch_tokens
     if tokens(rows) <= budget:
         return [rows_R]
-    group_size = rollout.num_generations if packing.reason_against(model) is None else 1
+    group_size = rollout.num_generations if ways.shares_prompts else 1
     pair = 2 if config.method_facts.of_pairs else 1
-    found = _filled(_units(rows, group_size, pair, tokens, budget), tokens, budget)
-    return [rows_R.new_tensor(piece) for piece in found]
+    units = _units(rows, group_size, pair, tokens, budget)
+    units.sort(key=tokens, reverse=True)
+    return [rows_R.new_tensor(piece) for piece in _evenly_filled(units, tokens, budget)]
 
 
 def pieces_of(model: Any, rollout: Rollout, config: GRPOConfig) -> list[Tensor]:
@@ -66,7 +71,7 @@ def put_back(rows_R: Tensor, pieces: Sequence[Tensor], values: Sequence[Tensor])
     return whole[rows_R]
 
 
-Tokens = Callable[[Sequence[int]], int]
+Tokens = Callable[[Rows], int]
 
 
 def _units(rows: Rows, group_size: int, pair: int, tokens: Tokens, budget: int) -> list[Rows]:
@@ -95,10 +100,21 @@ def _flat(pairs: list[Rows]) -> Rows:
     return list(chain.from_iterable(pairs))
 
 
+def _evenly_filled(units: list[Rows], tokens: Tokens, budget: int) -> list[Rows]:
+    """The units in as few pieces as a walk through them makes, and of these in the smallest: a full
+    piece and a small one would need the memory of the full one."""
+    count = len(_filled(units, tokens, budget))
+    smaller = range(0, budget, max(budget // FINE, 1))
+    enough = bisect_left(
+        smaller, True, key=lambda least: len(_filled(units, tokens, least)) <= count
+    )
+    return _filled(units, tokens, smaller[enough] if enough < len(smaller) else budget)
+
+
 def _filled(units: list[Rows], tokens: Tokens, budget: int) -> list[Rows]:
-    """The units, the longest first, in pieces that each hold as many as come next and fit."""
+    """The units in order in pieces that each hold as many as come next and fit."""
     pieces: list[Rows] = []
-    for unit in sorted(units, key=tokens, reverse=True):
+    for unit in units:
         if pieces and tokens(pieces[-1] + unit) <= budget:
             pieces[-1] = pieces[-1] + unit
         else:

@@ -1,55 +1,75 @@
-"""Which of the ways in `passes` some completions take through the model, and what it computes."""
+"""Which of the ways in `passes` some completions take through a model, and what it computes."""
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Sequence
+from functools import cached_property
 from typing import Any, Literal
 
 from torch import Tensor
 
-from workbench.policy import apart
-from workbench.policy.packing import can_pack
+from workbench.policy import apart, packing
 from workbench.policy.passes import Pass, in_one_row, packed, row_by_row
-from workbench.rollout.types import Rollout
+from workbench.rollout.types import Lengths, Rollout
 
 Way = Literal["in_one_row", "packed", "row_by_row"]
 
 
-def way_of(model: Any, rollout: Rollout, rows: Tensor) -> Way:
-    """The cheapest of the ways that the model allows for these completions."""
-    if apart.pays(model, rollout, rows):
-        return "in_one_row"
-    return "packed" if can_pack(model, rollout, rows) else "row_by_row"
+class Ways:
+    """Those that a model allows. What it allows is asked once, and only where it matters."""
+
+    def __init__(self, model: Any) -> None:
+        self.model = model
+
+    @cached_property
+    def shares_prompts(self) -> bool:
+        """Whether completions can share their prompt's row."""
+        return packing.reason_against(self.model) is None
+
+    @cached_property
+    def needs_no_mask(self) -> bool:
+        """Whether its attention can be taken apart."""
+        return apart.reason_against(self.model) is None
+
+    def way_of(self, lengths: Lengths, rows: Sequence[int]) -> Way:
+        """The cheapest way for these completions: without a mask where that would be large, with
+        one where several share a prompt and their row stays short enough to gain by it."""
+        families = lengths.families(rows)
+        most = max((len(completions) for _, completions in families), default=0)
+        longest_row = longest_packed_row(families)
+        if longest_row > apart.MASK_UP_TO and self.needs_no_mask:
+            return "in_one_row"
+        if most > 1 and longest_row <= packing.LONGEST_ROW and self.shares_prompts:
+            return "packed"
+        return "row_by_row"
+
+    def computed_tokens(self, lengths: Lengths, rows: Sequence[int]) -> int:
+        """Tokens that go through the layers for these completions: prompts as often as they are
+        computed, and padding."""
+        families = lengths.families(rows)
+        way = self.way_of(lengths, rows)
+        if way == "row_by_row":
+            longest = max(max(completions) for _, completions in families)
+            return len(rows) * (max(prompt for prompt, _ in families) + max(longest, 1))
+        each = [prompt + sum(completions) for prompt, completions in families]
+        return sum(each) if way == "in_one_row" else len(each) * max(each)
+
+
+def longest_packed_row(families: Sequence[tuple[int, list[int]]]) -> int:
+    """No row of a prompt and its completions has more tokens: a bound, as if every completion were
+    as long as the longest. 0 for none."""
+    if not families:
+        return 0
+    longest = max(max(completions) for _, completions in families)
+    most = max(len(completions) for _, completions in families)
+    return max(prompt for prompt, _ in families) + most * longest
 
 
 def pass_of(model: Any, rollout: Rollout, rows: Tensor) -> Pass:
     """What to give the model for these completions."""
-    way = way_of(model, rollout, rows)
+    way = Ways(model).way_of(rollout.lengths, rows.tolist())
     if way == "in_one_row":
         return in_one_row(model, rollout, rows)
     if way == "packed":
         return packed(model, rollout, rows)
     return row_by_row(rollout, rows)
-
-
-def computed_tokens(model: Any, rollout: Rollout, rows: Tensor) -> int:
-    """Tokens that go through the layers for these completions: prompts as often as they are
-    computed, and padding."""
-    if len(rows) == 0:
-        return 0
-    prompts_N, of_R = (rows // rollout.num_generations).unique(return_inverse=True)
-    prompt_length_N = rollout.prompt_mask_NP[prompts_N].sum(1)
-    length_R = rollout.mask_BT[rows].sum(1)
-    way = way_of(model, rollout, rows)
-    if way == "row_by_row":
-        return len(rows) * int(prompt_length_N.max() + length_R.max().clamp(min=1))
-    family_N = prompt_length_N.index_add(0, of_R, length_R)
-    return int(family_N.sum() if way == "in_one_row" else len(family_N) * family_N.max())
-
-
-def on_cpu(rollout: Rollout) -> Rollout:
-    """The same rollout there, where asking for lengths again and again waits for no GPU."""
-    if rollout.mask_BT.device.type == "cpu":
-        return rollout
-    tensors = {name: v.cpu() for name, v in vars(rollout).items() if isinstance(v, Tensor)}
-    return replace(rollout, **tensors)

@@ -18,7 +18,7 @@ from workbench.policy.logprobs import completion_logps
 from workbench.policy.optim import make_optimizer
 from workbench.policy.policy import Policy
 from workbench.policy.reference import Reference
-from workbench.policy.ways import computed_tokens
+from workbench.policy.ways import Ways
 from workbench.rewards import RewardSet
 from workbench.rollout import make_engine
 from workbench.rollout.types import Rollout, Sampling
@@ -188,7 +188,7 @@ def _trial_rows(
 
 
 def _tokens(policy: Policy, rollout: Rollout, rows: torch.Tensor) -> int:
-    return computed_tokens(policy.model, rollout, rows)
+    return Ways(policy.model).computed_tokens(rollout.lengths, rows.tolist())
 
 
 def _quickest(call: Callable[[], object], policy: Policy) -> float:

@@ -12,9 +12,8 @@ from torch import Tensor
 
 from workbench.config import GRPOConfig
 from workbench.plan.trace.skeleton import Skeleton
-from workbench.policy import ways
-from workbench.policy.packing import reason_against
 from workbench.policy.pieces import micro_batches
+from workbench.policy.ways import Ways
 from workbench.rollout.types import Rollout
 
 
@@ -50,13 +49,13 @@ def largest_micro_batch(
     pieces = micro_batches(model, longest, rows_R, config)
     candidates = [(longest, piece) for piece in pieces]
     if len(pieces) > 1:
-        unit = config.num_generations if reason_against(model) is None else 1
+        unit = config.num_generations if Ways(model).shares_prompts else 1
         for count in range(unit, len(rows_R) + 1, unit):
             shorter = _filling(model, longest, rows_R[:count], config.micro_batch_tokens)
             if shorter is None:
                 break
             candidates.append((shorter, rows_R[:count]))
-    return max(candidates, key=lambda found: ways.computed_tokens(model, *found))
+    return max(candidates, key=lambda found: _tokens(model, *found))
 
 
 def _filling(model: Any, longest: Rollout, rows_R: Tensor, budget: int) -> Rollout | None:
@@ -64,10 +63,14 @@ def _filling(model: Any, longest: Rollout, rows_R: Tensor, budget: int) -> Rollo
     budget; None where a token of each is too much."""
 
     def tokens(length: int) -> int:
-        return ways.computed_tokens(model, _shortened(longest, length), rows_R)
+        return _tokens(model, _shortened(longest, length), rows_R)
 
     length = bisect_right(range(1, longest.mask_BT.shape[1] + 1), budget, key=tokens)
     return _shortened(longest, length) if length > 0 else None
+
+
+def _tokens(model: Any, rollout: Rollout, rows_R: Tensor) -> int:
+    return Ways(model).computed_tokens(rollout.lengths, rows_R.tolist())
 
 
 def _shortened(longest: Rollout, tokens: int) -> Rollout:
@@ -80,7 +83,7 @@ def _shortened(longest: Rollout, tokens: int) -> Rollout:
     )
 
 
-def computed_tokens(skeleton: Skeleton, config: GRPOConfig, prompt_tokens: int) -> int:
+def tokens_of_batch(skeleton: Skeleton, config: GRPOConfig, prompt_tokens: int) -> int:
     """Tokens that one pass over all completions runs through the layers, prompts counted as often
     as they are computed."""
     return sum(tokens_of_passes(skeleton, config, prompt_tokens))
@@ -93,7 +96,7 @@ def tokens_of_passes(skeleton: Skeleton, config: GRPOConfig, prompt_tokens: int)
         rollout, model = longest_rollout(config, prompt_tokens), skeleton.model
         updates = torch.arange(config.completions_per_step).chunk(config.updates_per_rollout)
         return [
-            ways.computed_tokens(model, rollout, piece)
+            _tokens(model, rollout, piece)
             for rows_R in updates
             for piece in micro_batches(model, rollout, rows_R, config)
         ]
