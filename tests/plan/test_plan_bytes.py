@@ -239,6 +239,8 @@ def test_tokens_are_counted_with_the_prompt_shared() -> None:
     assert tokens_of_batch(bare, config(), 16) == 2 * 16 + 8 * 24
     assert tokens_of_batch(bare, config(micro_batch_size=2), 16) == 4 * 16 + 8 * 24
     assert tokens_of_batch(bare, config(micro_batch_size=1), 16) == 8 * (16 + 24)
+    # Where a group is too much, its prompt is computed for each half.
+    assert tokens_of_batch(bare, config(micro_batch_tokens=100), 16) == 4 * 16 + 8 * 24
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from ragged import SIZE, WORDS, in_double, rollout_of
 from torch import Tensor
 from transformers import (
     Gemma2Config,
@@ -31,16 +32,6 @@ from workbench.policy.dtype import compute_in_bfloat16
 from workbench.policy.logprobs import completion_logps
 from workbench.rollout.types import Rollout
 
-WORDS = 50
-SIZE = dict(
-    vocab_size=WORDS,
-    hidden_size=32,
-    intermediate_size=48,
-    num_hidden_layers=2,
-    num_attention_heads=4,
-    num_key_value_heads=2,
-    max_position_embeddings=4096,
-)
 MODELS = {
     "llama": lambda: LlamaForCausalLM(LlamaConfig(**SIZE)),
     "qwen2": lambda: Qwen2ForCausalLM(Qwen2Config(**SIZE)),
@@ -54,31 +45,6 @@ MODELS = {
 def build(name: str) -> Any:
     torch.manual_seed(0)
     return MODELS[name]().eval()
-
-
-def in_double(model: Any) -> Any:
-    """The model in float64, its norms too, which transformers computes in float32."""
-    for norm in (m for m in model.modules() if hasattr(m, "variance_epsilon")):
-        norm.forward = lambda x, norm=norm: (
-            norm.weight * x * (x.square().mean(-1, keepdim=True) + norm.variance_epsilon).rsqrt()
-        )
-    return model.double()
-
-
-def rollout_of(prompts: list[int], lengths: list[int]) -> Rollout:
-    """Prompts and completions of these lengths, as many of each prompt."""
-    g = torch.Generator().manual_seed(sum(prompts) + sum(lengths))
-    prompt_mask = torch.arange(max(prompts)) >= max(prompts) - torch.tensor(prompts)[:, None]
-    mask = torch.arange(max(lengths)) < torch.tensor(lengths)[:, None]
-    return Rollout(
-        torch.randint(1, WORDS, prompt_mask.shape, generator=g),
-        prompt_mask,
-        torch.where(mask, torch.randint(1, WORDS, mask.shape, generator=g), 0),
-        mask,
-        torch.zeros(mask.shape),
-        torch.zeros(len(mask), dtype=torch.bool),
-        len(lengths) // len(prompts),
-    )
 
 
 @st.composite
