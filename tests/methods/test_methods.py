@@ -40,7 +40,11 @@ def test_micro_batches_change_memory_and_not_the_result(
     cut = make_method(method, "b", updates_per_rollout=2, **pieces)
     a, b = whole.step(), cut.step()
     assert_same(whole, cut, rtol=1e-4, atol=2e-6)
+    # Of pairs whose margin is 0 up to rounding, as before the first update, it is a matter of luck.
+    lucky = "dpo_accuracy"
     for name, value in a.metrics.items():
+        if name.startswith("seconds/") or name == lucky:
+            continue
         assert b.metrics[name] == pytest.approx(value, rel=1e-3, abs=1e-5), name
 
 

@@ -92,7 +92,7 @@ def test_gradient_and_figures_are_those_of_the_update_in_one(
 ) -> None:
     counts = []
 
-    @settings(max_examples=60, deadline=None)
+    @settings(max_examples=150, deadline=None)
     @given(updates(), st.integers(1, 80))
     def holds(update: Update, budget: int) -> None:
         batch, config = update

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from workbench.config.losses import LOSSES, divides_by_batch_tokens
-from workbench.objective.masks import entropy_threshold
+from workbench.objective.masks import entropy_threshold, reaches_threshold
 from workbench.objective.reductions import BatchTotals
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ def totals_of(
     bonus_tokens = float(counted_RT.sum())
     if entropy_RT is not None and config.top_entropy_quantile < 1:
         threshold = entropy_threshold(entropy_RT, counted_RT != 0, config.top_entropy_quantile)
-        bonus_tokens = float(((counted_RT != 0) & (entropy_RT >= threshold)).sum())
+        bonus_tokens = float(((counted_RT != 0) & reaches_threshold(entropy_RT, threshold)).sum())
     return BatchTotals(
         sequences=len(rows_R),
         tokens=torch.tensor(max(tokens, 1.0)),
