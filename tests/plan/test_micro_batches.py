@@ -13,9 +13,11 @@ from transformers import LlamaConfig, LlamaForCausalLM
 
 from workbench.config import GRPOConfig
 from workbench.plan.trace.micro_batches import largest_micro_batch
+from workbench.policy import load_policy
 from workbench.policy.pieces import micro_batches
 from workbench.policy.ways import Ways
 from workbench.rollout.types import Rollout
+from workbench.tasks.arithmetic import arithmetic_task
 
 pytestmark = pytest.mark.filterwarnings("ignore::workbench.config.ConfigWarning")
 
@@ -55,6 +57,16 @@ def test_what_fills_the_budget_is_larger_than_what_leaves_room(llama: Any) -> No
     assert rows > 4
     # A row that is too much by itself is a piece all the same.
     assert planned(llama, config_of(20)) == (1, 16, 24)
+
+
+@pytest.mark.parametrize("preset", [None, "steering"])
+def test_the_embedded_policys_own_runs_stay_in_one_piece(preset: str | None) -> None:
+    """So that their recorded numbers stay, to the last bit."""
+    policy, task = load_policy("embedded"), arithmetic_task(0, 64, 16)
+    config = GRPOConfig() if preset is None else GRPOConfig.preset(preset)
+    longest = max(len(policy.encode_prompt(task.messages(p))) for p in task.train)
+    rows, _, completion = planned(policy.model, config, 2 * longest)
+    assert (rows, completion) == (config.rows_at_once, config.max_completion_length)
 
 
 def tokens_of(model: Any, rollout: Rollout, rows: torch.Tensor) -> int:

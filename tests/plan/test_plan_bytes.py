@@ -21,11 +21,13 @@ from workbench.plan.ledger import (
     sampled_kv_bytes,
 )
 from workbench.plan.planner import _followed, longest_prompt, skeleton_of
+from workbench.plan.trace.allocations import Allocations
 from workbench.plan.trace.micro_batches import longest_rollout, tokens_of_batch
 from workbench.plan.trace.passes import logprobs_peak, update_peak
 from workbench.plan.trace.skeleton import skeleton
 from workbench.policy.for_config import lora_of
 from workbench.policy.logprobs import completion_logps
+from workbench.policy.pieces import micro_batches
 from workbench.rollout.cache import PreallocatedCache
 from workbench.rollout.shared_decoding import SharedPromptDecoder
 
@@ -232,6 +234,29 @@ def test_checkpointing_micro_batches_and_no_gradient_need_less() -> None:
     few = config(micro_batch_size=2)
     assert update_peak(skeleton(shape, few, CPU), few, 16).bytes < 0.5 * whole
     assert logprobs_peak(skeleton(shape, c, CPU), c, 16).bytes < 0.2 * whole
+
+
+def really_allocated(c: GRPOConfig) -> float:
+    """Bytes at the peak of an update of longest completions, piece by piece on the CPU, gradients
+    apart."""
+    model, rollout = real("llama"), longest_rollout(c, 16)
+    weights = list(model.parameters())
+    for weight in weights:
+        weight.grad = torch.zeros_like(weight)
+    known = [*weights, *model.buffers(), *(w.grad for w in weights if w.grad is not None)]
+    pieces = micro_batches(model, rollout, torch.arange(c.completions_per_step), c)
+    with Allocations(known, model.config.vocab_size, device="cpu") as counted:
+        for piece in pieces:
+            completion_logps(model, rollout, piece, 1.0)[0].sum().backward()
+    return counted.peak.bytes
+
+
+def test_the_plan_of_a_cut_update_holds_its_peak() -> None:
+    """Four groups of 112 tokens, where 280 go through at once."""
+    c = config(prompts_per_step=4, micro_batch_tokens=280)
+    planned = update_peak(skeleton(SHAPES["llama"], c, CPU), c, 16).bytes
+    assert 0.6 * planned < really_allocated(c) <= planned
+    assert really_allocated(c.replace(micro_batch_tokens=10**6)) > 1.4 * planned
 
 
 def test_tokens_are_counted_with_the_prompt_shared() -> None:
