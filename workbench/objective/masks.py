@@ -35,7 +35,7 @@ def off_policy_mask(x: LossInputs, threshold: float) -> Tensor:
 
 
 TIE = {torch.float32: 1e-5, torch.float64: 1e-10}
-"""How much less than the threshold still is the threshold, in parts of it: the entropies of one
+"""What an entropy may lack of the threshold and reach it still, in parts of itself: those of one
 distribution, computed in two passes, differ by a rounding, and all completions of a prompt have
 that of their first token in common."""
 
@@ -55,7 +55,7 @@ def entropy_threshold(entropy_BT: Tensor, valid_BT: Tensor, share: float) -> Ten
 def reaches_threshold(entropy_BT: Tensor, threshold: Tensor | float) -> Tensor:
     """bool (B, T), True where an entropy is the threshold or above, up to rounding."""
     tie = TIE.get(entropy_BT.dtype, TIE[torch.float32])
-    return entropy_BT >= threshold - tie * abs(threshold)
+    return entropy_BT + tie * entropy_BT.abs() >= threshold
 
 
 def entropy_mask(x: LossInputs, share: float, threshold: Tensor | float | None = None) -> Tensor:
