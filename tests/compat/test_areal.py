@@ -54,8 +54,7 @@ EVERY_RELEASE = dict(
     save_steps=29,
     eval_steps=10,
     num_eval_problems=1319,
-    # 10,240 tokens over prompts and completions of 512 each.
-    micro_batch_size=10,
+    micro_batch_tokens=10240,
 )
 
 

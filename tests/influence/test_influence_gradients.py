@@ -34,7 +34,7 @@ def replay_of(trainer: Trainer) -> Replay:
 
 def pushes_of(replay: Replay, step: KeptStep, rows_R: torch.Tensor) -> dict[int, torch.Tensor]:
     """Minus each answer's part of the gradient of an update."""
-    totals = update_totals(replay.policy, step.batch, rows_R, step.config)
+    totals = update_totals(replay.policy, step.method, step.batch, rows_R, step.config)
     weights = loss_weights(replay.policy, step.method, step.batch, rows_R, step.config, totals)
     return {
         row: gradient_of(replay.policy, step.batch.rollout, row, w, step.config.temperature)
@@ -83,7 +83,7 @@ def test_coefficients_are_those_of_the_record(train: Callable[..., Trainer]) -> 
     replay = replay_of(trainer)
     step = replay.kept(1)
     rows_R = torch.arange(9)
-    totals = update_totals(replay.policy, step.batch, rows_R, step.config)
+    totals = update_totals(replay.policy, step.method, step.batch, rows_R, step.config)
     weights = loss_weights(replay.policy, step.method, step.batch, rows_R, step.config, totals)
     recorded_BT = torch.as_tensor(replay.run.batch(1)["coefficient_BT"])
     for row, w in weights.items():

@@ -31,15 +31,21 @@ def assert_same(a: Trainer, b: Trainer, **tolerance: float) -> None:
         torch.testing.assert_close(value, weights_of(b)[name], **tolerance)
 
 
+@pytest.mark.parametrize("pieces", [dict(micro_batch_size=2), dict(micro_batch_tokens=90)])
 @pytest.mark.parametrize("method", METHODS)
 def test_micro_batches_change_memory_and_not_the_result(
-    method: str, make_method: Callable[..., Trainer]
+    method: str, pieces: dict[str, int], make_method: Callable[..., Trainer]
 ) -> None:
     whole = make_method(method, "a", updates_per_rollout=2)
-    cut = make_method(method, "b", updates_per_rollout=2, micro_batch_size=2)
-    whole.step()
-    cut.step()
+    cut = make_method(method, "b", updates_per_rollout=2, **pieces)
+    a, b = whole.step(), cut.step()
     assert_same(whole, cut, rtol=1e-4, atol=2e-6)
+    # Of pairs whose margin is 0 up to rounding, as before the first update, it is a matter of luck.
+    lucky = "dpo_accuracy"
+    for name, value in a.metrics.items():
+        if name.startswith("seconds/") or name == lucky:
+            continue
+        assert b.metrics[name] == pytest.approx(value, rel=1e-3, abs=1e-5), name
 
 
 @pytest.mark.slow

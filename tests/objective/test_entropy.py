@@ -13,7 +13,6 @@ from workbench.config import LOSS_TYPES, LOSSES, ConfigError, GRPOConfig
 from workbench.objective import (
     BatchTotals,
     EntropyControl,
-    micro_batches,
     next_entropy_coef,
     policy_loss,
     rows_with_gradient,
@@ -107,7 +106,7 @@ def test_micro_batches_add_up(quantile: float, size: int) -> None:
                 num_items=totals,
                 **{name: value[part] for name, value in given.items()},
             ).loss
-            for part in micro_batches(rows, config)
+            for part in rows.split(config.micro_batch_size or len(rows))
         ]
         return torch.autograd.grad(torch.stack(parts).sum(), tuple(leaves.values()))
 

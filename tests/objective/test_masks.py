@@ -14,6 +14,7 @@ from torch import Tensor
 
 from workbench.config import GRPOConfig
 from workbench.objective import PolicyLoss, entropy_threshold, policy_loss
+from workbench.objective.masks import reaches_threshold
 
 
 def f64(*values: Any) -> Tensor:
@@ -78,6 +79,17 @@ def test_entropy_mask_keeps_the_top_share() -> None:
     assert float(out.metrics["policy_weight"]) == pytest.approx(0.4)
     assert float(out.metrics["entropy"]) == pytest.approx(0.3)
     torch.testing.assert_close(out.loss, f64(-2 / 5)[0])  # the denominator keeps all tokens
+
+
+def test_entropy_mask_keeps_what_a_rounding_takes_from_the_threshold() -> None:
+    """Two completions of a prompt share the distribution of their first token. Computed in two
+    passes its entropies differ in the last bits, and a threshold that lies there would take one and
+    leave the other."""
+    for dtype in (torch.float32, torch.float64):
+        threshold = torch.tensor(1.5, dtype=dtype)
+        bit_less = torch.nextafter(threshold, torch.tensor(0.0, dtype=dtype))
+        entropy_BT = torch.stack([bit_less, threshold, threshold * 0.999])[:, None]
+        assert reaches_threshold(entropy_BT, threshold).flatten().tolist() == [True, True, False]
 
 
 def test_entropy_mask_ignores_padding() -> None:

@@ -224,6 +224,15 @@ def test_a_batch_without_tokens_has_loss_zero(loss_type: str) -> None:
     assert merge_metrics([out.metrics, out.metrics])["sequences"] == 4
 
 
+def test_figures_of_pairs_are_weighed_by_pairs() -> None:
+    """Long answers are no more pairs than short ones."""
+    short = dict(tokens=10.0, sequences=2.0, dpo_margin=1.0, entropy=1.0)
+    long = dict(tokens=30.0, sequences=2.0, dpo_margin=3.0, entropy=3.0)
+    merged = merge_metrics([short, long])
+    assert merged["dpo_margin"] == 2.0
+    assert merged["entropy"] == 2.5
+
+
 def test_merging_nothing_is_an_error() -> None:
     with pytest.raises(ValueError, match="no metrics"):
         merge_metrics([])

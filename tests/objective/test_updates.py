@@ -11,7 +11,6 @@ from workbench.config import LOSSES, GRPOConfig
 from workbench.objective import (
     LossBatch,
     merge_metrics,
-    micro_batches,
     rows_with_gradient,
     totals_of,
     updates_of,
@@ -70,7 +69,8 @@ def gradient_of(batch: LossBatch, config: GRPOConfig) -> tuple[torch.Tensor, lis
             chosen_BT = torch.zeros_like(batch.mask)
             chosen_BT[rows] = batch.rows(rows).select(config)
             batch = replace(batch, selected=chosen_BT)
-        found = [batch.rows(part).loss(config, totals) for part in micro_batches(rows, config)]
+        parts = rows.split(config.micro_batch_size or len(rows))
+        found = [batch.rows(part).loss(config, totals) for part in parts]
         losses += [one.loss for one in found]
         metrics.append(merge_metrics([one.metrics for one in found]))
     (gradient_BT,) = torch.autograd.grad(torch.stack(losses).sum(), batch.logp)

@@ -20,7 +20,8 @@ from workbench.plan import Shape, device_named, shape_of
 from workbench.plan.ledger import fullest, moments_of
 from workbench.plan.planner import _followed, skeleton_of
 from workbench.plan.trace.allocations import Allocations, Peak
-from workbench.plan.trace.passes import logprobs_peak, longest_rollout, micro_batch, update_peak
+from workbench.plan.trace.micro_batches import largest_micro_batch
+from workbench.plan.trace.passes import logprobs_peak, update_peak
 from workbench.plan.trace.skeleton import skeleton
 from workbench.policy.dtype import compute_in_bfloat16
 from workbench.policy.head import plan_for
@@ -56,7 +57,7 @@ def really_allocated(model: Shape, c: GRPOConfig) -> tuple[Peak, Peak]:
     torch.manual_seed(0)
     policy = AutoModelForCausalLM.from_config(copy.deepcopy(model.config)).eval()
     compute_in_bfloat16(policy)
-    rollout, rows = longest_rollout(c, PROMPT), micro_batch(c)
+    rollout, rows = largest_micro_batch(policy, c, PROMPT)
     weights = list(policy.parameters())
 
     def logps() -> Tensor:

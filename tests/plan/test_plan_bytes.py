@@ -21,10 +21,13 @@ from workbench.plan.ledger import (
     sampled_kv_bytes,
 )
 from workbench.plan.planner import _followed, longest_prompt, skeleton_of
-from workbench.plan.trace.passes import computed_tokens, logprobs_peak, longest_rollout, update_peak
+from workbench.plan.trace.allocations import Allocations
+from workbench.plan.trace.micro_batches import longest_rollout, tokens_of_batch
+from workbench.plan.trace.passes import logprobs_peak, update_peak
 from workbench.plan.trace.skeleton import skeleton
 from workbench.policy.for_config import lora_of
 from workbench.policy.logprobs import completion_logps
+from workbench.policy.pieces import micro_batches
 from workbench.rollout.cache import PreallocatedCache
 from workbench.rollout.shared_decoding import SharedPromptDecoder
 
@@ -233,11 +236,36 @@ def test_checkpointing_micro_batches_and_no_gradient_need_less() -> None:
     assert logprobs_peak(skeleton(shape, c, CPU), c, 16).bytes < 0.2 * whole
 
 
+def really_allocated(c: GRPOConfig) -> float:
+    """Bytes at the peak of an update of longest completions, piece by piece on the CPU, gradients
+    apart."""
+    model, rollout = real("llama"), longest_rollout(c, 16)
+    weights = list(model.parameters())
+    for weight in weights:
+        weight.grad = torch.zeros_like(weight)
+    known = [*weights, *model.buffers(), *(w.grad for w in weights if w.grad is not None)]
+    pieces = micro_batches(model, rollout, torch.arange(c.completions_per_step), c)
+    with Allocations(known, model.config.vocab_size, device="cpu") as counted:
+        for piece in pieces:
+            completion_logps(model, rollout, piece, 1.0)[0].sum().backward()
+    return counted.peak.bytes
+
+
+def test_the_plan_of_a_cut_update_holds_its_peak() -> None:
+    """Four groups of 112 tokens, where 280 go through at once."""
+    c = config(prompts_per_step=4, micro_batch_tokens=280)
+    planned = update_peak(skeleton(SHAPES["llama"], c, CPU), c, 16).bytes
+    assert 0.6 * planned < really_allocated(c) <= planned
+    assert really_allocated(c.replace(micro_batch_tokens=10**6)) > 1.4 * planned
+
+
 def test_tokens_are_counted_with_the_prompt_shared() -> None:
     bare = skeleton(SHAPES["llama"], config(), CPU)
-    assert computed_tokens(bare, config(), 16) == 2 * 16 + 8 * 24
-    assert computed_tokens(bare, config(micro_batch_size=2), 16) == 4 * 16 + 8 * 24
-    assert computed_tokens(bare, config(micro_batch_size=1), 16) == 8 * (16 + 24)
+    assert tokens_of_batch(bare, config(), 16) == 2 * 16 + 8 * 24
+    assert tokens_of_batch(bare, config(micro_batch_size=2), 16) == 4 * 16 + 8 * 24
+    assert tokens_of_batch(bare, config(micro_batch_size=1), 16) == 8 * (16 + 24)
+    # Where a group is too much, its prompt is computed for each half.
+    assert tokens_of_batch(bare, config(micro_batch_tokens=100), 16) == 4 * 16 + 8 * 24
 
 
 @pytest.mark.parametrize(

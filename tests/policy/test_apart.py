@@ -11,6 +11,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from ragged import SIZE, WORDS, in_double, rollout_of
 from torch import Tensor
 from transformers import (
     Gemma2Config,
@@ -26,21 +27,11 @@ from transformers import (
 )
 
 from workbench.libraries.hf_transformers import checkpoint_activations
-from workbench.policy import apart, cascade, logprobs, passes
+from workbench.policy import apart, cascade, logprobs, passes, ways
 from workbench.policy.dtype import compute_in_bfloat16
 from workbench.policy.logprobs import completion_logps
 from workbench.rollout.types import Rollout
 
-WORDS = 50
-SIZE = dict(
-    vocab_size=WORDS,
-    hidden_size=32,
-    intermediate_size=48,
-    num_hidden_layers=2,
-    num_attention_heads=4,
-    num_key_value_heads=2,
-    max_position_embeddings=4096,
-)
 MODELS = {
     "llama": lambda: LlamaForCausalLM(LlamaConfig(**SIZE)),
     "qwen2": lambda: Qwen2ForCausalLM(Qwen2Config(**SIZE)),
@@ -54,31 +45,6 @@ MODELS = {
 def build(name: str) -> Any:
     torch.manual_seed(0)
     return MODELS[name]().eval()
-
-
-def in_double(model: Any) -> Any:
-    """The model in float64, its norms too, which transformers computes in float32."""
-    for norm in (m for m in model.modules() if hasattr(m, "variance_epsilon")):
-        norm.forward = lambda x, norm=norm: (
-            norm.weight * x * (x.square().mean(-1, keepdim=True) + norm.variance_epsilon).rsqrt()
-        )
-    return model.double()
-
-
-def rollout_of(prompts: list[int], lengths: list[int]) -> Rollout:
-    """Prompts and completions of these lengths, as many of each prompt."""
-    g = torch.Generator().manual_seed(sum(prompts) + sum(lengths))
-    prompt_mask = torch.arange(max(prompts)) >= max(prompts) - torch.tensor(prompts)[:, None]
-    mask = torch.arange(max(lengths)) < torch.tensor(lengths)[:, None]
-    return Rollout(
-        torch.randint(1, WORDS, prompt_mask.shape, generator=g),
-        prompt_mask,
-        torch.where(mask, torch.randint(1, WORDS, mask.shape, generator=g), 0),
-        mask,
-        torch.zeros(mask.shape),
-        torch.zeros(len(mask), dtype=torch.bool),
-        len(lengths) // len(prompts),
-    )
 
 
 @st.composite
@@ -107,7 +73,7 @@ def both(model: Any, rollout: Rollout, rows: Tensor) -> tuple[list[Tensor], list
     """Row by row, and in one row."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(apart, "MASK_UP_TO", 0)
-        assert apart.pays(model, rollout, rows)
+        assert ways.Ways(model).way_of(rollout.lengths, rows.tolist()) == "in_one_row"
         ours = found(model, rollout, rows)
         patch.setattr(
             logprobs, "pass_of", lambda model, rollout, rows: passes.row_by_row(rollout, rows)
@@ -183,15 +149,15 @@ def test_no_row_is_too_long_and_no_mask_is_made() -> None:
     model = build("llama")
     rollout = rollout_of([40], [600] * 4)
     rows = torch.arange(4)
-    run = logprobs.pass_of(model, rollout, rows)
+    run = ways.pass_of(model, rollout, rows)
     assert run.inputs["input_ids"].shape == (1, 40 + 4 * 600)
     assert run.inputs["attention_mask"].numel() == 1
-    assert logprobs.computes_prompts_once(model, rollout, rows)
+    assert ways.Ways(model).computed_tokens(rollout.lengths, range(4)) == 40 + 4 * 600
 
 
 def test_short_rows_keep_their_mask() -> None:
     """So the embedded policy's run keeps its numbers, to the last bit."""
-    run = logprobs.pass_of(build("llama"), rollout_of([40], [50] * 4), torch.arange(4))
+    run = ways.pass_of(build("llama"), rollout_of([40], [50] * 4), torch.arange(4))
     assert run.inputs["attention_mask"].shape == (1, 1, 240, 240)
 
 
@@ -214,10 +180,10 @@ def test_a_model_that_attends_otherwise_keeps_the_mask_and_it_is_said_once(
     model, rollout = build("llama"), rollout_of([3, 5], [4] * 6)
     monkeypatch.setattr(passes, "attention_over", lambda model, families: nullcontext())
     with pytest.warns(UserWarning, match="a mask for each packed row.*not the plain one") as said:
-        logprobs.pass_of(model, rollout, torch.arange(6))
+        ways.pass_of(model, rollout, torch.arange(6))
     assert len(said) == 1
     # A second time would be an error here.
-    run = logprobs.pass_of(model, rollout, torch.arange(6))
+    run = ways.pass_of(model, rollout, torch.arange(6))
     assert run.inputs["attention_mask"].shape[-1] > 1
 
 

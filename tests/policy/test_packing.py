@@ -22,6 +22,7 @@ from transformers import (
 
 from workbench.policy import packing
 from workbench.policy.logprobs import completion_logps
+from workbench.policy.ways import Ways
 from workbench.rollout.types import Rollout
 
 SIZE = dict(
@@ -66,7 +67,8 @@ def both(model, rollout, rows, monkeypatch):
     for limit in (packing.LONGEST_ROW, 0):
         monkeypatch.setattr(packing, "LONGEST_ROW", limit)
         model.zero_grad()
-        assert packing.can_pack(model, rollout, rows) == (limit > 0)
+        way = Ways(model).way_of(rollout.lengths, rows.tolist())
+        assert way == ("packed" if limit > 0 else "row_by_row")
         logp, entropy = completion_logps(model, rollout, rows, 0.8)
         weights = torch.linspace(-1, 1, logp.numel(), dtype=logp.dtype).view_as(logp)
         (logp * weights).sum().backward()
@@ -107,7 +109,7 @@ def test_completions_do_not_see_each_other() -> None:
 
 
 def test_one_completion_a_prompt_gains_nothing_and_is_not_packed() -> None:
-    assert not packing.can_pack(MODELS["llama"](), ragged_rollout(G=1), torch.arange(3))
+    assert Ways(MODELS["llama"]()).way_of(ragged_rollout(G=1).lengths, range(3)) == "row_by_row"
 
 
 def test_it_is_said_once_where_prompts_cannot_be_shared() -> None:

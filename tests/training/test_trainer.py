@@ -92,11 +92,12 @@ LOSS_OPTIONS = {name: dict(loss_type=name) for name in LOSS_TYPES} | {
 }
 
 
+@pytest.mark.parametrize("pieces", [dict(micro_batch_size=3), dict(micro_batch_tokens=90)])
 @pytest.mark.parametrize("name", LOSS_OPTIONS)
-def test_micro_batches_change_nothing(make_trainer, name: str) -> None:
-    """Pieces of three rows, which cut the groups of four."""
+def test_micro_batches_change_nothing(make_trainer, name: str, pieces: dict[str, int]) -> None:
+    """Pieces of three rows, which cut the groups of four, and of 90 tokens, which hold one."""
     options = LOSS_OPTIONS[name]
-    whole, cut = make_trainer("a", **options), make_trainer("b", micro_batch_size=3, **options)
+    whole, cut = make_trainer("a", **options), make_trainer("b", **pieces, **options)
     a, b = whole.step(), cut.step()
     assert a.metrics["loss"] == pytest.approx(b.metrics["loss"], abs=1e-5)
     assert a.metrics["grad_norm"] == pytest.approx(b.metrics["grad_norm"], rel=1e-3)

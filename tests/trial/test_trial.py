@@ -14,7 +14,7 @@ from workbench.plan.devices import cpu_without_rates, measured_cpu
 from workbench.plan.report import seconds_words
 from workbench.plan.shapes import Stored
 from workbench.plan.speed import from_trial
-from workbench.plan.trace import passes
+from workbench.plan.trace.micro_batches import tokens_of_batch
 from workbench.plan.trace.skeleton import skeleton
 from workbench.trial import layers, stopwatch, with_trial
 from workbench.trial.layers import run_trial, small_policy, why_not
@@ -86,7 +86,7 @@ def test_seconds_that_grow_with_layers_words_and_tokens_are_reckoned_exactly(
 
     monkeypatch.setattr(layers, "time_pieces", made_up)
     model = shape()
-    tokens = passes.computed_tokens(skeleton(model, settings, here), settings, 20)
+    tokens = tokens_of_batch(skeleton(model, settings, here), settings, 20)
     body, words = 3 + 5 * 12 + 0.01 * 1024, 0.01 * (20000 - 1024)
     batch = tokens / 7 * body + 8 * 6 / 6 * words
     prompts = 8 if engine == "transformers" else 2

@@ -220,7 +220,8 @@ NumGenerations = Annotated[int | None, typer.Option(help="Completions for each p
 MaxPromptLength = Annotated[int | None, typer.Option(help="Longest prompt in tokens.")]
 MaxCompletionLength = Annotated[int | None, typer.Option(help="Longest completion in tokens.")]
 MicroBatchSize = Annotated[
-    int | None, typer.Option(help="Completions in one forward and backward.")
+    int | None,
+    typer.Option(help="Completions in one forward and backward; else as many as its tokens allow."),
 ]
 GradientCheckpointing = Annotated[
     bool | None, typer.Option(help="Compute activations a second time.")

@@ -1,11 +1,11 @@
 """`GRPOConfig`: every setting of a run in one flat, frozen dataclass.
 
 Names and meanings are TRL's (1.16) where TRL has the field. What the workbench adds: how a batch is
-cut (`prompts_per_step`, `updates_per_rollout`, `micro_batch_size`), the `advantage_*`,
-`loss_reduction`, `measure_kl`, `kl_estimator`, `reward_timeout`, `num_eval_problems`,
-`rollout_engine`, and the fields of "what is trained" and "how data is read". TRL's
-`vllm_importance_sampling_*` are called `importance_sampling_*` here, because the correction is the
-same for every sampler.
+cut (`prompts_per_step`, `updates_per_rollout`, `micro_batch_size`, `micro_batch_tokens`), the
+`advantage_*`, `loss_reduction`, `measure_kl`, `kl_estimator`, `reward_timeout`,
+`num_eval_problems`, `rollout_engine`, and the fields of "what is trained" and "how data is read".
+TRL's `vllm_importance_sampling_*` are called `importance_sampling_*` here, because the correction
+is the same for every sampler.
 
 The defaults are the vetted setting of the embedded policy on arithmetic;
 `GRPOConfig.preset("real")` is the starting point for a real model.
@@ -160,11 +160,19 @@ class GRPOConfig:
     )
     micro_batch_size: int | None = setting(
         None,
-        "Completions in one forward and backward; None = a whole update's share. Changes memory, "
-        "not the result.",
+        "Completions in one forward and backward, whatever their length; None = as many as "
+        "micro_batch_tokens hold. Changes memory, not the result.",
         unit="completions",
         low=1,
         optional=True,
+    )
+    micro_batch_tokens: int = setting(
+        4096,
+        "Tokens in one forward and backward where micro_batch_size is None: an update with more "
+        "goes through in pieces. Counted as they are computed: a prompt that its completions share "
+        "once, padding too. Changes memory, not the result.",
+        unit="tokens",
+        low=1,
     )
     max_resample: int = setting(
         0,
@@ -732,10 +740,18 @@ class GRPOConfig:
 
     @property
     def rows_at_once(self) -> int:
-        """Completions in one forward (and backward) of the policy: a micro-batch, or a whole
-        update."""
+        """Completions in one forward (and backward) of the policy, at most: a micro-batch, or a
+        whole update where its tokens allow it."""
         share = self.completions_per_step // self.updates_per_rollout
         return min(self.micro_batch_size or share, share)
+
+    @property
+    def longest_at_once(self) -> int:
+        """The same of completions of the greatest length, of which `micro_batch_tokens` hold no
+        more, prompts apart."""
+        if self.micro_batch_size is not None:
+            return self.rows_at_once
+        return min(self.rows_at_once, max(self.micro_batch_tokens // self.max_completion_length, 1))
 
     @property
     def asks_reference(self) -> bool:

@@ -101,12 +101,13 @@ class WrongDenominator(Fault):
     needs = {"micro_batch_size": 8}  # noqa: RUF012
 
     def check(self, config: GRPOConfig) -> None:
-        """One micro-batch is the whole update."""
+        """One micro-batch is the whole update, or may be."""
         rows = config.completions_per_step // config.updates_per_rollout
         if config.micro_batch_size is None or config.micro_batch_size >= rows:
             raise FaultError(
                 f"fault={self.name!r} shows where an update is made of several micro-batches, and "
-                f"micro_batch_size={config.micro_batch_size} makes one of its {rows} completions. "
+                f"micro_batch_size={config.micro_batch_size} may make one of its {rows} "
+                "completions. "
                 f"Set micro_batch_size={max(rows // 4, 1)}."
             )
 

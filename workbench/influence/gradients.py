@@ -18,9 +18,10 @@ from torch import Tensor
 
 from workbench.config import GRPOConfig
 from workbench.methods import Batch, Method
-from workbench.objective import BatchTotals, micro_batches
+from workbench.objective import BatchTotals
 from workbench.policy.dtype import loss_scale
 from workbench.policy.logprobs import completion_logps
+from workbench.policy.pieces import micro_batches
 from workbench.policy.policy import Policy
 from workbench.rollout.types import Rollout
 
@@ -63,7 +64,8 @@ def loss_weights(
     """
     found: dict[int, Weights] = {}
     bonus = config.entropy_coef > 0
-    for part in micro_batches(method.rows(batch, rows_R, config), config):
+    pushing_R = method.rows(batch, rows_R, config)
+    for part in micro_batches(policy.model, batch.rollout, pushing_R, config):
         with torch.no_grad():
             logp_RT, entropy_RT = completion_logps(
                 policy.model, batch.rollout, part, config.temperature

@@ -23,6 +23,7 @@ from workbench.influence.kept_step import KeptStep
 from workbench.influence.mass_file import Mass, keep_mass, stored_mass
 from workbench.influence.updates import Watch, distance_to_record
 from workbench.policy.likeliest import likeliest_tokens
+from workbench.policy.pieces import pieces_of
 from workbench.policy.policy import Policy
 from workbench.runs import Run
 from workbench.tasks.types import Task
@@ -82,13 +83,15 @@ def mass_of_step(
 
 def _look(policy: Policy, step: KeptStep) -> _Look:
     rollout = step.batch.rollout
-    rows = torch.arange(len(rollout.mask_BT), device=rollout.mask_BT.device)
-    # No more rows at once than in an update, whose micro-batches fit into memory.
+    # No more at once than in an update, whose micro-batches fit into memory.
+    pieces = pieces_of(policy.model, rollout, step.config)
     parts = [
         likeliest_tokens(policy.model, rollout, part, step.config.temperature, ALTERNATIVES)
-        for part in torch.split(rows, step.config.rows_at_once)
+        for part in pieces
     ]
-    logp_K, ids_KA, logp_KA = (torch.cat(each).cpu() for each in zip(*parts, strict=True))
+    row_K = torch.cat([piece.repeat_interleave(rollout.lengths_B[piece]) for piece in pieces])
+    order_K = row_K.argsort(stable=True)
+    logp_K, ids_KA, logp_KA = (torch.cat(each)[order_K].cpu() for each in zip(*parts, strict=True))
     return _Look(logp_K.double().numpy(), ids_KA.numpy().astype(np.int32), logp_KA.float().numpy())
 
 

@@ -88,7 +88,7 @@ def make_step(
         gradient_W = flat(_grad(p) for p in policy.trainable_parameters())
         # Before the weights move, since they depend on them.
         config = replay.entropy.in_force(step.config)
-        totals = update_totals(policy, step.batch, rows_R, config)
+        totals = update_totals(policy, step.method, step.batch, rows_R, config)
         weights = loss_weights(policy, step.method, step.batch, rows_R, config, totals)
         start_W = flat(policy.trainable_parameters())
         if lengths_U is not None:

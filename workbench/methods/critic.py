@@ -17,9 +17,9 @@ from torch import Tensor, nn
 from workbench.config import GRPOConfig
 from workbench.config.schedule import critic_learning_rate_at
 from workbench.errors import WorkbenchError
-from workbench.objective import micro_batches
 from workbench.policy.dtype import loss_scale
 from workbench.policy.logprobs import completion_hidden_states
+from workbench.policy.pieces import micro_batches, pieces_of, put_back
 from workbench.policy.policy import Policy
 from workbench.rollout.types import Rollout
 
@@ -74,8 +74,8 @@ class Critic:
     def values_in_parts(self, rollout: Rollout, config: GRPOConfig) -> Tensor:
         """(B, T) the values of all rows, a micro-batch at a time."""
         every_B = torch.arange(len(rollout.mask_BT), device=rollout.mask_BT.device)
-        parts = [self.values(rollout, rows) for rows in every_B.split(config.rows_at_once)]
-        return torch.cat(parts)
+        pieces = pieces_of(self.model, rollout, config)
+        return put_back(every_B, pieces, [self.values(rollout, rows) for rows in pieces])
 
     def learn(
         self,
@@ -96,7 +96,7 @@ class Critic:
         # As the policy's loss, which says why.
         scale = loss_scale(self.weight_dtype, float(tokens))
         total = 0.0
-        for part in micro_batches(rows_R, config):
+        for part in micro_batches(self.model, rollout, rows_R, config):
             value_RT = self.values(rollout, part)
             loss = clipped_value_loss(
                 value_RT,

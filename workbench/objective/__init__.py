@@ -16,7 +16,7 @@ from workbench.objective.masks import entropy_threshold
 from workbench.objective.process_supervision import ProcessAdvantages, process_advantages
 from workbench.objective.reductions import REDUCTIONS, BatchTotals, tokens_of_groups
 from workbench.objective.terms import TERMS
-from workbench.objective.updates import micro_batches, rows_with_gradient, totals_of, updates_of
+from workbench.objective.updates import rows_with_gradient, totals_of, updates_of
 
 __all__ = [
     "KL_ESTIMATORS",
@@ -34,7 +34,6 @@ __all__ = [
     "group_advantages",
     "kl_per_token",
     "merge_metrics",
-    "micro_batches",
     "next_entropy_coef",
     "policy_loss",
     "process_advantages",

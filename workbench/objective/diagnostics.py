@@ -47,6 +47,10 @@ class PerToken:
     """bool, the completion tokens."""
 
 
+OF_COMPLETIONS = ("dpo_chosen_log_ratio", "dpo_rejected_log_ratio", "dpo_margin", "dpo_accuracy")
+"""Means over completions, or pairs of them: weighed by their number, not by their tokens."""
+
+
 OF_THE_UPDATE = ("loss", "grad_norm", "value_loss", "value_mean")
 """Figures of a whole update, whatever tokens it had."""
 
@@ -110,7 +114,7 @@ def loss_metrics(x: LossInputs, tokens: PerToken) -> dict[str, Tensor]:
 
 def merge_metrics(parts: Sequence[Mapping[str, Tensor | float]]) -> dict[str, float]:
     """The metrics of a batch from those of its micro-batches: counts added, extremes kept, means
-    weighed by tokens.
+    weighed by what they are means over, tokens or completions.
 
     A figure that only some parts have is that of these parts. Parts without tokens count only where
     all are such. Raises ValueError for none at all.
@@ -162,9 +166,9 @@ def _merged(name: str, rows: list[dict[str, float]]) -> float:
         return max(values)
     if name.endswith("_min"):
         return min(values)
-    tokens = [row["tokens"] for row in rows]
-    total = sum(value * count for value, count in zip(values, tokens, strict=True))
-    return total / max(sum(tokens), 1)
+    counts = [row["sequences" if name in OF_COMPLETIONS else "tokens"] for row in rows]
+    total = sum(value * count for value, count in zip(values, counts, strict=True))
+    return total / max(sum(counts), 1)
 
 
 def _largest(values_BT: Tensor, valid_BT: Tensor) -> Tensor:

@@ -34,6 +34,12 @@ def off_policy_mask(x: LossInputs, threshold: float) -> Tensor:
     return (x.advantage_BT >= 0) | (distance_B1 <= threshold)
 
 
+TIE = {torch.float32: 1e-5, torch.float64: 1e-10}
+"""What an entropy may lack of the threshold and reach it still, in parts of itself: those of one
+distribution, computed in two passes, differ by a rounding, and all completions of a prompt have
+that of their first token in common."""
+
+
 def entropy_threshold(entropy_BT: Tensor, valid_BT: Tensor, share: float) -> Tensor:
     """The entropy (0-d, nats) at or above which the top `share` of the completion tokens lies; NaN
     without tokens.
@@ -44,6 +50,12 @@ def entropy_threshold(entropy_BT: Tensor, valid_BT: Tensor, share: float) -> Ten
     # more.
     entropy_BT = entropy_BT.to(torch.promote_types(entropy_BT.dtype, torch.float32))
     return torch.nanquantile(torch.where(valid_BT, entropy_BT, torch.nan), 1 - share)
+
+
+def reaches_threshold(entropy_BT: Tensor, threshold: Tensor | float) -> Tensor:
+    """bool (B, T), True where an entropy is the threshold or above, up to rounding."""
+    tie = TIE.get(entropy_BT.dtype, TIE[torch.float32])
+    return entropy_BT + tie * entropy_BT.abs() >= threshold
 
 
 def entropy_mask(x: LossInputs, share: float, threshold: Tensor | float | None = None) -> Tensor:
@@ -62,7 +74,7 @@ def entropy_mask(x: LossInputs, share: float, threshold: Tensor | float | None =
     entropy_BT = x.entropy_BT.detach()
     if threshold is None:
         threshold = entropy_threshold(entropy_BT, x.valid_BT, share)
-    return x.valid_BT & (entropy_BT >= threshold)
+    return x.valid_BT & reaches_threshold(entropy_BT, threshold)
 
 
 def sampler_ratio(x: LossInputs, level: str) -> Tensor:

@@ -1,18 +1,17 @@
-"""How a batch is cut into optimizer updates and these into micro-batches, and what each divides by.
+"""How a batch is cut into optimizer updates, and what the micro-batches of each divide by.
 
 Suffixes: B completions, R the ones of an update, T tokens of the longest one.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
 from workbench.config.losses import LOSSES, divides_by_batch_tokens
-from workbench.objective.masks import entropy_threshold
+from workbench.objective.masks import entropy_threshold, reaches_threshold
 from workbench.objective.reductions import BatchTotals
 
 if TYPE_CHECKING:
@@ -24,12 +23,6 @@ def updates_of(config: GRPOConfig, device: torch.device) -> list[Tensor]:
     `num_iterations` times over."""
     rows_B = torch.arange(config.completions_per_step, device=device)
     return list(rows_B.chunk(config.updates_per_rollout)) * config.num_iterations
-
-
-def micro_batches(rows_R: Tensor, config: GRPOConfig) -> Iterator[Tensor]:
-    """The rows of one update in pieces that fit into memory."""
-    if len(rows_R):
-        yield from torch.split(rows_R, config.micro_batch_size or len(rows_R))
 
 
 def totals_of(
@@ -50,7 +43,7 @@ def totals_of(
     bonus_tokens = float(counted_RT.sum())
     if entropy_RT is not None and config.top_entropy_quantile < 1:
         threshold = entropy_threshold(entropy_RT, counted_RT != 0, config.top_entropy_quantile)
-        bonus_tokens = float(((counted_RT != 0) & (entropy_RT >= threshold)).sum())
+        bonus_tokens = float(((counted_RT != 0) & reaches_threshold(entropy_RT, threshold)).sum())
     return BatchTotals(
         sequences=len(rows_R),
         tokens=torch.tensor(max(tokens, 1.0)),

@@ -166,7 +166,7 @@ def _frozen_base(c: GRPOConfig) -> list[Candidate]:
 
 def _smaller_forwards(c: GRPOConfig) -> list[Candidate]:
     """The same update, with less of it in memory at a time."""
-    at_once = c.rows_at_once
+    at_once = c.longest_at_once
     half = max(at_once // 4, 1)
     return [
         (

@@ -24,6 +24,7 @@ SHOWN = (
     "num_generations",
     "updates_per_rollout",
     "micro_batch_size",
+    "micro_batch_tokens",
     "max_prompt_length",
     "max_completion_length",
     "beta",

@@ -23,7 +23,7 @@ from workbench.config.losses import looks_at_update
 from workbench.plan import ledger
 from workbench.plan.beside import Teacher, asks_old, asks_reference, has_critic, samples
 from workbench.plan.devices import Device
-from workbench.plan.trace import passes
+from workbench.plan.trace.micro_batches import tokens_of_batch, tokens_of_passes
 from workbench.plan.trace.skeleton import Skeleton
 
 SHARE_OF_LIMIT = {"cuda": (0.6, 0.15), "cpu": (0.8, 0.25)}
@@ -87,7 +87,7 @@ def seconds_of(
         "logprobs": (logprob_passes(skeleton, config) * forward + critic + graded) / rate,
         "update": update_factor(config) * (forward + critic) / rate,
     }
-    forwards = _forwards(skeleton, config, teacher)
+    forwards = _forwards(skeleton, config, prompt_tokens, teacher)
     if not facts_of(config).launches_per_token:
         forwards["rollout"] = 0
     layers = skeleton.plain_config.num_hidden_layers
@@ -153,7 +153,7 @@ def update_factor(config: GRPOConfig) -> int:
 def forward_operations(skeleton: Skeleton, config: GRPOConfig, prompt_tokens: int) -> float:
     """Operations of one pass over all completions: layers on every computed token, the head on the
     scored ones, attention."""
-    tokens = passes.computed_tokens(skeleton, config, prompt_tokens)
+    tokens = tokens_of_batch(skeleton, config, prompt_tokens)
     scored = config.completions_per_step * config.max_completion_length
     rows = max(tokens - scored, prompt_tokens) / prompt_tokens  # each row has its prompt once
     attention = 4 * _attention_width(skeleton) * tokens * tokens / rows
@@ -211,7 +211,9 @@ def _attention_width(skeleton: Skeleton) -> int:
     return int(c.num_hidden_layers * c.num_attention_heads * size)
 
 
-def _forwards(skeleton: Skeleton, config: GRPOConfig, teacher: Teacher | None) -> dict[str, float]:
+def _forwards(
+    skeleton: Skeleton, config: GRPOConfig, prompt_tokens: int, teacher: Teacher | None
+) -> dict[str, float]:
     """Forwards of the policy's layers in each phase, a backward counted as one and a half; a
     teacher's by its own layers."""
     models = 1 + int(has_critic(config))
@@ -219,8 +221,7 @@ def _forwards(skeleton: Skeleton, config: GRPOConfig, teacher: Teacher | None) -
     if teacher is not None:
         graded = teacher.skeleton.plain_config.num_hidden_layers
         graded /= skeleton.plain_config.num_hidden_layers
-    share = config.completions_per_step // config.updates_per_rollout
-    batches = -(-share // len(passes.micro_batch(config))) * config.updates_per_rollout
+    batches = len(tokens_of_passes(skeleton, config, prompt_tokens))
     passes_of_update = 2.5
     if looks_at_update(config) and batches > config.updates_per_rollout:
         # The whole update is looked at before the first of its micro-batches.

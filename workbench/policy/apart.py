@@ -27,13 +27,6 @@ COARSE = 0.1
 """The same in the 16-bit formats."""
 
 
-def pays(model: Any, rollout: Rollout, rows: Tensor) -> bool:
-    """True where a mask would be large and the model can do without."""
-    if len(rows) == 0 or packing.longest_row(rollout, rows) <= MASK_UP_TO:
-        return False
-    return reason_against(model) is None
-
-
 def reason_against(model: Any) -> str | None:
     """Why this model's attention cannot be taken apart, as a clause, or None. A model is tried
     once, with a few tokens; where that fails, a warning says so."""

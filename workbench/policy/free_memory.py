@@ -83,7 +83,7 @@ def check_batch_fits(policy: Policy, config: GRPOConfig, prompt_tokens: int = 0)
             f"{free / 1e9:.1f} GB free. Lower num_generations, "
             "prompts_per_step or max_completion_length."
         )
-    at_once = config.rows_at_once
+    at_once = config.longest_at_once
     logits = logit_bytes(policy.model, at_once, length)
     if logits > free:
         fits = max(int(at_once * free / logits / 2), 1)

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from workbench.policy import head
-from workbench.policy.logprobs import pass_of
+from workbench.policy.ways import pass_of
 from workbench.rollout.types import Rollout
 
 

@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 
 from workbench.config import GRPOConfig
-from workbench.policy import apart, head
-from workbench.policy.packing import can_pack
-from workbench.policy.passes import Pass, in_one_row, packed, row_by_row
+from workbench.policy import head
+from workbench.policy.pieces import pieces_of, put_back
+from workbench.policy.ways import pass_of
 from workbench.rollout.types import Rollout
 
 
@@ -48,14 +48,11 @@ def completion_logps(
 
 
 def logps_in_parts(model: Any, rollout: Rollout, config: GRPOConfig) -> Tensor:
-    """(B, T) log-probabilities of all completions, no more rows at once than in an update, whose
+    """(B, T) log-probabilities of all completions, no more at once than in an update, whose
     micro-batches fit into memory."""
-    rows = torch.arange(len(rollout.mask_BT), device=rollout.mask_BT.device)
-    logps = []
-    for part in torch.split(rows, config.rows_at_once):
-        logp_RT, _ = completion_logps(model, rollout, part, config.temperature)
-        logps.append(logp_RT)
-    return torch.cat(logps)
+    pieces = pieces_of(model, rollout, config)
+    logps = [completion_logps(model, rollout, part, config.temperature)[0] for part in pieces]
+    return put_back(torch.arange(len(rollout.mask_BT)), pieces, logps)
 
 
 def completion_hidden_states(
@@ -66,20 +63,6 @@ def completion_hidden_states(
     given = pass_of(model, rollout, rows)
     hidden_KH, _ = given.before_head(model)
     return hidden_KH, (given.row_K, given.token_K)
-
-
-def pass_of(model: Any, rollout: Rollout, rows: Tensor) -> Pass:
-    """What to give the model for these completions: the cheapest of the ways that it allows."""
-    if apart.pays(model, rollout, rows):
-        return in_one_row(model, rollout, rows)
-    if can_pack(model, rollout, rows):
-        return packed(model, rollout, rows)
-    return row_by_row(rollout, rows)
-
-
-def computes_prompts_once(model: Any, rollout: Rollout, rows: Tensor) -> bool:
-    """Whether these completions share their prompts' computing."""
-    return apart.pays(model, rollout, rows) or can_pack(model, rollout, rows)
 
 
 def _logps(

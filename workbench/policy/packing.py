@@ -82,23 +82,6 @@ def shares_prompts(model: Any) -> bool:
     return reason is None
 
 
-def can_pack(model: Any, rollout: Rollout, rows: Tensor) -> bool:
-    """True when the model takes a mask of our making and the packed rows stay short enough to gain
-    by it."""
-    if len(rows) == 0 or reason_against(model) is not None:
-        return False
-    several = bool((rows // rollout.num_generations).unique(return_counts=True)[1].max() > 1)
-    return several and longest_row(rollout, rows) <= LONGEST_ROW
-
-
-def longest_row(rollout: Rollout, rows: Tensor) -> int:
-    """No packed row of these completions has more tokens. A bound that is cheap to find: as if
-    every completion were as long as the longest."""
-    prompts, counts = (rows // rollout.num_generations).unique(return_counts=True)
-    prompt_tokens = rollout.prompt_mask_NP[prompts].sum(1).max()
-    return int(prompt_tokens + counts.max() * rollout.lengths_B[rows].max())
-
-
 def pack(rollout: Rollout, rows: Tensor) -> Packed:
     """Lay the completions in `rows` out behind their prompts."""
     prompts_N, packed_R = (rows // rollout.num_generations).unique(return_inverse=True)

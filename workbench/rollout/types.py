@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, fields, replace
 from typing import Protocol
 
@@ -23,6 +24,24 @@ class Sampling:
     """Draw from the k likeliest tokens; 0 means all."""
     top_p: float = 1.0
     """Draw from the likeliest tokens with this probability together; 1 means all."""
+
+
+@dataclass(frozen=True)
+class Lengths:
+    """How long the prompts and completions of a rollout are, in tokens, as plain numbers: for those
+    who ask about many sets of rows."""
+
+    prompt_N: list[int]
+    completion_B: list[int]
+    num_generations: int
+    """G."""
+
+    def families(self, rows: Iterable[int]) -> list[tuple[int, list[int]]]:
+        """For each prompt of these rows its length, and those of its completions among them."""
+        found: dict[int, list[int]] = {}
+        for row in rows:
+            found.setdefault(row // self.num_generations, []).append(self.completion_B[row])
+        return [(self.prompt_N[prompt], lengths) for prompt, lengths in found.items()]
 
 
 @dataclass(frozen=True)
@@ -49,6 +68,12 @@ class Rollout:
     def lengths_B(self) -> Tensor:
         """Sampled tokens of each row."""
         return self.mask_BT.sum(1)
+
+    @property
+    def lengths(self) -> Lengths:
+        """The same with those of the prompts, as plain numbers."""
+        prompts = self.prompt_mask_NP.sum(1).tolist()
+        return Lengths(prompts, self.lengths_B.tolist(), self.num_generations)
 
     def completion_lists(self) -> list[list[int]]:
         """The sampled token ids of each row, without padding."""

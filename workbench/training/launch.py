@@ -48,6 +48,7 @@ EXTENDABLE = (
     "save_steps",
     "save_total_limit",
     "micro_batch_size",
+    "micro_batch_tokens",
     "gradient_checkpointing",
     "reward_timeout",
     "vllm_server_base_url",

@@ -76,7 +76,7 @@ def _words(phase: str, config: GRPOConfig, policy: str, error: BaseException) ->
 def _phase(phase: str, config: GRPOConfig) -> tuple[str, str]:
     """What a phase does, and the settings that make it smaller."""
     length = config.max_completion_length
-    rows = config.rows_at_once
+    at_once = _at_once(config)
     smaller_batch = _smaller_batch(config)
     smaller_forwards = _smaller_forwards(config)
     table = {
@@ -95,11 +95,11 @@ def _phase(phase: str, config: GRPOConfig) -> tuple[str, str]:
             "Let them need less, or do their work elsewhere.",
         ),
         "logprobs": (
-            f"the log-probabilities of {rows} completions at once were being computed",
+            f"the log-probabilities of {at_once} were being computed",
             smaller_forwards,
         ),
         "update": (
-            f"forward, backward or the optimizer's update, with {rows} completions at once",
+            f"forward, backward or the optimizer's update, with {at_once}",
             smaller_forwards + _lighter(config),
         ),
         "reference": (
@@ -123,6 +123,13 @@ def _phase(phase: str, config: GRPOConfig) -> tuple[str, str]:
     return table.get(phase, otherwise)
 
 
+def _at_once(config: GRPOConfig) -> str:
+    rows = config.rows_at_once
+    if config.micro_batch_size is not None:
+        return f"{rows} completions at once"
+    return f"up to {rows} completions or {config.micro_batch_tokens} tokens at once"
+
+
 def _smaller_batch(config: GRPOConfig) -> str:
     """What makes all of a step smaller, and first what leaves an engine with memory of its own
     less."""
@@ -140,12 +147,11 @@ def _smaller_batch(config: GRPOConfig) -> str:
 
 def _smaller_forwards(config: GRPOConfig) -> str:
     """What computes fewer completions at once; the batch, where it is one already."""
-    rows = config.rows_at_once
-    if rows <= 1:
+    if config.rows_at_once <= 1:
         return _smaller_batch(config)
     return (
-        f"Set micro_batch_size={rows // 2}: the result stays the same, and the run can be resumed "
-        "with it."
+        f"Set micro_batch_size={max(config.longest_at_once // 2, 1)}: the result stays the same, "
+        "and the run can be resumed with it."
     )
 
 
@@ -218,8 +224,8 @@ def warn_where_too_small(policy: Policy, config: GRPOConfig) -> None:
         warnings.warn(
             f"the plan of this run needs {needed / 2**30:.1f} GiB at its peak, {policy.device} has "
             f"{memory / 2**30:.1f} GiB in all: it will probably run "
-            f"out of memory. Set a smaller micro_batch_size (now {config.rows_at_once} completions "
-            "at once) or gradient_checkpointing=True; "
+            f"out of memory. Set a smaller micro_batch_size (now {config.longest_at_once} of the "
+            "longest completions at once) or gradient_checkpointing=True; "
             f"workbench plan --policy {shlex.quote(policy.source)} says what fits.",
             ConfigWarning,
             stacklevel=4,

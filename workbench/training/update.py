@@ -13,11 +13,11 @@ from workbench.objective import (
     BatchTotals,
     PolicyLoss,
     merge_metrics,
-    micro_batches,
     totals_of,
 )
 from workbench.policy.dtype import loss_scale
 from workbench.policy.logprobs import completion_logps
+from workbench.policy.pieces import micro_batches, put_back
 from workbench.policy.policy import Policy
 from workbench.training.guard import check_finite, check_gradients
 
@@ -36,13 +36,12 @@ def accumulate_gradient(
     for parameter in policy.trainable_parameters():
         parameter.grad = torch.zeros_like(parameter)
 
-    totals = update_totals(policy, batch, rows_R, config)
+    totals = update_totals(policy, method, batch, rows_R, config)
     scale = loss_scale(policy.weight_dtype, float(totals.tokens))
-    pushing_R = method.rows(batch, rows_R, config)
     loss = 0.0
     parts = []
     # Each part's backward pass follows at once, so that only one graph is in memory.
-    for part in micro_batches(pushing_R, config):
+    for part in _pieces(policy, method, batch, rows_R, config):
         found, logp_RT = micro_batch_loss(policy, method, batch, part, config, totals, step)
         # Before the backward pass: here a NaN still has the name of its completion.
         check_finite(
@@ -60,7 +59,7 @@ def accumulate_gradient(
         loss += found.loss.item()
         parts.append(found.metrics)
     # Under the same weights as the others, so before the optimizer moves them.
-    parts += measure_skipped(policy, method, batch, rows_R, pushing_R, config, totals, step)
+    parts += measure_skipped(policy, method, batch, rows_R, config, totals, step)
 
     # Before the check and the clipping, which are about the true gradient.
     if scale != 1:
@@ -69,6 +68,14 @@ def accumulate_gradient(
     check_gradients(step, policy)
     metrics = merge_metrics(parts) if parts else {}
     return metrics | {"loss": loss}
+
+
+def _pieces(
+    policy: Policy, method: Method, batch: Batch, rows_R: Tensor, config: GRPOConfig
+) -> list[Tensor]:
+    """The rows that can move the policy, in micro-batches."""
+    pushing_R = method.rows(batch, rows_R, config)
+    return micro_batches(policy.model, batch.rollout, pushing_R, config)
 
 
 def micro_batch_loss(
@@ -103,7 +110,6 @@ def measure_skipped(
     method: Method,
     batch: Batch,
     rows_R: Tensor,
-    pushing_R: Tensor,
     config: GRPOConfig,
     totals: BatchTotals,
     step: int,
@@ -114,32 +120,35 @@ def measure_skipped(
         return []
     # Rows that the loss mask drops whole count in no mean.
     counted_R = batch.loss_mask_BT[rows_R].any(1)
+    pushing_R = method.rows(batch, rows_R, config)
     skipped_R = rows_R[counted_R & ~torch.isin(rows_R, pushing_R)]
     with torch.no_grad():
         return [
             micro_batch_loss(policy, method, batch, part, config, totals, step)[0].metrics
-            for part in micro_batches(skipped_R, config)
+            for part in micro_batches(policy.model, batch.rollout, skipped_R, config)
         ]
 
 
-def update_totals(policy: Policy, batch: Batch, rows_R: Tensor, config: GRPOConfig) -> BatchTotals:
+def update_totals(
+    policy: Policy, method: Method, batch: Batch, rows_R: Tensor, config: GRPOConfig
+) -> BatchTotals:
     """What an update's micro-batches have in common.
 
     The entropy threshold of top_entropy_quantile is the whole update's, so that the result does not
-    depend on `micro_batch_size` (TRL takes each micro-batch's own). Where there are several, the
+    depend on how it is cut (TRL takes each micro-batch's own). Where there are several, the
     entropies cost a pass before the first of them; a single one finds the threshold by itself. The
     same holds for the tokens that clip_cov and kl_cov choose.
     """
-    parts = list(micro_batches(rows_R, config))
-    if len(parts) < 2 or not looks_at_update(config):
-        batch.selected_BT = None
+    batch.selected_BT = None
+    if not looks_at_update(config) or len(_pieces(policy, method, batch, rows_R, config)) < 2:
         return totals_of(batch.loss_mask_BT, rows_R, config)
+    parts = micro_batches(policy.model, batch.rollout, rows_R, config)
     with torch.no_grad():
         found = [
             completion_logps(policy.model, batch.rollout, part, config.temperature)
             for part in parts
         ]
-    logp_RT, entropy_RT = (torch.cat(values) for values in zip(*found, strict=True))
+    logp_RT, entropy_RT = (put_back(rows_R, parts, v) for v in zip(*found, strict=True))
     if LOSSES[config.loss_type].selects:
         batch.select(rows_R, logp_RT, entropy_RT, config)
     return totals_of(batch.loss_mask_BT, rows_R, config, entropy_RT)

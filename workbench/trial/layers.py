@@ -27,7 +27,7 @@ from workbench.plan.beside import Teacher, asks_old, asks_reference, has_critic,
 from workbench.plan.devices import Device
 from workbench.plan.shapes import Shape, layers_are_alike, with_layers
 from workbench.plan.speed import forward_operations, teacher_operations
-from workbench.plan.trace import passes
+from workbench.plan.trace.micro_batches import tokens_of_batch
 from workbench.plan.trace.skeleton import Skeleton, quantized_as
 from workbench.policy.dtype import wants_autocast, weight_dtype
 from workbench.policy.for_config import lora_of
@@ -99,7 +99,7 @@ def run_trial(
         for n, v in ((few, small), (2 * few, small), (few, wide))
     )
     more_layers, more_words = (layers - few) / few, (vocabulary - small) / max(wide - small, 1)
-    tokens = passes.computed_tokens(bare, config, prompt_tokens) / base.tokens
+    tokens = tokens_of_batch(bare, config, prompt_tokens) / base.tokens
     words = config.completions_per_step * config.max_completion_length / base.scored
 
     graded = 0.0

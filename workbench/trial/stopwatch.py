@@ -13,11 +13,12 @@ from workbench.config import GRPOConfig
 from workbench.config.engines import facts_of
 from workbench.methods import Batch, Method, loss_mask
 from workbench.plan.rates import quickest
-from workbench.plan.trace import passes
-from workbench.policy.logprobs import completion_logps, computes_prompts_once
+from workbench.plan.trace.micro_batches import longest_rollout
+from workbench.policy.logprobs import completion_logps
 from workbench.policy.optim import make_optimizer
 from workbench.policy.policy import Policy
 from workbench.policy.reference import Reference
+from workbench.policy.ways import Ways
 from workbench.rewards import RewardSet
 from workbench.rollout import make_engine
 from workbench.rollout.types import Rollout, Sampling
@@ -152,7 +153,7 @@ def _training_seconds(
         old_logp_BT=rollout.sampler_logp_BT,
         ref_logp_BT=rollout.sampler_logp_BT,
     )
-    whole = config.replace(micro_batch_size=None)
+    whole = config.replace(micro_batch_size=len(rows))
     # What a method does beside it is not timed here: the gradient is the same pass for all.
     plain = Method(policy, config, RewardSet("format"))
 
@@ -179,15 +180,15 @@ def _trial_rows(
 ) -> tuple[Rollout, torch.Tensor]:
     """As many rows of the first micro-batch as have few enough tokens, at least one."""
     with torch.device(policy.device):
-        rollout = passes.longest_rollout(config, prompt_tokens)
-    rows = passes.micro_batch(config).to(policy.device)
+        rollout = longest_rollout(config, prompt_tokens)
+        rows = torch.arange(config.longest_at_once)
     while len(rows) > 1 and _tokens(policy, rollout, rows) > TOKENS[policy.device.type]:
         rows = rows[:-1]
     return rollout, rows
 
 
 def _tokens(policy: Policy, rollout: Rollout, rows: torch.Tensor) -> int:
-    return passes.tokens_of(rollout, rows, computes_prompts_once(policy.model, rollout, rows))
+    return Ways(policy.model).computed_tokens(rollout.lengths, rows.tolist())
 
 
 def _quickest(call: Callable[[], object], policy: Policy) -> float:

@@ -356,14 +356,12 @@ def _every(reader: Reader, section: str, field: str, per_epoch: int | None) -> N
 
 
 def memory(reader: Reader) -> None:
-    """mb_spec: as many completions at once as its tokens hold."""
+    """mb_spec: the tokens of one forward and backward."""
     names = ("max_tokens_per_mb", "max_tokens_per_gpu")
     place = next(
         (f"actor.mb_spec.{name}" for name in names if reader.has(f"actor.mb_spec.{name}")), ""
     )
     tokens = reader.value(place) if place else None
-    longest = reader.values.get("max_completion_length")
-    prompt = reader.values.get("max_prompt_length") or 0
-    if isinstance(tokens, (int, float)) and longest:
-        rows = {"micro_batch_size": max(1, int(tokens // (longest + prompt)))}
-        reader.said(place, "near", "as many of the longest completions as that holds", **rows)
+    if isinstance(tokens, (int, float)):
+        budget = {"micro_batch_tokens": max(1, int(tokens))}
+        reader.said(place, "near", "a prompt that completions share counts once here", **budget)

@@ -23,8 +23,8 @@ PHASES = {
     ),
     "update": (
         "Forward and backward passes dominate: fewer num_iterations (now {num_iterations}), a "
-        "larger micro_batch_size (now {micro_batch_size}) if memory allows, or lora_rank (now "
-        "{lora_rank}) shorten them."
+        "larger micro_batch_size (now {micro_batch_size}; where that is None micro_batch_tokens, "
+        "now {micro_batch_tokens}) if memory allows, or lora_rank (now {lora_rank}) shorten them."
     ),
     "logprobs": (
         "beta=0 (now {beta}) with measure_kl=False saves the reference's pass, "
@@ -258,6 +258,7 @@ _FIELDS = (
     "num_generations",
     "num_iterations",
     "micro_batch_size",
+    "micro_batch_tokens",
     "lora_rank",
     "beta",
     "updates_per_rollout",

@@ -1,9 +1,8 @@
 """What one forward, or one forward and backward, of a policy would allocate: the package's own
 code, run on the meta device.
 
-The log-probabilities are those of `workbench.policy.logprobs`, on a made-up rollout in which every
-prompt and every completion is as long as the config allows. So packing, the head and whatever else
-that code does is counted as it is done.
+The log-probabilities are those of `workbench.policy.logprobs`, on a made-up rollout (see
+`micro_batches`). So packing, the head and whatever else that code does is counted as it is done.
 """
 
 from __future__ import annotations
@@ -24,69 +23,10 @@ from workbench.libraries.hf_transformers import (
 )
 from workbench.plan.trace.allocations import Allocations, Peak, on_meta, storage_bytes
 from workbench.plan.trace.autocast import weights_cast_to_bfloat16
+from workbench.plan.trace.micro_batches import largest_micro_batch, sizes
 from workbench.plan.trace.skeleton import Skeleton
-from workbench.policy.logprobs import (
-    completion_hidden_states,
-    completion_logps,
-    computes_prompts_once,
-)
+from workbench.policy.logprobs import completion_hidden_states, completion_logps
 from workbench.rollout.request import evaluation_mode
-from workbench.rollout.types import Rollout
-
-
-def longest_rollout(config: GRPOConfig, prompt_tokens: int) -> Rollout:
-    """A rollout of the config's size in which everything has its greatest length; token ids are all
-    0. On the CPU, small."""
-    N, G, T = config.prompts_per_step, config.num_generations, config.max_completion_length
-    ids_BT, mask_BT = (
-        torch.zeros(N * G, T, dtype=torch.long),
-        torch.ones(N * G, T, dtype=torch.bool),
-    )
-    return Rollout(
-        prompt_ids_NP=torch.zeros(N, prompt_tokens, dtype=torch.long),
-        prompt_mask_NP=torch.ones(N, prompt_tokens, dtype=torch.bool),
-        completion_ids_BT=ids_BT,
-        mask_BT=mask_BT,
-        sampler_logp_BT=torch.zeros(N * G, T),
-        truncated_B=torch.zeros(N * G, dtype=torch.bool),
-        num_generations=G,
-    )
-
-
-def micro_batch(config: GRPOConfig) -> Tensor:
-    """The rows of one forward and backward."""
-    return torch.arange(config.rows_at_once)
-
-
-def computed_tokens(skeleton: Skeleton, config: GRPOConfig, prompt_tokens: int) -> int:
-    """Tokens that one pass over all completions runs through the layers, prompts counted as often
-    as they are computed."""
-    rollout, rows = longest_rollout(config, prompt_tokens), micro_batch(config)
-    packs = computes_prompts_once(skeleton.model, rollout, rows)
-    updates = torch.arange(config.completions_per_step).chunk(config.updates_per_rollout)
-    parts: list[Tensor] = [part for update in updates for part in update.split(len(rows))]
-    return sum(tokens_of(rollout, part, packs) for part in parts)
-
-
-def tokens_of(rollout: Rollout, rows: Tensor, packs: bool) -> int:
-    """Tokens that go through the layers for these completions of a longest rollout; `packs`: those
-    of one prompt share it."""
-    prompt, T = rollout.prompt_ids_NP.shape[1], rollout.mask_BT.shape[1]
-    return len(rows) * T + prompt * (
-        len((rows // rollout.num_generations).unique()) if packs else len(rows)
-    )
-
-
-def sizes(config: GRPOConfig, prompt_tokens: int) -> tuple[float, ...]:
-    """All that the pass of a micro-batch depends on, the model apart."""
-    return (
-        config.prompts_per_step,
-        config.num_generations,
-        config.max_completion_length,
-        config.rows_at_once,
-        config.temperature,
-        prompt_tokens,
-    )
 
 
 def update_peak(skeleton: Skeleton, config: GRPOConfig, prompt_tokens: int) -> Peak:
@@ -105,8 +45,7 @@ def _update_peak(skeleton: Skeleton, config: GRPOConfig, prompt_tokens: int) -> 
         with _Counting(skeleton, gradients) as counted:
             logp, entropy = completion_logps(
                 skeleton.model,
-                longest_rollout(config, prompt_tokens),
-                micro_batch(config),
+                *largest_micro_batch(skeleton.model, config, prompt_tokens),
                 config.temperature,
                 entropy_gradient=config.has_entropy_bonus,
             )
@@ -134,8 +73,7 @@ def _logprobs_peak(skeleton: Skeleton, config: GRPOConfig, prompt_tokens: int) -
     with torch.no_grad(), _Counting(skeleton) as counted:
         completion_logps(
             skeleton.model,
-            longest_rollout(config, prompt_tokens),
-            micro_batch(config),
+            *largest_micro_batch(skeleton.model, config, prompt_tokens),
             config.temperature,
         )
     return counted.peak
@@ -179,8 +117,7 @@ def _critic_values_peak(skeleton: Skeleton, config: GRPOConfig, prompt_tokens: i
 
 def _values(skeleton: Skeleton, config: GRPOConfig, prompt_tokens: int) -> Tensor:
     """As `methods.critic.Critic.values`, of a micro-batch."""
-    rollout = longest_rollout(config, prompt_tokens)
-    rows_R = micro_batch(config)
+    rollout, rows_R = largest_micro_batch(skeleton.model, config, prompt_tokens)
     hidden_KH, at = completion_hidden_states(skeleton.model, rollout, rows_R)
     head_1H = on_meta(1, hidden_KH.shape[1], dtype=torch.float32)
     value_K = torch.nn.functional.linear(hidden_KH.float(), head_1H).squeeze(-1)

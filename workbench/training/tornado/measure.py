@@ -12,6 +12,7 @@ from workbench.config import GRPOConfig
 from workbench.evaluation.accuracy import greedy_accuracy
 from workbench.objective.kl import kl_per_token
 from workbench.policy.logprobs import completion_logps
+from workbench.policy.pieces import pieces_of
 from workbench.rewards.functions import as_messages
 from workbench.rewards.watchdog import WATCH_FILE
 from workbench.rollout.types import Rollout, Sampling
@@ -93,8 +94,7 @@ class Ruler:
         sums = {"kl": 0.0, "entropy": 0.0, "tokens": int(rollout.mask_BT.sum())}
         model = trainer.policy.model
         temperature = self.config.temperature
-        rows = torch.arange(len(rollout.mask_BT), device=rollout.mask_BT.device)
-        for part in torch.split(rows, self.config.rows_at_once):
+        for part in pieces_of(model, rollout, self.config):
             # What stands on padding is 0 in all of these.
             logp_RT, entropy_RT = completion_logps(model, rollout, part, temperature)
             sums["entropy"] += float(entropy_RT.cpu().double().sum())

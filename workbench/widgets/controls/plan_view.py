@@ -35,7 +35,7 @@ CHOICES = (
     "12GB",
     "8GB",
 )
-MICRO = (("a whole update", None), *((str(n), n) for n in (1, 2, 4, 8, 16, 32, 64)))
+MICRO = (("by tokens", None), *((str(n), n) for n in (1, 2, 4, 8, 16, 32, 64)))
 RANKS = (
     ("none: all weights", 0),
     ("LoRA, rank 8", 8),
