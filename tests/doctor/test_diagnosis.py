@@ -211,6 +211,11 @@ def test_the_report_names_the_engine_that_served(tmp_path: Path) -> None:
         "computing log-probabilities does not share a prompt among its completions."
     ) in said
     assert Facts.of(make_run(tmp_path / "old")).engine == "native", "an older record: its config's"
+    for apart, words in ((True, "without a mask"), (False, "with a mask")):
+        with RunWriter.create(tmp_path / f"{apart}", config=config) as writer:
+            writer.add_to_environment(rollout_engine="native", attention_apart=apart)
+        said = " ".join(report(tmp_path / f"{apart}").split())
+        assert f"among its completions, {words} where they are long." in said
 
 
 def test_the_doctor_needs_no_torch_and_no_widget(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from policy.tiny_folders import NATIVE, OTHERS, save_tiny
 
 from workbench.config import GRPOConfig
 from workbench.doctor import report
-from workbench.policy import load_policy, packing, save_policy
+from workbench.policy import apart, load_policy, packing, save_policy
 from workbench.policy.logprobs import completion_logps
 from workbench.rewards import RewardSet
 from workbench.runs import Run
@@ -77,6 +77,7 @@ def test_load_sample_train(name: str, quantization: str, tmp_path: Path) -> None
     assert environment["rollout_engine"] == served, "the record names what served"
     assert environment["shared_prompts"] == (packing.reason_against(policy.model) is None)
     assert environment["shared_decoding"] == (True if name in NATIVE else None)
+    assert environment["attention_apart"] == (apart.reason_against(policy.model) is None)
     said = " ".join(report(tmp_path / "run").split())
     assert ("sampling shares its keys and values" in said) == (name in NATIVE)
     assert f"Sampled by the engine '{served}'" in said

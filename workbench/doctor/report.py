@@ -81,6 +81,9 @@ def served_words(run: Run) -> str:
         f"Sampled by the engine {served!r}{instead}; computing log-probabilities {shared} a prompt "
         "among its completions"
     )
+    apart = environment.get("attention_apart")
+    if apart is not None:
+        said += f", {'without' if apart else 'with'} a mask where they are long"
     shared_decoding = environment.get("shared_decoding")
     if shared_decoding is not None:
         also = "shares" if shared_decoding else "does not share"

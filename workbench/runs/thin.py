@@ -47,6 +47,7 @@ ENVIRONMENT = (
     "rollout_engine",
     "shared_prompts",
     "shared_decoding",
+    "attention_apart",
     "opened_answer",
 )
 """Facts of the environment that stay: they bear on the figures and name no machine."""

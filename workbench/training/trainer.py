@@ -33,6 +33,7 @@ from workbench.objective import (
     update_metrics,
     updates_of,
 )
+from workbench.policy import apart
 from workbench.policy.logprobs import logps_in_parts
 from workbench.policy.optim import load_optimizer, make_optimizer, optimizer_tensors
 from workbench.policy.packing import shares_prompts
@@ -141,6 +142,7 @@ class Trainer:
             rollout_engine=self.engine.name,
             shared_prompts=shares_prompts(policy.model),
             shared_decoding=shares_decoding(self.engine),
+            attention_apart=apart.reason_against(policy.model) is None,
             # Completions are recorded as whole messages: so much of each the template wrote.
             opened_answer=policy.opened(task.messages(task.train[0])),
             **facts_of(policy, task),
