@@ -44,13 +44,16 @@ def batch_rows(config: GRPOConfig) -> Iterator[Row]:
         if several
         else "",
     )
-    yield Row(
-        "micro_batch_size",
-        "mapped",
-        config.micro_batch_size,
-        {"per_device_train_batch_size": at_once},
-        "For one process; train.py shares the batch where there are several.",
-    )
+    own = config.micro_batch_size
+    by_tokens = " As many of the longest completions as the tokens hold." if own is None else ""
+    for name in ("micro_batch_size", "micro_batch_tokens"):
+        yield Row(
+            name,
+            "mapped",
+            getattr(config, name),
+            {"per_device_train_batch_size": at_once},
+            "For one process; train.py shares the batch where there are several." + by_tokens,
+        )
 
 
 def counts_rows(config: GRPOConfig) -> Iterator[Row]:
@@ -117,7 +120,7 @@ def _evaluation(config: GRPOConfig, updates: int) -> Row:
 
 def loss_rows(config: GRPOConfig) -> Iterator[Row]:
     """The loss, where micro-batches change it."""
-    micro = config.rows_at_once < config.completions_per_step // config.updates_per_rollout
+    micro = config.longest_at_once < config.completions_per_step // config.updates_per_rollout
     by_micro_batch = config.loss_type == "bnpo" and micro
     yield Row(
         "loss_type",

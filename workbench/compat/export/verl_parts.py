@@ -76,13 +76,16 @@ def batch_rows(config: GRPOConfig) -> Iterator[Row]:
     names += [
         f"actor_rollout_ref.{p}.log_prob_micro_batch_size_per_gpu" for p in ("rollout", "ref")
     ]
-    yield Row(
-        "micro_batch_size",
-        "mapped",
-        config.micro_batch_size,
-        dict.fromkeys(names, at_once),
-        "On each GPU.",
-    )
+    own = config.micro_batch_size
+    by_tokens = " As many of the longest completions as the tokens hold." if own is None else ""
+    for name in ("micro_batch_size", "micro_batch_tokens"):
+        yield Row(
+            name,
+            "mapped",
+            getattr(config, name),
+            dict.fromkeys(names, at_once),
+            "On each GPU." + by_tokens,
+        )
     longest = config.max_prompt_length
     yield Row(
         "max_prompt_length",
