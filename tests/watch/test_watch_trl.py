@@ -206,8 +206,8 @@ class MoveAt:
 def moved(trainer: Any, folder: Path, **knobs: Any) -> Any:
     session = watched(trainer, folder)
     move = MoveAt(session, 2, **knobs)
-    original = session.rewarding
-    session.rewarding = lambda: (move(), original())
+    original = session._recording.rewarding
+    session._recording.rewarding = lambda: (move(), original())
     trainer.train()
     return session
 
@@ -310,7 +310,7 @@ def test_a_failure_of_ours_ends_the_recording_alone(trainer_of: Make, tmp_path: 
     def broken(record: Any) -> None:
         raise OSError("no space left")
 
-    session._writer.write_step = broken
+    session._recording.writer.write_step = broken
     with pytest.warns(UserWarning, match="watching ended, TRL goes on: OSError: no space left"):
         seen = outcome(trainer)
     assert all(torch.equal(alone[0][name], seen[0][name]) for name in alone[0])

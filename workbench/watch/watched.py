@@ -7,25 +7,20 @@ its settings can be moved, and it cannot be paused, gone back with or branched.
 from __future__ import annotations
 
 import threading
-import warnings
 from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from torch import Tensor
-
-from workbench.config import ConfigWarning, GRPOConfig
+from workbench.config import GRPOConfig
 from workbench.libraries import trl_
-from workbench.runs import Run, RunWriter
-from workbench.runs.step_record import Event, KnobChange
+from workbench.runs import Run
 from workbench.training.in_hand import InHand
 from workbench.training.knobs import Knobs
 from workbench.training.listeners import Listeners
 from workbench.training.session.pump import PUBLISHERS, ui_events
 from workbench.watch.errors import WatchError
-from workbench.watch.rollout import WatchedRollout, prompt_of
-from workbench.watch.settings import config_of, planned_rollouts
+from workbench.watch.recording import Recording
+from workbench.watch.settings import config_of
 
 MOVABLE = ("beta", "epsilon", "epsilon_high", "temperature", "learning_rate")
 """Knobs that TRL can honour from its next rollout on."""
@@ -86,35 +81,17 @@ class WatchedTrainer:
         self.activity = ""
         self.error = None
         self.holds_its_weights = False
-        self.recording = True
-        self._names = _different(list(trainer.reward_func_names))
-        config, left_out = config_of(trainer)
-        self.movable = _movable(trainer)
-        tokenizer = trl_.tokenizer_of(trainer)
-        self._pieces: Callable[[Any], list[str]] = lambda ids: [tokenizer.decode([i]) for i in ids]
-        self._writer = RunWriter.create(
-            self.out,
-            config=config.to_dict(),
-            name=name or self.out.name,
-            policy=str(getattr(trainer.model.config, "_name_or_path", "")),
-            task="TRL",
-            reward_names=self._names,
-            pieces=self._pieces,
-        )
-        self._writer.add_to_environment(watched="trl", trl=_trl_version())
-        self._writer.write_event(Event("trl config", "TRL's arguments", _arguments(trainer)))
-        for sentence in left_out:
-            self._writer.write_event(Event("notice", sentence))
-        self.run = Run.open(self.out)
-        self.in_hand = InHand(tokenizer.decode)
-        self.knobs = Knobs(config, self._names)
-        self.trainer = TrainerInside(self.knobs, self.in_hand, self.out)
         self._listeners = Listeners(self)
-        self._open: list[WatchedRollout] = []
-        self._prompts: dict[str, str] = {}
         self._poll: Callable[[], None] = lambda: None
         self._stop = threading.Event()
-        self.hooks = trl_.Hooks(trainer, self)
+        config, left_out = config_of(trainer)
+        self.movable = _movable(trainer)
+        names = _different(list(trainer.reward_func_names))
+        self._recording = Recording(trainer, self.out, config, names, self)
+        self.run = self._recording.create(name, left_out)
+        self.in_hand, self.knobs = self._recording.in_hand, self._recording.knobs
+        self.trainer = TrainerInside(self.knobs, self.in_hand, self.out)
+        self.hooks = trl_.Hooks(trainer, self._recording)
         self._train = trainer.train
         self.theirs.train = self._trains
 
@@ -125,9 +102,14 @@ class WatchedTrainer:
         """Watch no longer: the trainer is as it was, the record stays."""
         self.hooks.leave()
         self.theirs.__dict__.pop("train", None)
-        self._writer.close()
+        self._recording.writer.close()
 
     # ------------------------------------------------------------------- as a session is looked at
+
+    @property
+    def recording(self) -> bool:
+        """False once a failure has ended it."""
+        return self._recording.going
 
     @property
     def step_number(self) -> int:
@@ -210,7 +192,7 @@ class WatchedTrainer:
 
     def _trains(self, *args: Any, **more: Any) -> Any:
         """TRL's own train(), with widgets kept alive meanwhile."""
-        self._guarded(self._begin)
+        self._begin()
         try:
             with ui_events() as poll:
                 self._poll = poll
@@ -225,162 +207,42 @@ class WatchedTrainer:
         return result
 
     def _begin(self) -> None:
-        if self._writer.closed:
-            self._writer = RunWriter.resume(self.out, self.run.last_step(), pieces=self._pieces)
-            self._writer.write_event(Event("notice", "trainer.train() was called again"))
         self._stop.clear()
-        self._open = []
+        if not self.recording:
+            return
         self.error = None
         self.status = "running"
         self.activity = "training"
+        self._recording.begin()
         self._listeners.tell()
 
     def _end(self, status: str, reason: str) -> None:
         self.status = status
         self.activity = ""
-        self.in_hand.rollout = None
-        self.in_hand.leave()
-
-        def close() -> None:
-            left = [rollout for rollout in self._open if rollout.micro_batches]
-            for rollout in left if status != "failed" else []:
-                self._write(rollout)
-            if not self._writer.closed:
-                self._writer.finish(status, reason)
-
-        self._guarded(close)
+        self._recording.end(status, reason)
         self._listeners.tell()
         for publish in PUBLISHERS.copy():
             publish(True)
 
-    def _guarded(self, act: Callable[[], None]) -> None:
-        """Whatever fails here must never end TRL's training."""
-        if not self.recording:
-            return
-        try:
-            act()
-        except Exception as error:
-            self.recording = False
-            words = f"watching ended, TRL goes on: {type(error).__name__}: {error}"
-            warnings.warn(words, stacklevel=2)
-            self.error = error
-            self.activity = "training, not recorded any more"
-            # Where the disk refuses, it refuses this, too, and the warning has said it.
-            with suppress(Exception):
-                self._writer.write_event(Event("error", words))
-            self._listeners.tell()
+    # --------------------------------------------------------------------- what the recording tells
 
-    # ---------------------------------------------------------------------- what the hooks tell
-
-    def rollout_begins(self) -> None:
-        """Take knobs over, and open a rollout."""
-
-        def begin() -> None:
-            # TRL's settings are not ours to warn of, and not once more with each rollout.
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore", ConfigWarning)
-                self.knobs.put_in_force(max_steps=planned_rollouts(self.theirs))
-                changes = self.knobs.take()
-            self._apply(changes)
-            config = self.knobs.config
-            self._open.append(WatchedRollout(config, self._names, changes))
-            self.in_hand.rollout = (0, config.prompts_per_step * config.num_generations)
-            self.in_hand.enter("rollout")
-
-        self._guarded(begin)
-
-    def _apply(self, changes: list[KnobChange]) -> None:
-        config = self.knobs.config
-        for change in changes:
-            if change.name == "beta":
-                trl_.set_beta(self.theirs, change.new)
-            elif change.name == "temperature":
-                trl_.set_temperature(self.theirs, change.new)
-            elif change.name == "learning_rate":
-                trl_.set_learning_rate(self.theirs, change.new)
-            else:
-                high = config.epsilon if config.epsilon_high is None else config.epsilon_high
-                trl_.set_epsilons(self.theirs, config.epsilon, high)
-
-    def rewarding(self) -> None:
-        """The rollout is sampled."""
-
-        def scored_next() -> None:
-            self._open[-1].phase_ends("rollout")
-            self.in_hand.rollout = None
-            self.in_hand.enter("reward")
-
-        self._guarded(scored_next)
-
-    def rewarded(self, rows: Any, texts: Any, ids: Any, rewards: Any) -> None:
-        """Keep texts and scores."""
-
-        def keep() -> None:
-            self._open[-1].rewarded(rows, texts, ids, rewards)
-            self._open[-1].phase_ends("reward")
-            self.in_hand.sampled(self._open[-1].completions)
-            self.in_hand.enter("update")
-
-        self._guarded(keep)
-
-    def rolled_out(self, output: dict[str, Any]) -> None:
-        """Keep advantages and log-probabilities."""
-        self._guarded(lambda: self._open[-1].rolled_out(output))
-
-    def passed(self, inputs: dict[str, Any], logp: Tensor, entropy: Tensor | None) -> None:
-        """Keep what the update sees."""
-        self._guarded(lambda: self._open[-1].passed(inputs, logp, entropy))
-
-    def differentiated(self, inputs: dict[str, Any], gradient: Tensor) -> None:
-        """Keep the tokens' coefficients."""
-        self._guarded(lambda: self._open[-1].differentiated(inputs, gradient))
-
-    def micro_batch_done(self, loss: float) -> None:
-        """Count it, and let the page's messages in."""
-        self._guarded(lambda: self._open[-1].micro_batch_done(loss))
-        self._guarded(self._poll)
+    def micro_batch_seen(self) -> None:
+        """Let the page's messages in."""
+        self._recording.guarded(self._poll)
         for publish in PUBLISHERS.copy():
             publish(False)
 
-    def updated(self, gradient_norm: float, learning_rate: float) -> None:
-        """Write the rollouts that are used up."""
-        state = self.theirs.state
-
-        def write() -> None:
-            passes = self.theirs.args.steps_per_generation * self.theirs.num_iterations
-            for rollout in self._open:
-                rollout.updated(gradient_norm, learning_rate, state.global_step)
-            done = [rollout for rollout in self._open if rollout.micro_batches >= passes]
-            self._open = [rollout for rollout in self._open if rollout.micro_batches < passes]
-            if done:
-                done[-1].evaluation = _evaluation(state)
-            for rollout in done:
-                self._write(rollout)
-
-        self._guarded(write)
+    def update_seen(self) -> None:
+        """End TRL's training where that was asked for."""
         if self._stop.is_set():
             self.theirs.control.should_training_stop = True
         self._listeners.tell()
 
-    def _write(self, rollout: WatchedRollout) -> None:
-        ids = [self._problem_id(prompt_of(row)) for row in rollout.rows]
-        step = self._writer.last_step + 1
-        self._writer.write_step(rollout.record(step, trl_.ends(self.theirs), ids))
-
-    def _problem_id(self, prompt: str) -> str:
-        return self._prompts.setdefault(prompt, f"prompt/{len(self._prompts)}")
-
-
-def _evaluation(state: Any) -> dict[str, float]:
-    """The figures of TRL's evaluation of this step, by its own names."""
-    found = {}
-    for entry in reversed(state.log_history):
-        if entry.get("step") != state.global_step:
-            break
-        for name, value in entry.items():
-            if name.startswith("eval_") and isinstance(value, (int, float)):
-                found[f"eval/{name.removeprefix('eval_')}"] = float(value)
-    return found
+    def recording_failed(self, error: Exception, words: str) -> None:
+        """Say so."""
+        self.error = error
+        self.activity = "training, not recorded any more"
+        self._listeners.tell()
 
 
 def _movable(trainer: Any) -> tuple[str, ...]:
@@ -393,16 +255,3 @@ def _different(names: list[str]) -> list[str]:
     return [
         name if name not in names[:place] else f"{name}_{place}" for place, name in enumerate(names)
     ]
-
-
-def _arguments(trainer: Any) -> dict[str, Any]:
-    """TRL's arguments as JSON can hold them."""
-    plain = (str, int, float, bool, type(None))
-    given = trainer.args.to_dict()
-    return {n: v if isinstance(v, plain) else repr(v)[:500] for n, v in given.items()}
-
-
-def _trl_version() -> str:
-    import trl
-
-    return str(trl.__version__)
