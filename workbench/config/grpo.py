@@ -714,6 +714,14 @@ class GRPOConfig:
     save_total_limit: int = setting(
         3, "Checkpoints kept, the newest ones; the first (step 0) stays.", unit="checkpoints", low=1
     )
+    record_tokens_every: int = setting(
+        1,
+        "Steps between two whose tokens stay in the record with their log-probabilities, which are "
+        "most of a long run's; those of the first and the last step stay. Texts, rewards and "
+        "figures are kept of every step.",
+        unit="steps",
+        low=1,
+    )
 
     def __post_init__(self) -> None:
         if isinstance(self.reward_weights, list):
@@ -737,6 +745,10 @@ class GRPOConfig:
         every = self.eval_samples_steps
         is_due = step in (0, self.max_steps) or (every > 0 and step % every == 0)
         return self.eval_samples > 0 and is_due
+
+    def keeps_tokens(self, step: int) -> bool:
+        """Whether the record keeps the tokens of this step (`record_tokens_every`)."""
+        return step in (1, self.max_steps) or step % self.record_tokens_every == 0
 
     @property
     def rows_at_once(self) -> int:

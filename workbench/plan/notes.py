@@ -7,9 +7,11 @@ from importlib.util import find_spec
 
 from workbench.config import GRPOConfig
 from workbench.config.engines import ENGINE_FACTS, facts_of, runs_here
-from workbench.plan.beside import samples, teacher_shape
+from workbench.plan.beside import asks_reference, samples, teacher_shape
 from workbench.plan.devices import Device
 from workbench.plan.engine_share import own_share
+from workbench.plan.record_size import record_bytes
+from workbench.plan.report import size
 from workbench.plan.shapes import Shape
 from workbench.plan.trace.skeleton import Skeleton
 from workbench.rollout.engines import ENGINES
@@ -42,6 +44,7 @@ def notes_of(
         _copy_of_the_base(config, device),
         facts_of(config).plan_note,
         _evaluations_with_samples(config),
+        _record(config, bare),
         _not_installed(config, device),
         AUTOCAST if bare.autocast else "",
         DORA if config.use_dora else "",
@@ -102,6 +105,17 @@ def _reward_models(config: GRPOConfig) -> str:
     if str(config.step_rewards).startswith("model:"):
         return f"The reward model of step_rewards={config.step_rewards!r} is left out."
     return ""
+
+
+def _record(config: GRPOConfig, bare: Skeleton) -> str:
+    """What the run leaves on the disk beside its checkpoints."""
+    has_reference = asks_reference(bare, config)
+    whole = size(record_bytes(config, has_reference))
+    said = f"The record (run.sqlite) of {config.max_steps} steps takes up to {whole}"
+    if config.record_tokens_every > 1:
+        return f"{said}, with record_tokens_every={config.record_tokens_every}."
+    fewer = size(record_bytes(config.replace(record_tokens_every=10), has_reference))
+    return f"{said}; with record_tokens_every=10 up to {fewer}."
 
 
 def _evaluations_with_samples(config: GRPOConfig) -> str:

@@ -36,6 +36,7 @@ MAY_DIFFER = frozenset(
         "eval_samples_problems",
         "save_steps",
         "save_total_limit",
+        "record_tokens_every",
     }
 )
 """Settings in which a control may differ from the run that it controls for: how long, how often

@@ -47,6 +47,7 @@ EXTENDABLE = (
     "eval_samples_steps",
     "save_steps",
     "save_total_limit",
+    "record_tokens_every",
     "micro_batch_size",
     "micro_batch_tokens",
     "gradient_checkpointing",

@@ -249,7 +249,7 @@ class Trainer:
             step=number,
             metrics=metrics,
             knobs=changes,
-            tokens=record.tokens_of(batch),
+            tokens=record.tokens_of(batch) if config.keeps_tokens(number) else None,
             samples=record.samples_of(
                 problems, groups.indices, completions, rewards_BK, advantages, batch
             ),

@@ -43,6 +43,7 @@ SWITCHES: Sequence[tuple[str, Switch, str]] = (
     ("advantage_k", lambda c: c.advantage_estimator == "pass_at_k", OFF),
     ("eval_samples_", lambda c: c.eval_samples > 0, OFF),
     ("importance_sampling_clip_", lambda c: c.importance_sampling_mode is not None, OFF),
+    ("record_", lambda c: False, "the workbench's own record"),
     ("micro_batch_tokens", lambda c: c.micro_batch_size is None, "micro_batch_size is given"),
     ("vllm_", lambda c: c.rollout_engine == "vllm", "belongs to another engine"),
     ("vllm_server_base_url", lambda c: c.vllm_mode == "server", OFF),

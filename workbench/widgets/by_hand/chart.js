@@ -136,7 +136,8 @@ function render({ model, el }) {
     const svg = made("svg", { width: s.width, height: s.height, role: "group", "aria-label": `${model.get("label")}. ${picture.summary}` });
     axes(svg, picture, s);
     still(svg, picture, s);
-    picture.handles.forEach((handle, place) => svg.append(handleOf(handle, placeNow(handle, values), s, picture, place)));
+    const lines = picture.handles.filter((handle) => handle.shape === "line");
+    picture.handles.forEach((handle) => svg.append(handleOf(handle, placeNow(handle, values), s, picture, lines.indexOf(handle))));
     root.replaceChildren(svg);
     if (focused) root.querySelector(`[data-id="${CSS.escape(focused)}"]`)?.focus({ preventScroll: true }); // the page stays where it is
   }
