@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from browser.accessible import assert_accessible
 from browser.notebook_page import DashboardPage
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
@@ -71,9 +72,11 @@ def test_a_locked_token_is_forked_by_keys(page: DashboardPage, screenshots: Path
     tree = page.panel.locator(".wb-fork")
     assert tree.evaluate("e => e.scrollWidth <= e.clientWidth + 1")
     shot(page, tree, screenshots / "fork-here.png")
+    assert_accessible(page.nb.page, "the tree")
     page.theme("dark")
     shot(page, tree, screenshots / "fork-here-dark.png")
     assert page.nb.low_contrast() == []
+    assert_accessible(page.nb.page, "the tree, dark")
     page.theme("light")
     # The state is in the kernel: a reload shows the same.
     page.nb.save()

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from browser.accessible import assert_accessible
 from browser.notebook_page import QUICK, DashboardPage
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
@@ -142,6 +143,7 @@ def test_the_tour_leads_by_keys_through_six_stops_and_leaves_all_as_it_was(
         page.nb.page.wait_for_timeout(300)
         places = arrived(page, stop)
         page.nb.screenshot(screenshots / f"tour-{stop + 1}-light.png")
+        assert_accessible(page.nb.page, f"stop {stop + 1}", CARD)
         assert page.open_tab.split()[0] == tab
         assert places["inside"], "the focus stays in the card"
         card = places["card"]
@@ -195,6 +197,7 @@ def test_the_tour_of_a_stored_run_is_started_by_code_once(
         page.nb.page.wait_for_timeout(300)
         page.nb.screenshot(screenshots / f"tour-{stop + 1}-dark.png")
         assert page.nb.low_contrast(CARD) == []
+        assert_accessible(page.nb.page, f"stop {stop + 1}, dark", CARD)
         page.nb.page.locator(".wb-tour-next").press("Enter")
     page.wait(lambda: page.nb.page.locator(CARD).count() == 0, "the end")
 
