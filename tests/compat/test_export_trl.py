@@ -15,11 +15,13 @@ import pytest
 from helpers import in_one_test
 
 from workbench.compat.export import Exported, ExportFolderError, Report, export_trl
+from workbench.compat.export.engine import IS_VLLM
 from workbench.compat.export.report import KINDS, code, plain
 from workbench.compat.export.rewards_text import quoted
 from workbench.compat.export.trl import trl_report
 from workbench.compat.trl import GRPOConfig as TheirsAsOurs
 from workbench.config import GRPOConfig
+from workbench.config.engines import ENGINE_FACTS
 from workbench.rewards import RewardSet
 from workbench.rewards.parameters import RewardSpecError
 from workbench.tasks.types import Problem, Task
@@ -38,6 +40,10 @@ def task_of(**columns: Any) -> Task:
 def report_of(rewards: tuple[str, ...] = ("format", "answer"), **changes: Any) -> Report:
     """What becomes of the default config with these changes."""
     return trl_report(Exported(GRPOConfig(**changes), task_of(), rewards))
+
+
+def test_every_engine_is_answered_for() -> None:
+    assert IS_VLLM.keys() == ENGINE_FACTS.keys()
 
 
 CONFIGS: list[dict[str, Any]] = [

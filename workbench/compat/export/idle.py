@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import fields
 
+from workbench.compat.export.engine import samples_by_vllm
 from workbench.compat.export.report import Row
 from workbench.config import KEY_FIELDS, LOSSES, METHODS, GRPOConfig
 
@@ -45,7 +46,7 @@ SWITCHES: Sequence[tuple[str, Switch, str]] = (
     ("importance_sampling_clip_", lambda c: c.importance_sampling_mode is not None, OFF),
     ("record_", lambda c: False, "the workbench's own record"),
     ("micro_batch_tokens", lambda c: c.micro_batch_size is None, "micro_batch_size is given"),
-    ("vllm_", lambda c: c.rollout_engine == "vllm", "belongs to another engine"),
+    ("vllm_", samples_by_vllm, "belongs to another engine"),
     ("vllm_server_base_url", lambda c: c.vllm_mode == "server", OFF),
 )
 """How the name begins, when the field does something, and what is said where it does not."""

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from workbench.compat.export.batch import largest_micro_batch
+from workbench.compat.export.engine import samples_by_vllm
 from workbench.compat.export.report import Row
 from workbench.compat.trl.arguments import SCHEDULES
 from workbench.config import GRPOConfig
@@ -144,7 +145,7 @@ def loss_rows(config: GRPOConfig) -> Iterator[Row]:
 
 def sampler_rows(config: GRPOConfig) -> Iterator[Row]:
     """Who samples, and what is corrected for."""
-    is_vllm = config.rollout_engine == "vllm"
+    is_vllm = samples_by_vllm(config)
     yield Row(
         "rollout_engine",
         "mapped" if is_vllm else "differs",

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from workbench.compat.export.batch import largest_micro_batch
+from workbench.compat.export.engine import samples_by_vllm
 from workbench.compat.export.report import Row
 from workbench.config import LOSSES, GRPOConfig
 
@@ -248,7 +249,7 @@ def kl_rows(config: GRPOConfig) -> Iterator[Row]:
 
 def sampler_rows(config: GRPOConfig) -> Iterator[Row]:
     """Who samples, and what is corrected for."""
-    is_vllm = config.rollout_engine == "vllm"
+    is_vllm = samples_by_vllm(config)
     yield from _plainly(
         config,
         {
