@@ -187,6 +187,14 @@ def test_a_model_that_attends_otherwise_keeps_the_mask_and_it_is_said_once(
     assert run.inputs["attention_mask"].shape[-1] > 1
 
 
+def test_damaged_weights_are_no_fault_of_the_attention(recwarn: pytest.WarningsRecorder) -> None:
+    model = build("llama")
+    with torch.no_grad():
+        model.model.layers[0].mlp.up_proj.weight.fill_(float("nan"))
+    assert apart.reason_against(model) is None
+    assert not [w for w in recwarn if "attention" in str(w.message)]
+
+
 def test_where_it_does_not_serve() -> None:
     eager = build("llama")
     eager.set_attn_implementation("eager")

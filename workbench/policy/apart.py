@@ -82,6 +82,8 @@ def _probe(model: Any) -> str | None:
         apart = in_one_row(model, rollout, rows).logits(model)
     except (TypeError, RuntimeError) as error:
         return str(error).rstrip(".")
+    if not plain.isfinite().all():
+        return None  # damaged weights say nothing of the attention; the first rollout tells of them
     far = float((plain.float() - apart.float()).abs().max() / plain.float().abs().max())
     # Under autocast the weights are finer than what is computed.
     if not far <= TOLERANCE.get(plain.dtype, COARSE):
