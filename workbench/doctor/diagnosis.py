@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
+from dataclasses import replace
 from pathlib import Path
 
 from workbench.doctor.facts import Facts, Source
-from workbench.doctor.finding import SEVERITIES, Finding
+from workbench.doctor.finding import SEVERITIES, Finding, Show
 from workbench.doctor.rules import RULES
 from workbench.runs import Run
 
@@ -23,6 +25,22 @@ def diagnose(
     """
     facts = Facts.of(source, step, since)
     found = [finding for rule in RULES if (finding := rule(facts)) is not None]
+    if facts.imported is not None:
+        found = [_of_imported(finding) for finding in found]
     ill = any(finding.severity in ("problem", "warning") for finding in found)
     order = SEVERITIES if ill else SEVERITIES[::-1]
     return sorted(found, key=lambda finding: order.index(finding.severity))
+
+
+UNKNOWN_NOW = re.compile(r" ?\((\w+=)?(now )?None\)|=None\b")
+"""How a text names a setting that the record does not have."""
+
+
+def _of_imported(finding: Finding) -> Finding:
+    """Without the values of settings that nobody recorded, and without branches: there is no
+    checkpoint that one could begin with."""
+    return replace(
+        finding,
+        try_=UNKNOWN_NOW.sub("", finding.try_),
+        acts=tuple(act for act in finding.acts if isinstance(act, Show)),
+    )

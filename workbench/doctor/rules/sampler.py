@@ -175,7 +175,8 @@ def _tokens(facts: Facts) -> _Tokens | None:
     parts = []
     for audit in facts.audits:
         sampler_BT = audit.array("sampler_logp")
-        if sampler_BT is None:
+        # What an update moved is no measure of the sampler.
+        if sampler_BT is None or (audit.array("old_logp") is None and facts.updates != 1):
             continue
         mask_BT = audit.sampled_BT & np.isfinite(sampler_BT) & np.isfinite(audit.old_BT)
         unknown_BT = np.full(mask_BT.shape, np.nan)
