@@ -48,6 +48,9 @@ class RowInputs:
     updates: int
     """So many updates the step had."""
     config: SimpleNamespace
+    settings_known: bool
+    """False where the record does not have the run's settings, as that of an imported run: `config`
+    is then the defaults."""
 
     @property
     def on_policy(self) -> bool:
@@ -79,6 +82,11 @@ def settings_of(config: Mapping[str, Any]) -> SimpleNamespace:
     return SimpleNamespace(**{f.name: f.default for f in fields(GRPOConfig)} | dict(config))
 
 
+def has_settings(config: Mapping[str, Any]) -> bool:
+    """Whether a recorded config says how the loss was made; that of an imported run does not."""
+    return "loss_type" in config
+
+
 def row_inputs(batch: Mapping[str, Any], row: int) -> RowInputs:
     """Row `row` of what `Run.batch` gives. Raises IndexError for a row that is not there."""
     lengths_B = batch["lengths_B"]
@@ -98,7 +106,7 @@ def row_inputs(batch: Mapping[str, Any], row: int) -> RowInputs:
     recorded_T = _array_of(batch, "update", row, T)
     if recorded_T is not None and np.isfinite(recorded_T).any():
         update = int(np.nanmax(recorded_T))
-    if updates == 1 and old_logp_T is None:
+    if updates == 1 and old_logp_T is None and has_settings(batch["config"]):
         old_logp_T = logp_T
     return RowInputs(
         ids_T=batch["ids_BT"][row, :T],
@@ -113,6 +121,7 @@ def row_inputs(batch: Mapping[str, Any], row: int) -> RowInputs:
         update=update,
         updates=updates,
         config=config,
+        settings_known=has_settings(batch["config"]),
     )
 
 
