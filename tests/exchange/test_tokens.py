@@ -33,8 +33,10 @@ def row_of(i: int, *names: str, **changes: Any) -> dict[str, Any]:
     }
     texts = [TEXTS[k - 7] for k in ids]
     given = {"reward": float(i % 2), "advantage": float(2 * (i % 2) - 1)}
-    return jsonl_row(token_ids=ids, tokens=texts, completion="".join(texts), **given) | logps | (
-        changes
+    return (
+        jsonl_row(token_ids=ids, tokens=texts, completion="".join(texts), **given)
+        | logps
+        | (changes)
     )
 
 
@@ -239,6 +241,7 @@ def test_the_doctor_says_once_what_is_missing_and_nothing_beyond(
             # The sampler's differ from an updated policy's by more than rounding.
             row = row_of(i % 4, *(names or ()), step=step, prompt=f"None of {step} and {i // 4}?")
             row["reward"] = float(rng.random() < step / 50)
+            row["truncated"] = i > 4
             if names is None:
                 del row["token_ids"], row["tokens"], row["advantage"]
             rows.append(row)
@@ -250,9 +253,10 @@ def test_the_doctor_says_once_what_is_missing_and_nothing_beyond(
     assert ("tokens and their log-probabilities" in note.evidence) == (names is None)
     assert ("the reference's" in note.evidence) == (names in ((), ("sampler_logp", "logp")))
     assert "no_evaluation" not in found
+    assert "a larger max_completion_length" in found["truncated"].try_
     assert not {key for key in found if key.startswith("sampler_") and names != ALL}
     for finding in found.values():
-        assert "None" not in finding.try_, finding.key
+        assert "None" not in finding.what + finding.evidence + finding.try_, finding.key
         assert not [act for act in finding.acts if type(act).__name__ == "Branch"]
     # It is told of an earlier step, too.
     assert "imported" in {finding.key for finding in diagnose(run, 20, since=10)}

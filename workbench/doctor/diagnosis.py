@@ -32,7 +32,7 @@ def diagnose(
     return sorted(found, key=lambda finding: order.index(finding.severity))
 
 
-UNKNOWN_NOW = re.compile(r" ?\((\w+=)?(now )?None\)|=None\b")
+UNKNOWN_NOW = re.compile(r" ?\((?:\w+=|now )None\)|=None\b")
 """How a text names a setting that the record does not have."""
 
 

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from workbench.exchange.rewards import Rewards, RewardColumns
+from workbench.exchange.rewards import RewardColumns, Rewards
 from workbench.exchange.tokens import Tokens, tokens_in
 from workbench.exchange.values import ImportFileError, number_of, text_of, whole_of
 from workbench.tasks.reading.columns import GOLD_COLUMNS
@@ -90,8 +90,8 @@ def read_trl(place: str, row: Mapping[str, Any], columns: RewardColumns) -> Comp
     """A row of TRL's `log_completions`: step, prompt, completion, a column for each reward
     function, advantage. Columns of `log_extra` are read where they have a usual name."""
     _require(place, row, TRL_COLUMNS, "TRL's log_completions")
-    # TRL's rewards are floats, whatever their names; columns of `log_extra` stand among them and may
-    # be anything.
+    # TRL's rewards are floats, whatever their names; columns of `log_extra` stand among them and
+    # may be anything.
     names = {
         what: name
         for what, name in _neutral_names(row, columns).items()

@@ -13,7 +13,8 @@ from workbench.exchange.values import ImportFileError
 
 ENOUGH_TEXT = 200
 """Characters that the answers of an earlier step must have, each different one counted once, for
-equal ones at the next step to be the same rollout: two that were sampled cannot agree in so much."""
+equal ones at the next step to be the same rollout: two that were sampled do not agree in so
+much."""
 
 
 @dataclass(frozen=True)

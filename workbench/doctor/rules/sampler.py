@@ -82,13 +82,19 @@ def sampler_temperature(facts: Facts) -> Finding | None:
         "problem",
         "Sampler and trainer divide the logits by different temperatures: the trainer's "
         f"log-probabilities are the sampler's with logits {figure(factor)} times as large.",
-        f"that one factor explains {percent(explained)} of their differences ({tokens.span}); "
-        f"temperature={facts.config.get('temperature')}",
+        f"that one factor explains {percent(explained)} of their differences ({tokens.span})"
+        f"{_temperature_setting(facts)}",
         "Divide the trainer's logits by the sampling temperature before log_softmax, in every pass "
         "(policy, old, reference), and ask the engine for log-probabilities of what it samples "
         "from.",
         curve=Curve.over("sampler_logp_difference", [audit.step for audit in facts.audits]),
     )
+
+
+def _temperature_setting(facts: Facts) -> str:
+    """The one in the config; '' where the record has none."""
+    temperature = facts.config.get("temperature")
+    return "" if temperature is None else f"; temperature={temperature}"
 
 
 def sampler_ahead(facts: Facts) -> Finding | None:

@@ -43,11 +43,12 @@ def heading(found: TokenStep, row: TokenRow) -> str:
     )
     whole = row.left_out.whole
     left = f'<div class="wb-note">Left out of the loss: {whole}.</div>' if whole else ""
+    fate = _fate(s["truncated"], x)
     return (
         f'<div data-row="{row.row}"><b>Step {found.step}, row {row.row}</b> · advantage <b>'
         f"{advantage_bar(float(s['advantage']), found.largest_advantage)}</b> · reward "
         f"{number_text(s['reward'])} ({parts}) · baseline "
-        f"{number_text(s['baseline'], missing='none')} · {len(row.ids_T)} tokens, {_fate(s['truncated'], x)}</div>"
+        f"{number_text(s['baseline'], missing='none')} · {len(row.ids_T)} tokens, {fate}</div>"
         f"{left}"
     )
 

@@ -12,8 +12,8 @@ from workbench.widgets.base.guarded import set_if_changed
 from workbench.widgets.base.source import RunSource
 from workbench.widgets.base.style import framed
 from workbench.widgets.base.torch_on_demand import is_torch_missing, needs_torch
-from workbench.widgets.what_if.formula_markup import formula_html
 from workbench.widgets.tokens.row import UNKNOWN_SETTINGS
+from workbench.widgets.what_if.formula_markup import formula_html
 
 if TYPE_CHECKING:
     from workbench.widgets.what_if.kept_batch import KeptBatch
