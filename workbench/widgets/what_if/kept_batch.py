@@ -143,7 +143,7 @@ def _check_was_kept(stored: Mapping[str, Any]) -> None:
             "the log-probabilities of this step ('logp') were not kept, so nothing can be "
             "computed again."
         )
-    if np.isnan(stored["advantages_B"]).all() and "advantage_BT" not in stored:
+    if not has_settings(stored["config"]) and np.isnan(stored["advantages_B"]).all():
         raise WhatIfError(
             "no completion of this step has an advantage in the record, so no token has a loss."
         )
