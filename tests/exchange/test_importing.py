@@ -16,6 +16,8 @@ from cli.conftest import workbench as workbench
 
 from workbench.errors import WorkbenchError
 from workbench.exchange import import_completions
+from workbench.exchange.readers import NEUTRAL_NAMES
+from workbench.exchange.tokens import ID_NAMES, LOGP_NAMES, TEXT_NAMES
 from workbench.runs import Run
 from workbench.widgets.export_html import export_html
 
@@ -181,3 +183,10 @@ def test_a_wrong_source_and_a_far_step_are_refused(workbench: Command, tmp_path:
     refused = workbench(*asked, "jsonl", cwd=tmp_path, code=2).stderr
     assert "900000" in refused
     assert not (tmp_path / "run").exists()
+
+
+def test_the_document_names_what_is_read_in_its_order() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "importing.md").read_text()
+    for names in (*NEUTRAL_NAMES.values(), ID_NAMES, TEXT_NAMES, *LOGP_NAMES.values()):
+        told = ", ".join(f"`{name}`" for name in dict.fromkeys(names))
+        assert f"| {told} |" in page
