@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from workbench.exchange.files import files_of, parts_of
 from workbench.exchange.grouping import (
     evaluation_figures,
     figures_of,
@@ -14,16 +14,14 @@ from workbench.exchange.grouping import (
     in_whole_groups,
     samples_of,
 )
-from workbench.exchange.readers import READERS, Completion, step_in_name
+from workbench.exchange.readers import READERS, Completion
 from workbench.exchange.rewards import RewardColumns, reward_notes
 from workbench.exchange.sorting import Part, apart, without_repeats
 from workbench.exchange.tokens import Vocabulary, arrays_of, check_one_kind
 from workbench.exchange.values import ImportFileError
 from workbench.exchange.words import evaluation_note, missing, token_notes
 from workbench.runs import Event, RunWriter, StepRecord
-from workbench.tasks.sources.files import rows_of_file, unit_of
 
-ENDINGS = (".jsonl", ".parquet")
 MOST_EMPTY_STEPS = 20_000
 """Steps between those of the files that the record holds without completions."""
 
@@ -75,8 +73,8 @@ def import_completions(
     columns = RewardColumns(tuple(rewards), total)
     parts = [
         part
-        for number, file in enumerate(_files(files), start=1)
-        for part in _parts(file, source, number, columns)
+        for number, file in enumerate(files_of(files), start=1)
+        for part in parts_of(file, source, number, columns)
     ]
     if not parts:
         raise ImportFileError(f"{files[0]}: holds no completion.")
@@ -113,36 +111,6 @@ def import_completions(
         writer.write_event(Event("import", said, {"source": source, "notes": notes}))
         writer.finish()
     return Imported(out, tuple(sorted(whole)), len(everything), tuple(notes))
-
-
-def _files(given: Sequence[str | Path]) -> list[Path]:
-    """The files, each once, those of a folder in the order of the numbers in their names."""
-    found: list[Path] = []
-    for path in map(Path, given):
-        if not path.is_dir():
-            found.append(path)
-            continue
-        inside = [each for each in path.iterdir() if each.suffix.lower() in ENDINGS]
-        if not inside:
-            raise ImportFileError(f"{path}: the folder holds no {' or '.join(ENDINGS)} file.")
-        found += sorted(inside, key=_natural)
-    return list({path.resolve(): path for path in reversed(found)}.values())[::-1]
-
-
-def _natural(path: Path) -> list[tuple[bool, int, str]]:
-    parts = re.split(r"(\d+)", path.name)
-    return [(part.isdecimal(), int(part) if part.isdecimal() else 0, part) for part in parts]
-
-
-def _parts(file: Path, source: str, number: int, columns: RewardColumns) -> list[Part]:
-    """The completions of a file by step."""
-    found: Steps = {}
-    usual = step_in_name(file.name) or number
-    for line, row in rows_of_file(file):
-        completion = READERS[source](f"{file}, {unit_of(file)} {line}", row, columns)
-        step = usual if completion.step is None else completion.step
-        found.setdefault(step, []).append(completion)
-    return [Part(file, step, rows) for step, rows in found.items()]
 
 
 def _by_step(parts: Sequence[Part]) -> Steps:

@@ -7,7 +7,6 @@ completion and reward by one of their usual names.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -157,12 +156,6 @@ def _length(place: str, name: str | None, given: Any, tokens: Tokens | None) -> 
             "tokens and no others, or leave one of the two out."
         )
     return len(tokens)
-
-
-def step_in_name(name: str) -> int | None:
-    """The last number of a file's name, as in 12.jsonl and completions_00012.parquet."""
-    numbers = re.findall(r"\d+", name)
-    return int(numbers[-1]) if numbers and len(numbers[-1]) < 8 else None
 
 
 def _require(place: str, row: Mapping[str, Any], names: Sequence[str], whose: str) -> None:

@@ -34,7 +34,8 @@ def apart(
     for pattern in patterns:
         if not any(_matches(part.file, [pattern]) for part in parts):
             raise ImportFileError(f"--evaluation {pattern!r:.100} matches none of the files.")
-    training, evaluation = [], []
+    training: list[Part] = []
+    evaluation: list[Part] = []
     for part in parts:
         # A trainer that logs before its first step has not trained yet.
         whole = _matches(part.file, patterns) or (part.step == 0 and source == "trl")
@@ -63,7 +64,7 @@ def without_repeats(parts: Sequence[Part]) -> tuple[list[Part], list[str]]:
     kept: list[Part] = []
     again = 0
     later: list[int] = []
-    before: list[Hashable] = []
+    before: list[tuple[Hashable, ...]] = []
     for step in sorted(by_step):
         first_of = {_said(part.rows): part for part in reversed(by_step[step])}
         once = [part for part in by_step[step] if first_of[_said(part.rows)] is part]

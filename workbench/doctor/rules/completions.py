@@ -27,7 +27,7 @@ def nothing_ends(facts: Facts) -> Finding | None:
         f"{span(facts.recent_span())}",
         "See that the tokenizer's end token is the one that the chat template closes a turn with, "
         "and that the policy is an instruct model or was fine-tuned on completions with an end "
-        f"token. If the texts are merely long, start a run with {_longer(facts)}.",
+        f"token. If the texts are merely long, start a run with {_room(facts)}.",
         curve=Curve.over("truncated_share", facts.recent_span()),
         acts=show(facts, "cut off"),
     )
@@ -43,7 +43,7 @@ def truncated(facts: Facts) -> Finding | None:
 
     share = float(np.median(cut))
     what = f"{percent(share)} of the completions are cut off at {_limit(facts)}."
-    remedy = f"Start a run with {_longer(facts)}, or ask for shorter answers in the prompt"
+    remedy = f"Start a run with {_room(facts)}, or ask for shorter answers in the prompt"
     if facts.config.get("mask_truncated_completions"):
         what += " They are left out of the loss (mask_truncated_completions=True)."
         remedy += "."
@@ -238,7 +238,7 @@ def _limit(facts: Facts) -> str:
     return "max_completion_length" if limit is None else f"max_completion_length={limit}"
 
 
-def _longer(facts: Facts) -> str:
+def _room(facts: Facts) -> str:
     """The setting that lets them end."""
     limit = facts.config.get("max_completion_length")
     if limit is None:
