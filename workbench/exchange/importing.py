@@ -70,7 +70,31 @@ def import_completions(
     """
     if source not in READERS:
         raise ImportFileError(f"--from {source!r}: choose one of {', '.join(READERS)}.")
-    columns = RewardColumns(tuple(rewards), total)
+    found = _found(files, source, RewardColumns(tuple(rewards), total), evaluation)
+    out = Path(out)
+    _write(found, source, out, name or out.name, policy)
+    completions = sum(map(len, found.whole.values()))
+    return Imported(out, tuple(sorted(found.whole)), completions, tuple(found.notes))
+
+
+@dataclass(frozen=True)
+class _Found:
+    """What the files hold, sorted."""
+
+    whole: Steps
+    """The training's completions in whole groups."""
+    evaluated: dict[int, dict[str, float]]
+    """Step -> the figures of an evaluation."""
+    names: list[str]
+    """Of the reward functions."""
+    vocabulary: Vocabulary
+    notes: list[str]
+
+
+def _found(
+    files: Sequence[str | Path], source: str, columns: RewardColumns, patterns: Sequence[str]
+) -> _Found:
+    """All that the files hold. Raises `ImportFileError`, `TaskError`."""
     parts = [
         part
         for number, file in enumerate(files_of(files), start=1)
@@ -78,39 +102,40 @@ def import_completions(
     ]
     if not parts:
         raise ImportFileError(f"{files[0]}: holds no completion.")
-    training, evaluated = apart(parts, source, evaluation)
-    training, notes = without_repeats(training) if source == "trl" else (training, [])
-    by_step, asked = _by_step(training), _by_step(evaluated)
-    _check_steps(by_step, asked)
+    training, asked = apart(parts, source, patterns)
+    training, again = without_repeats(training) if source == "trl" else (training, [])
+    by_step = _by_step(training)
+    _check_steps(by_step, [part.step for part in asked])
     names = _reward_names(by_step)
     whole, lost = _whole_groups(by_step)
     everything = [one for rows in whole.values() for one in rows]
     vocabulary = _vocabulary(everything)
-    figures = {step: evaluation_figures(rows, names) for step, rows in asked.items()}
+    evaluated = {s: evaluation_figures(rows, names) for s, rows in _by_step(asked).items()}
     notes = [
         *reward_notes(columns, names),
-        *notes,
-        *evaluation_note(figures),
+        *again,
+        *evaluation_note(evaluated),
         *lost,
         *token_notes(whole, vocabulary),
         *missing(everything),
     ]
-    out = Path(out)
+    return _Found(whole, evaluated, names, vocabulary, notes)
+
+
+def _write(found: _Found, source: str, out: Path, name: str, policy: str) -> None:
     with RunWriter.create(
         out,
-        config=_config(whole),
-        name=name or out.name,
+        config=_config(found.whole),
+        name=name,
         policy=policy,
-        reward_names=names,
-        pieces=vocabulary.pieces if vocabulary.has_texts else None,
+        reward_names=found.names,
+        pieces=found.vocabulary.pieces if found.vocabulary.has_texts else None,
     ) as writer:
-        for step in range(1, max(*whole, *figures, 1) + 1):
-            record = _record(step, whole.get(step, []), names, vocabulary, figures.get(step, {}))
-            writer.write_step(record)
-        said = f"imported from files of {source}. " + " ".join(notes)
-        writer.write_event(Event("import", said, {"source": source, "notes": notes}))
+        for step in range(1, max(*found.whole, *found.evaluated, 1) + 1):
+            writer.write_step(_record(step, found))
+        said = f"imported from files of {source}. " + " ".join(found.notes)
+        writer.write_event(Event("import", said, {"source": source, "notes": found.notes}))
         writer.finish()
-    return Imported(out, tuple(sorted(whole)), len(everything), tuple(notes))
 
 
 def _by_step(parts: Sequence[Part]) -> Steps:
@@ -120,7 +145,7 @@ def _by_step(parts: Sequence[Part]) -> Steps:
     return found
 
 
-def _check_steps(training: Steps, evaluated: Steps) -> None:
+def _check_steps(training: Steps, evaluated: Sequence[int]) -> None:
     if not training:
         raise ImportFileError(
             "the files hold completions of an evaluation alone: there is no step of a training."
@@ -176,19 +201,15 @@ def _config(whole: Steps) -> dict[str, int]:
     return {"num_generations": sizes.pop()} if len(sizes) == 1 else {}
 
 
-def _record(
-    step: int,
-    rows: list[Completion],
-    names: list[str],
-    vocabulary: Vocabulary,
-    evaluated: dict[str, float],
-) -> StepRecord:
+def _record(step: int, found: _Found) -> StepRecord:
+    rows = found.whole.get(step, [])
+    evaluated = found.evaluated.get(step, {})
     if not rows:
         return StepRecord(step=step, metrics=evaluated)
-    samples = samples_of(rows, names)
+    samples = samples_of(rows, found.names)
     return StepRecord(
         step=step,
-        metrics=figures_of(rows, samples, names) | evaluated,
+        metrics=figures_of(rows, samples, found.names) | evaluated,
         samples=samples,
-        tokens=arrays_of([one.tokens for one in rows], vocabulary),
+        tokens=arrays_of([one.tokens for one in rows], found.vocabulary),
     )
