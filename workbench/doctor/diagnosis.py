@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from workbench.doctor.facts import Facts, Source
-from workbench.doctor.finding import SEVERITIES, Finding, Show
+from workbench.doctor.finding import SEVERITIES, Finding
 from workbench.doctor.rules import RULES
 from workbench.runs import Run
 
@@ -37,10 +37,5 @@ UNKNOWN_NOW = re.compile(r" ?\((?:\w+=|now )None\)|=None\b")
 
 
 def _of_imported(finding: Finding) -> Finding:
-    """Without the values of settings that nobody recorded, and without branches: there is no
-    checkpoint that one could begin with."""
-    return replace(
-        finding,
-        try_=UNKNOWN_NOW.sub("", finding.try_),
-        acts=tuple(act for act in finding.acts if isinstance(act, Show)),
-    )
+    """Without the values of settings that nobody recorded."""
+    return replace(finding, try_=UNKNOWN_NOW.sub("", finding.try_))

@@ -106,7 +106,7 @@ def row_inputs(batch: Mapping[str, Any], row: int) -> RowInputs:
     recorded_T = _array_of(batch, "update", row, T)
     if recorded_T is not None and np.isfinite(recorded_T).any():
         update = int(np.nanmax(recorded_T))
-    if updates == 1 and old_logp_T is None and has_settings(batch["config"]):
+    if updates == 1 and old_logp_T is None:
         old_logp_T = logp_T
     return RowInputs(
         ids_T=batch["ids_BT"][row, :T],
