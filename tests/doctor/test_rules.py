@@ -27,6 +27,7 @@ from workbench.doctor.rules import (
     completions,
     consistency,
     groups,
+    imported,
     methods,
     objective,
     optimizer,
@@ -292,6 +293,18 @@ CASES = [
         dict(evaluations={30: (15, 30)}),
         dict(evaluations={30: (60, 120)}),
         "±17 points",
+    ),
+    Case(
+        imported.imported,
+        "imported",
+        "note",
+        dict(
+            steps=4,
+            evaluations={},
+            events={4: [Event("import", "imported from files of verl.", {"source": "verl"})]},
+        ),
+        dict(steps=4, events={4: [Event("checkpoint", "saved")]}),
+        "workbench import --help",
     ),
     Case(
         run.evaluation_says_little,

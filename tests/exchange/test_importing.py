@@ -16,6 +16,8 @@ from cli.conftest import workbench as workbench
 
 from workbench.errors import WorkbenchError
 from workbench.exchange import import_completions
+from workbench.exchange.readers import NEUTRAL_NAMES
+from workbench.exchange.tokens import ID_NAMES, LOGP_NAMES, TEXT_NAMES
 from workbench.runs import Run
 from workbench.widgets.export_html import export_html
 
@@ -142,7 +144,7 @@ def test_a_group_of_another_size_is_left_out_and_said(tmp_path: Path) -> None:
     rows = [jsonl_row(prompt=p) for p in ("a", "a", "b", "b", "c", "d", "d", "d", "d")]
     made = import_completions([written(tmp_path / "c.jsonl", rows)], "jsonl", tmp_path / "run")
     assert made.completions == 8
-    assert "not of their step's size: 1 completions" in made.notes[0]
+    assert "not of their step's size: 1 completions" in " ".join(made.notes)
     assert Run.open(made.path).samples(1)["group"].max() == 3
 
 
@@ -181,3 +183,10 @@ def test_a_wrong_source_and_a_far_step_are_refused(workbench: Command, tmp_path:
     refused = workbench(*asked, "jsonl", cwd=tmp_path, code=2).stderr
     assert "900000" in refused
     assert not (tmp_path / "run").exists()
+
+
+def test_the_document_names_what_is_read_in_its_order() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "importing.md").read_text()
+    for names in (*NEUTRAL_NAMES.values(), ID_NAMES, TEXT_NAMES, *LOGP_NAMES.values()):
+        told = ", ".join(f"`{name}`" for name in dict.fromkeys(names))
+        assert f"| {told} |" in page

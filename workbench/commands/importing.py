@@ -9,9 +9,19 @@ from workbench.commands.printing import say
 from workbench.exchange import import_completions
 
 
-def import_command(files: list[Path], source: str, out: Path, policy: str) -> None:
+def import_command(
+    files: list[Path],
+    source: str,
+    out: Path,
+    policy: str,
+    rewards: list[str],
+    total: str | None,
+    evaluation: list[str],
+) -> None:
     """See `workbench import --help`."""
-    made = import_completions(files, source, out, policy=policy)
+    made = import_completions(
+        files, source, out, policy=policy, rewards=rewards, total=total, evaluation=evaluation
+    )
     say(f"{made.completions} completions of {len(made.steps)} steps are in {made.path}.")
     for note in made.notes:
         say(note)

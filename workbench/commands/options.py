@@ -467,12 +467,32 @@ ImportFrom = Annotated[
     typer.Option(
         "--from",
         help="Who wrote them: trl (log_completions), verl (rollout_data_dir), or jsonl (prompt, "
-        "completion, reward; and step, group, gold_answer, advantage, length, truncated where "
-        "known).",
+        "completion, reward; and step, group, gold_answer, advantage, length, truncated, split, "
+        "token_ids, tokens, logp, old_logp, ref_logp, sampler_logp where known).",
     ),
 ]
 ImportOut = Annotated[Path, typer.Option(help="Folder of the run to be made.")]
 ImportedPolicy = Annotated[str, typer.Option(help="Name of the policy, for the record.")]
+ImportedRewards = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--reward",
+        help="A column that is a reward, or a key of the object `rewards`; once for each. Without "
+        "it the columns are guessed, and the guess is said.",
+    ),
+]
+ImportedTotal = Annotated[
+    str | None,
+    typer.Option("--total", help="The column of the total reward; without it, the sum."),
+]
+ImportedEvaluation = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--evaluation",
+        help="Files of an evaluation, by a pattern of their names such as 'completions_00500*': "
+        "kept out of the training's steps. Rows whose split is eval, validation or test are, too.",
+    ),
+]
 ExaminedRun = Annotated[
     Path | None, typer.Argument(help="A run to examine; without one, this machine is.")
 ]

@@ -234,6 +234,7 @@ class StepTexts:
     group_size: int
     prompts: list[str]
     golds: list[str]
+    """'' where a problem has none."""
     completions: list[str]
 
     rewards_BK: np.ndarray
@@ -271,7 +272,7 @@ def texts_of(path: str, run_id: str, revision: int, step: int) -> StepTexts | No
         step=step,
         group_size=int((frame["group"] == 0).sum()),
         prompts=[str(text) for text in frame["prompt"]],
-        golds=[str(text) for text in frame["gold_answer"]],
+        golds=[text if isinstance(text, str) else "" for text in frame["gold_answer"]],
         completions=[str(text) for text in frame["completion"]],
         rewards_BK=frame[[f"rewards/{name}" for name in run.meta.reward_names]].to_numpy(float),
         truncated_B=frame["truncated"].to_numpy(bool),

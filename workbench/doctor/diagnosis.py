@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from dataclasses import replace
 from pathlib import Path
 
 from workbench.doctor.facts import Facts, Source
@@ -23,6 +25,17 @@ def diagnose(
     """
     facts = Facts.of(source, step, since)
     found = [finding for rule in RULES if (finding := rule(facts)) is not None]
+    if facts.imported is not None:
+        found = [_of_imported(finding) for finding in found]
     ill = any(finding.severity in ("problem", "warning") for finding in found)
     order = SEVERITIES if ill else SEVERITIES[::-1]
     return sorted(found, key=lambda finding: order.index(finding.severity))
+
+
+UNKNOWN_NOW = re.compile(r" ?\((?:\w+=|now )None\)|=None\b")
+"""How a text names a setting that the record does not have."""
+
+
+def _of_imported(finding: Finding) -> Finding:
+    """Without the values of settings that nobody recorded."""
+    return replace(finding, try_=UNKNOWN_NOW.sub("", finding.try_))

@@ -104,6 +104,9 @@ class Facts:
     evaluations: pd.DataFrame
     events: pd.DataFrame
 
+    imported: str | None
+    """The trainer whose files the record was made of; None for a run that wrote its own."""
+
     @classmethod
     def of(
         cls, source: Run | str | Path | Source, step: int | None = None, since: int = 1
@@ -133,7 +136,15 @@ class Facts:
             firsts = {"metrics": since, "evaluations": since - 1, "events": since}
             for name, first in firsts.items():
                 cut[name] = cut[name][cut[name]["step"] >= first]
-        return cls(run=run, meta=run.meta, step=step, since=since, newest=step == last, **cut)
+        return cls(
+            run=run,
+            meta=run.meta,
+            step=step,
+            since=since,
+            newest=step == last,
+            imported=_source_of(tables["events"]),
+            **cut,
+        )
 
     # ------------------------------------------------------------ settings
 
@@ -325,6 +336,12 @@ class Facts:
             if step <= last
         ]
         return [s for s in found if s is not None]
+
+
+def _source_of(events: pd.DataFrame) -> str | None:
+    """Of all events of the record, whichever step they stand at."""
+    data = [row.data for row in events.itertuples() if row.kind == "import"]
+    return str(data[-1].get("source", "another trainer")) if data else None
 
 
 def _read(run: Run) -> dict[str, pd.DataFrame]:

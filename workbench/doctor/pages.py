@@ -78,6 +78,7 @@ TITLES: dict[str, str] = {
     "gradient_spikes": "The gradient spikes",
     "gradient_clipped": "The gradient is nearly always clipped",
     "step_time": "One phase takes most of a step",
+    "imported": "The run was imported",
     "no_evaluation": "Nothing was evaluated",
     "evaluation_wide": "The evaluation says little",
 }

@@ -7,7 +7,9 @@ from collections import Counter
 import numpy as np
 
 from workbench.exchange.readers import Completion
+from workbench.exchange.rewards import total_of
 from workbench.runs import Samples
+from workbench.runs.figures import length_figures, mean_of, reward_figures, truncation_figures
 
 
 def in_whole_groups(rows: list[Completion]) -> tuple[list[Completion], int]:
@@ -39,9 +41,7 @@ def samples_of(rows: list[Completion], names: list[str]) -> Samples:
     """The rows by column. Baseline and dead groups follow from the rewards; an advantage that is
     not given is NaN."""
     G = group_size(rows)
-    rewards_BK = np.array([[one.rewards.get(n, np.nan) for n in names] for one in rows])
-    unscored_B = np.isnan(rewards_BK).all(1)
-    reward_B = np.where(unscored_B, np.nan, np.nansum(rewards_BK, axis=1))
+    reward_B = np.array([total_of(one.rewards, names) for one in rows])
     reward_NG = reward_B.reshape(-1, G)
     first = rows[::G]
     return Samples(
@@ -50,7 +50,7 @@ def samples_of(rows: list[Completion], names: list[str]) -> Samples:
         prompts=[one.prompt for one in first],
         gold_answers=[one.gold for one in first],
         completions=[one.text for one in rows],
-        rewards_BK=rewards_BK,
+        rewards_BK=_by_function(rows, names),
         reward_B=reward_B,
         advantage_B=[np.nan if one.advantage is None else one.advantage for one in rows],
         baseline_B=np.repeat(_means(reward_NG), G),
@@ -63,27 +63,29 @@ def samples_of(rows: list[Completion], names: list[str]) -> Samples:
 def figures_of(rows: list[Completion], samples: Samples, names: list[str]) -> dict[str, float]:
     """The metrics of a step that its completions give."""
     reward_NG = samples.reward_B.reshape(-1, samples.num_generations)
-    figures = {
-        "reward": _mean(samples.reward_B),
-        "dead_group_share": float(samples.dead_N.mean()),
-    }
-    if samples.num_generations > 1 and not np.isnan(reward_NG).any():
-        figures["reward_std"] = float(reward_NG.std(1, ddof=1).mean())
-    by_function = zip(names, samples.rewards_BK.T, strict=True)
-    figures |= {f"rewards/{name}": _mean(column) for name, column in by_function}
+    alone = samples.num_generations < 2
+    std_N = np.full(len(reward_NG), np.nan) if alone else reward_NG.std(1, ddof=1)
+    figures = reward_figures(names, samples.rewards_BK, samples.reward_B, std_N, samples.dead_N)
+    if np.isnan(figures["reward_std"]):
+        del figures["reward_std"]
     if all(one.length is not None for one in rows):
-        figures["completion_length"] = float(samples.length_B.mean())
-        figures["completion_length_max"] = float(samples.length_B.max())
-        figures["tokens"] = float(samples.length_B.sum())
+        figures |= length_figures(samples.length_B)
     if all(one.truncated is not None for one in rows):
-        figures["truncated_share"] = float(samples.truncated_B.mean())
+        figures |= truncation_figures(samples.truncated_B)
     return figures
 
 
-def _mean(values: np.ndarray) -> float:
-    known = values[~np.isnan(values)]
-    return float(known.mean()) if len(known) else float("nan")
+def evaluation_figures(rows: list[Completion], names: list[str]) -> dict[str, float]:
+    """What an evaluation of another trainer got, as metrics of its step."""
+    figures = {"eval/reward": mean_of([total_of(one.rewards, names) for one in rows])}
+    columns = zip(names, _by_function(rows, names).T, strict=True)
+    figures |= {f"eval/rewards/{name}": mean_of(column) for name, column in columns}
+    return figures | {"eval/completions": float(len(rows))}
+
+
+def _by_function(rows: list[Completion], names: list[str]) -> np.ndarray:
+    return np.array([[one.rewards.by_function.get(n, np.nan) for n in names] for one in rows])
 
 
 def _means(reward_NG: np.ndarray) -> np.ndarray:
-    return np.array([_mean(group) for group in reward_NG])
+    return np.array([mean_of(group) for group in reward_NG])

@@ -7,13 +7,14 @@ completion and reward by one of their usual names.
 
 from __future__ import annotations
 
-import math
-import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from workbench.errors import WorkbenchError
+from workbench.exchange.rewards import RewardColumns, Rewards
+from workbench.exchange.tokens import Tokens, tokens_in
+from workbench.exchange.values import ImportFileError, number_of, text_of, whole_of
+from workbench.tasks.reading.columns import GOLD_COLUMNS
 
 LARGEST_STEP = 1_000_000
 """A later step is a mistake: an update of a real model takes a second or more."""
@@ -22,18 +23,17 @@ NEUTRAL_NAMES: dict[str, tuple[str, ...]] = {
     "step": ("step", "global_step"),
     "prompt": ("prompt", "input", "question"),
     "completion": ("completion", "output", "response"),
-    "gold": ("gold_answer", "gts", "ground_truth", "answer"),
-    "reward": ("reward", "score"),
+    "gold": ("gold_answer", "gts", "ground_truth", *GOLD_COLUMNS),
     "advantage": ("advantage",),
     "length": ("length", "response_length", "completion_length"),
     "truncated": ("truncated",),
     "group": ("group", "group_id", "uid"),
+    "split": ("split", "mode", "phase"),
 }
 """What is read of a row of `jsonl` -> the names that it may have, the first one there."""
 
-
-class ImportFileError(WorkbenchError, ValueError):
-    """A file of another trainer that cannot be read as what it was said to be."""
+EVALUATION_SPLITS = ("eval", "evaluation", "val", "valid", "validation", "test")
+"""What a row of an evaluation calls its split."""
 
 
 @dataclass(frozen=True)
@@ -42,9 +42,7 @@ class Completion:
 
     prompt: str
     text: str
-
-    rewards: Mapping[str, float]
-    """By function; NaN: not scored."""
+    rewards: Rewards
 
     step: int | None = None
     group: str | None = None
@@ -55,113 +53,109 @@ class Completion:
     """Sampled tokens."""
 
     truncated: bool | None = None
+    tokens: Tokens | None = None
+
+    evaluated: bool = False
+    """Whether the row says that it is of an evaluation."""
+
     unread: Sequence[str] = field(default_factory=tuple)
     """Columns of the row that have no place in a record."""
 
 
-Reader = Callable[[str, Mapping[str, Any]], Completion]
+Reader = Callable[[str, Mapping[str, Any], RewardColumns], Completion]
 
 
-def read_jsonl(place: str, row: Mapping[str, Any]) -> Completion:
+def read_jsonl(place: str, row: Mapping[str, Any], columns: RewardColumns) -> Completion:
     """A row by the usual names; `rewards` may hold each function's reward by its name."""
-    names = {
-        what: next((name for name in known if name in row), None)
-        for what, known in NEUTRAL_NAMES.items()
-    }
-    found = {what: row[name] for what, name in names.items() if name is not None}
+    names = _neutral_names(row, columns)
     for what in ("prompt", "completion"):
-        if what not in found:
+        if what not in names:
             known = ", ".join(NEUTRAL_NAMES[what])
             raise ImportFileError(f"{place}: has no {what}. It may be called {known}.")
-    read = {*filter(None, names.values()), "rewards"}
-    return _completion(place, found, _rewards(place, row, found), read, row)
+    return _completion(place, names, columns.of_row(place, row), row)
 
 
-def read_verl(place: str, row: Mapping[str, Any]) -> Completion:
+def read_verl(place: str, row: Mapping[str, Any], columns: RewardColumns) -> Completion:
     """A row of verl's `rollout_data_dir`: input, output, gts, score, step, and what the reward
     function returned beside its score."""
     _require(place, row, ("input", "output", "score"), "verl's rollout_data_dir")
-    return read_jsonl(place, row)
+    return read_jsonl(place, row, columns)
 
 
-def read_trl(place: str, row: Mapping[str, Any]) -> Completion:
+TRL_COLUMNS = ("step", "prompt", "completion", "advantage")
+
+
+def read_trl(place: str, row: Mapping[str, Any], columns: RewardColumns) -> Completion:
     """A row of TRL's `log_completions`: step, prompt, completion, a column for each reward
-    function, advantage."""
-    _require(place, row, ("step", "prompt", "completion", "advantage"), "TRL's log_completions")
-    own = ("step", "prompt", "completion", "advantage")
-    # TRL's rewards are floats; columns of `log_extra` stand among them and may be anything.
-    rewards = {
-        name: _number(place, name, value)
-        for name, value in row.items()
-        if name not in own and (value is None or isinstance(value, float))
+    function, advantage. Columns of `log_extra` are read where they have a usual name."""
+    _require(place, row, TRL_COLUMNS, "TRL's log_completions")
+    # TRL's rewards are floats, whatever their names; columns of `log_extra` stand among them and
+    # may be anything.
+    names = {
+        what: name
+        for what, name in _neutral_names(row, columns).items()
+        if name in TRL_COLUMNS or not isinstance(row[name], float)
     }
-    if not rewards:
-        raise ImportFileError(f"{place}: has no column of a reward function.")
-    return _completion(place, {name: row[name] for name in own}, rewards, {*own, *rewards}, row)
+    floats = [
+        name
+        for name, value in row.items()
+        if name not in names.values() and (value is None or isinstance(value, float))
+    ]
+    return _completion(place, names, columns.of_row(place, row, floats), row)
 
 
 READERS: dict[str, Reader] = {"trl": read_trl, "verl": read_verl, "jsonl": read_jsonl}
 """--from -> what reads a row of such a file."""
 
 
+def _neutral_names(row: Mapping[str, Any], columns: RewardColumns) -> dict[str, str]:
+    """What of `NEUTRAL_NAMES` is in a row -> its name there. What was named as a reward is none."""
+    found = {
+        what: next((n for n in known if n in row and n not in columns.named), None)
+        for what, known in NEUTRAL_NAMES.items()
+    }
+    return {what: name for what, name in found.items() if name is not None}
+
+
 def _completion(
-    place: str,
-    found: Mapping[str, Any],
-    rewards: Mapping[str, float],
-    read: set[str],
-    row: Mapping[str, Any],
+    place: str, names: Mapping[str, str], rewards: Rewards, row: Mapping[str, Any]
 ) -> Completion:
+    found = {what: row[name] for what, name in names.items()}
     gold = found.get("gold")
     group = found.get("group")
     truncated = found.get("truncated")
     if truncated is not None and not isinstance(truncated, bool):
         raise ImportFileError(f"{place}: truncated={truncated!r:.60} is neither true nor false.")
     advantage = found.get("advantage")
+    tokens, read = tokens_in(place, row)
+    is_evaluation = str(found.get("split", "")).lower() in EVALUATION_SPLITS
     return Completion(
         prompt=text_of(place, "the prompt", found["prompt"]),
         text=text_of(place, "the completion", found["completion"]),
         rewards=rewards,
-        step=_whole(place, "step", found.get("step"), 1, LARGEST_STEP),
+        step=whole_of(place, "step", found.get("step"), 0, LARGEST_STEP),
         group=None if group is None else str(group),
         gold=None if gold is None else str(gold),
-        advantage=None if advantage is None else _number(place, "advantage", advantage),
-        length=_whole(place, "length", found.get("length"), 0, 2**31 - 1),
+        advantage=None if advantage is None else number_of(place, "advantage", advantage),
+        length=_length(place, names.get("length"), found.get("length"), tokens),
         truncated=truncated,
-        unread=tuple(sorted(set(row) - read)),
+        tokens=tokens,
+        evaluated=is_evaluation,
+        unread=tuple(sorted(set(row) - {*names.values(), *rewards.read, *read})),
     )
 
 
-def _rewards(place: str, row: Mapping[str, Any], found: Mapping[str, Any]) -> Mapping[str, float]:
-    given = row.get("rewards")
-    if isinstance(given, Mapping) and given:
-        return {str(name): _number(place, f"rewards.{name}", v) for name, v in given.items()}
-    if "reward" not in found:
-        known = ", ".join(NEUTRAL_NAMES["reward"])
+def _length(place: str, name: str | None, given: Any, tokens: Tokens | None) -> int | None:
+    """The number of tokens, which must be that of the tokens that are there."""
+    length = whole_of(place, "length", given, 0, 2**31 - 1)
+    if tokens is None:
+        return length
+    if length is not None and length != len(tokens):
         raise ImportFileError(
-            f"{place}: has no reward. It may be called {known}, or be an object `rewards` with a "
-            "number for each function."
+            f"{place}: {name!r} is {length}, and {len(tokens)} tokens are there. Give all sampled "
+            "tokens and no others, or leave one of the two out."
         )
-    return {"reward": _number(place, "the reward", found["reward"])}
-
-
-def text_of(place: str, what: str, value: Any) -> str:
-    """A text, or the turns of a conversation as one. Raises `ImportFileError`."""
-    if isinstance(value, str):
-        return value
-    turns: list[Any] = value if isinstance(value, list) and value else [None]
-    if not all(isinstance(t, Mapping) and isinstance(t.get("content"), str) for t in turns):
-        raise ImportFileError(
-            f"{place}: {what} is {value!r:.60}, expected a text or a list of messages."
-        )
-    if len(turns) == 1:
-        return str(turns[0]["content"])
-    return "\n\n".join(f"{turn.get('role', 'turn')}: {turn['content']}" for turn in turns)
-
-
-def step_in_name(name: str) -> int | None:
-    """The last number of a file's name, as in 12.jsonl and completions_00012.parquet."""
-    numbers = re.findall(r"\d+", name)
-    return int(numbers[-1]) if numbers and len(numbers[-1]) < 8 else None
+    return len(tokens)
 
 
 def _require(place: str, row: Mapping[str, Any], names: Sequence[str], whose: str) -> None:
@@ -171,21 +165,3 @@ def _require(place: str, row: Mapping[str, Any], names: Sequence[str], whose: st
             f"{place}: has no {lacking[0]!r}, which {whose} writes; it has "
             f"{', '.join(map(repr, list(row)[:8])):.200}. --from jsonl reads other names."
         )
-
-
-def _number(place: str, what: str, value: Any) -> float:
-    if value is None:
-        return math.nan
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or math.isinf(value):
-        raise ImportFileError(f"{place}: {what} is {value!r:.60}, expected a finite number.")
-    return float(value)
-
-
-def _whole(place: str, what: str, value: Any, low: int, high: int) -> int | None:
-    if value is None:
-        return None
-    if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
-        raise ImportFileError(
-            f"{place}: {what} is {value!r:.60}, expected a whole number from {low} to {high}."
-        )
-    return value

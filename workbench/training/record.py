@@ -10,6 +10,7 @@ from workbench.methods import Batch
 from workbench.objective import Advantages
 from workbench.policy.policy import Policy
 from workbench.rollout.types import Rollout
+from workbench.runs.figures import length_figures, reward_figures, truncation_figures
 from workbench.runs.step_record import Samples, TokenArrays
 from workbench.tasks.types import Problem
 
@@ -73,26 +74,15 @@ def reward_metrics(
 ) -> dict[str, float]:
     """Means of the total and of each reward function, the mean group spread, the share of dead
     groups."""
-    means = {
-        f"rewards/{name}": float(column.nanmean())
-        for name, column in zip(names, rewards_BK.T, strict=True)
-    }
-    return {
-        "reward": float(advantages.total_B.nanmean()),
-        "reward_std": float(advantages.std_N.nanmean()),
-        "dead_group_share": float(advantages.dead_N.float().mean()),
-    } | means
+    return reward_figures(
+        names, rewards_BK, advantages.total_B, advantages.std_N, advantages.dead_N
+    )
 
 
 def rollout_metrics(rollout: Rollout) -> dict[str, float]:
     """Lengths in tokens and the share of completions that were cut off."""
-    lengths = rollout.lengths_B.float()
-    return {
-        "completion_length": float(lengths.mean()),
-        "completion_length_max": float(lengths.max()),
-        "truncated_share": float(rollout.truncated_B.float().mean()),
-        "tokens": float(lengths.sum()),
-    }
+    lengths = length_figures(rollout.lengths_B.cpu())
+    return lengths | truncation_figures(rollout.truncated_B.cpu())
 
 
 def text_of(

@@ -20,11 +20,11 @@ from workbench.objective import (
     policy_loss,
     update_metrics,
 )
+from workbench.runs.figures import length_figures, truncation_figures
 from workbench.runs.step_record import KnobChange, Samples, StepRecord, TokenArrays
+from workbench.tasks.reading.columns import GOLD_COLUMNS
 from workbench.training.record import reward_metrics
 
-GOLD_COLUMNS = ("answer", "solution", "ground_truth", "gold")
-"""Columns of a data set that hold the gold answer, the first one that is there."""
 STORED = {
     "old_logp": "old_per_token_logps",
     "ref_logp": "ref_per_token_logps",
@@ -154,16 +154,11 @@ class WatchedRollout:
         return np.array([not ids or ids[-1] not in ends for ids in self.ids])
 
     def _metrics(self, advantages: Advantages, ends: set[int]) -> dict[str, float]:
-        lengths = np.array([len(ids) for ids in self.ids], dtype=float)
         metrics = update_metrics(self.updates)
-        metrics |= {
-            "completion_length": float(lengths.mean()),
-            "completion_length_max": float(lengths.max()),
-            "truncated_share": float(self._truncated_B(ends).mean()),
-            "tokens": float(lengths.sum()),
-            "learning_rate": self.learning_rate,
-            "trl/global_step": float(self.trl_step),
-        }
+        metrics |= length_figures([len(ids) for ids in self.ids])
+        metrics |= truncation_figures(self._truncated_B(ends))
+        metrics["learning_rate"] = self.learning_rate
+        metrics["trl/global_step"] = float(self.trl_step)
         assert self.rewards_BK is not None
         metrics |= reward_metrics(self.rewards_BK, self.reward_names, advantages)
         metrics |= {f"seconds/{name}": value for name, value in self.seconds.items()}

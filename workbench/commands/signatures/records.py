@@ -73,12 +73,15 @@ def import_(
     source: options.ImportFrom,
     out: options.ImportOut = Path("runs/imported"),
     policy: options.ImportedPolicy = "",
+    reward: options.ImportedRewards = None,
+    total: options.ImportedTotal = None,
+    evaluation: options.ImportedEvaluation = None,
 ) -> None:
     """Completions and rewards that another trainer wrote, as a run that dashboard and doctor
     open."""
     from workbench.commands.importing import import_command
 
-    import_command(files, source, out, policy)
+    import_command(files, source, out, policy, reward or [], total, evaluation or [])
 
 
 def doctor(

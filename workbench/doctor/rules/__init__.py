@@ -18,6 +18,7 @@ from workbench.doctor.rules import (
     completions,
     consistency,
     groups,
+    imported,
     methods,
     objective,
     optimizer,
@@ -88,6 +89,7 @@ RULES: tuple[Rule, ...] = (
     optimizer.gradient_spikes,
     optimizer.gradient_clipped,
     run.step_time,
+    imported.imported,
     run.evaluation_says_little,
 )
 """In this order within a severity: what happened to the run, the goal, the rewards, the

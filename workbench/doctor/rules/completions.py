@@ -18,18 +18,16 @@ def nothing_ends(facts: Facts) -> Finding | None:
     cut = facts.recent("truncated_share")
     if len(cut) < t.FEWEST_STEPS or np.median(cut) < t.NOTHING_ENDS:
         return None
-    limit = facts.config.get("max_completion_length")
     return Finding(
         "nothing_ends",
         "problem",
         "No completion ends: the policy never writes its end token, so that every completion is "
         "cut off.",
-        f"median truncated_share {percent(float(np.median(cut)))} at "
-        f"max_completion_length={limit} in {span(facts.recent_span())}",
+        f"median truncated_share {percent(float(np.median(cut)))} at {_limit(facts)} in "
+        f"{span(facts.recent_span())}",
         "See that the tokenizer's end token is the one that the chat template closes a turn with, "
         "and that the policy is an instruct model or was fine-tuned on completions with an end "
-        "token. If the texts are merely long, start a run with "
-        f"max_completion_length={_doubled(facts)}.",
+        f"token. If the texts are merely long, start a run with {_room(facts)}.",
         curve=Curve.over("truncated_share", facts.recent_span()),
         acts=show(facts, "cut off"),
     )
@@ -44,12 +42,8 @@ def truncated(facts: Facts) -> Finding | None:
         return None
 
     share = float(np.median(cut))
-    limit = facts.config.get("max_completion_length")
-    what = f"{percent(share)} of the completions are cut off at max_completion_length={limit}."
-    remedy = (
-        f"Start a run with max_completion_length={_doubled(facts)}, or ask for shorter answers in "
-        "the prompt"
-    )
+    what = f"{percent(share)} of the completions are cut off at {_limit(facts)}."
+    remedy = f"Start a run with {_room(facts)}, or ask for shorter answers in the prompt"
     if facts.config.get("mask_truncated_completions"):
         what += " They are left out of the loss (mask_truncated_completions=True)."
         remedy += "."
@@ -238,5 +232,15 @@ def entropy_explosion(facts: Facts) -> Finding | None:
     )
 
 
-def _doubled(facts: Facts) -> int:
-    return 2 * int(facts.config.get("max_completion_length") or 128)
+def _limit(facts: Facts) -> str:
+    """What cut the completions off; an imported run does not know the number."""
+    limit = facts.config.get("max_completion_length")
+    return "max_completion_length" if limit is None else f"max_completion_length={limit}"
+
+
+def _room(facts: Facts) -> str:
+    """The setting that lets them end."""
+    limit = facts.config.get("max_completion_length")
+    if limit is None:
+        return "a larger max_completion_length"
+    return f"max_completion_length={2 * int(limit)}"

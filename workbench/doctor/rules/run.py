@@ -144,7 +144,9 @@ def evaluation_says_little(facts: Facts) -> Finding | None:
     """No evaluation, or one on too few problems."""
     # A stretch of a run may lie between two evaluations.
     is_whole = facts.since == 1
-    if not len(facts.evaluations) and facts.step >= t.WINDOW and is_whole:
+    # Of an imported run it is said with all else that its files did not hold.
+    asks = is_whole and facts.imported is None
+    if not len(facts.evaluations) and facts.step >= t.WINDOW and asks:
         return Finding(
             "no_evaluation",
             "note",

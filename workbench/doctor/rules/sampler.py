@@ -82,13 +82,19 @@ def sampler_temperature(facts: Facts) -> Finding | None:
         "problem",
         "Sampler and trainer divide the logits by different temperatures: the trainer's "
         f"log-probabilities are the sampler's with logits {figure(factor)} times as large.",
-        f"that one factor explains {percent(explained)} of their differences ({tokens.span}); "
-        f"temperature={facts.config.get('temperature')}",
+        f"that one factor explains {percent(explained)} of their differences ({tokens.span})"
+        f"{_temperature_setting(facts)}",
         "Divide the trainer's logits by the sampling temperature before log_softmax, in every pass "
         "(policy, old, reference), and ask the engine for log-probabilities of what it samples "
         "from.",
         curve=Curve.over("sampler_logp_difference", [audit.step for audit in facts.audits]),
     )
+
+
+def _temperature_setting(facts: Facts) -> str:
+    """The one in the config; '' where the record has none."""
+    temperature = facts.config.get("temperature")
+    return "" if temperature is None else f"; temperature={temperature}"
 
 
 def sampler_ahead(facts: Facts) -> Finding | None:
@@ -175,7 +181,8 @@ def _tokens(facts: Facts) -> _Tokens | None:
     parts = []
     for audit in facts.audits:
         sampler_BT = audit.array("sampler_logp")
-        if sampler_BT is None:
+        # What an update moved is no measure of the sampler.
+        if sampler_BT is None or (audit.array("old_logp") is None and facts.updates != 1):
             continue
         mask_BT = audit.sampled_BT & np.isfinite(sampler_BT) & np.isfinite(audit.old_BT)
         unknown_BT = np.full(mask_BT.shape, np.nan)

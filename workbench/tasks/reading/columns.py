@@ -28,6 +28,10 @@ ANSWER_KEYS = (
     "completion",
     "response",
 )
+GOLD_COLUMNS = ("answer", "solution", "ground_truth", "gold")
+"""What holds the gold answer beside another trainer's column `prompt`, the first one there: in its
+data set, and in what it logs."""
+
 SYSTEM_KEYS = ("system", "system_prompt")
 SUBJECT_KEYS = ("subject", "category", "topic", "domain", "type")
 """What a problem is about: MATH calls it type, MATH-500 subject, MMLU-Pro category."""

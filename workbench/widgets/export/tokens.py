@@ -25,8 +25,7 @@ def tokens_html(source: RunSource, steps: TokenSteps, step: int) -> str:
         found = steps.read(source, step)
     except RunRecordError:
         return ""
-    coefficient_BT = found.batch.get("coefficient_BT")
-    name = "advantage" if coefficient_BT is None else "coefficient"
+    name = _quantity(found)
     first = found.telling_row
     rows = [row for row in (first, found.opposite(first)) if row is not None]
     values = [_values(found, name, row) for row in rows]
@@ -43,6 +42,14 @@ def tokens_html(source: RunSource, steps: TokenSteps, step: int) -> str:
     )
 
 
+def _quantity(found: TokenStep) -> str:
+    """What the tokens are coloured by: the push, or the first thing that an imported run has."""
+    if "coefficient_BT" in found.batch:
+        return "coefficient"
+    has_advantages = np.isfinite(found.batch["advantages_B"]).any()
+    return "logp" if "logp_BT" in found.batch and not has_advantages else "advantage"
+
+
 def _ids(found: TokenStep, row: int) -> np.ndarray:
     length = min(int(found.batch["lengths_B"][row]), LONGEST)
     ids_T: np.ndarray = np.asarray(found.batch["ids_BT"][row][:length])
@@ -53,7 +60,7 @@ def _values(found: TokenStep, name: str, row: int) -> np.ndarray:
     length = len(_ids(found, row))
     if name == "advantage":
         return np.full(length, float(found.batch["advantages_B"][row]))
-    values_T: np.ndarray = np.asarray(found.batch["coefficient_BT"][row][:length], dtype=float)
+    values_T: np.ndarray = np.asarray(found.batch[f"{name}_BT"][row][:length], dtype=float)
     return values_T
 
 
@@ -61,7 +68,9 @@ def _pane(
     found: TokenStep, row: int, values_T: np.ndarray, scale: Scale, pieces: list[Piece]
 ) -> str:
     classes = {level: scale.class_of(level) for level in range(-LEVELS, UNKNOWN + 1)}
-    logp_T = np.asarray(found.batch["logp_BT"][row][: len(pieces)], dtype=float)
+    unknown_T = np.full(len(pieces), np.nan)
+    logp_BT = found.batch.get("logp_BT")
+    logp_T = unknown_T if logp_BT is None else logp_BT[row][: len(pieces)].astype(float)
     spans = "".join(
         f'<span class="t {classes[level]} {piece.css}" title="{_title(value, logp)}">{piece.shown}'
         "</span>"

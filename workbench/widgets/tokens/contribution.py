@@ -56,6 +56,8 @@ def contribution(batch: Mapping[str, Any], row: int, x: RowInputs) -> Contributi
         return Contribution(ratio_T, unknown_T, kl_T, unknown_T)
     # A row outside the loss has no ratio to clip, whatever its log-probabilities are.
     in_loss = 1.0 if x.counted else np.nan
+    if not x.settings_known:
+        return Contribution(ratio_T, unknown_T, kl_T, unknown_T)
     return Contribution(
         ratio_T=ratio_T * in_loss,
         clipped_T=np.where(np.isnan(ratio_T), np.nan, clipped_T) * in_loss,

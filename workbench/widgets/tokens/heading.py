@@ -11,6 +11,7 @@ from workbench.widgets.base.numbers import number_text
 from workbench.widgets.base.style import scrolling
 from workbench.widgets.base.text import opened_html, own_part, safe_text
 from workbench.widgets.tokens.box import Column, Readings
+from workbench.widgets.tokens.inputs import RowInputs
 from workbench.widgets.tokens.markup import known
 from workbench.widgets.tokens.row import QUANTITIES, TokenRow
 from workbench.widgets.tokens.step import TokenStep
@@ -42,15 +43,23 @@ def heading(found: TokenStep, row: TokenRow) -> str:
     )
     whole = row.left_out.whole
     left = f'<div class="wb-note">Left out of the loss: {whole}.</div>' if whole else ""
-    end = "truncated: no end token" if s["truncated"] else "ended by itself"
+    fate = _fate(s["truncated"], x)
     return (
         f'<div data-row="{row.row}"><b>Step {found.step}, row {row.row}</b> · advantage <b>'
         f"{advantage_bar(float(s['advantage']), found.largest_advantage)}</b> · reward "
         f"{number_text(s['reward'])} ({parts}) · baseline "
-        f"{number_text(s['baseline'], missing='none')} · {len(row.ids_T)} tokens, {end} · "
-        f"last used in update {x.update} of {x.updates}</div>"
+        f"{number_text(s['baseline'], missing='none')} · {len(row.ids_T)} tokens, {fate}</div>"
         f"{left}"
     )
+
+
+def _fate(truncated: bool, x: RowInputs) -> str:
+    """How a completion ended, and which update used it."""
+    if not x.settings_known:
+        # An imported run need not know of its end, either.
+        return "truncated: no end token" if truncated else "its update is not in the record"
+    end = "truncated: no end token" if truncated else "ended by itself"
+    return f"{end} · last used in update {x.update} of {x.updates}"
 
 
 def template_part(found: TokenStep, row: TokenRow, opened: str) -> str:

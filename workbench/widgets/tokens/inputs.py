@@ -48,6 +48,9 @@ class RowInputs:
     updates: int
     """So many updates the step had."""
     config: SimpleNamespace
+    settings_known: bool
+    """False where the record does not have the run's settings, as that of an imported run: `config`
+    is then the defaults."""
 
     @property
     def on_policy(self) -> bool:
@@ -77,6 +80,11 @@ def settings_of(config: Mapping[str, Any]) -> SimpleNamespace:
     """A recorded config as attributes; a field that the record does not have (it is older) has its
     default."""
     return SimpleNamespace(**{f.name: f.default for f in fields(GRPOConfig)} | dict(config))
+
+
+def has_settings(config: Mapping[str, Any]) -> bool:
+    """Whether a recorded config says how the loss was made; that of an imported run does not."""
+    return "loss_type" in config
 
 
 def row_inputs(batch: Mapping[str, Any], row: int) -> RowInputs:
@@ -113,6 +121,7 @@ def row_inputs(batch: Mapping[str, Any], row: int) -> RowInputs:
         update=update,
         updates=updates,
         config=config,
+        settings_known=has_settings(batch["config"]),
     )
 
 

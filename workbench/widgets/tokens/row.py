@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from workbench.config import LOSSES, METHODS
 from workbench.config.losses import SEQUENCE_LEVELS
 from workbench.widgets.tokens.inputs import Array, RowInputs, row_inputs
@@ -100,6 +102,14 @@ QUANTITIES: dict[str, Quantity] = {
         1e-3,
         "old_logp - sampler_logp: trainer and sampler should agree; 1e-5 is rounding.",
     ),
+    "sampled": Quantity(
+        "logp when sampled",
+        "nats",
+        "surprise",
+        1e-3,
+        "Log-probability of the token before the step's first update: the trainer's own "
+        "(old_logp), or the sampler's where that one was not recorded.",
+    ),
     "logp": Quantity(
         "logp",
         "nats",
@@ -143,6 +153,7 @@ def token_row(batch: Mapping[str, Any], row: int) -> TokenRow:
         "change": x.log_ratio_T,
         "term": computed.term_T,
         "mismatch": x.filled("old_logp") - x.filled("sampler_logp"),
+        "sampled": x.filled("sampler_logp" if x.old_logp_T is None else "old_logp"),
         "logp": x.filled("logp"),
     }
     values = {name: values_T + 0.0 for name, values_T in values.items()}  # no -0
@@ -166,6 +177,10 @@ def note_on(name: str, x: RowInputs) -> str:
         name == "mismatch" and x.old_logp_T is not x.logp_T
     ):  # old_logp was recorded: a skipped row has its mismatch
         return _missing(x, "sampler_logp", "old_logp")
+    if name == "sampled":
+        return _sampled_note(x)
+    if not x.settings_known and name in ("clipped", "term"):
+        return f"Not available: {UNKNOWN_SETTINGS}."
     if METHODS[x.config.method].of_pairs and name in ("clipped", "term"):
         return (
             "Not available: the loss of this method is of pairs of answers. What each token got is "
@@ -185,6 +200,15 @@ def note_on(name: str, x: RowInputs) -> str:
     if name == "term":
         return SELECTED.get(x.config.loss_type, "")
     return _trivial(name, x) if name in ("ratio", "clipped", "change", "kl") else ""
+
+
+UNKNOWN_SETTINGS = "the run's settings are not in the record"
+
+
+def _sampled_note(x: RowInputs) -> str:
+    if x.old_logp_T is not None:
+        return ""
+    return _missing(x, "sampler_logp") or "The sampler's: old_logp was not recorded for this step."
 
 
 SELECTED = {
@@ -213,13 +237,17 @@ NEEDS: dict[str, tuple[str, ...]] = {
 def _missing(x: RowInputs, *names: str) -> str:
     for name in names:
         if getattr(x, f"{name}_T") is None:
-            if name == "ref_logp" and x.config.beta == 0:
+            if name == "ref_logp" and x.config.beta == 0 and x.settings_known:
                 return "Not available: beta is 0, so there is no reference to compare with."
             return f"Not available: {name} was not recorded for this step."
     return ""
 
 
 def _advantage_note(x: RowInputs) -> str:
+    if len(x.advantage_T) and np.isnan(x.advantage_T).all():
+        return "Not available: the advantage of this completion is not in the record."
+    if len(x.advantage_T) and not x.advantage_T.any() and not x.settings_known:
+        return "The advantage of this completion is exactly 0: only a KL could move its tokens."
     if len(x.advantage_T) and not x.advantage_T.any():
         return "The advantage of this completion is exactly 0: " + (
             "only the KL can move its tokens."
@@ -241,6 +269,8 @@ def _skipped_note(name: str, x: RowInputs) -> str:
 
 
 def _trivial(name: str, x: RowInputs) -> str:
+    if not x.settings_known:
+        return f"By kl_estimator='k3': {UNKNOWN_SETTINGS}." if name == "kl" else ""
     if name == "kl":
         estimator = x.config.kl_estimator
         corrected = (

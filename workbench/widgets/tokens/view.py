@@ -23,7 +23,7 @@ from workbench.widgets.fork_here.part import ForkPart
 from workbench.widgets.tokens.box import TokenBox
 from workbench.widgets.tokens.heading import heading, question, readings, template_part
 from workbench.widgets.tokens.legend import legend, table
-from workbench.widgets.tokens.markup import page, pane
+from workbench.widgets.tokens.markup import known, page, pane
 from workbench.widgets.tokens.prompt import Prompts
 from workbench.widgets.tokens.row import QUANTITIES, TokenRow, token_row
 from workbench.widgets.tokens.scales import Scale, scale_of
@@ -163,6 +163,8 @@ class TokensView(StepView):
     """The step that is drawn."""
     _opened = ""
     """What the chat template wrote of each of its answers."""
+    _opened_on: RunSource | None = None
+    """The imported run for which a quantity was chosen."""
     _mass: Mass | None = None
     """How likely its tokens are after the step, where that was computed."""
 
@@ -236,10 +238,22 @@ class TokensView(StepView):
                 raise
             self.draw_empty(NEEDS_TORCH)
             return
+        self._open_on_what_is_known(source, rows)
         ids = {token_id for row in rows for token_id in row.ids_T.tolist()}
         self._draw(found, rows, self._steps.pieces(source, ids))
         self._draw_prompt()
         self.strip.follow(source, step)
+
+    def _open_on_what_is_known(self, source: RunSource, rows: list[TokenRow]) -> None:
+        """An imported run has no push: its first step is coloured by the first quantity that it
+        has. What a person chooses stays."""
+        if self._opened_on is source or all(row.inputs.settings_known for row in rows):
+            return
+        self._opened_on = source
+        there = [name for name in QUANTITIES if all(name in known(row) for row in rows)]
+        if there and self.quantity_menu.value not in there:
+            with self.filling():
+                self.quantity_menu.value = there[0]
 
     def _draw_prompt(self) -> None:
         html = ""

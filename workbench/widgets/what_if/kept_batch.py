@@ -13,12 +13,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from workbench.config import METHODS, ConfigError, ConfigWarning, GRPOConfig
 from workbench.errors import WorkbenchError
 from workbench.objective import AdvantageRule, LossBatch, group_advantages, tokens_of_groups
+from workbench.widgets.tokens.inputs import has_settings
 
 ADVANTAGE_FIELDS = tuple(f.name for f in fields(AdvantageRule) if f.name != "num_generations")
 SAME_ADVANTAGE = 1e-5
@@ -49,6 +51,9 @@ class KeptBatch:
     nothing of them is known."""
     left_out_B: Tensor
     """bool, truncated completions that mask_truncated_completions kept out of the loss."""
+    settings_known: bool = True
+    """False where the record does not have the run's settings, as that of an imported run: `config`
+    is then the workbench's defaults, as far as the record allows them."""
 
     @classmethod
     def of(cls, stored: Mapping[str, Any]) -> KeptBatch:
@@ -85,6 +90,7 @@ class KeptBatch:
             counted_BT=mask_BT & ~skipped_B[:, None],
             skipped_B=skipped_B,
             left_out_B=written_BT.any(1) & ~mask_BT.any(1),
+            settings_known=has_settings(stored["config"]),
         )
 
     @property
@@ -137,12 +143,22 @@ def _check_was_kept(stored: Mapping[str, Any]) -> None:
             "the log-probabilities of this step ('logp') were not kept, so nothing can be "
             "computed again."
         )
+    if not has_settings(stored["config"]) and np.isnan(stored["advantages_B"]).all():
+        raise WhatIfError(
+            "no completion of this step has an advantage in the record, so no token has a loss."
+        )
     if not stored["mask_BT"].any():
         raise WhatIfError("none of the completions of this step has a token.")
 
 
 def _check_ratios_known(stored: Mapping[str, Any], config: GRPOConfig) -> None:
-    """Raises `WhatIfError` where the policy has moved since an old policy that was not kept."""
+    """Raises `WhatIfError` where the policy has moved since an old policy that was not kept, or it
+    is not known whether it has."""
+    if not has_settings(stored["config"]) and "old_logp_BT" not in stored:
+        raise WhatIfError(
+            "the log-probabilities before the first update ('old_logp') are not in the record of "
+            "this imported run: the ratios are not known."
+        )
     updates = config.updates_per_rollout * config.num_iterations
     if "old_logp_BT" not in stored and updates > 1:
         raise WhatIfError(
@@ -156,7 +172,11 @@ def _config_of(stored: Mapping[str, Any]) -> GRPOConfig:
     G = int(stored["num_generations"])
     sizes = {"num_generations": G, "prompts_per_step": len(stored["mask_BT"]) // G}
     # What a method fixes may be asked about like everything else: "what if" is GRPO's question.
-    free = {"method": "grpo", "teacher": None, "step_rewards": None}
+    free: dict[str, Any] = {"method": "grpo", "teacher": None, "step_rewards": None}
+    if not has_settings(stored["config"]):
+        # What the record cannot answer is not assumed: neither a second update nor a reference.
+        free["updates_per_rollout"] = 1
+        free |= {} if "ref_logp_BT" in stored else {"beta": 0.0}
     if METHODS[stored["config"].get("method", "grpo")].of_pairs:
         raise WhatIfError(
             f"method={stored['config']['method']!r}: its loss is of pairs of answers, and these "

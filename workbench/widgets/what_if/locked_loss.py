@@ -12,6 +12,7 @@ from workbench.widgets.base.guarded import set_if_changed
 from workbench.widgets.base.source import RunSource
 from workbench.widgets.base.style import framed
 from workbench.widgets.base.torch_on_demand import is_torch_missing, needs_torch
+from workbench.widgets.tokens.row import UNKNOWN_SETTINGS
 from workbench.widgets.what_if.formula_markup import formula_html
 
 if TYPE_CHECKING:
@@ -46,6 +47,8 @@ class LockedLoss:
         from workbench.widgets.what_if.formula import token_formula, update_terms
 
         kept = self._kept(source, step)
+        if not kept.settings_known:
+            raise ValueError(f"{UNKNOWN_SETTINGS}. What if writes it with the defaults.")
         formula = token_formula(update_terms(kept, kept.config, row), row, position)
         return (
             f"<h3>The loss of token {position} of completion {row}, as the update had it</h3>"

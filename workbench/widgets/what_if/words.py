@@ -36,6 +36,13 @@ def settings(values: Mapping[str, Any]) -> str:
 
 def sentences(c: Comparison) -> list[str]:
     """What the changes would have done, a sentence each."""
+    if not c.changes and not c.kept.settings_known:
+        return [
+            "Nothing is changed, and the run's settings are not in the record: this is the step "
+            "with the workbench's defaults, which need not be what happened. Set what you know of "
+            "them, and read each what-if against that.",
+            *_idle(c),
+        ]
     if not c.changes:
         return [
             "Nothing is changed: this is what happened. Move a control to ask what would have "
@@ -139,6 +146,7 @@ def _clip(o: Outcome) -> float:
 def notes(c: Comparison, recorded_loss: float | None) -> list[str]:
     """What the figures leave out, a sentence each."""
     found = (
+        _assumed(c),
         _skipped(c),
         _left_out(c),
         _one_pass_of_several(c) or _other_loss(c, recorded_loss),
@@ -146,6 +154,14 @@ def notes(c: Comparison, recorded_loss: float | None) -> list[str]:
         _entropy_bonus(c),
     )
     return [text for text in found if text]
+
+
+def _assumed(c: Comparison) -> str:
+    if c.kept.settings_known:
+        return ""
+    names = ("loss_type", "epsilon", "epsilon_high", "beta", "updates_per_rollout")
+    assumed = settings({name: getattr(c.kept.config, name) for name in names})
+    return f"The column 'happened' assumes {assumed}: the record does not say them."
 
 
 def _skipped(c: Comparison) -> str:
