@@ -84,7 +84,7 @@ def settings_of(config: Mapping[str, Any]) -> SimpleNamespace:
 
 def has_settings(config: Mapping[str, Any]) -> bool:
     """Whether a recorded config says how the loss was made; that of an imported run does not."""
-    return "loss_type" in config
+    return not {"beta", "loss_type"}.isdisjoint(config)
 
 
 def row_inputs(batch: Mapping[str, Any], row: int) -> RowInputs:
