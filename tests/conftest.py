@@ -4,6 +4,7 @@ the repository."""
 from __future__ import annotations
 
 import gc
+import importlib.util
 import os
 import subprocess
 import sys
@@ -16,6 +17,12 @@ import torch
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 torch.set_num_threads(1)
+if importlib.util.find_spec("hypothesis"):  # the environment with vLLM has none
+    from hypothesis import settings
+
+    # How long an example takes is a matter of what else the machine does.
+    settings.register_profile("without deadline", deadline=None)
+    settings.load_profile("without deadline")
 REQUIRE_ALL = bool(os.environ.get("WORKBENCH_REQUIRE_ALL"))
 """Set in CI, where a test that cannot run is a failure and not a skip."""
 SHARED = Path(__file__).parents[1].parent / "shared"
