@@ -102,8 +102,9 @@ def test_the_clip_is_dragged_and_the_loss_of_a_token_written(
     # The answer may be to a place that the hand has left since.
     asked = "dict(dashboard.pages['what_if'].controls.changes)"
     page.wait(
-        lambda: page.nb.kernel_eval(asked)
-        == {"epsilon": pytest.approx(1 - value_of(low), abs=1e-6)},
+        lambda: (
+            page.nb.kernel_eval(asked) == {"epsilon": pytest.approx(1 - value_of(low), abs=1e-6)}
+        ),
         "the last place of the hand",
     )
     low.focus()
