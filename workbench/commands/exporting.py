@@ -20,7 +20,12 @@ from workbench.training.same_run import check_same_problems
 CONFIGS = (".yaml", ".yml", ".json")
 
 
-def export_trl_command(
+PEERS = {"trl": (export_trl, "python train.py"), "verl": (export_verl, "bash train.sh")}
+"""What writes the folder, and the command that trains with it, by the other trainer's name."""
+
+
+def export_to_command(
+    peer: str,
     source: Path,
     out: Path | None,
     policy: str | None,
@@ -28,24 +33,12 @@ def export_trl_command(
     rewards: Sequence[str] | None,
     changes: dict[str, Any],
 ) -> None:
-    """See `workbench export trl --help`."""
+    """See `workbench export trl --help` and `workbench export verl --help`; `peer` is a key of
+    `PEERS`."""
+    write, command = PEERS[peer]
     exported = exported_from(source, policy, task, rewards, changes)
-    folder = out or beside(_plain(source), "-trl")
-    _say(export_trl(exported, folder), folder, "python train.py")
-
-
-def export_verl_command(
-    source: Path,
-    out: Path | None,
-    policy: str | None,
-    task: str | None,
-    rewards: Sequence[str] | None,
-    changes: dict[str, Any],
-) -> None:
-    """See `workbench export verl --help`."""
-    exported = exported_from(source, policy, task, rewards, changes)
-    folder = out or beside(_plain(source), "-verl")
-    _say(export_verl(exported, folder), folder, "bash train.sh")
+    folder = out or beside(_plain(source), f"-{peer}")
+    _say(write(exported, folder), folder, command)
 
 
 def exported_from(

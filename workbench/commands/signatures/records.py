@@ -48,9 +48,9 @@ def export_trl(
 ) -> None:
     """A folder that trains by TRL: python train.py, or by accelerate on several GPUs. Its README
     says what was mapped, what differs and what has no counterpart."""
-    from workbench.commands.exporting import export_trl_command
+    from workbench.commands.exporting import export_to_command
 
-    export_trl_command(source, out, policy, task, reward, options.changes_of(set_))
+    export_to_command("trl", source, out, policy, task, reward, options.changes_of(set_))
 
 
 def export_verl(
@@ -63,9 +63,9 @@ def export_verl(
 ) -> None:
     """A folder that trains by verl on GPUs: bash train.sh. Its README says what was mapped, what
     differs and what has no counterpart."""
-    from workbench.commands.exporting import export_verl_command
+    from workbench.commands.exporting import export_to_command
 
-    export_verl_command(source, out, policy, task, reward, options.changes_of(set_))
+    export_to_command("verl", source, out, policy, task, reward, options.changes_of(set_))
 
 
 def import_(

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from workbench.compat.export.batch import largest_micro_batch
+from workbench.compat.export.batch import largest_micro_batch, pass_rows
 from workbench.compat.export.engine import samples_by_vllm
 from workbench.compat.export.report import Row
 from workbench.compat.trl.arguments import SCHEDULES
@@ -45,16 +45,11 @@ def batch_rows(config: GRPOConfig) -> Iterator[Row]:
         if several
         else "",
     )
-    own = config.micro_batch_size
-    by_tokens = " As many of the longest completions as the tokens hold." if own is None else ""
-    for name in ("micro_batch_size", "micro_batch_tokens"):
-        yield Row(
-            name,
-            "mapped",
-            getattr(config, name),
-            {"per_device_train_batch_size": at_once},
-            "For one process; train.py shares the batch where there are several." + by_tokens,
-        )
+    yield from pass_rows(
+        config,
+        {"per_device_train_batch_size": at_once},
+        "For one process; train.py shares the batch where there are several.",
+    )
 
 
 def counts_rows(config: GRPOConfig) -> Iterator[Row]:

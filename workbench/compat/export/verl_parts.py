@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from workbench.compat.export.batch import largest_micro_batch
+from workbench.compat.export.batch import largest_micro_batch, pass_rows
 from workbench.compat.export.engine import samples_by_vllm
 from workbench.compat.export.report import Row
 from workbench.config import LOSSES, GRPOConfig
@@ -77,16 +77,7 @@ def batch_rows(config: GRPOConfig) -> Iterator[Row]:
     names += [
         f"actor_rollout_ref.{p}.log_prob_micro_batch_size_per_gpu" for p in ("rollout", "ref")
     ]
-    own = config.micro_batch_size
-    by_tokens = " As many of the longest completions as the tokens hold." if own is None else ""
-    for name in ("micro_batch_size", "micro_batch_tokens"):
-        yield Row(
-            name,
-            "mapped",
-            getattr(config, name),
-            dict.fromkeys(names, at_once),
-            "On each GPU." + by_tokens,
-        )
+    yield from pass_rows(config, dict.fromkeys(names, at_once), "On each GPU.")
     longest = config.max_prompt_length
     yield Row(
         "max_prompt_length",
