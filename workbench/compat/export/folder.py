@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 from workbench import assets
 from workbench.compat.export.source import ExportFolderError
+from workbench.runs.whole_folder import whole_folder
 
 SCRIPTS = Path(assets.__file__).parent / "export"
 """The scripts that are copied into a folder."""
@@ -19,9 +19,5 @@ def filled(out: str | Path, write: Callable[[Path], None]) -> None:
     folder = Path(out).absolute()
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise ExportFolderError(f"{out} is there already. Name another folder: --out FOLDER.")
-    folder.mkdir(parents=True, exist_ok=True)
-    try:
-        write(folder)
-    except BaseException:
-        shutil.rmtree(folder)
-        raise
+    with whole_folder(folder) as draft:
+        write(draft)
