@@ -156,9 +156,12 @@ def test_no_row_is_too_long_and_no_mask_is_made() -> None:
 
 
 def test_short_rows_keep_their_mask() -> None:
-    """So the embedded policy's run keeps its numbers, to the last bit."""
-    run = ways.pass_of(build("llama"), rollout_of([40], [50] * 4), torch.arange(4))
-    assert run.inputs["attention_mask"].shape == (1, 1, 240, 240)
+    """One attention with a mask is quicker there than two without."""
+    rows = torch.arange(4)
+    short = ways.pass_of(build("llama"), rollout_of([40], [38] * 4), rows)
+    assert short.inputs["attention_mask"].shape == (1, 1, 192, 192)
+    longer = ways.pass_of(build("llama"), rollout_of([40], [39] * 4), rows)
+    assert longer.inputs["attention_mask"].numel() == 1
 
 
 def test_a_completion_feels_its_prompt_and_itself_alone() -> None:

@@ -392,8 +392,9 @@ class GRPOConfig:
         live=True,
     )
     beta: float = setting(
-        0.005,
-        "Weight of the KL to the reference in the loss; 0 = no KL in the loss.",
+        0.15,
+        "Weight of the KL to the reference in the loss; 0 = no KL in the loss. The default holds a "
+        "control of the embedded policy where it began.",
         unit="1/nat",
         low=0,
         high=10,

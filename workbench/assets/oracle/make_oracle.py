@@ -52,6 +52,7 @@ CONFIG: dict[str, Any] = dict(
     num_generations=8,
     learning_rate=1e-4,
     lr_scheduler_type="constant",
+    beta=0.005,
     max_steps=LATE,
     eval_steps=0,
     num_eval_problems=20,

@@ -29,8 +29,13 @@ from workbench.training.session import Session
 
 FOLDER = Path(__file__).parent
 COMMON: dict[str, Any] = dict(
-    prompts_per_step=8, num_generations=8, learning_rate=1e-4, lr_scheduler_type="constant"
+    prompts_per_step=8,
+    num_generations=8,
+    learning_rate=1e-4,
+    lr_scheduler_type="constant",
+    beta=0.005,
 )
+"""A setting in which a policy may go far from where it began, and the KL shows it."""
 DEFAULT = GRPOConfig()
 
 
@@ -93,6 +98,7 @@ RECIPES: dict[str, Recipe] = {
             prompts_per_step=DEFAULT.prompts_per_step,
             learning_rate=DEFAULT.learning_rate,
             lr_scheduler_type=DEFAULT.lr_scheduler_type,
+            beta=DEFAULT.beta,
         ),
         control=True,
         keep=8,
