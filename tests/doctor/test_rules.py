@@ -106,9 +106,10 @@ WRITTEN = dict(keep_tokens=True, steps=6)
 
 
 def scaled_coefficients(factor: float) -> dict[str, Any]:
-    """All of them this many times what they should be."""
+    """All of them this many times what they should be; the KL's part, which a rule takes away
+    unscaled, is small."""
     change = lambda step, arrays: {"coefficient": arrays["coefficient"] * factor}  # noqa: E731
-    return WRITTEN | dict(logps=change)
+    return WRITTEN | dict(logps=change, config=dict(beta=0.005))
 
 
 def padded(step: int, arrays: dict[str, np.ndarray]) -> dict[str, Any]:
@@ -320,7 +321,7 @@ CASES = [
         "note",
         dict(knobs={20: {"beta": 0.1}}),
         dict(knobs={9: {"beta": 0.1}}),
-        "beta 0.005 → 0.1",
+        "beta 0.15 → 0.1",
     ),
     Case(
         run.step_time,
@@ -864,7 +865,7 @@ CASES = [
         "problem",
         dict(metrics={"kl": near(20)}),
         dict(metrics={"kl": ramp(0.01, 0.09)}),
-        "try 0.02",
+        "try 0.6",
     ),
     Case(
         objective.kl_high,
@@ -1286,7 +1287,7 @@ def test_a_knob_change_says_what_moved_since(tmp_path: Path) -> None:
         tmp_path / "run", dict(knobs=KNOB, metrics={"kl": near(0.2, until=19, then=0.05)})
     )["knob_changed"]
     assert said.what.startswith(
-        "At step 20 a knob was moved: beta 0.005 → 0.1, epsilon 0.2 → 0.3. Since then: kl 0.0499 "
+        "At step 20 a knob was moved: beta 0.15 → 0.1, epsilon 0.2 → 0.3. Since then: kl 0.0499 "
         "instead of 0.2 (noise ±"
     )
     assert "entropy" not in said.what, "it goes on falling as it did before"
@@ -1419,7 +1420,7 @@ def test_a_method_without_a_clip_range_is_not_told_that_it_lacks_one(
 @pytest.mark.parametrize(
     ("method", "says"),
     [
-        ("grpo", "Raise beta (now 0.005, try 0.02) or lower"),
+        ("grpo", "Raise beta (now 0.15, try 0.6) or lower"),
         ("ppo", "Raise kl_coef (now 0.05) or lower"),
         ("dpo", "Raise dpo_beta (now 0.1) or lower"),
         ("rft", "Lower learning_rate"),
@@ -1498,4 +1499,4 @@ def test_a_fall_offers_the_branch_that_its_words_name(tmp_path: Path) -> None:
     assert branch == Branch(10, {"learning_rate": rate / 2}, "÷ 2")
     moved = dict(knobs={20: {"beta": 0.1}})
     (back,) = findings(tmp_path / "moved", moved)["knob_changed"].acts
-    assert back == Branch(19, {"beta": 0.005}, "as before")
+    assert back == Branch(19, {"beta": 0.15}, "as before")

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from helpers import digits_reward, same_weights, weights_of
 
-from workbench.config import ConfigError
+from workbench.config import ConfigError, GRPOConfig
 from workbench.runs import Run
 from workbench.training import checkpoints
 from workbench.training.session import RewindError, Session, SessionError
@@ -76,7 +76,7 @@ def test_a_knob_takes_effect_at_the_next_step_and_a_bad_one_changes_nothing(make
     session.step().wait(60)
     session.set(beta=0.3)
     assert session.pending == {"beta": 0.3}
-    assert session.config.beta == 0.005
+    assert session.config.beta == GRPOConfig().beta
     with pytest.raises(ConfigError, match="epsilon=5"):
         session.set(epsilon=5, beta=0.1)
     assert session.pending == {"beta": 0.3}
@@ -84,7 +84,7 @@ def test_a_knob_takes_effect_at_the_next_step_and_a_bad_one_changes_nothing(make
     assert session.config.beta == 0.3
     knobs = session.run.knobs()
     assert [(r.step, r.name, r.old, r.new, r.who) for r in knobs.itertuples()] == [
-        (2, "beta", 0.005, 0.3, "user")
+        (2, "beta", GRPOConfig().beta, 0.3, "user")
     ]
 
 
@@ -109,7 +109,7 @@ def test_rewind_and_replay_give_the_same_numbers(make_session, target: int) -> N
     session.rewind(target).wait(60)
     assert session.step_number == target
     assert session.run.last_step() == target
-    assert session.config.beta == (0.2 if target > 4 else 0.005)
+    assert session.config.beta == (0.2 if target > 4 else GRPOConfig().beta)
     if target < 4:
         session.step(4 - target).wait(60)
     if target <= 4:
@@ -410,7 +410,8 @@ def test_a_knob_of_a_step_broken_off_after_an_update_is_asked_for_again(
         session.start()
         with pytest.raises(SessionError, match="bad update"):
             session.wait(60)
-    assert (session.step_number, session.config.beta, session.pending) == (3, 0.005, {"beta": 0.4})
+    assert (session.step_number, session.config.beta) == (3, GRPOConfig().beta)
+    assert session.pending == {"beta": 0.4}
     session.step(1).wait(60)
     assert session.config.beta == 0.4
 
