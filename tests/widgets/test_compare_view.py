@@ -156,7 +156,7 @@ def test_only_settings_that_differ_and_the_moved_knobs(tmp_path) -> None:
     settings, knobs = view.tables.value.split("Knob history")
     assert "beta" in settings
     assert "epsilon" not in settings
-    assert "child 11 beta 0.005 → 0.5 user" in plain(knobs)
+    assert "child 11 beta 0.15 → 0.5 user" in plain(knobs)
 
 
 def test_chips_close_an_eye_and_put_another_run_in_focus(tmp_path) -> None:
@@ -189,7 +189,7 @@ def test_the_map_has_lanes_edges_and_widths(tmp_path) -> None:
     _, child = parent_and_child(tmp_path)
     view, _ = shown(child)
     long, branch = view.map.tree["lanes"]
-    assert (branch["parent"], branch["start"], branch["edge"]) == (0, 10, "beta 0.005 → 0.5")
+    assert (branch["parent"], branch["start"], branch["edge"]) == (0, 10, "beta 0.15 → 0.5")
     assert [node["step"] for node in long["nodes"]] == [0, 5, 10, 15, 20]
     accuracy = child.evaluations().set_index("step")["accuracy"]
     assert branch["nodes"][0] == {"step": 15, "accuracy": accuracy[15]}

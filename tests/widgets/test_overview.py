@@ -242,13 +242,13 @@ def test_knob_changes_are_hairlines_with_their_text_on_hover(tmp_path: Path) -> 
         lines = f["layout"]["shapes"]
         assert [s["x0"] for s in lines] == [10, 20]
         assert [s["name"] for s in lines] == [
-            "step 10: beta 0.005→0.05",
+            "step 10: beta 0.15→0.05",
             "step 20: epsilon_high None→0.28",
         ]
         assert "→" not in notes(f), "no text over the data"
         assert f["layout"]["yaxis"]["domain"][1] == 1 or notes(f)
     picture = draw_svg(charts([moved])[:1])
-    assert "<title>step 10: beta 0.005→0.05</title></line>" in picture
+    assert "<title>step 10: beta 0.15→0.05</title></line>" in picture
 
 
 def test_training_curves_begin_at_step_1_and_evaluations_at_0(tmp_path: Path) -> None:
@@ -295,13 +295,13 @@ def test_dragging_a_slider_does_not_flood_the_panels(tmp_path: Path) -> None:
         tokens=6,
         keep_tokens=False,
         samples=False,
-        knobs={step: {"beta": 0.005 + step / 1000} for step in range(20, 120)},
+        knobs={step: {"beta": 0.15 + step / 1000} for step in range(20, 120)},
     )
     f = charts([dragged])[0]
     assert 10 < len(f["layout"]["shapes"]) <= PLACES
     places = knob_places(dragged, 120)
-    assert places[0].values["beta"][0] == pytest.approx(0.005)
-    assert places[-1].values["beta"][1] == pytest.approx(0.124)
+    assert places[0].values["beta"][0] == pytest.approx(0.15)
+    assert places[-1].values["beta"][1] == pytest.approx(0.269)
     for one, other in itertools.pairwise(places):
         assert one.values["beta"][1] == other.values["beta"][0], (
             "no change is lost between two markers"

@@ -127,7 +127,7 @@ def test_knobs_evaluations_checkpoints_branch_and_findings_are_marks(tmp_path: P
         ("warning", 30, 30),
     ]
     texts = {m.key: m.text for m in marks}
-    assert texts["knob@10"] == "beta 0.005→0.05"
+    assert texts["knob@10"] == "beta 0.15→0.05"
     assert texts["problem@21"] == "It is sick. So is this."
     assert texts["evaluation@30"].startswith("held-out 70.0 % [63 to 76]")
 
@@ -242,7 +242,7 @@ def test_a_mark_that_is_picked_tells_and_goes_on_telling(tmp_path: Path) -> None
     dashboard = Dashboard(growing.run)
     line = dashboard.timeline.timeline
     line.picked = ["knob@6"]
-    assert "beta 0.005→0.1" in line.detail
+    assert "beta 0.15→0.1" in line.detail
     assert "5 steps before, 1 after" in line.detail
     growing.add(2)
     dashboard.redraw()

@@ -175,7 +175,7 @@ def test_the_number_box_and_the_menus_ask_too_and_reset_leads_back(tmp_path) -> 
     assert set(view.comparison.changes) == {"beta", "scale_rewards", "kl_estimator", "delta"}
     view.controls.reset_button.click()
     assert view.comparison.changes == {}
-    assert rows["beta"].box.value == 0.005
+    assert rows["beta"].box.value == 0.15
     assert rows["delta"].off.value
     assert "Nothing is changed" in text_of(view)
 
@@ -248,7 +248,7 @@ def test_another_step_keeps_what_was_changed_and_follows_the_rest(tmp_path) -> N
     view.show([source], 4)  # where 0.02 is what happened: that is no change any more
     assert view.controls.reset_button.disabled
     view.show([source], 2)
-    assert view.controls.rows["beta"].box.value == 0.005
+    assert view.controls.rows["beta"].box.value == 0.15
 
 
 def test_the_same_step_is_not_computed_twice(tmp_path, monkeypatch) -> None:
