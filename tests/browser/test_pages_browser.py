@@ -46,9 +46,11 @@ def test_every_chart_of_the_exported_page_fits_its_cell(page: Any, tmp_path: Pat
 WIDER = """() => document.documentElement.scrollWidth - innerWidth"""
 CONTRAST = """() => {
     const [r, g, b] = getComputedStyle(document.body).backgroundColor.match(/\\d+/g).map(Number);
-    const title = document.querySelector("[data-chart] .gtitle");
-    return [r + g + b < 200, title && getComputedStyle(title).fill === getComputedStyle(document.body).color];
+    const tick = document.querySelector("[data-chart] .xtick text");
+    return [r + g + b < 200, tick && getComputedStyle(tick).fill === getComputedStyle(document.body).color];
 }"""
+CAPTIONS = """() => [...document.querySelectorAll("figcaption")].map((caption) =>
+    [caption.scrollWidth - caption.clientWidth, caption.getBoundingClientRect().right - innerWidth])"""
 
 
 def test_the_exported_page_on_a_phone_in_the_dark_and_with_hostile_texts(
@@ -87,6 +89,9 @@ def test_the_exported_page_on_a_phone_in_the_dark_and_with_hostile_texts(
             assert "pwned" not in page.title()
             assert errors == []
             assert page.evaluate(WIDER) <= 0, "no sideways scroll"
+            captions = page.evaluate(CAPTIONS)
+            assert len(captions) >= 9
+            assert max(max(caption) for caption in captions) <= 0, "a caption is cut"
             assert page.evaluate(CONTRAST) == [scheme == "dark", True]
             page.locator("#step").select_option("4")
             assert page.locator(".step:visible").get_attribute("data-step") == "4"

@@ -48,6 +48,8 @@ ROOM = 900_000
 """Bytes for groups and tokens of all steps: with plotly.js (4.9 MB) the file stays below 6 MB."""
 _FOLDER = Path(__file__).with_name("export")
 PAGE_CSS = (_FOLDER / "page.css").read_text(encoding="utf-8")
+TITLE_ROOM = 28
+"""Pixels above a chart's legend that its title takes."""
 SCRIPT = (_FOLDER / "page.js").read_text(encoding="utf-8")
 STYLES = (CSS, GROUPS_CSS, TOKENS_CSS, BEST_PAID_CSS, EVALUATION_CSS, DOCTOR_CSS, PAGE_CSS)
 
@@ -113,10 +115,31 @@ def _plots(found: Sequence[Chart], drawn: list[Chart]) -> str:
         return ""
     places = ""
     for chart in found:
-        words = html.escape(chart["layout"].get("meta", {}).get("summary", "chart"))
-        places += f'<div data-chart="{len(drawn)}" role="group" aria-label="{words}"></div>'
-        drawn.append(chart)
+        places += f"<figure>{_caption(chart)}{_place(chart, len(drawn))}</figure>"
+        drawn.append(_without_title(chart))
     return f'<div class="panels">{places}</div>'
+
+
+def _caption(chart: Chart) -> str:
+    """The chart's title and what its y axis means: text of the page, which wraps where it is
+    narrow. Both are as plotly takes them, escaped."""
+    meta = chart["layout"].get("meta", {})
+    title, about = (html.escape(html.unescape(meta.get(key, ""))) for key in ("title", "about"))
+    return f"<figcaption><b>{title}</b> {about}</figcaption>" if title else ""
+
+
+def _place(chart: Chart, number: int) -> str:
+    words = html.escape(chart["layout"].get("meta", {}).get("summary", "chart"))
+    return f'<div data-chart="{number}" role="group" aria-label="{words}"></div>'
+
+
+def _without_title(chart: Chart) -> Chart:
+    """The chart without the title that `_caption` gave, and without its room."""
+    layout = dict(chart["layout"])
+    if layout.get("meta", {}).get("title") and layout.pop("title", None):
+        margin = layout["margin"]
+        layout["margin"] = margin | {"t": margin["t"] - TITLE_ROOM}
+    return chart | {"layout": layout}
 
 
 def _evaluation(source: RunSource, drawn: list[Chart]) -> str:
