@@ -1161,6 +1161,14 @@ CASES = [
         "go back towards the reference",
     ),
     Case(
+        sampler.sampler_lags,
+        "sampler_lags",
+        "warning",
+        WRITTEN | dict(logps=sampler_at(0.5), config=dict(rollout_staleness=2)),
+        WRITTEN | dict(logps=sampler_at(0.5)),
+        "the weights of 2 steps ago",
+    ),
+    Case(
         optimizer.update_too_large,
         "update_too_large",
         "problem",

@@ -298,6 +298,16 @@ class GRPOConfig:
         "Which engine samples the completions.",
         choices=tuple(ENGINE_FACTS),
     )
+    rollout_staleness: int = setting(
+        0,
+        "The sampler has the weights of so many steps ago, as in a pipeline that samples beside "
+        "the updates; 0 = those of now. Each step back is a copy of what is trained. "
+        "importance_sampling_mode corrects for it.",
+        unit="steps",
+        low=0,
+        high=64,
+        source="async_grpo of TRL 1.16; one-step off-policy of verl",
+    )
     vllm_mode: str = setting(
         "colocate",
         "vLLM in this process, beside the trainer, or a server that `vllm serve` started.",

@@ -192,6 +192,18 @@ def _method_errors(config: Config) -> list[Rule]:
             "rollout_engine='native'.",
         ),
         (
+            config.rollout_staleness > 0 and facts_of(config).own_memory is not None,
+            f"rollout_staleness={config.rollout_staleness} with "
+            f"rollout_engine={config.rollout_engine!r}, which is given the weights of now and "
+            "keeps no older ones. Set rollout_engine='native'.",
+        ),
+        (
+            config.rollout_staleness > 0 and method.sampled_from != "policy",
+            f"rollout_staleness={config.rollout_staleness} with method={config.method!r}: it "
+            "learns from what the policy of now did not write, so no sampler can lag behind it. "
+            "Set rollout_staleness=0.",
+        ),
+        (
             method.sampled_from != "policy" and config.importance_sampling_mode is not None,
             f"importance_sampling_mode={config.importance_sampling_mode!r} with "
             f"method={config.method!r}: it learns from what the policy of now did not write, so "
@@ -283,6 +295,13 @@ def _batch_warnings(config: Config) -> list[Rule]:
     baseline = config.advantage_baseline
     by_group = config.scale_rewards == "group"
     return [
+        (
+            config.rollout_staleness > 0 and config.importance_sampling_mode is None,
+            f"rollout_staleness={config.rollout_staleness} with importance_sampling_mode=None: "
+            "that the sampler lags is measured and not corrected. Set importance_sampling_mode="
+            "'token_truncate' (as TRL does by default), unless it is the harm that you want to "
+            "see.",
+        ),
         (
             by_group and config.num_generations == 2,
             "num_generations=2 with scale_rewards='group': every advantage is about +-0.7, however "

@@ -33,6 +33,7 @@ TITLES: dict[str, str] = {
     "sampler_temperature": "The sampler's temperature is another",
     "sampler_ahead": "The sampler holds the adapter twice",
     "sampler_stale": "The sampler has old weights",
+    "sampler_lags": "The sampler lags, as it was asked to",
     "sampler_mismatch": "Sampler and trainer disagree",
     "update_too_large": "Weights move further than the learning rate allows",
     "accuracy_fell": "Held-out accuracy fell",

@@ -94,6 +94,12 @@ def _check_samples_now(name: str, config: GRPOConfig) -> None:
             f"method={config.method!r} takes its completions from {source!r}. Set another method, "
             "such as 'grpo'."
         )
+    if config.rollout_staleness > 0:
+        raise FaultError(
+            f"fault={name!r} gives the sampler other weights than the policy's of now, and with "
+            f"rollout_staleness={config.rollout_staleness} it has those of earlier steps on "
+            "purpose. Set rollout_staleness=0."
+        )
 
 
 class _ChangedHiddenStates(Fault):

@@ -61,6 +61,7 @@ PARTS = {
     "adapter": "adapter",
     "optimizer": "optimizer states",
     "reference": "reference (copy)",
+    "past": "weights of earlier steps",
     "critic": "critic, its optimizer",
     "teacher": "teacher",
     "gradients": "gradients",
@@ -199,6 +200,7 @@ def standing(skeleton: Skeleton, config: GRPOConfig, device: Device) -> dict[str
         "adapter": skeleton.adapter,
         "optimizer": optimizer_bytes(skeleton, config),
         "reference": _bytes(skeleton.trained) if copied else 0,
+        "past": config.rollout_staleness * _bytes(skeleton.trained),
         "critic": critic_bytes(skeleton).standing if has_critic(config) else 0,
         "mapped": skeleton.body * skeleton.file_itemsize
         if config.quantization != "none" and device.kind == "cpu"

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
-from contextlib import nullcontext, suppress
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -56,6 +56,7 @@ from workbench.training.dynamic_sampling import Groups, dead_places, live_places
 from workbench.training.in_hand import InHand
 from workbench.training.knobs import Knobs
 from workbench.training.out_of_memory import explain_out_of_memory
+from workbench.training.past_weights import PastWeights
 from workbench.training.phases import Phases
 from workbench.training.reward_effects import torch_settings_kept
 from workbench.training.truth import facts_of
@@ -106,6 +107,7 @@ class Trainer:
         self._next_cursor = 0
         self.pass_rates = PassRates.none_yet(len(task.train))
         self.entropy = EntropyControl(config.entropy_coef)
+        self.past = PastWeights(policy, config.rollout_staleness)
         self.dirty = False
         self.unrecorded = None
         self.in_hand = InHand(policy.text_of)
@@ -222,6 +224,7 @@ class Trainer:
             for group in self.optimizer.param_groups:
                 group.update(lr=learning_rate_at(number, config), weight_decay=config.weight_decay)
             updates = []
+            self.past.keep(number)
             for rows in updates_of(config, self.policy.device):
                 gradient = accumulate_gradient(
                     self.policy, self.method, batch, rows, self.entropy.in_force(config), number
@@ -369,8 +372,8 @@ class Trainer:
         source = config.method_facts.sampled_from
         if source == "demonstrations":
             return demonstrations(self.policy, self.task, problems, prompts, config)
-        first_weights = self._reference().active() if source == "initial" else nullcontext()
-        with first_weights:
+        other_weights = self._reference().active() if source == "initial" else self.past.active()
+        with other_weights:
             return self.engine.generate(prompts, config.num_generations, sampling, self.generator)
 
     def score(
@@ -517,7 +520,7 @@ class Trainer:
             "optimizer": optimizer_tensors(self.optimizer),
             "random": random_state.random_tensors(self.generator),
         }
-        tensors |= self.method.tensors()
+        tensors |= self.method.tensors() | self.past.tensors()
         if self.config.curriculum == "pass_rate":
             arrays = self.pass_rates.to_arrays()
             tensors["curriculum"] = {name: torch.tensor(a) for name, a in arrays.items()}
@@ -543,6 +546,7 @@ class Trainer:
         random_state.load_random_tensors(self.generator, tensors["random"])
         random_state.load_random_values(values["random"])
         self.method.load(tensors)
+        self.past.load(tensors)
         pending = {name: (value, who) for name, (value, who) in values["pending"].items()}
         self.knobs.restore((GRPOConfig.from_dict(values["config"]), pending))
         self.steps_done = checkpoint.step

@@ -51,6 +51,7 @@ RULES: tuple[Rule, ...] = (
     sampler.sampler_temperature,
     sampler.sampler_ahead,
     sampler.sampler_stale,
+    sampler.sampler_lags,
     optimizer.update_too_large,
     run.accuracy_fell,
     run.accuracy_improved,

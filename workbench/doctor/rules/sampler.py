@@ -123,7 +123,7 @@ def sampler_ahead(facts: Facts) -> Finding | None:
 def sampler_stale(facts: Facts) -> Finding | None:
     """The sampler lies behind the policy."""
     tokens = _other_weights(facts)
-    if tokens is None or sampler_ahead(facts) is not None:
+    if tokens is None or sampler_ahead(facts) is not None or _lag(facts):
         return None
     share = _beyond(tokens)
     began = facts.values("sampler_logp_difference")[:1]
@@ -143,6 +143,32 @@ def sampler_stale(facts: Facts) -> Finding | None:
         "the harm.",
         curve=Curve.over("sampler_logp_difference", [audit.step for audit in facts.audits]),
     )
+
+
+def sampler_lags(facts: Facts) -> Finding | None:
+    """The sampler lies behind the policy, as the config asks."""
+    tokens, lag = _tokens(facts), _lag(facts)
+    if tokens is None or not lag:
+        return None
+    mode = facts.config.get("importance_sampling_mode")
+    return Finding(
+        "sampler_lags",
+        "note" if mode else "warning",
+        f"The sampler has the weights of {lag} {'step' if lag == 1 else 'steps'} ago, as "
+        f"rollout_staleness asks, and the loss {'weighs' if mode else 'does not weigh'} its tokens "
+        "by how likely they are now.",
+        f"mean |log-probability difference| "
+        f"{figure(float(np.abs(tokens.difference).mean()))} nats ({tokens.span}); "
+        f"importance_sampling_mode={mode!r}",
+        "Fewer steps, or a smaller learning_rate, bring it nearer."
+        if mode
+        else "importance_sampling_mode='token_truncate' bounds the harm.",
+        curve=Curve.over("sampler_logp_difference", [audit.step for audit in facts.audits]),
+    )
+
+
+def _lag(facts: Facts) -> int:
+    return int(facts.config.get("rollout_staleness") or 0)
 
 
 def _other_weights(facts: Facts) -> _Tokens | None:
