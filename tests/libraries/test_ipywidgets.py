@@ -80,9 +80,13 @@ def test_ipywidgets_own_answer_fails_there(page: Page, monkeypatch: pytest.Monke
     """Where this holds no longer, the room can go."""
     monkeypatch.setattr(Widget, "_handle_control_comm_msg", classmethod(library.ANSWER))
     kept = [VBox([HTML("a"), HTML("b")]) for _ in range(40)]
-    with children_come_and_go(kept[:4]), pytest.raises(RuntimeError, match="changed size"):
+
+    def ask_often() -> None:
         for _ in range(200):
             Widget._handle_control_comm_msg(ASKED)
+
+    with children_come_and_go(kept[:4]), pytest.raises(RuntimeError, match="changed size"):
+        ask_often()
 
 
 def test_the_answer_is_ipywidgets_own_where_nothing_moves(page: Page) -> None:

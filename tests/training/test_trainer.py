@@ -126,8 +126,8 @@ def test_the_entropy_bonus_reaches_the_weights(make_trainer) -> None:
 @pytest.mark.parametrize("size", [1, 3, 5])
 def test_the_entropy_threshold_is_the_updates(make_trainer, size: int) -> None:
     """Micro-batches of one row each, with a threshold of their own, would keep other tokens."""
-    # While policy and reference are one, the KL's gradient is rounding alone: a large beta, and Adam
-    # moves by it.
+    # While policy and reference are one, the KL's gradient is rounding alone: with a large beta
+    # Adam moves by it.
     options = dict(top_entropy_quantile=0.3, num_iterations=2, beta=0.005)
     whole = make_trainer("whole", **options)
     cut = make_trainer("cut", micro_batch_size=size, **options)

@@ -83,6 +83,7 @@ SAME = (
 
 FIXED: dict[str, tuple[Any, str]] = {
     "max_resample": (0, "TRL draws no other prompts in place of dead groups"),
+    "rollout_staleness": (0, "TRL's GRPOTrainer samples with the weights of now"),
     "curriculum": ("none", "TRL draws the prompts in order"),
     "advantage_baseline": ("group", "TRL always subtracts the group's mean"),
     "advantage_std": ("sample", "TRL's std always divides by G-1"),

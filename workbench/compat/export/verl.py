@@ -33,6 +33,7 @@ FIXED: dict[str, tuple[Any, str]] = {
     "curriculum_floor": (None, "verl draws the prompts in order"),
     "curriculum_pass_reward": (None, "verl draws the prompts in order"),
     "max_resample": (0, "Its algorithm.filter_groups draws until all groups are alive"),
+    "rollout_staleness": (0, "Its main loop samples with the weights of now"),
     "mask_truncated_completions": (False, "verl counts them all"),
     "advantage_std": ("sample", "verl's std always divides by G-1"),
     "advantage_estimator": ("baseline", "Its grpo has (reward - mean) / std alone"),
