@@ -314,7 +314,10 @@ class GRPOConfig:
         choices=("colocate", "server"),
     )
     vllm_server_base_url: str | None = setting(
-        None, "Address of that server, for example http://localhost:8000.", optional=True
+        None,
+        "Address of that server, for example http://localhost:8000; several with commas between "
+        "them share the prompts.",
+        optional=True,
     )
     vllm_gpu_memory_utilization: float = setting(
         0.3, "Part of the GPU's memory that a colocated vLLM may take.", above=0, high=0.95

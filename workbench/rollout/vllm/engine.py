@@ -36,7 +36,7 @@ from workbench.rollout.vllm.checks import (
 )
 from workbench.rollout.vllm.colocate import Completions, Settings, acquire, release
 from workbench.rollout.vllm.needs import longest_sequence, sequences_of
-from workbench.rollout.vllm.server import Server
+from workbench.rollout.vllm.servers import Servers
 from workbench.rollout.vllm.weights import probe_ids, probe_logps
 
 TOLERANCE = {torch.float32: 0.01}
@@ -82,7 +82,7 @@ class VLLMEngine:
         )
         self._server = None
         if config.vllm_mode == "server":
-            self._server = Server(config.vllm_server_base_url, self._settings.max_model_len)
+            self._server = Servers(config.vllm_server_base_url, self._settings.max_model_len)
             weakref.finalize(self, self._server.close)
         backend = self._synced()
         where, tolerance, remedy = self._expected(dtype)
@@ -99,7 +99,7 @@ class VLLMEngine:
             )
         quantised = getattr(plain_model(self.model), "is_quantized", False)
         return (
-            f"the server at {self._server.url}",
+            f"vllm serve at {self._server.url}",
             1.0 if quantised else 0.25,
             f"It serves {self._server.served!r}: start `vllm serve` with the policy's own base "
             "model, in its dtype.",

@@ -35,6 +35,11 @@ START = (
 PARALLEL = 64
 
 
+class ServerGoneError(VLLMError):
+    """A server that does not answer, or has lost what it was given: to be asked again, or
+    another one instead."""
+
+
 class Server:
     """A running `vllm serve`. Raises `VLLMError` at once where it does not answer, or not as vLLM
     does."""
@@ -114,6 +119,8 @@ class Server:
                 "/v1/load_lora_adapter",
                 {"lora_name": name, "lora_path": str(self.folder / name)},
             )
+        except ServerGoneError:
+            raise
         except VLLMError as e:
             raise VLLMError(
                 f"the server took no adapter: {e}\nIt must run with LoRA (rank {rank} or more) "
@@ -123,6 +130,10 @@ class Server:
             ) from e
         self.adapter, self._known = name, trained
         self._drop(before)
+
+    def forget(self) -> None:
+        """It may have been started anew, and has no adapter then."""
+        self.adapter, self._known = "", None
 
     def _drop(self, name: str) -> None:
         if name:
@@ -233,14 +244,17 @@ class Server:
             response = connection.getresponse()
             status, text = response.status, response.read().decode(errors="replace")
         except (OSError, http.client.HTTPException) as e:
-            raise VLLMError(
+            raise ServerGoneError(
                 f"vllm_server_base_url={self.url!r}: the server does not answer "
                 f"({e or type(e).__name__}). Start it with: {START}"
             ) from e
         finally:
             connection.close()
         if status != 200:
-            raise VLLMError(
+            # An adapter that it does not know: it was started anew.
+            lost = status >= 500 or (status == 404 and path == "/v1/completions")
+            kind_of_error = ServerGoneError if lost else VLLMError
+            raise kind_of_error(
                 f"{method} {self.url}{path} failed with status {status}: {_message(text)}"
             )
         with contextlib.suppress(ValueError):
