@@ -10,6 +10,7 @@ import atexit
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -20,15 +21,17 @@ from collections.abc import Callable
 from pathlib import Path
 
 import torch
-from torch.distributed import FileStore, Store, TCPStore
+from torch.distributed import FileStore
 
 from workbench.config import ConfigError
 from workbench.distributed.team import Team, TeamLostError
+from workbench.distributed.torchrun import torchrun_rank, torchrun_size, torchrun_store
 
 START = """import json, sys
-sys.path += [path for path in json.loads(sys.argv[1]) if path not in sys.path]
+paths, module, store, *numbers = sys.argv[1:]
+sys.path += [path for path in json.loads(paths) if path not in sys.path]
 from importlib import import_module
-import_module(sys.argv[2]).main(sys.argv[3], int(sys.argv[4]), int(sys.argv[5]), int(sys.argv[6]))"""
+import_module(module).main(store, *map(int, numbers))"""
 """What a helper runs. The places that its leader imports from (a notebook may have added its own)
 come last."""
 LAST_WORDS = 600
@@ -125,7 +128,7 @@ def start_team(module: str, size: int, device: torch.device) -> tuple[Team, Call
     leader computes on. Raises `ConfigError` and `TeamLostError`."""
     check_devices(size, device)
     if torchrun_size() > 1:
-        team = Team(_torchrun_store(), 0, size)
+        team = Team(torchrun_store(), 0, size)
         # They would wait for more, and torchrun for them.
         atexit.register(team.dismiss)
         return team, team.dismiss
@@ -156,38 +159,18 @@ def join_team(store: str, rank: int, size: int, leader: int) -> Team:
 
 
 def _end_with(leader: int) -> None:
-    # Also while this process computes, and would not look at its connections for long.
+    # Also while this process computes, and does not look at its connections for long.
     while os.getppid() == leader:
         time.sleep(0.5)
     os._exit(1)
 
 
-# ------------------------------------------------------------------------------ torchrun
-
-
-def torchrun_size() -> int:
-    """How many processes torchrun has started for this command; 1 where it was not torchrun."""
-    return int(os.environ.get("WORLD_SIZE", "1")) if "TORCHELASTIC_RUN_ID" in os.environ else 1
-
-
-def torchrun_rank() -> int:
-    """This process's number among them; 0 is the leader's."""
-    return int(os.environ.get("RANK", "0")) if torchrun_size() > 1 else 0
-
-
 def join_torchrun() -> Team:
     """A helper's team among the processes of torchrun, on the GPU of its rank."""
+    # Torchrun hands signals on to all; what they mean is the leader's to say.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
+    threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
     if torch.cuda.is_available():
         torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
-    return Team(_torchrun_store(), torchrun_rank(), torchrun_size())
-
-
-def _torchrun_store() -> Store:
-    host, port = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
-    return TCPStore(host, port, torchrun_size(), is_master=_hosts_store())
-
-
-def _hosts_store() -> bool:
-    """The agent of torchrun keeps the store, unless it was told not to."""
-    by_agent = os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True"
-    return torchrun_rank() == 0 and not by_agent
+    return Team(torchrun_store(), torchrun_rank(), torchrun_size())

@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 
 from workbench.config import ConfigError, GRPOConfig
-from workbench.distributed import check_devices
+from workbench.distributed.starting import check_devices
 from workbench.evaluation.prompts import check_prompts
 from workbench.faults import Fault, fault_of, make_fault
 from workbench.methods.demonstrations import check_demonstrations
@@ -82,13 +82,14 @@ def start_run(
     checkpoint it starts from the beginning. Knobs that moved after the checkpoint are asked for
     again, at the first step. Live fields of `config` that differ from the run's own become knob
     changes. `fault` names a mistake to make on purpose (`workbench.faults`): the record says so, a
-    resumed run keeps it. With several `processes` others are started that compute together with this
-    one (`workbench.training.shared`); the numbers are those of one. Raises `GoldError` for gold answers that nothing could equal (unless
-    `config.unreadable_golds` says what is to become of them), `PolicyError` for a
-    prompt that is too long and for a policy that the checkpoint does not belong to,
-    `RunRecordError` when `out` holds a run and `resume` is False, `ConfigError` when a fixed field,
-    the task or the rewards differ, `OutOfMemoryError`. A new run whose first evaluation fails
-    leaves nothing behind; a run that was there stays as it was.
+    resumed run keeps it. With several `processes` others are started that compute together with
+    this one (`workbench.training.shared`), and the numbers stay those of one. Raises `GoldError`
+    for gold answers that nothing could equal (unless `config.unreadable_golds` says what is to
+    become of them), `PolicyError` for a prompt that is too long and for a policy that the
+    checkpoint does not belong to, `RunRecordError` when `out` holds a run and `resume` is False,
+    `ConfigError` when a fixed field, the task or the rewards differ and for what several processes
+    cannot do, `OutOfMemoryError`. A new run whose first evaluation fails leaves nothing behind; a
+    run that was there stays as it was.
     """
     # Once for all that keeps it: the working directory may change before the run ends.
     out = Path(out).absolute()

@@ -168,6 +168,11 @@ class Trainer:
         """The config in force."""
         return self.knobs.config
 
+    @property
+    def own_engine(self) -> Any:
+        """The engine of this process, for whoever moves the weights in this process alone."""
+        return self.engine
+
     # --------------------------------------------------------------------------------- the loop
 
     def step(self) -> StepRecord:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from workbench.config import ConfigError, GRPOConfig
-from workbench.distributed import torchrun_size
+from workbench.distributed.torchrun import torchrun_size
 from workbench.faults import Fault
 
 BESIDE = {

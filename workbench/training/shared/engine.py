@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from workbench.config.engines import EngineFacts
-from workbench.distributed import share_out
+from workbench.distributed.tensors import share_out
 from workbench.rollout.native import NativeEngine
 from workbench.rollout.request import left_pad
 from workbench.rollout.types import Rollout, Sampling
@@ -26,9 +26,7 @@ class SharedEngine:
     """The native engine of every process; each samples whole groups, and what a row draws is what
     it would draw if all rows were sampled in one process."""
 
-    def __init__(
-        self, own: NativeEngine, ask: Ask, size: int, free: Callable[[], object]
-    ) -> None:
+    def __init__(self, own: NativeEngine, ask: Ask, size: int, free: Callable[[], object]) -> None:
         """own: the leader's. free: ends the other processes."""
         self.own = own
         self._ask = ask

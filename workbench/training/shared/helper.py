@@ -6,7 +6,8 @@ from __future__ import annotations
 import torch
 
 from workbench.config import GRPOConfig
-from workbench.distributed import Team, join_team, join_torchrun
+from workbench.distributed.starting import join_team, join_torchrun
+from workbench.distributed.team import Team
 from workbench.methods import make_method
 from workbench.policy.load import load_policy
 from workbench.policy.optim import make_optimizer

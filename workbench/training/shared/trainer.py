@@ -17,7 +17,9 @@ from torch import Tensor
 
 from workbench.config import GRPOConfig
 from workbench.config.losses import looks_at_update
-from workbench.distributed import Team, TeamLostError, share_out, start_team
+from workbench.distributed.starting import start_team
+from workbench.distributed.team import Team, TeamLostError
+from workbench.distributed.tensors import share_out
 from workbench.methods import Batch
 from workbench.objective import BatchTotals, totals_of
 from workbench.policy.optim import optimizer_tensors
@@ -70,6 +72,10 @@ class SharedTrainer(Trainer):
         self.engine = SharedEngine(self.engine, self.ask, self.processes, self._end)
         self._assemble()
         return open_run()
+
+    @property
+    def own_engine(self) -> NativeEngine:
+        return self.engine.own
 
     # ---------------------------------------------------------------------------- the team
 

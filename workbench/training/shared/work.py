@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from workbench.config import GRPOConfig
-from workbench.distributed import Team
+from workbench.distributed.team import Team
 from workbench.evaluation.sampled import weights_digest
 from workbench.methods import Batch, Method
 from workbench.objective import BatchTotals
@@ -140,9 +140,7 @@ class Work:
     def logps(self, shares: Shares, rollout: Rollout, config: GRPOConfig) -> Tensor | None:
         """(R, T) log-probabilities of the own rows under the weights of now; None without any."""
         rows_R = self._own(shares)
-        return (
-            logps_in_parts(self.policy.model, rollout, config, rows_R) if len(rows_R) else None
-        )
+        return logps_in_parts(self.policy.model, rollout, config, rows_R) if len(rows_R) else None
 
     def look(
         self, shares: Shares, rollout: Rollout, config: GRPOConfig
@@ -193,6 +191,4 @@ class Work:
         return apply_gradient(self.policy, self.optimizer, config)
 
     def _own(self, shares: Shares) -> Tensor:
-        return torch.tensor(
-            shares[self.team.rank], dtype=torch.long, device=self.policy.device
-        )
+        return torch.tensor(shares[self.team.rank], dtype=torch.long, device=self.policy.device)
