@@ -152,17 +152,24 @@ def check_devices(size: int, device: torch.device) -> None:
 
 def join_team(store: str, rank: int, size: int, leader: int) -> Team:
     """A helper's team; ends this process when its `leader` is gone."""
-    threading.Thread(target=_end_with, args=(leader,), daemon=True).start()
+    _end_with(leader, Path(store).parent)
     found = FileStore(store, size)
     found.set(_here(rank), "1")
     return Team(found, rank, size)
 
 
-def _end_with(leader: int) -> None:
-    # Also while this process computes, and does not look at its connections for long.
-    while os.getppid() == leader:
-        time.sleep(0.5)
-    os._exit(1)
+def _end_with(parent: int, folder: Path | None = None) -> None:
+    """End this process when its parent is gone, also while it computes and looks at no connection
+    for long; and delete the folder, which the parent could not."""
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(0.5)
+        if folder is not None:
+            shutil.rmtree(folder, ignore_errors=True)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 def join_torchrun() -> Team:
@@ -170,7 +177,7 @@ def join_torchrun() -> Team:
     # Torchrun hands signals on to all; what they mean is the leader's to say.
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
-    threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
+    _end_with(os.getppid())
     if torch.cuda.is_available():
         torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
     return Team(torchrun_store(), torchrun_rank(), torchrun_size())
