@@ -121,7 +121,8 @@ def test_a_stop_breaks_off_the_rollout_of_all(make: Make) -> None:
 
 
 def arguments(out: Path, *more: str) -> list[str]:
-    settings = ["prompts_per_step=4", "max_completion_length=24", "num_eval_problems=4"]
+    settings = ["prompts_per_step=4", "updates_per_rollout=2", "max_completion_length=24"]
+    settings += ["num_eval_problems=4"]
     settings += ["save_steps=1", "eval_steps=0"]
     return [
         *("-m", "workbench", "train", "--out", str(out), *more),

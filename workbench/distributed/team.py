@@ -13,15 +13,15 @@ for a default group find none.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 import torch
-from torch import Tensor
-from torch.distributed import PrefixStore, Store
+from torch import Tensor, distributed
 
 from workbench.distributed.tensors import as_bytes, from_bytes, in_buckets
 from workbench.errors import WorkbenchError
@@ -68,7 +68,7 @@ class Team:
 
     def __init__(
         self,
-        store: Store,
+        store: Any,
         rank: int,
         size: int,
         who_died: Callable[[], str | None] = lambda: None,
@@ -76,9 +76,9 @@ class Team:
         self.rank, self.size = rank, size
         self.lost = False
         self._who_died = who_died
-        self._store = PrefixStore("words", store)
-        self._objects = gloo_group(PrefixStore("objects", store), rank, size, FOR_EVER)
-        self._gpu_store = PrefixStore("gpus", store)
+        self._store = distributed.PrefixStore("words", store)
+        self._objects = gloo_group(distributed.PrefixStore("objects", store), rank, size, FOR_EVER)
+        self._gpu_store = distributed.PrefixStore("gpus", store)
         self._gpus: Any = None
         self._asked = 0
         self._looked_at = 0.0
@@ -112,6 +112,20 @@ class Team:
         parts = [torch.empty_like(padded) for _ in range(self.size)]
         self._wait(self._objects.allgather([parts], [padded]))
         return [from_bytes(part[: int(s)]) for part, s in zip(parts, sizes, strict=True)]
+
+    def spread(self, tensors: Mapping[str, Tensor] | None = None) -> dict[str, Tensor]:
+        """The leader's `tensors`, in every process, on the CPU; one after another, so that a large
+        policy is there no more often than it must be. Raises `TeamLostError`."""
+        kinds = self.broadcast({n: (t.shape, t.dtype) for n, t in (tensors or {}).items()})
+        found = {}
+        for name, (shape, dtype) in kinds.items():
+            if tensors is not None and self.leads:
+                found[name] = tensors[name].detach().cpu().contiguous()
+            else:
+                found[name] = torch.empty(shape, dtype=dtype)
+            # As bytes: gloo knows few number formats.
+            self._wait(self._objects.broadcast([found[name].view(-1).view(torch.uint8)]))
+        return {} if self.leads else found
 
     def sum_(self, tensors: list[Tensor]) -> None:
         """Each tensor becomes the sum over all processes, bitwise the same in each of them. Raises
@@ -164,7 +178,7 @@ class Team:
         if self.lost:
             raise TeamLostError("a process of this run is gone.")
         self.broadcast((name, given))
-        return self._together(lambda: getattr(work, name)(**given))
+        return self._together(partial(getattr(work, name), **given))
 
     def serve(self, work: Any) -> None:
         """Do what the leader asks of `work`, until it asks no more. Raises `TeamLostError`."""
@@ -172,7 +186,7 @@ class Team:
             name, given = asked
             # The leader knows of the error, and decides what becomes of it.
             with suppress(Exception):
-                self._together(lambda name=name, given=given: getattr(work, name)(**given))
+                self._together(partial(getattr(work, name), **given))
             if self.lost:
                 raise TeamLostError(self._words_of_loss())
 

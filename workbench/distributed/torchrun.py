@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from torch.distributed import Store
+from typing import Any
 
 
 def torchrun_size() -> int:
@@ -19,12 +16,12 @@ def torchrun_rank() -> int:
     return int(os.environ.get("RANK", "0")) if torchrun_size() > 1 else 0
 
 
-def torchrun_store() -> Store:
+def torchrun_store() -> Any:
     """Where they meet."""
-    from torch.distributed import TCPStore
+    from torch import distributed
 
     host, port = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
     # The agent of torchrun keeps it, unless it was told not to.
     by_agent = os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True"
     own = torchrun_rank() == 0 and not by_agent
-    return TCPStore(host, port, torchrun_size(), is_master=own)
+    return distributed.TCPStore(host, port, torchrun_size(), is_master=own)

@@ -28,13 +28,13 @@ def help_torchrun() -> None:
 
 def serve(team: Team) -> None:
     """Help the leader of a team, to its end."""
-    source, config, threads = team.broadcast()
+    source, config, device, threads = team.broadcast()
     torch.set_num_threads(threads)
-    team.serve(_work(team, source, config))
+    team.serve(_work(team, source, config, device))
 
 
-def _work(team: Team, source: str, config: GRPOConfig) -> Work:
-    policy = load_policy(source, config=config)
+def _work(team: Team, source: str, config: GRPOConfig, device: str) -> Work:
+    policy = load_policy(source, config=config, device=device)
     engine = NativeEngine(
         policy.model, policy.eos_token_ids, policy.pad_token_id, should_stop=team.broken_off
     )

@@ -20,10 +20,10 @@ from workbench.config.losses import looks_at_update
 from workbench.distributed.starting import start_team
 from workbench.distributed.team import Team, TeamLostError
 from workbench.distributed.tensors import share_out
+from workbench.distributed.torchrun import torchrun_size
 from workbench.methods import Batch
 from workbench.objective import BatchTotals, totals_of
-from workbench.policy.optim import optimizer_tensors
-from workbench.policy.reference import Reference
+from workbench.policy.policy import PolicyError
 from workbench.rollout.native import NativeEngine
 from workbench.rollout.types import Rollout
 from workbench.runs.store.writer import RunWriter
@@ -56,7 +56,6 @@ class SharedTrainer(Trainer):
         self._work: Work | None = None
         self._end_team: Callable[[], object] = lambda: None
         self._sent_batch: Batch | None = None
-        self._sent_reference: Reference | None = None
         try:
             super().__init__(*parts, open_run=partial(self._share, open_run), **others)
         except BaseException:
@@ -88,6 +87,11 @@ class SharedTrainer(Trainer):
     def _assemble(self) -> tuple[Team, Work]:
         if self._team is not None and self._work is not None and not self._team.lost:
             return self._team, self._work
+        if self._team is not None and torchrun_size() > 1:
+            raise TeamLostError(
+                "a process of this run is gone, and torchrun alone starts them. Go on from the "
+                "last checkpoint."
+            )
         self._end()
         if self.dirty:
             # The weights are somewhere between two steps, and the others' were lost with them.
@@ -96,12 +100,14 @@ class SharedTrainer(Trainer):
                 "is gone. Load a checkpoint: start_run(..., resume=True)."
             )
         team, self._end_team = start_team(HELPER, self.processes, self.policy.device)
-        team.broadcast((str(self.policy.source), self.config, torch.get_num_threads()))
+        how = (str(self.policy.source), self.config, self.policy.device.type)
+        team.broadcast((*how, torch.get_num_threads()))
         work = Work(team, self.policy, self.method, self.engine.own, self.optimizer)
         self._team, self._work = team, work
         self._send_state()
-        if len(set(team.ask(work, "digest", {}))) > 1:
-            raise TeamLostError(
+        sums: list[Tensor] = team.ask(work, "sums", {})
+        if not all(torch.allclose(sums[0], own, rtol=1e-9) for own in sums):
+            raise PolicyError(
                 f"the processes read other weights from {self.policy.source!r} than this policy "
                 "has: what was changed after it was loaded, or is in memory alone, does not reach "
                 "them. Save it (save_policy) and load it from there."
@@ -110,12 +116,8 @@ class SharedTrainer(Trainer):
 
     def _send_state(self) -> None:
         """Everyone goes on from the leader's weights and optimizer."""
-        self._sent_batch = self._sent_reference = None
-        self.ask(
-            "load",
-            weights=self.policy.trainable_state(),
-            optimizer=optimizer_tensors(self.optimizer),
-        )
+        self._sent_batch = None
+        self.ask("take_state")
 
     def _end(self) -> None:
         """End the other processes."""
@@ -124,6 +126,12 @@ class SharedTrainer(Trainer):
 
     def _team_is_broken_off(self) -> bool:
         return self._team is not None and self._team.broken_off()
+
+    def train(self, steps: int | None = None, **how: Any) -> None:
+        super().train(steps, **how)
+        if self.steps_done >= self.config.max_steps:
+            # Their memory is for others now. Whoever extends the run starts them again.
+            self._end()
 
     def cancel(self) -> None:
         super().cancel()
@@ -147,9 +155,10 @@ class SharedTrainer(Trainer):
     @contextmanager
     def as_reference(self) -> Iterator[None]:
         reference = self._reference()
-        if self._sent_reference is not reference:
-            self.ask("take_reference", weights=reference.weights)
-            self._sent_reference = reference
+        _, work = self._assemble()
+        if work.reference is not reference:
+            work.reference = reference
+            self.ask("take_reference")
         with reference.active():
             self.ask("as_reference", on=True)
             try:
@@ -159,8 +168,9 @@ class SharedTrainer(Trainer):
 
     def refresh_reference(self, config: GRPOConfig, step: int) -> None:
         super().refresh_reference(config, step)
-        if config.sync_ref_model:
-            self._sent_reference = None
+        if self._work is not None and config.sync_ref_model:
+            # The others' is the one of before.
+            self._work.reference = None
 
     def gradient(
         self, batch: Batch, rows_R: Tensor, config: GRPOConfig, step: int

@@ -16,11 +16,11 @@ from torch import Tensor
 
 from workbench.config import GRPOConfig
 from workbench.distributed.team import Team
-from workbench.evaluation.sampled import weights_digest
+from workbench.evaluation.sampled import weight_sums
 from workbench.methods import Batch, Method
 from workbench.objective import BatchTotals
 from workbench.policy.logprobs import logps_and_entropies, logps_in_parts
-from workbench.policy.optim import load_optimizer
+from workbench.policy.optim import load_optimizer, optimizer_tensors
 from workbench.policy.policy import Policy
 from workbench.policy.reference import Reference
 from workbench.rollout.native import NativeEngine
@@ -70,29 +70,39 @@ class Work:
         self.method = method
         self.engine = engine
         self.optimizer = optimizer
-        self._reference: Reference | None = None
+        self.reference: Reference | None = None
         self._as_reference = ExitStack()
         self._batch: Batch | None = None
 
     # ------------------------------------------------------------------------- its state
 
-    def load(self, weights: dict[str, Tensor], optimizer: dict[str, Tensor]) -> None:
+    def take_state(self) -> None:
         """Take over the leader's weights and optimizer."""
         self._as_reference.close()
         self._batch = None
-        if not self.team.leads:
-            self.policy.load_trainable_state(weights)
-            load_optimizer(self.optimizer, optimizer)
+        if self.team.leads:
+            self.team.spread(self.policy.trainable_state())
+            self.team.spread(optimizer_tensors(self.optimizer))
+        else:
+            self.policy.load_trainable_state(self.team.spread())
+            load_optimizer(self.optimizer, self.team.spread())
 
-    def digest(self) -> str:
-        """Differs where any weight does, the frozen ones included."""
-        return weights_digest(self.policy)
+    def sums(self) -> Tensor:
+        """(2 x weights,) sums of each weight and of its size, the frozen ones included: other
+        weights have others."""
+        return torch.tensor(
+            [float(number) for _, _, *both in weight_sums(self.policy) for number in both],
+            dtype=torch.float64,
+        )
 
-    def take_reference(self, weights: dict[str, Tensor] | None) -> None:
-        """The leader's reference; None: the adapter switched off."""
-        if not self.team.leads:
+    def take_reference(self) -> None:
+        """Take over the leader's reference."""
+        if self.team.leads:
+            assert self.reference is not None  # the leader has set it
+            self.team.spread(self.reference.weights or {})
+        else:
             # Without any weights it is an adapter that changes nothing.
-            self._reference = Reference(self.policy, weights or {})
+            self.reference = Reference(self.policy, self.team.spread())
 
     def as_reference(self, on: bool) -> None:
         """Compute with the reference's weights from now on, or with the policy's again. The leader
@@ -101,8 +111,8 @@ class Work:
             return
         self._as_reference.close()
         if on:
-            assert self._reference is not None  # the leader has sent it
-            self._as_reference.enter_context(self._reference.active())
+            assert self.reference is not None  # taken over before
+            self._as_reference.enter_context(self.reference.active())
 
     # -------------------------------------------------------------------------- its share
 
