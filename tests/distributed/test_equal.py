@@ -18,10 +18,11 @@ from workbench.training.tornado.branch import own_copy
 pytestmark = pytest.mark.filterwarnings("ignore::workbench.config.ConfigWarning")
 
 Make = Callable[..., Trainer]
-GRADIENT, WEIGHTS = 1e-4, 1e-6
-"""Largest relative differences: sums of float32 numbers in another order. Of a random policy's
-rows most cancels in the gradient, which leaves the noise large beside it; a wrong denominator is a
-hundred times above."""
+FIRST, LATER, WEIGHTS = 2e-5, 2e-3, 1e-6
+"""Largest relative differences of the gradient of the first update and of later ones, and of the
+weights: sums of float32 numbers in another order. Of a random policy's rows most cancels in the
+gradient, which leaves the noise large beside it, and AdamW's first moves are as large where a
+gradient is all but 0. A wrong denominator is above 1e-2 (test_totals.py)."""
 
 
 def flat(tensors: dict[str, Tensor]) -> Tensor:
@@ -57,7 +58,7 @@ def same_step(one: Trainer, two: Trainer) -> list[str]:
     if not torch.equal(one.generator.get_state(), two.generator.get_state()):
         found.append("where the generator came to")
     for number, (x, y) in enumerate(zip(*gradients, strict=True), 1):
-        if (d := difference(x, y)) > GRADIENT:
+        if (d := difference(x, y)) > (FIRST if number == 1 else LATER):
             found.append(f"the gradient of update {number} by {d:.1e}")
     if (d := difference(flat(weights_of(one)), flat(weights_of(two)))) > WEIGHTS:
         found.append(f"the weights by {d:.1e}")
@@ -98,9 +99,7 @@ def test_every_loss(make: Make) -> None:
 
 @pytest.mark.parametrize("quantization", ["none", "nf4"])
 def test_an_adapter(make: Make, quantization: str) -> None:
-    settings = dict(lora_rank=4, quantization=quantization, beta=0.04, eval_steps=2, max_steps=2)
+    settings = dict(lora_rank=4, quantization=quantization, beta=0.04, num_iterations=2)
     one, two = (make(n, f"run-{n}", **settings) for n in (1, 2))
-    assert not same_step(one, two)
-    two.restore(own_copy(one.snapshot()))
     assert not same_step(one, two)
     assert one.reference.kind == two.reference.kind == "adapter"

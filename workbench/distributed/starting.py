@@ -21,11 +21,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import torch
-from torch import distributed
 
 from workbench.config import ConfigError
 from workbench.distributed.team import Team, TeamLostError
 from workbench.distributed.torchrun import torchrun_rank, torchrun_size, torchrun_store
+from workbench.libraries.torch_ import FileStore
 
 START = """import json, sys
 paths, module, store, *numbers = sys.argv[1:]
@@ -92,7 +92,7 @@ class Helpers:
     def meet(self) -> Team:
         """The leader's team, once every helper is there. Raises `TeamLostError` where one died
         before."""
-        store = distributed.FileStore(str(self.folder / "store"), self.size)
+        store = FileStore(str(self.folder / "store"), self.size)
         while not store.check([_here(rank) for rank in range(1, self.size)]):
             if died := self.who_died():
                 raise TeamLostError(died)
@@ -153,7 +153,7 @@ def check_devices(size: int, device: torch.device) -> None:
 def join_team(store: str, rank: int, size: int, leader: int) -> Team:
     """A helper's team; ends this process when its `leader` is gone."""
     _end_with(leader, Path(store).parent)
-    found = distributed.FileStore(store, size)
+    found = FileStore(store, size)
     found.set(_here(rank), "1")
     return Team(found, rank, size)
 

@@ -21,11 +21,11 @@ from functools import partial
 from typing import Any
 
 import torch
-from torch import Tensor, distributed
+from torch import Tensor
 
 from workbench.distributed.tensors import as_bytes, from_bytes, in_buckets
 from workbench.errors import WorkbenchError
-from workbench.libraries.torch_ import gloo_group, nccl_group
+from workbench.libraries.torch_ import PrefixStore, Store, gloo_group, nccl_group
 from workbench.rollout import RolloutCancelledError
 
 LEADER = 0
@@ -68,7 +68,7 @@ class Team:
 
     def __init__(
         self,
-        store: Any,
+        store: Store,
         rank: int,
         size: int,
         who_died: Callable[[], str | None] = lambda: None,
@@ -76,9 +76,9 @@ class Team:
         self.rank, self.size = rank, size
         self.lost = False
         self._who_died = who_died
-        self._store = distributed.PrefixStore("words", store)
-        self._objects = gloo_group(distributed.PrefixStore("objects", store), rank, size, FOR_EVER)
-        self._gpu_store = distributed.PrefixStore("gpus", store)
+        self._store = PrefixStore("words", store)
+        self._objects = gloo_group(PrefixStore("objects", store), rank, size, FOR_EVER)
+        self._gpu_store = PrefixStore("gpus", store)
         self._gpus: Any = None
         self._asked = 0
         self._looked_at = 0.0

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
-from typing import Any
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from workbench.libraries.torch_ import Store
 
 
 def torchrun_size() -> int:
@@ -16,12 +19,12 @@ def torchrun_rank() -> int:
     return int(os.environ.get("RANK", "0")) if torchrun_size() > 1 else 0
 
 
-def torchrun_store() -> Any:
+def torchrun_store() -> Store:
     """Where they meet."""
-    from torch import distributed
+    from workbench.libraries.torch_ import TCPStore
 
     host, port = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
     # The agent of torchrun keeps it, unless it was told not to.
     by_agent = os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True"
     own = torchrun_rank() == 0 and not by_agent
-    return distributed.TCPStore(host, port, torchrun_size(), is_master=own)
+    return TCPStore(host, port, torchrun_size(), is_master=own)

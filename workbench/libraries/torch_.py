@@ -13,12 +13,17 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch._C._distributed_c10d import FileStore, PrefixStore, Store, TCPStore
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from workbench.libraries.devices import default_device, mps_generator_kept
 
 __all__ = [
+    "FileStore",
+    "PrefixStore",
+    "Store",
+    "TCPStore",
     "TorchDispatchMode",
     "attend_without_cudnn",
     "attention_part",
