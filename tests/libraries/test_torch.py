@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from types import SimpleNamespace
 
 import pytest
@@ -76,3 +77,13 @@ def test_on_a_gpu_attention_does_not_go_through_cudnn() -> None:
     # What is left is what a GPU attends by.
     assert torch.backends.cuda.flash_sdp_enabled(), VERSION
     assert torch.backends.cuda.mem_efficient_sdp_enabled(), VERSION
+
+
+def test_processes_meet_beside_the_default_group() -> None:
+    group = library.gloo_group(torch.distributed.HashStore(), 0, 1, timedelta(days=365))
+    numbers = torch.arange(3.0)
+    work = group.allreduce([numbers])
+    work.wait()
+    assert work.is_completed(), VERSION
+    assert numbers.tolist() == [0, 1, 2], VERSION
+    assert not torch.distributed.is_initialized(), VERSION

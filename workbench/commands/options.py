@@ -416,6 +416,14 @@ RewardLearningRate = Annotated[
 Threads = Annotated[
     int | None, typer.Option(help="CPU threads; default 1 for the embedded policy.", min=1)
 ]
+Processes = Annotated[
+    int | None,
+    typer.Option(
+        help="Compute in so many processes, on a GPU each where there are GPUs; the numbers are "
+        "those of one. Default: 1, or as many as torchrun started.",
+        min=1,
+    ),
+]
 Gpu = Annotated[
     str | None,
     typer.Option(

@@ -103,7 +103,7 @@ MOST_SHOWN = 5
 """Differing settings that an error lists."""
 
 
-def resume_command(out: Path, parts: Parts, threads: int | None) -> str:
+def resume_command(out: Path, parts: Parts, threads: int | None, processes: int = 1) -> str:
     """The command that goes on with a run: the flags that its record cannot give, quoted for a
     shell."""
     from workbench.rewards import REWARDS
@@ -116,4 +116,6 @@ def resume_command(out: Path, parts: Parts, threads: int | None) -> str:
         words += [word for spec in parts.rewards or () for word in ("--reward", spec)]
     if threads is not None:
         words += ["--threads", str(threads)]
+    if processes > 1:
+        words += ["--processes", str(processes)]
     return shlex.join(words)

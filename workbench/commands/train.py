@@ -20,6 +20,7 @@ from workbench.commands.resuming import (
 from workbench.commands.saving import keep_what_is_whole, save_trained
 from workbench.commands.views import JsonView, TerminalView
 from workbench.config import METHODS, PRESETS, ConfigError, GRPOConfig
+from workbench.distributed.torchrun import torchrun_rank, torchrun_size
 from workbench.runs import Run, is_run_record
 
 AUTO, DEFAULT_RANK = "auto", 16
@@ -41,11 +42,17 @@ def train_command(
     out: Path,
     resume: bool,
     threads: int | None,
+    processes: int | None = None,
     control: str | None = None,
     as_json: bool,
     fault: str | None = None,
 ) -> None:
-    """See `workbench train --help`."""
+    """See `workbench train --help`. Of torchrun's processes all but the first help that one."""
+    if torchrun_rank() > 0:
+        from workbench.training.shared.helper import help_torchrun
+
+        return help_torchrun()
+    processes = processes or torchrun_size()
     started = time.monotonic()
     # Printed is `out`, as it was given; touched is this, wherever a reward function changes to.
     folder = out.absolute()
@@ -59,9 +66,9 @@ def train_command(
     named = preset is not None or config_file is not None
     if not named and not resume and (chosen := _chosen(config, changes)):
         view.notice(f"settings for this policy, unless named: {chosen}")
-    go_on = resume_command(out, parts, threads)
+    go_on = resume_command(out, parts, threads, processes)
     with stop_request() as should_stop:
-        trainer = _trainer(parts, config, folder, resume, threads, view.notice, fault)
+        trainer = _trainer(parts, config, folder, resume, threads, view.notice, fault, processes)
         if trainer.fault is not None:
             view.notice(f"fault injected on purpose: {trainer.fault.spec}")
         view.begin(trainer)
@@ -72,7 +79,10 @@ def train_command(
                     trainer.run.finish("stopped", "interrupted")
             except BaseException as error:
                 keep_what_is_whole(
-                    trainer, error, folder, lambda place: resume_command(place, parts, threads)
+                    trainer,
+                    error,
+                    folder,
+                    lambda place: resume_command(place, parts, threads, processes),
                 )
                 if isinstance(error, KeyboardInterrupt):
                     _say_broken_off(trainer.steps_done, go_on)
@@ -256,13 +266,15 @@ def summary(out: Path, steps: int, seconds: float) -> dict[str, Any]:
     }
 
 
-def set_threads(threads: int | None, policy: str) -> None:
-    """CPU threads: as asked, else one for the embedded policy (whose matrices are too small to
-    share), else torch's own."""
+def set_threads(threads: int | None, policy: str, processes: int = 1) -> None:
+    """CPU threads of each process: as asked, else one for the embedded policy (whose matrices are
+    too small to share), else its part of torch's own."""
     import torch
 
     if threads is not None or policy == "embedded":
         torch.set_num_threads(threads or 1)
+    elif processes > 1:
+        torch.set_num_threads(max(torch.get_num_threads() // processes, 1))
 
 
 def _trainer(
@@ -273,6 +285,7 @@ def _trainer(
     threads: int | None,
     notice: Callable[[str], None],
     fault: str | None,
+    processes: int,
 ) -> Any:
     notice("loading torch and transformers")
     from workbench.faults import make_fault
@@ -283,7 +296,7 @@ def _trainer(
     from workbench.training.launch import start_run
     from workbench.training.same_run import check_same_problems
 
-    set_threads(threads, parts.policy)
+    set_threads(threads, parts.policy, processes)
     notice(f"loading policy {parts.policy} and task {parts.task}")
     chosen = RewardSet(parts.rewards or list(DEFAULT_REWARDS))
     # What is quick and may be wrong comes before the weights.
@@ -306,6 +319,7 @@ def _trainer(
         resume=resume,
         rewards=CONTROLS[parts.control](chosen, config.seed) if parts.control else chosen,
         fault=mistake,
+        processes=processes,
     )
 
 

@@ -183,13 +183,22 @@ def _digest(texts: Any) -> str:
 
 
 def weights_digest(policy: Policy) -> str:
-    """Differs where any weight does, but for changes that leave a tensor's sums as they are: two
-    sums a tensor, so that a large model on a GPU is not copied."""
+    """Differs where any weight does, but for changes that leave a tensor's sums as they are."""
+    return _digest(
+        f"{name} {shape} {total} {size}" for name, shape, total, size in weight_sums(policy)
+    )
+
+
+def weight_sums(
+    policy: Policy,
+) -> list[tuple[str, tuple[int, ...], int | float, int | float]]:
+    """Of each weight its name, its shape, the sum of its numbers and that of their sizes: two sums
+    a tensor, so that a large model on a GPU is not copied."""
     sums = []
     for name, weight in policy.model.named_parameters():
         values = weight.detach()
         # Quantised weights are bytes; float16 would overflow in a sum.
         where = exact_device(values.device)
         wide = values.to(where, torch.float64) if values.is_floating_point() else values.long()
-        sums.append(f"{name} {tuple(values.shape)} {wide.sum().item()} {wide.abs().sum().item()}")
-    return _digest(sums)
+        sums.append((name, tuple(values.shape), wide.sum().item(), wide.abs().sum().item()))
+    return sums

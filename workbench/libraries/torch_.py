@@ -8,16 +8,22 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
+from datetime import timedelta
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch._C._distributed_c10d import FileStore, PrefixStore, Store, TCPStore
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from workbench.libraries.devices import default_device, mps_generator_kept
 
 __all__ = [
+    "FileStore",
+    "PrefixStore",
+    "Store",
+    "TCPStore",
     "TorchDispatchMode",
     "attend_without_cudnn",
     "attention_part",
@@ -25,6 +31,8 @@ __all__ = [
     "change_count",
     "fork_rng",
     "fused_attention",
+    "gloo_group",
+    "nccl_group",
     "persistent_buffers",
     "seed_global_generators",
     "storage_key",
@@ -141,3 +149,16 @@ def attention_part_backward(
     )
     by_query, by_key, by_value = found
     return by_query, by_key, by_value
+
+
+def gloo_group(store: Any, rank: int, size: int, timeout: timedelta) -> Any:
+    """A group of processes that exchange tensors on the CPU, beside torch's default group. Its
+    calls give what `is_completed` and `wait` are asked of. Blocks until all are there."""
+    return torch.distributed.ProcessGroupGloo(store, rank, size, timeout)
+
+
+def nccl_group(store: Any, rank: int, size: int, timeout: timedelta) -> Any:
+    """The same for tensors on GPUs, each process on one of its own."""
+    options = torch.distributed.ProcessGroupNCCL.Options()
+    options._timeout = timeout
+    return torch.distributed.ProcessGroupNCCL(store, rank, size, options)

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from workbench.config import GRPOConfig
 from workbench.policy import head
-from workbench.policy.pieces import pieces_of, put_back
+from workbench.policy.pieces import micro_batches, pieces_of, put_back
 from workbench.policy.ways import pass_of
 from workbench.rollout.types import Rollout
 
@@ -47,12 +47,27 @@ def completion_logps(
     )
 
 
-def logps_in_parts(model: Any, rollout: Rollout, config: GRPOConfig) -> Tensor:
-    """(B, T) log-probabilities of all completions, no more at once than in an update, whose
-    micro-batches fit into memory."""
-    pieces = pieces_of(model, rollout, config)
+def logps_in_parts(
+    model: Any, rollout: Rollout, config: GRPOConfig, rows_R: Tensor | None = None
+) -> Tensor:
+    """(R, T) log-probabilities of the completions in `rows_R`, of all where none are named: no more
+    at once than in an update, whose micro-batches fit into memory."""
+    if rows_R is None:
+        rows_R = torch.arange(len(rollout.mask_BT), device=rollout.mask_BT.device)
+    pieces = pieces_of(model, rollout, config, rows_R)
     logps = [completion_logps(model, rollout, part, config.temperature)[0] for part in pieces]
-    return put_back(torch.arange(len(rollout.mask_BT)), pieces, logps)
+    return put_back(rows_R, pieces, logps)
+
+
+@torch.no_grad()
+def logps_and_entropies(
+    model: Any, rollout: Rollout, config: GRPOConfig, rows_R: Tensor
+) -> tuple[Tensor, Tensor]:
+    """(R, T) both of an update's completions, without gradient, a micro-batch at a time."""
+    parts = micro_batches(model, rollout, rows_R, config)
+    found = [completion_logps(model, rollout, part, config.temperature) for part in parts]
+    logp_RT, entropy_RT = (put_back(rows_R, parts, v) for v in zip(*found, strict=True))
+    return logp_RT, entropy_RT
 
 
 def completion_hidden_states(

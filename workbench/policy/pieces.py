@@ -52,13 +52,16 @@ def micro_batches(model: Any, rollout: Rollout, rows_R: Tensor, config: GRPOConf
     return [rows_R.new_tensor(piece) for piece in _evenly_filled(units, tokens, budget)]
 
 
-def pieces_of(model: Any, rollout: Rollout, config: GRPOConfig) -> list[Tensor]:
-    """All rows of a rollout in pieces for a pass without gradient: those of an update, since what
-    fits there fits here."""
-    every_B = torch.arange(len(rollout.mask_BT), device=rollout.mask_BT.device)
+def pieces_of(
+    model: Any, rollout: Rollout, config: GRPOConfig, rows_R: Tensor | None = None
+) -> list[Tensor]:
+    """The rows of a rollout, all where none are named, in pieces for a pass without gradient: those
+    of an update, since what fits there fits here."""
+    if rows_R is None:
+        rows_R = torch.arange(len(rollout.mask_BT), device=rollout.mask_BT.device)
     return [
         piece
-        for share_R in every_B.split(config.rows_at_once)
+        for share_R in rows_R.split(config.rows_at_once)
         for piece in micro_batches(model, rollout, share_R, config)
     ]
 

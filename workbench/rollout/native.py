@@ -38,6 +38,9 @@ from workbench.rollout.shared_decoding import (
 )
 from workbench.rollout.types import PolicysOwnWeights, Rollout, Sampling
 
+Draw = Callable[[int, torch.Generator, torch.device], Tensor]
+"""As `sampler.uniforms`: so many numbers in [0, 1), from a generator, for a device."""
+
 
 class NativeEngine(PolicysOwnWeights):
     """Rollouts from any Hugging Face causal LM with a standard key-value cache, with its current
@@ -88,8 +91,11 @@ class NativeEngine(PolicysOwnWeights):
         num_generations: int,
         sampling: Sampling,
         generator: torch.Generator,
+        draw: Draw = uniforms,
     ) -> Rollout:
         """`num_generations` completions for each prompt, on the model's device; see `Rollout`.
+        `draw`: gives a token's uniform numbers, where these prompts are a part of those that are
+        drawn for.
 
         Raises ValueError for a request that cannot be served, FloatingPointError for non-finite
         log-probabilities, and
@@ -111,7 +117,7 @@ class NativeEngine(PolicysOwnWeights):
             make = SharedPromptDecoder if self._shares(len(rows_B), len(unique)) else Decoder
             steps = sampling.max_completion_length - 1
             decoder = make(self.model, ids_NP, mask_NP, max_steps=steps)
-            ids_BT, logp_BT = self._sample(decoder, rows_B, eos_E, sampling, generator)
+            ids_BT, logp_BT = self._sample(decoder, rows_B, eos_E, sampling, generator, draw)
         # The rollout has a row for each prompt that was asked for, doubled ones included.
         prompt_ids_NP, prompt_mask_NP = left_pad(prompts, self.pad_token_id, device)
         return make_rollout(
@@ -137,6 +143,7 @@ class NativeEngine(PolicysOwnWeights):
         eos_E: Tensor,
         sampling: Sampling,
         generator: torch.Generator,
+        draw: Draw,
     ) -> tuple[Tensor, Tensor]:
         """Sampled ids and log-probabilities, (B, T) each; `live_R` are the rows still in the
         batch."""
@@ -155,7 +162,7 @@ class NativeEngine(PolicysOwnWeights):
             raise_if_stopped(self.should_stop)
             # For all B rows, then those alive: what a row draws must not depend on who else has
             # finished.
-            uniform_B = uniforms(len(rows_B), generator, device)
+            uniform_B = draw(len(rows_B), generator, device)
             uniform_R = uniform_B[live_R.to(uniform_B.device)]
             new_R, logp_R = pick_tokens(logits_RV, sampling, uniform_R)
             ids_BT[live_R, t], logp_BT[live_R, t] = new_R, logp_R

@@ -5,12 +5,13 @@ from __future__ import annotations
 
 import shlex
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
 from workbench.config import ConfigError, GRPOConfig
+from workbench.distributed.starting import check_devices
 from workbench.evaluation.prompts import check_prompts
 from workbench.faults import Fault, fault_of, make_fault
 from workbench.methods.demonstrations import check_demonstrations
@@ -35,6 +36,8 @@ from workbench.training import checkpoints
 from workbench.training.knobs import check_weights
 from workbench.training.out_of_memory import warn_where_too_small
 from workbench.training.same_run import check_same
+from workbench.training.shared import trainer_of
+from workbench.training.shared.checks import check_shared
 from workbench.training.trainer import Trainer
 from workbench.training.truth import as_it_is
 
@@ -70,6 +73,7 @@ def start_run(
     resume: bool = False,
     name: str = "",
     fault: Fault | str | None = None,
+    processes: int = 1,
 ) -> Trainer:
     """A trainer whose record and checkpoints live in the folder `out`, at its first step or, with
     `resume`, at its last.
@@ -78,12 +82,14 @@ def start_run(
     checkpoint it starts from the beginning. Knobs that moved after the checkpoint are asked for
     again, at the first step. Live fields of `config` that differ from the run's own become knob
     changes. `fault` names a mistake to make on purpose (`workbench.faults`): the record says so, a
-    resumed run keeps it. Raises `GoldError` for gold answers that nothing could equal (unless
-    `config.unreadable_golds` says what is to become of them), `PolicyError` for a
-    prompt that is too long and for a policy that the checkpoint does not belong to,
-    `RunRecordError` when `out` holds a run and `resume` is False, `ConfigError` when a fixed field,
-    the task or the rewards differ, `OutOfMemoryError`. A new run whose first evaluation fails
-    leaves nothing behind; a run that was there stays as it was.
+    resumed run keeps it. With several `processes` others are started that compute together with
+    this one (`workbench.training.shared`), and the numbers stay those of one. Raises `GoldError`
+    for gold answers that nothing could equal (unless `config.unreadable_golds` says what is to
+    become of them), `PolicyError` for a prompt that is too long and for a policy that the
+    checkpoint does not belong to, `RunRecordError` when `out` holds a run and `resume` is False,
+    `ConfigError` when a fixed field, the task or the rewards differ and for what several processes
+    cannot do, `OutOfMemoryError`. A new run whose first evaluation fails leaves nothing behind; a
+    run that was there stays as it was.
     """
     # Once for all that keeps it: the working directory may change before the run ends.
     out = Path(out).absolute()
@@ -97,8 +103,13 @@ def start_run(
     mistake = _fault_of(out, resume, fault)
     if mistake is not None:
         mistake.check(config)
+    make = trainer_of(processes)
+    if processes > 1:
+        # Before there is anything to take back.
+        check_shared(config, mistake)
+        check_devices(processes, policy.device)
     if resume and is_run_record(out / "run.sqlite"):
-        return _resumed(out, policy, task, chosen, config, mistake)
+        return _resumed(out, policy, task, chosen, config, mistake, make)
     if checkpoints.steps_in(out / "checkpoints") and not is_run_record(out / "run.sqlite"):
         raise checkpoints.CheckpointError(
             f"{out / 'checkpoints'} holds checkpoints of a run whose record is gone. Delete that "
@@ -116,7 +127,7 @@ def start_run(
         pieces=policy.pieces,
     )
     missing = [folder for folder in (out, *out.parents) if not folder.exists()]
-    trainer = Trainer(policy, task, chosen, config, open_run=create, out=out, fault=mistake)
+    trainer = make(policy, task, chosen, config, open_run=create, out=out, fault=mistake)
     try:
         return _from_the_start(trainer)
     except BaseException:
@@ -213,6 +224,7 @@ def _resumed(
     rewards: Rewards,
     config: GRPOConfig,
     fault: Fault | None,
+    make: Callable[..., Trainer],
 ) -> Trainer:
     # While it is written, what looks like a leftover is not one.
     check_left(out)
@@ -233,13 +245,13 @@ def _resumed(
         _check_nothing_to_lose(run, out)
         anew = partial(RunWriter.resume, out, 0, pieces=policy.pieces)
         return _from_the_start(
-            Trainer(policy, task, rewards, config, open_run=anew, out=out, fault=fault)
+            make(policy, task, rewards, config, open_run=anew, out=out, fault=fault)
         )
     _check_none_removed(run, out, checkpoint.step)
     policy.check_trainable_state(checkpoint.tensors["weights"])  # while the record is as it was
     moved = {row.name: row.new for row in run.knobs().itertuples() if row.step > checkpoint.step}
     go_on = partial(RunWriter.resume, out, checkpoint.step, pieces=policy.pieces)
-    trainer = Trainer(policy, task, rewards, config, open_run=go_on, out=out, fault=fault)
+    trainer = make(policy, task, rewards, config, open_run=go_on, out=out, fault=fault)
     trainer.restore(checkpoint)
     checkpoints.drop_after(trainer.folder, checkpoint.step)
     extended = {name: value for name, value in changes.items() if name in EXTENDABLE}

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -82,6 +82,8 @@ class Trainer:
     """A step that was made whole and could not be recorded: `save_copy` still can."""
     in_hand: InHand
     """What the step that is being made has come to, for whoever watches."""
+    processes = 1
+    """How many processes make a step together (see `workbench.training.shared`)."""
 
     def __init__(
         self,
@@ -142,6 +144,7 @@ class Trainer:
         # What serves need not be what the config asks for, and the record says which it was.
         self.run.add_to_environment(
             rollout_engine=self.engine.name,
+            processes=self.processes,
             shared_prompts=shares_prompts(policy.model),
             shared_decoding=shares_decoding(self.engine),
             attention_apart=apart.reason_against(policy.model) is None,
@@ -166,6 +169,11 @@ class Trainer:
     def config(self) -> GRPOConfig:
         """The config in force."""
         return self.knobs.config
+
+    @property
+    def own_engine(self) -> Any:
+        """The engine of this process, for whoever moves the weights in this process alone."""
+        return self.engine
 
     # --------------------------------------------------------------------------------- the loop
 
@@ -226,13 +234,11 @@ class Trainer:
             updates = []
             self.past.keep(number)
             for rows in updates_of(config, self.policy.device):
-                gradient = accumulate_gradient(
-                    self.policy, self.method, batch, rows, self.entropy.in_force(config), number
-                )
+                gradient = self.gradient(batch, rows, self.entropy.in_force(config), number)
                 # Only now: until the gradient is whole no weight has moved, and the step can be
                 # tried again.
                 self.dirty = True
-                moved = apply_gradient(self.policy, self.optimizer, config)
+                moved = self.move(config)
                 updates.append(gradient | moved | self.method.learn(batch, rows, config))
                 self.entropy = self.entropy.after(gradient, config)
 
@@ -372,7 +378,7 @@ class Trainer:
         source = config.method_facts.sampled_from
         if source == "demonstrations":
             return demonstrations(self.policy, self.task, problems, prompts, config)
-        other_weights = self._reference().active() if source == "initial" else self.past.active()
+        other_weights = self.as_reference() if source == "initial" else self.past.active()
         with other_weights:
             return self.engine.generate(prompts, config.num_generations, sampling, self.generator)
 
@@ -433,15 +439,33 @@ class Trainer:
         with torch_settings_kept(step_rewards):
             return self.method.credit(batch, scored, config)
 
+    def gradient(
+        self, batch: Batch, rows_R: torch.Tensor, config: GRPOConfig, step: int
+    ) -> dict[str, float]:
+        """Put the gradient of an update into the parameters; its loss and metrics."""
+        return accumulate_gradient(self.policy, self.method, batch, rows_R, config, step)
+
+    def move(self, config: GRPOConfig) -> dict[str, float]:
+        """Move the weights by that gradient; how far they went."""
+        return apply_gradient(self.policy, self.optimizer, config)
+
     @torch.no_grad()
     def add_old_and_reference(self, batch: Batch, config: GRPOConfig) -> None:
         """Log-probabilities before the first update, where a later update needs them, and the
         reference's."""
         if not config.on_policy or config.method_facts.asks_old:
-            batch.old_logp_BT = logps_in_parts(self.policy.model, batch.rollout, config)
+            batch.old_logp_BT = self.logps(batch.rollout, config)
         if self.asks_reference(config):
-            with self._reference().active():
-                batch.ref_logp_BT = logps_in_parts(self.policy.model, batch.rollout, config)
+            with self.as_reference():
+                batch.ref_logp_BT = self.logps(batch.rollout, config)
+
+    def logps(self, rollout: Rollout, config: GRPOConfig) -> torch.Tensor:
+        """(B, T) log-probabilities of all completions under the weights of now."""
+        return logps_in_parts(self.policy.model, rollout, config)
+
+    def as_reference(self) -> AbstractContextManager[None]:
+        """Inside, the policy's model is the reference."""
+        return self._reference().active()
 
     def asks_reference(self, config: GRPOConfig) -> bool:
         """True where the loss has a KL, or where one is measured without a second copy of a big

@@ -16,8 +16,8 @@ from workbench.objective import (
     totals_of,
 )
 from workbench.policy.dtype import loss_scale
-from workbench.policy.logprobs import completion_logps
-from workbench.policy.pieces import micro_batches, put_back
+from workbench.policy.logprobs import completion_logps, logps_and_entropies
+from workbench.policy.pieces import micro_batches
 from workbench.policy.policy import Policy
 from workbench.training.guard import check_finite, check_gradients
 
@@ -32,16 +32,49 @@ def accumulate_gradient(
 ) -> dict[str, float]:
     """Add up the gradient over the micro-batches of `rows_R`; returns the loss and its metrics.
     Raises `NotFiniteError`."""
+    totals = update_totals(policy, method, batch, rows_R, config)
+    pushing_R = method.rows(batch, rows_R, config)
+    skipped_R = skipped_rows(batch, rows_R, pushing_R)
+    return in_one(
+        gradient_of(policy, method, batch, pushing_R, skipped_R, config, totals, step),
+    )
+
+
+Found = tuple[float, list[dict[str, float]]]
+"""The loss of some rows, and the metrics of their micro-batches."""
+
+
+def in_one(*found: Found) -> dict[str, float]:
+    """The loss and the metrics of an update from those of its rows."""
+    parts = [part for _, of_some in found for part in of_some]
+    metrics = merge_metrics(parts) if parts else {}
+    return metrics | {"loss": sum(loss for loss, _ in found)}
+
+
+def gradient_of(
+    policy: Policy,
+    method: Method,
+    batch: Batch,
+    pushing_R: Tensor,
+    skipped_R: Tensor,
+    config: GRPOConfig,
+    totals: BatchTotals,
+    step: int,
+) -> Found:
+    """Put what these rows add to the gradient of their update, whose `totals` are the whole
+    update's, in place of the gradient that is there. Raises `NotFiniteError`.
+
+    pushing_R: rows that can move the policy. skipped_R: those that are measured alone.
+    """
     # Zeros, not None: AdamW moves by its momentum even where every row was skipped.
     for parameter in policy.trainable_parameters():
         parameter.grad = torch.zeros_like(parameter)
 
-    totals = update_totals(policy, method, batch, rows_R, config)
     scale = loss_scale(policy.weight_dtype, float(totals.tokens))
     loss = 0.0
     parts = []
     # Each part's backward pass follows at once, so that only one graph is in memory.
-    for part in _pieces(policy, method, batch, rows_R, config):
+    for part in micro_batches(policy.model, batch.rollout, pushing_R, config):
         found, logp_RT = micro_batch_loss(policy, method, batch, part, config, totals, step)
         # Before the backward pass: here a NaN still has the name of its completion.
         check_finite(
@@ -59,23 +92,14 @@ def accumulate_gradient(
         loss += found.loss.item()
         parts.append(found.metrics)
     # Under the same weights as the others, so before the optimizer moves them.
-    parts += measure_skipped(policy, method, batch, rows_R, config, totals, step)
+    parts += measure_skipped(policy, method, batch, skipped_R, config, totals, step)
 
     # Before the check and the clipping, which are about the true gradient.
     if scale != 1:
         for parameter in policy.trainable_parameters():
             parameter.grad.div_(scale)  # type: ignore[union-attr]
     check_gradients(step, policy)
-    metrics = merge_metrics(parts) if parts else {}
-    return metrics | {"loss": loss}
-
-
-def _pieces(
-    policy: Policy, method: Method, batch: Batch, rows_R: Tensor, config: GRPOConfig
-) -> list[Tensor]:
-    """The rows that can move the policy, in micro-batches."""
-    pushing_R = method.rows(batch, rows_R, config)
-    return micro_batches(policy.model, batch.rollout, pushing_R, config)
+    return loss, [{name: float(value) for name, value in part.items()} for part in parts]
 
 
 def micro_batch_loss(
@@ -105,28 +129,32 @@ def micro_batch_loss(
     return loss, logp_RT
 
 
+def skipped_rows(batch: Batch, rows_R: Tensor, pushing_R: Tensor) -> Tensor:
+    """The rows of an update without a gradient that are measured all the same: where a KL is
+    measured that is not in the loss, it is a mean over all tokens that count, those of dead groups
+    included."""
+    if batch.ref_logp_BT is None:
+        return rows_R[:0]
+    # Rows that the loss mask drops whole count in no mean.
+    counted_R = batch.loss_mask_BT[rows_R].any(1)
+    return rows_R[counted_R & ~torch.isin(rows_R, pushing_R)]
+
+
+@torch.no_grad()
 def measure_skipped(
     policy: Policy,
     method: Method,
     batch: Batch,
-    rows_R: Tensor,
+    skipped_R: Tensor,
     config: GRPOConfig,
     totals: BatchTotals,
     step: int,
 ) -> list[dict[str, Tensor]]:
-    """The metrics of the rows without a gradient, where a KL is measured that is not in the loss:
-    it is a mean over all tokens that count, those of dead groups included."""
-    if batch.ref_logp_BT is None:
-        return []
-    # Rows that the loss mask drops whole count in no mean.
-    counted_R = batch.loss_mask_BT[rows_R].any(1)
-    pushing_R = method.rows(batch, rows_R, config)
-    skipped_R = rows_R[counted_R & ~torch.isin(rows_R, pushing_R)]
-    with torch.no_grad():
-        return [
-            micro_batch_loss(policy, method, batch, part, config, totals, step)[0].metrics
-            for part in micro_batches(policy.model, batch.rollout, skipped_R, config)
-        ]
+    """The metrics of the rows without a gradient."""
+    return [
+        micro_batch_loss(policy, method, batch, part, config, totals, step)[0].metrics
+        for part in micro_batches(policy.model, batch.rollout, skipped_R, config)
+    ]
 
 
 def update_totals(
@@ -140,15 +168,21 @@ def update_totals(
     same holds for the tokens that clip_cov and kl_cov choose.
     """
     batch.selected_BT = None
-    if not looks_at_update(config) or len(_pieces(policy, method, batch, rows_R, config)) < 2:
+    if not looks_at_update(config):
         return totals_of(batch.loss_mask_BT, rows_R, config)
-    parts = micro_batches(policy.model, batch.rollout, rows_R, config)
-    with torch.no_grad():
-        found = [
-            completion_logps(policy.model, batch.rollout, part, config.temperature)
-            for part in parts
-        ]
-    logp_RT, entropy_RT = (put_back(rows_R, parts, v) for v in zip(*found, strict=True))
+    pushing_R = method.rows(batch, rows_R, config)
+    if len(micro_batches(policy.model, batch.rollout, pushing_R, config)) < 2:
+        return totals_of(batch.loss_mask_BT, rows_R, config)
+    looked = logps_and_entropies(policy.model, batch.rollout, config, rows_R)
+    return totals_looked_at(batch, rows_R, *looked, config)
+
+
+def totals_looked_at(
+    batch: Batch, rows_R: Tensor, logp_RT: Tensor, entropy_RT: Tensor, config: GRPOConfig
+) -> BatchTotals:
+    """The same where the whole update was looked at beforehand; `batch` keeps the tokens that its
+    loss chooses."""
+    batch.selected_BT = None
     if LOSSES[config.loss_type].selects:
         batch.select(rows_R, logp_RT, entropy_RT, config)
     return totals_of(batch.loss_mask_BT, rows_R, config, entropy_RT)

@@ -18,6 +18,7 @@ from workbench.runs.step_record import StepRecord
 from workbench.training import checkpoints
 from workbench.training.checkpoints import Checkpoint
 from workbench.training.session.errors import RewindError, SessionError
+from workbench.training.shared import trainer_of
 from workbench.training.trainer import Trainer
 
 OnStep = Callable[[StepRecord], None]
@@ -56,7 +57,10 @@ def branch_trainer(parent: Trainer, out: Path, step: int) -> tuple[Trainer, Knob
     if checkpoint.step < step:
         record.close()
         record = RunWriter.resume(out, checkpoint.step, pieces=pieces)
-    child = Trainer(
+    if parent.processes > 1:
+        # Its helpers would keep their memory beside the child's; its next step starts them again.
+        parent.engine.free()
+    child = trainer_of(parent.processes)(
         parent.policy,
         parent.task,
         parent.rewards,

@@ -30,6 +30,7 @@ class Parts:
     control: type[ControlRewards] | None
     seed: int
     config: GRPOConfig
+    processes: int
 
     @classmethod
     def of(cls, trainer: Trainer) -> Parts:
@@ -51,6 +52,7 @@ class Parts:
             control=control,
             seed=getattr(rewards, "seed", 0),
             config=trainer.config,
+            processes=trainer.processes,
         )
 
     def session(self) -> Session:
@@ -61,4 +63,12 @@ class Parts:
         rewards: Rewards = true_rewards
         if self.control is not None:
             rewards = self.control(true_rewards, self.seed)
-        return Session(self.policy, self.task, rewards, self.config, out=self.out, resume=True)
+        return Session(
+            self.policy,
+            self.task,
+            rewards,
+            self.config,
+            out=self.out,
+            resume=True,
+            processes=self.processes,
+        )

@@ -45,7 +45,8 @@ class Session:
     `policy` and `task` are objects or names; `out` is the run's folder (default runs/DATE-TIME). A
     folder that already holds a run is left alone and a number is added to the name, unless `resume`
     asks to go on with it. `method` is short for a config with that method and its settings. `fault`
-    names a mistake to make on purpose (`workbench.faults`).
+    names a mistake to make on purpose (`workbench.faults`). With several `processes` others compute
+    together with this one, and all of the above stays as it is.
     """
 
     out: Path
@@ -69,6 +70,7 @@ class Session:
         resume: bool = False,
         name: str = "",
         fault: Fault | str | None = None,
+        processes: int = 1,
     ) -> None:
         config = config or GRPOConfig()
         if method is not None:
@@ -92,6 +94,7 @@ class Session:
                 resume=resume,
                 name=name,
                 fault=fault,
+                processes=processes,
             )
             self._take(trainer)
 

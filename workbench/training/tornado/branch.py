@@ -36,6 +36,8 @@ class BranchTrainer(Trainer):
         # Not made anew: a second optimizer, critic or engine would cost their memory again. The
         # parent's own attributes stay as they are; what both point to is given back.
         vars(self).update(vars(parent))
+        # Branches are made in this process alone: others know nothing of their weights.
+        self.engine = parent.own_engine
         self.knobs = Knobs(parent.config, parent.rewards.names)
         # Whoever watches the run's steps is told nothing of these.
         self.in_hand = InHand(parent.policy.text_of)
