@@ -60,6 +60,16 @@ def parse_settings(pairs: list[str]) -> dict[str, Any]:
     return values
 
 
+def check_alone(context: typer.Context, name: str, *others: str) -> None:
+    """Raises `ConfigError` where an option that makes a command another one, `name`, is given with
+    what it has no use for: parameters that are none of `others`."""
+    source = context.get_parameter_source
+    given = [p for p in context.params if getattr(source(p), "name", "") == "COMMANDLINE"]
+    useless = [f"--{p.strip('_')}".replace("_", "-") for p in given if p not in (name, *others)]
+    if useless:
+        raise ConfigError(f"--{name} has no use for {', '.join(useless)}. Leave it out.")
+
+
 def keys_of(columns: list[str] | None, **flags: str | None) -> dict[str, str | None]:
     """The `…_key` fields as --column NAME=KEY and the flags beside it name them. Raises
     `ConfigError`."""
@@ -568,6 +578,15 @@ CompareOut = Annotated[
 ]
 CompareResume = Annotated[
     bool, typer.Option("--resume", help="Make what FOLDER lacks; more with --seeds.")
+]
+CompareExact = Annotated[
+    tuple[Path, Path] | None,
+    typer.Option(
+        "--exact",
+        metavar="RUN RUN",
+        help="Instead: hold two runs against each other, bit for bit, and name the first number "
+        "that differs. Status 1 where one does.",
+    ),
 ]
 CompareJobs = Annotated[
     int | None,
