@@ -113,7 +113,8 @@ def _signalled(
         end = ended(child, scene.place)
         # Before the command has set itself up the system's own answer to a signal holds.
         asleep = end.code < 0 and -end.code in [int(one) for one in sent]
-        broken_off = "Aborted" in end.said and end.code in (1, 130)
+        said = any(words in end.said for words in ("Aborted", "broken off after step"))
+        broken_off = said and end.code in (1, 130)
         wrong = "" if asleep or broken_off else told_badly(end)
         resumed, after = scene.goes_on(run, scene.place)
         if not after and resumed.code != 0:

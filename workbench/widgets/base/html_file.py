@@ -13,8 +13,8 @@ class HtmlFileError(WorkbenchError, OSError):
 
 
 def write_page(path: str | Path, page: str) -> Path:
-    """Write an HTML page, whole or not at all; returns where it is. What UTF-8 cannot hold becomes a question mark.
-    Raises `HtmlFileError` where it cannot be written."""
+    """Write an HTML page, whole or not at all; returns where it is. What UTF-8 cannot hold becomes
+    a question mark. Raises `HtmlFileError` where it cannot be written."""
     path = Path(path).absolute()
     try:
         write_whole_file(path, page.encode("utf-8", errors="replace"))
