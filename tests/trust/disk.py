@@ -1,4 +1,5 @@
-"""A disk that fails at a chosen moment, for processes that were started with it (`faulty_disk.c`)."""
+"""A disk that fails at a chosen moment, for processes that were started with it
+(`faulty_disk.c`)."""
 
 from __future__ import annotations
 

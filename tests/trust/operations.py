@@ -11,7 +11,7 @@ from trust import disk
 from trust.campaign import Campaign
 from trust.lives import End, live
 from trust.scene import Scene, verdict
-from trust.verdict import digests, told_badly
+from trust.verdict import digests, leftovers, told_badly
 
 SHORT = 12
 """Operations of each scene and mishap in the short form."""
@@ -44,9 +44,9 @@ STORIES = {
     "export trl": Story(
         lambda scene, place: scene.whole.run,
         lambda scene, place, run: (
-            ["export", "trl", str(run), "--out", str(place / "made")]
-            + ["--reward", f"{scene.workshop.place / 'mine.py'}:digits"]
-            + ["--task", str(scene.workshop.place / "problems.jsonl")]
+            ["export", "trl", str(run), "--out", str(place / "made"), "--reward"]
+            + [f"{scene.workshop.place / 'mine.py'}:digits", "--task"]
+            + [str(scene.workshop.place / "problems.jsonl")]
         ),
         "made",
     ),
@@ -124,6 +124,8 @@ def _befallen(
         if end.code == 0 and "notice" not in end.said and "Warning" not in end.said:
             # What could not be deleted goes at the next start.
             silent = scene.whole.differs(run, tidy=False)
+            if not silent and not leftovers(run):
+                return verdict(outcome_of(end), told_badly(end), **facts)
         resumed, wrong = scene.goes_on(run, scene.place)
         if not wrong and resumed.code != 0:
             wrong = f"it does not go on: {resumed.errors}"

@@ -7,8 +7,14 @@ from collections.abc import Callable
 from trust.campaign import Campaign
 from trust.damage import broken_files, older_copies
 from trust.operations import every_operation
-from trust.processes import clock_going_back, held_by_a_reader, removed, signals, two_at_once
-from trust.processes import killed_at_random
+from trust.processes import (
+    clock_going_back,
+    held_by_a_reader,
+    killed_at_random,
+    removed,
+    signals,
+    two_at_once,
+)
 from trust.small_disk import small_disks
 
 PARTS: dict[str, Callable[[Campaign], None]] = {

@@ -1,5 +1,5 @@
-"""What befalls a process: it is killed, asked to stop, put to sleep, loses its folder, meets another
-one, or its clock goes back."""
+"""What befalls a process: it is killed, asked to stop, put to sleep, loses its folder, meets
+another one, or its clock goes back."""
 
 from __future__ import annotations
 
@@ -113,8 +113,7 @@ def _signalled(
         end = ended(child, scene.place)
         # Before the command has set itself up the system's own answer to a signal holds.
         asleep = end.code < 0 and -end.code in [int(one) for one in sent]
-        said = any(words in end.said for words in ("Aborted", "broken off after step"))
-        broken_off = said and end.code in (1, 130)
+        broken_off = end.code == 130
         wrong = "" if asleep or broken_off else told_badly(end)
         resumed, after = scene.goes_on(run, scene.place)
         if not after and resumed.code != 0:

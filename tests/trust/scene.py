@@ -33,21 +33,26 @@ class Scene:
 
     def half_way(self, out: Path) -> Path:
         """A run that was killed after the record of step 2, before its checkpoint."""
-        if not (self.place / "half").exists():
-            self._make_half()
-        shutil.copytree(self.place / "half", out)
-        return out
+        return self._killed_before("checkpoints/.writing-step-000002", out)
 
-    def _make_half(self) -> None:
-        run = self.place / "half"
-        live(self.train(run), self.place, run)
-        done = disk.operations(self.place / "operations")
-        shutil.rmtree(run)
-        n = next(
-            i for i, (_, path) in enumerate(done, 1) if "checkpoints/.writing-step-000002" in path
-        )
-        end = live(self.train(run), self.place, run, disk.MISHAPS["killed before it"], n)
-        assert end.killed, end
+    def late_copy(self, out: Path) -> Path:
+        """A run that was killed after the record of step 3, before its checkpoint."""
+        return self._killed_before("checkpoints/.writing-step-000003", out)
+
+    def _killed_before(self, path: str, out: Path) -> Path:
+        made = self.place / path.rpartition("-")[2]
+        if not made.exists():
+            # The first is made for its operations alone.
+            run = made.with_name("counted")
+            live(self.train(run), self.place, run)
+            shutil.rmtree(run)
+            done = disk.operations(self.place / "operations")
+            n = next(i for i, (_, place) in enumerate(done, 1) if path in place)
+            end = live(self.train(run), self.place, run, disk.MISHAPS["killed before it"], n)
+            assert end.killed, end
+            run.rename(made)
+        shutil.copytree(made, out)
+        return out
 
     def finished(self, out: Path) -> Path:
         """A copy of the whole run."""

@@ -447,6 +447,18 @@ Resume = Annotated[
     bool, typer.Option("--resume", help="Go on from the last good checkpoint of --out.")
 ]
 RunsFolder = Annotated[Path, typer.Argument(help="Folder to look in.")]
+CheckRuns = Annotated[
+    bool,
+    typer.Option(
+        "--check",
+        help="Look through every byte of the records and their checkpoints, or of one run. Status "
+        "1 where something is damaged.",
+    ),
+]
+DamagedRun = Annotated[Path, typer.Argument(help="A run's folder or its .sqlite file.")]
+RepairOut = Annotated[
+    Path | None, typer.Option("--out", help="Folder to write; default beside it, RUN-repaired.")
+]
 ExportedRuns = Annotated[
     list[Path],
     typer.Argument(help="A run's folder or its .sqlite file; several to compare."),
