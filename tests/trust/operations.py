@@ -43,11 +43,7 @@ STORIES = {
     ),
     "export trl": Story(
         lambda scene, place: scene.whole.run,
-        lambda scene, place, run: (
-            ["export", "trl", str(run), "--out", str(place / "made"), "--reward"]
-            + [f"{scene.workshop.place / 'mine.py'}:digits", "--task"]
-            + [str(scene.workshop.place / "problems.jsonl")]
-        ),
+        lambda scene, place, run: scene.export_trl(run, place / "made"),
         "made",
     ),
     "export csv": Story(

@@ -31,6 +31,12 @@ class Scene:
         """The command of the run in a folder."""
         return self.workshop.train(out)
 
+    def export_trl(self, run: Path, out: Path) -> list[str]:
+        """The command that exports a run for TRL."""
+        task, reward = self.workshop.place / "problems.jsonl", self.workshop.place / "mine.py"
+        words = ["export", "trl", run, "--out", out, "--task", task, "--reward", f"{reward}:digits"]
+        return [str(word) for word in words]
+
     def half_way(self, out: Path) -> Path:
         """A run that was killed after the record of step 2, before its checkpoint."""
         return self._killed_before("checkpoints/.writing-step-000002", out)

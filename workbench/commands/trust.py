@@ -8,6 +8,7 @@ from pathlib import Path
 import typer
 
 from workbench.commands.printing import say, say_json
+from workbench.runs import RunRecordError
 from workbench.runs.integrity.check import Health, check_runs
 from workbench.runs.integrity.repair import repair
 
@@ -46,7 +47,15 @@ def _words(health: Health) -> list[str]:
 
 def repair_command(run: Path, out: Path | None, as_json: bool) -> None:
     """See `workbench repair --help`."""
-    found = repair(run, out)
+    try:
+        found = repair(run, out)
+    except RunRecordError:  # one kind of them is an OSError
+        raise
+    except OSError as error:
+        raise RunRecordError(
+            f"the repaired run could not be written: {error.strerror}. Make room, or name a folder "
+            "on another disk: --out FOLDER."
+        ) from error
     if as_json:
         say_json(asdict(found) | {"out": None if found.out is None else str(found.out)})
         return

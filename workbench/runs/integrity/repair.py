@@ -42,7 +42,8 @@ def repair(path: str | Path, out: str | Path | None = None) -> Repaired:
     completions, tokens, evaluations and events are left out; a run whose knobs are damaged ends
     before them, since what was in force afterwards is not known. Checkpoints that are damaged or do
     not belong to the record are left out. Raises `RunRecordError` where the record cannot be read
-    at all, while it is being written, or when something is at `out` already.
+    at all, while it is being written, or when something is at `out` already; OSError where the disk
+    refuses. Whatever fails leaves nothing.
     """
     file = record_path(path)
     health = check_run(file)
@@ -55,13 +56,13 @@ def repair(path: str | Path, out: str | Path | None = None) -> Repaired:
     if folder.exists():
         raise RunRecordError(f"{folder} is there already. Name another folder: --out FOLDER.")
     whole = [step for step, wrong in health.checkpoints.items() if not wrong]
-    kept = salvage(file, folder / "run.sqlite", whole)
-    left_out = [*kept.left_out, *(wrong for wrong in health.checkpoints.values() if wrong)]
-    checkpoints = _copy_checkpoints(file.parent / "checkpoints", folder, kept, whole, left_out)
-    for name in RESULTS:
-        if (file.parent / name).is_dir():
-            with whole_folder(folder / name) as draft:
-                shutil.copytree(file.parent / name, draft, dirs_exist_ok=True)
+    with whole_folder(folder) as draft:
+        kept = salvage(file, draft / "run.sqlite", whole)
+        left_out = [*kept.left_out, *(wrong for wrong in health.checkpoints.values() if wrong)]
+        checkpoints = _copy_checkpoints(file.parent / "checkpoints", draft, kept, whole, left_out)
+        for name in RESULTS:
+            if (file.parent / name).is_dir():
+                shutil.copytree(file.parent / name, draft / name)
     return Repaired(folder, kept.last, checkpoints, left_out)
 
 

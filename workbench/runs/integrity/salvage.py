@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from workbench.runs.step_record import Event
 from workbench.runs.store import queries
@@ -44,7 +43,28 @@ def salvage(file: Path, out: Path, checkpoints: Sequence[int]) -> Salvaged:
     Raises `RunRecordError` where the facts of the run are damaged, or the file is no database any
     more.
     """
-    return read(file, lambda db: _salvaged(db, out, checkpoints))
+    try:
+        return read(file, lambda db: _salvaged(db, out, checkpoints))
+    except RunRecordError as error:
+        if not _is_damage(error.__cause__):
+            raise
+        # What reads and writes at once would name the new file.
+        raise RunRecordError(
+            f"{file} is damaged beyond what can be saved table by table ({error.__cause__}). Go "
+            "back to a copy of it, or try `sqlite3 FILE .recover`."
+        ) from error
+
+
+def _is_damage(error: BaseException | None) -> bool:
+    """Whether it is the database that is wrong, not the disk that is full."""
+    code = getattr(error, "sqlite_errorcode", None)
+    return code is not None and code & 0xFF in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+
+
+def _only_damage(error: Exception) -> None:
+    """Raises every other error again."""
+    if isinstance(error, sqlite3.Error) and not _is_damage(error):
+        raise error
 
 
 def _salvaged(db: sqlite3.Connection, out: Path, checkpoints: Sequence[int]) -> Salvaged:
@@ -95,7 +115,8 @@ def _copy_figures(db: sqlite3.Connection, new: sqlite3.Connection, kept: Salvage
                 when = found.rows[0][1]
                 _copy(db, new, "steps", step)
                 continue
-        except sqlite3.DatabaseError:
+        except sqlite3.DatabaseError as error:
+            _only_damage(error)
             new.execute("DELETE FROM steps WHERE step = ?", (step,))
         kept.without_figures.add(step)
         kept.left_out.append(f"the figures of step {step}.")
@@ -106,12 +127,13 @@ def _copy_figures(db: sqlite3.Connection, new: sqlite3.Connection, kept: Salvage
 def _copy_batch(db: sqlite3.Connection, new: sqlite3.Connection, step: int, kept: Salvaged) -> None:
     """Completions and tokens of a step; tokens alone would have no rows to belong to."""
     if _copy_whole(db, new, ("groups", "samples"), step, kept, lambda: queries.samples(db, step)):
-        _copy_whole(db, new, ("arrays",), step, kept, lambda: _whole_arrays(db, step))
+        _copy_whole(db, new, ("arrays",), step, kept, lambda: _whole_arrays(db, step, kept))
 
 
-def _whole_arrays(db: sqlite3.Connection, step: int) -> None:
+def _whole_arrays(db: sqlite3.Connection, step: int, kept: Salvaged) -> None:
     _look(db, "arrays", step)
-    if _rows_of(db, "arrays", step) and step in _steps_of(db, "steps"):
+    # Of a step whose figures are lost no more can be asked than its checksum.
+    if step not in kept.without_figures:
         queries.arrays(db, step)
 
 
@@ -135,7 +157,8 @@ def _copy_whole(
         look()
         for table in tables:
             _copy(db, new, table, step)
-    except (RunRecordError, sqlite3.DatabaseError):
+    except (RunRecordError, sqlite3.DatabaseError) as error:
+        _only_damage(error)
         for table in tables:
             new.execute(f"DELETE FROM {table} WHERE step = ?", (step,))
             new.execute("DELETE FROM checksums WHERE name = ? AND key = ?", (table, step))
@@ -157,16 +180,12 @@ def _steps_of(db: sqlite3.Connection, table: str) -> list[int]:
         return []
     try:
         found = {step for (step,) in db.execute(f"SELECT DISTINCT step FROM {table}")}
-    except sqlite3.DatabaseError:
+    except sqlite3.DatabaseError as error:
+        _only_damage(error)
         return list(range(last_step(db) + 1))
     if has_checksums(db):
         found |= seals_of(db, table).keys()
     return sorted(step for step in found if type(step) is int and step >= 0)
-
-
-def _rows_of(db: sqlite3.Connection, table: str, step: int) -> bool:
-    found: Any = db.execute(f"SELECT 1 FROM {table} WHERE step = ?", (step,)).fetchone()
-    return found is not None
 
 
 def _copy_vocabulary(db: sqlite3.Connection, new: sqlite3.Connection, kept: Salvaged) -> None:
@@ -174,7 +193,8 @@ def _copy_vocabulary(db: sqlite3.Connection, new: sqlite3.Connection, kept: Salv
     try:
         known, lost = queries.vocab(db)
         cells = db.execute("SELECT id, piece FROM vocab").fetchall()
-    except sqlite3.DatabaseError:
+    except sqlite3.DatabaseError as error:
+        _only_damage(error)
         kept.left_out.append("the texts of the tokens.")
         return
     new.executemany("INSERT INTO vocab VALUES (?, ?)", (row for row in cells if row[0] in known))
