@@ -27,16 +27,16 @@ def broken_files(campaign: Campaign) -> None:
     names = sorted(digests(scene.late_copy(campaign.place / "late")))
     logged = [name for name in names if name.startswith("run.sqlite")]
     saved = [name for name in names if name.startswith("checkpoints")]
-    for number in range(500 if campaign.long else 20):
+    for number in range(500 if campaign.long else 12):
         dice = campaign.dice(f"flip {number}")
         name = dice.choice(logged if number % 2 else saved)
         # Every fourth record is one file, as a run leaves it that came to its end.
         closed = number % 4 == 1
         _trial(campaign, scene, f"bit turned {number}", name, _turned(dice), closed)
-    for number in range(60 if campaign.long else 6):
+    for number in range(60 if campaign.long else 4):
         dice = campaign.dice(f"cut {number}")
         _trial(campaign, scene, f"cut off {number}", dice.choice(names), _cut(dice), False)
-    for name in names if campaign.long else names[::6]:
+    for name in names if campaign.long else names[::8]:
         _trial(campaign, scene, f"missing {name}", name, Path.unlink, False)
 
 
