@@ -28,9 +28,11 @@ def on_config(config: MkDocsConfig) -> MkDocsConfig:
     """The contents of the site."""
     notebooks = [{courses.title_of(path): page} for path, page in repository.notebooks().items()]
     papers = [page for path, page in repository.documents().items() if path.startswith("docs/")]
+    # What is promised comes first.
+    papers.sort(key=lambda page: page != "docs/promises.md")
     config["nav"] = [
         {"Home": "index.md"},
-        {"Guide": ["guide.md", "promises.md", *papers, "changelog.md", "contributing.md"]},
+        {"Guide": ["guide.md", *papers, "changelog.md", "contributing.md"]},
         {"Gallery": "gallery.md"},
         {"Course": ["course/index.md", *notebooks, "course/glossary.md"]},
         {"Doctor": ["doctor/index.md", *(f"doctor/{key}.md" for key in TITLES)]},

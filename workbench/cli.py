@@ -1,5 +1,5 @@
-"""The command line: `workbench train | compare | eval | task | reward | plan | runs | export |
-import | oracle | tornado | doctor | areal | lab | bench`. Each command is a thin call
+"""The command line: `workbench train | compare | eval | task | reward | plan | runs | repair |
+export | import | oracle | tornado | doctor | areal | lab | bench`. Each command is a thin call
 into the package.
 
 To add one: write `commands/NAME.py` with a function `NAME_command` that does the work; write its
@@ -29,6 +29,7 @@ from workbench.commands.signatures.records import (
     export_trl,
     export_verl,
     import_,
+    repair,
     runs,
 )
 from workbench.commands.signatures.rewards import reward_check, reward_list, reward_train
@@ -53,6 +54,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "reward train": reward_train,
     "plan": plan,
     "runs": runs,
+    "repair": repair,
     "export html": export_html,
     "export csv": export_csv,
     "export trl": export_trl,

@@ -89,6 +89,19 @@ def test_a_copy_of_what_memory_holds_goes_on_as_if_nothing_had_happened(
     assert Run.open(tmp_path / "saved").steps().step.tolist() == [1, 2, 3, 4, 5, 6]
 
 
+def test_a_copy_of_an_adapters_run_has_its_reference(make_trainer, tmp_path: Path) -> None:
+    """That is the base without the adapter; the first checkpoint, which is gone, is not needed."""
+    whole = make_trainer("whole", lora_rank=2, beta=0.1)
+    whole.train()
+    trainer = make_trainer(lora_rank=2, beta=0.1)
+    trainer.train(3)
+    shutil.rmtree(tmp_path / "run")
+    trainer.save_copy(tmp_path / "saved")
+    resumed = make_trainer("saved", resume=True, lora_rank=2, beta=0.1)
+    resumed.train()
+    assert same_weights(weights_of(whole), weights_of(resumed))
+
+
 def test_a_step_that_could_not_be_recorded_is_in_the_copy(
     make_trainer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -125,7 +125,7 @@ def test_a_branch_that_is_killed_while_it_copies_has_no_half_checkpoint(
         shutil.copy(source / "manifest.json", target)
         os._exit(9)
 
-    monkeypatch.setattr("workbench.training.checkpoints.shutil.copytree", killed)
+    monkeypatch.setattr("workbench.runs.checkpoint_folders.shutil.copytree", killed)
     process = multiprocessing.get_context("fork").Process(
         target=checkpoints.copy, args=(tmp_path / "parent", tmp_path / "child", 2)
     )

@@ -60,6 +60,16 @@ def parse_settings(pairs: list[str]) -> dict[str, Any]:
     return values
 
 
+def check_alone(context: typer.Context, name: str, *others: str) -> None:
+    """Raises `ConfigError` where an option that makes a command another one, `name`, is given with
+    what it has no use for: parameters that are none of `others`."""
+    source = context.get_parameter_source
+    given = [p for p in context.params if getattr(source(p), "name", "") == "COMMANDLINE"]
+    useless = [f"--{p.strip('_')}".replace("_", "-") for p in given if p not in (name, *others)]
+    if useless:
+        raise ConfigError(f"--{name} has no use for {', '.join(useless)}. Leave it out.")
+
+
 def keys_of(columns: list[str] | None, **flags: str | None) -> dict[str, str | None]:
     """The `…_key` fields as --column NAME=KEY and the flags beside it name them. Raises
     `ConfigError`."""
@@ -445,6 +455,18 @@ Resume = Annotated[
     bool, typer.Option("--resume", help="Go on from the last good checkpoint of --out.")
 ]
 RunsFolder = Annotated[Path, typer.Argument(help="Folder to look in.")]
+CheckRuns = Annotated[
+    bool,
+    typer.Option(
+        "--check",
+        help="Look through every byte of the records and their checkpoints, or of one run. Status "
+        "1 where something is damaged.",
+    ),
+]
+DamagedRun = Annotated[Path, typer.Argument(help="A run's folder or its .sqlite file.")]
+RepairOut = Annotated[
+    Path | None, typer.Option("--out", help="Folder to write; default beside it, RUN-repaired.")
+]
 ExportedRuns = Annotated[
     list[Path],
     typer.Argument(help="A run's folder or its .sqlite file; several to compare."),
@@ -576,6 +598,15 @@ CompareOut = Annotated[
 ]
 CompareResume = Annotated[
     bool, typer.Option("--resume", help="Make what FOLDER lacks; more with --seeds.")
+]
+CompareExact = Annotated[
+    tuple[Path, Path] | None,
+    typer.Option(
+        "--exact",
+        metavar="RUN RUN",
+        help="Instead: hold two runs against each other, bit for bit, and name the first number "
+        "that differs. Status 1 where one does.",
+    ),
 ]
 CompareJobs = Annotated[
     int | None,

@@ -34,6 +34,14 @@ class Reference:
             for name, w in first.items()
         }
 
+    @classmethod
+    def of_base(cls, policy: Policy) -> Reference:
+        """The policy with its adapter switched off, of which `kind` is 'adapter'."""
+        reference = cls.__new__(cls)
+        reference.policy = policy
+        reference.weights = None
+        return reference
+
     @property
     def kind(self) -> str:
         """'adapter' or 'copy'."""

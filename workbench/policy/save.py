@@ -25,6 +25,7 @@ from workbench.policy.adapter import keeps_weights_transposed, remember_quantiza
 from workbench.policy.free_memory import available_bytes
 from workbench.policy.policy import Policy, PolicyError
 from workbench.policy.quantization import float_weight
+from workbench.runs.whole_folder import as_os_errors
 
 SHARD = "4GB"
 """Size of one file of weights: some versions of safetensors copy a file's tensors before they write
@@ -40,13 +41,13 @@ def save_policy(policy: Policy, folder: str | Path, *, adapter_only: bool = Fals
     quantised (merging into 4 bits would round the adapter away); the policy in memory and its base
     weights stay as they are. `adapter_only` writes the adapter with the name of its base in its
     place: small, and the base is needed again. Raises `PolicyError` where there is no adapter to
-    write.
+    write, `OSError` where the disk refuses.
     """
     if adapter_only and not policy.has_adapter:
         raise PolicyError(
             f"adapter_only=True, but policy {policy.source!r} has no adapter. Save it whole."
         )
-    with no_progress_bars():
+    with no_progress_bars(), as_os_errors():
         if adapter_only:
             policy.model.save_pretrained(
                 folder, save_embedding_layers=False
@@ -57,7 +58,7 @@ def save_policy(policy: Policy, folder: str | Path, *, adapter_only: bool = Fals
             merged(policy).save_pretrained(folder, max_shard_size=SHARD)
         else:
             policy.model.save_pretrained(folder, max_shard_size=SHARD)
-    policy.tokenizer.save_pretrained(folder)
+        policy.tokenizer.save_pretrained(folder)
 
 
 def no_room_to_save(policy: Policy, folder: str | Path) -> str | None:

@@ -8,8 +8,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from workbench.runs.store.files import DamagedError
+from workbench.runs.store.files import DamagedError, RunRecordError
 from workbench.runs.store.reader import Run
+from workbench.runs.whole_folder import filled_folder
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -31,11 +32,24 @@ def export_csv(run: Run | str | Path, folder: str | Path) -> list[Path]:
 
     The numbers are CSV. Samples and events are JSON, an object a line, in ASCII, so that no text of
     a model can harm a reader. Per-token arrays stay in the record. Files of these names are
-    replaced.
+    replaced. A new folder is there whole or not at all. Raises `RunRecordError` where the disk
+    refuses.
     """
     run = run if isinstance(run, Run) else Run.open(run)
     folder = Path(folder).absolute()
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        with filled_folder(folder) as draft:
+            _write_tables(run, draft)
+    except RunRecordError:  # one kind of them is an OSError
+        raise
+    except OSError as error:
+        raise RunRecordError(
+            f"{folder} cannot be written: {error.strerror}. Make room, or name another folder."
+        ) from error
+    return [folder / name for name in FILES]
+
+
+def _write_tables(run: Run, folder: Path) -> None:
     steps = run.steps()
     steps.to_csv(folder / "steps.csv", index=False)
     tables = {
@@ -57,7 +71,6 @@ def export_csv(run: Run | str | Path, folder: str | Path) -> list[Path]:
     _write_lines(folder / "sampled_answers.jsonl", _rows(run.sampled_answers()))
     _write_lines(folder / "events.jsonl", _rows(run.events()))
     (folder / "meta.json").write_text(json.dumps(asdict(run.meta), indent=2) + "\n")
-    return [folder / name for name in FILES]
 
 
 def _sample_rows(run: Run, step: int) -> list[dict[str, Any]]:

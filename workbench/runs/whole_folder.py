@@ -20,11 +20,13 @@ from pathlib import Path
 WRITING = ".writing-"
 REPLACED = ".replaced-"
 DELETING = ".deleting-"
+FILLED = ".filled"
 
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 FORBIDDEN = (errno.EACCES, errno.EPERM, errno.EROFS)
 RUST_NUMBER = re.compile(r"(?:os error|code:) (\d+)")
-"""How safetensors, which is written in Rust, spells the system's error number in its message."""
+"""How libraries that are written in Rust (safetensors, tokenizers) spell the system's error number
+in their messages."""
 
 _in_hand = threading.RLock()
 """Held while this process writes or deletes such a folder: what another of its threads has in hand
@@ -69,6 +71,22 @@ def whole_folder(
         shutil.rmtree(before, ignore_errors=True)
 
 
+@contextmanager
+def filled_folder(folder: Path) -> Iterator[Path]:
+    """A folder to be filled in the block. Afterwards its files stand in `folder`: all or none where
+    that is new; where it is there they replace those of their names, each whole, and others
+    stay."""
+    if not folder.exists():
+        with whole_folder(folder) as draft:
+            yield draft
+        return
+    with whole_folder(folder / FILLED) as draft:
+        yield draft
+    for file in sorted((folder / FILLED).iterdir()):
+        os.replace(file, folder / file.name)
+    (folder / FILLED).rmdir()
+
+
 def delete_folder(folder: Path) -> None:
     """Delete it so that a kill in the middle leaves no half of it under its name."""
     with _in_hand:
@@ -94,6 +112,21 @@ def clear_leftovers(parent: Path) -> None:
         for prefix in (WRITING, DELETING):
             for leftover in parent.glob(f"{prefix}*"):
                 shutil.rmtree(leftover)
+
+
+@contextmanager
+def as_os_errors() -> Iterator[None]:
+    """Turns what a library that is written in Rust says of the disk, in a class of its own or in
+    none, into the `OSError` that it was."""
+    try:
+        yield
+    except OSError:
+        raise
+    except Exception as error:
+        number = _number_of(error)
+        if number == 0:
+            raise
+        raise OSError(number, os.strerror(number)) from error
 
 
 def why_not_written(error: Exception, place: Path, size: int) -> str:

@@ -9,9 +9,7 @@ save: each rollout batch is used up inside its step.
 
 from __future__ import annotations
 
-import hashlib
 import json
-import shutil
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -23,8 +21,12 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from workbench.errors import WorkbenchError
+from workbench.runs.checkpoint_folders import MARK as MARK
+from workbench.runs.checkpoint_folders import CheckpointError as CheckpointError
+from workbench.runs.checkpoint_folders import check_mark as check_mark
+from workbench.runs.checkpoint_folders import copy as copy
 from workbench.runs.checkpoint_folders import folder_of as folder_of
+from workbench.runs.checkpoint_folders import sha256, state_of, whole_files
 from workbench.runs.checkpoint_folders import steps_in as steps_in
 from workbench.runs.whole_folder import (
     clear_leftovers,
@@ -34,10 +36,6 @@ from workbench.runs.whole_folder import (
 )
 
 TensorFiles = dict[str, dict[str, Tensor]]
-
-
-class CheckpointError(WorkbenchError, RuntimeError):
-    """A checkpoint that cannot be used: names the folder and what is wrong with it."""
 
 
 class SaveError(CheckpointError):
@@ -70,7 +68,7 @@ def save(
             save_file(contiguous, draft / f"{name}.safetensors")
         (draft / "state.json").write_text(json.dumps(checkpoint.state))
         # When all other files are there, since it holds the hash of each.
-        hashes = {path.name: _sha256(path) for path in sorted(draft.iterdir())}
+        hashes = {path.name: sha256(path) for path in sorted(draft.iterdir())}
         manifest = {"step": checkpoint.step, "sha256": hashes}
         (draft / "manifest.json").write_text(json.dumps(manifest))
     return final
@@ -93,64 +91,18 @@ def _as_save_error(root: Path, checkpoint: Checkpoint) -> Iterator[None]:
         ) from error
 
 
-def copy(source: Path, target: Path, step: int) -> None:
-    """Copy the checkpoint after `step` from one folder of checkpoints to another, whole or not at
-    all."""
-    with whole_folder(folder_of(target, step)) as draft:
-        shutil.copytree(folder_of(source, step), draft, dirs_exist_ok=True)
-
-
 def load(root: Path, step: int) -> Checkpoint:
     """Read the checkpoint after `step`. Raises `CheckpointError` when a file is missing, cut short
     or altered."""
     folder = folder_of(root, step)
-    manifest = _manifest(folder, step)
     # Before anything is loaded: a damaged file must not reach the model.
-    for name, digest in manifest.items():
-        if not (folder / name).is_file():
-            raise CheckpointError(f"checkpoint {folder}: {name} is missing.")
-        if _sha256(folder / name) != digest:
-            raise CheckpointError(
-                f"checkpoint {folder}: {name} is damaged, its SHA-256 is not that of the manifest."
-            )
+    names = whole_files(root, step)
     try:
-        files = [name for name in manifest if name.endswith(".safetensors")]
+        files = [name for name in names if name.endswith(".safetensors")]
         tensors = {Path(name).stem: load_file(folder / name) for name in files}
     except SafetensorError as e:
         raise CheckpointError(f"checkpoint {folder}: its tensors cannot be read ({e}).") from e
-    return Checkpoint(step, tensors, _json_object(folder / "state.json"))
-
-
-def _manifest(folder: Path, step: int) -> dict[str, str]:
-    """SHA-256 of each file by its name, as `save` writes it. Raises `CheckpointError`."""
-    says = _json_object(folder / "manifest.json")
-    digests: Any = says.get("sha256")
-    # A name with a folder in it would lead out of the checkpoint.
-    whole = (
-        isinstance(digests, dict)
-        and "state.json" in digests
-        and all(isinstance(d, str) and Path(n).name == n for n, d in digests.items())
-    )
-    if says.get("step") != step or not whole:
-        raise CheckpointError(
-            f"checkpoint {folder}: manifest.json cannot be read (it is not one of step {step})."
-        )
-    found: dict[str, str] = digests
-    return found
-
-
-def _json_object(file: Path) -> dict[str, Any]:
-    """What a JSON file of a checkpoint says. Raises `CheckpointError`."""
-    try:
-        found = json.loads(file.read_text())
-    # A text of brackets alone ends Python's reader by its depth.
-    except (OSError, ValueError, RecursionError) as e:
-        raise CheckpointError(f"checkpoint {file.parent}: {file.name} cannot be read ({e}).") from e
-    if not isinstance(found, dict):
-        raise CheckpointError(
-            f"checkpoint {file.parent}: {file.name} cannot be read (it holds {found!r:.40})."
-        )
-    return found
+    return Checkpoint(step, tensors, state_of(root, step))
 
 
 def load_latest(root: Path) -> Checkpoint | None:
@@ -189,8 +141,3 @@ def _delete(folder: Path) -> None:
             f"the checkpoint {folder} is no longer needed and could not be deleted "
             f"({error.strerror}). Allow writing in {folder.parent}, or delete it by hand."
         ) from error
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as f:
-        return hashlib.file_digest(f, "sha256").hexdigest()

@@ -28,7 +28,7 @@ from workbench.rewards import (
 from workbench.rollout import check_engine
 from workbench.runs import Run, RunWriter, is_run_record
 from workbench.runs.store.opening import check_free, remove_database
-from workbench.runs.store.writer import RecordGoneError, check_left, newest_checkpoint
+from workbench.runs.store.writer import RecordGoneError, check_left, mark_of, newest_checkpoint
 from workbench.runs.whole_folder import draft_of
 from workbench.tasks.for_config import as_read
 from workbench.tasks.types import Task
@@ -248,6 +248,9 @@ def _resumed(
             make(policy, task, rewards, config, open_run=anew, out=out, fault=fault)
         )
     _check_none_removed(run, out, checkpoint.step)
+    if checkpoint.step > 0:
+        mark = mark_of(out, checkpoint.step)
+        checkpoints.check_mark(out / "checkpoints", checkpoint.step, checkpoint.state, mark)
     policy.check_trainable_state(checkpoint.tensors["weights"])  # while the record is as it was
     moved = {row.name: row.new for row in run.knobs().itertuples() if row.step > checkpoint.step}
     go_on = partial(RunWriter.resume, out, checkpoint.step, pieces=policy.pieces)

@@ -13,6 +13,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -559,6 +560,7 @@ class Trainer:
             "config": config.to_dict(),
             "pending": pending,
             "random": random_state.random_values(),
+            "reference": None if self.reference is None else self.reference.kind,
         }
         return Checkpoint(step, tensors, values)
 
@@ -585,6 +587,9 @@ class Trainer:
         if "reference" in tensors:
             self.reference = Reference(self.policy, tensors["reference"])
             return
+        if values.get("reference") == "adapter":
+            self.reference = Reference.of_base(self.policy)
+            return
         # The reference is the policy that was just loaded, where that is the first one. In all
         # other cases the first step that asks for one takes it from the checkpoint of step 0.
         if checkpoint.step == 0 and self.asks_reference(self.config):
@@ -607,11 +612,16 @@ class Trainer:
         # again when it is written: that takes long.
         check = self.run.check_in_place
         check()
-        path = checkpoints.save(self.folder, self.snapshot(), check)
+        path = checkpoints.save(self.folder, self._marked(self.snapshot(), self.run), check)
         if not self.run.closed:
             self.run.note_checkpoint(self.steps_done)
         checkpoints.prune(self.folder, self.config.save_total_limit)
         return path
+
+    def _marked(self, checkpoint: Checkpoint, record: RunWriter) -> Checkpoint:
+        """The checkpoint with the mark of the step that it was made after."""
+        mark = {checkpoints.MARK: record.mark_of(checkpoint.step)}
+        return replace(checkpoint, state=checkpoint.state | mark)
 
     def save_copy(self, folder: str | Path) -> Path:
         """Write the run to another folder, as it is in memory: the record as far as it goes and a
@@ -628,7 +638,7 @@ class Trainer:
             # The first one holds the weights of the reference.
             if checkpoints.folder_of(self.folder, 0).is_dir():
                 checkpoints.copy(self.folder, out / "checkpoints", 0)
-            checkpoints.save(out / "checkpoints", checkpoint)
+            checkpoints.save(out / "checkpoints", self._marked(checkpoint, record))
             record.note_checkpoint(checkpoint.step)
         return out
 

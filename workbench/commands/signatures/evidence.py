@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import typer
+
 from workbench.commands import options
 
 
 def compare(
+    context: typer.Context,
     folder: options.ComparedFolder = None,
     variant: options.Variants = None,
     seeds: options.CompareSeeds = None,
@@ -23,10 +26,17 @@ def compare(
     out: options.CompareOut = None,
     resume: options.CompareResume = False,
     jobs: options.CompareJobs = None,
+    exact: options.CompareExact = None,
     as_json: options.JsonObject = False,
 ) -> None:
     """Is A better than B, or was it luck? Variants over paired seeds, with controls that must not
     learn. With a FOLDER: the result that is stored there. Broken off, the same command goes on."""
+    if exact is not None:
+        from workbench.commands.exact import exact_command
+
+        options.check_alone(context, "exact", "as_json")
+        exact_command(*exact, as_json)
+        return
     from workbench.commands.compare import compare_command
 
     changes = options.changes_of(set_, max_steps=steps, num_eval_problems=problems)

@@ -10,12 +10,30 @@ from workbench.commands import options
 
 def runs(
     folder: options.RunsFolder = Path("runs"),
+    check: options.CheckRuns = False,
     as_json: options.JsonLines = False,
 ) -> None:
     """List the runs in a folder."""
+    if check:
+        from workbench.commands.trust import check_command
+
+        check_command(folder, as_json)
+        return
     from workbench.commands.runs import runs_command
 
     runs_command(folder, as_json)
+
+
+def repair(
+    run: options.DamagedRun,
+    out: options.RepairOut = None,
+    as_json: options.JsonObject = False,
+) -> None:
+    """Write what is whole of a damaged run into a folder of its own, to be read and gone on with.
+    The damaged one stays as it is."""
+    from workbench.commands.trust import repair_command
+
+    repair_command(run, out, as_json)
 
 
 def export_html(

@@ -97,6 +97,12 @@ def seals_of(db: sqlite3.Connection, table: str, low: int = 0, high: int = ALL) 
     return dict(found.fetchall())
 
 
+def mark_of_step(db: sqlite3.Connection, step: int) -> str | None:
+    """The checksum of a step's figures and time, which no other making of that step has; None for
+    step 0, and in a record of before there were checksums."""
+    return seals_of(db, "steps", step, step).get(step) if has_checksums(db) else None
+
+
 def last_sealed_step(db: sqlite3.Connection) -> int | None:
     """The last step that has a checksum; None where none has."""
     if not has_checksums(db):

@@ -93,8 +93,8 @@ def uri(file: Path, options: str) -> str:
 
 @contextmanager
 def as_record_errors(file: Path) -> Iterator[None]:
-    """Turns SQLite's errors, and those of damaged cells, into a `RunRecordError` that names the
-    file."""
+    """Turns errors of SQLite, of the disk, and of damaged cells into a `RunRecordError` that names
+    the file."""
     try:
         yield
     except (NotARunRecordError, NewerFormatError, DamagedError) as error:
@@ -107,6 +107,11 @@ def as_record_errors(file: Path) -> Iterator[None]:
                 f"{file} is not a run record: it is not an SQLite file."
             ) from error
         raise RunRecordError(f"{file} {_complaint(file, error)}") from error
+    except RunRecordError:  # one of them is an OSError
+        raise
+    except OSError as error:
+        place = f": {error.filename}" if error.filename is not None else ""
+        raise RunRecordError(f"{file} cannot be used: {error.strerror}{place}") from error
 
 
 def _complaint(file: Path, error: Exception) -> str:

@@ -131,19 +131,19 @@ def _draft(file: Path) -> Iterator[sqlite3.Connection]:
             f"the folder {file.parent} cannot be made ({error.strerror}). Name another one."
         ) from error
     draft = file.with_name(f".{file.name}.new")
-    # Of a run that was killed here; a log without its file would spoil the new record.
-    for leftover in (file, draft):
-        remove_database(leftover)
-    try:
-        with (
-            as_record_errors(file),
-            closing(sqlite3.connect(uri(draft, "mode=rwc"), uri=True, isolation_level=None)) as db,
-        ):
-            yield db
-        # Only a whole record gets the name that readers look for.
-        os.replace(draft, file)
-    finally:
-        remove_database(draft)
+    with as_record_errors(file):
+        # Of a run that was killed here; a log without its file would spoil the new record.
+        for leftover in (file, draft):
+            remove_database(leftover)
+        try:
+            with closing(
+                sqlite3.connect(uri(draft, "mode=rwc"), uri=True, isolation_level=None)
+            ) as db:
+                yield db
+            # Only a whole record gets the name that readers look for.
+            os.replace(draft, file)
+        finally:
+            remove_database(draft)
 
 
 def remove_database(file: Path) -> None:

@@ -26,7 +26,7 @@ from workbench.runs.step_record import Evaluation, Event, StepRecord
 from workbench.runs.store import rows
 from workbench.runs.store.cells import SEALED_FROM
 from workbench.runs.store.checked import checked, fact_of, facts_of
-from workbench.runs.store.checksums import make_later_tables, start_checksums
+from workbench.runs.store.checksums import make_later_tables, mark_of_step, start_checksums
 from workbench.runs.store.files import (
     RunRecordError,
     RunWarning,
@@ -257,6 +257,14 @@ class RunWriter:
         with self._transaction("the newest checkpoint") as db:
             rows.put_meta(db, newest_checkpoint=step)
 
+    def mark_of(self, step: int) -> str | None:
+        """What tells this making of a step from every other (see `checksums.mark_of_step`)."""
+        with self._lock:
+            if self._db is None:
+                return read(self.path, lambda db: mark_of_step(db, step))
+            with as_record_errors(self.path):
+                return mark_of_step(self._db, step)
+
     def check_in_place(self) -> None:
         """Raises `RecordGoneError` where the files that were opened are no longer in their place,
         `TakenOverError` where another writer has them."""
@@ -429,6 +437,11 @@ def newest_checkpoint(path: str | Path) -> int | None:
     records of earlier versions."""
     step = read(record_path(path), facts_of).get("newest_checkpoint")
     return None if step is None else int(step)
+
+
+def mark_of(path: str | Path, step: int) -> str | None:
+    """The mark that the record has of a step (see `RunWriter.mark_of`); None where it has none."""
+    return read(record_path(path), lambda db: mark_of_step(db, step))
 
 
 def check_left(path: str | Path) -> None:

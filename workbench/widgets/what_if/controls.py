@@ -165,7 +165,9 @@ def _narrow(row: KnobRow) -> widgets.Widget:
     head = widgets.HBox([row.label, row.state], layout={"justify_content": "space-between"})
     inputs = widgets.HBox(row.inputs, layout={"align_items": "center"})
     row.widget.children = [head, inputs, row.back]
-    row.widget.layout = widgets.Layout(flex_flow="column", align_items="stretch")
+    # Its own layout, changed: one that is replaced is closed by nobody.
+    row.widget.layout.flex_flow = "column"
+    row.widget.layout.align_items = "stretch"
     return row.widget.remove_class("wb-knob").add_class("wb-what-if-row")
 
 

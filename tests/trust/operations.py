@@ -1,0 +1,150 @@
+"""Something happens at the n-th file operation, for every n: to a new run, to one that goes on, to
+one whose policy is written again, to exports."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from trust import disk
+from trust.campaign import Campaign
+from trust.lives import End, live
+from trust.scene import Scene, verdict
+from trust.verdict import digests, leftovers, told_badly
+
+SHORT = 2
+"""Operations of each story and mishap in the short form."""
+EVERY = ("no room from there on", "input/output error once", "killed before it")
+"""Mishaps that the long form tries at every operation; the others at every fourth of a run, and at
+every one of an export."""
+
+
+@dataclass(frozen=True)
+class Story:
+    """What is done while the disk has its mishap."""
+
+    prepare: Callable[[Scene, Path], Path]
+    """Puts what is there before into the folder; gives the run."""
+    words: Callable[[Scene, Path, Path], list[str]]
+    """The command, of scene, folder and run."""
+    made: str = ""
+    """What the command makes beside the run, which has to be there whole or not at all."""
+
+
+STORIES = {
+    "a new run": Story(
+        lambda scene, place: place / "run", lambda scene, place, run: scene.train(run)
+    ),
+    "a run that goes on": Story(
+        lambda scene, place: scene.half_way(place / "run"),
+        lambda scene, place, run: scene.train(run),
+    ),
+    "a policy written again": Story(
+        lambda scene, place: scene.finished(place / "run"),
+        lambda scene, place, run: scene.train(run),
+    ),
+    "export trl": Story(
+        lambda scene, place: scene.whole.run,
+        lambda scene, place, run: scene.export_trl(run, place / "made"),
+        "made",
+    ),
+    "export csv": Story(
+        lambda scene, place: scene.whole.run,
+        lambda scene, place, run: ["export", "csv", str(run), "--out", str(place / "made")],
+        "made",
+    ),
+    "export html": Story(
+        lambda scene, place: scene.whole.run,
+        lambda scene, place, run: ["export", "html", str(run), "--out", str(place / "made.html")],
+        "made.html",
+    ),
+}
+
+
+def every_operation(campaign: Campaign) -> None:
+    """Each story with each mishap at each operation that it can befall; in the short form, at some
+    that are drawn."""
+    scene = Scene.of(campaign)
+    for story in campaign.stories or STORIES:
+        counted, expected = _undisturbed(campaign, scene, STORIES[story])
+        for mishap, what in disk.MISHAPS.items():
+            places = [n for n, (name, _) in enumerate(counted, 1) if what.befalls(name)]
+            dice = campaign.dice(f"{story} {mishap}")
+            if not campaign.long:
+                places = sorted(dice.sample(places, min(SHORT, len(places))))
+            elif mishap not in EVERY and not STORIES[story].made:
+                places = places[dice.randrange(4) :: 4]
+            for n in places:
+                name = f"{story}, {mishap}, {n}"
+                campaign.trial(
+                    "operations",
+                    name,
+                    lambda story=story, mishap=mishap, n=n, expected=expected: _befallen(
+                        campaign, scene, story, mishap, n, expected
+                    ),
+                )
+
+
+def _undisturbed(
+    campaign: Campaign, scene: Scene, story: Story
+) -> tuple[list[tuple[str, str]], dict[str, str]]:
+    """The operations of a story, and what it makes."""
+    with campaign.folder() as place:
+        run = story.prepare(scene, place)
+        end = live(story.words(scene, place, run), scene.place, place)
+        assert end.code == 0, end.said
+        return disk.operations(scene.place / "operations"), _made(story, place)
+
+
+def _made(story: Story, place: Path) -> dict[str, str]:
+    target = place / story.made
+    if not story.made or not target.exists():
+        return {}
+    return digests(place, [target] if target.is_file() else target.rglob("*"))
+
+
+def _befallen(
+    campaign: Campaign, scene: Scene, name: str, mishap: str, n: int, expected: dict[str, str]
+) -> dict[str, object]:
+    story = STORIES[name]
+    with campaign.folder() as place:
+        run = story.prepare(scene, place)
+        words = story.words(scene, place, run)
+        end = live(words, scene.place, place, disk.MISHAPS[mishap], n)
+        operations = disk.operations(scene.place / "operations")
+        at = " ".join(operations[n - 1]) if len(operations) >= n else "never reached"
+        facts = {"at": at, "said": "".join(end.errors)[:300]}
+        if story.made:
+            wrong = _half_made(story, place, expected, end)
+            if not wrong and not (place / story.made).exists():
+                again = live(words, scene.place)
+                wrong = told_badly(again) or _half_made(story, place, expected, again)
+            return verdict(outcome_of(end), told_badly(end), wrong, **facts)
+        silent = ""
+        if end.code == 0 and "notice" not in end.said and "Warning" not in end.said:
+            # What could not be deleted goes at the next start.
+            silent = scene.whole.differs(run, tidy=False)
+            if not silent and not leftovers(run):
+                return verdict(outcome_of(end), told_badly(end), **facts)
+        resumed, wrong = scene.goes_on(run, scene.place)
+        if not wrong and resumed.code != 0:
+            wrong = f"it does not go on: {resumed.errors}"
+        silent = f"nothing was said: {silent}" if silent else ""
+        return verdict(outcome_of(end), told_badly(end), silent, wrong, **facts)
+
+
+def _half_made(story: Story, place: Path, expected: dict[str, str], end: End) -> str:
+    """What is wrong with what was made: it is there whole or not at all; whole where nothing was
+    said."""
+    there = (place / story.made).exists()
+    if there and _made(story, place) != expected:
+        return f"{story.made} is half there: {end.said[-200:]}"
+    return "" if there or end.code != 0 else f"{story.made} is not there, and nothing was said"
+
+
+def outcome_of(end: End) -> str:
+    """In a word, how a life ended."""
+    if end.killed:
+        return "killed"
+    return "one error" if end.errors else "passed"
