@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 
 import pytest
-from hostile.many import GOLDS, LIMIT, REWARDS, through_everything
+from hostile.many import GOLDS, LIMIT, REWARDS, does_nothing, through_everything
 from hostile.texts import FRAMES, HUGE, PIECES, hostile_texts
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -30,15 +30,10 @@ ANYTHING = st.text(
     ),
     max_size=80,
 )
-TOKENS = st.lists(
-    st.sampled_from(
-        r"\frac \sqrt \boxed \text \left \right \, \! \( \) $ { } ( ) [ ] ^ _ + - * / = < , . ; ! %"
-        r" \cdot \pi \infty \binom \sum \int \lim \cup \begin{pmatrix} \end{pmatrix} \\ & 1 2 8 0.5"
-        r" x y e i and or not is the answer <think> </think> <answer> </answer> #### ** cm".split()
-        + [" ", "\n"]
-    ),
-    max_size=14,
-).map("".join)
+LATEX = r"""\frac \sqrt \boxed \text \left \right \, \! \( \) $ { } ( ) [ ] ^ _ + - * / = < , . ; ! %
+    \cdot \pi \infty \binom \sum \int \lim \cup \begin{pmatrix} \end{pmatrix} \\ & 1 2 8 0.5 x y e i
+    and or not is the answer <think> </think> <answer> </answer> #### ** cm"""
+TOKENS = st.lists(st.sampled_from([*LATEX.split(), " ", "\n"]), max_size=14).map("".join)
 
 
 def test_the_same_seed_gives_the_same_texts_and_all_kinds() -> None:
@@ -58,7 +53,7 @@ def test_no_text_ends_the_judging(text: str, gold: str) -> None:
         assert strict_correct(completion, gold) in (True, False, None)
     assert answers_equal(text, gold) in (True, False, None)
     arithmetic_steps(prompts=["1 + 1"], completions=[text], answer=[gold])
-    assert inert(text).isprintable()
+    assert does_nothing(inert(text))
 
 
 @pytest.mark.parametrize(
