@@ -30,9 +30,9 @@ ANYTHING = st.text(
     ),
     max_size=80,
 )
-LATEX = r"""\frac \sqrt \boxed \text \left \right \, \! \( \) $ { } ( ) [ ] ^ _ + - * / = < , . ; ! %
-    \cdot \pi \infty \binom \sum \int \lim \cup \begin{pmatrix} \end{pmatrix} \\ & 1 2 8 0.5 x y e i
-    and or not is the answer <think> </think> <answer> </answer> #### ** cm"""
+LATEX = r"""\frac \sqrt \boxed \text \left \right \, \! \( \) $ { } ( ) [ ] ^ _ + - * / = < , . ;
+    ! % \cdot \pi \infty \binom \sum \int \lim \cup \begin{pmatrix} \end{pmatrix} \\ & 1 2 8 0.5 x
+    y e i and or not is the answer <think> </think> <answer> </answer> #### ** cm"""
 TOKENS = st.lists(st.sampled_from([*LATEX.split(), " ", "\n"]), max_size=14).map("".join)
 
 

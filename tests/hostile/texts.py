@@ -167,6 +167,24 @@ NESTED = (
     "8 or " * 200 + "9",
 )
 
+ESCAPED_FROM = (
+    "{}",
+    "\"'></b></td></tr></table></div></span>{}",
+    "\u202e\x00{}\ud800",
+    '\\"}}]}}{}<!--',
+    "%3C{}%3E&quot;",
+)
+"""What a payload begins with that thinks it stands in an attribute, a table, a JSON text."""
+
+PAYLOADS = tuple(
+    dict.fromkeys(
+        frame.replace("{}", payload).replace("}}", "}")
+        for payload in (*SCRIPTS, *PLOTLY, *STYLES)
+        for frame in ESCAPED_FROM
+    )
+)
+"""More than two hundred texts that would do something in a page where they were taken for HTML."""
+
 PIECES: dict[str, tuple[str, ...]] = {
     "scripts": SCRIPTS,
     "plotly": PLOTLY,
