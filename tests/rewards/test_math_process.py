@@ -122,11 +122,28 @@ def test_a_gold_that_never_comes_out_is_an_error_that_says_so(never_decided):
     assert len(never_decided) == 2
 
 
-@pytest.mark.parametrize("given", [ENDLESS, "(10^{9})!", "2^{1000000000}x", "9!!!!", "123456!x"])
+@pytest.mark.parametrize(
+    "given",
+    [
+        *(ENDLESS, "(10^{9})!", "2^{1000000000}x", "9!!!!", "123456!x"),
+        *("-1E-999999999", "x + 1e+999999", "2.5 e 12345"),
+    ],
+)
 def test_no_policy_escapes_a_zero_by_what_cannot_be_worked_out(given, never_decided, monkeypatch):
     monkeypatch.setattr(math_process, "readable", lambda gold: True)
     assert answers_equal(given, "y+y") is False
     assert never_decided == []
+
+
+@pytest.mark.parametrize("given", ["\\int 0", "\\int 0 dx", "\\int x"])
+def test_no_policy_escapes_a_zero_by_what_sympy_fails_on(given):
+    assert answers_equal(given, "x+1") is False
+    assert answers_equal(given, "\\sqrt{2}") is False
+
+
+@pytest.mark.parametrize("given", ["\\left", "\\,", "\\text", "\\!\\!"])
+def test_an_answer_of_nothing_but_spacing_is_wrong_and_ends_no_run(given):
+    assert answers_equal(given, "x+1") is False
 
 
 def test_a_gold_with_powers_of_powers_is_still_compared():

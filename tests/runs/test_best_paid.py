@@ -20,6 +20,7 @@ from runs.crafted import CRAFTED, crafted_record, small_record, unsealed
 
 from workbench.errors import WorkbenchError
 from workbench.runs import DamagedError, Run, RunRecordError, RunWarning
+from workbench.runs.store import best_paid as best_paid_queries
 from workbench.runs.store.best_paid import COUNTED, TIES
 from workbench.runs.thin import thin
 
@@ -227,3 +228,17 @@ def test_a_crafted_record_ends_in_our_error_or_in_what_was_written(
             if list(found.columns) == [*shown, *COUNTED]:
                 rows = {json.dumps(row, default=str) for row in found[shown].to_dict("records")}
                 assert rows <= written
+
+
+def test_a_step_is_read_once_however_many_of_its_answers_are_best(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Long completions took seconds for each answer of their step."""
+    run = run_of(tmp_path, STEPS)
+    read = []
+    whole = best_paid_queries.samples
+    monkeypatch.setattr(
+        best_paid_queries, "samples", lambda db, step: read.append(step) or whole(db, step)
+    )
+    assert len(run.best_paid()) == 5
+    assert sorted(step for step in read if step > 0) == [1, 2, 3]

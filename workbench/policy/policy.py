@@ -27,6 +27,9 @@ from workbench.policy.vocabulary import rows_said_by, too_many_tokens
 Message = dict[str, str]
 
 
+_LONE_SURROGATE = re.compile("[\ud800-\udfff]")
+
+
 class PolicyError(WorkbenchError, ValueError):
     """A policy that cannot be loaded or used: says what was wrong and what to do."""
 
@@ -242,7 +245,16 @@ class Policy:
 
     def _encode(self, text: str, **options: Any) -> list[int]:
         options = {"add_special_tokens": False} | options
-        ids: list[int] = self.tokenizer(text, **options)["input_ids"]
+        try:
+            ids: list[int] = self.tokenizer(text, **options)["input_ids"]
+        except TypeError as e:
+            if (half := _LONE_SURROGATE.search(text)) is None:
+                raise
+            raise PolicyError(
+                f"a text holds half a surrogate pair (U+{ord(half.group()):04X}), which no "
+                f"tokenizer takes: {text[max(half.start() - 30, 0) : half.end() + 30]!r}. Leave "
+                "it out of the question or the system prompt."
+            ) from e
         # Tokens may have been added since the policy was loaded, when this was compared.
         wrong = too_many_tokens(self.tokenizer, ids, rows_said_by(self.model.config))
         if wrong:

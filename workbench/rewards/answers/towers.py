@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from itertools import pairwise
 
 from workbench.rewards.answers.spelling import closing
 
@@ -13,6 +14,7 @@ _HUGE = re.compile(
     r"|\^ ?\{? ?[0-9]{6}"
     r"|(?:[0-9]{5}|[)}\]!]) ?!"
     r"|binom ?\{[^{}]{0,40}(?:\^|[0-9]{5})"
+    r"|[0-9.] ?[eE] ?[+-]? ?[0-9]{4}"  # 1e-999999999, which is worked out digit by digit
 )
 _NUISANCE = re.compile(r"\\(?:left|right|mathrm|text|operatorname|,|;|!)(?![a-z])")
 _TOKEN = re.compile(r"\\?[A-Za-z]+|[0-9.]+|\*\*|\S")
@@ -58,7 +60,7 @@ def _storeys(text: str) -> int:
     # Exponents that have begun and not been closed by an operand: 9^9^9 is one in another.
     begun = 0
     highest = 0
-    for token, following in zip(tokens, [*tokens[1:], ""], strict=True):
+    for token, following in pairwise([*tokens, ""]):
         if token in ("^", "**") or _FUNCTION.fullmatch(token):
             begun += 1
             highest = max(highest, level + begun)

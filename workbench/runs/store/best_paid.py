@@ -115,18 +115,21 @@ def _count(places: list[Row]) -> Counted:
 
 def _read(db: sqlite3.Connection, found: list[Counted]) -> tuple[list[Columns], dict[int, str]]:
     """The checked rows of these answers, and which of their steps are damaged."""
-    parts = []
+    parts: dict[int, Columns] = {}
     wrong = {}
-    for step, row, counted in found:
+    # A step is read and checked once, however many of its answers are among them, and only one is
+    # in memory.
+    for step in dict.fromkeys(step for step, _, _ in found):
         try:
             whole = samples(db, step)
         except DamagedError as error:
             wrong[step] = str(error)
             continue
-        mine = whole["row"] == row
-        one = {name: values[mine] for name, values in whole.items()}
-        parts.append(one | {name: np.array([value]) for name, value in counted.items()})
-    return parts, wrong
+        for rank, (its_step, row, counted) in enumerate(found):
+            if its_step == step:
+                mine = {name: values[whole["row"] == row] for name, values in whole.items()}
+                parts[rank] = mine | {name: np.array([value]) for name, value in counted.items()}
+    return [parts[rank] for rank in sorted(parts)], wrong
 
 
 def _joined(db: sqlite3.Connection, parts: list[Columns]) -> Columns:
