@@ -71,11 +71,19 @@ class SharedTrainer(Trainer):
             self.engine.should_stop = lambda: cancelled() or self._team_is_broken_off()
             self.engine = SharedEngine(self.engine, self.ask, self.processes, self._end)
         else:
-            # Whoever has no more use for the servers has none for the other processes.
-            free = self.engine.free
-            self.engine.free = lambda: (self._end(), free())
+            self._end_with(self.engine)
         self._assemble()
         return open_run()
+
+    def _end_with(self, engine: Any) -> None:
+        """Whoever has no more use for the servers has none for the other processes."""
+        free = engine.free
+
+        def free_all() -> None:
+            self._end()
+            free()
+
+        engine.free = free_all
 
     @property
     def own_engine(self) -> Any:
