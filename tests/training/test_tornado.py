@@ -351,7 +351,7 @@ def test_what_cannot_be_asked(make_session) -> None:
         (dict(knobs=["loss_type"]), "no number.*Give values"),
         (dict(knobs=["top_k"]), "top_k is 0.*Give a value"),
         (dict(knobs={"beta": (1, 2, 3)}), "give two values"),
-        (dict(knobs={"beta": [0.005]}), "would stay where it is"),
+        (dict(knobs={"beta": [0.15]}), "would stay where it is"),
         (dict(knobs={"epsilon": [5]}), "epsilon=5"),
         (dict(knobs=[]), "no knob can be moved"),
     ):
