@@ -14,8 +14,10 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import platform
 import random
 import shutil
+import sqlite3
 import sys
 import tempfile
 import time
@@ -24,6 +26,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -87,7 +90,7 @@ class Campaign:
                 found = json.loads(line)
                 self.done[f"{found['part']}: {found['name']}"] = found
 
-    def summary(self, seconds: float) -> dict[str, Any]:
+    def summary(self) -> dict[str, Any]:
         """Counts by part and outcome, and every trial that did not hold."""
         parts: dict[str, Counter[str]] = {}
         for found in self.done.values():
@@ -97,8 +100,11 @@ class Campaign:
             "date": datetime.now(UTC).date().isoformat(),
             "form": "long" if self.long else "short",
             "seed": self.seed,
-            "seconds": round(seconds, 1),
+            "seconds": round(sum(found["seconds"] for found in self.done.values()), 1),
+            "versions": {name: version(name) for name in ("torch", "safetensors", "transformers")}
+            | {"python": platform.python_version(), "sqlite": sqlite3.sqlite_version},
             "trials": len(self.done),
+            "kills": sum(found.get("kills", 0) for found in self.done.values()),
             "wrong": wrong,
             "parts": {part: dict(counts) for part, counts in parts.items()},
         }
@@ -120,14 +126,13 @@ def main() -> None:
         _start_anew_with_the_disk()
     from trust.parts import PARTS
 
-    began = time.monotonic()
     memory = Path("/dev/shm")
     with tempfile.TemporaryDirectory(dir=memory if memory.is_dir() else None) as place:
         campaign = Campaign(Path(place), args.seed, args.long, args.journal, args.story)
         campaign.read_journal()
         for part in args.only or PARTS:
             PARTS[part](campaign)
-        found = campaign.summary(time.monotonic() - began)
+        found = campaign.summary()
     text = json.dumps(found, indent=1)
     if args.out is not None:
         args.out.write_text(text + "\n")

@@ -80,10 +80,16 @@ class Workshop:
             words += ["--set", f"{name}={value}"]
         return [str(word) for word in words]
 
+    def session(self, what: str, out: Path) -> list[str]:
+        """What is asked of a session of the run in `out`: "rewind" or "branch"."""
+        problems, mine = self.place / "problems.jsonl", self.place / "mine.py"
+        return ["session", what, str(out), str(problems), f"{mine}:digits"]
+
     def warm_up(self) -> None:
         """Import, in this process, all that a life imports: its children then find it there."""
         with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
             _command(self.train(self.place / "warm"))
+            _command(self.session("branch", self.place / "warm"))
         gc.collect()
         gc.freeze()
 
@@ -108,9 +114,41 @@ class End:
         return [line for line in self.said.splitlines() if line.startswith("error: ")]
 
 
+def _session(what: str, out: Path, task: str, reward: str) -> None:
+    """What a notebook asks of a session of the run in `out`: to go back two steps and make them
+    again, or to branch and make a step there."""
+    from workbench import GRPOConfig, Session
+    from workbench.rewards import RewardSet
+    from workbench.runs import Run
+    from workbench.tasks import load_task
+
+    run = Run.open(out)
+    config = GRPOConfig.from_dict(run.config)
+    session = Session(
+        run.meta.policy, load_task(task), RewardSet(reward), config, out=out, resume=True
+    )
+    if what == "rewind":
+        session.rewind(1).wait()
+        session.start().wait()
+    else:
+        branch = session.branch("branch", 1)
+        branch.wait()
+        branch.step(1).wait()
+        branch.free()
+    session.free()
+
+
 def _command(words: list[str]) -> int:
     from workbench import cli
+    from workbench.errors import WorkbenchError
 
+    if words[0] == "session":
+        try:
+            _session(words[1], Path(words[2]), words[3], words[4])
+        except WorkbenchError as error:
+            print(f"error: {' '.join(str(error).split())}")
+            return 2
+        return 0
     sys.argv = ["workbench", *words]
     try:
         cli.main()

@@ -13,6 +13,9 @@ from trust.lives import End, live
 from trust.scene import Scene, verdict
 from trust.verdict import digests, leftovers, told_badly
 
+from workbench.runs import is_run_record
+from workbench.runs.integrity.check import check_run
+
 SHORT = 2
 """Operations of each story and mishap in the short form."""
 EVERY = ("no room from there on", "input/output error once", "killed before it")
@@ -43,6 +46,14 @@ STORIES = {
     "a policy written again": Story(
         lambda scene, place: scene.finished(place / "run"),
         lambda scene, place, run: scene.train(run),
+    ),
+    "a rewind": Story(
+        lambda scene, place: scene.finished(place / "run"),
+        lambda scene, place, run: scene.workshop.session("rewind", run),
+    ),
+    "a branch": Story(
+        lambda scene, place: scene.finished(place / "run"),
+        lambda scene, place, run: scene.workshop.session("branch", run),
     ),
     "export trl": Story(
         lambda scene, place: scene.whole.run,
@@ -130,6 +141,10 @@ def _befallen(
         resumed, wrong = scene.goes_on(run, scene.place)
         if not wrong and resumed.code != 0:
             wrong = f"it does not go on: {resumed.errors}"
+        # What a branch has come to is whole, however far it came.
+        branch = place / "branch"
+        if not wrong and is_run_record(branch) and (problems := check_run(branch).problems):
+            wrong = f"the branch: {problems}"
         silent = f"nothing was said: {silent}" if silent else ""
         return verdict(outcome_of(end), told_badly(end), silent, wrong, **facts)
 
