@@ -11,6 +11,7 @@ in `commands/options.py`; add its row to `COMMANDS`; try it as a process in `tes
 
 from __future__ import annotations
 
+import errno
 import sys
 from collections.abc import Callable
 
@@ -137,4 +138,10 @@ def main() -> None:
         app(args=with_rank(sys.argv[1:]))
     except WorkbenchError as error:
         say_aside("\n".join([f"error: {error}", *getattr(error, "__notes__", [])]))
+        sys.exit(2)
+    except OSError as error:
+        # Whatever is asked of such a name raises this, in every command alike.
+        if error.errno != errno.ENAMETOOLONG:
+            raise
+        say_aside(f"error: the name {error.filename!r:.100} is too long for a file. Shorten it.")
         sys.exit(2)

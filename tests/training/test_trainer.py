@@ -575,3 +575,20 @@ def test_a_folder_with_a_run_is_refused_before_the_engine_starts(
     )
     with pytest.raises(RunRecordError, match="holds a run already"):
         make_trainer("run")
+
+
+def test_a_gradient_whose_norm_overflows_is_found_before_it_is_lost(make_trainer) -> None:
+    """Each number is finite, the sum of their squares is not: clipping would make all of them 0."""
+    trainer = make_trainer()
+    trainer.policy.model.lm_head.weight.register_hook(lambda g: g * 1e28)
+    before = weights_of(trainer)
+    with pytest.raises(NotFiniteError, match="step 1: the norm of the gradient .* lm_head.weight"):
+        trainer.step()
+    assert same_weights(before, weights_of(trainer))
+    assert not trainer.dirty
+
+
+def test_a_folder_that_is_no_utf8_is_refused_before_the_run(make_trainer, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="is no UTF-8"):
+        make_trainer("caf\udce9")
+    assert not list(tmp_path.iterdir())

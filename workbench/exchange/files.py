@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -26,7 +27,8 @@ def files_of(given: Sequence[str | Path]) -> list[Path]:
         if not inside:
             raise ImportFileError(f"{path}: the folder holds no {' or '.join(ENDINGS)} file.")
         found += sorted(inside, key=_natural)
-    return list({path.resolve(): path for path in reversed(found)}.values())[::-1]
+    # Not `resolve`, which a loop of links ends; reading it says in words what is wrong.
+    return list({os.path.realpath(path): path for path in reversed(found)}.values())[::-1]
 
 
 def _natural(path: Path) -> list[tuple[bool, int, str]]:

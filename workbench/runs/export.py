@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable
 from dataclasses import asdict
 from pathlib import Path
@@ -15,6 +16,7 @@ from workbench.runs.whole_folder import filled_folder
 if TYPE_CHECKING:
     import pandas as pd
 
+_NUMBER = re.compile(r"-?[0-9][0-9.e+-]*|-Infinity")
 FILES = (
     "meta.json",
     "steps.csv",
@@ -30,10 +32,10 @@ FILES = (
 def export_csv(run: Run | str | Path, folder: str | Path) -> list[Path]:
     """Write a run into `folder` (made if need be) and return the files.
 
-    The numbers are CSV. Samples and events are JSON, an object a line, in ASCII, so that no text of
-    a model can harm a reader. Per-token arrays stay in the record. Files of these names are
-    replaced. A new folder is there whole or not at all. Raises `RunRecordError` where the disk
-    refuses.
+    The numbers are CSV; a text in it that a spreadsheet would take for a formula has an apostrophe
+    before it. Samples and events are JSON, an object a line, in ASCII, so that no text of a model
+    can harm a reader. Per-token arrays stay in the record. Files of these names are replaced. A new
+    folder is there whole or not at all. Raises `RunRecordError` where the disk refuses.
     """
     run = run if isinstance(run, Run) else Run.open(run)
     folder = Path(folder).absolute()
@@ -51,7 +53,7 @@ def export_csv(run: Run | str | Path, folder: str | Path) -> list[Path]:
 
 def _write_tables(run: Run, folder: Path) -> None:
     steps = run.steps()
-    steps.to_csv(folder / "steps.csv", index=False)
+    _inert_table(steps).to_csv(folder / "steps.csv", index=False)
     tables = {
         "evaluations": run.evaluations(),
         "sampled_evaluations": run.sampled_evaluations(),
@@ -60,10 +62,7 @@ def _write_tables(run: Run, folder: Path) -> None:
     for name, frame in tables.items():
         for column in frame.columns.intersection(["extra", "old", "new", "asked"]):
             frame[column] = frame[column].map(json.dumps)
-        if "label" in frame:
-            # A text of the data's own, which may hold what no file of UTF-8 can.
-            frame["label"] = frame["label"].map(_printable)
-        frame.to_csv(folder / f"{name}.csv", index=False)
+        _inert_table(frame).to_csv(folder / f"{name}.csv", index=False)
     _write_lines(
         folder / "samples.jsonl",
         (row for step in steps["step"] for row in _sample_rows(run, int(step))),
@@ -81,9 +80,29 @@ def _sample_rows(run: Run, step: int) -> list[dict[str, Any]]:
         return [{"step": step, "damaged": str(error)}]
 
 
-def _printable(text: str) -> str:
-    """The text with lone surrogates spelled out."""
-    return text.encode("utf-8", "backslashreplace").decode()
+FORMULA = ("=", "+", "-", "@", "\t", "\n", "＝", "＋", "－", "＠")
+"""What a cell begins with that a spreadsheet computes, in place of showing it."""
+
+
+def _inert_table(frame: pd.DataFrame) -> pd.DataFrame:
+    """The table with texts and names of columns that a spreadsheet shows as they are: a formula has
+    an apostrophe before it, lone surrogates are spelled out. Numbers, those in JSON included, stay
+    numbers."""
+    shown = frame.rename(columns=_inert_cell)
+    for name in shown.select_dtypes(exclude="number").columns:
+        shown[name] = shown[name].map(lambda cell: _inert_cell(cell) if _is_text(cell) else cell)
+    return shown
+
+
+def _is_text(cell: Any) -> bool:
+    """A text, and none that is a negative number."""
+    return isinstance(cell, str) and not _NUMBER.fullmatch(cell)
+
+
+def _inert_cell(text: str) -> str:
+    # A lone carriage return ends a row for most readers, quoted or not.
+    shown = text.encode("utf-8", "backslashreplace").decode().replace("\r", "\\r")
+    return f"'{shown}" if shown.startswith(FORMULA) else shown
 
 
 def _rows(frame: pd.DataFrame) -> list[dict[str, Any]]:

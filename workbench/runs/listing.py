@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+import os
 import sqlite3
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -66,7 +68,7 @@ def list_runs(folder: str | Path, *, reward_metric: str = "reward") -> pd.DataFr
         raise RunNotFoundError(f"{folder} is not a folder. Give the folder that holds the runs.")
     rows = [
         row
-        for file in sorted(folder.rglob("*.sqlite"))
+        for file in sorted(_records_below(folder))
         if (row := _row(file, reward_metric)) is not None
     ]
     # Texts stay objects: pandas' own dtype for text refuses a file name that is no UTF-8.
@@ -75,6 +77,13 @@ def list_runs(folder: str | Path, *, reward_metric: str = "reward") -> pd.DataFr
         frame[name] = pd.to_numeric(frame[name])
     frame["started"] = pd.to_datetime(frame["started"], unit="s", utc=True)
     return frame.sort_values("started", kind="stable", ignore_index=True)
+
+
+def _records_below(folder: Path) -> Iterator[Path]:
+    """The SQLite files of a folder. One that goes meanwhile, or may not be read, is passed over;
+    links to folders are not followed, which may lead back."""
+    for place, _, names in os.walk(folder):
+        yield from (Path(place, name) for name in names if name.endswith(".sqlite"))
 
 
 def _row(file: Path, reward_metric: str) -> dict[str, Any] | None:

@@ -34,14 +34,23 @@ def check_finite(
 
 
 def check_gradients(step: int, policy: Policy) -> None:
-    """Raises `NotFiniteError` naming the first parameter whose gradient is not finite. Clipping
-    comes after: it could not help."""
-    for name, p in policy.trainable_state().items():
-        if p.grad is not None and not torch.isfinite(p.grad).all():
+    """Raises `NotFiniteError` naming the first parameter whose gradient is not finite, or the
+    largest where only their common norm is not. Clipping comes after: it could not help, and by a
+    norm beyond all numbers it would make every gradient 0 without a word."""
+    gradients = {n: p.grad for n, p in policy.trainable_state().items() if p.grad is not None}
+    if torch.isfinite(torch.nn.utils.get_total_norm(gradients.values())):
+        return
+    for name, gradient in gradients.items():
+        if not torch.isfinite(gradient).all():
             raise NotFiniteError(
                 f"step {step}: the gradient of {name} is not finite. No update was made. "
                 f"{_remedy(policy)}"
             )
+    largest = max(gradients, key=lambda name: float(gradients[name].abs().max()))
+    raise NotFiniteError(
+        f"step {step}: the norm of the gradient is not finite; the largest is that of {largest}, "
+        f"{float(gradients[largest].abs().max()):.3g}. No update was made. {_remedy(policy)}"
+    )
 
 
 def _remedy(policy: Policy) -> str:

@@ -164,6 +164,14 @@ def _check_start(
     """All that can be known before the first step to end in an error."""
     if out.exists() and not out.is_dir():
         raise ConfigError(f"out={str(out)!r} is a file. Name the folder of the run.")
+    try:
+        str(out).encode()
+    # A record can be written there; a tokenizer, at the end of the run, cannot.
+    except UnicodeEncodeError as e:
+        raise ConfigError(
+            f"out={str(out)!r} is no UTF-8, and a policy cannot be saved below such a name. Name "
+            "another folder."
+        ) from e
     check_engine(config)
     check_policy(policy, config)
     check_weights(config, rewards.names)

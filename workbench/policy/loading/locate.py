@@ -4,6 +4,7 @@ are touched here."""
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -153,7 +154,7 @@ def _adapter(name: str, path: Path) -> Place:
         )
     # Before it is located: one that names itself, or two that name each other, lead round.
     below = adapter_folder(base)
-    if below is not None and below.resolve() == path.resolve():
+    if below is not None and os.path.realpath(below) == os.path.realpath(path):
         raise PolicyError(
             f"policy {name!r}: its adapter_config.json names the adapter itself as its base. Put "
             "the name of the base model into base_model_name_or_path."
