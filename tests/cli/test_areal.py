@@ -72,7 +72,7 @@ def test_a_config_file_beside_resume_is_compared(workbench: Command, tmp_path: P
     said = " ".join(refused.stderr.split())
     assert "--config other.yaml beside --resume says other settings than the run in run" in said
     assert "num_generations=2 (the run: 3)" in said
-    assert "beta=0.5 (the run: 0.005)" in said
+    assert "beta=0.5 (the run: 0.15)" in said
     assert "seed=3 (the run: 0)" in said
     assert "scale_rewards" not in said
     refused = workbench(

@@ -18,7 +18,8 @@ Command = Callable[..., CompletedProcess[str]]
 
 def write_run(path: Path, config: dict[str, Any] | None = None, **facts: Any) -> None:
     """A record of two steps, in the second of which beta was moved."""
-    made = GRPOConfig(num_eval_problems=5, seed=3).to_dict() if config is None else config
+    began = GRPOConfig(num_eval_problems=5, seed=3, beta=0.005)
+    made = began.to_dict() if config is None else config
     about = dict(policy="embedded", task="arithmetic", reward_names=["format_reward"])
     with RunWriter.create(path, config=made, **(about | facts)) as writer:
         writer.write_step(StepRecord(step=1, metrics={"reward": 1.0}))
