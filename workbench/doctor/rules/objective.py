@@ -184,7 +184,8 @@ def clipped_too_often(facts: Facts) -> Finding | None:
         "clipped_too_often",
         "problem" if share >= t.CLIPPED_TOO_HIGH and not per_sequence else "warning",
         f"Clipping stops {percent(share)} of the tokens of the later updates, {side}: the policy "
-        "moves too far within one rollout batch, and what is clipped teaches nothing.",
+        "moves too far within one rollout batch. What is clipped teaches nothing, and since it is "
+        "the tokens that moved, what is left can point another way.",
         f"median clip_ratio_low {figure(low)}, clip_ratio_high {figure(high)} over all {updates} "
         f"updates of a step, in {span(facts.recent_span())}",
         f"Lower learning_rate ({_halved(facts)}) or make fewer updates_per_rollout (now "
