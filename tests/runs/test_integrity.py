@@ -153,6 +153,17 @@ def test_a_newest_checkpoint_that_is_gone_is_told(run: Path) -> None:
     assert check_run(found.out).whole
 
 
+def test_a_record_by_itself_lacks_no_checkpoints(run: Path, tmp_path: Path) -> None:
+    """Copied alone, or kept beside another run's checkpoints under a name of its own."""
+    (tmp_path / "alone").mkdir()
+    shutil.copy(run / "run.sqlite", tmp_path / "alone")
+    assert check_run(tmp_path / "alone").whole
+    small_record(tmp_path / "another")
+    shutil.move(tmp_path / "another" / "run.sqlite", run / "beside.sqlite")
+    health = check_run(run / "beside.sqlite")
+    assert (health.whole, health.checkpoints) == (True, {})
+
+
 def test_facts_that_are_damaged_are_beyond_repair(run: Path) -> None:
     sql(run, "UPDATE meta SET value = '1' WHERE key = 'seed'")
     with pytest.raises(RunRecordError, match=r"facts of the run.*steps 1, 2, 3 are whole"):

@@ -16,6 +16,7 @@ from workbench.runs.checkpoint_folders import (
 )
 from workbench.runs.store.files import RunNotFoundError, RunRecordError, is_run_record, record_path
 from workbench.runs.store.reader import Run
+from workbench.runs.store.schema import RUN_FILE
 from workbench.runs.store.writer import mark_of, newest_checkpoint
 
 
@@ -50,28 +51,31 @@ class Health:
 
 
 def check_run(path: str | Path) -> Health:
-    """Look through all of a run (its folder or its .sqlite file).
+    """Look through all of a run (its folder or its .sqlite file). A record of another name than
+    `run.sqlite` is looked at by itself: checkpoints beside it belong to another.
 
     Raises `RunNotFoundError` where there is none; what cannot be read is in the answer.
     """
     file = record_path(path)
     root = file.parent / "checkpoints"
+    saved = steps_in(root) if file.name == RUN_FILE else []
     try:
         run = Run.open(file)
         _, last = run.meta, run.last_step()
     except RunNotFoundError:
         raise
     except RunRecordError as error:
-        alone = {step: _wrong_files(root, step) for step in steps_in(root)}
+        alone = {step: _wrong_files(root, step) for step in saved}
         return Health(file, None, [str(error)], alone)
     try:
         record = run.damage()
     # A page of the database itself: other tables may be whole.
     except RunRecordError as error:
         record = [str(error)]
-    found = {step: _wrong(file, root, step) for step in steps_in(root)}
+    found = {step: _wrong(file, root, step) for step in saved}
     known = newest_checkpoint(file)
-    if known is not None and known > max(found, default=-1):
+    # Where there are none at all they were taken away to make room, or stayed behind.
+    if saved and known is not None and known > max(saved):
         record.append(f"had a checkpoint of step {known}, which is gone.")
     return Health(file, last, record, found)
 
