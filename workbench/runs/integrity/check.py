@@ -37,6 +37,11 @@ class Health:
     """Each checkpoint's step to what is wrong with it, "" where it is whole."""
 
     @property
+    def whole_checkpoints(self) -> list[int]:
+        """The steps of the checkpoints that are whole."""
+        return [step for step, wrong in self.checkpoints.items() if not wrong]
+
+    @property
     def problems(self) -> list[str]:
         """All that is wrong, a sentence each."""
         return [
@@ -72,7 +77,7 @@ def check_run(path: str | Path) -> Health:
     # A page of the database itself: other tables may be whole.
     except RunRecordError as error:
         record = [str(error)]
-    found = {step: _wrong(file, root, step) for step in saved}
+    found = {step: wrong_with(file, root, step) for step in saved}
     known = newest_checkpoint(file)
     # Where there are none at all they were taken away to make room, or stayed behind.
     if saved and known is not None and known > max(saved):
@@ -100,7 +105,7 @@ def _is_ours(file: Path) -> bool:
         return True
 
 
-def _wrong(file: Path, root: Path, step: int) -> str:
+def wrong_with(file: Path, root: Path, step: int) -> str:
     """What is wrong with a checkpoint, by itself and beside the record; "" where it is whole."""
     try:
         whole_files(root, step)
