@@ -13,7 +13,7 @@ import pytest
 from runs.crafted import flipped_bits, small_record, small_step, unsealed, with_flipped_bit
 
 from workbench.runs import Run, RunNotFoundError, RunRecordError, RunWriter, record_path
-from workbench.runs.checkpoint_folders import MARK, folder_of, sha256
+from workbench.runs.checkpoint_folders import FACTS, MARK, folder_of, sha256
 from workbench.runs.integrity.check import check_run, check_runs
 from workbench.runs.integrity.exact import compare_exactly
 from workbench.runs.integrity.repair import repair
@@ -22,13 +22,11 @@ from workbench.runs.integrity.repair import repair
 def checkpoint(run: Path, step: int) -> Path:
     """A checkpoint of a run as its trainer would have left it, without tensors."""
     with RunWriter.resume(run, Run.open(run).last_step()) as writer:
-        mark = writer.mark_of(step)
+        bound = {MARK: writer.mark_of(step), FACTS: writer.lasting_facts()}
         writer.note_checkpoint(step)
     folder = folder_of(record_path(run).parent / "checkpoints", step)
     folder.mkdir(parents=True)
-    (folder / "state.json").write_text(json.dumps({MARK: mark}))
-    digests = {"state.json": sha256(folder / "state.json")}
-    (folder / "manifest.json").write_text(json.dumps({"step": step, "sha256": digests}))
+    with_state(folder, bound)
     return folder
 
 
@@ -39,6 +37,14 @@ def run(tmp_path: Path) -> Path:
     for step in (1, 2, 3):
         checkpoint(tmp_path / "run", step)
     return tmp_path / "run"
+
+
+def with_state(folder: Path, state: dict[str, object]) -> None:
+    """Give a checkpoint another state, and the manifest that belongs to it."""
+    (folder / "state.json").write_text(json.dumps(state))
+    digests = {"state.json": sha256(folder / "state.json")}
+    step = int(folder.name.removeprefix("step-"))
+    (folder / "manifest.json").write_text(json.dumps({"step": step, "sha256": digests}))
 
 
 def sql(run: Path, statement: str) -> None:
@@ -130,11 +136,7 @@ def test_a_checkpoint_that_is_damaged_or_of_another_making_is_left_out(run: Path
     sql(other, "UPDATE steps SET time = 5 WHERE step = 2")
     shutil.rmtree(folder_of(folder, 2))
     shutil.copytree(checkpoint(other, 2), folder_of(folder, 2))
-    state = json.dumps({MARK: "0123456789abcdef"})
-    (folder_of(folder, 2) / "state.json").write_text(state)
-    digests = {"state.json": sha256(folder_of(folder, 2) / "state.json")}
-    manifest = {"step": 2, "sha256": digests}
-    (folder_of(folder, 2) / "manifest.json").write_text(json.dumps(manifest))
+    with_state(folder_of(folder, 2), {MARK: "0123456789abcdef"})
     problems = check_run(run).problems
     assert "does not belong to this record, whose step 2 is not the one" in problems[0]
     assert "state.json is damaged" in problems[1]
@@ -153,8 +155,49 @@ def test_a_newest_checkpoint_that_is_gone_is_told(run: Path) -> None:
     assert check_run(found.out).whole
 
 
-def test_facts_that_are_damaged_are_beyond_repair(run: Path) -> None:
+def test_a_record_by_itself_lacks_no_checkpoints(run: Path, tmp_path: Path) -> None:
+    """Copied alone, or kept beside another run's checkpoints under a name of its own."""
+    (tmp_path / "alone").mkdir()
+    shutil.copy(run / "run.sqlite", tmp_path / "alone")
+    assert check_run(tmp_path / "alone").whole
+    small_record(tmp_path / "another")
+    shutil.move(tmp_path / "another" / "run.sqlite", run / "beside.sqlite")
+    health = check_run(run / "beside.sqlite")
+    assert (health.whole, health.checkpoints) == (True, {})
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "UPDATE meta SET value = '1' WHERE key = 'seed'",
+        "UPDATE meta SET value = 'x' WHERE key = 'writer'",
+        "UPDATE meta SET value = 'x' WHERE key = 'config'",
+        "UPDATE meta SET key = 'qeed' WHERE key = 'seed'",
+        "DELETE FROM meta WHERE key = 'environment'",
+    ],
+)
+def test_damaged_facts_are_those_that_a_checkpoint_has(run: Path, change: str) -> None:
+    before = Run.open(run).meta
+    sql(run, change)
+    assert check_run(run).steps is None
+    found = repair(run)
+    assert found.left_out == ["the facts of the run: they are those that a checkpoint has."]
+    assert (found.steps, found.checkpoints) == (3, [1, 2, 3])
+    assert check_run(found.out).whole
+    after = Run.open(found.out).meta
+    assert (after.config, after.seed, after.environment) == (
+        before.config,
+        before.seed,
+        before.environment,
+    )
+    assert (after.id, after.status) == (before.id, "interrupted")
+    assert sorted(path.name for path in found.out.iterdir()) == ["checkpoints", "run.sqlite"]
+
+
+def test_facts_that_no_checkpoint_has_are_beyond_repair(run: Path) -> None:
     sql(run, "UPDATE meta SET value = '1' WHERE key = 'seed'")
+    for step in (1, 2, 3):
+        with_state(folder_of(run / "checkpoints", step), {})
     with pytest.raises(RunRecordError, match=r"facts of the run.*steps 1, 2, 3 are whole"):
         repair(run)
     assert not run.with_name("run-repaired").exists()
@@ -163,12 +206,8 @@ def test_facts_that_are_damaged_are_beyond_repair(run: Path) -> None:
 def test_a_record_of_before_there_were_checksums_is_repaired(run: Path) -> None:
     unsealed(run / "run.sqlite")
     sql(run, "UPDATE samples SET rewards = 'x' WHERE step = 2 AND row = 0")
-    for state in run.glob("checkpoints/*/state.json"):
-        state.write_text("{}")
-        digests = {"state.json": sha256(state)}
-        step = int(state.parent.name.removeprefix("step-"))
-        manifest = json.dumps({"step": step, "sha256": digests})
-        state.with_name("manifest.json").write_text(manifest)
+    for folder in run.glob("checkpoints/*"):
+        with_state(folder, {})
     found = repair(run)
     assert found.left_out == ["the groups and samples of step 2."]
     assert check_run(found.out).whole

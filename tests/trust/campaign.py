@@ -47,6 +47,8 @@ class Campaign:
     seed: int
     long: bool
     journal: Path | None = None
+    until: float = float("inf")
+    """By `time.monotonic`: no trial is begun later. The journal goes on from there."""
     stories: list[str] | None = None
     """Of the part "operations"; None = all."""
     done: dict[str, dict[str, Any]] = field(default_factory=dict)
@@ -54,6 +56,8 @@ class Campaign:
     def trial(self, part: str, name: str, make: Callable[[], dict[str, Any]]) -> dict[str, Any]:
         """The outcome of a trial: of the journal, or made now. `wrong` is "" where all held."""
         key = f"{part}: {name}"
+        if key not in self.done and time.monotonic() > self.until:
+            return {"outcome": "no time", "wrong": ""}
         if key not in self.done:
             began = time.monotonic()
             try:
@@ -117,6 +121,7 @@ def main() -> None:
     )
     parser.add_argument("--long", action="store_true", help="every operation, a thousand kills")
     parser.add_argument("--only", action="append", help="a part of the campaign; repeat")
+    parser.add_argument("--minutes", type=float, help="begin no trial after so many minutes")
     parser.add_argument("--story", action="append", help="one of the part operations; repeat")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--journal", type=Path, help="file of the trials made so far")
@@ -128,7 +133,8 @@ def main() -> None:
 
     memory = Path("/dev/shm")
     with tempfile.TemporaryDirectory(dir=memory if memory.is_dir() else None) as place:
-        campaign = Campaign(Path(place), args.seed, args.long, args.journal, args.story)
+        until = time.monotonic() + 60 * (args.minutes or float("inf"))
+        campaign = Campaign(Path(place), args.seed, args.long, args.journal, until, args.story)
         campaign.read_journal()
         for part in args.only or PARTS:
             PARTS[part](campaign)

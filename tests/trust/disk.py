@@ -52,12 +52,12 @@ class Mishap:
 
 
 MISHAPS = {
+    "killed before it": Mishap(4),
     "no room from there on": Mishap(2, errno.ENOSPC, TAKE_ROOM),
     "no room once": Mishap(1, errno.ENOSPC, TAKE_ROOM),
     "input/output error once": Mishap(1, errno.EIO),
     "forbidden from there on": Mishap(2, errno.EPERM),
     "half of it written": Mishap(3, 0, WRITES),
-    "killed before it": Mishap(4),
     "killed with half of it written": Mishap(6, 0, WRITES),
 }
 

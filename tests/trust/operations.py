@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from trust import disk
@@ -18,9 +19,9 @@ from workbench.runs.integrity.check import check_run
 
 SHORT = 2
 """Operations of each story and mishap in the short form."""
-EVERY = ("no room from there on", "input/output error once", "killed before it")
-"""Mishaps that the long form tries at every operation; the others at every fourth of a run, and at
-every one of an export."""
+SPREAD = 16
+"""The long form tries every mishap at every sixteenth operation of all stories first, and then at
+every one: broken off for want of time, it has seen something of each."""
 
 
 @dataclass(frozen=True)
@@ -77,24 +78,29 @@ def every_operation(campaign: Campaign) -> None:
     """Each story with each mishap at each operation that it can befall; in the short form, at some
     that are drawn."""
     scene = Scene.of(campaign)
-    for story in campaign.stories or STORIES:
-        counted, expected = _undisturbed(campaign, scene, STORIES[story])
-        for mishap, what in disk.MISHAPS.items():
-            places = [n for n, (name, _) in enumerate(counted, 1) if what.befalls(name)]
-            dice = campaign.dice(f"{story} {mishap}")
-            if not campaign.long:
-                places = sorted(dice.sample(places, min(SHORT, len(places))))
-            elif mishap not in EVERY and not STORIES[story].made:
-                places = places[dice.randrange(4) :: 4]
-            for n in places:
-                name = f"{story}, {mishap}, {n}"
-                campaign.trial(
-                    "operations",
-                    name,
-                    lambda story=story, mishap=mishap, n=n, expected=expected: _befallen(
-                        campaign, scene, story, mishap, n, expected
-                    ),
-                )
+    names = campaign.stories or list(STORIES)
+    known = {name: _undisturbed(campaign, scene, STORIES[name]) for name in names}
+    for stride in (SPREAD, 1) if campaign.long else (0,):
+        for name, (counted, expected) in known.items():
+            for mishap in disk.MISHAPS:
+                for n in _places(campaign, name, mishap, counted, stride):
+                    campaign.trial(
+                        "operations",
+                        f"{name}, {mishap}, {n}",
+                        partial(_befallen, campaign, scene, name, mishap, n, expected),
+                    )
+
+
+def _places(
+    campaign: Campaign, story: str, mishap: str, counted: list[tuple[str, str]], stride: int
+) -> list[int]:
+    """The operations at which a mishap is tried; a stride of 0: some that are drawn."""
+    what = disk.MISHAPS[mishap]
+    places = [n for n, (name, _) in enumerate(counted, 1) if what.befalls(name)]
+    dice = campaign.dice(f"{story} {mishap}")
+    if stride == 0:
+        return sorted(dice.sample(places, min(SHORT, len(places))))
+    return places[dice.randrange(stride) :: stride]
 
 
 def _undisturbed(

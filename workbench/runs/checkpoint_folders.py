@@ -16,6 +16,10 @@ from workbench.runs.whole_folder import whole_folder
 MARK = "recorded"
 """In the state of a checkpoint: the mark that the record has of its step (`RunWriter.mark_of`)."""
 
+FACTS = "run"
+"""In the state of a checkpoint: a copy of the facts of the run (`RunWriter.lasting_facts`), for the
+record may lose them."""
+
 
 class CheckpointError(WorkbenchError, RuntimeError):
     """A checkpoint that cannot be used: names the folder and what is wrong with it."""

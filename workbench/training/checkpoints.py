@@ -21,6 +21,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from workbench.runs.checkpoint_folders import FACTS as FACTS
 from workbench.runs.checkpoint_folders import MARK as MARK
 from workbench.runs.checkpoint_folders import CheckpointError as CheckpointError
 from workbench.runs.checkpoint_folders import check_mark as check_mark

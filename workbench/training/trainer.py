@@ -619,9 +619,13 @@ class Trainer:
         return path
 
     def _marked(self, checkpoint: Checkpoint, record: RunWriter) -> Checkpoint:
-        """The checkpoint with the mark of the step that it was made after."""
-        mark = {checkpoints.MARK: record.mark_of(checkpoint.step)}
-        return replace(checkpoint, state=checkpoint.state | mark)
+        """The checkpoint with what binds it to its record: the mark of the step that it was made
+        after, and a copy of the facts of the run."""
+        bound = {
+            checkpoints.MARK: record.mark_of(checkpoint.step),
+            checkpoints.FACTS: record.lasting_facts(),
+        }
+        return replace(checkpoint, state=checkpoint.state | bound)
 
     def save_copy(self, folder: str | Path) -> Path:
         """Write the run to another folder, as it is in memory: the record as far as it goes and a

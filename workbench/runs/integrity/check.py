@@ -16,6 +16,7 @@ from workbench.runs.checkpoint_folders import (
 )
 from workbench.runs.store.files import RunNotFoundError, RunRecordError, is_run_record, record_path
 from workbench.runs.store.reader import Run
+from workbench.runs.store.schema import RUN_FILE
 from workbench.runs.store.writer import mark_of, newest_checkpoint
 
 
@@ -36,6 +37,11 @@ class Health:
     """Each checkpoint's step to what is wrong with it, "" where it is whole."""
 
     @property
+    def whole_checkpoints(self) -> list[int]:
+        """The steps of the checkpoints that are whole."""
+        return [step for step, wrong in self.checkpoints.items() if not wrong]
+
+    @property
     def problems(self) -> list[str]:
         """All that is wrong, a sentence each."""
         return [
@@ -50,28 +56,31 @@ class Health:
 
 
 def check_run(path: str | Path) -> Health:
-    """Look through all of a run (its folder or its .sqlite file).
+    """Look through all of a run (its folder or its .sqlite file). A record of another name than
+    `run.sqlite` is looked at by itself: checkpoints beside it belong to another.
 
     Raises `RunNotFoundError` where there is none; what cannot be read is in the answer.
     """
     file = record_path(path)
     root = file.parent / "checkpoints"
+    saved = steps_in(root) if file.name == RUN_FILE else []
     try:
         run = Run.open(file)
         _, last = run.meta, run.last_step()
     except RunNotFoundError:
         raise
     except RunRecordError as error:
-        alone = {step: _wrong_files(root, step) for step in steps_in(root)}
+        alone = {step: _wrong_files(root, step) for step in saved}
         return Health(file, None, [str(error)], alone)
     try:
         record = run.damage()
     # A page of the database itself: other tables may be whole.
     except RunRecordError as error:
         record = [str(error)]
-    found = {step: _wrong(file, root, step) for step in steps_in(root)}
+    found = {step: wrong_with(file, root, step) for step in saved}
     known = newest_checkpoint(file)
-    if known is not None and known > max(found, default=-1):
+    # Where there are none at all they were taken away to make room, or stayed behind.
+    if saved and known is not None and known > max(saved):
         record.append(f"had a checkpoint of step {known}, which is gone.")
     return Health(file, last, record, found)
 
@@ -96,7 +105,7 @@ def _is_ours(file: Path) -> bool:
         return True
 
 
-def _wrong(file: Path, root: Path, step: int) -> str:
+def wrong_with(file: Path, root: Path, step: int) -> str:
     """What is wrong with a checkpoint, by itself and beside the record; "" where it is whole."""
     try:
         whole_files(root, step)

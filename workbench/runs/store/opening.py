@@ -25,6 +25,19 @@ from workbench.runs.store.files import (
 from workbench.runs.store.rows import put_meta
 from workbench.runs.store.schema import FORMAT_VERSION, statements
 
+BEGINNING: dict[str, Any] = {
+    "finished": None,
+    "status": "running",
+    "reason": "",
+    "revision": 0,
+    "writer": None,
+    "journal_mode": "wal",
+    # Whatever is written from here on has its checksum.
+    SEALED_FROM: 0,
+    "newest_checkpoint": None,
+}
+"""The facts of a run that change while it goes on, as they are at first."""
+
 
 def connect_for_writing(file: Path) -> tuple[sqlite3.Connection, str]:
     """A connection to an existing record that any thread may use, one at a time, and its journal
@@ -87,17 +100,6 @@ def new_record(file: Path, facts: dict[str, Any]) -> Iterator[sqlite3.Connection
 
     Raises `RunRecordError` when something is there already or the folder cannot be made.
     """
-    defaults = {
-        "finished": None,
-        "status": "running",
-        "reason": "",
-        "revision": 0,
-        "writer": None,
-        "journal_mode": "wal",
-        # Whatever is written from here on has its checksum.
-        SEALED_FROM: 0,
-        "newest_checkpoint": None,
-    }
     stamps = {
         "format_version": FORMAT_VERSION,
         "environment": describe_environment(),
@@ -107,7 +109,7 @@ def new_record(file: Path, facts: dict[str, Any]) -> Iterator[sqlite3.Connection
         db.execute("BEGIN")
         for statement in statements():
             db.execute(statement)
-        put_meta(db, **(defaults | stamps | facts))
+        put_meta(db, **(BEGINNING | stamps | facts))
         yield db
         db.execute("COMMIT")
 

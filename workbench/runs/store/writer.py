@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from workbench.runs.environment import changed_environment, sign_in, works_beside
 from workbench.runs.sampled_evaluation import SampledEvaluation
@@ -35,9 +35,10 @@ from workbench.runs.store.files import (
     record_path,
 )
 from workbench.runs.store.in_place import OpenFiles
-from workbench.runs.store.opening import connect_for_writing, copy_record, new_record
+from workbench.runs.store.opening import BEGINNING, connect_for_writing, copy_record, new_record
 from workbench.runs.store.schema import MAX_METRICS, STATUSES
 
+T = TypeVar("T")
 Pieces = Callable[[Sequence[int]], Sequence[str]]
 """Turns token ids into the text of each: one text per id."""
 
@@ -259,11 +260,20 @@ class RunWriter:
 
     def mark_of(self, step: int) -> str | None:
         """What tells this making of a step from every other (see `checksums.mark_of_step`)."""
+        return self._asked(lambda db: mark_of_step(db, step))
+
+    def lasting_facts(self) -> dict[str, Any]:
+        """The facts of the run that stay as they are while it goes on: policy, task, settings,
+        versions, names."""
+        facts = self._asked(facts_of)
+        return {key: value for key, value in facts.items() if key not in BEGINNING}
+
+    def _asked(self, query: Callable[[sqlite3.Connection], T]) -> T:
         with self._lock:
             if self._db is None:
-                return read(self.path, lambda db: mark_of_step(db, step))
+                return read(self.path, query)
             with as_record_errors(self.path):
-                return mark_of_step(self._db, step)
+                return query(self._db)
 
     def check_in_place(self) -> None:
         """Raises `RecordGoneError` where the files that were opened are no longer in their place,
@@ -447,7 +457,8 @@ def mark_of(path: str | Path, step: int) -> str | None:
 def check_left(path: str | Path) -> None:
     """Raises `RunRecordError` while another process of this machine writes the record."""
     file = record_path(path)
-    _check_left(file, read(file, facts_of)["writer"])
+    # That fact alone: the others may be damaged.
+    _check_left(file, read(file, lambda db: fact_of(db, "writer")))
 
 
 def _check_left(file: Path, mark: Mapping[str, Any] | None) -> None:
