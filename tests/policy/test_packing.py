@@ -97,6 +97,18 @@ def test_packed_equals_row_by_row(
         torch.testing.assert_close(x, y, rtol=1e-3, atol=1e-5)
 
 
+def test_padding_asks_for_no_position_that_a_model_does_not_have() -> None:
+    """Rows of different lengths, wider together than GPT-2's learned positions go."""
+    config = GPT2Config(vocab_size=50, n_embd=32, n_layer=2, n_head=4, n_positions=20)
+    model = GPT2LMHeadModel(config).eval()
+    rollout = ragged_rollout(G=6)
+    packed = packing.pack(rollout, torch.arange(18))
+    assert packed.ids_NL.shape[1] > 20 > int(packed.positions_NL.max())
+    together, _ = completion_logps(model, rollout, torch.arange(18), 1.0)
+    alone = [completion_logps(model, rollout, torch.tensor([row]), 1.0)[0] for row in range(18)]
+    torch.testing.assert_close(together, torch.cat(alone))
+
+
 def test_completions_do_not_see_each_other() -> None:
     model, rollout = MODELS["llama"]().eval(), ragged_rollout()
     rows = torch.arange(12)

@@ -106,7 +106,9 @@ def pack(rollout: Rollout, rows: Tensor) -> Packed:
     segment[packed_K, at_K] = rank_R[row_K] + 1
 
     # A completion goes on where the prompt ends, whatever stands between them in the row.
-    positions = torch.arange(width, device=ids.device).expand_as(ids).clone()
+    # Padding stands at 0: its column may be beyond a model's last learned position.
+    positions = torch.zeros_like(ids)
+    positions[n, column] = column
     positions[packed_K, at_K] = prompt_length_N[packed_K] + token_K
     # Its first token is predicted by the prompt's last, the others by the token before them.
     predicting_K = torch.where(token_K == 0, prompt_length_N[packed_K], at_K) - 1
