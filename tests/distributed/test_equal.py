@@ -76,7 +76,11 @@ def same_step(one: Trainer, two: Trainer) -> list[str]:
 
 
 def test_every_loss(make: Make) -> None:
-    one, two = (make(n, f"run-{n}", max_steps=40, beta=0.04, save_steps=100) for n in (1, 2))
+    settings = dict(max_steps=40, beta=0.04, save_steps=100, max_resample=1)
+    settings |= dict(curriculum="pass_rate", eval_samples=2, eval_samples_steps=20)
+    one, two = (make(n, f"run-{n}", **settings) for n in (1, 2))
+    asked = [trainer.evaluate_with_samples(0)[0].answers for trainer in (one, two)]
+    assert asked[0] == asked[1]
     kinds = [{"loss_type": loss} for loss in LOSSES]
     # Cispo has no bound without it.
     one.knobs.set(epsilon_high=5.0)

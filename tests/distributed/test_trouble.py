@@ -19,7 +19,7 @@ from safetensors.torch import load_file
 
 from workbench.config import GRPOConfig
 from workbench.distributed.team import HelperError, TeamLostError
-from workbench.policy import load_policy
+from workbench.policy import PolicyError, load_policy
 from workbench.runs import Run
 from workbench.tasks.for_config import load_task_for
 from workbench.training import Trainer, start_run
@@ -199,3 +199,21 @@ def test_torchrun_starts_them_and_a_signal_stops_all(tmp_path: Path) -> None:
     assert run.meta.status == "stopped"
     assert run.meta.environment["processes"] == 2
     assert (out / "checkpoints" / f"step-{run.last_step():06d}").is_dir()
+
+
+def test_a_base_that_the_others_cannot_read_is_refused(tiny_folder: Path, tmp_path: Path) -> None:
+    config = GRPOConfig(lora_rank=4, num_eval_problems=2, max_completion_length=8)
+    policy = load_policy(tiny_folder, config=config)
+    frozen = next(p for p in policy.model.parameters() if not p.requires_grad)
+    frozen.data.mul_(1.01)
+    out = tmp_path / "run"
+    with pytest.raises(PolicyError, match="read other weights from"):
+        start_run(
+            out,
+            policy=policy,
+            task=load_task_for(config, "arithmetic"),
+            config=config,
+            processes=2,
+        )
+    assert not out.exists()
+    assert not helpers_of(os.getpid())
