@@ -16,12 +16,14 @@ def plan_command(
     preset: str | None,
     changes: dict[str, Any],
     gpu: str | None,
+    processes: int | None,
     trial: bool,
     as_json: bool,
 ) -> None:
     """See `workbench plan --help`."""
     from workbench.commands.train import make_config, say_what_it_takes
-    from workbench.plan import device_named, plan, shape_of
+    from workbench.plan import device_named, shape_of
+    from workbench.plan.several import plan_of_several
     from workbench.trial import with_trial
 
     with warnings.catch_warnings():
@@ -34,7 +36,7 @@ def plan_command(
         say_aside(
             "timing a few layers on this machine (some seconds; --no-trial leaves it out) ..."
         )
-    made = plan(config, shape, device)
+    made = plan_of_several(config, shape, device, processes or 1)
     if trial and device.measured:
         made = with_trial(made)
     if as_json:

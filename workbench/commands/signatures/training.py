@@ -101,6 +101,7 @@ def plan(
     rollout: options.Rollout = None,
     set_: options.Settings = None,
     gpu: options.Gpu = None,
+    processes: options.Processes = None,
     trial: options.Trial = True,
     as_json: options.JsonObject = False,
 ) -> None:
@@ -129,6 +130,7 @@ def plan(
         preset=preset,
         changes=changes,
         gpu=gpu,
+        processes=processes,
         trial=trial,
         as_json=as_json,
     )
