@@ -32,7 +32,7 @@ def test_each_gpu_holds_the_policy_and_half_of_the_work() -> None:
     for name, whole in one.seconds.limit.items():
         assert two.seconds.limit[name] < 0.8 * whole, name
     assert two.margin == pytest.approx(gpu.memory - two.peak)
-    assert "one of 2 processes and its 8 of 16 prompts" in two.notes[0]
+    assert "one of 2 processes, with 8 of 16 prompts" in two.notes[0]
     assert "a T4 of its own" in str(two)
     assert plan_of_several(config, shape, gpu, 1).notes == one.notes
 
@@ -41,7 +41,7 @@ def test_processes_on_a_cpu_share_its_memory() -> None:
     cpu = replace(device_named("cpu"), memory=8e9)
     made = plan_of_several(GRPOConfig(), shape_of("embedded"), cpu, 4)
     assert made.margin == pytest.approx(2e9 - made.peak)
-    assert "share this machine's memory of 8.0 GB" in made.notes[0]
+    assert "share this machine's memory of 8.00 GB" in made.notes[0]
 
 
 def test_no_processes_are_refused() -> None:

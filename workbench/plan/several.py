@@ -42,9 +42,7 @@ def part_of(device: Device, processes: int) -> Device:
 
 def _words(config: GRPOConfig, share: GRPOConfig, device: Device, processes: int) -> str:
     own, whole = share.prompts_per_step, config.prompts_per_step
-    said = (
-        f"All of this is for one of {processes} processes and its {own} of {whole} prompts a step"
-    )
+    said = f"All of this is for one of {processes} processes, with {own} of {whole} prompts a step"
     if device.kind != "cpu":
         return f"{said}; each needs a {device.name} of its own."
     memory = "" if device.memory is None else f" of {size(device.memory)}"
