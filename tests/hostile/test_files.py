@@ -63,7 +63,10 @@ def test_rows_of_hostile_texts_are_problems_like_any_other(
     texts = [
         text
         for text in (*SCRIPTS, *CODE, *FORMULAS, *TERMINAL, *UNICODE)
-        if text.strip() and text == text.encode("utf-8", "ignore").decode()
+        # Those with a picture are refused by that name.
+        if text.strip()
+        and text == text.encode("utf-8", "ignore").decode()
+        and not any(picture in text for picture in ("<img", "![look]"))
     ]
     file = tmp_path / "data.jsonl"
     lines = (
@@ -96,6 +99,7 @@ SETTINGS: dict[str, str] = {
     "a long number": "seed: " + "9" * 5_000,
     "a date": "seed: 2001-01-01",
     "a reference to itself": "seed: &a [*a]",
+    "a section in itself": "seed: &a {b: *a}",
     "a class": "__class__: 3",
     "NULs": "seed: \x00",
     "not a number": "learning_rate: .nan",
