@@ -4,6 +4,7 @@ steps."""
 
 from __future__ import annotations
 
+import json
 import multiprocessing
 import os
 import shutil
@@ -211,3 +212,27 @@ def test_a_record_of_an_earlier_version_is_resumed_as_before(make_trainer, tmp_p
     trainer.run.close()
     shutil.rmtree(checkpoints.folder_of(tmp_path / "run/checkpoints", 4))
     assert make_trainer(save_steps=2, resume=True).steps_done == 2
+
+
+def test_where_a_rename_is_a_copy_a_half_of_it_is_never_taken_for_whole(tmp_path: Path) -> None:
+    """A mounted drive without atomic rename: the manifest, which holds the digest of each file, is
+    the mark that a checkpoint is whole, wherever the copying was broken off."""
+    tensors = {"policy": {"w": torch.ones(2000)}}
+    checkpoints.save(tmp_path, checkpoints.Checkpoint(1, tensors, {"a": 1}))
+    names = ["manifest.json", "policy.safetensors", "state.json"]
+    for whole in range(4):
+        for cut in (0, 7):
+            half = checkpoints.folder_of(tmp_path, 2)
+            shutil.copytree(checkpoints.folder_of(tmp_path, 1), half)
+            manifest = json.loads((half / "manifest.json").read_text()) | {"step": 2}
+            (half / "manifest.json").write_text(json.dumps(manifest))
+            for name in names[whole:]:
+                (half / name).write_bytes((half / name).read_bytes()[:cut])
+            if whole < len(names):
+                with pytest.warns(UserWarning, match="The one before it is used"):
+                    found = checkpoints.load_latest(tmp_path)
+            else:
+                found = checkpoints.load_latest(tmp_path)
+            assert found is not None
+            assert found.step == (1 if whole < len(names) else 2)
+            shutil.rmtree(half)

@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -124,6 +125,23 @@ def test_it_is_named_and_nothing_is_lost(make_session, reward: Reward) -> None:
     sound = make_session("sound", rewards=digits_reward, max_steps=4).start().wait(60)
     ours = session.run.steps()["loss"].tolist()
     assert ours == sound.run.steps()["loss"].tolist()
+
+
+def test_a_recorded_error_does_not_say_where_the_person_lives(
+    make_session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its traceback names the files of their own code."""
+    home = str(Path(__file__).parents[2])
+    monkeypatch.setenv("HOME", home)
+    session = make_session(rewards=raises)
+    with pytest.raises(SessionError):
+        session.start().wait(60)
+    told = session.run.events().iloc[-1]
+    assert f"~{os.sep}tests" in told["data"]["traceback"]
+    assert home not in told["data"]["traceback"] + told["text"]
+    session.stop()
+    content = (session.out / "run.sqlite").read_bytes()
+    assert home.encode() not in content
 
 
 def prints(completions, **columns):

@@ -67,7 +67,7 @@ def read_published(path: str | Path = FILE) -> list[Published]:
         content = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
     except OSError as error:
         raise BenchError(f"{str(path)!r} cannot be read: {error.strerror}.") from error
-    except (UnicodeDecodeError, yaml.YAMLError) as error:
+    except (ValueError, yaml.YAMLError, RecursionError) as error:
         raise BenchError(f"{str(path)!r} is no YAML file: {error}") from error
     if not isinstance(content, dict) or not {"sources", "rows"} <= content.keys():
         raise BenchError(f"{str(path)!r}: expected the two keys `sources` and `rows`.")

@@ -870,7 +870,8 @@ class GRPOConfig:
         parse = json.loads if Path(path).suffix == ".json" else yaml.safe_load
         try:
             values = parse(text) or {}
-        except (ValueError, yaml.YAMLError) as e:
+        # A text of brackets alone ends the reader by its depth.
+        except (ValueError, yaml.YAMLError, RecursionError) as e:
             raise ConfigError(f"{path} cannot be read: {e}") from e
         if not isinstance(values, dict):
             raise ConfigError(f"{path}: expected names and values, found {type(values).__name__}.")
@@ -911,7 +912,7 @@ def plain_value(text: str) -> Any:
         if isinstance(value, list):
             return [float(part) if isinstance(part, str) else part for part in value]
         return float(value) if isinstance(value, str) else value
-    except (ValueError, yaml.YAMLError):
+    except (ValueError, yaml.YAMLError, RecursionError):
         return text
 
 

@@ -39,14 +39,18 @@ def read_flat(path: str | Path) -> dict[str, Any]:
         values = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
     except OSError as error:
         raise ConfigError(f"{str(path)!r} cannot be read: {error.strerror}.") from error
-    except (UnicodeDecodeError, yaml.YAMLError) as error:
+    # A number of 5,000 digits is a ValueError, and so is what is no UTF-8.
+    except (ValueError, yaml.YAMLError, RecursionError) as error:
         raise ConfigError(f"{str(path)!r} is no YAML file: {error}") from error
     if not isinstance(values, Mapping):
         raise ConfigError(
             f"{str(path)!r}: expected the sections of an AReaL config (gconfig, actor, ...), found "
             f"{type(values).__name__}."
         )
-    return _flat(values, values, "")
+    try:
+        return _flat(values, values, "")
+    except RecursionError as error:
+        raise ConfigError(f"{str(path)!r}: a section holds itself. Write it out.") from error
 
 
 def _flat(node: Mapping[Any, Any], root: Mapping[Any, Any], above: str) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from workbench.errors import without_home
 from workbench.rewards import ScoringCancelledError
 from workbench.rollout import RolloutCancelledError
 from workbench.runs import RunRecordError, RunWarning
@@ -253,13 +254,13 @@ class Runner:
         """A checkpoint when no update was broken off, else the last one is loaded; the reason goes
         into the record."""
         trainer = self.require_trainer()
-        text = "".join(traceback.format_exception(error))
+        text = without_home("".join(traceback.format_exception(error)))
         # The error lives on in the session, and in the notebook that it is raised in: it must not
         # hold what the step had in memory.
         clear_frames(error)
         words = f"{type(error).__name__}: {error}"
         try:
-            trainer.run.write_event(Event("error", words, {"traceback": text}))
+            trainer.run.write_event(Event("error", without_home(words), {"traceback": text}))
             if trainer.dirty:
                 return_to_latest_checkpoint(trainer)
             # Where the disk has refused a checkpoint, it would refuse it again.
