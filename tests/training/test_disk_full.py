@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -203,3 +204,27 @@ def test_a_folder_for_runs_that_cannot_be_made(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(RunRecordError, match="cannot be made"):
         RunWriter.create(tmp_path / "file" / "run", config={})
+
+
+@pytest.mark.parametrize("what", ["copytree", "fsync"])
+def test_a_branch_on_a_full_disk_is_one_error_and_leaves_nothing(
+    make_session, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    def several(source: Path, target: Path, **options: object) -> None:
+        raise shutil.Error([("a", "b", "[Errno 28] No space left on device: 'b'")])
+
+    session = make_session()
+    session.step(2).wait()
+    session.trainer.save()
+    monkeypatch.setattr(session.trainer, "save", lambda: None)
+    with monkeypatch.context() as patch:
+        if what == "copytree":
+            patch.setattr("workbench.runs.checkpoint_folders.shutil.copytree", several)
+        else:
+            patch.setattr("workbench.runs.whole_folder.os.fsync", full)
+        with pytest.raises(SaveError, match=r"no room for 0\.\d MB.*was not copied there"):
+            session.branch("branch", 2)
+    assert [path.name for path in tmp_path.iterdir()] == ["run"]
+    branch = session.branch("branch", 2)
+    branch.step(1).wait()
+    assert branch.step_number == 3

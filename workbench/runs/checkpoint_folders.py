@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from workbench.errors import WorkbenchError
-from workbench.runs.whole_folder import whole_folder
+from workbench.runs.whole_folder import whole_folder, why_not_written
 
 MARK = "recorded"
 """In the state of a checkpoint: the mark that the record has of its step (`RunWriter.mark_of`)."""
@@ -23,6 +23,10 @@ record may lose them."""
 
 class CheckpointError(WorkbenchError, RuntimeError):
     """A checkpoint that cannot be used: names the folder and what is wrong with it."""
+
+
+class SaveError(CheckpointError):
+    """A checkpoint that could not be written: the disk is full, or writing is forbidden there."""
 
 
 def folder_of(root: Path, step: int) -> Path:
@@ -73,9 +77,15 @@ def check_mark(root: Path, step: int, state: dict[str, Any], mark: str | None) -
 
 def copy(source: Path, target: Path, step: int) -> None:
     """Copy the checkpoint after `step` from one folder of checkpoints to another, whole or not at
-    all."""
-    with whole_folder(folder_of(target, step)) as draft:
-        shutil.copytree(folder_of(source, step), draft, dirs_exist_ok=True)
+    all. Raises `SaveError` where there is no room or no permission."""
+    folder = folder_of(source, step)
+    try:
+        with whole_folder(folder_of(target, step)) as draft:
+            shutil.copytree(folder, draft, dirs_exist_ok=True)
+    except OSError as error:
+        size = sum(file.stat().st_size for file in folder.glob("*"))
+        reason = why_not_written(error, target, size)
+        raise SaveError(f"{reason}: the checkpoint {folder} was not copied there.") from error
 
 
 def sha256(path: Path) -> str:

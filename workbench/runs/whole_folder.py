@@ -24,9 +24,9 @@ FILLED = ".filled"
 
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 FORBIDDEN = (errno.EACCES, errno.EPERM, errno.EROFS)
-RUST_NUMBER = re.compile(r"(?:os error|code:) (\d+)")
-"""How libraries that are written in Rust (safetensors, tokenizers) spell the system's error number
-in their messages."""
+SPELLED_NUMBER = re.compile(r"(?:os error|code:|\[Errno) (\d+)")
+"""How the system's error number is spelled in messages of libraries that are written in Rust
+(safetensors, tokenizers) and of `shutil.Error`, which has several."""
 
 _in_hand = threading.RLock()
 """Held while this process writes or deletes such a folder: what another of its threads has in hand
@@ -145,7 +145,7 @@ def _number_of(error: Exception) -> int:
     """The system's number of an error; 0 where it has none."""
     if isinstance(error, OSError) and error.errno is not None:
         return error.errno
-    found = RUST_NUMBER.search(str(error))
+    found = SPELLED_NUMBER.search(str(error))
     return int(found[1]) if found else 0
 
 

@@ -24,6 +24,7 @@ from torch import Tensor
 from workbench.runs.checkpoint_folders import FACTS as FACTS
 from workbench.runs.checkpoint_folders import MARK as MARK
 from workbench.runs.checkpoint_folders import CheckpointError as CheckpointError
+from workbench.runs.checkpoint_folders import SaveError as SaveError
 from workbench.runs.checkpoint_folders import check_mark as check_mark
 from workbench.runs.checkpoint_folders import copy as copy
 from workbench.runs.checkpoint_folders import folder_of as folder_of
@@ -37,10 +38,6 @@ from workbench.runs.whole_folder import (
 )
 
 TensorFiles = dict[str, dict[str, Tensor]]
-
-
-class SaveError(CheckpointError):
-    """A checkpoint that could not be written: the disk is full, or writing is forbidden there."""
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ with the knobs of the record. On the same machine that gives the same numbers (a
 
 from __future__ import annotations
 
+import shutil
 from collections import defaultdict
 from collections.abc import Callable
 from pathlib import Path
@@ -40,7 +41,8 @@ def rewind(trainer: Trainer, step: int, on_step: OnStep, should_stop: ShouldStop
 
 def branch_trainer(parent: Trainer, out: Path, step: int) -> tuple[Trainer, KnobMoves]:
     """A trainer of the parent's model whose run in `out` begins as a copy of the parent's up to
-    `step`, and the knob moves that `replay` needs to bring it there. Raises `RewindError`.
+    `step`, and the knob moves that `replay` needs to bring it there. Raises `RewindError`, and
+    `SaveError` and `RunRecordError` where the disk refuses; nothing is left of the branch then.
 
     Its record is cut back to the newest checkpoint at or before `step`, and its folder holds that
     checkpoint.
@@ -48,15 +50,12 @@ def branch_trainer(parent: Trainer, out: Path, step: int) -> tuple[Trainer, Knob
     run = Run.open(parent.out)
     check_step(step, run.last_step())
     checkpoint = _checkpoint_before(parent.folder, step)
-    pieces = parent.policy.pieces
-    # Branched at `step` first, since the record says where it left its parent; then cut back.
-    record = RunWriter.branch(parent.out, out, step, name=out.name, pieces=pieces)
-    # The first checkpoint, too: it holds the weights of the reference.
-    for kept in {0, checkpoint.step}:
-        checkpoints.copy(parent.folder, out / "checkpoints", kept)
-    if checkpoint.step < step:
-        record.close()
-        record = RunWriter.resume(out, checkpoint.step, pieces=pieces)
+    try:
+        record = _branched(parent, out, step, checkpoint.step)
+    except BaseException:
+        # A branch that cannot begin would only stand there.
+        shutil.rmtree(out, ignore_errors=True)
+        raise
     if parent.processes > 1:
         # Its helpers would keep their memory beside the child's; its next step starts them again.
         parent.engine.free()
@@ -71,6 +70,24 @@ def branch_trainer(parent: Trainer, out: Path, step: int) -> tuple[Trainer, Knob
         fault=None if parent.fault is None else make_fault(parent.fault.spec),
     )
     return child, knob_moves(run)
+
+
+def _branched(parent: Trainer, out: Path, step: int, saved: int) -> RunWriter:
+    """The branch's record, cut back to the checkpoint after the step `saved`, which is copied."""
+    pieces = parent.policy.pieces
+    # Branched at `step` first, since the record says where it left its parent; then cut back.
+    record = RunWriter.branch(parent.out, out, step, name=out.name, pieces=pieces)
+    try:
+        # The first checkpoint, too: it holds the weights of the reference.
+        for kept in {0, saved}:
+            checkpoints.copy(parent.folder, out / "checkpoints", kept)
+    except BaseException:
+        record.close()
+        raise
+    if saved == step:
+        return record
+    record.close()
+    return RunWriter.resume(out, saved, pieces=pieces)
 
 
 def catch_up(
