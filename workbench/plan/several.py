@@ -37,7 +37,7 @@ def part_of(device: Device, processes: int) -> Device:
     """What one process may take of the device."""
     if device.kind != "cpu" or device.memory is None:
         return device
-    return replace(device, memory=device.memory / processes)
+    return replace(device, memory=device.memory // processes)
 
 
 def _words(config: GRPOConfig, share: GRPOConfig, device: Device, processes: int) -> str:
