@@ -94,6 +94,9 @@ class EngineFacts:
     """The cache has its full size from the start; else each layer's is copied when it grows."""
     samples_in_pieces: bool
     """On a CPU the next tokens are drawn a few rows at a time; else from all rows' logits."""
+    draws_by_row: bool
+    """Each process of several can sample some of the rows, on its own weights, and gets what one
+    process would: a row is told which numbers it draws."""
     launches_per_token: bool
     """Python launches each layer's kernels for every token; False where graphs are replayed."""
     can_be_tried: bool
@@ -145,6 +148,7 @@ _ROWS = (
         shares_cache=True,
         in_place_cache=True,
         samples_in_pieces=True,
+        draws_by_row=True,
         launches_per_token=True,
         can_be_tried=True,
         serves_every_model=False,
@@ -161,6 +165,7 @@ _ROWS = (
         shares_cache=False,
         in_place_cache=False,
         samples_in_pieces=False,
+        draws_by_row=False,
         launches_per_token=True,
         can_be_tried=True,
         serves_every_model=True,
@@ -177,6 +182,7 @@ _ROWS = (
         shares_cache=True,
         in_place_cache=True,
         samples_in_pieces=False,
+        draws_by_row=False,
         launches_per_token=False,
         can_be_tried=False,
         serves_every_model=False,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from workbench.config import ConfigError, GRPOConfig
-from workbench.config.engines import runs_here
+from workbench.config.engines import facts_of, runs_here
 from workbench.distributed.torchrun import torchrun_size
 from workbench.faults import Fault
 
@@ -27,7 +27,7 @@ def check_processes(processes: int) -> None:
 
 def check_shared(config: GRPOConfig, fault: Fault | None) -> None:
     """Raises `ConfigError` for a run that several processes cannot make."""
-    if config.rollout_engine != "native" and runs_here(config):
+    if not facts_of(config).draws_by_row and runs_here(config):
         raise ConfigError(
             f"rollout_engine={config.rollout_engine!r} does not share its rollouts out: what a "
             "completion draws there depends on which others are drawn beside it. Several processes "
