@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from workbench.commands.tornado import knobs_of
-from workbench.config import ConfigError
+from workbench.config import ConfigError, GRPOConfig
 from workbench.runs.tornado import open_tornado
 
 Command = Callable[..., subprocess.CompletedProcess[str]]
@@ -40,8 +40,8 @@ def test_from_a_checkpoint_and_the_run_is_as_it_was(workbench: Command, tmp_path
     path = tmp_path / "run/tornado/step-000002.json"
     assert f"Kept in {path}" in done.stdout
     assert [(b.value, b.before) for b in open_tornado(path).of("beta")] == [
-        (0, 0.005),
-        (0.3, 0.005),
+        (0, GRPOConfig().beta),
+        (0.3, GRPOConfig().beta),
     ]
 
     again = json.loads(workbench("tornado", "run", *few, "--json", cwd=tmp_path).stdout)
