@@ -65,7 +65,8 @@ def children_of(states: dict[str, Any]) -> set[str]:
 def test_a_page_hears_of_all_widgets_while_others_come_and_go(page: Page) -> None:
     library.answer_pages_whole()
     library.answer_pages_whole()
-    kept = [VBox([HTML("a"), HTML("b")]) for _ in range(40)]
+    # So many that a walk over all of them takes longer than what moves stands still.
+    kept = [VBox([HTML("a"), HTML("b")]) for _ in range(400)]
     with children_come_and_go(kept[:4]):
         for _ in range(20):
             Widget._handle_control_comm_msg(ASKED)

@@ -5,6 +5,7 @@ Held against the installed version by `tests/libraries/test_ipywidgets.py`.
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ipywidgets import Widget
@@ -12,6 +13,8 @@ from ipywidgets.widgets import widget as insides
 
 TRIES = 20
 """Walks over the widgets, at most, until none was made or closed meanwhile."""
+REFERENCE = "IPY_MODEL_"
+"""Before the id of a widget, in the state of another."""
 
 
 def answer_pages_whole() -> None:
@@ -39,13 +42,36 @@ def _answer(cls: type[Widget], message: Any) -> None:
 
 
 def _states() -> dict[str, Any]:
-    """What every open widget is, by its id."""
+    """What every open widget is, by its id, with all that it refers to.
+
+    After the first walk only those are read again that have come, gone, or refer to one that is not
+    there: however many there are, that is soon done.
+    """
+    states: dict[str, Any] = {}
+    refers_to: dict[str, set[str]] = {}
     for _ in range(TRIES):
         widgets = insides._instances.copy()
-        states = {name: _state(widget) for name, widget in widgets.items()}
-        if insides._instances.keys() == widgets.keys():
+        states = {name: state for name, state in states.items() if name in widgets}
+        stale = [n for n in widgets if n not in states or not refers_to[n] <= widgets.keys()]
+        if not stale:
             break
+        for name in stale:
+            states[name] = _state(widgets[name])
+            refers_to[name] = set(_references(states[name]["state"]))
     return states
+
+
+def _references(value: Any) -> Iterator[str]:
+    """The ids of the widgets that a state names."""
+    if isinstance(value, str):
+        if value.startswith(REFERENCE):
+            yield value.removeprefix(REFERENCE)
+    elif isinstance(value, Mapping):
+        for inner in value.values():
+            yield from _references(inner)
+    elif isinstance(value, list | tuple):
+        for inner in value:
+            yield from _references(inner)
 
 
 def _state(widget: Widget) -> dict[str, Any]:
