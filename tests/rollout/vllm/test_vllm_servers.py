@@ -144,6 +144,20 @@ def test_what_no_second_try_mends_is_said_at_once(two: Any) -> None:
         rollout_of(engine)
 
 
+def test_an_adapter_that_is_refused_is_said_at_once_with_the_remedy() -> None:
+    state = StandIn()
+    whole = state.answer
+
+    def answer(path: str, body: dict[str, Any]) -> tuple[int, Any]:
+        if path == "/v1/load_lora_adapter":
+            return 500, {"detail": "LoRA rank 4 is greater than max_lora_rank 2"}
+        return whole(path, body)
+
+    state.answer = answer  # type: ignore[method-assign]
+    with answering(state) as url, pytest.raises(VLLMError, match=r"rank 4(?s:.*)--max-lora-rank 4"):
+        engine_at(url, state.model)
+
+
 def test_servers_that_differ_are_refused(two: Any) -> None:
     first, second, urls = two
     with torch.no_grad():

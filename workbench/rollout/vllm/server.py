@@ -33,6 +33,8 @@ START = (
     "--logprobs-mode processed_logprobs"
 )
 PARALLEL = 64
+AWAY = (502, 503, 504)
+"""What is answered in place of a server that is not there."""
 
 
 class ServerGoneError(VLLMError):
@@ -251,8 +253,10 @@ class Server:
         finally:
             connection.close()
         if status != 200:
-            # An adapter that it does not know: it was started anew.
-            lost = status >= 500 or (status == 404 and path == "/v1/completions")
+            # A dead engine, or one that was started anew and does not know the adapter. An adapter
+            # that it refuses (its rank) is a 500 as well, and stays one.
+            samples = path == "/v1/completions"
+            lost = status in AWAY or (samples and (status >= 500 or status == 404))
             kind_of_error = ServerGoneError if lost else VLLMError
             raise kind_of_error(
                 f"{method} {self.url}{path} failed with status {status}: {_message(text)}"
