@@ -154,7 +154,10 @@ def test_an_adapter_that_is_refused_is_said_at_once_with_the_remedy() -> None:
         return whole(path, body)
 
     state.answer = answer  # type: ignore[method-assign]
-    with answering(state) as url, pytest.raises(VLLMError, match=r"rank 4(?s:.*)--max-lora-rank 4"):
+    with (
+        answering(state) as url,
+        pytest.raises(VLLMError, match=r"rank 4 is greater(?s:.*)--max-lora-rank 8"),
+    ):
         engine_at(url, state.model)
 
 
