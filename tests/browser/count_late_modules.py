@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import importlib.util
+import re
 import shutil
 import sys
 import tempfile
@@ -88,9 +89,8 @@ def state_of(page: Any, said: Counter[str]) -> dict[str, Any]:
     """Whether the dashboard shows steps and goes on, and what failed on the way."""
     begun = time.monotonic()
     try:
-        page.wait(lambda: page.points() > 1, "points in the first plot", 150)
-        before = page.points()
-        page.wait(lambda: page.points() > before, "more points", 90)
+        before = page.wait(lambda: page.points() > 1 and shown_step(page), "a step, and plots", 150)
+        page.wait(lambda: shown_step(page) > before or "finished" in page.text(), "later steps", 90)
         follows = True
     except AssertionError:
         follows = False
@@ -102,6 +102,13 @@ def state_of(page: Any, said: Counter[str]) -> dict[str, Any]:
         "follows": follows,
         "seconds": round(time.monotonic() - begun),
     }
+
+
+def shown_step(page: Any) -> int:
+    """The step that the dashboard says it is at. (The plots hold a recorded run before the first
+    one, and the means of several steps after many.)"""
+    found = re.search(r"step ([\d,]+)", page.text())
+    return int(found[1].replace(",", "")) if found else 0
 
 
 def kinds_of(text: str) -> list[str]:
