@@ -89,6 +89,8 @@ def state_of(page: Any, said: Counter[str]) -> dict[str, Any]:
     """Whether the dashboard shows steps and goes on, and what failed on the way."""
     begun = time.monotonic()
     try:
+        # JupyterLab draws no cell that is out of sight, and a page begins at its top.
+        page.scroll_to_top()
         before = page.wait(lambda: page.points() > 1 and shown_step(page), "a step, and plots", 150)
         page.wait(lambda: shown_step(page) > before or "finished" in page.text(), "later steps", 90)
         follows = True
