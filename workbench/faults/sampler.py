@@ -3,7 +3,6 @@ places."""
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -13,6 +12,7 @@ from torch import Tensor
 from workbench.config import GRPOConfig
 from workbench.faults.base import Fault, FaultError, Patient
 from workbench.libraries.hf_peft import starts_at_zero
+from workbench.policy.past_weights import PastWeights
 from workbench.policy.reference import swapped_weights
 from workbench.rollout.types import Rollout
 
@@ -34,7 +34,8 @@ class StaleSampler(Fault):
         if steps < 1:
             raise FaultError(f"stale_sampler:{steps}: the sampler must be 1 step behind or more.")
         self.spec = f"{self.name}:{steps}"
-        self._kept: deque[tuple[int, dict[str, Tensor]]] = deque(maxlen=steps + 1)
+        self._steps = steps
+        self._past: PastWeights | None = None
 
     def check(self, config: GRPOConfig) -> None:
         """It needs a sampler that is to have the weights of now."""
@@ -42,13 +43,11 @@ class StaleSampler(Fault):
 
     def sampled(self, sample: Callable[[], Rollout], trainer: Patient) -> Rollout:
         """The rollout of the oldest weights that are kept."""
-        now = trainer.policy.trainable_state()
-        # A rewind went back behind what was kept.
-        if self._kept and self._kept[-1][0] > trainer.steps_done:
-            self._kept.clear()
-        if not self._kept or self._kept[-1][0] < trainer.steps_done:
-            self._kept.append((trainer.steps_done, trainer.policy.copy_trainable_state()))
-        with swapped_weights(now, self._kept[0][1]):
+        if self._past is None:
+            # Those of now are among them.
+            self._past = PastWeights(trainer.policy, self._steps + 1)
+        self._past.keep(trainer.steps_done)
+        with self._past.active():
             return sample()
 
 

@@ -38,6 +38,7 @@ from workbench.policy import apart
 from workbench.policy.logprobs import logps_in_parts
 from workbench.policy.optim import load_optimizer, make_optimizer, optimizer_tensors
 from workbench.policy.packing import shares_prompts
+from workbench.policy.past_weights import PastWeights
 from workbench.policy.policy import Policy
 from workbench.policy.reference import Reference, costs_no_big_copy
 from workbench.rewards import Rewards, RewardTable, ScoringCancelledError
@@ -57,7 +58,6 @@ from workbench.training.dynamic_sampling import Groups, dead_places, live_places
 from workbench.training.in_hand import InHand
 from workbench.training.knobs import Knobs
 from workbench.training.out_of_memory import explain_out_of_memory
-from workbench.training.past_weights import PastWeights
 from workbench.training.phases import Phases
 from workbench.training.reward_effects import torch_settings_kept
 from workbench.training.truth import facts_of

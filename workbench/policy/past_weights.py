@@ -1,5 +1,5 @@
-"""Staleness on purpose: the sampler has the weights of `rollout_staleness` steps ago, as in a
-pipeline whose sampler runs beside the trainer."""
+"""The weights of earlier steps, for a sampler that lags: on purpose (`rollout_staleness`, as in a
+pipeline whose sampler runs beside the trainer), or by a fault."""
 
 from __future__ import annotations
 
@@ -17,16 +17,15 @@ FILE = "past_weights"
 
 
 class PastWeights:
-    """What training changes, as it stood before each of the last `lag` steps."""
+    """What training changes, as it stood before each of the last `count` steps that were kept."""
 
-    def __init__(self, policy: Policy, lag: int) -> None:
+    def __init__(self, policy: Policy, count: int) -> None:
         self._policy = policy
-        self._kept: deque[tuple[int, dict[str, Tensor]]] = deque(maxlen=lag)
+        self._kept: deque[tuple[int, dict[str, Tensor]]] = deque(maxlen=count)
 
     @contextmanager
     def active(self) -> Iterator[None]:
-        """Inside, the policy's model is that of `lag` steps ago; of the first step, where there
-        were fewer."""
+        """Inside, the policy's model is the oldest that is kept; the one of now, where none is."""
         if not self._kept:
             yield
             return
@@ -34,7 +33,10 @@ class PastWeights:
             yield
 
     def keep(self, step: int) -> None:
-        """Keep the weights that this step begins with, for later ones."""
+        """Keep the weights that this step begins with. A step before the last one kept comes after
+        a rewind, and begins anew."""
+        if self._kept and self._kept[-1][0] > step:
+            self._kept.clear()
         if self._kept.maxlen and not (self._kept and self._kept[-1][0] == step):
             self._kept.append((step, self._policy.copy_trainable_state()))
 

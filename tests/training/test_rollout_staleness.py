@@ -11,9 +11,9 @@ from workbench.doctor import diagnose
 from workbench.faults import FaultError, make_fault
 from workbench.methods import loss_mask
 from workbench.policy.logprobs import logps_in_parts
+from workbench.policy.past_weights import FILE
 from workbench.runs import Run
 from workbench.training import checkpoints
-from workbench.training.past_weights import FILE
 
 LAG = dict(
     rollout_staleness=2,
