@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from tiny_llama import save_tiny_llama
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 torch.set_num_threads(1)
@@ -96,29 +97,7 @@ def _quiet_transformers() -> None:
 @pytest.fixture(scope="session")
 def tiny_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A two-layer Llama with random weights, saved with the embedded policy's tokenizer."""
-    from transformers import LlamaConfig, LlamaForCausalLM
-
-    from workbench.policy.load import EMBEDDED, load_policy
-
-    folder = tmp_path_factory.mktemp("tiny")
-    tokenizer = load_policy(EMBEDDED).tokenizer
-    torch.manual_seed(0)
-    config = LlamaConfig(
-        vocab_size=len(tokenizer),
-        hidden_size=32,
-        intermediate_size=64,
-        num_hidden_layers=2,
-        num_attention_heads=2,
-        num_key_value_heads=2,
-        max_position_embeddings=128,
-        pad_token_id=tokenizer.pad_token_id,
-        eos_token_id=tokenizer.eos_token_id,
-        bos_token_id=None,
-        initializer_range=0.2,
-    )
-    LlamaForCausalLM(config).save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
-    return folder
+    return save_tiny_llama(tmp_path_factory.mktemp("tiny"), hidden_size=32, layers=2)
 
 
 def pytest_collection_finish() -> None:

@@ -14,7 +14,7 @@ import traceback
 from dataclasses import dataclass
 from pathlib import Path
 
-import torch
+from tiny_llama import save_tiny_llama
 from trust import disk
 
 STEPS = 3
@@ -45,27 +45,7 @@ class Workshop:
     @classmethod
     def make(cls, place: Path) -> Workshop:
         """Write a policy of one layer with random weights, sixty problems and a reward."""
-        from transformers import LlamaConfig, LlamaForCausalLM
-
-        from workbench.policy.load import EMBEDDED, load_policy
-
-        tokens = load_policy(EMBEDDED).tokenizer
-        torch.manual_seed(0)
-        config = LlamaConfig(
-            vocab_size=len(tokens),
-            hidden_size=16,
-            intermediate_size=32,
-            num_hidden_layers=1,
-            num_attention_heads=2,
-            num_key_value_heads=2,
-            max_position_embeddings=128,
-            pad_token_id=tokens.pad_token_id,
-            eos_token_id=tokens.eos_token_id,
-            bos_token_id=None,
-            initializer_range=0.2,
-        )
-        LlamaForCausalLM(config).save_pretrained(place / "tiny")
-        tokens.save_pretrained(place / "tiny")
+        save_tiny_llama(place / "tiny", hidden_size=16, layers=1)
         rows = [f'{{"question": "{a} + {a + 1} = ?", "answer": "{2 * a + 1}"}}' for a in range(60)]
         (place / "problems.jsonl").write_text("\n".join(rows) + "\n")
         (place / "mine.py").write_text(REWARD)
